@@ -1,0 +1,120 @@
+import { type Static, Type } from 'typebox'
+import { defineDocument } from './define-event.ts'
+import { Id, UnixMs, Uuid } from './ids.ts'
+import { Dialect } from './usage-recorded.ts'
+
+/**
+ * A sealed secret: AES-256-GCM under a data key of its own, which is wrapped by the master key. All parts base64url.
+ * Sealed for one row: opening it for another purpose, project or row fails.
+ */
+export const Envelope = Type.Object({
+  v: Type.Literal(1),
+  /** Names the master key that wraps, so that it can be rotated. */
+  kid: Type.String(),
+  wrapped_key: Type.String(),
+  nonce: Type.String(),
+  ciphertext: Type.String(),
+})
+export type Envelope = Static<typeof Envelope>
+
+export const permissions = [
+  /** Call providers through the gateway. */
+  'llm:invoke',
+  /** Read usage of the whole project. */
+  'usage:read',
+  'budgets:write',
+  'keys:write',
+  'integrations:write',
+  'members:write',
+  'billing:read',
+] as const
+export type Permission = (typeof permissions)[number]
+
+/** Roles are bundles of permissions; MeshAgent's three names. */
+export const rolePermissions = {
+  member: ['llm:invoke'],
+  developer: ['llm:invoke', 'usage:read'],
+  admin: permissions,
+} as const satisfies Record<string, readonly Permission[]>
+export type Role = keyof typeof rolePermissions
+export const Role = Type.Union([Type.Literal('member'), Type.Literal('developer'), Type.Literal('admin')])
+
+export const KeySchema = Type.Object({
+  key_id: Uuid,
+  version: Type.Integer({ minimum: 1 }),
+  project_id: Uuid,
+  account_id: Id,
+  team_id: Type.Optional(Id),
+  member_id: Type.Optional(Id),
+  service_account_id: Type.Optional(Id),
+  name: Type.String(),
+  role: Role,
+  /** `provider/model`, trailing `*` allowed. Absent: what the project allows. */
+  models: Type.Optional(Type.Array(Type.String())),
+  /** Newest first. A rotated key has two until the old one expires. */
+  secrets: Type.Array(
+    Type.Object({
+      secret_id: Id,
+      /** SHA-256, hex, of the whole key string. */
+      hash: Type.String(),
+      /** The secret part alone, since participant tokens are signed with it. Purpose `key-secret`. */
+      envelope: Envelope,
+      expires_at_ms: Type.Optional(UnixMs),
+    }),
+  ),
+  expires_at_ms: Type.Optional(UnixMs),
+  revoked_at_ms: Type.Optional(UnixMs),
+})
+
+/** A key of a project, in KV `keys` under its id. Revoked keys stay for an hour, then are deleted. */
+export const Key = defineDocument('key', KeySchema)
+export type Key = Static<typeof KeySchema>
+
+export const IntegrationSchema = Type.Object({
+  integration_id: Id,
+  dialect: Dialect,
+  /** Absent: the provider's own. Without a trailing slash; for `openai` it ends in `/v1` as its SDK expects, for `anthropic` it does not. */
+  base_url: Type.Optional(Type.String()),
+  /** Purpose `integration-credential`. Absent: the managed credential is used with `base_url`'s default. */
+  credential: Type.Optional(Envelope),
+})
+export type Integration = Static<typeof IntegrationSchema>
+
+export const ProjectSchema = Type.Object({
+  project_id: Uuid,
+  version: Type.Integer({ minimum: 1 }),
+  account_id: Id,
+  name: Type.String(),
+  disabled: Type.Boolean(),
+  /** `provider/model`, trailing `*` allowed. null: every priced model. */
+  allowed_models: Type.Union([Type.Null(), Type.Array(Type.String())]),
+  integrations: Type.Array(IntegrationSchema),
+  /** What happens to a model without a price. */
+  unpriced: Type.Union([Type.Literal('deny'), Type.Literal('assume_max'), Type.Literal('meter_tokens_only')]),
+  /** When a client leaves: read to the provider's end, or stop the provider. */
+  on_client_abort: Type.Object({
+    openai: Type.Union([Type.Literal('drain'), Type.Literal('cancel')]),
+    anthropic: Type.Union([Type.Literal('drain'), Type.Literal('cancel')]),
+  }),
+  /** Force one status for spent budgets, whatever the client (`refusals.md` d6 otherwise). */
+  budget_status: Type.Optional(Type.Literal(402)),
+  override_price_book_id: Type.Optional(Type.String()),
+  teams: Type.Array(Type.Object({ team_id: Id, name: Type.String() })),
+})
+
+/** A project's settings as gateways see them, in KV `projects` under its id. */
+export const Project = defineDocument('project', ProjectSchema)
+export type Project = Static<typeof ProjectSchema>
+
+export const SessionSchema = Type.Object({
+  member_id: Id,
+  account_id: Id,
+  /** Administers the account: admin of every project in it. */
+  account_admin: Type.Boolean(),
+  projects: Type.Record(Type.String(), Role),
+  expires_at_ms: UnixMs,
+})
+
+/** A signed-in person's bearer token, in KV `sessions` under the SHA-256 (hex) of the token. Deleted: signed out. */
+export const Session = defineDocument('session', SessionSchema)
+export type Session = Static<typeof SessionSchema>

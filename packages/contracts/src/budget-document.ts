@@ -1,0 +1,64 @@
+import { type Static, Type } from 'typebox'
+import { defineDocument } from './define-event.ts'
+import { Id, UnixMs } from './ids.ts'
+
+/** The signed dimensions a budget may be scoped to. Every one that is named must match; `project` may stand alone. */
+export const BudgetScope = Type.Partial(
+  Type.Object({
+    account: Id,
+    project: Type.String(),
+    team: Type.String(),
+    member: Type.String(),
+    room: Type.String(),
+    key: Type.String(),
+    service_account: Type.String(),
+    participant: Type.String(),
+    model: Type.String(),
+    provider: Type.String(),
+  }),
+)
+export type BudgetScope = Static<typeof BudgetScope>
+
+export const budgetWindows = ['minute', 'hour', 'day', 'week', 'month', 'quarter', 'total'] as const
+export const budgetUnits = ['usd', 'tokens', 'requests', 'concurrent'] as const
+export const budgetModes = ['hard', 'soft', 'alert'] as const
+export const perDimensions = ['team', 'member', 'room', 'key', 'service_account', 'participant'] as const
+
+export const BudgetSchema = Type.Object({
+  budget_id: Id,
+  version: Type.Integer({ minimum: 1 }),
+  name: Type.String({ minLength: 1, maxLength: 128 }),
+  account_id: Id,
+  scope: BudgetScope,
+  /** One copy of the budget per value of this dimension; absent: one shared pool. */
+  per: Type.Optional(Type.Enum([...perDimensions])),
+  unit: Type.Enum([...budgetUnits]),
+  /** nano-USD for `usd`, else a count. */
+  limit: Type.Integer({ minimum: 0 }),
+  window: Type.Enum([...budgetWindows]),
+  /** IANA name. */
+  time_zone: Type.String(),
+  mode: Type.Enum([...budgetModes]),
+  on_unknown: Type.Union([Type.Literal('deny'), Type.Object({ allow_up_to: Type.Integer({ minimum: 0 }) })]),
+  created_at_ms: UnixMs,
+})
+
+/** A budget as gateways see it, in KV `budgets` under its id. */
+export const Budget = defineDocument('budget', BudgetSchema)
+export type Budget = Static<typeof BudgetSchema>
+
+export const BudgetWindowSchema = Type.Object({
+  budget_id: Id,
+  copy: Type.String(),
+  window_start_ms: UnixMs,
+  /** Absent for `total`. */
+  window_end_ms: Type.Optional(UnixMs),
+  spent: Type.Integer(),
+  held: Type.Integer(),
+  limit: Type.Integer(),
+  updated_at_ms: UnixMs,
+})
+
+/** What a budget copy has spent in its current window, in KV `budget-windows` under `cutoffKey(budget, copy)`. */
+export const BudgetWindow = defineDocument('budget window', BudgetWindowSchema)
+export type BudgetWindow = Static<typeof BudgetWindowSchema>

@@ -1,0 +1,9 @@
+import { Type } from 'typebox'
+
+export const Uuid = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' })
+/** Milliseconds since 1970-01-01T00:00:00Z, integer. */
+export const UnixMs = Type.Integer({ minimum: 0 })
+/** Integer nano-USD (10⁻⁹ USD). One JSON number holds up to 9 million dollars exactly; sums are done in bigint. */
+export const NanoUsd = Type.Integer()
+/** Prefixed or UUID identifiers of this system: no white space, no dots (they become subject tokens and KV keys). */
+export const Id = Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' })

@@ -1,0 +1,109 @@
+import { PARTITIONS } from './partitions.ts'
+
+const day = 24 * 60 * 60 * 1000
+
+/** JetStream streams. All: file storage, limits retention, `discard: new`: a full stream refuses, it never evicts unread data. */
+export const streams = {
+  USAGE: {
+    subjects: ['usage.>', 'gateway.epoch-closed.v1'],
+    maxAgeMs: 14 * day,
+    maxBytes: 4 * 1024 ** 3,
+    duplicateWindowMs: 10 * 60 * 1000,
+    discard: 'new',
+    description: 'Metered attempts, their adjustments, ends of epochs',
+  },
+  CALLS: {
+    subjects: ['call.>'],
+    maxAgeMs: 2 * day,
+    maxBytes: 256 * 1024 ** 2,
+    duplicateWindowMs: 2 * 60 * 1000,
+    discard: 'old',
+    description: 'Refused calls',
+  },
+  CONTROL: {
+    subjects: ['project.>', 'key.>', 'price-book.>', 'budget.cutoff.>', 'budget.released.>', 'gateway.hello.>'],
+    maxAgeMs: 14 * day,
+    maxBytes: 256 * 1024 ** 2,
+    duplicateWindowMs: 10 * 60 * 1000,
+    discard: 'old',
+    description: 'What changed and who said so; state is in the buckets',
+  },
+} as const satisfies Record<string, StreamDefinition>
+
+/** One row of {@link streams}. */
+export interface StreamDefinition {
+  subjects: readonly string[]
+  maxAgeMs: number
+  maxBytes: number
+  duplicateWindowMs: number
+  discard: 'new' | 'old'
+  description: string
+}
+
+/** KV buckets (history 1): each holds state, one writer service each. */
+export const buckets = {
+  keys: { writer: 'accounts', description: 'Keys of projects' },
+  projects: { writer: 'accounts', description: 'Settings of projects' },
+  sessions: { writer: 'accounts', description: 'Bearer tokens of people, by hash' },
+  budgets: { writer: 'budget', description: 'Budgets' },
+  'budget-windows': { writer: 'budget', description: 'What each budget copy has spent in its window' },
+  cutoffs: { writer: 'budget', description: 'Budget copies whose calls are ended and refused' },
+  'price-books': { writer: 'billing', description: 'Price books by id; the books are in the object store' },
+  marks: { writer: 'billing', description: 'How far each series is posted' },
+} as const satisfies Record<string, { writer: ServiceName; description: string }>
+export type BucketName = keyof typeof buckets
+
+/** Object stores. */
+export const objectStores = {
+  'price-books': { writer: 'billing', description: 'Price books, immutable, by content hash' },
+} as const
+
+/** Durable pull consumers: explicit ack, unlimited redelivery; what cannot be applied goes to a dead-letter table. */
+export const consumers = {
+  'billing-ledger': {
+    stream: 'USAGE',
+    service: 'billing',
+    filterSubjects: ['usage.recorded.v1.*', 'gateway.epoch-closed.v1'],
+  },
+  'budget-windows': {
+    stream: 'USAGE',
+    service: 'budget',
+    filterSubjects: ['usage.recorded.v1.*', 'usage.adjusted.v1', 'gateway.epoch-closed.v1'],
+  },
+  'analytics-rows': {
+    stream: 'USAGE',
+    service: 'analytics',
+    filterSubjects: ['usage.recorded.v1.*', 'usage.adjusted.v1', 'gateway.epoch-closed.v1'],
+  },
+  'analytics-refused': { stream: 'CALLS', service: 'analytics', filterSubjects: ['call.refused.v1.*'] },
+} as const satisfies Record<
+  string,
+  { stream: keyof typeof streams; service: ServiceName; filterSubjects: readonly string[] }
+>
+export type ConsumerName = keyof typeof consumers
+
+export const serviceNames = ['gateway', 'accounts', 'budget', 'billing', 'analytics'] as const
+export type ServiceName = (typeof serviceNames)[number]
+
+/** Subjects each service may publish to and subscribe to, beside its inbox and JetStream's API for what it uses. */
+export const subjectPermissions: Record<ServiceName, { publish: readonly string[]; subscribe: readonly string[] }> = {
+  gateway: {
+    publish: [
+      'usage.recorded.v1.*',
+      'call.refused.v1.*',
+      'gateway.hello.v1',
+      'gateway.heartbeat.v1',
+      'gateway.epoch-closed.v1',
+    ],
+    subscribe: ['budget.cutoff.v1', 'budget.released.v1', 'key.revoked.v1', 'project.changed.v1'],
+  },
+  accounts: { publish: ['project.changed.v1', 'key.revoked.v1'], subscribe: [] },
+  budget: {
+    publish: ['budget.cutoff.v1', 'budget.released.v1'],
+    subscribe: ['gateway.heartbeat.v1', 'gateway.hello.v1'],
+  },
+  billing: { publish: ['price-book.published.v1', 'usage.adjusted.v1'], subscribe: [] },
+  analytics: { publish: [], subscribe: [] },
+}
+
+export { PARTITIONS }

@@ -1,0 +1,145 @@
+import { type Static, Type } from 'typebox'
+import { defineEvent } from './define-event.ts'
+import { Id, NanoUsd, UnixMs, Uuid } from './ids.ts'
+import { Quantities, QuantityProvenance, UsageModifiers } from './quantities.ts'
+
+/** One priced line. `cost_nano_usd` = round-half-even(quantity × rate × multiplier / 10⁶). */
+export const LineItem = Type.Object({
+  quantity_name: Type.String(),
+  quantity: Type.Integer({ minimum: 0 }),
+  /** Integer nano-USD per 10⁶ units. */
+  rate_nano_usd_per_million: Type.Integer({ minimum: 0 }),
+  /** Ratio applied to the rate (batch, geography), as two integers. Absent: 1. */
+  multiplier: Type.Optional(Type.Tuple([Type.Integer({ minimum: 0 }), Type.Integer({ minimum: 1 })])),
+  /** The model this line is priced as, where it is not the call's (per-iteration models). */
+  model: Type.Optional(Type.String()),
+  cost_nano_usd: NanoUsd,
+})
+export type LineItem = Static<typeof LineItem>
+
+/** Who caused a call. *Signed* facts, from the credential; stamped at admission and never changed. */
+export const CallIdentity = Type.Object({
+  account_id: Id,
+  project_id: Uuid,
+  /** The team that pays; `unassigned` where the credential names none. */
+  team_id: Id,
+  /** Pseudonymous. Absent for service credentials. */
+  member_id: Type.Optional(Id),
+  service_account_id: Type.Optional(Id),
+  key_id: Type.Optional(Uuid),
+  room: Type.Optional(Type.String({ maxLength: 63 })),
+  participant: Type.Optional(Type.String({ maxLength: 256 })),
+  credential_kind: Type.Union([Type.Literal('key'), Type.Literal('participant_token'), Type.Literal('oauth')]),
+})
+export type CallIdentity = Static<typeof CallIdentity>
+
+/** What a client says of itself in headers. Never exempts a call, never chooses another pool. */
+export const ClaimedDimensions = Type.Object({
+  app: Type.Optional(Type.String({ maxLength: 128 })),
+  session_id: Type.Optional(Type.String({ maxLength: 128 })),
+  agent_id: Type.Optional(Type.String({ maxLength: 128 })),
+  parent_agent_id: Type.Optional(Type.String({ maxLength: 128 })),
+  tags: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 256 }))),
+})
+export type ClaimedDimensions = Static<typeof ClaimedDimensions>
+
+export const Dialect = Type.Union([Type.Literal('openai'), Type.Literal('anthropic')])
+export type Dialect = Static<typeof Dialect>
+
+/**
+ * How an attempt ended. `completed`: the provider finished it. `failed`: the provider refused it or broke. `aborted`: the
+ * client left. `cut`: we ended it (`cut_by`). `killed`: the gateway died; recovered from its journal.
+ */
+export const AttemptStatus = Type.Union([
+  Type.Literal('completed'),
+  Type.Literal('failed'),
+  Type.Literal('aborted'),
+  Type.Literal('cut'),
+  Type.Literal('killed'),
+])
+export type AttemptStatus = Static<typeof AttemptStatus>
+
+/** Who pays the provider: our managed credential, the project's own one, or a flat seat (notional cost). */
+export const PaidBy = Type.Union([Type.Literal('managed'), Type.Literal('own_credential'), Type.Literal('seat')])
+
+/** A budget copy and window that a call counted against at admission. */
+export const HeldAmount = Type.Object({
+  budget_id: Id,
+  /** Value of the `per` dimension; empty for a shared pool. */
+  copy: Type.String(),
+  window_start_ms: UnixMs,
+  amount: Type.Integer({ minimum: 0 }),
+})
+
+/**
+ * `usage.recorded.v1`: one attempt at one provider, metered. `event_id` is the attempt id (UUIDv7, fixed at admission).
+ * Never holds prompt or completion text.
+ */
+export const UsageRecordedData = Type.Object({
+  event_id: Uuid,
+  call_id: Uuid,
+  /** 1 for the first try of a call. */
+  attempt: Type.Integer({ minimum: 1 }),
+  gateway_id: Id,
+  epoch: Type.Integer({ minimum: 1 }),
+  partition: Type.Integer({ minimum: 0 }),
+  seq: Type.Integer({ minimum: 1 }),
+
+  identity: CallIdentity,
+  claimed: ClaimedDimensions,
+  paid_by: PaidBy,
+
+  dialect: Dialect,
+  /** Row of the gateway's endpoint table: `chat.completions`, `responses`, `messages`, … */
+  endpoint: Type.String(),
+  streamed: Type.Boolean(),
+  requested_model: Type.String(),
+  served_model: Type.Optional(Type.String()),
+  /** Whose model and prices: `openai`, `anthropic`. */
+  provider: Type.String(),
+  /** Who answered: `openai`, `anthropic`, `simulator`, or the host of an integration's base URL. */
+  served_by: Type.String(),
+  provider_request_id: Type.Optional(Type.String()),
+  response_id: Type.Optional(Type.String()),
+  http_status: Type.Integer({ minimum: 0 }),
+  status: AttemptStatus,
+  finish_reason: Type.Optional(Type.String()),
+  error_code: Type.Optional(Type.String()),
+  cut_by: Type.Optional(
+    Type.Object({ reason: Type.String(), budget_id: Type.Optional(Id), copy: Type.Optional(Type.String()) }),
+  ),
+
+  admitted_at_ms: UnixMs,
+  finished_at_ms: UnixMs,
+  time_to_first_chunk_ms: Type.Optional(Type.Integer({ minimum: 0 })),
+  duration_ms: Type.Integer({ minimum: 0 }),
+  /** Time this gateway added before the request left it, in microseconds. */
+  overhead_us: Type.Integer({ minimum: 0 }),
+
+  quantities: Quantities,
+  provenance: QuantityProvenance,
+  modifiers: UsageModifiers,
+  /** The provider's own usage object, untouched; null where it sent none. */
+  raw_usage: Type.Unknown(),
+
+  price_book_id: Type.String(),
+  /** The project's override book, consulted first. */
+  override_price_book_id: Type.Optional(Type.String()),
+  /** False: no rate was found for a quantity that was used (`meter_tokens_only`). */
+  priced: Type.Boolean(),
+  line_items: Type.Array(LineItem),
+  cost_nano_usd: NanoUsd,
+
+  leases: Type.Array(Type.Tuple([Id, Type.Integer()])),
+  held: Type.Array(HeldAmount),
+  /** For what more than one gateway may settle: unique in billing and budget. */
+  settlement_key: Type.Optional(Type.String()),
+})
+export type UsageRecordedData = Static<typeof UsageRecordedData>
+
+/** Published in batches: see `series.ts` for the headers and the NDJSON body. */
+export const UsageRecorded = defineEvent({
+  type: 'usage.recorded.v1',
+  subject: (partition: number) => `usage.recorded.v1.${partition}`,
+  schema: UsageRecordedData,
+})
