@@ -1,0 +1,75 @@
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import type { Logger } from '@sluice/runtime'
+
+export interface BusConfig {
+  url: string
+  user: string | undefined
+  password: string | undefined
+}
+
+/** The server version below which delivery guarantees are not met. */
+const floor = [2, 10, 27] as const
+
+/** A connection that never gives up reconnecting. */
+export interface Bus {
+  connection: NatsConnection
+  /** False while the server is away. */
+  isConnected: () => boolean
+  /** Flushes and closes; running consumers end. */
+  close: () => Promise<void>
+}
+
+/**
+ * Connects and refuses a server older than 2.10.27. Waits for the first connection; afterwards reconnects for ever.
+ * What is published on core NATS while the server is away is lost: whoever needs more uses JetStream and awaits the ack.
+ * @throws Error naming both versions where the server is too old
+ */
+export async function connectBus(config: BusConfig, name: string, log: Logger): Promise<Bus> {
+  const connection = await connect({
+    servers: config.url,
+    name,
+    ...(config.user === undefined ? {} : { user: config.user, pass: config.password ?? '' }),
+    inboxPrefix: `_INBOX_${name}`,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    reconnectJitter: 100,
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    timeout: 2_000,
+    waitOnFirstConnect: true,
+  })
+  const version = connection.info?.version ?? '0.0.0'
+  if (isOlder(version)) {
+    await connection.close()
+    throw new Error(`NATS server ${version} is older than ${floor.join('.')}, which Sluice needs: upgrade nats-server`)
+  }
+  let connected = true
+  void (async () => {
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') connected = false
+      if (status.type === 'reconnect') connected = true
+      if (status.type === 'disconnect' || status.type === 'reconnect')
+        log.warn({ status: status.type }, 'bus connection')
+      if (status.type === 'error') log.warn({ err: status.error }, 'bus error')
+    }
+  })()
+  return {
+    connection,
+    isConnected: () => connected && !connection.isClosed(),
+    close: async () => {
+      if (connection.isClosed()) return
+      // A drain waits for the server; where it is away, closing is all there is to do.
+      if (connected) await connection.drain()
+      else await connection.close()
+    },
+  }
+}
+
+function isOlder(version: string): boolean {
+  const parts = version.split(/[.-]/).map(Number)
+  for (const [index, minimum] of floor.entries()) {
+    const part = parts[index] ?? 0
+    if (part !== minimum) return part < minimum
+  }
+  return false
+}

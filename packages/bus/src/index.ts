@@ -1,0 +1,7 @@
+export * from './connect.ts'
+export * from './consume-batches.ts'
+export * from './kv-view.ts'
+export * from './kv-writer.ts'
+export * from './publish.ts'
+export * from './range-headers.ts'
+export * from './subscribe.ts'

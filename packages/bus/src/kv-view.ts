@@ -1,0 +1,84 @@
+import { Kvm, type KvWatchEntry } from '@nats-io/kv'
+import { type BucketName, ContractError, type DocumentContract } from '@sluice/contracts'
+import type { Logger } from '@sluice/runtime'
+import type { Static, TSchema } from 'typebox'
+import type { Bus } from './connect.ts'
+
+/** A bucket in memory, kept current by a watch. */
+export interface KvView<T> {
+  get: (key: string) => T | undefined
+  values: () => IterableIterator<T>
+  entries: () => IterableIterator<[string, T]>
+  readonly size: number
+  /** When the view was last known to be current (ms): now, while connected. */
+  freshAtMs: () => number
+  close: () => Promise<void>
+}
+
+export interface KvViewOptions<T> {
+  /** Called for each change, after the view holds it; `undefined`: deleted. Also for each initial value. */
+  onChange?: (key: string, value: T | undefined) => void
+  log: Logger
+}
+
+/**
+ * Follows a bucket: resolves once every current value is in memory. A watch repeats values after a reconnect and may skip
+ * intermediate ones, so values are states, not events. A value that does not match its schema is logged and skipped: the
+ * one held before stays.
+ */
+export async function followBucket<Schema extends TSchema>(
+  bus: Bus,
+  bucket: BucketName,
+  document: DocumentContract<Schema>,
+  options: KvViewOptions<Static<Schema>>,
+): Promise<KvView<Static<Schema>>> {
+  const values = new Map<string, Static<Schema>>()
+  const kv = await new Kvm(bus.connection).open(bucket)
+  const { promise: filled, resolve: markFilled } = Promise.withResolvers<void>()
+  let lastSeenMs = Date.now()
+
+  const apply = (entry: KvWatchEntry): void => {
+    if (entry.operation !== 'PUT') {
+      values.delete(entry.key)
+      options.onChange?.(entry.key, undefined)
+      return
+    }
+    try {
+      const value = document.decode(entry.value)
+      values.set(entry.key, value)
+      options.onChange?.(entry.key, value)
+    } catch (err) {
+      if (!(err instanceof ContractError)) throw err
+      options.log.error({ err, bucket, key: entry.key }, 'bucket value skipped')
+    }
+  }
+
+  const status = await kv.status()
+  const watch = await kv.watch()
+  if (status.values === 0) markFilled()
+  const running = (async () => {
+    for await (const entry of watch) {
+      apply(entry)
+      lastSeenMs = Date.now()
+      if (entry.delta === 0) markFilled()
+    }
+  })()
+  await filled
+
+  return {
+    get: key => values.get(key),
+    values: () => values.values(),
+    entries: () => values.entries(),
+    get size() {
+      return values.size
+    },
+    freshAtMs: () => {
+      if (bus.isConnected()) lastSeenMs = Date.now()
+      return lastSeenMs
+    },
+    close: async () => {
+      watch.stop()
+      await running
+    },
+  }
+}

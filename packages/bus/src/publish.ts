@@ -1,0 +1,42 @@
+import { jetstream } from '@nats-io/jetstream'
+import { headers, type MsgHdrs } from '@nats-io/transport-node'
+import { context, propagation } from '@opentelemetry/api'
+import type { EventContract } from '@sluice/contracts'
+import type { Static, TSchema } from 'typebox'
+import type { Bus } from './connect.ts'
+
+/** CloudEvents attributes of a message, in binary mode. */
+export interface CloudEventAttributes {
+  id: string
+  /** `/accounts`, `/gateway/<id>` … */
+  source: string
+  type: string
+  timeMs: number
+}
+
+/** Headers of a message: CloudEvents attributes and the trace context of the caller. */
+export function cloudEventHeaders(attributes: CloudEventAttributes, contentType = 'application/json'): MsgHdrs {
+  const result = headers()
+  result.set('ce-specversion', '1.0')
+  result.set('ce-id', attributes.id)
+  result.set('ce-source', attributes.source)
+  result.set('ce-type', attributes.type)
+  result.set('ce-time', new Date(attributes.timeMs).toISOString())
+  result.set('content-type', contentType)
+  propagation.inject(context.active(), result, { set: (carrier, key, value) => carrier.set(key, value) })
+  return result
+}
+
+/** Publishes to JetStream and waits for the ack. `id` is the event's id and the deduplication id. @throws on no ack */
+export async function publishEvent<Schema extends TSchema, Args extends readonly (string | number)[]>(
+  bus: Bus,
+  event: EventContract<Schema, Args>,
+  subjectArgs: Args,
+  data: Static<Schema>,
+  meta: { id: string; source: string; timeMs: number },
+): Promise<void> {
+  await jetstream(bus.connection, { timeout: 2_000 }).publish(event.subject(...subjectArgs), event.encode(data), {
+    msgID: `${event.type}:${meta.id}`,
+    headers: cloudEventHeaders({ ...meta, type: event.type }),
+  })
+}

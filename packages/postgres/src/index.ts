@@ -1,0 +1,5 @@
+export * from './database.ts'
+export * from './migrate.ts'
+export * from './outbox.ts'
+export * from './series-mark.ts'
+export * from './series-marks-store.ts'

@@ -1,0 +1,60 @@
+import type { Logger } from 'pino'
+
+type Close = () => Promise<void> | void
+interface Closable {
+  close: Close
+}
+
+/** What a process has opened, closed in reverse order on SIGTERM, SIGINT or a failed task. */
+export class ClosingStack {
+  readonly #closes: { name: string; close: Close }[] = []
+  readonly #log: Logger | undefined
+  #closing: Promise<void> | undefined
+  #stop: ((reason: string) => void) | undefined
+
+  constructor(log?: Logger) {
+    this.#log = log
+  }
+
+  /** Registers a resource and hands it back. */
+  use<T extends Closable>(resource: T, name = resource.constructor.name): T {
+    this.#closes.push({ name, close: () => resource.close() })
+    return resource
+  }
+
+  /** Registers a closing step. */
+  defer(name: string, close: Close): void {
+    this.#closes.push({ name, close })
+  }
+
+  /** Ends `untilSignal`, as a signal would. */
+  stop(reason: string): void {
+    this.#stop?.(reason)
+  }
+
+  /** Closes everything, last opened first. A step that fails is logged; the others still run. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      for (const { name, close } of this.#closes.reverse()) {
+        try {
+          await close()
+        } catch (err) {
+          this.#log?.error({ err, resource: name }, 'closing failed')
+        }
+      }
+    })()
+    return this.#closing
+  }
+
+  /** Waits for SIGTERM, SIGINT, the end of the parent's pipe (`SLUICE_EXIT_WITH_STDIN`) or `stop`, then closes. */
+  async untilSignal(): Promise<void> {
+    const reason = await new Promise<string>(resolve => {
+      this.#stop = resolve
+      process.once('SIGTERM', () => resolve('SIGTERM'))
+      process.once('SIGINT', () => resolve('SIGINT'))
+    })
+    this.#log?.info({ reason }, 'stopping')
+    await this.close()
+    this.#log?.info('stopped')
+  }
+}

@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto'
+import { type Key, type Permission, type Role, rolePermissions, type Session } from '@sluice/contracts'
+import { AppError } from './app-error.ts'
+
+/** Who calls a management route. */
+export interface RestPrincipal {
+  kind: 'member' | 'key'
+  /** Member id or key id, for audit. */
+  id: string
+  accountId: string
+  accountAdmin: boolean
+  /** Role per project id; an account admin is admin of each project of the account. */
+  roles: ReadonlyMap<string, Role>
+}
+
+/** What REST authentication reads: the `keys` and `sessions` buckets as views in memory. */
+export interface RestCredentialViews {
+  findKeyByHash: (sha256Hex: string) => Key | undefined
+  findSessionByHash: (sha256Hex: string) => Session | undefined
+  /** Account of a project, for account admins; undefined where the project is unknown. */
+  accountOfProject: (projectId: string) => string | undefined
+}
+
+/** SHA-256, hex: how bearer tokens and keys are looked up. Both carry ≥ 256 random bits, so no salt is needed. */
+export function hashCredential(credential: string): string {
+  return createHash('sha256').update(credential).digest('hex')
+}
+
+const unauthorized = () =>
+  new AppError('unauthorized', 401, 'Send a valid API key or session token as "Authorization: Bearer …".')
+/** Not-allowed-to-know answers as not-found, so that ids cannot be probed. */
+const notFound = () => new AppError('not_found', 404, 'There is no such project, or you have no access to it.')
+
+/**
+ * Finds the principal of a bearer credential.
+ * @throws AppError 401 where it is missing, unknown, expired or revoked
+ */
+export function authenticateRest(
+  views: RestCredentialViews,
+  authorization: string | undefined,
+  nowMs: number,
+): RestPrincipal {
+  const match = /^Bearer ([\x21-\x7e]{8,512})$/i.exec(authorization ?? '')
+  if (!match?.[1]) throw unauthorized()
+  const hash = hashCredential(match[1])
+  if (match[1].startsWith('ma-')) {
+    const key = views.findKeyByHash(hash)
+    if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
+    const secret = key.secrets.find(candidate => candidate.hash === hash)
+    if (!secret || (secret.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
+    return {
+      kind: 'key',
+      id: key.key_id,
+      accountId: key.account_id,
+      accountAdmin: false,
+      roles: new Map([[key.project_id, key.role]]),
+    }
+  }
+  const session = views.findSessionByHash(hash)
+  if (!session || session.expires_at_ms <= nowMs) throw unauthorized()
+  return {
+    kind: 'member',
+    id: session.member_id,
+    accountId: session.account_id,
+    accountAdmin: session.account_admin,
+    roles: new Map(Object.entries(session.projects)),
+  }
+}
+
+/**
+ * Requires a permission on a project.
+ * @throws AppError 404 where the caller has no role there, 403 where the role lacks the permission
+ */
+export function requirePermission(
+  views: RestCredentialViews,
+  principal: RestPrincipal,
+  projectId: string,
+  permission: Permission,
+): void {
+  const role =
+    principal.accountAdmin && views.accountOfProject(projectId) === principal.accountId
+      ? 'admin'
+      : principal.roles.get(projectId)
+  if (!role) throw notFound()
+  if (!(rolePermissions[role] as readonly Permission[]).includes(permission)) {
+    throw new AppError(
+      'forbidden',
+      403,
+      `Your role "${role}" in this project does not include ${permission}. Ask a project admin.`,
+    )
+  }
+}

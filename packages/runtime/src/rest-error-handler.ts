@@ -1,0 +1,76 @@
+import { randomUUID } from 'node:crypto'
+import Fastify, { type FastifyInstance } from 'fastify'
+import { AppError } from './app-error.ts'
+import type { Logger } from './logger.ts'
+
+/**
+ * A Fastify instance for management routes: one error shape `{"error": {code, message, request_id}}`, no request logging,
+ * 1 MiB bodies. Below 500 the message helps; at 500 and above only the request id leaves the process.
+ */
+export function createRestApp(log: Logger): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: 1024 * 1024,
+    genReqId: () => randomUUID(),
+    requestTimeout: 30_000,
+    ajv: { customOptions: { removeAdditional: false } },
+  })
+  app.addHook('onSend', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    reply
+      .code(404)
+      .send({ error: { code: 'not_found', message: 'There is no such resource.', request_id: request.id } })
+  })
+  app.setErrorHandler((error, request, reply) => {
+    const known = toAppError(error)
+    if (known && known.statusCode < 500) {
+      return reply
+        .code(known.statusCode)
+        .send({ error: { code: known.code, message: known.message, request_id: request.id } })
+    }
+    log.error(
+      { err: error, requestId: request.id, route: request.routeOptions.url, detail: known?.detail },
+      'request failed',
+    )
+    const statusCode = known?.statusCode ?? 500
+    return reply.code(statusCode).send({
+      error: {
+        code: known?.code ?? 'internal',
+        message:
+          statusCode === 503 && known
+            ? known.message
+            : `Something went wrong on our side. Quote request ${request.id}.`,
+        request_id: request.id,
+      },
+    })
+  })
+  return app
+}
+
+function toAppError(error: unknown): AppError | undefined {
+  if (error instanceof AppError) return error
+  const { statusCode, code, message, validation } = error as {
+    statusCode?: number
+    code?: string
+    message?: string
+    validation?: unknown
+  }
+  if (validation) return new AppError('invalid_request', 400, message ?? 'The request does not match the schema.')
+  if (statusCode !== undefined && statusCode < 500)
+    return new AppError(code?.toLowerCase() ?? 'invalid_request', statusCode, message ?? 'The request is not valid.')
+  if (isConnectionError(code))
+    return new AppError('store_unavailable', 503, 'The database is not reachable right now. Try again in a moment.', {
+      cause: error,
+    })
+  return undefined
+}
+
+/** PostgreSQL's class 57 (shutting down) and 08 (connection), and the socket errors below it. */
+function isConnectionError(code: string | undefined): boolean {
+  return (
+    code !== undefined &&
+    (/^(57P0|08)/.test(code) || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOENT'].includes(code))
+  )
+}
