@@ -1,0 +1,7 @@
+export * from './nats-config.ts'
+export * from './nats-permissions.ts'
+export * from './provision-bus.ts'
+export * from './stack-error.ts'
+export * from './start-nats.ts'
+export * from './start-postgres.ts'
+export * from './watched-process.ts'
