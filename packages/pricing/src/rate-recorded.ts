@@ -1,0 +1,40 @@
+import type { Quantities, QuantityName, UsageRecordedData } from '@sluice/contracts'
+import { type PriceBooks, type Rating, rate } from './rate.ts'
+
+/**
+ * Rates a recorded attempt again from the event alone, with the books it names. Lines of the event say which quantities
+ * belong to another model; what they cost is computed anew.
+ */
+export function rateRecorded(books: PriceBooks, event: UsageRecordedData): Rating {
+  return rate(books, {
+    provider: event.provider,
+    model: ratedModel(books, event.provider, event.requested_model, event.served_model),
+    quantities: event.quantities,
+    modifiers: event.modifiers,
+    parts: partsOf(event),
+  })
+}
+
+/** The model a call is priced as: the served one where a book knows it, else the requested one. */
+export function ratedModel(books: PriceBooks, provider: string, requested: string, served: string | undefined): string {
+  if (served === undefined || served === requested) return requested
+  const known = books.override?.find(provider, served) ?? books.book.find(provider, served)
+  return known ? served : requested
+}
+
+function partsOf(event: UsageRecordedData): { model: string; quantities: Quantities }[] | undefined {
+  let parts: { model: string; quantities: Quantities }[] | undefined
+  for (const item of event.line_items) {
+    if (item.model === undefined) continue
+    const name = item.quantity_name as QuantityName
+    parts ??= []
+    // One model may take several turns: a name that comes again begins the next one.
+    let part = parts.at(-1)
+    if (!part || part.model !== item.model || part.quantities[name] !== undefined) {
+      part = { model: item.model, quantities: {} }
+      parts.push(part)
+    }
+    part.quantities[name] = item.quantity
+  }
+  return parts
+}

@@ -1,0 +1,240 @@
+import type { QuantityName, UsageModifiers } from '@sluice/contracts'
+import type { ModelMatch } from './model-match.ts'
+
+/** A price as its source prints it. */
+export interface UsdPrice {
+  usd: string
+  /** Units the price is for. */
+  per: number
+}
+
+/** What the catalogue lacks, each row with where it was read and when. */
+export interface Supplement {
+  models: {
+    provider: string
+    id: string
+    match: ModelMatch
+    rates: Partial<Record<QuantityName, UsdPrice>>
+    variants?: { when: UsageModifiers; rates: Partial<Record<QuantityName, UsdPrice>> }[]
+    source: string
+    date: string
+  }[]
+  /** For every model of the provider that has no rate of its own for the quantity. */
+  defaults: { provider: string; quantity: QuantityName; price: UsdPrice; source: string; date: string }[]
+  modifiers: {
+    provider: string
+    id: string
+    when: UsageModifiers
+    match?: ModelMatch
+    ratio: [number, number]
+    source: string
+    date: string
+  }[]
+}
+
+const openaiPricing = 'https://developers.openai.com/api/docs/pricing'
+const openaiPriority = 'https://openai.com/api-priority-processing/'
+const claudePricing = 'https://platform.claude.com/docs/en/about-claude/pricing'
+
+const each = (usd: string): UsdPrice => ({ usd, per: 1 })
+const perMillion = (usd: string): UsdPrice => ({ usd, per: 1_000_000 })
+const perThousand = (usd: string): UsdPrice => ({ usd, per: 1000 })
+
+/** The name itself, or the name with a date behind it. */
+const named = (...names: string[]): ModelMatch => ({
+  or: names.map(name => ({ regex: `^${name.replaceAll('.', '\\.')}(-\\d{4}-\\d{2}-\\d{2})?$` })),
+})
+
+const imageVariant = (size: string, quality: string | undefined, usd: string) => ({
+  when: { image_size: size, ...(quality !== undefined && { image_quality: quality }) },
+  rates: { images: each(usd) },
+})
+
+export const supplement: Supplement = {
+  models: [
+    {
+      provider: 'openai',
+      id: 'tts-1',
+      match: named('tts-1', 'tts-1-1106'),
+      rates: { chars_in: perMillion('15') },
+      source: 'https://developers.openai.com/api/docs/models/tts-1',
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      id: 'tts-1-hd',
+      match: named('tts-1-hd', 'tts-1-hd-1106'),
+      rates: { chars_in: perMillion('30') },
+      source: 'https://developers.openai.com/api/docs/models/tts-1-hd',
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      id: 'dall-e-3',
+      match: { equals: 'dall-e-3' },
+      rates: { images: each('0.04') },
+      variants: [
+        imageVariant('1024x1024', 'hd', '0.08'),
+        imageVariant('1024x1792', 'hd', '0.12'),
+        imageVariant('1792x1024', 'hd', '0.12'),
+        imageVariant('1024x1792', undefined, '0.08'),
+        imageVariant('1792x1024', undefined, '0.08'),
+      ],
+      source: 'https://developers.openai.com/api/docs/models/dall-e-3',
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      id: 'dall-e-2',
+      match: { equals: 'dall-e-2' },
+      rates: { images: each('0.02') },
+      variants: [imageVariant('512x512', undefined, '0.018'), imageVariant('256x256', undefined, '0.016')],
+      source: 'https://developers.openai.com/api/docs/models/dall-e-2',
+      date: '2026-11-23',
+    },
+    {
+      // Moderation is free of charge: a row at zero keeps it from counting as unpriced.
+      provider: 'openai',
+      id: 'omni-moderation',
+      match: { or: [{ starts_with: 'omni-moderation' }, { starts_with: 'text-moderation' }] },
+      rates: { in_text: perMillion('0') },
+      source: 'https://developers.openai.com/api/docs/guides/moderation',
+      date: '2026-11-23',
+    },
+  ],
+  defaults: [
+    {
+      provider: 'openai',
+      quantity: 'web_search_calls',
+      price: perThousand('10'),
+      source: openaiPricing,
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      quantity: 'file_search_calls',
+      price: perThousand('2.5'),
+      source: openaiPricing,
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      quantity: 'code_container_sessions',
+      price: each('0.03'),
+      source: openaiPricing,
+      date: '2026-11-23',
+    },
+    {
+      provider: 'anthropic',
+      quantity: 'web_search_calls',
+      price: perThousand('10'),
+      source: claudePricing,
+      date: '2026-11-23',
+    },
+    {
+      // A fetched page costs its tokens and nothing else.
+      provider: 'anthropic',
+      quantity: 'web_fetch_calls',
+      price: perThousand('0'),
+      source: claudePricing,
+      date: '2026-11-23',
+    },
+  ],
+  modifiers: [
+    {
+      provider: 'openai',
+      id: 'batch',
+      when: { batch: true },
+      ratio: [1, 2],
+      source: openaiPricing,
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      id: 'flex',
+      when: { service_tier: 'flex' },
+      ratio: [1, 2],
+      source: openaiPricing,
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      id: 'priority-gpt-5.5',
+      when: { service_tier: 'priority' },
+      match: named('gpt-5.5'),
+      ratio: [5, 2],
+      source: openaiPriority,
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      id: 'priority-gpt-5-mini',
+      when: { service_tier: 'priority' },
+      match: named('gpt-5-mini'),
+      ratio: [9, 5],
+      source: openaiPriority,
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      id: 'priority-double',
+      when: { service_tier: 'priority' },
+      match: named('gpt-5.4', 'gpt-5.4-mini', 'gpt-5.2', 'gpt-5.1', 'gpt-5', 'gpt-5.1-codex', 'gpt-5-codex'),
+      ratio: [2, 1],
+      source: openaiPriority,
+      date: '2026-11-23',
+    },
+    {
+      provider: 'openai',
+      id: 'priority-gpt-4.1',
+      when: { service_tier: 'priority' },
+      match: named('gpt-4.1'),
+      ratio: [7, 4],
+      source: openaiPriority,
+      date: '2026-11-23',
+    },
+    {
+      provider: 'anthropic',
+      id: 'batch',
+      when: { batch: true },
+      ratio: [1, 2],
+      source: claudePricing,
+      date: '2026-11-23',
+    },
+    {
+      // Committed capacity is bought apart; tokens served from it are costed at list.
+      provider: 'anthropic',
+      id: 'priority',
+      when: { service_tier: 'priority' },
+      ratio: [1, 1],
+      source: 'https://platform.claude.com/docs/en/api/service-tiers',
+      date: '2026-11-23',
+    },
+    {
+      provider: 'anthropic',
+      id: 'us-inference',
+      when: { inference_geo: 'us' },
+      ratio: [11, 10],
+      source: 'https://platform.claude.com/docs/en/manage-claude/data-residency',
+      date: '2026-11-23',
+    },
+    {
+      provider: 'anthropic',
+      id: 'fast-opus-4-6',
+      when: { speed: 'fast' },
+      match: { starts_with: 'claude-opus-4-6' },
+      ratio: [6, 1],
+      source: 'https://platform.claude.com/docs/en/build-with-claude/fast-mode',
+      date: '2026-11-23',
+    },
+    {
+      provider: 'anthropic',
+      id: 'fast-opus-5',
+      when: { speed: 'fast' },
+      match: { regex: '^claude-opus-5(-\\d{8})?$' },
+      ratio: [2, 1],
+      source: 'https://vercel.com/ai-gateway/models/claude-opus-5-fast/about',
+      date: '2026-11-23',
+    },
+  ],
+}
