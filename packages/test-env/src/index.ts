@@ -1,0 +1,5 @@
+export * from './eventually.ts'
+export * from './test-folder.ts'
+export * from './test-nats.ts'
+export * from './test-postgres.ts'
+export * from './usage-batch.ts'
