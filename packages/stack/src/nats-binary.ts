@@ -19,14 +19,14 @@ const packaged = {
  * @throws StackError where there is none, where the packaged one is not the known one, or where it is too old
  */
 export function findNatsServer(env: Record<string, string | undefined>): string {
-  const override = env['NATS_SERVER_BIN']
+  const override = env.NATS_SERVER_BIN
   if (override) {
     if (!existsSync(override)) throw new StackError(`NATS_SERVER_BIN is ${override}, which does not exist.`)
     return checkVersion(override)
   }
   const own = `${process.platform}-${process.arch}` === packaged.platform ? findPackaged() : undefined
   if (own) return own
-  const found = findInPath('nats-server', env['PATH'] ?? '')
+  const found = findInPath('nats-server', env.PATH ?? '')
   if (found) return checkVersion(found)
   throw new StackError(
     'There is no nats-server. Install it (macOS: brew install nats-server; else github.com/nats-io/nats-server/releases), ' +

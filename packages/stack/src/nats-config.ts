@@ -45,7 +45,7 @@ authorization {
 ${users.join('\n')}
     {
       user: admin
-      password: ${value(options.passwords['admin'])}
+      password: ${value(options.passwords.admin)}
       permissions: { publish: { allow: [">"] }, subscribe: { allow: [">"] } }
     }
   ]

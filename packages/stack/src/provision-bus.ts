@@ -134,8 +134,8 @@ export function findDifference(plan: object, actual: object): string | undefined
   for (const [field, wanted] of Object.entries(plan)) {
     let found = held[field]
     // A consumer with one filter comes back with the field in its singular.
-    if (field === 'filter_subjects' && found === undefined && held['filter_subject'] !== undefined)
-      found = [held['filter_subject']]
+    if (field === 'filter_subjects' && found === undefined && held.filter_subject !== undefined)
+      found = [held.filter_subject]
     if (JSON.stringify(found) !== JSON.stringify(wanted))
       return `${field} is ${JSON.stringify(found)}, not ${JSON.stringify(wanted)}`
   }

@@ -63,7 +63,7 @@ export async function startNats(options: NatsOptions): Promise<RunningNats> {
     command: binary,
     args: ['--config', configFile, '--ports_file_dir', portsFolder],
     cwd: home,
-    env: { PATH: process.env['PATH'], GOMAXPROCS: process.env['GOMAXPROCS'], GOMEMLIMIT: process.env['GOMEMLIMIT'] },
+    env: { PATH: process.env.PATH, GOMAXPROCS: process.env.GOMAXPROCS, GOMEMLIMIT: process.env.GOMEMLIMIT },
     logFile,
     pidFile,
     stopSignal: 'SIGTERM',

@@ -67,7 +67,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     command,
     args,
     cwd: data,
-    env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' },
+    env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
     logFile,
     pidFile,
     stopSignal: 'SIGINT',
@@ -156,7 +156,7 @@ async function initialise(at: {
   try {
     await run(command, args, {
       cwd: draft,
-      env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' },
+      env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
       ...(at.runAs.uid === undefined ? {} : { uid: at.runAs.uid }),
       ...(at.runAs.gid === undefined ? {} : { gid: at.runAs.gid }),
     })

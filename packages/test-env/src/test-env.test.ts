@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import pg from 'pg'
+import { eventually } from './eventually.ts'
+import { testNats } from './test-nats.ts'
+import { testPostgres } from './test-postgres.ts'
+
+test('each test has a database of its own', async t => {
+  const first = await testPostgres(t, { schemas: ['budget'] })
+  const second = await testPostgres(t)
+  assert.notEqual(first.url, second.url)
+  const client = new pg.Client({ connectionString: first.url })
+  await client.connect()
+  t.after(() => client.end())
+  const { rows } = await client.query("select nspname from pg_namespace where nspname = 'budget'")
+  assert.equal(rows.length, 1)
+})
+
+test('each test has a bus of its own with a credential for each service', async t => {
+  const first = await testNats(t)
+  const second = await testNats(t)
+  assert.notEqual(first.port, second.port)
+  assert.notEqual(first.users.budget.pass, first.users.billing.pass)
+})
+
+test('eventually returns what its check finds and throws the last reason it did not', async () => {
+  let tries = 0
+  assert.equal(await eventually(() => (++tries < 3 ? undefined : tries)), 3)
+  await assert.rejects(
+    eventually(() => assert.equal(1, 2), { timeoutMs: 20 }),
+    assert.AssertionError,
+  )
+  await assert.rejects(
+    eventually(() => false, { timeoutMs: 20 }),
+    /not met within 20 ms/,
+  )
+})

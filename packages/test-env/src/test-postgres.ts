@@ -1,0 +1,37 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
+import { atFileEnd } from './at-file-end.ts'
+import { findSharedPostgres } from './shared-postgres.ts'
+import { keepsData, type TestScope } from './test-folder.ts'
+
+export interface TestPostgres {
+  /** Of the superuser to a fresh database; schemas named in `schemas` exist. */
+  url: string
+}
+
+/** A fresh database on the run's real server, dropped afterwards unless the test failed. */
+export async function testPostgres(t: TestScope, options: { schemas?: readonly string[] } = {}): Promise<TestPostgres> {
+  const server = await findSharedPostgres()
+  const name = `test_${randomBytes(6).toString('hex')}`
+  await query(server, `create database ${name}`)
+  const url = new URL(server)
+  url.pathname = `/${name}`
+  for (const schema of options.schemas ?? []) await query(url.href, `create schema "${schema}"`)
+  atFileEnd(async () => {
+    if (keepsData(t)) return
+    // Still in use by a hook that runs after this one: it goes with the server.
+    await query(server, `drop database ${name}`).catch(() => {})
+  })
+  return { url: url.href }
+}
+
+async function query(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}
