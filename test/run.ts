@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+
+// `npm test [-- --only <part of a path>]…`: every test of the repository in one run, one process a file, two at a time.
+const root = join(import.meta.dirname, '..')
+const patterns = [
+  'packages/*/src/**/*.test.ts',
+  'packages/*/test/**/*.test.ts',
+  'services/*/src/**/*.test.ts',
+  'services/*/test/**/*.test.ts',
+  'test/**/*.test.ts',
+]
+/** A file that takes longer hangs. */
+const fileTimeoutMs = 150_000
+
+const only: string[] = []
+const passed: string[] = []
+const args = process.argv.slice(2)
+for (let i = 0; i < args.length; i++) {
+  const argument = args[i] ?? ''
+  if (argument === '--only') only.push(args[++i] ?? '')
+  else passed.push(argument)
+}
+
+const files = globSync(patterns, { cwd: root, exclude: ['**/node_modules/**'] })
+  .filter(file => only.length === 0 || only.some(part => file.includes(part)))
+  .sort()
+if (files.length === 0) {
+  process.stderr.write(`no test file matches ${only.join(', ')}\n`)
+  process.exit(1)
+}
+
+const child = spawn(
+  process.execPath,
+  [
+    '--test',
+    '--test-global-setup=packages/test-env/src/global-setup.ts',
+    '--test-concurrency=2',
+    `--test-timeout=${fileTimeoutMs}`,
+    ...passed,
+    ...files,
+  ],
+  { cwd: root, stdio: 'inherit' },
+)
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
+child.on('exit', (code, signal) => {
+  process.exit(code ?? 128 + (signal === null ? 0 : constants.signals[signal]))
+})
