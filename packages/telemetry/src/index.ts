@@ -1,0 +1,5 @@
+export * from './call-metrics.ts'
+export * from './gen-ai.ts'
+export * from './metrics.ts'
+export * from './sampled-spans.ts'
+export * from './trace-context.ts'

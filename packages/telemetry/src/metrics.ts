@@ -1,0 +1,82 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from 'prom-client'
+
+/**
+ * The process's metrics. Prometheus client, not OpenTelemetry's: a bound counter costs 0.15 µs and a histogram 0.2 µs,
+ * which a gateway can pay on every call.
+ */
+const registry = new Registry()
+const sources: (() => Promise<string>)[] = []
+let processMetrics = false
+
+/** A counter, made once per name: asking again gives the same one. Name in snake_case, ending in `_total`. */
+export function counter<const Label extends string = never>(
+  name: string,
+  help: string,
+  labelNames: readonly Label[] = [],
+): Counter<Label> {
+  return existing(name, Counter<Label>) ?? new Counter({ name, help, labelNames, registers: [registry] })
+}
+
+/** A histogram, made once per name. Name in snake_case with its unit last (`_seconds`, `_bytes`). */
+export function histogram<const Label extends string = never>(
+  name: string,
+  help: string,
+  options: { labelNames?: readonly Label[]; buckets: readonly number[] },
+): Histogram<Label> {
+  return (
+    existing(name, Histogram<Label>) ??
+    new Histogram({
+      name,
+      help,
+      labelNames: options.labelNames ?? [],
+      buckets: [...options.buckets],
+      registers: [registry],
+    })
+  )
+}
+
+/** A gauge, made once per name. `read`, if given, is asked at each scrape. */
+export function gauge<const Label extends string = never>(
+  name: string,
+  help: string,
+  options: { labelNames?: readonly Label[]; read?: () => number } = {},
+): Gauge<Label> {
+  const found = existing(name, Gauge<Label>)
+  if (found) return found
+  const { read } = options
+  return new Gauge({
+    name,
+    help,
+    labelNames: options.labelNames ?? [],
+    registers: [registry],
+    ...(read === undefined
+      ? {}
+      : {
+          collect(this: Gauge<Label>) {
+            this.set(read())
+          },
+        }),
+  })
+}
+
+/** Everything this process counts, as Prometheus text: for `startOperatorServer({ metrics: metricsText })`. */
+export async function metricsText(): Promise<string> {
+  if (!processMetrics) {
+    processMetrics = true
+    collectDefaultMetrics({ register: registry })
+  }
+  const texts = await Promise.all([registry.metrics(), ...sources.map(source => source())])
+  return texts.join('')
+}
+
+/** Adds another Prometheus text to {@link metricsText}. */
+export function addMetricsSource(source: () => Promise<string>): void {
+  sources.push(source)
+}
+
+function existing<M extends Metric>(name: string, kind: new (...args: never[]) => M): M | undefined {
+  const found = registry.getSingleMetric(name)
+  if (found === undefined) return undefined
+  if (found instanceof kind) return found
+  throw new TypeError(`metric ${name} exists as another kind`)
+}

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import test, { type TestContext } from 'node:test'
+
+const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+
+/** A service of two lines: serves one request, prints its metrics, ends. */
+const service = `
+  import { createServer } from 'node:http'
+  import { metricsText } from '@sluice/telemetry'
+  const server = createServer((_request, response) => response.end('ok')).listen(0, '127.0.0.1')
+  await new Promise(resolve => server.once('listening', resolve))
+  await fetch('http://127.0.0.1:' + server.address().port + '/things', {
+    headers: { connection: 'close', traceparent: '00-${traceId}-00f067aa0ba902b7-01' },
+  })
+  process.stdout.write(await metricsText())
+  server.close()
+`
+
+async function run(env: Record<string, string>): Promise<string> {
+  const child = spawn(
+    process.execPath,
+    ['--import', '@sluice/telemetry/setup', '--input-type=module', '--eval', service],
+    {
+      cwd: import.meta.dirname,
+      env: { PATH: process.env.PATH ?? '', ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
+  let text = ''
+  child.stdout.on('data', chunk => {
+    text += chunk
+  })
+  const [code] = await once(child, 'exit')
+  assert.equal(code, 0)
+  return text
+}
+
+async function startCollector(t: TestContext) {
+  const bodies: Buffer[] = []
+  const server = createServer(async (request, response) => {
+    const parts: Buffer[] = []
+    for await (const part of request) parts.push(part)
+    if (request.url === '/v1/traces') bodies.push(Buffer.concat(parts))
+    response.end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  return { bodies, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
+}
+
+test("a service sends the span of a traced request to the collector, in the caller's trace", async t => {
+  const collector = await startCollector(t)
+  const metrics = await run({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_SERVICE_NAME: 'things' })
+  assert.ok(
+    collector.bodies.some(body => body.includes(Buffer.from(traceId, 'hex'))),
+    'the trace reached the collector',
+  )
+  assert.ok(
+    collector.bodies.some(body => body.includes('things')),
+    'under the name of the service',
+  )
+  assert.match(metrics, /^http_server_(request_)?duration/m)
+})
+
+test('without a collector nothing is exported, metrics are there, and the service ends', async () => {
+  assert.match(await run({}), /^http_server_(request_)?duration/m)
+})
