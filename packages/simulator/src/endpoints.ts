@@ -1,0 +1,50 @@
+import { countMessageTokens } from './anthropic/count-tokens.ts'
+import { messages } from './anthropic/messages.ts'
+import { getAnthropicModel, listAnthropicModels } from './anthropic/models.ts'
+import type { Call, Dialect } from './call.ts'
+import { chatCompletions } from './openai/chat-completions.ts'
+import { embeddings } from './openai/embeddings.ts'
+import { getOpenAiModel, listOpenAiModels } from './openai/models.ts'
+import { responses } from './openai/responses.ts'
+
+/** One thing the simulated provider can be asked for. */
+export interface Endpoint {
+  readonly dialect: Dialect
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  /** A path that ends in `/` stands for everything below it. */
+  readonly path: string
+  /** Gets a record on the bill, free or not. */
+  readonly onBill: boolean
+  readonly answer: (call: Call) => void | Promise<void>
+}
+
+/** Every endpoint of both dialects; another one is a row here and a file. */
+export const ENDPOINTS: readonly Endpoint[] = [
+  { dialect: 'openai', method: 'POST', path: '/v1/chat/completions', onBill: true, answer: chatCompletions },
+  { dialect: 'openai', method: 'POST', path: '/v1/responses', onBill: true, answer: responses },
+  { dialect: 'openai', method: 'POST', path: '/v1/embeddings', onBill: true, answer: embeddings },
+  { dialect: 'openai', method: 'GET', path: '/v1/models', onBill: false, answer: listOpenAiModels },
+  { dialect: 'openai', method: 'GET', path: '/v1/models/', onBill: false, answer: getOpenAiModel },
+  { dialect: 'anthropic', method: 'POST', path: '/v1/messages', onBill: true, answer: messages },
+  { dialect: 'anthropic', method: 'POST', path: '/v1/messages/count_tokens', onBill: true, answer: countMessageTokens },
+  { dialect: 'anthropic', method: 'GET', path: '/v1/models', onBill: false, answer: listAnthropicModels },
+  { dialect: 'anthropic', method: 'GET', path: '/v1/models/', onBill: false, answer: getAnthropicModel },
+]
+
+/** The endpoint behind a path, and the dialect of the call even where there is none. */
+export function findEndpoint(
+  method: string,
+  path: string,
+  asked: Dialect | undefined,
+  speaksAnthropic: boolean,
+): { readonly dialect: Dialect; readonly endpoint: Endpoint | undefined } {
+  const matches = ENDPOINTS.filter(
+    endpoint =>
+      endpoint.method === method &&
+      (asked === undefined || endpoint.dialect === asked) &&
+      (endpoint.path.endsWith('/') ? path.startsWith(endpoint.path) : path === endpoint.path),
+  )
+  const preferred = asked ?? (speaksAnthropic ? 'anthropic' : 'openai')
+  const endpoint = matches.find(match => match.dialect === preferred) ?? matches[0]
+  return { dialect: endpoint?.dialect ?? preferred, endpoint }
+}

@@ -1,0 +1,19 @@
+/** One step of an answer: the SSE text to send (may be empty while the model thinks unseen) and what was produced by it. */
+export interface Frame {
+  readonly sse: string
+  readonly tokens: number
+  readonly thinking?: true
+  readonly searches?: number
+  /** From here on the answer only ends: usage and terminal events. */
+  readonly closing?: true
+}
+
+/** An event without a name, as chat completions send them. */
+export function dataEvent(data: string): string {
+  return `data: ${data}\n\n`
+}
+
+/** An event with a name. */
+export function namedEvent(event: string, data: string): string {
+  return `event: ${event}\ndata: ${data}\n\n`
+}

@@ -1,0 +1,88 @@
+import { asList, asObject, asText, isObject, type JsonObject } from './json.ts'
+import { countTokens } from './tokens.ts'
+
+/** What a request says, reduced to what the simulator needs of it. */
+export interface Prompt {
+  readonly tokens: number
+  /** Tokens before the last `cache_control` mark of an hour, and between it and the last one of five minutes. */
+  readonly marked1h: number
+  readonly marked5m: number
+  /** All text of the last user message that has any. */
+  readonly userText: string
+  /** A tool's answer follows that message: the model has what it asked for. */
+  readonly toolAnswered: boolean
+}
+
+const TOKENS_PER_MESSAGE = 4
+const TOKENS_PER_MEDIA = 85
+
+/** Counts a prompt part by part, in the order the model would read it. */
+export class PromptTally {
+  #tokens = 0
+  #mark1h = 0
+  #mark5m = 0
+  #userText = ''
+  #toolAnswered = false
+
+  addText(text: string | undefined): void {
+    if (text !== undefined) this.#tokens += countTokens(text)
+  }
+
+  /** Anything that is not text counts by its JSON, without a cache mark on it. */
+  addJson(value: unknown): void {
+    if (value === undefined || value === null) return
+    const plain = isObject(value) && 'cache_control' in value ? { ...value, cache_control: undefined } : value
+    this.#tokens += countTokens(JSON.stringify(plain))
+    this.#mark(value)
+  }
+
+  addMessage(role: string | undefined, content: unknown): void {
+    this.#tokens += TOKENS_PER_MESSAGE
+    const texts: string[] = []
+    if (typeof content === 'string') {
+      this.addText(content)
+      texts.push(content)
+    }
+    for (const part of asList(content)) {
+      const text = this.addPart(asObject(part))
+      if (text !== undefined) texts.push(text)
+    }
+    if (role === 'user' && texts.length > 0) {
+      this.#userText = texts.join('\n')
+      this.#toolAnswered = false
+    }
+  }
+
+  /** Counts one part of a message; gives its text if the user wrote it. */
+  addPart(part: JsonObject): string | undefined {
+    const type = asText(part.type) ?? ''
+    const text = type === 'tool_result' ? undefined : asText(part.text)
+    if (text !== undefined) this.addText(text)
+    else if (type.includes('image') || type.includes('audio')) this.#tokens += TOKENS_PER_MEDIA
+    else this.addJson(part)
+    if (type === 'tool_result') this.toolAnswered()
+    else if (text !== undefined) this.#mark(part)
+    return text
+  }
+
+  toolAnswered(): void {
+    this.#toolAnswered = true
+  }
+
+  total(): Prompt {
+    return {
+      tokens: this.#tokens,
+      marked1h: this.#mark1h,
+      marked5m: Math.max(0, this.#mark5m - this.#mark1h),
+      userText: this.#userText,
+      toolAnswered: this.#toolAnswered,
+    }
+  }
+
+  #mark(part: unknown): void {
+    const control = asObject(part).cache_control
+    if (!isObject(control)) return
+    if (control.ttl === '1h') this.#mark1h = this.#tokens
+    else this.#mark5m = this.#tokens
+  }
+}

@@ -1,0 +1,147 @@
+import type { Metered } from './cost.ts'
+import { DirectiveError, type Directives } from './directives.ts'
+import { asList, asObject, asText } from './json.ts'
+import type { SimPrice } from './prices.ts'
+import type { Prompt } from './prompt.ts'
+import { countTokens, isAlphabet, makeText, takeTokens } from './tokens.ts'
+
+export interface ToolCall {
+  readonly name: string
+  readonly arguments: string
+}
+
+/** Everything this call will say and cost, fixed before its first byte: a function of the request alone. */
+export interface Script {
+  readonly model: string
+  readonly servedModel: string
+  readonly price: SimPrice
+  readonly tier: string
+  readonly geo: string | null
+  readonly choices: number
+  readonly thinking: string
+  readonly text: string
+  readonly tools: readonly ToolCall[]
+  readonly searches: number
+  readonly finish: 'stop' | 'limit' | 'tool'
+  readonly metered: Metered
+}
+
+/** What a dialect reads from its own request fields. */
+export interface Asked {
+  readonly name: string
+  readonly model: string
+  readonly price: SimPrice
+  readonly tier: string | undefined
+  readonly geo: string | null
+  readonly choices: number
+  readonly limit: number | undefined
+  readonly thinks: boolean
+  readonly forcedTool: string | undefined
+}
+
+const THINKING_TOKENS_WHEN_ASKED = 32
+const DEFAULT_TOOL_TOKENS = 8
+
+export function writeScript(asked: Asked, prompt: Prompt, directives: Directives): Script {
+  const inputTokens = directives.number('input_tokens') ?? prompt.tokens
+  const alphabet = directives.text('alphabet') ?? 'latin'
+  if (!isAlphabet(alphabet)) throw new DirectiveError(`The simulator knows no alphabet "${alphabet}".`)
+
+  const toolNames = chooseTools(asked, prompt, directives)
+  const written = directives.text('text')
+  const defaultOutput = toolNames.length > 0 ? 0 : 16 + (prompt.tokens % 17)
+  const wantedThinking = directives.number('reasoning') ?? (asked.thinks ? THINKING_TOKENS_WHEN_ASKED : 0)
+  const wantedText = written ?? makeText(directives.number('output_tokens') ?? defaultOutput, alphabet)
+  const wantedTools = toolNames.map(name => ({
+    name,
+    arguments: directives.text('tool_args') ?? makeArguments(directives.number('tool_tokens') ?? DEFAULT_TOOL_TOKENS),
+  }))
+
+  const limit = directives.has('over_limit')
+    ? (asked.limit ?? 0) + (directives.number('over') ?? 16)
+    : (asked.limit ?? Number.MAX_SAFE_INTEGER)
+  let left = limit
+  const spend = (text: string) => {
+    const kept = takeTokens(text, left)
+    left -= countTokens(kept)
+    return kept
+  }
+  const wanted = wantedThinking + countTokens(wantedText) + sumTokens(wantedTools)
+  const thinking = makeText(Math.min(wantedThinking, left))
+  left -= countTokens(thinking)
+  const isOver = directives.has('over_limit') && wanted < limit && written === undefined && wantedTools.length === 0
+  const text = spend(isOver ? makeText(limit - countTokens(thinking), alphabet) : wantedText)
+  const tools = wantedTools
+    .map(tool => ({ name: tool.name, arguments: spend(tool.arguments) }))
+    .filter(tool => tool.arguments !== '')
+  const produced = countTokens(thinking) + countTokens(text) + sumTokens(tools)
+  const searches = directives.number('searches') ?? 0
+
+  return {
+    model: asked.model,
+    servedModel:
+      directives.text('served_model') ??
+      (directives.number('snapshot') === 1 ? (asked.price.snapshots[0] ?? asked.name) : asked.name),
+    price: asked.price,
+    tier: directives.text('tier') ?? serveTier(asked),
+    geo: asked.geo,
+    choices: asked.choices,
+    thinking,
+    text,
+    tools,
+    searches,
+    finish: !isOver && produced < wanted ? 'limit' : tools.length > 0 ? 'tool' : 'stop',
+    metered: {
+      ...divideInput(inputTokens, prompt, directives),
+      output: produced * asked.choices,
+      output_thinking: countTokens(thinking) * asked.choices,
+      web_searches: searches,
+    },
+  }
+}
+
+function serveTier(asked: Asked): string {
+  if (asked.price.dialect === 'anthropic') return 'standard'
+  const { tier } = asked
+  return tier !== undefined && asked.price.tiers?.[tier] !== undefined ? tier : 'default'
+}
+
+/** Reads come first, then what is marked for an hour, then for five minutes; the rest is fresh. */
+function divideInput(total: number, prompt: Prompt, directives: Directives) {
+  let left = total
+  const take = (tokens: number) => {
+    const taken = Math.min(tokens, left)
+    left -= taken
+    return taken
+  }
+  const cached = take(directives.number('cached') ?? 0)
+  const hour = take(directives.number('cache_write_1h') ?? Math.max(0, prompt.marked1h - cached))
+  const beyond = prompt.marked1h + prompt.marked5m - Math.max(cached, prompt.marked1h)
+  const fiveMinutes = take(directives.number('cache_write') ?? Math.max(0, beyond))
+  return { input_fresh: left, input_from_cache: cached, input_to_cache_5m: fiveMinutes, input_to_cache_1h: hour }
+}
+
+function chooseTools(asked: Asked, prompt: Prompt, directives: Directives): readonly string[] {
+  if (prompt.toolAnswered) return []
+  const named = directives.text('tool')
+  if (named !== undefined) return named.split(',')
+  return asked.forcedTool === undefined ? [] : [asked.forcedTool]
+}
+
+/** The name of the first tool a request offers, in any of the dialects' shapes. */
+export function firstToolName(tools: unknown): string | undefined {
+  const tool = asObject(asList(tools)[0])
+  return asText(tool.name) ?? asText(asObject(tool.function).name)
+}
+
+/** A JSON object of exactly `tokens` tokens (at least four). */
+function makeArguments(tokens: number): string {
+  const frame = '{"text": ""}'
+  return `{"text": "${makeText(Math.max(4, tokens) - frame.length / 4)}"}`
+}
+
+function sumTokens(tools: readonly ToolCall[]): number {
+  let tokens = 0
+  for (const tool of tools) tokens += countTokens(tool.arguments)
+  return tokens
+}

@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Bill } from './bill.ts'
+import type { Call, Dialect } from './call.ts'
+import { answerControl } from './control.ts'
+import { DirectiveError } from './directives.ts'
+import { type Endpoint, findEndpoint } from './endpoints.ts'
+import { isObject, type JsonObject } from './json.ts'
+import { errorOfStatus, ProviderError, sendError } from './provider-error.ts'
+import { hashCredential, type RequestLog } from './request-log.ts'
+
+export interface SimulatorState {
+  readonly bill: Bill
+  readonly requests: RequestLog
+  readonly attempts: Map<string, number>
+  readonly log: (message: string, detail: { readonly [name: string]: unknown }) => void
+}
+
+/** A credential that begins so is refused, to test what a revoked one does. */
+const REFUSED_CREDENTIAL = 'sk-invalid'
+
+/** The HTTP server of both dialects; listens to nothing yet. */
+export function buildServer(state: SimulatorState): Server {
+  const run = randomBytes(4).toString('hex')
+  let count = 0
+  const server = createServer((request, reply) => {
+    count += 1
+    const id = `req_sim_${run}_${count}`
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const body = chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks)
+      void answer(state, id, request, body, reply)
+    })
+    request.on('error', () => reply.destroy())
+  })
+  server.keepAliveTimeout = 120_000
+  server.requestTimeout = 0
+  return server
+}
+
+async function answer(
+  state: SimulatorState,
+  id: string,
+  request: IncomingMessage,
+  body: Buffer,
+  reply: ServerResponse,
+): Promise<void> {
+  const target = request.url ?? '/'
+  const url = new URL(target, 'http://simulator')
+  if (url.pathname.startsWith('/simulator/')) return answerControl(request, reply, url, state)
+  const method = request.method ?? 'GET'
+  state.requests.add(
+    { id, received_at_ms: Date.now(), method, target, http_version: request.httpVersion, body },
+    request.rawHeaders,
+  )
+  if (url.pathname === '/' && (method === 'HEAD' || method === 'GET')) {
+    reply.writeHead(200, { 'content-type': 'text/plain', 'x-simulator': 'sluice' })
+    reply.end('This is a simulator of a language model provider. It is no model and its bill is play money.\n')
+    return
+  }
+  const [asked, path] = splitPrefix(url.pathname)
+  const speaksAnthropic = request.headers['anthropic-version'] !== undefined
+  const { dialect, endpoint } = findEndpoint(method, path, asked, speaksAnthropic)
+  const credential = readCredential(request)
+  const record = endpoint?.onBill
+    ? state.bill.open({
+        billId: id,
+        credentialSha256: credential === undefined ? null : hashCredential(credential),
+        dialect,
+        endpoint: endpoint.path,
+      })
+    : undefined
+  const { headers } = request
+  const rest = { id, dialect, path, query: url.searchParams, headers, reply, record }
+  const call: Call = { ...rest, body: {}, bill: state.bill, attempts: state.attempts }
+  try {
+    checkCall(dialect, endpoint, path, credential)
+    await endpoint?.answer({ ...call, body: method === 'POST' ? parseBody(dialect, body) : {} })
+  } catch (error) {
+    if (error instanceof ProviderError) return sendError(call, error)
+    if (error instanceof DirectiveError) return sendError(call, errorOfStatus(dialect, 400, error.message))
+    state.log('the simulator failed', { err: error, id })
+    sendError(call, errorOfStatus(dialect, 500, 'The simulator itself failed; its log says why.'))
+  }
+}
+
+function checkCall(dialect: Dialect, endpoint: Endpoint | undefined, path: string, credential: string | undefined) {
+  if (endpoint === undefined) throw errorOfStatus(dialect, 404, `The simulator serves no ${path} with this method.`)
+  if (credential === undefined) throw errorOfStatus(dialect, 401, 'The request carries no credential.')
+  if (credential.startsWith(REFUSED_CREDENTIAL)) throw errorOfStatus(dialect, 401, 'The credential is not valid.')
+}
+
+function splitPrefix(path: string): [Dialect | undefined, string] {
+  if (path.startsWith('/openai/')) return ['openai', path.slice('/openai'.length)]
+  if (path.startsWith('/anthropic/')) return ['anthropic', path.slice('/anthropic'.length)]
+  return [undefined, path]
+}
+
+function readCredential({ headers }: IncomingMessage): string | undefined {
+  const apiKey = headers['x-api-key']
+  if (typeof apiKey === 'string' && apiKey !== '') return apiKey
+  const bearer = /^Bearer\s+(\S+)$/i.exec(headers.authorization ?? '')
+  return bearer?.[1]
+}
+
+function parseBody(dialect: Dialect, body: Buffer): JsonObject {
+  try {
+    const parsed: unknown = JSON.parse(body.toString())
+    if (isObject(parsed)) return parsed
+  } catch {
+    // Falls through to the same answer as JSON that is no object.
+  }
+  throw errorOfStatus(dialect, 400, 'The request body is not a JSON object.')
+}
