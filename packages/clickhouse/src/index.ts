@@ -1,0 +1,5 @@
+export * from './clickhouse-client.ts'
+export * from './clickhouse-error.ts'
+export * from './client-pool.ts'
+export * from './migrate.ts'
+export * from './open-clickhouse.ts'
