@@ -1,0 +1,183 @@
+import { estimateTokens } from '../estimate.ts'
+import { isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
+import { SseFramer, sseData } from '../sse-framer.ts'
+import type { StreamTap, UsageEstimate } from '../stream-tap.ts'
+import type { UsageResult } from '../usage-result.ts'
+import { fromMessage } from './message.ts'
+
+/** What a clean end of a messages stream needs. */
+export interface MessagesState {
+  readonly id: string | undefined
+  readonly model: string
+  /** Blocks begun and not ended, as announced. */
+  readonly openBlocks: readonly { index: number; type: string }[]
+  /** An open block is a tool call, which must not be closed as if it were whole. */
+  readonly inToolCall: boolean
+  readonly stopReason: string | undefined
+  /** The merged usage object so far, for the closing `message_delta`. */
+  readonly usage: JsonObject | undefined
+}
+
+/** Watches a messages stream. */
+export interface MessagesTap extends StreamTap {
+  readonly state: MessagesState
+}
+
+export function openMessagesTap(options: { model: string }): MessagesTap {
+  return new MessagesStreamTap(options.model)
+}
+
+const nothing: readonly Uint8Array[] = []
+
+class MessagesStreamTap implements MessagesTap {
+  readonly #framer = new SseFramer()
+  readonly #blocks = new Map<number, string>()
+  #id: string | undefined
+  #model: string
+  #usage: JsonObject | undefined
+  #stopReason: string | undefined
+  #final = false
+  outputBytes = 0
+  ended = false
+
+  constructor(model: string) {
+    this.#model = model
+  }
+
+  get atEventBoundary(): boolean {
+    return this.#framer.atEventBoundary
+  }
+
+  get measured(): boolean {
+    return this.#final
+  }
+
+  get state(): MessagesState {
+    const openBlocks = [...this.#blocks].map(([index, type]) => ({ index, type }))
+    return {
+      id: this.#id,
+      model: this.#model,
+      openBlocks,
+      inToolCall: openBlocks.some(block => block.type.endsWith('tool_use')),
+      stopReason: this.#stopReason,
+      usage: this.#usage,
+    }
+  }
+
+  write(chunk: Uint8Array): number {
+    return this.#framer.push(chunk, this.#onEvent)
+  }
+
+  eventEndIn(chunk: Uint8Array): number {
+    return this.#framer.eventEndIn(chunk)
+  }
+
+  forward(chunk: Uint8Array): readonly Uint8Array[] {
+    this.write(chunk)
+    return [chunk]
+  }
+
+  flush(): readonly Uint8Array[] {
+    return nothing
+  }
+
+  #onEvent = (event: Buffer): void => {
+    const data = sseData(event)
+    if (data !== undefined) this.observe(data)
+  }
+
+  observe(data: string): void {
+    const event = parseJson(data)
+    if (!isObject(event)) return
+    switch (event.type) {
+      case 'message_start':
+        this.#onStart(objectOf(event.message))
+        break
+      case 'content_block_start':
+        this.#onBlock(event)
+        break
+      case 'content_block_delta':
+        this.#onDelta(objectOf(event.delta))
+        break
+      case 'content_block_stop':
+        if (typeof event.index === 'number') this.#blocks.delete(event.index)
+        break
+      case 'message_delta':
+        this.#stopReason = textOf(objectOf(event.delta).stop_reason) ?? this.#stopReason
+        if (isObject(event.usage)) this.#usage = mergeUsage(this.#usage, event.usage)
+        // Several may come, each with the numbers so far: the one that tells why the message stops has the final ones.
+        if (isObject(event.usage) && this.#stopReason !== undefined) this.#final = true
+        break
+      case 'message_stop':
+        this.ended = true
+        this.#final = this.#usage !== undefined
+        break
+      case 'error':
+        this.ended = true
+        break
+    }
+  }
+
+  #onStart(message: JsonObject): void {
+    this.#id = textOf(message.id) ?? this.#id
+    this.#model = textOf(message.model) ?? this.#model
+    if (isObject(message.usage)) this.#usage = mergeUsage(this.#usage, message.usage)
+  }
+
+  #onBlock(event: JsonObject): void {
+    const block = objectOf(event.content_block)
+    if (typeof event.index === 'number' && this.#blocks.size < 1024)
+      this.#blocks.set(event.index, textOf(block.type) ?? 'text')
+    this.#count(block.text)
+    this.#count(block.name)
+  }
+
+  #onDelta(delta: JsonObject): void {
+    this.#count(delta.text)
+    this.#count(delta.partial_json)
+    this.#count(delta.thinking)
+  }
+
+  #count(text: unknown): void {
+    if (typeof text === 'string') this.outputBytes += Buffer.byteLength(text)
+  }
+
+  usage(estimate: UsageEstimate = {}): UsageResult {
+    const result = fromMessage({ id: this.#id, model: this.#model, stop_reason: this.#stopReason, usage: this.#usage })
+    if (this.#final) return result
+    // Without a message nothing was charged.
+    if (this.#id === undefined && this.#usage === undefined && this.outputBytes === 0) return result
+    const quantities = { ...result.quantities }
+    const provenance = { ...result.provenance }
+    if (this.#usage === undefined && estimate.inputTokens) {
+      quantities.in_text = estimate.inputTokens
+      provenance.in_text = 'estimated'
+    }
+    // The input side is known exactly; the output of `message_start` is only a beginning.
+    const output = Math.max(quantities.out_text ?? 0, estimateTokens(this.outputBytes, estimate.bytesPerTokenTenths))
+    if (output > 0) {
+      quantities.out_text = output
+      provenance.out_text = 'estimated'
+    }
+    return { ...result, quantities, provenance }
+  }
+}
+
+/**
+ * Usage in a stream is cumulative and partly null: the highest count seen holds, other fields take the last value that
+ * is not null. Doubled events change nothing.
+ */
+function mergeUsage(before: JsonObject | undefined, after: JsonObject): JsonObject {
+  const merged: JsonObject = { ...before }
+  for (const [key, value] of Object.entries(after)) {
+    if (value === null || value === undefined) {
+      if (!(key in merged)) merged[key] = value
+      continue
+    }
+    const known = merged[key]
+    if (typeof value === 'number' && typeof known === 'number') merged[key] = Math.max(known, value)
+    else if (isObject(value) && isObject(known)) merged[key] = mergeUsage(known, value)
+    else merged[key] = value
+  }
+  return merged
+}

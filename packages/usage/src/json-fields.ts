@@ -1,0 +1,43 @@
+export type JsonObject = Record<string, unknown>
+
+/** The value as an object; an empty one where it is something else. Replies of providers are read, never trusted. */
+export function objectOf(value: unknown): JsonObject {
+  return isObject(value) ? value : {}
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+/** The value as a list; an empty one where it is something else. */
+export function listOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+/** A count: non-negative integer. Fractions round up; everything else is 0. */
+export function countOf(value: unknown): number {
+  if (typeof value !== 'number' || !(value > 0)) return 0
+  const whole = Math.ceil(value)
+  return Number.isSafeInteger(whole) ? whole : 0
+}
+
+/** Text, or undefined where it is something else or empty. */
+export function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+/** An object without its undefined fields. */
+export function defined<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof T]?: Exclude<T[Key], undefined>
+  }
+}
+
+/** Parses JSON text; undefined where it is none. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

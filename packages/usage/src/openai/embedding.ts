@@ -1,0 +1,15 @@
+import { defined, objectOf, textOf } from '../json-fields.ts'
+import { measuredAs, type UsageResult } from '../usage-result.ts'
+import { tokenQuantities } from './token-usage.ts'
+
+/** Usage of an embeddings reply: input tokens alone. */
+export function fromEmbedding(body: unknown): UsageResult {
+  const reply = objectOf(body)
+  const { in_text = 0 } = tokenQuantities(reply.usage)
+  return {
+    ...measuredAs({ in_text }, 'measured'),
+    modifiers: {},
+    raw_usage: reply.usage ?? null,
+    ...defined({ served_model: textOf(reply.model) }),
+  }
+}

@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { openMessagesTap } from './anthropic/messages-tap.ts'
+import { openChatTap } from './openai/chat-tap.ts'
+import { openResponsesTap } from './openai/responses-tap.ts'
+import type { StreamTap } from './stream-tap.ts'
+
+const read = (name: string): Buffer => readFileSync(new URL(`./fixtures/${name}.sse`, import.meta.url))
+
+const streams: { name: string; open: () => StreamTap; outputBytes: number; quantities: object }[] = [
+  {
+    name: 'openai-chat-cached-and-reasoning',
+    open: () => openChatTap({ model: 'gpt-5.4' }),
+    outputBytes: Buffer.byteLength('Grüße, 世界 "choices":[] \n\ndata: 🙂'),
+    quantities: { in_text: 240, in_cache_read: 1024, in_cache_write_other: 256, out_text: 42, out_reasoning: 16 },
+  },
+  {
+    name: 'openai-chat-tool-call',
+    open: () => openChatTap({ model: 'gpt-5.4' }),
+    outputBytes: Buffer.byteLength('get_weather{"city":"Mainz"}'),
+    quantities: { in_text: 80, out_text: 17 },
+  },
+  {
+    name: 'openai-chat-two-choices-crlf',
+    open: () => openChatTap({ model: 'gpt-5.4' }),
+    outputBytes: 2,
+    quantities: { in_text: 10, out_text: 2 },
+  },
+  {
+    name: 'openai-responses-search-and-tool-call',
+    open: () => openResponsesTap({ model: 'gpt-5.5' }),
+    outputBytes: Buffer.byteLength('Das Wetter ist schön ☀.{"a":1}'),
+    quantities: { in_text: 388, in_cache_read: 512, out_text: 64, out_reasoning: 20, web_search_calls: 1 },
+  },
+  {
+    name: 'anthropic-thinking-cache-and-tool-call',
+    open: () => openMessagesTap({ model: 'claude-sonnet-4-6' }),
+    outputBytes: Buffer.byteLength('Überlegen… Ich sehe nach. 🌧get_weather{"city": "Mainz"}'),
+    quantities: {
+      in_text: 40,
+      in_cache_read: 4000,
+      in_cache_write_5m: 200,
+      in_cache_write_1h: 100,
+      out_text: 89,
+      out_reasoning: 21,
+      web_search_calls: 1,
+      web_fetch_calls: 2,
+    },
+  },
+]
+
+const cutAt = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
+  const borders = [...new Set(cuts.map(cut => cut % bytes.length))].sort((a, b) => a - b)
+  const chunks: Buffer[] = []
+  let from = 0
+  for (const to of [...borders, bytes.length]) {
+    if (to > from) chunks.push(bytes.subarray(from, to))
+    from = to
+  }
+  return chunks
+}
+
+for (const { name, open, outputBytes, quantities } of streams) {
+  const bytes = read(name)
+
+  test(`${name}: its usage is read from one chunk`, () => {
+    const tap = open()
+    assert.equal(tap.write(bytes), bytes.length)
+    assert.deepEqual(tap.usage().quantities, quantities)
+    assert.equal(tap.outputBytes, outputBytes)
+    assert.ok(tap.ended && tap.measured && tap.atEventBoundary)
+    assert.ok(Object.values(tap.usage().provenance).every(mark => mark === 'measured'))
+  })
+
+  test(`${name}: no chunk border changes usage, bytes or what is known`, () => {
+    const whole = open()
+    whole.write(bytes)
+    fc.assert(
+      fc.property(fc.array(fc.nat(), { maxLength: 40 }), cuts => {
+        const tap = open()
+        const sent = cutAt(bytes, cuts).flatMap(chunk => [...tap.forward(chunk)])
+        assert.ok(Buffer.concat([...sent, ...tap.flush()]).equals(bytes))
+        assert.deepEqual(tap.usage(), whole.usage())
+        assert.equal(tap.outputBytes, whole.outputBytes)
+        assert.ok(tap.atEventBoundary)
+      }),
+      { numRuns: 100, seed: 3 },
+    )
+    const tap = open()
+    for (const byte of bytes) tap.write(Uint8Array.of(byte))
+    assert.deepEqual(tap.usage(), whole.usage())
+  })
+
+  test(`${name}: the index behind the last event is where a stream can end`, () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(), { maxLength: 10 }), cuts => {
+        const tap = open()
+        let at = 0
+        let border = 0
+        for (const chunk of cutAt(bytes, cuts)) {
+          const end = tap.write(chunk)
+          if (end > 0) border = at + end
+          at += chunk.length
+          assert.equal(tap.atEventBoundary, border === at)
+          if (border > 0) assert.match(bytes.toString('utf8', 0, border), /\r?\n\r?\n$/)
+        }
+      }),
+      { numRuns: 60, seed: 5 },
+    )
+  })
+
+  test(`${name}: a stream cut anywhere gives usage and never throws`, () => {
+    const full = open()
+    full.write(bytes)
+    let before = 0
+    for (let length = 0; length <= bytes.length; length += 7) {
+      const tap = open()
+      tap.write(bytes.subarray(0, length))
+      const usage = tap.usage({ inputTokens: 100 })
+      assert.ok(tap.outputBytes >= before && tap.outputBytes <= full.outputBytes)
+      before = tap.outputBytes
+      for (const value of Object.values(usage.quantities)) assert.ok(Number.isSafeInteger(value))
+      if (tap.outputBytes > 0) assert.ok((usage.quantities.out_text ?? 0) > 0)
+    }
+  })
+
+  test(`${name}: an end that is sent twice is counted once`, () => {
+    const tap = open()
+    tap.write(bytes)
+    const { quantities: once } = tap.usage()
+    const tail = bytes
+      .toString()
+      .split(/(?<=\n\r?\n)/)
+      .slice(-2)
+    for (const event of tail) tap.write(Buffer.from(event))
+    assert.deepEqual(tap.usage().quantities, once)
+  })
+}
+
+test('a part of an event that has been sent is completed with the fewest bytes', () => {
+  for (const { name, open } of streams) {
+    const bytes = read(name)
+    for (let at = 1; at < bytes.length; at += 3) {
+      const tap = open()
+      tap.write(bytes.subarray(0, at))
+      if (tap.atEventBoundary) continue
+      const end = at + tap.eventEndIn(bytes.subarray(at))
+      const sent = bytes.toString('latin1', 0, end)
+      assert.match(sent, /\n\r?\n$/)
+      const tail = bytes.toString('latin1', at, end)
+      assert.equal(tail.match(/[^\r\n]\r?\n\r?\n/g)?.length ?? 0, /^[\r\n]*$/.test(tail) ? 0 : 1)
+      tap.write(bytes.subarray(at, end))
+      assert.ok(tap.atEventBoundary)
+    }
+  }
+})
+
+test('garbage passes unseen', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), noise => {
+      for (const { open } of streams) {
+        const tap = open()
+        assert.deepEqual(Buffer.concat([...tap.forward(noise), ...tap.flush()]), Buffer.from(noise))
+        tap.write(Buffer.from('\n\ndata: {"usage":[],"choices":{},"type":7,"response":3}\n\ndata: null\n\ndata: {\n\n'))
+        assert.deepEqual(tap.usage().quantities, {})
+      }
+    }),
+    { numRuns: 100, seed: 13 },
+  )
+})
+
+test('the usage chunk is kept from a client that did not ask, and nothing else is', () => {
+  for (const name of ['openai-chat-cached-and-reasoning', 'openai-chat-tool-call', 'openai-chat-two-choices-crlf']) {
+    const bytes = read(name)
+    const expected = bytes
+      .toString()
+      .split(/(?<=\n\r?\n)/)
+      .filter(event => !/^data: .*"choices":\[\],"usage":\{/.test(event))
+      .join('')
+    assert.ok(expected.length < bytes.length)
+    const run = (chunks: Buffer[]) => {
+      const tap = openChatTap({ model: 'm', withholdUsageChunk: true })
+      const sent = chunks.flatMap(chunk => [...tap.forward(chunk)])
+      assert.equal(Buffer.concat([...sent, ...tap.flush()]).toString(), expected)
+      assert.ok(tap.measured)
+    }
+    run([bytes])
+    run([...bytes].map(byte => Buffer.of(byte)))
+    fc.assert(
+      fc.property(fc.array(fc.nat(), { maxLength: 30 }), cuts => run(cutAt(bytes, cuts))),
+      { numRuns: 150, seed: 17 },
+    )
+  }
+})
+
+test('a part of an event that has a choice is not held back', () => {
+  const tap = openChatTap({ model: 'm', withholdUsageChunk: true })
+  const text = 'data: {"id":"x","choices":[{"index":0,"delta":{"content":"Hel'
+  assert.equal(Buffer.concat([...tap.forward(Buffer.from(text))]).toString(), text)
+  assert.equal(tap.forward(Buffer.from('lo"}}]}\n\ndata: {"id":"x","cho')).map(String).join(''), 'lo"}}]}\n\n')
+  assert.equal(tap.flush().map(String).join(''), 'data: {"id":"x","cho')
+})
+
+test('a chat that is cut knows its open choices and estimates what it has not been told', () => {
+  const events = read('openai-chat-tool-call')
+    .toString()
+    .split(/(?<=\n\n)/)
+  const tap = openChatTap({ model: 'gpt-5.4' })
+  tap.write(Buffer.from(events.slice(0, 2).join('')))
+  assert.deepEqual(tap.state, {
+    id: 'chatcmpl-A1',
+    model: 'gpt-5.4-2026-03-05',
+    created: 1763900000,
+    choices: [{ index: 0, finishReason: null, inToolCall: true }],
+  })
+  const usage = tap.usage({ inputTokens: 77 })
+  // 11 bytes of name and 11 of arguments at 3.6 bytes a token.
+  assert.deepEqual(usage.quantities, { in_text: 77, out_text: 7 })
+  assert.deepEqual(usage.provenance, { in_text: 'estimated', out_text: 'estimated' })
+  assert.equal(usage.raw_usage, null)
+})
+
+test('a messages stream that is cut knows its open blocks and its exact input', () => {
+  const events = read('anthropic-thinking-cache-and-tool-call')
+    .toString()
+    .split(/(?<=\n\n)/)
+  const tap = openMessagesTap({ model: 'claude-sonnet-4-6' })
+  tap.write(Buffer.from(events.slice(0, 11).join('')))
+  assert.deepEqual(tap.state.openBlocks, [{ index: 2, type: 'tool_use' }])
+  assert.equal(tap.state.inToolCall, true)
+  const { quantities, provenance, modifiers } = tap.usage({ inputTokens: 9999 })
+  assert.equal(quantities.in_text, 25)
+  assert.equal(provenance.in_text, 'measured')
+  assert.equal(provenance.out_text, 'estimated')
+  assert.deepEqual(modifiers, { service_tier: 'standard', inference_geo: 'us' })
+})
+
+test('a Responses stream that is cut keeps finished items and the open text', () => {
+  const events = read('openai-responses-search-and-tool-call')
+    .toString()
+    .split(/(?<=\n\n)/)
+  const tap = openResponsesTap({ model: 'gpt-5.5' })
+  tap.write(Buffer.from(events.slice(0, 10).join('')))
+  const { state } = tap
+  assert.equal(state.sequenceNumber, 9)
+  assert.deepEqual(
+    state.finishedItems.map(done => done.item.id),
+    ['ws_1', 'ws_2'],
+  )
+  assert.equal(state.openItems[0]?.parts[0]?.text, 'Das Wetter ist schön ☀')
+  assert.equal(state.overflow, false)
+  const { quantities, provenance } = tap.usage({ inputTokens: 50 })
+  assert.equal(quantities.web_search_calls, 1)
+  assert.equal(provenance.web_search_calls, 'measured')
+  assert.equal(provenance.out_text, 'estimated')
+})
+
+test('a Responses stream longer than may be kept says so, and loses no charge', () => {
+  const events = read('openai-responses-search-and-tool-call')
+    .toString()
+    .split(/(?<=\n\n)/)
+  const tap = openResponsesTap({ model: 'gpt-5.5' })
+  tap.write(Buffer.from(events.slice(0, 8).join('')))
+  const delta = { type: 'response.output_text.delta', output_index: 2, content_index: 0, delta: 'x'.repeat(1000) }
+  for (let i = 0; i < 300; i++)
+    tap.write(Buffer.from(`data: ${JSON.stringify({ ...delta, sequence_number: 8 + i })}\n\n`))
+  assert.equal(tap.state.overflow, true)
+  assert.deepEqual(tap.state.finishedItems, [])
+  assert.equal(tap.state.openItems[0]?.parts.length, 0)
+  assert.equal(tap.outputBytes, 300_000)
+  assert.equal(tap.usage().quantities.web_search_calls, 1)
+})
+
+test('an error before any work costs nothing', () => {
+  const tap = openMessagesTap({ model: 'm' })
+  tap.write(Buffer.from('event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n'))
+  assert.deepEqual(tap.usage({ inputTokens: 10 }).quantities, {})
+  assert.equal(tap.ended, true)
+})

@@ -1,0 +1,41 @@
+import type { Provenance, Quantities, QuantityName, QuantityProvenance, UsageModifiers } from '@sluice/contracts'
+import { quantityNames } from '@sluice/contracts'
+
+/** What one reply of a provider amounts to. */
+export interface UsageResult {
+  /** Disjoint; names whose value is zero are absent. */
+  quantities: Quantities
+  provenance: QuantityProvenance
+  modifiers: UsageModifiers
+  /** Quantities that another model than the call's produced; they are contained in `quantities` too. */
+  parts?: { model: string; quantities: Quantities }[]
+  /** The provider's own usage object; null where it sent none. */
+  raw_usage: unknown
+  served_model?: string
+  response_id?: string
+  finish_reason?: string
+}
+
+/** Keeps what is not zero and marks every name with the same provenance. */
+export function measuredAs(values: Quantities, provenance: Provenance): Pick<UsageResult, 'quantities' | 'provenance'> {
+  const quantities: Quantities = {}
+  const marks: QuantityProvenance = {}
+  for (const name of quantityNames) {
+    const value = values[name]
+    if (!value) continue
+    quantities[name] = value
+    marks[name] = provenance
+  }
+  return { quantities, provenance: marks }
+}
+
+/** Adds `more` to `total`, name by name. */
+export function addQuantities(total: Quantities, more: Quantities): Quantities {
+  for (const [name, value] of Object.entries(more) as [QuantityName, number][]) total[name] = (total[name] ?? 0) + value
+  return total
+}
+
+/** A reply that costs nothing: token counting, look-ups, errors before any work. */
+export function freeUsage(rawUsage: unknown = null): UsageResult {
+  return { quantities: {}, provenance: {}, modifiers: {}, raw_usage: rawUsage }
+}
