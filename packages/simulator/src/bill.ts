@@ -49,7 +49,7 @@ export interface Rated {
   readonly geo: string | null
 }
 
-const RECORDS_KEPT = 200_000
+const RECORDS_KEPT = 100_000
 
 /** The simulator's own bill: a record for every billable call, and totals that outlive the oldest records. */
 export class Bill {

@@ -37,6 +37,8 @@ export interface Asked {
   readonly limit: number | undefined
   readonly thinks: boolean
   readonly forcedTool: string | undefined
+  /** The endpoint has a web search tool of its own. */
+  readonly searches: boolean
 }
 
 const THINKING_TOKENS_WHEN_ASKED = 32
@@ -75,7 +77,7 @@ export function writeScript(asked: Asked, prompt: Prompt, directives: Directives
     .map(tool => ({ name: tool.name, arguments: spend(tool.arguments) }))
     .filter(tool => tool.arguments !== '')
   const produced = countTokens(thinking) + countTokens(text) + sumTokens(tools)
-  const searches = directives.number('searches') ?? 0
+  const searches = asked.searches ? (directives.number('searches') ?? 0) : 0
 
   return {
     model: asked.model,

@@ -1,8 +1,8 @@
 import type { Directives } from './directives.ts'
 import type { Frame } from './frames.ts'
 
-/** A frame, or what goes wrong instead of one. */
-export type Step = Frame | { readonly pauseMs: number } | { readonly fail: string }
+/** A frame, or what goes wrong instead of one: a silence, or the end with an error event or nothing. */
+export type Step = Frame | { readonly pauseMs: number } | { readonly lastWords: string }
 
 /** What a dialect sends when things go wrong inside a stream. */
 export interface StreamTrouble {
@@ -25,12 +25,11 @@ export function* applyStreamFaults(
   for (const frame of frames) {
     const reached = at === undefined ? frame.closing === true : generated >= at || frame.closing === true
     if (errorKind !== undefined && generated >= (at ?? 0)) {
-      yield { sse: trouble.errorEvent(errorKind, generated), tokens: 0 }
-      yield { fail: errorKind }
+      yield { lastWords: trouble.errorEvent(errorKind, generated) }
       return
     }
     if (directives.has('truncate') && reached) {
-      yield { fail: 'truncate' }
+      yield { lastWords: '' }
       return
     }
     if (pauseMs > 0 && generated >= (at ?? 0)) {

@@ -32,6 +32,7 @@ export async function messages(call: Call): Promise<void> {
       limit,
       thinks: thinking === 'enabled' || thinking === 'adaptive',
       forcedTool: readForcedTool(body),
+      searches: true,
     },
     prompt,
     directives,

@@ -27,6 +27,7 @@ export async function chatCompletions(call: Call): Promise<void> {
       limit: asCount(body.max_completion_tokens) ?? asCount(body.max_tokens),
       thinks: body.reasoning_effort !== undefined && body.reasoning_effort !== 'none',
       forcedTool: readForcedTool(body),
+      searches: false,
     },
     prompt,
     directives,

@@ -26,6 +26,7 @@ export async function responses(call: Call): Promise<void> {
       limit: asCount(body.max_output_tokens),
       thinks: effort !== undefined && effort !== null && effort !== 'none',
       forcedTool: readForcedTool(body),
+      searches: true,
     },
     prompt,
     directives,
@@ -48,7 +49,11 @@ export async function responses(call: Call): Promise<void> {
       errorEvent: (kind, generated) => {
         const code = directives.text('error_code') ?? (kind === 'overloaded' ? 'server_is_overloaded' : 'server_error')
         const message = 'The simulated engine failed midway.'
-        const usage = { ...script.metered, output: generated, output_thinking: 0, web_searches: 0 }
+        const usage = {
+          ...script.metered,
+          output: generated,
+          output_thinking: Math.min(script.metered.output_thinking, generated),
+        }
         const failed = toResponse(answer, 'failed', [], generated > 0 ? usage : undefined, { code, message })
         return event(sequence, 'response.failed', { response: failed })
       },

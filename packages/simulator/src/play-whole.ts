@@ -1,0 +1,54 @@
+import { type Call, replyHeaders, sendJson } from './call.ts'
+import type { Directives } from './directives.ts'
+import type { Frame } from './frames.ts'
+import type { Pace } from './pace.ts'
+import type { Production } from './production.ts'
+import { errorOfStatus } from './provider-error.ts'
+import { ReplySink, readByteFaults } from './reply-sink.ts'
+
+/** An answer sent whole, after the time its tokens take. */
+export async function playWhole(play: {
+  readonly call: Call
+  readonly directives: Directives
+  readonly production: Production
+  readonly pace: Pace
+  readonly frames: Iterable<Frame>
+  readonly answer: object
+}): Promise<void> {
+  const { call, directives, production, pace } = play
+  if (directives.has('overloaded')) {
+    throw errorOfStatus(call.dialect, call.dialect === 'openai' ? 503 : 529, 'The simulated engine is overloaded.')
+  }
+  if (directives.has('error')) throw errorOfStatus(call.dialect, 500, 'The simulated engine failed.')
+  if (directives.has('silence')) await production.pause(directives.number('silence_ms') ?? 1_000)
+  if (pace.isInstant) {
+    production.produceAll()
+  } else {
+    for (const frame of play.frames) {
+      if (frame.tokens > 0) await production.pause(pace.next())
+      if (production.ended) return
+      production.produce(frame)
+    }
+  }
+  if (production.ended) return
+
+  const answer = directives.has('unknown')
+    ? { sim_future_field: { nested: [1, null, 'x'] }, ...play.answer }
+    : play.answer
+  const faults = readByteFaults(directives)
+  if (faults === undefined) {
+    production.end('completed')
+    sendJson(call, 200, answer)
+    return
+  }
+  const text = JSON.stringify(answer)
+  const sink = new ReplySink(call.reply, faults, () => production.end('failed'))
+  call.reply.writeHead(200, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    ...replyHeaders(call),
+  })
+  await sink.write(text)
+  production.end('completed')
+  if (!sink.dropped) call.reply.end()
+}

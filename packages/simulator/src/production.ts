@@ -1,0 +1,89 @@
+import type { Call } from './call.ts'
+import { NOTHING_METERED } from './cost.ts'
+import type { Frame } from './frames.ts'
+import type { Script } from './script.ts'
+
+/** One generation while it runs: what has been produced so far, and whether anyone still listens. */
+export class Production {
+  readonly #call: Call
+  readonly #script: Script
+  #output = 0
+  #thinking = 0
+  #searches = 0
+  #started = false
+  #ended = false
+  #wake: (() => void) | undefined
+
+  constructor(call: Call, script: Script, about: { readonly responseId: string; readonly streamed: boolean }) {
+    const { record, reply } = call
+    if (record === undefined) throw new Error('Only an endpoint that is on the bill produces.')
+    this.#call = call
+    this.#script = script
+    record.response_id = about.responseId
+    record.model = script.model
+    record.served_tier = script.tier
+    record.streamed = about.streamed
+    record.http_status = 200
+    reply.once('close', () => {
+      if (this.#ended) return
+      record.abort_seen_at_ms = Date.now()
+      this.end('aborted')
+      this.#wake?.()
+    })
+  }
+
+  /** The bill is closed: completed, failed, or the client hung up. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  produce(frame: Frame): void {
+    this.#started = true
+    this.#output += frame.tokens
+    if (frame.thinking) this.#thinking += frame.tokens
+    this.#searches += frame.searches ?? 0
+  }
+
+  /** Everything at once, for an answer that takes no time. */
+  produceAll(): void {
+    this.#started = true
+    const { metered } = this.#script
+    this.#output = metered.output
+    this.#thinking = metered.output_thinking
+    this.#searches = metered.web_searches
+  }
+
+  /** Closes the bill with the input and what was produced, once. A failure before the first event costs nothing. */
+  end(ended: 'completed' | 'aborted' | 'failed'): void {
+    if (this.#ended) return
+    this.#ended = true
+    const { record, bill } = this.#call
+    if (record === undefined) return
+    record.generated_output_tokens = this.#output
+    if (ended === 'failed' && !this.#started) {
+      bill.close(record, ended, NOTHING_METERED)
+      return
+    }
+    const metered = {
+      ...this.#script.metered,
+      output: this.#output,
+      output_thinking: this.#thinking,
+      web_searches: this.#searches,
+    }
+    bill.close(record, ended, metered, this.#script)
+  }
+
+  /** Lets time pass; cut short when the client hangs up. */
+  pause(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      if (ms === 0 || this.#ended) return resolve()
+      const done = () => {
+        clearTimeout(timer)
+        this.#wake = undefined
+        resolve()
+      }
+      const timer = setTimeout(done, ms)
+      this.#wake = done
+    })
+  }
+}
