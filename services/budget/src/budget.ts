@@ -1,0 +1,83 @@
+import type { Budget } from '@sluice/contracts'
+import type { Amounts, Dimensions } from './spend-fact.ts'
+import type { Window, windowAt } from './window.ts'
+
+/** A budget as this service keeps it. */
+export interface CountedBudget extends Budget {
+  /** The project whose path it was made under; its scope always names it. */
+  projectId: string
+  /** Events admitted before this instant do not count: the begin of the window it was made in, or its making. */
+  countsFromMs: number
+}
+
+/** A sum of one budget copy in one window. */
+export interface WindowSum {
+  budgetId: string
+  copy: string
+  window: Window
+  amount: bigint
+}
+
+/** Something that was admitted and counts: a new fact, or the difference that an adjustment makes to one. */
+export interface Counted {
+  dimensions: Dimensions
+  admittedAtMs: number
+  amounts: Amounts
+}
+
+/**
+ * The copy of a budget that an attempt counts in: the value of its `per` dimension, empty for a shared pool. Undefined: none,
+ * since a dimension of the scope differs, or the attempt has no value for `per`.
+ */
+export function copyOf(budget: Pick<Budget, 'scope' | 'per'>, dimensions: Dimensions): string | undefined {
+  for (const [name, value] of Object.entries(budget.scope) as [keyof Dimensions, string | undefined][]) {
+    if (value !== undefined && dimensions[name] !== value) return undefined
+  }
+  return budget.per === undefined ? '' : dimensions[budget.per]
+}
+
+/** What amounts are in a budget's unit. */
+export function amountIn(unit: Budget['unit'], amounts: Amounts): number {
+  switch (unit) {
+    case 'usd':
+      return amounts.nanoUsd
+    case 'tokens':
+      return amounts.tokens
+    case 'requests':
+      return amounts.requests
+    case 'concurrent':
+      return 0
+  }
+}
+
+/**
+ * Groups what counts into sums per (budget, copy, window of admission), in the order in which windows are locked. Windows
+ * that only got zeros are left out.
+ */
+export function sumByWindow(
+  budgets: readonly CountedBudget[],
+  counted: readonly Counted[],
+  findWindow: typeof windowAt,
+): WindowSum[] {
+  const sums = new Map<string, WindowSum>()
+  for (const { dimensions, admittedAtMs, amounts } of counted) {
+    for (const budget of budgets) {
+      if (admittedAtMs < budget.countsFromMs) continue
+      const amount = amountIn(budget.unit, amounts)
+      if (amount === 0) continue
+      const copy = copyOf(budget, dimensions)
+      if (copy === undefined) continue
+      const window = findWindow(budget.window, budget.time_zone, admittedAtMs)
+      const key = windowKey(budget.budget_id, copy, window.startMs)
+      const sum = sums.get(key)
+      if (sum) sum.amount += BigInt(amount)
+      else sums.set(key, { budgetId: budget.budget_id, copy, window, amount: BigInt(amount) })
+    }
+  }
+  return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => sum)
+}
+
+/** One text for a budget copy's window. */
+export function windowKey(budgetId: string, copy: string, startMs: number): string {
+  return JSON.stringify([budgetId, copy, startMs])
+}

@@ -1,0 +1,81 @@
+import type { Budget } from '@sluice/contracts'
+import { totalInputTokens, totalOutputTokens, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
+
+/** What one attempt counts for in each unit. */
+export interface Amounts {
+  nanoUsd: number
+  tokens: number
+  requests: number
+}
+
+/** The signed dimensions of an attempt, under the names that a budget's scope uses. An absent one matches no scope. */
+export type Dimensions = Partial<Record<keyof Budget['scope'], string>>
+
+/** What budgets keep of one attempt, for good: enough to match it against any budget made later. */
+export interface SpendFact {
+  eventId: string
+  projectId: string
+  admittedAtMs: number
+  dimensions: Dimensions
+  /** Paid by a flat seat: its cost is notional and counts in no `usd` budget. */
+  seat: boolean
+  /** 0: as recorded; grows with each adjustment. */
+  version: number
+  amounts: Amounts
+}
+
+export function factOf(event: UsageRecordedData): SpendFact {
+  const { identity } = event
+  const dimensions: Dimensions = {
+    account: identity.account_id,
+    project: identity.project_id,
+    team: identity.team_id,
+    member: identity.member_id,
+    service_account: identity.service_account_id,
+    key: identity.key_id,
+    room: identity.room,
+    participant: identity.participant,
+    model: event.requested_model,
+    provider: event.provider,
+  } as Dimensions
+  const seat = event.paid_by === 'seat'
+  const tokens = totalInputTokens(event.quantities) + totalOutputTokens(event.quantities)
+  return {
+    eventId: event.event_id,
+    projectId: identity.project_id,
+    admittedAtMs: event.admitted_at_ms,
+    dimensions,
+    seat,
+    version: 0,
+    amounts: {
+      nanoUsd: seat ? 0 : event.cost_nano_usd,
+      tokens,
+      // No answer at all and nothing used: the provider was not reached (name, connection, TLS).
+      requests: event.status === 'failed' && event.http_status === 0 && tokens === 0 ? 0 : 1,
+    },
+  }
+}
+
+/**
+ * A fact after an adjustment, and what that adds to every sum it is part of. Undefined: the fact already is at this version
+ * or a later one. The adjustment carries totals, so applying it twice or out of order ends the same.
+ */
+export function adjustFact(
+  fact: SpendFact,
+  adjustment: UsageAdjustedData,
+): { fact: SpendFact; difference: Amounts } | undefined {
+  if (adjustment.version <= fact.version) return undefined
+  const amounts: Amounts = {
+    nanoUsd: fact.seat ? 0 : adjustment.cost_nano_usd,
+    tokens: totalInputTokens(adjustment.quantities) + totalOutputTokens(adjustment.quantities),
+    requests: fact.amounts.requests,
+  }
+  return {
+    fact: { ...fact, version: adjustment.version, amounts },
+    difference: {
+      nanoUsd: amounts.nanoUsd - fact.amounts.nanoUsd,
+      tokens: amounts.tokens - fact.amounts.tokens,
+      requests: 0,
+    },
+  }
+}
