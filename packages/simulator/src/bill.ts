@@ -56,6 +56,7 @@ export class Bill {
   #records: BillRecord[] = []
   #byId = new Map<string, BillRecord>()
   #seq = 0
+  #resetAtSeq = 0
   #calls = 0
   #ended = { completed: 0, aborted: 0, failed: 0 }
   #cost = 0n
@@ -110,8 +111,9 @@ export class Bill {
       for (const line of record.lines) cost += line.nano_usd
       record.cost_nano_usd = cost
     }
-    if (this.#byId.get(record.bill_id) !== record) return
+    if (record.seq <= this.#resetAtSeq) return
     this.#ended[ended] += 1
+    if (record.cost_nano_usd === 0) return
     this.#cost += BigInt(record.cost_nano_usd)
     this.#costByModel.set(record.model, (this.#costByModel.get(record.model) ?? 0n) + BigInt(record.cost_nano_usd))
   }
@@ -128,7 +130,7 @@ export class Bill {
   totals(): BillTotals {
     const { completed, aborted, failed } = this.#ended
     const byModel: { [model: string]: string } = {}
-    for (const [model, cost] of this.#costByModel) if (cost > 0n) byModel[model] = cost.toString()
+    for (const [model, cost] of this.#costByModel) byModel[model] = cost.toString()
     return {
       calls: this.#calls,
       running: this.#calls - completed - aborted - failed,
@@ -142,6 +144,7 @@ export class Bill {
 
   /** Forgets every record and total. Calls still running stay out of the new bill. */
   reset(): void {
+    this.#resetAtSeq = this.#seq
     this.#records = []
     this.#byId.clear()
     this.#calls = 0

@@ -13,6 +13,9 @@ const FAULTS = [
   'unknown',
   'garbage',
   'crlf',
+  'gzip',
+  'extra_delta',
+  'no_split',
 ] as const
 
 export type Fault = (typeof FAULTS)[number]

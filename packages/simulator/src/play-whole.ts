@@ -1,4 +1,5 @@
-import { type Call, replyHeaders, sendJson } from './call.ts'
+import { gzipSync } from 'node:zlib'
+import { type Call, replyHeaders } from './call.ts'
 import type { Directives } from './directives.ts'
 import type { Frame } from './frames.ts'
 import type { Pace } from './pace.ts'
@@ -35,20 +36,34 @@ export async function playWhole(play: {
   const answer = directives.has('unknown')
     ? { sim_future_field: { nested: [1, null, 'x'] }, ...play.answer }
     : play.answer
+  const body = encode(call, directives, answer)
   const faults = readByteFaults(directives)
-  if (faults === undefined) {
-    production.end('completed')
-    sendJson(call, 200, answer)
-    return
-  }
-  const text = JSON.stringify(answer)
   const sink = new ReplySink(call.reply, faults, () => production.end('failed'))
   call.reply.writeHead(200, {
     'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
+    'content-length': body.bytes.length,
+    ...body.headers,
     ...replyHeaders(call),
   })
-  await sink.write(text)
+  if (faults === undefined) {
+    production.end('completed')
+    call.reply.end(body.bytes)
+    return
+  }
+  await sink.write(body.bytes)
   production.end('completed')
   if (!sink.dropped) call.reply.end()
+}
+
+/** Compressed where the client takes it, as providers behind a CDN do. */
+function encode(
+  call: Call,
+  directives: Directives,
+  answer: object,
+): { bytes: Buffer; headers: { [name: string]: string } } {
+  const bytes = Buffer.from(JSON.stringify(answer))
+  if (!directives.has('gzip') || !/\bgzip\b/.test(String(call.headers['accept-encoding'] ?? ''))) {
+    return { bytes, headers: {} }
+  }
+  return { bytes: gzipSync(bytes), headers: { 'content-encoding': 'gzip', vary: 'accept-encoding' } }
 }

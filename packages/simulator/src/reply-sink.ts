@@ -36,9 +36,10 @@ export class ReplySink {
   }
 
   /** Resolves when more may be written; returns nothing when it may be at once. */
-  write(text: string): Promise<void> | undefined {
+  write(text: string | Buffer): Promise<void> | undefined {
     if (this.#dropped || this.#reply.destroyed) return undefined
-    if (this.#faults !== undefined) return this.#writeBytes(Buffer.from(text), this.#faults)
+    if (this.#faults !== undefined)
+      return this.#writeBytes(typeof text === 'string' ? Buffer.from(text) : text, this.#faults)
     return this.#reply.write(text) ? undefined : this.#drained()
   }
 

@@ -111,4 +111,6 @@ test('models are listed by the version header, and the probe of the root is answ
   }
   assert.ok(ids.includes('claude-sonnet-4-6') && ids.includes('claude-haiku-4-5'))
   assert.equal((await fetch(simulator.url, { method: 'HEAD' })).status, 200)
+  const prefixed = anthropic.withOptions({ baseURL: `${simulator.url}/anthropic` })
+  assert.equal((await prefixed.models.retrieve('claude-opus-4-8')).id, 'claude-opus-4-8')
 })

@@ -210,3 +210,23 @@ test('unknown events and fields, broken JSON and CRLF reach the client as asked'
   assert.ok(!/[^\r]\n/.test(unknown.replace(/event: response\.future_thing.*\n.*\n\n/, '')))
   assert.ok((await raw('garbage')).includes('data: {"broken\n'))
 })
+
+test('a reply is compressed on demand for a client that takes it', async t => {
+  const { simulator, openai } = await startFor(t)
+  const { data, response } = await openai.chat.completions.create(chat('output_tokens=4 fault=gzip')).withResponse()
+  assert.equal(response.headers.get('content-encoding'), 'gzip')
+  assert.equal(data.usage?.completion_tokens, 4)
+  assert.equal(onlyRecord(simulator).billed.output, 4)
+})
+
+test('a message can report twice, or leave out how its cache writes divide', async t => {
+  const { simulator, anthropic } = await startFor(t)
+  const stream = anthropic.messages.stream(message('output_tokens=10 cache_write=4 fault=extra_delta,no_split'))
+  const outputs: number[] = []
+  for await (const event of stream) if (event.type === 'message_delta') outputs.push(event.usage.output_tokens)
+  const final = await stream.finalMessage()
+  assert.deepEqual(outputs, [5, 10])
+  assert.equal(final.usage.cache_creation, null)
+  assert.equal(final.usage.cache_creation_input_tokens, 4)
+  assert.equal(onlyRecord(simulator).billed.output, 10)
+})

@@ -40,6 +40,8 @@ export async function messages(call: Call): Promise<void> {
   const message: Message = {
     id: `msg_${call.id}`,
     script,
+    splitsCacheWrites: !directives.has('no_split'),
+    sendsExtraDelta: directives.has('extra_delta'),
     tokensPerChunk: Math.max(1, directives.number('tokens_per_chunk') ?? 1),
   }
   await perform(call, directives, {
@@ -48,7 +50,7 @@ export async function messages(call: Call): Promise<void> {
     streamed: body.stream === true,
     answer: reported => ({
       ...toMessage(message, toBlocks(message), STOP_REASON[script.finish]),
-      ...(reported === undefined ? {} : { usage: messageUsage(script, reported) }),
+      ...(reported === undefined ? {} : { usage: messageUsage(message, reported) }),
     }),
     frames: reported => toEvents(message, reported),
     trouble: {
@@ -72,6 +74,8 @@ export async function messages(call: Call): Promise<void> {
 interface Message {
   readonly id: string
   readonly script: Script
+  readonly splitsCacheWrites: boolean
+  readonly sendsExtraDelta: boolean
   readonly tokensPerChunk: number
 }
 
@@ -85,15 +89,17 @@ function readForcedTool(body: JsonObject): string | undefined {
 }
 
 /** `input_tokens` excludes cache reads and writes; `output_tokens` includes thinking. */
-function messageUsage(script: Script, metered: Metered): object {
+function messageUsage({ script, splitsCacheWrites }: Message, metered: Metered): object {
   return {
     input_tokens: metered.input_fresh,
     cache_creation_input_tokens: metered.input_to_cache_5m + metered.input_to_cache_1h,
     cache_read_input_tokens: metered.input_from_cache,
-    cache_creation: {
-      ephemeral_5m_input_tokens: metered.input_to_cache_5m,
-      ephemeral_1h_input_tokens: metered.input_to_cache_1h,
-    },
+    cache_creation: splitsCacheWrites
+      ? {
+          ephemeral_5m_input_tokens: metered.input_to_cache_5m,
+          ephemeral_1h_input_tokens: metered.input_to_cache_1h,
+        }
+      : null,
     output_tokens: metered.output,
     output_tokens_details: { thinking_tokens: metered.output_thinking },
     server_tool_use: serverToolUse(metered),
@@ -188,7 +194,7 @@ function* toEvents(message: Message, reported: Metered | undefined): Generator<F
   yield quiet('message_start', {
     message: {
       ...toMessage(message, [], null),
-      ...(first === undefined ? {} : { usage: messageUsage(script, first) }),
+      ...(first === undefined ? {} : { usage: messageUsage(message, first) }),
     },
   })
   for (const [index, part] of toParts(message).entries()) {
@@ -214,6 +220,11 @@ function* toEvents(message: Message, reported: Metered | undefined): Generator<F
       yield { ...delta('input_json_delta', 'partial_json', JSON.stringify(part.input), 0), searches: 1 }
     }
     yield quiet('content_block_stop', { index })
+  }
+  if (message.sendsExtraDelta && reported !== undefined) {
+    const half = { ...reported, output: Math.ceil(reported.output / 2) }
+    const delta = { stop_reason: null, stop_sequence: null, stop_details: null, container: null }
+    yield quiet('message_delta', { delta, usage: deltaUsage(half) })
   }
   yield {
     ...quiet('message_delta', {
