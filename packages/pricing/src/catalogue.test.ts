@@ -65,6 +65,8 @@ test('a book is named by its content, whatever the order of its keys', () => {
 
 test('a book comes back from its text unchanged, and a wrong one is refused', () => {
   assert.deepEqual(parsePriceBook(serialisePriceBook(book)), JSON.parse(JSON.stringify(book)))
+  assert.doesNotThrow(() => parsePriceBook(serialisePriceBook(book), priceBookId(book)))
+  assert.throws(() => parsePriceBook(serialisePriceBook(book), 'pb_0'), PriceBookError)
   const wrong = [
     'x',
     '{}',

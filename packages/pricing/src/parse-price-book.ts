@@ -1,14 +1,17 @@
 import { quantityNames } from '@sluice/contracts'
 import type { ModelMatch } from './model-match.ts'
-import type { PriceBook } from './price-book.ts'
+import { type PriceBook, priceBookId } from './price-book.ts'
 
 /** The text or the object is no price book. The message names the place. */
 export class PriceBookError extends Error {
   override name = 'PriceBookError'
 }
 
-/** Reads a book from its JSON text and checks every rate. @throws PriceBookError */
-export function parsePriceBook(json: string): PriceBook {
+/**
+ * Reads a book from its JSON text and checks every rate; with `expectedId`, also that the content is the one of that name.
+ * @throws PriceBookError
+ */
+export function parsePriceBook(json: string, expectedId?: string): PriceBook {
   let data: unknown
   try {
     data = JSON.parse(json)
@@ -16,6 +19,8 @@ export function parsePriceBook(json: string): PriceBook {
     throw new PriceBookError('not JSON')
   }
   checkPriceBook(data)
+  if (expectedId !== undefined && priceBookId(data) !== expectedId)
+    throw new PriceBookError(`content is not that of ${expectedId}`)
   return data
 }
 
