@@ -1,13 +1,12 @@
 import type { Call } from '../call.ts'
-import type { Metered } from '../cost.ts'
-import { dataEvent, type Frame } from '../frames.ts'
+import { dataEvent } from '../frames.ts'
 import { readModel, readOrders } from '../generation.ts'
 import { asCount, asList, asObject, asText, isObject, type JsonObject } from '../json.ts'
 import { perform } from '../perform.ts'
 import { type Prompt, PromptTally } from '../prompt.ts'
 import { ProviderError } from '../provider-error.ts'
-import { firstToolName, type Script, writeScript } from '../script.ts'
-import { cutText } from '../tokens.ts'
+import { firstToolName, writeScript } from '../script.ts'
+import { type Chat, toChunks, toCompletion } from './chat-object.ts'
 
 /** `POST /v1/chat/completions` */
 export async function chatCompletions(call: Call): Promise<void> {
@@ -65,17 +64,6 @@ export async function chatCompletions(call: Call): Promise<void> {
   })
 }
 
-interface Chat {
-  readonly id: string
-  readonly created: number
-  readonly script: Script
-  readonly includeUsage: boolean
-  readonly obfuscate: boolean
-  readonly tokensPerChunk: number
-}
-
-const FINISH = { stop: 'stop', limit: 'length', tool: 'tool_calls' } as const
-
 function readChatPrompt(body: JsonObject): Prompt {
   const tally = new PromptTally()
   tally.addJson(body.tools)
@@ -92,95 +80,4 @@ function readForcedTool(body: JsonObject): string | undefined {
   const choice = body.tool_choice
   if (choice === 'required') return firstToolName(body.tools)
   return isObject(choice) ? asText(asObject(choice.function).name) : undefined
-}
-
-/** `prompt_tokens` includes what came from the cache; `completion_tokens` includes reasoning. */
-export function chatUsage(metered: Metered): object {
-  const written = metered.input_to_cache_5m + metered.input_to_cache_1h
-  const input = metered.input_fresh + metered.input_from_cache + written
-  return {
-    prompt_tokens: input,
-    completion_tokens: metered.output,
-    total_tokens: input + metered.output,
-    prompt_tokens_details: {
-      cached_tokens: metered.input_from_cache,
-      audio_tokens: 0,
-      ...(written > 0 ? { cache_write_tokens: written } : {}),
-    },
-    completion_tokens_details: {
-      reasoning_tokens: metered.output_thinking,
-      audio_tokens: 0,
-      accepted_prediction_tokens: 0,
-      rejected_prediction_tokens: 0,
-    },
-  }
-}
-
-function toCompletion({ id, created, script }: Chat, reported: Metered | undefined): object {
-  const choice = (index: number) => ({
-    index,
-    message: {
-      role: 'assistant',
-      content: script.text === '' && script.tools.length > 0 ? null : script.text,
-      refusal: null,
-      annotations: [],
-      ...(script.tools.length > 0 ? { tool_calls: script.tools.map((tool, at) => toolCall(id, index, tool, at)) } : {}),
-    },
-    logprobs: null,
-    finish_reason: FINISH[script.finish],
-  })
-  return {
-    id,
-    object: 'chat.completion',
-    created,
-    model: script.servedModel,
-    choices: Array.from({ length: script.choices }, (_, index) => choice(index)),
-    ...(reported === undefined ? {} : { usage: chatUsage(reported) }),
-    service_tier: script.tier,
-    system_fingerprint: 'fp_simulator',
-  }
-}
-
-function toolCall(id: string, choice: number, tool: { name: string; arguments: string }, at: number): object {
-  return {
-    id: `call_${id}_${choice}_${at}`,
-    type: 'function',
-    function: { name: tool.name, arguments: tool.arguments },
-  }
-}
-
-function* toChunks(chat: Chat, reported: Metered | undefined): Generator<Frame> {
-  const { id, created, script, includeUsage } = chat
-  const head = `data: {"id":"${id}","object":"chat.completion.chunk","created":${created},"model":${JSON.stringify(script.servedModel)},"service_tier":"${script.tier}","system_fingerprint":"fp_simulator",`
-  const tail = includeUsage ? ',"usage":null}\n\n' : '}\n\n'
-  const obfuscated = chat.obfuscate ? ',"obfuscation":"sim0"' : ''
-  const chunk = (index: number, delta: string, finish: string | null, tokens = 0): Frame => ({
-    sse: `${head}"choices":[{"index":${index},"delta":${delta},"logprobs":null,"finish_reason":${finish === null ? 'null' : `"${finish}"`}}]${obfuscated}${tail}`,
-    tokens,
-  })
-
-  for (let index = 0; index < script.choices; index += 1) {
-    yield chunk(index, '{"role":"assistant","content":"","refusal":null}', null)
-    for (const piece of cutText(script.thinking, chat.tokensPerChunk)) {
-      yield { sse: '', tokens: piece.tokens, thinking: true }
-    }
-  }
-  for (let index = 0; index < script.choices; index += 1) {
-    for (const piece of cutText(script.text, chat.tokensPerChunk)) {
-      yield chunk(index, `{"content":${JSON.stringify(piece.text)}}`, null, piece.tokens)
-    }
-    for (const [at, tool] of script.tools.entries()) {
-      const opening = { index: at, ...toolCall(id, index, { name: tool.name, arguments: '' }, at) }
-      yield chunk(index, JSON.stringify({ tool_calls: [opening] }), null)
-      for (const piece of cutText(tool.arguments, chat.tokensPerChunk)) {
-        const delta = { tool_calls: [{ index: at, function: { arguments: piece.text } }] }
-        yield chunk(index, JSON.stringify(delta), null, piece.tokens)
-      }
-    }
-    yield { ...chunk(index, '{}', FINISH[script.finish]), ...(index === 0 ? { closing: true } : {}) }
-  }
-  if (includeUsage && reported !== undefined) {
-    yield { sse: `${head}"choices":[],"usage":${JSON.stringify(chatUsage(reported))}}\n\n`, tokens: 0, closing: true }
-  }
-  yield { sse: 'data: [DONE]\n\n', tokens: 0, closing: true }
 }
