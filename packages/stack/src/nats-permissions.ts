@@ -75,7 +75,8 @@ export function natsPermissions(service: ServiceName): NatsPermissions {
     allow.add(`$JS.API.DIRECT.GET.${stream}`)
     allow.add(`$JS.API.DIRECT.GET.${stream}.>`)
     allow.add(`$JS.API.CONSUMER.INFO.${stream}.*`)
-    // Ephemeral consumers, to follow a bucket and to read a stream again.
+    // Ephemeral consumers, to follow a bucket and to read a stream again; always by name (`name_prefix`): a request whose
+    // subject names none could name another service's durable consumer in its body.
     for (const verb of ['CREATE', 'DELETE', 'MSG.NEXT']) allow.add(`$JS.API.CONSUMER.${verb}.${stream}.*`)
     allow.add(`$JS.API.CONSUMER.CREATE.${stream}.*.>`)
     allow.add(`$JS.FC.${stream}.>`)

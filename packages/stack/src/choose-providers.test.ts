@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { chooseProviders } from './choose-providers.ts'
+
+test('without provider keys nothing real is configured', () => {
+  assert.deepEqual(chooseProviders({}, 8080), { notes: [] })
+})
+
+test('a provider key makes its dialect real and leaves the other to the simulator', () => {
+  assert.deepEqual(chooseProviders({ OPENAI_API_KEY: 'sk-real' }, 8080), { openai: { apiKey: 'sk-real' }, notes: [] })
+  assert.deepEqual(chooseProviders({ ANTHROPIC_BASE_URL: 'http://10.0.0.5:9/' }, 8080), {
+    anthropic: { baseUrl: 'http://10.0.0.5:9' },
+    notes: [],
+  })
+})
+
+test('a shell that has sourced our own env file does not make us call ourselves', () => {
+  const own = {
+    OPENAI_API_KEY: 'ma-key',
+    OPENAI_BASE_URL: 'http://127.0.0.1:8080/openai/v1',
+    ANTHROPIC_API_KEY: 'ma-key',
+    ANTHROPIC_BASE_URL: 'http://127.0.0.1:8080/anthropic',
+  }
+  const choice = chooseProviders(own, 8080)
+  assert.equal(choice.openai, undefined)
+  assert.equal(choice.anthropic, undefined)
+  assert.deepEqual(choice.notes, [
+    "OPENAI_API_KEY is a Sluice key, so it is not used as a provider's, nor is OPENAI_BASE_URL.",
+    "ANTHROPIC_API_KEY is a Sluice key, so it is not used as a provider's, nor is ANTHROPIC_BASE_URL.",
+  ])
+})
+
+test('a base URL of our own origin is left out by whatever name it reaches us, and the key stays', () => {
+  for (const host of ['localhost', '127.0.0.1', '127.1.2.3', '[::1]', '0.0.0.0']) {
+    const choice = chooseProviders(
+      { OPENAI_API_KEY: 'sk-real', OPENAI_BASE_URL: `http://${host}:8080/openai/v1` },
+      8080,
+    )
+    assert.deepEqual(choice.openai, { apiKey: 'sk-real' }, host)
+    assert.equal(choice.notes.length, 1, host)
+  }
+  const other = chooseProviders({ OPENAI_API_KEY: 'sk-real', OPENAI_BASE_URL: 'http://localhost:8081/v1' }, 8080)
+  assert.deepEqual(other.openai, { apiKey: 'sk-real', baseUrl: 'http://localhost:8081/v1' })
+})

@@ -1,0 +1,64 @@
+export type Dialect = 'openai' | 'anthropic'
+
+/** A real provider's managed credential. */
+export interface ManagedProvider {
+  apiKey?: string
+  baseUrl?: string
+}
+
+export interface ProviderChoice {
+  openai?: ManagedProvider
+  anthropic?: ManagedProvider
+  /** What was set and is not used, one sentence each. */
+  notes: string[]
+}
+
+const names = {
+  openai: { key: 'OPENAI_API_KEY', baseUrl: 'OPENAI_BASE_URL' },
+  anthropic: { key: 'ANTHROPIC_API_KEY', baseUrl: 'ANTHROPIC_BASE_URL' },
+} as const
+
+/**
+ * Which dialects a real provider answers: those whose key or base URL is set. A shell that has sourced our own `env`
+ * file carries our key and our address: with them we would call ourselves, so both are left out.
+ */
+export function chooseProviders(env: Record<string, string | undefined>, ownPort: number): ProviderChoice {
+  const choice: ProviderChoice = { notes: [] }
+  for (const dialect of ['openai', 'anthropic'] as const) {
+    const { key: keyName, baseUrl: baseUrlName } = names[dialect]
+    const apiKey = env[keyName]?.trim() || undefined
+    const baseUrl = env[baseUrlName]?.trim() || undefined
+    if (apiKey?.startsWith('ma-')) {
+      choice.notes.push(
+        `${keyName} is a Sluice key, so it is not used as a provider's${baseUrl === undefined ? '' : `, nor is ${baseUrlName}`}.`,
+      )
+      continue
+    }
+    if (baseUrl !== undefined && isOwnOrigin(baseUrl, ownPort)) {
+      choice.notes.push(`${baseUrlName} is this Sluice itself, so it is not used as a provider's address.`)
+      if (apiKey !== undefined) choice[dialect] = { apiKey }
+      continue
+    }
+    if (apiKey === undefined && baseUrl === undefined) continue
+    if (baseUrl !== undefined && !URL.canParse(baseUrl)) {
+      choice.notes.push(`${baseUrlName} is not a URL, so it is not used.`)
+      if (apiKey !== undefined) choice[dialect] = { apiKey }
+      continue
+    }
+    choice[dialect] = {
+      ...(apiKey === undefined ? {} : { apiKey }),
+      ...(baseUrl === undefined ? {} : { baseUrl: baseUrl.replace(/\/+$/, '') }),
+    }
+  }
+  return choice
+}
+
+function isOwnOrigin(url: string, ownPort: number): boolean {
+  if (!URL.canParse(url)) return false
+  const { hostname, port, protocol } = new URL(url)
+  const given = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port)
+  return (
+    given === ownPort &&
+    (hostname === 'localhost' || hostname === '[::1]' || hostname === '0.0.0.0' || hostname.startsWith('127.'))
+  )
+}

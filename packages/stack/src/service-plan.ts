@@ -1,0 +1,152 @@
+import { join } from 'node:path'
+import { type ServiceName, serviceNames } from '@sluice/contracts'
+import type { ManagedProvider } from './choose-providers.ts'
+import { writeFrontRoutes } from './front-routes.ts'
+import type { DatabaseService } from './provision-databases.ts'
+
+/** How to run one service: its program, its environment, where it listens. */
+export interface ServicePlan {
+  name: ServiceName | 'simulator'
+  /** The service's folder: modules it loads before its program are found from there. */
+  cwd: string
+  args: string[]
+  env: Record<string, string | undefined>
+  /** Public routes. */
+  url: string
+  /** Answers 200 when the service may take traffic. */
+  readyUrl: string
+}
+
+export interface PlanInput {
+  root: string
+  home: string
+  /** The environment of whoever starts the stack; what is meant for a service is passed on. */
+  env: Record<string, string | undefined>
+  gatewayHost: string
+  ports: Record<ServiceName, { port: number; operatorPort: number }>
+  natsUrl: string
+  natsUsers: Partial<Record<ServiceName, { user: string; pass: string }>>
+  databaseUrls: Record<DatabaseService, string>
+  clickhouseUrl?: string
+  masterKeyFile: string
+  providers: { openai?: ManagedProvider; anthropic?: ManagedProvider }
+  /** Absent where real providers answer everything. */
+  simulatorUrl?: string
+  /** The public origin as people write it. */
+  publicUrl: string
+}
+
+/** What every service runs with: enough of the machine's environment to work, nobody's provider keys. */
+const passedOn =
+  /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|HTTPS?_PROXY|https?_proxy|NO_PROXY|no_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|SSL_CERT_DIR|OTEL_.*|SLUICE_LOG_LEVEL|SLUICE_MAX_VIEW_AGE)$/
+
+/** Environment and program of every service. */
+export function planServices(input: PlanInput): ServicePlan[] {
+  return serviceNames.map(name => planService(name, input))
+}
+
+function planService(name: ServiceName, input: PlanInput): ServicePlan {
+  const prefix = name.toUpperCase()
+  const { port, operatorPort } = input.ports[name]
+  const host = name === 'gateway' ? input.gatewayHost : '127.0.0.1'
+  const user = input.natsUsers[name]
+  const cwd = join(input.root, 'services', name)
+  const main = join(cwd, 'src', 'main.ts')
+  return {
+    name,
+    cwd,
+    // The gateway measures itself: instrumentation of every request would cost more than the request.
+    args: name === 'gateway' ? [main] : ['--import', '@sluice/telemetry/setup', main],
+    env: {
+      ...pickEnvironment(input.env, prefix),
+      [`${prefix}_HOST`]: host,
+      [`${prefix}_PORT`]: String(port),
+      [`${prefix}_OPERATOR_PORT`]: String(operatorPort),
+      NATS_URL: input.natsUrl,
+      NATS_USER: user?.user,
+      NATS_PASSWORD: user?.pass,
+      ...own(name, input),
+    },
+    url: `http://127.0.0.1:${port}`,
+    readyUrl: `http://127.0.0.1:${operatorPort}/health/ready`,
+  }
+}
+
+function own(name: ServiceName, input: PlanInput): Record<string, string | undefined> {
+  switch (name) {
+    case 'gateway':
+      return {
+        SLUICE_MASTER_KEY_FILE: input.masterKeyFile,
+        GATEWAY_JOURNAL_DIR: join(input.home, 'journal'),
+        GATEWAY_PUBLIC_URL: input.publicUrl,
+        GATEWAY_SIMULATOR_URL: input.simulatorUrl,
+        GATEWAY_OPENAI_API_KEY: input.providers.openai?.apiKey,
+        GATEWAY_OPENAI_BASE_URL: input.providers.openai?.baseUrl,
+        GATEWAY_ANTHROPIC_API_KEY: input.providers.anthropic?.apiKey,
+        GATEWAY_ANTHROPIC_BASE_URL: input.providers.anthropic?.baseUrl,
+        SLUICE_ALLOW_PRIVATE_UPSTREAMS: input.env.SLUICE_ALLOW_PRIVATE_UPSTREAMS,
+        SLUICE_FRONT_ROUTES: writeFrontRoutes({
+          accounts: originOf('accounts', input),
+          budget: originOf('budget', input),
+          billing: originOf('billing', input),
+          analytics: originOf('analytics', input),
+        }),
+      }
+    case 'accounts':
+      return {
+        ACCOUNTS_DATABASE_URL: input.databaseUrls.accounts,
+        SLUICE_MASTER_KEY_FILE: input.masterKeyFile,
+        SLUICE_ALLOW_PRIVATE_UPSTREAMS: input.env.SLUICE_ALLOW_PRIVATE_UPSTREAMS,
+        ACCOUNTS_PUBLIC_URL: input.publicUrl,
+      }
+    case 'budget':
+      return { BUDGET_DATABASE_URL: input.databaseUrls.budget }
+    case 'billing':
+      return { BILLING_DATABASE_URL: input.databaseUrls.billing }
+    case 'analytics':
+      return {
+        ANALYTICS_DATABASE_URL: input.databaseUrls.analytics,
+        ...(input.clickhouseUrl === undefined
+          ? { ANALYTICS_CHDB_DIR: join(input.home, 'clickhouse') }
+          : { CLICKHOUSE_URL: input.clickhouseUrl }),
+      }
+    default:
+      return name satisfies never
+  }
+}
+
+function originOf(name: ServiceName, input: PlanInput): string {
+  return `http://127.0.0.1:${input.ports[name].port}`
+}
+
+/** What of an environment a process gets: the machine's, and the variables that begin with its own prefix. */
+export function pickEnvironment(
+  env: Record<string, string | undefined>,
+  prefix: string,
+): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => passedOn.test(name) || name.startsWith(`${prefix}_`)),
+  )
+}
+
+/** The provider that answers where no real one is configured. */
+export function planSimulator(input: {
+  root: string
+  env: Record<string, string | undefined>
+  port: number
+}): ServicePlan {
+  const cwd = join(input.root, 'packages', 'simulator')
+  const url = `http://127.0.0.1:${input.port}`
+  return {
+    name: 'simulator',
+    cwd,
+    args: [join(cwd, 'src', 'main.ts')],
+    env: {
+      ...pickEnvironment(input.env, 'SIMULATOR'),
+      SIMULATOR_HOST: '127.0.0.1',
+      SIMULATOR_PORT: String(input.port),
+    },
+    url,
+    readyUrl: `${url}/`,
+  }
+}

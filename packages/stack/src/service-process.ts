@@ -1,0 +1,150 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { endOrphan } from './end-orphan.ts'
+import { tailOf } from './log-tail.ts'
+import type { ServicePlan } from './service-plan.ts'
+import { StackError } from './stack-error.ts'
+import { startWatchedProcess, type WatchedProcess } from './watched-process.ts'
+
+export interface ServiceProcessOptions {
+  home: string
+  /** Start it again when it ends by itself. */
+  restart: boolean
+  log: (line: string) => void
+}
+
+/** A service as a process of its own. */
+export interface ServiceProcess {
+  readonly name: string
+  readonly plan: ServicePlan
+  readonly logFile: string
+  /** Of the process that runs now; undefined while none does. */
+  readonly pid: number | undefined
+  /** Returns when it says that it may take traffic. @throws StackError with the end of its log when it does not come up */
+  untilReady: (timeoutMs?: number) => Promise<void>
+  /** Lets it end in good order, and does not start it again. */
+  stop: () => Promise<void>
+  /** Ends it at once, as a crash would; it is not started again. */
+  kill: () => Promise<void>
+  /** Starts it where it does not run. */
+  start: () => Promise<void>
+}
+
+const pausesMs = [250, 500, 1_000, 2_000, 5_000]
+const run = promisify(execFile)
+
+/** Starts a service. It listens on the same ports however often it is started again. */
+export async function startService(plan: ServicePlan, options: ServiceProcessOptions): Promise<ServiceProcess> {
+  const logFile = join(options.home, 'logs', `${plan.name}.log`)
+  const pidFile = join(options.home, `${plan.name}.pid.json`)
+  if ((await endOrphan(pidFile, { signal: 'SIGTERM', graceMs: 10_000 })) === 'ended')
+    options.log(`ended the ${plan.name} of an earlier run`)
+  let current: WatchedProcess | undefined
+  let wanted = true
+  let crashes = 0
+
+  async function launch(): Promise<void> {
+    const started = await startWatchedProcess({
+      name: plan.name,
+      command: process.execPath,
+      args: plan.args,
+      cwd: plan.cwd,
+      env: plan.env,
+      logFile,
+      pidFile,
+      stopSignal: 'SIGTERM',
+      graceMs: 30_000,
+    })
+    current = started
+    const since = Date.now()
+    void started.exited.then(end => onExit(started, since, end.code ?? end.signal))
+  }
+
+  async function onExit(ended: WatchedProcess, since: number, how: number | string | null): Promise<void> {
+    if (!wanted || current !== ended || !options.restart) return
+    crashes = Date.now() - since > 60_000 ? 0 : crashes + 1
+    options.log(`${plan.name} ended by itself (${how}); starting it again. Its log: ${logFile}`)
+    await delay(pausesMs[Math.min(crashes, pausesMs.length) - 1] ?? 250)
+    if (wanted && current === ended) await launch()
+  }
+
+  await launch()
+  return {
+    name: plan.name,
+    plan,
+    logFile,
+    get pid() {
+      return current?.isRunning() ? current.pid : undefined
+    },
+    async untilReady(timeoutMs = 30_000) {
+      const deadline = Date.now() + timeoutMs
+      let missing = 'no answer'
+      while (Date.now() < deadline) {
+        if (!current?.isRunning() && !(options.restart && wanted && crashes < 2))
+          throw new StackError(
+            `${plan.name} ended while starting. Its log (${logFile}) ends with: ${tailOf(logFile, 12)}`,
+          )
+        missing = (await whatIsMissing(plan.readyUrl)) ?? ''
+        if (missing === '') return
+        await delay(25)
+      }
+      throw new StackError(
+        `${plan.name} was not ready within ${Math.round(timeoutMs / 1000)} s (${missing}). Its log (${logFile}) ends with: ${tailOf(logFile, 12)}`,
+      )
+    },
+    async stop() {
+      wanted = false
+      await current?.stop()
+    },
+    async kill() {
+      wanted = false
+      current?.signal('SIGKILL')
+      await current?.exited
+    },
+    async start() {
+      wanted = true
+      if (!current?.isRunning()) await launch()
+    },
+  }
+}
+
+/** Runs one of a service's own programs (`migrate.ts`, `bootstrap.ts`) to its end. @returns what it printed */
+export async function runServiceProgram(
+  plan: ServicePlan,
+  program: string,
+  extraEnv: Record<string, string> = {},
+): Promise<string> {
+  const path = join(plan.cwd, 'src', program)
+  if (!existsSync(path)) throw new StackError(`${path} is missing.`)
+  try {
+    const { stdout } = await run(process.execPath, [path], {
+      cwd: plan.cwd,
+      env: { ...plan.env, ...extraEnv },
+      timeout: 120_000,
+      maxBuffer: 16 * 1024 ** 2,
+    })
+    return stdout
+  } catch (cause) {
+    const output = cause instanceof Error && 'stderr' in cause ? `${String(cause.stderr)}` : String(cause)
+    const printed = cause instanceof Error && 'stdout' in cause ? `${String(cause.stdout)}` : ''
+    throw new StackError(`${plan.name}: ${program} failed: ${lastLines(output.trim() || printed.trim())}`, { cause })
+  }
+}
+
+/** undefined: ready. Else what the service says is missing. */
+async function whatIsMissing(url: string): Promise<string | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) })
+    const body = await response.text()
+    return response.ok ? undefined : `${response.status} ${body.slice(0, 200)}`
+  } catch {
+    return 'no answer'
+  }
+}
+
+function lastLines(text: string): string {
+  return text.split('\n').slice(-12).join('\n')
+}
