@@ -1,0 +1,110 @@
+import type { Key, Permission, Role, Session } from '@sluice/contracts'
+import { authenticateRest, errorOf, hashCredential, type RestPrincipal, requirePermission } from '@sluice/runtime'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { findKeyByHash } from './api-key-store.ts'
+import type { Actor } from './change-store.ts'
+import type { Db } from './db/schema.ts'
+import { errors, notFound } from './errors.ts'
+import { findAccountOfProject } from './project-store.ts'
+import { findSession } from './session-store.ts'
+
+/**
+ * Who may use a route. `public`: anyone. `signed-in`: any valid credential. `account-admin`: a member who administers the
+ * account. `project`: any role in the project of the path. Else: a role in it that has the permission.
+ */
+export type Access = 'public' | 'signed-in' | 'account-admin' | 'project' | Permission
+
+/** Who sent a request, as far as its route has checked. */
+export interface Caller {
+  principal: RestPrincipal
+  /** The key they came with, or the hash of their session's token. */
+  key: Key | undefined
+  sessionHash: string | undefined
+  /** Their role in the project of the path. */
+  role: Role | undefined
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    access?: Access
+  }
+  interface FastifyRequest {
+    caller: Caller | null
+  }
+}
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/**
+ * Checks every request before its body is read. Denies by default: a route that does not say who may use it is refused when
+ * it is registered. Reads PostgreSQL each time, so that a revoked key or an ended session stops at once.
+ */
+export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => number }): void {
+  app.decorateRequest('caller', null)
+  app.addHook('onRoute', route => {
+    if (route.config?.access === undefined) throw new Error(`${route.url} does not say who may use it`)
+  })
+  app.addHook('onRequest', async request => {
+    if (request.is404) return
+    const access = request.routeOptions.config.access
+    if (access === 'public') return
+    const caller = await authenticate(deps, request.headers.authorization)
+    request.caller = caller
+    if (access === 'signed-in') return
+    if (access === 'account-admin') {
+      if (!caller.principal.accountAdmin)
+        throw errorOf(errors.forbidden, { message: 'Only an administrator of the account may do that.' })
+      return
+    }
+    const projectId = (request.params as { pid?: string }).pid
+    if (access === undefined || projectId === undefined || !uuid.test(projectId)) throw notFound()
+    const account = await findAccountOfProject(deps.db, projectId)
+    caller.role = roleIn(caller.principal, projectId, account)
+    if (!caller.role) throw notFound()
+    if (access !== 'project')
+      requirePermission(viewsOf(undefined, undefined, account), caller.principal, projectId, access)
+  })
+}
+
+/** The caller of a route that is not public. */
+export function callerOf(request: FastifyRequest): Caller {
+  if (!request.caller) throw new Error('a public route has no caller')
+  return request.caller
+}
+
+/** The caller's role in the project of the path, on routes that ask for one. */
+export function roleOf(request: FastifyRequest): Role {
+  const { role } = callerOf(request)
+  if (!role) throw new Error('this route has no project')
+  return role
+}
+
+/** The caller as the audit trail names them. */
+export function actorOf(request: FastifyRequest): Actor {
+  const { kind, id, accountId } = callerOf(request).principal
+  return { kind, id, accountId }
+}
+
+async function authenticate(deps: { db: Db; now: () => number }, authorization: string | undefined): Promise<Caller> {
+  const credential = /^Bearer ([\x21-\x7e]{8,512})$/i.exec(authorization ?? '')?.[1]
+  const hash = credential && hashCredential(credential)
+  const isKey = credential?.startsWith('ma-') === true
+  const key = hash && isKey ? await findKeyByHash(deps.db, hash) : undefined
+  const session = hash && !isKey ? await findSession(deps.db, hash) : undefined
+  return {
+    principal: authenticateRest(viewsOf(key, session, undefined), authorization, deps.now()),
+    key,
+    sessionHash: session && hash ? hash : undefined,
+    role: undefined,
+  }
+}
+
+/** What was read for one request, in the form that the shared checks ask. */
+function viewsOf(key: Key | undefined, session: Session | undefined, account: string | undefined) {
+  return { findKeyByHash: () => key, findSessionByHash: () => session, accountOfProject: () => account }
+}
+
+function roleIn(principal: RestPrincipal, projectId: string, account: string | undefined): Role | undefined {
+  if (account === undefined || account !== principal.accountId) return undefined
+  return principal.accountAdmin ? 'admin' : principal.roles.get(projectId)
+}

@@ -1,0 +1,55 @@
+import { type Bus, openBucket, publishEvent } from '@sluice/bus'
+import { Key, KeyRevoked, Project, ProjectChanged, Session } from '@sluice/contracts'
+import type { SendOutboxEntry } from '@sluice/postgres'
+
+/** The buckets this service writes. */
+export type AccountBucket = 'keys' | 'projects' | 'sessions'
+
+/** Sends what the outbox holds; while NATS is away it throws and the outbox keeps the rest, in order. */
+export interface AccountPublisher {
+  send: SendOutboxEntry
+  listKeys: (bucket: AccountBucket) => Promise<string[]>
+}
+
+const source = '/accounts'
+
+export async function createAccountPublisher(bus: Bus): Promise<AccountPublisher> {
+  const [keys, projects, sessions] = await Promise.all([
+    openBucket(bus, 'keys', Key),
+    openBucket(bus, 'projects', Project),
+    openBucket(bus, 'sessions', Session),
+  ])
+  const buckets = { keys, projects, sessions }
+  const bucketOf = (name: string) => {
+    if (name === 'keys' || name === 'projects' || name === 'sessions') return buckets[name]
+    throw new Error(`outbox names bucket ${name}, which accounts does not write`)
+  }
+
+  async function put(bucket: string, key: string, payload: string): Promise<void> {
+    if (bucket === 'keys') return keys.put(key, Key.decode(payload))
+    if (bucket === 'projects') return projects.put(key, Project.decode(payload))
+    if (bucket === 'sessions') return sessions.put(key, Session.decode(payload))
+    throw new Error(`outbox names bucket ${bucket}, which accounts does not write`)
+  }
+
+  async function publish(type: string, id: string, payload: string): Promise<void> {
+    if (type === ProjectChanged.type) {
+      const data = ProjectChanged.decode(payload)
+      return publishEvent(bus, ProjectChanged, [], data, { id, source, timeMs: data.at_ms })
+    }
+    if (type === KeyRevoked.type) {
+      const data = KeyRevoked.decode(payload)
+      return publishEvent(bus, KeyRevoked, [], data, { id, source, timeMs: data.at_ms })
+    }
+    throw new Error(`outbox names event ${type}, which accounts does not publish`)
+  }
+
+  return {
+    async send(entry) {
+      if (entry.kind === 'kv-put') return put(entry.target, entry.key, entry.payload)
+      if (entry.kind === 'kv-delete') return bucketOf(entry.target).delete(entry.key)
+      return publish(entry.target, entry.key, entry.payload)
+    },
+    listKeys: bucket => bucketOf(bucket).keys(),
+  }
+}

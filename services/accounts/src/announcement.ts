@@ -1,0 +1,54 @@
+import {
+  Key,
+  KeyRevoked,
+  type KeyRevokedData,
+  Project,
+  ProjectChanged,
+  type ProjectChangedData,
+  Session,
+} from '@sluice/contracts'
+import type { OutboxEntry } from '@sluice/postgres'
+import { uuidv7 } from 'uuidv7'
+
+/** What goes through the outbox: documents for the buckets, and events. Each is checked by its contract here. */
+export const announceProject = (document: Project): OutboxEntry => ({
+  kind: 'kv-put',
+  target: 'projects',
+  key: document.project_id,
+  payload: Project.encode(document),
+})
+
+export const announceKey = (document: Key): OutboxEntry => ({
+  kind: 'kv-put',
+  target: 'keys',
+  key: document.key_id,
+  payload: Key.encode(document),
+})
+
+export const announceSession = (tokenHash: string, document: Session): OutboxEntry => ({
+  kind: 'kv-put',
+  target: 'sessions',
+  key: tokenHash,
+  payload: Session.encode(document),
+})
+
+export const withdraw = (bucket: 'keys' | 'projects' | 'sessions', key: string): OutboxEntry => ({
+  kind: 'kv-delete',
+  target: bucket,
+  key,
+  payload: '',
+})
+
+export const announceProjectChanged = (data: ProjectChangedData): OutboxEntry => ({
+  kind: 'event',
+  target: ProjectChanged.type,
+  key: uuidv7(),
+  payload: ProjectChanged.encode(data),
+})
+
+export const announceKeyRevoked = (data: KeyRevokedData): OutboxEntry => ({
+  kind: 'event',
+  target: KeyRevoked.type,
+  key: uuidv7(),
+  payload: KeyRevoked.encode(data),
+})

@@ -1,0 +1,174 @@
+import type { Envelope, Key, Role } from '@sluice/contracts'
+import { sql } from 'kysely'
+import { announceKey } from './announcement.ts'
+import type { Change } from './change-store.ts'
+import type { Db } from './db/schema.ts'
+
+/** A key as lists show it: never its secret. */
+export interface ApiKeySummary {
+  key_id: string
+  name: string
+  description: string
+  role: Role
+  team_id: string | null
+  models: string[] | null
+  created_by: string
+  created_at: Date
+  expires_at: Date | null
+}
+
+export interface NewApiKeyRow {
+  keyId: string
+  projectId: string
+  teamId: string | null
+  name: string
+  description: string
+  role: Role
+  models: readonly string[] | null
+  createdBy: string
+  expiresAt: Date | null
+  secretId: string
+  hash: string
+  envelope: Envelope
+}
+
+export async function insertApiKey(db: Db, key: NewApiKeyRow): Promise<void> {
+  await db
+    .insertInto('api_keys')
+    .values({
+      key_id: key.keyId,
+      project_id: key.projectId,
+      version: 0,
+      team_id: key.teamId,
+      name: key.name,
+      description: key.description,
+      role: key.role,
+      models: key.models && JSON.stringify(key.models),
+      created_by: key.createdBy,
+      expires_at: key.expiresAt,
+      revoked_at: null,
+      withdrawn_at: null,
+    })
+    .execute()
+  await db
+    .insertInto('api_key_secrets')
+    .values({
+      secret_id: key.secretId,
+      key_id: key.keyId,
+      hash: key.hash,
+      envelope: JSON.stringify(key.envelope),
+      expires_at: null,
+    })
+    .execute()
+}
+
+export function listApiKeys(db: Db, projectId: string): Promise<ApiKeySummary[]> {
+  return db
+    .selectFrom('api_keys')
+    .select(['key_id', 'name', 'description', 'role', 'team_id', 'models', 'created_by', 'created_at', 'expires_at'])
+    .where('project_id', '=', projectId)
+    .where('revoked_at', 'is', null)
+    .orderBy('created_at')
+    .orderBy('key_id')
+    .execute()
+}
+
+/** Marks a key revoked; false where the project has no such key, or it was revoked before. */
+export async function markRevoked(db: Db, projectId: string, keyId: string, at: Date): Promise<boolean> {
+  const result = await db
+    .updateTable('api_keys')
+    .set({ revoked_at: at })
+    .where('project_id', '=', projectId)
+    .where('key_id', '=', keyId)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst()
+  return result.numUpdatedRows === 1n
+}
+
+/** Documents of keys, by their ids; those that are not in KV any more are left out. */
+export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promise<Key[]> {
+  if (keyIds.length === 0) return []
+  const rows = await db
+    .selectFrom('api_keys')
+    .innerJoin('projects', 'projects.project_id', 'api_keys.project_id')
+    .select([
+      'api_keys.key_id',
+      'api_keys.version',
+      'api_keys.project_id',
+      'projects.account_id',
+      'api_keys.team_id',
+      'api_keys.name',
+      'api_keys.role',
+      'api_keys.models',
+      'api_keys.expires_at',
+      'api_keys.revoked_at',
+    ])
+    .where('api_keys.key_id', 'in', keyIds)
+    .where('api_keys.withdrawn_at', 'is', null)
+    .execute()
+  const secrets = await db
+    .selectFrom('api_key_secrets')
+    .select(['secret_id', 'key_id', 'hash', 'envelope', 'expires_at'])
+    .where('key_id', 'in', keyIds)
+    .orderBy('created_at', 'desc')
+    .orderBy('secret_id', 'desc')
+    .execute()
+  return rows.map(row => ({
+    key_id: row.key_id,
+    version: row.version,
+    project_id: row.project_id,
+    account_id: row.account_id,
+    ...(row.team_id === null ? {} : { team_id: row.team_id }),
+    name: row.name,
+    role: row.role,
+    ...(row.models === null ? {} : { models: row.models }),
+    secrets: secrets
+      .filter(secret => secret.key_id === row.key_id)
+      .map(({ secret_id, hash, envelope, expires_at }) => ({
+        secret_id,
+        hash,
+        envelope,
+        ...(expires_at === null ? {} : { expires_at_ms: expires_at.getTime() }),
+      })),
+    ...(row.expires_at === null ? {} : { expires_at_ms: row.expires_at.getTime() }),
+    ...(row.revoked_at === null ? {} : { revoked_at_ms: row.revoked_at.getTime() }),
+  }))
+}
+
+/** The key that a whole key string belongs to, by the string's hash. */
+export async function findKeyByHash(db: Db, hash: string): Promise<Key | undefined> {
+  const row = await db.selectFrom('api_key_secrets').select('key_id').where('hash', '=', hash).executeTakeFirst()
+  return row && (await readKeyDocuments(db, [row.key_id]))[0]
+}
+
+/** Gives a key its next version and announces it, with its project locked. */
+export async function announceKeyChange(change: Change, keyId: string): Promise<void> {
+  await change.trx
+    .updateTable('api_keys')
+    .set(({ eb }) => ({ version: eb('version', '+', 1) }))
+    .where('key_id', '=', keyId)
+    .execute()
+  const [document] = await readKeyDocuments(change.trx, [keyId])
+  if (!document) throw new Error(`key ${keyId} has left KV and cannot change`)
+  await change.announce([announceKey(document)])
+}
+
+/** Ids of a project's keys that belong into KV. */
+export function listAnnouncedKeyIds(db: Db, projectId: string): Promise<string[]> {
+  return db
+    .selectFrom('api_keys')
+    .select('key_id')
+    .where('project_id', '=', projectId)
+    .where('withdrawn_at', 'is', null)
+    .execute()
+    .then(rows => rows.map(row => row.key_id))
+}
+
+/** Takes up to a hundred keys that were revoked before `revokedBefore` and are still in KV, and marks them withdrawn. */
+export async function takeKeysToWithdraw(db: Db, revokedBefore: Date, at: Date): Promise<string[]> {
+  const { rows } = await sql<{ key_id: string }>`update api_keys set withdrawn_at = ${at}
+    where key_id in (select key_id from api_keys where revoked_at < ${revokedBefore} and withdrawn_at is null
+      limit 100 for update skip locked)
+    returning key_id`.execute(db)
+  return rows.map(row => row.key_id)
+}

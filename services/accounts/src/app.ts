@@ -1,0 +1,66 @@
+import { createRestApp, type Logger, type SecretBox } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import { guardRoutes } from './access.ts'
+import type { Changes } from './change-store.ts'
+import type { Db } from './db/schema.ts'
+import { registerCreateApiKey } from './routes/create-api-key.ts'
+import { registerCreateProject } from './routes/create-project.ts'
+import { registerCreateTeam } from './routes/create-team.ts'
+import { registerDeleteIntegration } from './routes/delete-integration.ts'
+import { registerGetConfig } from './routes/get-config.ts'
+import { registerGetIntegration } from './routes/get-integration.ts'
+import { registerGetProfile } from './routes/get-profile.ts'
+import { registerGetProject } from './routes/get-project.ts'
+import { registerGetProjectRole } from './routes/get-project-role.ts'
+import { registerGetProjectStatus } from './routes/get-project-status.ts'
+import { registerListApiKeys } from './routes/list-api-keys.ts'
+import { registerListProjects } from './routes/list-projects.ts'
+import { registerListTeams } from './routes/list-teams.ts'
+import { registerProjectSettings } from './routes/project-settings.ts'
+import { registerPutIntegration } from './routes/put-integration.ts'
+import { registerRevokeApiKey } from './routes/revoke-api-key.ts'
+import { registerRouterSettings } from './routes/router-settings.ts'
+import { registerSignIn } from './routes/sign-in.ts'
+import { registerSignOut } from './routes/sign-out.ts'
+import { registerValidateParticipantToken } from './routes/validate-participant-token.ts'
+import type { SignInThrottle } from './sign-in-throttle.ts'
+
+export interface AppDeps {
+  db: Db
+  changes: Changes
+  box: SecretBox
+  throttle: SignInThrottle
+  now: () => number
+  log: Logger
+  /** The one public origin, as clients write it. */
+  publicUrl: string
+  allowPrivateUpstreams: boolean
+}
+
+/** The routes of the control plane. Opens nothing, listens to nothing. */
+export function buildApp(deps: AppDeps): FastifyInstance {
+  const app = createRestApp(deps.log)
+  guardRoutes(app, deps)
+
+  registerSignIn(app, deps)
+  registerSignOut(app, deps)
+  registerGetProfile(app, deps)
+  registerListProjects(app, deps)
+  registerCreateProject(app, deps)
+  registerGetProject(app, deps)
+  registerGetProjectStatus(app, deps)
+  registerGetProjectRole(app)
+  registerListApiKeys(app, deps)
+  registerCreateApiKey(app, deps)
+  registerRevokeApiKey(app, deps)
+  registerListTeams(app, deps)
+  registerCreateTeam(app, deps)
+  registerProjectSettings(app, deps)
+  registerGetIntegration(app, deps)
+  registerPutIntegration(app, deps)
+  registerDeleteIntegration(app, deps)
+  registerRouterSettings(app, deps)
+  registerValidateParticipantToken(app, deps)
+  registerGetConfig(app, deps)
+  return app
+}

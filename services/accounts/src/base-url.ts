@@ -1,0 +1,39 @@
+import { isIP } from 'node:net'
+import type { Dialect } from '@sluice/contracts'
+import { errorOf, isPublicAddress } from '@sluice/runtime'
+import { errors } from './errors.ts'
+
+const localNames = /(^|\.)(localhost|local|internal|intranet|lan|home|corp|home\.arpa)$/
+
+/**
+ * Checks and normalises the address of a provider. The URL parser reads every spelling of an IPv4 address (decimal, octal,
+ * hex, short) into one; what it names is then checked here, and what a name resolves to is checked where it is connected to.
+ * @returns without a trailing slash; for `openai` it ends in `/v1`, for `anthropic` it does not
+ * @throws AppError 400
+ */
+export function checkBaseUrl(text: string, dialect: Dialect, options: { allowPrivate: boolean }): string {
+  const invalid = (message: string) => errorOf(errors.invalidBaseUrl, { message })
+  if (!URL.canParse(text) || /[\s\\]/.test(text))
+    throw invalid('base_url is not a URL, such as https://api.example.com/v1.')
+  const url = new URL(text)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:')
+    throw invalid('base_url must begin with https:// or http://.')
+  if (url.username !== '' || url.password !== '')
+    throw invalid('base_url must hold no user name or password; send the credential as api_key.')
+  if (text.includes('?') || text.includes('#')) throw invalid('base_url must hold no query and no fragment.')
+  if (!options.allowPrivate && isLocal(url.hostname)) throw errorOf(errors.privateBaseUrl)
+
+  const path = url.pathname.replace(/\/+$/, '')
+  if (dialect === 'anthropic') return url.origin + path.replace(/\/v1$/, '')
+  if (path === '') return `${url.origin}/v1`
+  if (!path.endsWith('/v1'))
+    throw invalid('base_url of an OpenAI-compatible provider must end in /v1, as its SDK expects.')
+  return url.origin + path
+}
+
+/** Whether a host of a parsed URL is an address off the public internet, or a name that only a local resolver knows. */
+function isLocal(hostname: string): boolean {
+  const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
+  if (isIP(host) !== 0) return !isPublicAddress(host)
+  return !host.includes('.') || localNames.test(host)
+}

@@ -1,0 +1,87 @@
+import { enqueue, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
+import type { Db, Tables } from './db/schema.ts'
+
+/** Who makes a change: `id` is a member id, a key id, or the name of our own task. */
+export interface Actor {
+  kind: 'member' | 'key' | 'operator' | 'system'
+  id: string
+  accountId: string
+}
+
+/** One line of the audit trail. `before` and `after` are made for it: never a body as it came, never a secret. */
+export interface AuditEntry {
+  /** `<noun>.<verb in the past>`: `api-key.created`. */
+  action: string
+  target: string
+  projectId?: string
+  before?: unknown
+  after?: unknown
+}
+
+/** A change under way. */
+export interface Change {
+  trx: Transaction<Tables>
+  nowMs: number
+  audit: (entry: AuditEntry) => Promise<void>
+  announce: (entries: readonly OutboxEntry[]) => Promise<void>
+}
+
+/** Makes changes: rows, audit and announcements commit together or not at all. */
+export interface Changes {
+  make: <T>(actor: Actor, work: (change: Change) => Promise<T>) => Promise<T>
+}
+
+export interface ChangesDeps {
+  db: Db
+  now: () => number
+  /** Sends what the commit has announced. Absent: whoever relays the outbox does it later. */
+  flush?: () => Promise<void>
+  /** How long an answer waits for the announcement, so that gateways know before the caller does. */
+  flushWaitMs?: number
+}
+
+export function createChanges(deps: ChangesDeps): Changes {
+  return {
+    async make(actor, work) {
+      const nowMs = deps.now()
+      const result = await transact(deps.db, trx =>
+        work({
+          trx,
+          nowMs,
+          audit: entry => insertAudit(trx, actor, entry, nowMs),
+          announce: entries => enqueue(trx, entries),
+        }),
+      )
+      // While the bus is away the answer does not wait for it: the outbox keeps the announcement.
+      if (deps.flush) await withinMs(deps.flush(), deps.flushWaitMs ?? 250)
+      return result
+    },
+  }
+}
+
+async function insertAudit(trx: Transaction<Tables>, actor: Actor, entry: AuditEntry, nowMs: number): Promise<void> {
+  await trx
+    .insertInto('audit_entries')
+    .values({
+      at: new Date(nowMs),
+      account_id: actor.accountId,
+      project_id: entry.projectId ?? null,
+      actor_kind: actor.kind,
+      actor_id: actor.id,
+      action: entry.action,
+      target: entry.target,
+      before: entry.before === undefined ? null : JSON.stringify(entry.before),
+      after: entry.after === undefined ? null : JSON.stringify(entry.after),
+    })
+    .execute()
+}
+
+function withinMs(work: Promise<void>, ms: number): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, ms)
+    void work.finally(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}

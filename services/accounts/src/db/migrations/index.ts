@@ -1,0 +1,10 @@
+import { createOutbox, type Migration } from '@sluice/postgres'
+import { createAccounts } from './001-create-accounts.ts'
+import { createCredentials } from './002-create-credentials.ts'
+import { createAudit } from './003-create-audit.ts'
+
+/** Every step of schema `accounts`, in order. */
+export const migrations: readonly Migration[] = [createOutbox, createAccounts, createCredentials, createAudit]
+
+/** The one schema of this service. */
+export const schemaName = 'accounts'

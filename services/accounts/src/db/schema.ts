@@ -1,0 +1,83 @@
+import type { Dialect, Envelope, Role } from '@sluice/contracts'
+import type { ColumnType, Generated, Kysely } from 'kysely'
+
+type Json<T> = ColumnType<T, string, string>
+type CreatedAt = ColumnType<Date, Date | undefined, never>
+
+/** The tables of schema `accounts`. What each column means stands in the migration. */
+export interface Tables {
+  accounts: { account_id: string; name: string; created_at: CreatedAt }
+  members: {
+    member_id: string
+    account_id: string
+    email: string
+    first_name: Generated<string>
+    last_name: Generated<string>
+    password_hash: string | null
+    account_admin: Generated<boolean>
+    created_at: CreatedAt
+  }
+  projects: {
+    project_id: string
+    account_id: string
+    name: string
+    project_key: string
+    version: Generated<number>
+    disabled: Generated<boolean>
+    allowed_models: Json<string[]> | null
+    settings: ColumnType<Record<string, unknown>, string | undefined, string>
+    owner_id: string | null
+    created_at: CreatedAt
+  }
+  teams: { team_id: string; project_id: string; name: string; created_at: CreatedAt }
+  project_members: { project_id: string; account_id: string; member_id: string; role: Role; created_at: CreatedAt }
+  api_keys: {
+    key_id: string
+    project_id: string
+    version: Generated<number>
+    team_id: string | null
+    name: string
+    description: string
+    role: Role
+    models: Json<string[]> | null
+    created_by: string
+    created_at: CreatedAt
+    expires_at: Date | null
+    revoked_at: Date | null
+    withdrawn_at: Date | null
+  }
+  api_key_secrets: {
+    secret_id: string
+    key_id: string
+    hash: string
+    envelope: Json<Envelope>
+    created_at: CreatedAt
+    expires_at: Date | null
+  }
+  integrations: {
+    integration_id: string
+    project_id: string
+    dialect: Dialect
+    base_url: string | null
+    envelope: Json<Envelope>
+    api_key_hint: string | null
+    created_at: CreatedAt
+    updated_at: ColumnType<Date, Date | undefined, Date>
+  }
+  sessions: { token_hash: string; member_id: string; created_at: CreatedAt; expires_at: Date }
+  audit_entries: {
+    audit_id: Generated<string>
+    at: Date
+    account_id: string
+    project_id: string | null
+    actor_kind: string
+    actor_id: string
+    action: string
+    target: string
+    before: Json<unknown> | null
+    after: Json<unknown> | null
+  }
+}
+
+/** A connection or a transaction of this service. */
+export type Db = Kysely<Tables>

@@ -1,0 +1,34 @@
+import { errorOf } from '@sluice/runtime'
+
+/** Every error of this service: code, status, what the caller reads. */
+export const errors = {
+  invalidRequest: { code: 'invalid_request', statusCode: 400, message: 'The request is not valid.' },
+  invalidToken: {
+    code: 'invalid_token',
+    statusCode: 400,
+    message: 'The participant token is malformed, expired, or not signed with an active key of its project.',
+  },
+  invalidBaseUrl: { code: 'invalid_base_url', statusCode: 400, message: 'base_url is not a usable URL.' },
+  privateBaseUrl: {
+    code: 'private_base_url',
+    statusCode: 400,
+    message:
+      'base_url names a private or local address. Use a public one, or let the operator set SLUICE_ALLOW_PRIVATE_UPSTREAMS=1.',
+  },
+  wrongPassword: { code: 'wrong_credentials', statusCode: 401, message: 'E-mail or password is wrong.' },
+  forbidden: { code: 'forbidden', statusCode: 403, message: 'You may not do that.' },
+  grantsTooMuch: {
+    code: 'grants_too_much',
+    statusCode: 403,
+    message: 'A key cannot get more than you have: role, models and lifetime must be within your own.',
+  },
+  notFound: { code: 'not_found', statusCode: 404, message: 'There is no such resource, or you have no access to it.' },
+  conflict: { code: 'already_exists', statusCode: 409, message: 'There is one with that name already.' },
+  throttled: {
+    code: 'too_many_attempts',
+    statusCode: 429,
+    message: 'Too many attempts to sign in. Wait a few minutes, then try again.',
+  },
+} as const
+
+export const notFound = () => errorOf(errors.notFound)

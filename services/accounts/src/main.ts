@@ -1,0 +1,62 @@
+import { connectBus } from '@sluice/bus'
+import { openDatabase, startOutboxRelay } from '@sluice/postgres'
+import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
+import { createAccountPublisher } from './account-publisher.ts'
+import { buildApp } from './app.ts'
+import { createChanges } from './change-store.ts'
+import { readConfig } from './config.ts'
+import { schemaName } from './db/migrations/index.ts'
+import type { Tables } from './db/schema.ts'
+import { isDatabaseReady } from './readiness-store.ts'
+import { repairAnnouncements } from './repair-announcements.ts'
+import { createSignInThrottle } from './sign-in-throttle.ts'
+import { sweep } from './sweep.ts'
+import { startUpkeep } from './upkeep.ts'
+
+const { config, secrets } = readConfig(process.env)
+if (!process.argv.includes('--check-config')) {
+  const log = createLogger('accounts', config.logLevel)
+  const closing = new ClosingStack(log)
+  const now = Date.now
+  const { db } = closing.use(openDatabase<Tables>({ url: config.databaseUrl, schema: schemaName }), 'database')
+  const bus = closing.use(await connectBus(config.nats, 'accounts', log), 'bus')
+  const publisher = await createAccountPublisher(bus)
+  const relay = closing.use(startOutboxRelay(db, publisher.send, { log }), 'outbox')
+  const changes = createChanges({ db, now, flush: relay.flush })
+  const upkeep = closing.use(
+    startUpkeep({
+      repair: () => repairAnnouncements({ db, now, listKeys: publisher.listKeys, flush: relay.flush }),
+      sweep: () => sweep(changes),
+      isConnected: bus.isConnected,
+      log,
+    }),
+    'upkeep',
+  )
+  const app = buildApp({
+    db,
+    changes,
+    box: createSecretBox(secrets.masterKey),
+    throttle: createSignInThrottle({ now }),
+    now,
+    log,
+    publicUrl: config.publicUrl,
+    allowPrivateUpstreams: config.allowPrivateUpstreams,
+  })
+  closing.use(app, 'routes')
+  const operator = closing.use(
+    await startOperatorServer({
+      host: config.host,
+      port: config.operatorPort,
+      metrics: () => '',
+      ready: async () => {
+        if (!bus.isConnected()) return 'NATS'
+        if (!(await isDatabaseReady(db))) return 'PostgreSQL'
+        return upkeep.isRepaired() ? undefined : 'announcements'
+      },
+    }),
+    'operator server',
+  )
+  const address = await app.listen({ host: config.host, port: config.port })
+  log.info({ address, operatorPort: operator.port }, 'listening')
+  await closing.untilSignal()
+}

@@ -1,0 +1,81 @@
+import type { Project } from '@sluice/contracts'
+import { errorOf } from '@sluice/runtime'
+import { type Static, Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { errors } from './errors.ts'
+
+/** A settings object as it travels. */
+export const SettingsObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
+
+const AbortPolicy = Type.Union([Type.Literal('drain'), Type.Literal('cancel')])
+
+/** The settings that Sluice acts on. Everything else in the object is kept as it came and acted on by nobody. */
+export const KnownSettings = Type.Object({
+  unpriced: Type.Optional(
+    Type.Union([Type.Literal('deny'), Type.Literal('assume_max'), Type.Literal('meter_tokens_only')]),
+  ),
+  on_client_abort: Type.Optional(
+    Type.Object(
+      { openai: Type.Optional(AbortPolicy), anthropic: Type.Optional(AbortPolicy) },
+      { additionalProperties: false },
+    ),
+  ),
+  budget_status: Type.Optional(Type.Literal(402)),
+})
+export type KnownSettings = Static<typeof KnownSettings>
+
+const known = Compile(KnownSettings)
+const maxBytes = 16_384
+const secretName = /(api[_-]?key|secret|token|password|credential)s?$/i
+
+/**
+ * Checks a settings object as it came.
+ * @throws AppError 400 where a known setting has a wrong value, the object is too large, or it seems to hold a credential:
+ * this object is stored and shown in clear
+ */
+export function checkSettings(settings: Record<string, unknown>): Record<string, unknown> {
+  if (!known.Check(settings)) {
+    const first = known.Errors(settings)[0]
+    const where = first?.instancePath.replaceAll('/', '.').slice(1) || 'settings'
+    throw errorOf(errors.invalidRequest, {
+      message: `${where} ${first?.message ?? 'is not valid'}. Known: unpriced (deny, assume_max, meter_tokens_only), on_client_abort {openai, anthropic} (drain, cancel), budget_status (402).`,
+    })
+  }
+  if (Buffer.byteLength(JSON.stringify(settings)) > maxBytes)
+    throw errorOf(errors.invalidRequest, { message: `The settings object must be at most ${maxBytes} bytes.` })
+  const name = findSecretName(settings)
+  if (name !== undefined)
+    throw errorOf(errors.invalidRequest, {
+      message: `"${name}" looks like a credential; settings are shown in clear. PUT provider credentials to …/settings/openai or …/settings/anthropic.`,
+    })
+  return settings
+}
+
+/** What a project document says, with the defaults of what is not set. */
+export function effectiveSettings(
+  settings: Record<string, unknown>,
+): Pick<Project, 'unpriced' | 'on_client_abort' | 'budget_status'> {
+  const { unpriced, on_client_abort, budget_status }: KnownSettings = known.Check(settings) ? settings : {}
+  return {
+    unpriced: unpriced ?? 'deny',
+    // Read to the end by default: the cost of a stopped stream is an estimate, that of a finished one is not.
+    on_client_abort: { openai: on_client_abort?.openai ?? 'drain', anthropic: on_client_abort?.anthropic ?? 'drain' },
+    ...(budget_status === undefined ? {} : { budget_status }),
+  }
+}
+
+/** What the audit trail keeps of a settings object: known values, and only the names of the rest. */
+export function auditedSettings(settings: Record<string, unknown>): Record<string, unknown> {
+  const { unpriced, on_client_abort, budget_status, ...others } = settings
+  return { unpriced, on_client_abort, budget_status, other_names: Object.keys(others).sort() }
+}
+
+function findSecretName(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  for (const [name, inner] of Object.entries(value)) {
+    if (!Array.isArray(value) && secretName.test(name)) return name
+    const found = findSecretName(inner)
+    if (found !== undefined) return found
+  }
+  return undefined
+}

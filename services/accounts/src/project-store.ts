@@ -1,0 +1,189 @@
+import type { Project } from '@sluice/contracts'
+import { announceProject, announceProjectChanged } from './announcement.ts'
+import type { Change } from './change-store.ts'
+import type { Db } from './db/schema.ts'
+import { notFound } from './errors.ts'
+import { effectiveSettings } from './project-settings.ts'
+
+/** A project as its own members see it. */
+export interface ProjectSummary {
+  project_id: string
+  account_id: string
+  name: string
+  project_key: string
+  owner_id: string | null
+  disabled: boolean
+  allowed_models: string[] | null
+  settings: Record<string, unknown>
+  created_at: Date
+}
+
+const summary = [
+  'project_id',
+  'account_id',
+  'name',
+  'project_key',
+  'owner_id',
+  'disabled',
+  'allowed_models',
+  'settings',
+  'created_at',
+] as const
+
+export function findProject(db: Db, projectId: string): Promise<ProjectSummary | undefined> {
+  return db.selectFrom('projects').select(summary).where('project_id', '=', projectId).executeTakeFirst()
+}
+
+export function listProjectsOfAccount(db: Db, accountId: string): Promise<ProjectSummary[]> {
+  return db.selectFrom('projects').select(summary).where('account_id', '=', accountId).orderBy('created_at').execute()
+}
+
+export function listProjectsByIds(db: Db, accountId: string, projectIds: readonly string[]): Promise<ProjectSummary[]> {
+  if (projectIds.length === 0) return Promise.resolve([])
+  return db
+    .selectFrom('projects')
+    .select(summary)
+    .where('account_id', '=', accountId)
+    .where('project_id', 'in', projectIds)
+    .orderBy('created_at')
+    .execute()
+}
+
+/** The account a project belongs to; undefined where there is no such project. */
+export async function findAccountOfProject(db: Db, projectId: string): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('projects')
+    .select('account_id')
+    .where('project_id', '=', projectId)
+    .executeTakeFirst()
+  return row?.account_id
+}
+
+export async function insertProject(
+  db: Db,
+  project: {
+    projectId: string
+    accountId: string
+    name: string
+    projectKey: string
+    ownerId: string | null
+    settings: Record<string, unknown>
+  },
+): Promise<void> {
+  await db
+    .insertInto('projects')
+    .values({
+      project_id: project.projectId,
+      account_id: project.accountId,
+      name: project.name,
+      project_key: project.projectKey,
+      // The announcement that follows an insertion makes it 1.
+      version: 0,
+      owner_id: project.ownerId,
+      settings: JSON.stringify(project.settings),
+      allowed_models: null,
+    })
+    .execute()
+}
+
+/**
+ * Locks a project for the rest of the transaction. Whoever changes what its documents say does this first: the outbox then
+ * holds the documents of a project in the order of their versions.
+ * @throws AppError 404
+ */
+export async function lockProject(db: Db, projectId: string): Promise<ProjectSummary> {
+  const row = await db
+    .selectFrom('projects')
+    .select(summary)
+    .where('project_id', '=', projectId)
+    .forUpdate()
+    .executeTakeFirst()
+  if (!row) throw notFound()
+  return row
+}
+
+export async function updateProjectSettings(
+  db: Db,
+  projectId: string,
+  settings: Record<string, unknown>,
+): Promise<void> {
+  await db
+    .updateTable('projects')
+    .set({ settings: JSON.stringify(settings) })
+    .where('project_id', '=', projectId)
+    .execute()
+}
+
+export async function updateAllowedModels(
+  db: Db,
+  projectId: string,
+  allowedModels: readonly string[] | null,
+): Promise<void> {
+  await db
+    .updateTable('projects')
+    .set({ allowed_models: allowedModels && JSON.stringify(allowedModels) })
+    .where('project_id', '=', projectId)
+    .execute()
+}
+
+/** The document that gateways follow, from the project, its teams and its integrations. */
+export async function readProjectDocument(db: Db, projectId: string): Promise<Project> {
+  const row = await db
+    .selectFrom('projects')
+    .select([...summary, 'version'])
+    .where('project_id', '=', projectId)
+    .executeTakeFirst()
+  if (!row) throw notFound()
+  const teams = await db
+    .selectFrom('teams')
+    .select(['team_id', 'name'])
+    .where('project_id', '=', projectId)
+    .orderBy('team_id')
+    .execute()
+  const integrations = await db
+    .selectFrom('integrations')
+    .select(['integration_id', 'dialect', 'base_url', 'envelope'])
+    .where('project_id', '=', projectId)
+    .orderBy('dialect')
+    .execute()
+  return {
+    project_id: row.project_id,
+    version: row.version,
+    account_id: row.account_id,
+    name: row.name,
+    disabled: row.disabled,
+    allowed_models: row.allowed_models,
+    integrations: integrations.map(({ integration_id, dialect, base_url, envelope }) => ({
+      integration_id,
+      dialect,
+      ...(base_url === null ? {} : { base_url }),
+      credential: envelope,
+    })),
+    ...effectiveSettings(row.settings),
+    teams,
+  }
+}
+
+/** Gives the project its next version and announces it. Call it last, with the project locked or just inserted. */
+export async function announceProjectChange(change: Change, projectId: string): Promise<void> {
+  await change.trx
+    .updateTable('projects')
+    .set(({ eb }) => ({ version: eb('version', '+', 1) }))
+    .where('project_id', '=', projectId)
+    .execute()
+  const document = await readProjectDocument(change.trx, projectId)
+  const { project_id, account_id, version } = document
+  await change.announce([
+    announceProject(document),
+    announceProjectChanged({ project_id, account_id, version, at_ms: change.nowMs }),
+  ])
+}
+
+export function listProjectIds(db: Db): Promise<string[]> {
+  return db
+    .selectFrom('projects')
+    .select('project_id')
+    .orderBy('project_id')
+    .execute()
+    .then(rows => rows.map(row => row.project_id))
+}

@@ -1,0 +1,66 @@
+import type { AccountBucket } from './account-publisher.ts'
+import { announceKey, announceProject, announceSession, withdraw } from './announcement.ts'
+import { listAnnouncedKeyIds, readKeyDocuments } from './api-key-store.ts'
+import { type Actor, type Changes, createChanges } from './change-store.ts'
+import type { Db } from './db/schema.ts'
+import { listProjectIds, lockProject, readProjectDocument } from './project-store.ts'
+import { findSession, lockSessionHashes } from './session-store.ts'
+
+const actor: Actor = { kind: 'system', id: 'repair', accountId: '' }
+
+export interface RepairDeps {
+  db: Db
+  now: () => number
+  listKeys: (bucket: AccountBucket) => Promise<string[]>
+  flush: () => Promise<void>
+}
+
+/**
+ * Announces every document again and withdraws what the buckets hold and PostgreSQL does not: after a lost NATS volume, a
+ * restored database or a bucket that somebody wrote into, both say the same. Goes through the outbox, one project at a
+ * time under its lock, so that no newer document is overtaken.
+ */
+export async function repairAnnouncements(deps: RepairDeps): Promise<{ announced: number; withdrawn: number }> {
+  const changes = createChanges({ db: deps.db, now: deps.now })
+  // Listed before PostgreSQL is read: whatever is in a bucket now has been committed before.
+  const held = {
+    projects: await deps.listKeys('projects'),
+    keys: await deps.listKeys('keys'),
+    sessions: await deps.listKeys('sessions'),
+  }
+  const current = { projects: new Set<string>(), keys: new Set<string>(), sessions: new Set<string>() }
+  for (const projectId of await listProjectIds(deps.db)) {
+    current.projects.add(projectId)
+    for (const keyId of await repairProject(changes, projectId)) current.keys.add(keyId)
+  }
+  for (const tokenHash of await repairSessions(changes)) current.sessions.add(tokenHash)
+
+  const buckets = ['projects', 'keys', 'sessions'] as const
+  const stale = buckets.flatMap(bucket =>
+    held[bucket].filter(key => !current[bucket].has(key)).map(key => withdraw(bucket, key)),
+  )
+  await changes.make(actor, change => change.announce(stale))
+  await deps.flush()
+  return { announced: current.projects.size + current.keys.size + current.sessions.size, withdrawn: stale.length }
+}
+
+function repairProject(changes: Changes, projectId: string): Promise<string[]> {
+  return changes.make(actor, async change => {
+    await lockProject(change.trx, projectId)
+    const keyIds = await listAnnouncedKeyIds(change.trx, projectId)
+    const keys = await readKeyDocuments(change.trx, keyIds)
+    await change.announce([announceProject(await readProjectDocument(change.trx, projectId)), ...keys.map(announceKey)])
+    return keyIds
+  })
+}
+
+function repairSessions(changes: Changes): Promise<string[]> {
+  return changes.make(actor, async change => {
+    const hashes = await lockSessionHashes(change.trx)
+    for (const tokenHash of hashes) {
+      const document = await findSession(change.trx, tokenHash)
+      if (document) await change.announce([announceSession(tokenHash, document)])
+    }
+    return hashes
+  })
+}

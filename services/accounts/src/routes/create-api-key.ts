@@ -1,0 +1,63 @@
+import { Id, Role } from '@sluice/contracts'
+import { errorOf } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import { type Static, Type } from 'typebox'
+import { actorOf, callerOf, roleOf } from '../access.ts'
+import { requireWithin } from '../api-key.ts'
+import type { AppDeps } from '../app.ts'
+import { createApiKey } from '../create-api-key.ts'
+import { errors } from '../errors.ts'
+import { DisplayName, responses } from './route-schemas.ts'
+
+const ModelPattern = Type.String({ pattern: '^[a-z0-9_-]{1,32}/[^\\s*]{0,159}\\*?$|^\\*$' })
+const Body = Type.Object(
+  {
+    name: DisplayName,
+    description: Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 1024 })])),
+    role: Type.Optional(Role),
+    models: Type.Optional(Type.Union([Type.Null(), Type.Array(ModelPattern, { maxItems: 1000 })])),
+    team_id: Type.Optional(Type.Union([Type.Null(), Id])),
+    /** RFC 3339. */
+    expires_at: Type.Optional(Type.Union([Type.Null(), Type.String({ format: 'date-time' })])),
+  },
+  { additionalProperties: false },
+)
+const Response = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  description: Type.String(),
+  value: Type.String(),
+})
+
+/** Makes a key and shows its value, this once. */
+export function registerCreateApiKey(app: FastifyInstance, deps: AppDeps): void {
+  app.post<{ Params: { pid: string }; Body: Static<typeof Body> }>(
+    '/accounts/projects/:pid/api-keys',
+    { config: { access: 'keys:write' }, schema: { body: Body, response: responses({ 200: Response }) } },
+    async request => {
+      const { name, description, role = 'developer', models = null, team_id = null, expires_at = null } = request.body
+      const expiresAt = expires_at === null ? null : new Date(expires_at)
+      if (expiresAt && !(expiresAt.getTime() > deps.now()))
+        throw errorOf(errors.invalidRequest, { message: 'expires_at must be a time in the future.' })
+
+      const { key, principal } = callerOf(request)
+      requireWithin(
+        { role, models: models ?? undefined, expiresAtMs: expiresAt?.getTime() },
+        { role: roleOf(request), models: key?.models, expiresAtMs: key?.expires_at_ms },
+      )
+      const { keyId, value } = await deps.changes.make(actorOf(request), change =>
+        createApiKey(change, deps.box, {
+          projectId: request.params.pid,
+          teamId: team_id,
+          name,
+          description: description ?? '',
+          role,
+          models,
+          expiresAt,
+          createdBy: principal.id,
+        }),
+      )
+      return { id: keyId, name, description: description ?? '', value }
+    },
+  )
+}

@@ -1,0 +1,20 @@
+import type { FastifyInstance } from 'fastify'
+import { roleOf } from '../access.ts'
+import type { AppDeps } from '../app.ts'
+import { notFound } from '../errors.ts'
+import { findProject } from '../project-store.ts'
+import { ProjectResponse, toProjectResponse } from './project-response.ts'
+import { responses } from './route-schemas.ts'
+
+/** One project. */
+export function registerGetProject(app: FastifyInstance, deps: AppDeps): void {
+  app.get<{ Params: { pid: string } }>(
+    '/accounts/projects/:pid',
+    { config: { access: 'project' }, schema: { response: responses({ 200: ProjectResponse }) } },
+    async request => {
+      const project = await findProject(deps.db, request.params.pid)
+      if (!project) throw notFound()
+      return toProjectResponse(project, { withSettings: roleOf(request) === 'admin' })
+    },
+  )
+}

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { openDatabase } from '@sluice/postgres'
+import { eventually, testFolder, testNats, testPostgres } from '@sluice/test-env'
+import { schemaName } from '../src/db/migrations/index.ts'
+import type { Tables } from '../src/db/schema.ts'
+import { adminPassword, masterKey } from './start-accounts.ts'
+
+const run = promisify(execFile)
+const source = join(import.meta.dirname, '../src')
+
+test('an installation is bootstrapped from nothing', async t => {
+  const { url } = await testPostgres(t, { schemas: [schemaName] })
+  const file = join(testFolder(t, 'bootstrap'), 'installation.json')
+  const env = {
+    PATH: process.env.PATH,
+    ACCOUNTS_DATABASE_URL: url,
+    SLUICE_MASTER_KEY: masterKey,
+    SLUICE_ADMIN_EMAIL: 'admin@example.com',
+    SLUICE_ADMIN_PASSWORD: adminPassword,
+    SLUICE_BOOTSTRAP_FILE: file,
+  }
+  const bootstrap = (changed: Record<string, string> = {}) =>
+    run(process.execPath, [join(source, 'bootstrap.ts')], { env: { ...env, ...changed } })
+  await run(process.execPath, [join(source, 'migrate.ts')], { env })
+  const first = await bootstrap()
+  const installation = JSON.parse(first.stdout)
+
+  await t.test('one JSON line names everything, and the same is kept in a private file', () => {
+    assert.equal(first.stdout.trim().split('\n').length, 1)
+    assert.deepEqual(Object.keys(installation), [
+      'account_id',
+      'admin_email',
+      'member_id',
+      'project_id',
+      'team_id',
+      'key_id',
+      'api_key',
+    ])
+    assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), installation)
+    assert.equal(statSync(file).mode & 0o777, 0o600)
+  })
+
+  await t.test('running it again changes nothing', async () => {
+    const again = await bootstrap()
+    assert.equal(again.stdout, first.stdout)
+    assert.equal(again.stderr, '')
+  })
+
+  await t.test('a lost file brings a new key for the same project, and says so', async () => {
+    rmSync(file)
+    const again = await bootstrap()
+    const renewed = JSON.parse(again.stdout)
+    assert.equal(renewed.project_id, installation.project_id)
+    assert.equal(renewed.team_id, installation.team_id)
+    assert.notEqual(renewed.api_key, installation.api_key)
+    assert.match(again.stderr, /new key was made/)
+  })
+
+  for (const password of ['', 'short', 'changeme', 'Admin-Password-123', 'password1']) {
+    await t.test(`it refuses the password ${JSON.stringify(password)}`, async () => {
+      await assert.rejects(bootstrap({ SLUICE_ADMIN_PASSWORD: password }), { code: 1, stderr: /SLUICE_ADMIN_PASSWORD/ })
+    })
+  }
+
+  await t.test('the service starts on it, is ready once gateways can know it, and stops on SIGTERM', async t => {
+    const nats = await testNats(t)
+    const service = spawn(process.execPath, [join(source, 'main.ts')], {
+      env: {
+        ...env,
+        ACCOUNTS_PORT: '0',
+        ACCOUNTS_OPERATOR_PORT: '0',
+        NATS_URL: nats.url,
+        NATS_USER: nats.users.accounts.user,
+        NATS_PASSWORD: nats.users.accounts.pass,
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    t.after(() => void service.kill('SIGKILL'))
+    let log = ''
+    service.stdout.on('data', chunk => {
+      log += chunk
+    })
+    const { address, operatorPort } = await eventually(
+      () => {
+        const line = log.split('\n').find(candidate => candidate.includes('"listening"'))
+        return line && JSON.parse(line)
+      },
+      { timeoutMs: 15_000 },
+    )
+    await eventually(async () => (await fetch(`http://127.0.0.1:${operatorPort}/health/ready`)).ok, {
+      timeoutMs: 15_000,
+    })
+    const signIn = await fetch(`${address}/accounts/sign-in`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ email: 'Admin@example.com', password: adminPassword }),
+    })
+    const session = (await signIn.json()) as { access_token: string }
+    const projects = await fetch(`${address}/accounts/projects`, {
+      headers: { authorization: `Bearer ${session.access_token}` },
+    })
+    const listed = (await projects.json()) as { projects: { id: string }[] }
+    assert.deepEqual(
+      listed.projects.map(project => project.id),
+      [installation.project_id],
+    )
+    service.kill('SIGTERM')
+    const [code] = await once(service, 'exit')
+    assert.equal(code, 0)
+    for (const secret of [adminPassword, masterKey, session.access_token, installation.api_key])
+      assert.ok(!log.includes(secret))
+  })
+
+  await t.test('a changed password works at once and the old one does not', async () => {
+    await bootstrap({ SLUICE_ADMIN_PASSWORD: 'another battery staple' })
+    const database = openDatabase<Tables>({ url, schema: schemaName })
+    const sessions = await database.db.selectFrom('sessions').selectAll().execute()
+    await database.close()
+    assert.deepEqual(sessions, [])
+  })
+})

@@ -1,0 +1,137 @@
+import { randomBytes } from 'node:crypto'
+import { connectBus } from '@sluice/bus'
+import type { Role } from '@sluice/contracts'
+import { openDatabase, runMigrations, startOutboxRelay } from '@sluice/postgres'
+import { createSecretBox, hashCredential, type Logger } from '@sluice/runtime'
+import { type TestNats, testNats, testPostgres } from '@sluice/test-env'
+import { pino } from 'pino'
+import { createAccountPublisher } from '../src/account-publisher.ts'
+import { insertAccount } from '../src/account-store.ts'
+import { newId } from '../src/api-key.ts'
+import { type AppDeps, buildApp } from '../src/app.ts'
+import { bootstrapInstallation, type Installation } from '../src/bootstrap-installation.ts'
+import { createChanges } from '../src/change-store.ts'
+import { createApiKey } from '../src/create-api-key.ts'
+import { createProject } from '../src/create-project.ts'
+import { migrations, schemaName } from '../src/db/migrations/index.ts'
+import type { Db, Tables } from '../src/db/schema.ts'
+import { insertMember, putProjectMember } from '../src/member-store.ts'
+import { insertSession } from '../src/session-store.ts'
+import { createSignInThrottle } from '../src/sign-in-throttle.ts'
+
+type Scope = Parameters<typeof testNats>[0]
+
+export const adminPassword = 'correct horse battery staple'
+export const masterKey = randomBytes(32).toString('base64')
+export const box = createSecretBox(masterKey)
+
+/** A log whose lines a test can read. */
+export function recordingLog(): { log: Logger; lines: string[] } {
+  const lines: string[] = []
+  return { log: pino({ level: 'trace' }, { write: line => void lines.push(line) }), lines }
+}
+
+/** A fresh database with the schema of this service. */
+export async function startDatabase(t: Scope): Promise<{ db: Db; url: string }> {
+  const { url } = await testPostgres(t, { schemas: [schemaName] })
+  const database = openDatabase<Tables>({ url, schema: schemaName, maxConnections: 5 })
+  t.after(() => database.close())
+  await runMigrations(database.db, schemaName, migrations)
+  return { db: database.db, url }
+}
+
+export interface TestAccounts {
+  db: Db
+  deps: AppDeps
+  app: ReturnType<typeof buildApp>
+  installation: Installation
+  lines: string[]
+  flush: () => Promise<void>
+  nats: TestNats
+  bus: Awaited<ReturnType<typeof connectBus>>
+  publisher: Awaited<ReturnType<typeof createAccountPublisher>>
+}
+
+/** The service as `main.ts` wires it, on real stores, bootstrapped. */
+export async function startAccounts(
+  t: Scope,
+  options: { now?: () => number; allowPrivateUpstreams?: boolean } = {},
+): Promise<TestAccounts> {
+  const { log, lines } = recordingLog()
+  const now = options.now ?? Date.now
+  const [{ db }, nats] = await Promise.all([startDatabase(t), testNats(t)])
+  const { user, pass } = nats.users.accounts
+  const bus = await connectBus({ url: nats.url, user, password: pass }, 'accounts', log)
+  t.after(() => bus.close())
+  const publisher = await createAccountPublisher(bus)
+  const relay = startOutboxRelay(db, publisher.send, { log, retryMs: 200 })
+  t.after(() => relay.close())
+  const { installation } = await bootstrapInstallation(
+    { db, box, now },
+    { email: 'admin@example.com', password: adminPassword },
+    undefined,
+  )
+  const deps: AppDeps = {
+    db,
+    changes: createChanges({ db, now, flush: relay.flush }),
+    box,
+    throttle: createSignInThrottle({ now }),
+    now,
+    log,
+    publicUrl: 'http://127.0.0.1:8080',
+    allowPrivateUpstreams: options.allowPrivateUpstreams ?? false,
+  }
+  const app = buildApp(deps)
+  t.after(() => app.close())
+  return { db, deps, app, installation, lines, flush: relay.flush, nats, bus, publisher }
+}
+
+/** A session of a member, without the cost of a password. */
+export async function signInAs(db: Db, memberId: string): Promise<string> {
+  const token = `st_${randomBytes(32).toString('base64url')}`
+  await insertSession(db, { tokenHash: hashCredential(token), memberId, expiresAt: new Date(Date.now() + 3_600_000) })
+  return token
+}
+
+/** A member with a role in a project, and their session. */
+export async function addMember(db: Db, accountId: string, projectId: string, role: Role): Promise<string> {
+  const memberId = newId('mem')
+  await insertMember(db, {
+    memberId,
+    accountId,
+    email: `${memberId}@example.com`,
+    passwordHash: null,
+    accountAdmin: false,
+  })
+  await putProjectMember(db, { projectId, accountId, memberId, role })
+  return signInAs(db, memberId)
+}
+
+/** A second account with an administrator, a project and an admin key: the stranger of isolation tests. */
+export async function addAccount(deps: AppDeps) {
+  const accountId = newId('acct')
+  const memberId = newId('mem')
+  const actor = { kind: 'operator', id: 'test', accountId } as const
+  return deps.changes.make(actor, async change => {
+    await insertAccount(change.trx, accountId, 'other')
+    await insertMember(change.trx, {
+      memberId,
+      accountId,
+      email: `${memberId}@example.com`,
+      passwordHash: null,
+      accountAdmin: true,
+    })
+    const project = await createProject(change, { accountId, name: 'other', ownerId: memberId, settings: {} })
+    const key = await createApiKey(change, deps.box, {
+      projectId: project.project_id,
+      teamId: null,
+      name: 'other',
+      description: '',
+      role: 'admin',
+      models: null,
+      expiresAt: null,
+      createdBy: memberId,
+    })
+    return { accountId, memberId, projectId: project.project_id, keyId: key.keyId, apiKey: key.value }
+  })
+}
