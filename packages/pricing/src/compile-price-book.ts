@@ -14,6 +14,8 @@ export interface CompiledPriceBook {
   readonly id: string
   /** The entry that speaks for this model; undefined: the book has no price for it. */
   find(provider: string, model: string): CompiledModel | undefined
+  /** Ids of the provider's models, in the book's order. */
+  listModels(provider: string): string[]
 }
 
 /** One quantity's rate under given modifiers, multiplier included. */
@@ -64,6 +66,7 @@ export function compilePriceBook(book: PriceBook, id: string = priceBookId(book)
   for (const provider of Object.keys(book.providers)) caches.set(provider, new Map())
   return {
     id,
+    listModels: provider => (book.providers[provider]?.models ?? []).map(model => model.id),
     find(provider, model) {
       const cache = caches.get(provider)
       if (!cache) return undefined

@@ -43,8 +43,8 @@ interface OpenChoice {
   inToolCall: boolean
 }
 
-/** A partial event longer than this without a choice in sight is no usage chunk. */
-const maxHeldBytes = 64 * 1024
+/** A partial event longer than this is no usage chunk. */
+const maxHeldBytes = 256 * 1024
 const nothing: readonly Uint8Array[] = []
 
 class ChatStreamTap implements ChatTap {
@@ -125,18 +125,15 @@ class ChatStreamTap implements ChatTap {
     return held
   }
 
+  /** Only whole events pass, so that the stream can end between two of them; one too large to keep passes as it comes. */
   #holdOrPass(rest: Uint8Array, out: Uint8Array[]): void {
+    this.#passing ||= this.#framer.partial.length > maxHeldBytes
     if (!this.#passing) {
-      const { partial } = this.#framer
-      this.#passing = partial.length > maxHeldBytes || hasChoice(partial)
-      if (!this.#passing) {
-        this.#held.push(rest)
-        return
-      }
-      out.push(...this.#held)
-      this.#held = []
+      this.#held.push(rest)
+      return
     }
-    out.push(rest)
+    out.push(...this.#held, rest)
+    this.#held = []
   }
 
   #onEvent = (event: Buffer): void => {
@@ -219,23 +216,4 @@ class ChatStreamTap implements ChatTap {
     }
     return { ...result, ...measuredAs(estimated, 'estimated') }
   }
-}
-
-const choicesKey = Buffer.from('"choices"')
-
-/**
- * Whether a partial chunk surely has a choice. The key cannot stand inside a string, where its quotes would be escaped,
- * but may be the key of a nested object: that only holds the event until it is whole.
- */
-function hasChoice(partial: Buffer): boolean {
-  let at = partial.indexOf(choicesKey)
-  if (at === -1) return false
-  at += choicesKey.length
-  for (; at < partial.length; at++) {
-    const byte = partial[at]
-    // Space, tab, colon, opening bracket: undecided. Closing bracket: none. Anything else: there is one.
-    if (byte === 0x20 || byte === 0x09 || byte === 0x3a || byte === 0x5b) continue
-    return byte === 0x7b
-  }
-  return false
 }

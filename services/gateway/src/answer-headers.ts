@@ -1,0 +1,77 @@
+import { responseHeaders } from '@sluice/contracts'
+import type { AdmittedCall } from './call.ts'
+import { formatAmount, formatUsd } from './format-amount.ts'
+import { toHeaderText } from './refusal-answer.ts'
+
+/** Not passed on: hop-by-hop, framing that is ours, cookies, and what tells about the provider's account or machines. */
+const dropped = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'content-length',
+  'set-cookie',
+  'server',
+  'alt-svc',
+  'date',
+  'openai-organization',
+  'openai-project',
+  'anthropic-organization-id',
+  'access-control-allow-origin',
+  'access-control-allow-credentials',
+  'access-control-expose-headers',
+  'access-control-max-age',
+])
+
+/** The provider's headers that reach the client, then ours. Flat: name, value, … */
+export function answerHeaders(
+  call: AdmittedCall,
+  provider: Record<string, string | string[] | undefined>,
+  overheadUs: number,
+): string[] {
+  const headers: string[] = []
+  for (const name in provider) {
+    if (dropped.has(name) || name.startsWith('sluice-')) continue
+    const value = provider[name]
+    if (typeof value === 'string') headers.push(name, value)
+    else if (value) for (const one of value) headers.push(name, one)
+  }
+  if (provider['x-request-id'] === undefined) headers.push('x-request-id', call.callId)
+  headers.push(
+    responseHeaders.callId,
+    call.callId,
+    responseHeaders.overheadMs,
+    formatMs(overheadUs),
+    responseHeaders.servedBy,
+    call.route.servedBy,
+  )
+  const { tightest } = call.hold
+  if (tightest) {
+    const { budget, spent, held, resetsAtMs } = tightest
+    headers.push(
+      responseHeaders.budgetName,
+      toHeaderText(budget.name),
+      responseHeaders.budgetSpent,
+      formatAmount(spent, budget.unit),
+      responseHeaders.budgetHeld,
+      formatAmount(held, budget.unit),
+      responseHeaders.budgetLimit,
+      formatAmount(budget.limit, budget.unit),
+    )
+    if (resetsAtMs !== undefined) headers.push(responseHeaders.budgetReset, new Date(resetsAtMs).toISOString())
+  }
+  return headers
+}
+
+/** Adds what a call has cost, where its headers have waited for that. */
+export function addCost(headers: string[], costNanoUsd: number): void {
+  headers.push(responseHeaders.costUsd, formatUsd(costNanoUsd))
+}
+
+function formatMs(us: number): string {
+  return `${Math.floor(us / 1000)}.${String(us % 1000).padStart(3, '0')}`
+}

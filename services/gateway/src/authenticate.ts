@@ -1,0 +1,166 @@
+import { hash } from 'node:crypto'
+import type { CallIdentity, Project } from '@sluice/contracts'
+import { looksLikeJwt, readKeyId, TokenError, verifyParticipantToken } from './participant-token.ts'
+import { Refusal } from './refusal.ts'
+import type { ActiveKey, KeysView } from './views/keys-view.ts'
+import type { ProjectsView } from './views/projects-view.ts'
+
+/** Who is calling, proved, with the settings that apply. */
+export interface Principal {
+  identity: CallIdentity
+  project: Project
+  /** Model lists of the credential, each of which must allow the model. */
+  modelLists: readonly (readonly string[])[]
+  expiresAtMs: number
+}
+
+interface VerifiedToken {
+  keyId: string
+  identity: CallIdentity
+  models: readonly string[] | null
+  expiresAtMs: number
+}
+
+/** Verified participant tokens by the SHA-256 of the whole token; bounded; entries of a key go when the key changes. */
+export class TokenCache {
+  readonly #byHash = new Map<string, VerifiedToken>()
+  readonly #hashesOfKey = new Map<string, Set<string>>()
+  readonly #maxEntries: number
+  constructor(maxEntries = 50_000) {
+    this.#maxEntries = maxEntries
+  }
+  get(tokenHash: string): VerifiedToken | undefined {
+    return this.#byHash.get(tokenHash)
+  }
+  put(tokenHash: string, token: VerifiedToken): void {
+    if (this.#byHash.size >= this.#maxEntries) {
+      const oldest = this.#byHash.keys().next()
+      if (!oldest.done) this.#delete(oldest.value)
+    }
+    this.#byHash.set(tokenHash, token)
+    const hashes = this.#hashesOfKey.get(token.keyId)
+    if (hashes) hashes.add(tokenHash)
+    else this.#hashesOfKey.set(token.keyId, new Set([tokenHash]))
+  }
+  /** Forgets every token signed with this key. */
+  dropKey(keyId: string): void {
+    for (const tokenHash of this.#hashesOfKey.get(keyId) ?? []) this.#byHash.delete(tokenHash)
+    this.#hashesOfKey.delete(keyId)
+  }
+  #delete(tokenHash: string): void {
+    const token = this.#byHash.get(tokenHash)
+    this.#byHash.delete(tokenHash)
+    if (token) this.#hashesOfKey.get(token.keyId)?.delete(tokenHash)
+  }
+}
+
+export interface AuthenticateDeps {
+  keys: KeysView
+  projects: ProjectsView
+  tokens: TokenCache
+}
+
+const howTo = 'Send an API key (ma-…) or a participant token as "Authorization: Bearer …" or "x-api-key".'
+
+/**
+ * Proves who is calling, from memory: an API key by its hash, a participant token by its signature (once, then by its hash).
+ * Every credential kind is taken from either header.
+ * @param room room of the URL, if it has one
+ * @throws Refusal 401 for a credential that is missing, unknown, expired or revoked; 403 for a grant that is missing
+ */
+export function authenticate(
+  deps: AuthenticateDeps,
+  credential: string,
+  room: string | undefined,
+  nowMs: number,
+): Principal | Promise<Principal> {
+  if (credential === '') throw new Refusal('unauthorized', `No credential was sent. ${howTo}`)
+  const credentialHash = hash('sha256', credential)
+  if (credential.startsWith('ma-')) return byKey(deps, credentialHash, room, nowMs)
+  const known = deps.tokens.get(credentialHash)
+  if (known) return byToken(deps, known, room, nowMs)
+  if (looksLikeJwt(credential)) return verifyToken(deps, credential, credentialHash, room, nowMs)
+  throw new Refusal('unauthorized', `This credential is of no kind that is known here. ${howTo}`)
+}
+
+function byKey(deps: AuthenticateDeps, credentialHash: string, room: string | undefined, nowMs: number): Principal {
+  const active = deps.keys.findByHash(credentialHash)
+  const secret = active?.key.secrets.find(candidate => candidate.hash === credentialHash)
+  if (
+    !active ||
+    !secret ||
+    (secret.expires_at_ms ?? Infinity) <= nowMs ||
+    (active.key.expires_at_ms ?? Infinity) <= nowMs
+  ) {
+    throw new Refusal(
+      'unauthorized',
+      'This API key is unknown, expired or revoked. Create a new one, or ask a project admin.',
+    )
+  }
+  return {
+    // Whoever holds a key can sign a token for any room of the project, so the URL's room is as good as signed.
+    identity: room === undefined ? active.identity : { ...active.identity, room },
+    project: projectOf(deps, active),
+    modelLists: active.key.models ? [active.key.models] : [],
+    expiresAtMs: Math.min(active.key.expires_at_ms ?? Infinity, secret.expires_at_ms ?? Infinity),
+  }
+}
+
+async function verifyToken(
+  deps: AuthenticateDeps,
+  token: string,
+  tokenHash: string,
+  room: string | undefined,
+  nowMs: number,
+): Promise<Principal> {
+  try {
+    const active = deps.keys.findById(readKeyId(token))
+    if (!active || (active.key.expires_at_ms ?? Infinity) <= nowMs)
+      throw new TokenError('The key that signed this token is unknown, expired or revoked.')
+    const claims = await verifyParticipantToken(token, deps.keys.secretsOf(active.key, nowMs), nowMs)
+    if (claims.projectId !== active.key.project_id)
+      throw new TokenError('The token names a project that is not its key’s.')
+    if (claims.models === undefined) {
+      throw new Refusal('llm_not_granted', 'This participant token has no LLM grant. Mint it with the "llm" API scope.')
+    }
+    const verified: VerifiedToken = {
+      keyId: active.key.key_id,
+      identity: {
+        ...active.identity,
+        credential_kind: 'participant_token',
+        participant: claims.name,
+        ...(claims.room === undefined ? {} : { room: claims.room }),
+      },
+      models: claims.models,
+      expiresAtMs: Math.min(claims.expiresAtMs ?? Infinity, active.key.expires_at_ms ?? Infinity),
+    }
+    // The key may have been revoked while the signature was checked; such a token must not be remembered.
+    if (deps.keys.findById(verified.keyId)?.key.version !== active.key.version)
+      throw new TokenError('The key that signed this token has changed. Try again.')
+    deps.tokens.put(tokenHash, verified)
+    return byToken(deps, verified, room, nowMs)
+  } catch (error) {
+    if (error instanceof TokenError) throw new Refusal('unauthorized', error.message)
+    throw error
+  }
+}
+
+function byToken(deps: AuthenticateDeps, token: VerifiedToken, room: string | undefined, nowMs: number): Principal {
+  const active = deps.keys.findById(token.keyId)
+  if (!active) throw new Refusal('unauthorized', 'The key that signed this token is unknown, expired or revoked.')
+  if (token.expiresAtMs <= nowMs) throw new Refusal('unauthorized', 'The token has expired.')
+  if (room !== undefined && token.identity.room !== room) {
+    throw new Refusal('room_not_granted', `This participant token has no grant for room "${room}".`)
+  }
+  const modelLists: (readonly string[])[] = []
+  if (token.models) modelLists.push(token.models)
+  if (active.key.models) modelLists.push(active.key.models)
+  return { identity: token.identity, project: projectOf(deps, active), modelLists, expiresAtMs: token.expiresAtMs }
+}
+
+function projectOf(deps: AuthenticateDeps, active: ActiveKey): Project {
+  const project = deps.projects.find(active.key.project_id)
+  if (!project) throw new Refusal('unauthorized', 'The project of this credential does not exist any more.')
+  if (project.disabled) throw new Refusal('project_disabled', `Project "${project.name}" is disabled. Ask its owner.`)
+  return project
+}

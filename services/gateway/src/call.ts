@@ -1,0 +1,36 @@
+import type { ClaimedDimensions } from '@sluice/contracts'
+import type { SampledCall } from '@sluice/telemetry'
+import type { PriceBooksOfCall } from './allow-model.ts'
+import type { Principal } from './authenticate.ts'
+import type { ClientApp } from './client-class.ts'
+import type { Endpoint } from './endpoints.ts'
+import type { Hold } from './hold-budget.ts'
+import type { PathMatch } from './match-path.ts'
+import type { Route } from './resolve-route.ts'
+
+/** A call that was let in: who, what, at which prices, to where. Fixed at admission. */
+export interface AdmittedCall {
+  callId: string
+  /** Attempt id; one attempt is one event. */
+  eventId: string
+  attempt: number
+  admittedAtMs: number
+  /** `performance.now()` when the request's head was read. */
+  startedAt: number
+  endpoint: Endpoint
+  match: PathMatch
+  client: ClientApp
+  claimed: ClaimedDimensions
+  principal: Principal
+  requestedModel: string
+  streamed: boolean
+  /** As it goes to the provider. */
+  body: Buffer
+  /** We asked for the usage chunk; the client did not, and does not get it. */
+  withholdUsage: boolean
+  wantsReceipt: boolean
+  prices: PriceBooksOfCall
+  hold: Hold
+  route: Route
+  span: SampledCall | undefined
+}

@@ -1,0 +1,100 @@
+import { ConfigReader, readServiceConfig, type ServiceConfig } from '@sluice/runtime'
+import { type FrontRoute, FrontRoutesError, parseFrontRoutes } from './front-routes.ts'
+import { defaultBaseUrls, type ManagedUpstream } from './resolve-route.ts'
+
+export interface GatewayConfig extends ServiceConfig {
+  journalDir: string
+  /** Folder of sibling journals, adopted when their process has ended. */
+  journalRoot: string | undefined
+  frontRoutes: FrontRoute[]
+  allowPrivateUpstreams: boolean
+  maxViewAgeMs: number
+  maxBodyMemoryBytes: number
+  drainMs: number
+  traceRatio: number
+  tracesExported: boolean
+  timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number }
+  tls: { certFile: string; keyFile: string } | undefined
+  upstreamCaFile: string | undefined
+  simulated: { openai: boolean; anthropic: boolean }
+}
+
+/** Kept apart from the configuration so that no log line ever carries it. */
+export interface GatewaySecrets {
+  masterKey: string
+  managed: { openai: ManagedUpstream; anthropic: ManagedUpstream }
+}
+
+/** Reads every variable of the gateway. @throws ConfigError with every problem found */
+export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; secrets: GatewaySecrets } {
+  const reader = new ConfigReader(env)
+  const simulatorUrl = reader.optionalUrl('GATEWAY_SIMULATOR_URL')
+  const managed = {
+    openai: readManaged(reader, 'openai', simulatorUrl === undefined ? undefined : `${simulatorUrl}/v1`),
+    anthropic: readManaged(reader, 'anthropic', simulatorUrl),
+  }
+  const certFile = reader.optionalString('GATEWAY_TLS_CERT_FILE')
+  const keyFile = reader.optionalString('GATEWAY_TLS_KEY_FILE')
+  if ((certFile === undefined) !== (keyFile === undefined))
+    reader.problem('GATEWAY_TLS_CERT_FILE and GATEWAY_TLS_KEY_FILE go together')
+  const masterKey = reader.secret('SLUICE_MASTER_KEY') ?? ''
+  if (masterKey === '') reader.problem('SLUICE_MASTER_KEY or SLUICE_MASTER_KEY_FILE is not set')
+  const config: GatewayConfig = {
+    ...readServiceConfig(reader, 'GATEWAY', 8080),
+    journalDir: reader.string('GATEWAY_JOURNAL_DIR'),
+    journalRoot: reader.optionalString('GATEWAY_JOURNAL_ROOT'),
+    frontRoutes: readFrontRoutes(reader),
+    allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
+    maxViewAgeMs: reader.integer('SLUICE_MAX_VIEW_AGE', 900, { min: 1 }) * 1000,
+    maxBodyMemoryBytes: reader.integer('GATEWAY_MAX_BODY_MEMORY_MIB', 512, { min: 32 }) * 1024 * 1024,
+    drainMs: reader.integer('GATEWAY_DRAIN_MS', 600_000),
+    traceRatio: readRatio(reader, 'GATEWAY_TRACE_RATIO_PER_MILLE'),
+    tracesExported: reader.optionalString('OTEL_EXPORTER_OTLP_ENDPOINT') !== undefined,
+    timeouts: {
+      streamHeadersMs: reader.integer('GATEWAY_STREAM_HEADERS_TIMEOUT_MS', 120_000, { min: 100 }),
+      headersMs: reader.integer('GATEWAY_HEADERS_TIMEOUT_MS', 600_000, { min: 100 }),
+      idleMs: reader.integer('GATEWAY_IDLE_TIMEOUT_MS', 600_000, { min: 100 }),
+      maxDrainMs: reader.integer('GATEWAY_CLIENT_ABORT_DRAIN_MS', 300_000),
+    },
+    tls: certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined,
+    upstreamCaFile: reader.optionalString('GATEWAY_UPSTREAM_CA_FILE'),
+    simulated: {
+      openai: managed.openai.servedBy === 'simulator',
+      anthropic: managed.anthropic.servedBy === 'simulator',
+    },
+  }
+  reader.check()
+  return { config, secrets: { masterKey, managed } }
+}
+
+/** The operator's own key, else the simulator, else the provider without a credential (projects must bring theirs). */
+function readManaged(
+  reader: ConfigReader,
+  provider: 'openai' | 'anthropic',
+  simulatorUrl: string | undefined,
+): ManagedUpstream {
+  const prefix = `GATEWAY_${provider.toUpperCase()}`
+  const apiKey = reader.secret(`${prefix}_API_KEY`)
+  const baseUrl = reader.optionalUrl(`${prefix}_BASE_URL`)
+  if (apiKey === undefined && simulatorUrl !== undefined)
+    return { baseUrl: simulatorUrl, apiKey: 'simulator', servedBy: 'simulator' }
+  return {
+    baseUrl: (baseUrl ?? defaultBaseUrls[provider]).replace(/\/$/, ''),
+    apiKey: apiKey ?? '',
+    servedBy: provider,
+  }
+}
+
+function readFrontRoutes(reader: ConfigReader): FrontRoute[] {
+  try {
+    return parseFrontRoutes(reader.string('SLUICE_FRONT_ROUTES', ''))
+  } catch (error) {
+    if (!(error instanceof FrontRoutesError)) throw error
+    reader.problem(`SLUICE_FRONT_ROUTES: ${error.message}`)
+    return []
+  }
+}
+
+function readRatio(reader: ConfigReader, name: string): number {
+  return reader.integer(name, 10, { max: 1000 }) / 1000
+}

@@ -1,0 +1,72 @@
+import { type CallRefusedData, totalInputTokens, totalOutputTokens, type UsageRecordedData } from '@sluice/contracts'
+import type { Logger } from '@sluice/runtime'
+import { counter, gauge, genAiAttributes, measureCall, type SampledSpans } from '@sluice/telemetry'
+import type { AdmittedCall } from './call.ts'
+
+const calls = counter('gateway_calls_total', 'Calls settled, by how they ended', ['dialect', 'status'])
+const refusals = counter('gateway_calls_refused_total', 'Calls refused', ['reason'])
+const cuts = counter('gateway_calls_cut_total', 'Running calls ended by a cutoff, a revocation or a stop', ['reason'])
+const faults = counter('gateway_internal_errors_total', 'Calls that met a fault of the gateway')
+const unpriced = counter('gateway_calls_unpriced_total', 'Calls settled with a quantity that has no rate')
+
+/** What the gateway tells its operator, one function an event: counter, and log line where one is worth its cost. */
+export function createGatewayEvents(log: Logger, spans: SampledSpans) {
+  return {
+    callSettled(call: AdmittedCall, event: UsageRecordedData): void {
+      calls.labels(event.dialect, event.status).inc()
+      if (!event.priced) unpriced.inc()
+      if (event.status === 'cut') cuts.labels(event.cut_by?.reason ?? 'unknown').inc()
+      const inputTokens = totalInputTokens(event.quantities)
+      const outputTokens = totalOutputTokens(event.quantities)
+      // The catalogue's name, never the client's text: it is a metric's label.
+      const model = call.prices.book.find(event.provider, event.requested_model)?.entry.id ?? 'other'
+      measureCall({
+        operation: call.endpoint.operation,
+        provider: event.provider,
+        model,
+        durationSeconds: event.duration_ms / 1000,
+        ...(event.time_to_first_chunk_ms !== undefined && event.streamed
+          ? { timeToFirstChunkSeconds: event.time_to_first_chunk_ms / 1000 }
+          : {}),
+        ...(inputTokens > 0 ? { inputTokens } : {}),
+        ...(outputTokens > 0 ? { outputTokens } : {}),
+        ...(event.error_code === undefined ? {} : { errorType: event.error_code }),
+      })
+      if (call.span) {
+        spans.finish(call.span, {
+          name: `${call.endpoint.operation} ${event.requested_model}`,
+          kind: 'client',
+          startedAtMs: event.admitted_at_ms,
+          finishedAtMs: event.finished_at_ms,
+          attributes: {
+            [genAiAttributes.providerName]: event.provider,
+            [genAiAttributes.operationName]: call.endpoint.operation,
+            [genAiAttributes.requestModel]: event.requested_model,
+            ...(event.served_model === undefined ? {} : { [genAiAttributes.responseModel]: event.served_model }),
+            [genAiAttributes.inputTokens]: inputTokens,
+            [genAiAttributes.outputTokens]: outputTokens,
+            'sluice.call.id': event.call_id,
+          },
+          ...(event.error_code === undefined ? {} : { errorType: event.error_code }),
+        })
+      }
+    },
+    callRefused(refused: CallRefusedData): void {
+      refusals.labels(refused.reason).inc()
+    },
+    internalError(err: unknown, callId: string): void {
+      faults.inc()
+      log.error({ err, callId }, 'call failed in the gateway')
+    },
+    callsCut(count: number, reason: string): void {
+      if (count > 0) log.info({ count, reason }, 'running calls cut')
+    },
+    observe(read: { activeCalls: () => number; unpublishedEvents: () => number }): void {
+      gauge('gateway_active_calls', 'Calls under way', { read: read.activeCalls })
+      gauge('gateway_unpublished_events', 'Events in the journal that JetStream has not acknowledged', {
+        read: read.unpublishedEvents,
+      })
+    },
+  }
+}
+export type GatewayEvents = ReturnType<typeof createGatewayEvents>

@@ -1,0 +1,99 @@
+import type { ServerResponse } from 'node:http'
+import type { UsageRecordedData } from '@sluice/contracts'
+import type { UsageResult } from '@sluice/usage'
+import type { AdmittedCall } from './call.ts'
+import type { Journal } from './journal/journal.ts'
+import type { LiveCalls } from './live-calls.ts'
+import type { Refusal } from './refusal.ts'
+import { Relay } from './relay.ts'
+import { estimateInput } from './reply-reader.ts'
+import { upstreamPath } from './resolve-route.ts'
+import { type Outcome, settle } from './settle.ts'
+import type { Upstreams } from './upstreams.ts'
+
+export interface ForwardDeps {
+  journal: Journal
+  upstreams: Upstreams
+  liveCalls: LiveCalls
+  timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number }
+  /** Called once the event is in the journal. */
+  onSettled: (call: AdmittedCall, event: UsageRecordedData, outcome: Outcome) => void
+}
+
+/**
+ * Sends a call to its provider and relays the answer. The OPEN record is on disk before the first byte leaves, so that a
+ * gateway which dies from here on still settles the call.
+ * @param headers what is forwarded of the client's headers, ours included
+ * @param refuse writes a refusal as the answer
+ * @throws JournalUnavailableError where the journal takes no new calls
+ */
+export function forward(
+  deps: ForwardDeps,
+  call: AdmittedCall,
+  headers: string[],
+  response: ServerResponse,
+  refuse: (refusal: Refusal) => void,
+): void {
+  const { route } = call
+  deps.journal.open({
+    event_id: call.eventId,
+    call_id: call.callId,
+    attempt: call.attempt,
+    identity: call.principal.identity,
+    claimed: call.claimed,
+    paid_by: route.paidBy,
+    dialect: call.endpoint.dialect,
+    endpoint: call.endpoint.name,
+    streamed: call.streamed,
+    requested_model: call.requestedModel,
+    provider: route.provider,
+    served_by: route.servedBy,
+    admitted_at_ms: call.admittedAtMs,
+    price_book_id: call.prices.book.id,
+    ...(call.prices.override ? { override_price_book_id: call.prices.override.id } : {}),
+    estimated_input: call.endpoint.free ? {} : estimateInput(call.body.length).quantities,
+    leases: [],
+    held: [],
+  })
+
+  const relay = new Relay(
+    {
+      maxDrainMs: deps.timeouts.maxDrainMs,
+      refuse,
+      checkpoint: (usage: UsageResult, outputBytes, httpStatus) =>
+        deps.journal.checkpoint({
+          event_id: call.eventId,
+          at_ms: Date.now(),
+          output_bytes: outputBytes,
+          quantities: usage.quantities,
+          provenance: usage.provenance,
+          ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
+          ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
+          http_status: httpStatus,
+        }),
+      settle: outcome => {
+        deps.liveCalls.remove(relay)
+        const event = settle(deps.journal, call, outcome)
+        deps.onSettled(call, event, outcome)
+        return event
+      },
+    },
+    call,
+    response,
+  )
+  deps.liveCalls.add(relay)
+
+  for (const part of route.credentialHeaders) headers.push(part)
+  headers.push('accept-encoding', 'identity')
+  deps.upstreams.poolOf(route).dispatch(
+    {
+      path: upstreamPath(route, call.match),
+      method: call.endpoint.method,
+      headers,
+      body: call.body,
+      headersTimeout: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
+      bodyTimeout: deps.timeouts.idleMs,
+    },
+    relay,
+  )
+}

@@ -1,0 +1,74 @@
+import type { Cutoff } from '@sluice/contracts'
+import type { Refusal } from './refusal.ts'
+import type { MatchedBudget } from './views/budgets-view.ts'
+
+/** Why and how a running call is ended. */
+export interface CutOrder {
+  /** What the caller is told, as if it had been refused. */
+  refusal: Refusal
+  /**
+   * `soft`: the stream ends as if the output limit had been reached, no exception; `explicit`: the client's library raises.
+   * Money is soft, permission is explicit.
+   */
+  style: 'soft' | 'explicit'
+}
+
+/** A call that has been admitted and is not settled. */
+export interface LiveCall {
+  readonly keyId: string | undefined
+  readonly projectId: string
+  readonly budgets: readonly MatchedBudget[]
+  cut: (order: CutOrder) => void
+}
+
+/** The calls that run on this gateway, to be ended when money or permission goes. */
+export class LiveCalls {
+  readonly #calls = new Set<LiveCall>()
+  #whenEmpty: (() => void)[] = []
+
+  add(call: LiveCall): void {
+    this.#calls.add(call)
+  }
+
+  remove(call: LiveCall): void {
+    this.#calls.delete(call)
+    if (this.#calls.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve()
+  }
+
+  get size(): number {
+    return this.#calls.size
+  }
+
+  /** Cuts the calls that a predicate picks. @returns how many */
+  cutWhere(picks: (call: LiveCall) => boolean, order: (call: LiveCall) => CutOrder): number {
+    let cut = 0
+    for (const call of [...this.#calls]) {
+      if (!picks(call)) continue
+      call.cut(order(call))
+      cut++
+    }
+    return cut
+  }
+
+  /** Cuts the calls that count against a budget copy. */
+  cutBudget(cutoff: Cutoff, order: (scope: MatchedBudget['budget']['scope']) => CutOrder): number {
+    const countsAgainst = ({ budget, copy }: MatchedBudget) =>
+      budget.budget_id === cutoff.budget_id && copy === cutoff.copy
+    return this.cutWhere(
+      call => call.budgets.some(countsAgainst),
+      call => order(call.budgets.find(countsAgainst)?.budget.scope ?? {}),
+    )
+  }
+
+  /** Resolves when no call runs, or after `timeoutMs`: true where none is left. */
+  async whenIdle(timeoutMs: number): Promise<boolean> {
+    if (this.#calls.size === 0) return true
+    return await new Promise(resolve => {
+      const timer = setTimeout(() => resolve(false), timeoutMs)
+      this.#whenEmpty.push(() => {
+        clearTimeout(timer)
+        resolve(true)
+      })
+    })
+  }
+}

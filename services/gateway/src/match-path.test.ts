@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { matchPath } from './match-path.ts'
+
+const nameOf = (method: string, target: string) => matchPath(method, target)?.endpoint?.name
+
+test('every path is served at each of its mount points', () => {
+  for (const mount of ['/openai/v1', '/v1', '/rooms/lobby/openai/v1', '/rooms/lobby/v1']) {
+    assert.equal(nameOf('POST', `${mount}/chat/completions`), 'chat.completions')
+    assert.equal(nameOf('POST', `${mount}/responses`), 'responses')
+    assert.equal(nameOf('POST', `${mount}/embeddings?x=1`), 'embeddings')
+    assert.equal(nameOf('GET', `${mount}/models`), 'models')
+  }
+  for (const mount of ['/anthropic/v1', '/rooms/lobby/anthropic/v1']) {
+    assert.equal(nameOf('POST', `${mount}/messages?beta=true`), 'messages')
+    assert.equal(nameOf('POST', `${mount}/messages/count_tokens`), 'messages.count_tokens')
+    assert.equal(nameOf('GET', `${mount}/models?limit=1000`), 'models')
+  }
+})
+
+test('room, query and model id are read from the target', () => {
+  const match = matchPath('GET', '/rooms/my-room/openai/v1/models/ft%3Agpt-4o?a=b%20c')
+  assert.equal(match?.room, 'my-room')
+  assert.equal(match?.query, '?a=b%20c')
+  assert.equal(match?.modelId, 'ft:gpt-4o')
+})
+
+test('what is in no row has no endpoint, also with a trailing slash, another method or another spelling', () => {
+  for (const [method, target] of [
+    ['POST', '/openai/v1/files'],
+    ['POST', '/openai/v1/chat/completions/'],
+    ['GET', '/openai/v1/chat/completions'],
+    ['POST', '/openai/v1/Chat/completions'],
+    ['POST', '/openai/v1//chat/completions'],
+    ['POST', '/openai/v1/./chat/completions'],
+    ['POST', '/openai/v1/chat%2Fcompletions'],
+    ['POST', '/v1/messages'],
+    ['POST', '/anthropic/v1/chat/completions'],
+  ] as const) {
+    const match = matchPath(method, target)
+    assert.ok(match, target)
+    assert.equal(match.endpoint, undefined, target)
+  }
+})
+
+test('other paths and malformed rooms are no provider path', () => {
+  for (const target of [
+    '/',
+    '/accounts/projects',
+    '/rooms/lobby',
+    '/rooms/Lobby/openai/v1/models',
+    '/rooms/a..b/v1/models',
+    '/openai/v2/models',
+    '/openaiv1/models',
+  ]) {
+    assert.equal(matchPath('GET', target), undefined, target)
+  }
+})

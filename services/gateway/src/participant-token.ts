@@ -1,0 +1,142 @@
+import { compactVerify } from 'jose'
+
+/** The parts of a participant token that the proxy reads. */
+export interface ParticipantClaims {
+  keyId: string
+  projectId: string
+  name: string
+  room: string | undefined
+  /** `undefined`: no LLM grant. `null`: every model the project allows. */
+  models: readonly string[] | null | undefined
+  /** Milliseconds; undefined: does not expire. */
+  expiresAtMs: number | undefined
+}
+
+/** Why a token is no good. The text is safe to show. */
+export class TokenError extends Error {
+  override name = 'TokenError'
+}
+
+const base64url = /^[A-Za-z0-9_-]+$/
+/** Longer than any real token: grants are a few kilobytes. */
+export const maxTokenLength = 16_384
+
+/** Says whether a credential has the shape of a JWT at all. */
+export function looksLikeJwt(credential: string): boolean {
+  return credential.length <= maxTokenLength && credential.split('.').length === 3 && credential.startsWith('ey')
+}
+
+/**
+ * Reads the key id from a token that is not verified yet, to find the secret that must have signed it. Only canonical
+ * base64url is read: a second spelling of the same bytes is another token. @throws TokenError
+ */
+export function readKeyId(token: string): string {
+  const payload = readPayload(token)
+  if (typeof payload.kid !== 'string') throw new TokenError('The token names no key ("kid").')
+  return payload.kid
+}
+
+function readPayload(token: string): Record<string, unknown> {
+  const parts = token.split('.')
+  for (const part of parts) {
+    if (!base64url.test(part) || Buffer.from(part, 'base64url').toString('base64url') !== part) {
+      throw new TokenError('The token is not canonical base64url.')
+    }
+  }
+  const [headerPart = '', payloadPart = ''] = parts
+  const header = parseObject(headerPart)
+  if (
+    header.alg !== 'HS256' ||
+    (header.typ !== undefined && header.typ !== 'JWT') ||
+    Object.keys(header).some(name => name !== 'alg' && name !== 'typ')
+  ) {
+    throw new TokenError('The token header must be {"alg":"HS256","typ":"JWT"}.')
+  }
+  return parseObject(payloadPart)
+}
+
+function parseObject(part: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  } catch {
+    // Falls through to the one error.
+  }
+  throw new TokenError('The token is not a JSON Web Token.')
+}
+
+/**
+ * Verifies a participant token: HS256 with the UTF-8 bytes of the key's secret, nothing else.
+ * @param secrets the key's secrets, newest first
+ * @throws TokenError
+ */
+export async function verifyParticipantToken(
+  token: string,
+  secrets: readonly Uint8Array[],
+  nowMs: number,
+): Promise<ParticipantClaims> {
+  const payload = readPayload(token)
+  if (!(await isSigned(token, secrets)))
+    throw new TokenError('The token is not signed with the secret of the key it names.')
+  const { name, grants, kid, sub, exp } = payload
+  if (typeof name !== 'string' || name === '' || name.length > 256) throw new TokenError('The token has no name.')
+  if (typeof kid !== 'string' || typeof sub !== 'string') throw new TokenError('The token names no key or no project.')
+  if (!Array.isArray(grants)) throw new TokenError('The token has no grants.')
+  if (exp !== undefined && (typeof exp !== 'number' || !Number.isFinite(exp)))
+    throw new TokenError('The token has an expiry that is no number.')
+  if (typeof exp === 'number' && exp * 1000 <= nowMs) throw new TokenError('The token has expired.')
+  return {
+    keyId: kid,
+    projectId: sub,
+    name,
+    room: roomOf(grants),
+    models: modelsOf(grants),
+    expiresAtMs: typeof exp === 'number' ? exp * 1000 : undefined,
+  }
+}
+
+async function isSigned(token: string, secrets: readonly Uint8Array[]): Promise<boolean> {
+  for (const secret of secrets) {
+    try {
+      await compactVerify(token, secret, { algorithms: ['HS256'] })
+      return true
+    } catch {
+      // Another secret of a rotated key may have signed it.
+    }
+  }
+  return false
+}
+
+interface Grant {
+  name?: unknown
+  scope?: unknown
+}
+
+function findGrant(grants: readonly unknown[], name: string): Grant | undefined {
+  const found = grants.filter(
+    (grant): grant is Grant => typeof grant === 'object' && grant !== null && (grant as Grant).name === name,
+  )
+  if (found.length > 1) throw new TokenError(`The token has two grants named "${name}".`)
+  return found[0]
+}
+
+function roomOf(grants: readonly unknown[]): string | undefined {
+  const grant = findGrant(grants, 'room')
+  if (!grant) return undefined
+  if (typeof grant.scope !== 'string' || grant.scope === '' || grant.scope.length > 63)
+    throw new TokenError('The room grant names no room.')
+  return grant.scope
+}
+
+/** `api.llm` absent: no grant. `{}`: all. `{models: [...]}`: those, `[]` none. */
+function modelsOf(grants: readonly unknown[]): readonly string[] | null | undefined {
+  const scope = findGrant(grants, 'api')?.scope
+  if (typeof scope !== 'object' || scope === null) return undefined
+  const llm = (scope as { llm?: unknown }).llm
+  if (typeof llm !== 'object' || llm === null) return undefined
+  const models = (llm as { models?: unknown }).models
+  if (models === undefined || models === null) return null
+  if (!Array.isArray(models) || !models.every(model => typeof model === 'string'))
+    throw new TokenError('The LLM grant has models that are no list of names.')
+  return models
+}

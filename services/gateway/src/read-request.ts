@@ -1,0 +1,99 @@
+import type { IncomingMessage } from 'node:http'
+import type { Endpoint } from './endpoints.ts'
+import { Refusal } from './refusal.ts'
+import { isTrue, JsonScanError, parseString, scanObject } from './scan-json.ts'
+import { applySplices, requestUsageChunk } from './splice-body.ts'
+
+/** Bodies in memory, over all calls: beyond the cap new ones wait outside. */
+export class BodyMemory {
+  #used = 0
+  readonly #cap: number
+  constructor(capBytes: number) {
+    this.#cap = capBytes
+  }
+  /** @throws Refusal 503 */
+  take(bytes: number): void {
+    if (this.#used + bytes > this.#cap)
+      throw new Refusal('overloaded', 'This gateway holds as many request bodies as it can. Try again in a moment.', {
+        retryAfterS: 1,
+      })
+    this.#used += bytes
+  }
+  release(bytes: number): void {
+    this.#used -= bytes
+  }
+}
+
+/**
+ * Collects a request body. The caller releases its length from `memory` when the call is done.
+ * @throws Refusal 413 above the endpoint's limit, 503 above the gateway's memory, 400 where it ends early
+ */
+export function readBody(request: IncomingMessage, endpoint: Endpoint, memory: BodyMemory): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    const fail = (refusal: unknown): void => {
+      memory.release(size)
+      size = 0
+      request.removeAllListeners('data')
+      request.resume()
+      reject(refusal as Error)
+    }
+    request.on('data', (chunk: Buffer) => {
+      try {
+        if (size + chunk.length > endpoint.maxBodyBytes) {
+          throw new Refusal(
+            'body_too_large',
+            `The request body is larger than ${endpoint.maxBodyBytes} bytes, the limit of this path.`,
+          )
+        }
+        memory.take(chunk.length)
+        size += chunk.length
+        chunks.push(chunk)
+      } catch (refusal) {
+        fail(refusal)
+      }
+    })
+    request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)))
+    request.on('error', cause =>
+      fail(new Refusal('invalid_request', 'The request ended before its body was complete.', { cause })),
+    )
+  })
+}
+
+/** What the gateway must know of a request body. */
+export interface ModelRequest {
+  model: string
+  streamed: boolean
+  body: Buffer
+  withholdUsage: boolean
+}
+
+const wanted: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options', 'background'])
+
+/**
+ * Finds model and mode in one scan and splices in what metering needs; the client's bytes are never written anew.
+ * @throws Refusal 400 where the body is no JSON object or names no model
+ */
+export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest {
+  try {
+    const scanned = scanObject(body, wanted)
+    const modelSpan = scanned.members.get('model')
+    if (!modelSpan) throw new Refusal('model_missing', 'The request names no "model".')
+    const model = parseString(body, modelSpan)
+    if (model === '' || model.length > 256)
+      throw new Refusal('model_missing', 'The "model" of the request is empty or too long.')
+    if (isTrue(body, scanned.members.get('background'))) {
+      throw new Refusal(
+        'path_not_supported',
+        'Background responses are not open here: "background" must be false or absent.',
+      )
+    }
+    const streamed = endpoint.streamable && isTrue(body, scanned.members.get('stream'))
+    const splice = streamed && endpoint.shape === 'chat' ? requestUsageChunk(body, scanned) : undefined
+    return { model, streamed, body: splice ? applySplices(body, [splice]) : body, withholdUsage: splice !== undefined }
+  } catch (error) {
+    if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)
+    throw error
+  }
+}

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { recogniseClient } from './client-class.ts'
+import { Refusal, type RefusalBudget } from './refusal.ts'
+import { answerRefusal, type RefusalAudience } from './refusal-answer.ts'
+
+const budget: RefusalBudget = {
+  budget_id: 'bud_1',
+  name: 'Team "é" daily',
+  copy: '',
+  scope: { project: 'p' },
+  unit: 'usd',
+  limit: 10_000_000,
+  spent: 12_345_678,
+  window: 'day',
+  resets_at_ms: 7_200_000,
+}
+const spent = new Refusal('budget_spent', 'Budget "Team é daily" is spent, out of credits.', { budget })
+const audience: RefusalAudience = {
+  dialect: 'openai',
+  refusalClass: 'unknown',
+  callId: 'call-1',
+  nowMs: 0,
+  budgetStatus: undefined,
+}
+const headerOf = (headers: string[], name: string) =>
+  headers.find((_, index) => index % 2 === 1 && headers[index - 1] === name)
+
+test('official SDKs and Claude Code get a 429 that tells them not to retry', () => {
+  for (const [userAgent, retryAfter] of [
+    ['OpenAI/JS 7.57.0', '60'],
+    ['Anthropic/JS 1.12.0', '60'],
+    ['claude-cli/2.1.0 (external, cli)', '7200'],
+  ] as const) {
+    const answer = answerRefusal(spent, { ...audience, refusalClass: recogniseClient(userAgent, true).refusalClass })
+    assert.equal(answer.status, 429, userAgent)
+    assert.equal(headerOf(answer.headers, 'x-should-retry'), 'false')
+    assert.equal(headerOf(answer.headers, 'retry-after'), retryAfter)
+  }
+})
+
+test('a budget without a reset names no time to wait', () => {
+  const total = new Refusal('budget_spent', 'spent', {
+    budget: { ...budget, window: 'total', resets_at_ms: undefined },
+  })
+  const answer = answerRefusal(total, { ...audience, refusalClass: 'official-sdk' })
+  assert.equal(headerOf(answer.headers, 'retry-after'), undefined)
+  assert.equal(headerOf(answer.headers, 'x-should-retry'), 'false')
+})
+
+test('Codex gets the error type that it treats as final', () => {
+  const answer = answerRefusal(spent, {
+    ...audience,
+    refusalClass: recogniseClient('codex_cli_rs/0.169.0 (Debian)', false).refusalClass,
+  })
+  const { error } = JSON.parse(answer.body)
+  assert.equal(answer.status, 429)
+  assert.equal(error.type, 'usage_limit_reached')
+  assert.equal(error.resets_at, 7200)
+})
+
+test('every other client, MeshAgent’s too, gets 402 without a time to wait, in words it knows', () => {
+  for (const userAgent of ['meshagent/0.39', 'curl/8', 'Go-http-client/2.0', '']) {
+    const answer = answerRefusal(spent, { ...audience, refusalClass: recogniseClient(userAgent, false).refusalClass })
+    const { error } = JSON.parse(answer.body)
+    assert.equal(answer.status, 402, userAgent)
+    assert.equal(headerOf(answer.headers, 'retry-after'), undefined)
+    assert.equal(error.code, 'insufficient_quota')
+    assert.equal(error.type, 'insufficient_quota')
+    assert.match(error.message, /out of credits/)
+    assert.match(headerOf(answer.headers, 'x-meshagent-error-message') ?? '', /^[\x20-\x7e]+$/)
+    assert.deepEqual(error.metadata.limit, '0.01')
+    assert.deepEqual(error.metadata.spent, '0.012345678')
+    assert.equal(error.metadata.resets_at, '1970-01-01T02:00:00.000Z')
+  }
+})
+
+test('a project can have 402 for everyone', () => {
+  assert.equal(answerRefusal(spent, { ...audience, refusalClass: 'official-sdk', budgetStatus: 402 }).status, 402)
+})
+
+test('Anthropic’s dialect has its own shape and types', () => {
+  const cases = [
+    [spent, 'billing_error'],
+    [new Refusal('unauthorized', 'm'), 'authentication_error'],
+    [new Refusal('model_not_allowed', 'm'), 'permission_error'],
+    [new Refusal('metering_unavailable', 'm'), 'overloaded_error'],
+  ] as const
+  for (const [refusal, type] of cases) {
+    const body = JSON.parse(answerRefusal(refusal, { ...audience, dialect: 'anthropic' }).body)
+    assert.equal(body.type, 'error')
+    assert.equal(body.error.type, type)
+    assert.equal(body.error.metadata.request_id, 'call-1')
+  }
+})
+
+test('a fault of ours says nothing but the call id', () => {
+  const answer = answerRefusal(new Refusal('internal', 'secret stack'), audience)
+  assert.equal(answer.status, 500)
+  assert.doesNotMatch(answer.body, /secret/)
+  assert.match(answer.body, /call-1/)
+})

@@ -1,0 +1,133 @@
+import { type Dialect, responseHeaders } from '@sluice/contracts'
+import type { RefusalClass } from './client-class.ts'
+import { formatAmount } from './format-amount.ts'
+import { type Refusal, type RefusalReason, refusalReasons } from './refusal.ts'
+
+/** A refusal as it goes over the wire. */
+export interface RefusalAnswer {
+  status: number
+  /** Name, value, …; lower case. */
+  headers: string[]
+  body: string
+}
+
+/** Who is answered, and how they read it. */
+export interface RefusalAudience {
+  dialect: Dialect
+  refusalClass: RefusalClass
+  callId: string
+  nowMs: number
+  /** The project wants 402 for spent budgets, whatever the client. */
+  budgetStatus: 402 | undefined
+}
+
+/** SDKs sleep through what `retry-after` says; longer pauses than this only make a stuck program. */
+const maxSdkRetryAfterS = 60
+
+/**
+ * Puts a refusal into the caller's dialect. For a spent budget the status depends on what the client does with it: those
+ * that obey `x-should-retry: false` get 429, Codex its own final error, everyone else 402, which nobody retries.
+ */
+export function answerRefusal(refusal: Refusal, audience: RefusalAudience): RefusalAnswer {
+  const headers = [
+    'content-type',
+    'application/json',
+    responseHeaders.callId,
+    audience.callId,
+    'x-request-id',
+    audience.callId,
+  ]
+  headers.push(responseHeaders.errorMessage, toHeaderText(refusal.message))
+  let status: number = refusalReasons[refusal.reason]
+  let openaiType = openaiTypes[refusal.reason] ?? defaultOpenaiType(status)
+  const extra: Record<string, unknown> = {}
+  if (refusal.reason === 'budget_spent') {
+    const resetsAtMs = refusal.budget?.resets_at_ms
+    const resetsInS =
+      resetsAtMs === undefined ? undefined : Math.max(1, Math.ceil((resetsAtMs - audience.nowMs) / 1000))
+    if (resetsAtMs !== undefined) extra.resets_at = Math.ceil(resetsAtMs / 1000)
+    if (audience.budgetStatus === 402 || audience.refusalClass === 'unknown') status = 402
+    else if (audience.refusalClass === 'codex') openaiType = 'usage_limit_reached'
+    else {
+      headers.push('x-should-retry', 'false')
+      if (resetsInS !== undefined) {
+        const seconds = audience.refusalClass === 'claude-code' ? resetsInS : Math.min(resetsInS, maxSdkRetryAfterS)
+        headers.push('retry-after', String(seconds))
+      }
+    }
+  } else {
+    if (refusal.retryAfterS !== undefined) headers.push('retry-after', String(refusal.retryAfterS))
+    // A loop or a missing permission does not go away by asking again.
+    if (status === 508) headers.push('x-should-retry', 'false')
+  }
+  const message = status === 500 ? `Something went wrong on our side. Quote call ${audience.callId}.` : refusal.message
+  const metadata = metadataOf(refusal, audience.callId)
+  const body =
+    audience.dialect === 'openai'
+      ? {
+          error: {
+            message,
+            type: openaiType,
+            code: openaiCodes[refusal.reason] ?? refusal.reason,
+            param: null,
+            ...extra,
+            metadata,
+          },
+        }
+      : {
+          type: 'error',
+          error: { type: anthropicTypes[refusal.reason] ?? defaultAnthropicType(status), message, ...extra, metadata },
+          request_id: audience.callId,
+        }
+  return { status, headers, body: JSON.stringify(body) }
+}
+
+const openaiTypes: Partial<Record<RefusalReason, string>> = { budget_spent: 'insufficient_quota' }
+const openaiCodes: Partial<Record<RefusalReason, string>> = {
+  budget_spent: 'insufficient_quota',
+  unauthorized: 'invalid_api_key',
+}
+const anthropicTypes: Partial<Record<RefusalReason, string>> = {
+  budget_spent: 'billing_error',
+  body_too_large: 'request_too_large',
+}
+
+function defaultOpenaiType(status: number): string {
+  return status >= 500
+    ? 'server_error'
+    : status === 401
+      ? 'authentication_error'
+      : status === 403
+        ? 'permission_error'
+        : 'invalid_request_error'
+}
+
+function defaultAnthropicType(status: number): string {
+  if (status >= 500) return status === 503 ? 'overloaded_error' : 'api_error'
+  return status === 401 ? 'authentication_error' : status === 403 ? 'permission_error' : 'invalid_request_error'
+}
+
+/** What a program may want to know of the refusal; amounts as decimal text where they are money. */
+export function metadataOf(refusal: Refusal, callId: string): Record<string, unknown> {
+  const { budget } = refusal
+  if (!budget) return { reason: refusal.reason, request_id: callId }
+  return {
+    reason: refusal.reason,
+    budget_id: budget.budget_id,
+    budget_name: budget.name,
+    scope: budget.scope,
+    ...(budget.copy === '' ? {} : { copy: budget.copy }),
+    unit: budget.unit,
+    limit: formatAmount(budget.limit, budget.unit),
+    spent: formatAmount(budget.spent, budget.unit),
+    held: formatAmount(0, budget.unit),
+    window: budget.window,
+    resets_at: budget.resets_at_ms === undefined ? null : new Date(budget.resets_at_ms).toISOString(),
+    request_id: callId,
+  }
+}
+
+/** Header values are printable ASCII: anything else would let a name split the head. */
+export function toHeaderText(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 500)
+}

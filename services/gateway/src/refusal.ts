@@ -1,0 +1,59 @@
+import type { Budget } from '@sluice/contracts'
+
+/** Every no that the gateway can say, with its default status. `refusal-answer.ts` writes it in the client's dialect. */
+export const refusalReasons = {
+  invalid_request: 400,
+  path_not_supported: 400,
+  model_not_priced: 400,
+  model_missing: 400,
+  unauthorized: 401,
+  credential_revoked: 401,
+  model_not_allowed: 403,
+  llm_not_granted: 403,
+  room_not_granted: 403,
+  project_disabled: 403,
+  stopped_by_admin: 403,
+  body_too_large: 413,
+  budget_spent: 429,
+  internal: 500,
+  provider_unreachable: 502,
+  provider_timeout: 504,
+  metering_unavailable: 503,
+  view_stale: 503,
+  overloaded: 503,
+  shutting_down: 503,
+  proxy_loop: 508,
+} as const
+export type RefusalReason = keyof typeof refusalReasons
+
+/** The budget that said no. Amounts in the budget's unit; nano-USD for `usd`. */
+export interface RefusalBudget {
+  budget_id: string
+  name: string
+  copy: string
+  scope: Budget['scope']
+  unit: Budget['unit']
+  limit: number
+  spent: number
+  window: string
+  resets_at_ms: number | undefined
+}
+
+/** A no, before it is put into a dialect. The message is for the caller: what happened, to whom, what to do. */
+export class Refusal extends Error {
+  override name = 'Refusal'
+  readonly reason: RefusalReason
+  readonly budget: RefusalBudget | undefined
+  /** Seconds after which trying again may help. */
+  readonly retryAfterS: number | undefined
+  constructor(
+    reason: RefusalReason,
+    message: string,
+    options: { budget?: RefusalBudget; retryAfterS?: number; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.reason = reason
+    this.budget = options.budget
+    this.retryAfterS = options.retryAfterS
+  }
+}

@@ -1,0 +1,344 @@
+import type { ServerResponse } from 'node:http'
+import type { UsageRecordedData } from '@sluice/contracts'
+import type { UsageResult } from '@sluice/usage'
+import type { Dispatcher } from 'undici'
+import { addCost, answerHeaders } from './answer-headers.ts'
+import type { AdmittedCall } from './call.ts'
+import { formatUsd } from './format-amount.ts'
+import type { CutOrder, LiveCall } from './live-calls.ts'
+import { Refusal, type RefusalReason } from './refusal.ts'
+import { estimateInput, openStreamReader, readJsonReply, type StreamReader } from './reply-reader.ts'
+import type { Outcome } from './settle.ts'
+
+/**
+ * How far a reply is.
+ * `waiting`: the provider has not answered; the client may still get any status.
+ * `collecting`: a JSON body is kept until its last byte, so that its head can name the cost; any status is still open.
+ * `passing`: bytes go to the client as they come; a stream is tapped beside it.
+ * `silent`: the client is gone or has its end; the provider is read on for its usage, or has been stopped.
+ * `settled`: the event is in the journal. Entered once, from every other phase.
+ */
+type Phase = 'waiting' | 'collecting' | 'passing' | 'silent' | 'settled'
+
+export interface RelayDeps {
+  /** Writes the CHECKPOINT of this call. */
+  checkpoint: (usage: UsageResult, outputBytes: number, httpStatus: number) => void
+  settle: (outcome: Outcome) => UsageRecordedData
+  /** Writes a refusal as the answer. */
+  refuse: (refusal: Refusal) => void
+  /** Longest time a provider is read on for a client that left. */
+  maxDrainMs: number
+}
+
+/** JSON bodies up to this size wait for their last byte; larger ones pass as they come. */
+const maxCollectedBytes = 256 * 1024
+/** Bytes of an unfinished event that are held back, so that a stream can end between two events at any moment. */
+const maxHeldBytes = 256 * 1024
+const checkpointBytes = 16 * 1024
+const checkpointMs = 250
+
+/** Carries one attempt's reply from the provider to the client, meters it beside, and ends it cleanly whatever happens. */
+export class Relay implements Dispatcher.DispatchHandler, LiveCall {
+  readonly #deps: RelayDeps
+  readonly #call: AdmittedCall
+  readonly #response: ServerResponse
+  #controller: Dispatcher.DispatchController | undefined
+  #stopReason: Error | undefined
+  #phase: Phase = 'waiting'
+  #clientGone = false
+  #httpStatus = 0
+  #headers: string[] = []
+  #providerRequestId: string | undefined
+  #reader: StreamReader | undefined
+  #chunks: Buffer[] = []
+  #collected = 0
+  #held: Buffer[] = []
+  #heldBytes = 0
+  #overheadUs = 0
+  #firstChunkMs: number | undefined
+  #checkpointAt = 0
+  #sinceCheckpoint = 0
+  #drainTimer: NodeJS.Timeout | undefined
+
+  constructor(deps: RelayDeps, call: AdmittedCall, response: ServerResponse) {
+    this.#deps = deps
+    this.#call = call
+    this.#response = response
+    // Of all the events around a closed connection only this one, with this flag, means that the client has left.
+    response.on('close', () => {
+      if (!response.writableFinished) this.#onClientGone()
+    })
+    response.on('drain', () => this.#controller?.resume())
+  }
+
+  get keyId(): string | undefined {
+    return this.#call.principal.identity.key_id
+  }
+  get projectId(): string {
+    return this.#call.principal.identity.project_id
+  }
+  get budgets(): LiveCall['budgets'] {
+    return this.#call.hold.budgets
+  }
+
+  // ── the provider ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    this.#overheadUs = Math.round((performance.now() - this.#call.startedAt) * 1000)
+    if (this.#stopReason) controller.abort(this.#stopReason)
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (status < 200) return
+    this.#httpStatus = status
+    this.#firstChunkMs = Math.max(0, Date.now() - this.#call.admittedAtMs)
+    const requestId = headers['x-request-id'] ?? headers['request-id']
+    if (typeof requestId === 'string') this.#providerRequestId = requestId.slice(0, 128)
+    const contentType = headers['content-type']
+    const isStream = status === 200 && typeof contentType === 'string' && contentType.startsWith('text/event-stream')
+    if (isStream)
+      this.#reader = openStreamReader(this.#call.endpoint, this.#call.requestedModel, this.#call.withholdUsage)
+    if (this.#phase !== 'waiting') return
+    this.#headers = answerHeaders(this.#call, headers, this.#overheadUs)
+    const declared = Number(headers['content-length'] ?? 0)
+    if (isStream || declared > maxCollectedBytes) {
+      this.#phase = 'passing'
+      if (declared > 0) this.#headers.push('content-length', String(declared))
+      this.#response.writeHead(status, this.#headers)
+      // The head alone is worth sending where the first bytes take their time.
+      setImmediate(() => {
+        if (this.#phase === 'passing' && this.#collected === 0) this.#response.flushHeaders()
+      })
+    } else this.#phase = 'collecting'
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#phase === 'settled') return
+    this.#collected += chunk.length
+    if (this.#reader) this.#onStreamBytes(this.#reader, chunk)
+    else this.#onBodyBytes(chunk)
+  }
+
+  onResponseEnd(): void {
+    if (this.#phase === 'settled') return
+    this.#held.push(...((this.#reader?.tap.flush() ?? []) as Buffer[]))
+    const usage = this.#readUsage()
+    const isBroken = this.#reader !== undefined && !this.#reader.tap.ended
+    const failed = this.#httpStatus >= 400 || isBroken
+    const { phase } = this.#settle(this.#clientGone ? 'aborted' : failed ? 'failed' : 'completed', usage, {
+      errorCode: isBroken ? 'provider_ended_early' : failed ? `provider_${this.#httpStatus}` : undefined,
+    })
+    if (phase === 'passing') this.#endPassing()
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#phase === 'settled') return
+    const { reason, message, code } = describeFailure(error, this.#call.route.servedBy)
+    // Before its first byte a provider charges nothing; after it, what was generated.
+    const usage = this.#httpStatus === 0 ? noUsage : this.#readUsage()
+    const { phase } = this.#settle(this.#clientGone ? 'aborted' : 'failed', usage, { errorCode: code })
+    const refusal = new Refusal(reason, message, { cause: error })
+    if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(refusal)
+    else if (phase === 'passing') {
+      if (this.#reader) this.#response.end(this.#ending(this.#reader, { refusal, style: 'explicit' }, usage))
+      // A body with a declared length cannot be ended; the broken connection says so.
+      else this.#response.destroy()
+    }
+  }
+
+  // ── the client, and orders to stop ────────────────────────────────────────────────────────────────────────────────
+
+  #onClientGone(): void {
+    this.#clientGone = true
+    if (this.#phase === 'settled' || this.#phase === 'silent') return
+    const policy = this.#call.principal.project.on_client_abort[this.#call.endpoint.dialect]
+    if (policy === 'cancel') {
+      this.#stopProvider('client left')
+      this.#settle('aborted', this.#readUsage(), { errorCode: 'client_closed' })
+      return
+    }
+    this.#phase = 'silent'
+    this.#controller?.resume()
+    this.#drainTimer = setTimeout(() => {
+      this.#stopProvider('drained long enough')
+      this.#settle('aborted', this.#readUsage(), { errorCode: 'drain_timeout' })
+    }, this.#deps.maxDrainMs)
+  }
+
+  /** Ends the call now, in its dialect's terms; what the provider has generated so far is settled. */
+  cut(order: CutOrder): void {
+    if (this.#phase === 'settled') return
+    const usage = this.#readUsage()
+    this.#stopProvider(order.refusal.reason)
+    const { budget } = order.refusal
+    const { phase } = this.#settle('cut', usage, {
+      cutBy: { reason: order.refusal.reason, ...(budget ? { budget_id: budget.budget_id, copy: budget.copy } : {}) },
+    })
+    if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(order.refusal)
+    else if (phase === 'passing') {
+      if (this.#reader) this.#response.end(this.#ending(this.#reader, order, usage))
+      else this.#response.destroy()
+    }
+  }
+
+  #stopProvider(why: string): void {
+    this.#stopReason = new Error(why)
+    this.#controller?.abort(this.#stopReason)
+  }
+
+  // ── bytes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onStreamBytes(reader: StreamReader, chunk: Buffer): void {
+    const isFirst = this.#checkpointAt === 0
+    if (this.#call.withholdUsage) {
+      const parts = reader.tap.forward(chunk)
+      this.#checkpointIfDue(reader, chunk.length, isFirst)
+      for (const part of parts) this.#send(part)
+      return
+    }
+    const whole = reader.tap.write(chunk)
+    this.#checkpointIfDue(reader, chunk.length, isFirst)
+    if (whole > 0) {
+      this.#sendHeld()
+      this.#send(whole === chunk.length ? chunk : chunk.subarray(0, whole))
+    }
+    if (whole < chunk.length) {
+      this.#held.push(whole === 0 ? chunk : chunk.subarray(whole))
+      this.#heldBytes += chunk.length - whole
+      if (this.#heldBytes > maxHeldBytes) this.#sendHeld()
+    }
+  }
+
+  /** The first one comes before the client's first byte: what a client has seen is known to the journal. */
+  #checkpointIfDue(reader: StreamReader, bytes: number, isFirst: boolean): void {
+    this.#sinceCheckpoint += bytes
+    const now = performance.now()
+    if (!isFirst && this.#sinceCheckpoint < checkpointBytes && now - this.#checkpointAt < checkpointMs) return
+    this.#checkpointAt = now
+    this.#sinceCheckpoint = 0
+    this.#deps.checkpoint(this.#tapUsage(reader), reader.tap.outputBytes, this.#httpStatus)
+  }
+
+  #onBodyBytes(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    if (this.#phase === 'collecting' && this.#collected > maxCollectedBytes) {
+      this.#phase = 'passing'
+      this.#response.writeHead(this.#httpStatus, this.#headers)
+      for (const kept of this.#chunks) this.#send(kept)
+    } else if (this.#phase === 'passing') this.#send(chunk)
+  }
+
+  #send(bytes: Uint8Array): void {
+    if (this.#phase !== 'passing') return
+    // A slow reader slows the provider down, not our memory up.
+    if (!this.#response.write(bytes)) this.#controller?.pause()
+  }
+
+  #sendHeld(): void {
+    for (const bytes of this.#held) this.#send(bytes)
+    this.#held = []
+    this.#heldBytes = 0
+  }
+
+  #endPassing(): void {
+    for (const bytes of this.#held) this.#response.write(bytes)
+    this.#response.end(this.#receipt)
+  }
+
+  #receipt: string | undefined
+
+  #ending(reader: StreamReader, order: CutOrder, usage: UsageResult): string {
+    const { callId, withholdUsage } = this.#call
+    return reader.end({ ...order, callId, usage, clientWantsUsage: !withholdUsage }) + (this.#receipt ?? '')
+  }
+
+  // ── usage ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #tapUsage(reader: StreamReader): UsageResult {
+    return reader.tap.usage({ inputTokens: estimateInput(this.#call.body.length).quantities.in_text ?? 0 })
+  }
+
+  /** What is known now: measured where the provider has said it, else estimated; an error before any work costs nothing. */
+  #readUsage(): UsageResult {
+    if (this.#httpStatus >= 400) return noUsage
+    if (this.#reader) return this.#tapUsage(this.#reader)
+    if (this.#chunks.length > 0) {
+      const usage = readJsonReply(
+        this.#call.endpoint.shape,
+        this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks),
+      )
+      if (usage.raw_usage !== null) return usage
+    }
+    return this.#call.endpoint.free ? noUsage : estimateInput(this.#call.body.length)
+  }
+
+  /** Into the journal, then whatever of the answer has waited for it. @returns the phase the reply was in */
+  #settle(
+    status: Outcome['status'],
+    usage: UsageResult,
+    how: { errorCode?: string | undefined; cutBy?: Outcome['cutBy'] },
+  ): { phase: Phase } {
+    const phase = this.#phase
+    this.#phase = 'settled'
+    clearTimeout(this.#drainTimer)
+    const event = this.#deps.settle({
+      status,
+      httpStatus: this.#httpStatus,
+      usage,
+      drained: this.#clientGone,
+      errorCode: how.errorCode,
+      cutBy: how.cutBy,
+      providerRequestId: this.#providerRequestId,
+      timeToFirstChunkMs: this.#firstChunkMs,
+      overheadUs: this.#overheadUs,
+      finishedAtMs: Date.now(),
+    })
+    if (this.#call.wantsReceipt) this.#receipt = receiptComment(event)
+    if (phase === 'collecting' && (status === 'completed' || (status === 'failed' && this.#httpStatus >= 400)))
+      this.#answerCollected(event)
+    return { phase }
+  }
+
+  #answerCollected(event: UsageRecordedData): void {
+    addCost(this.#headers, event.cost_nano_usd)
+    const body = this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks)
+    this.#headers.push('content-length', String(body?.length ?? 0))
+    this.#response.writeHead(this.#httpStatus, this.#headers)
+    this.#response.end(body)
+  }
+}
+
+const noUsage: UsageResult = { quantities: {}, provenance: {}, modifiers: {}, raw_usage: null }
+
+/** The last comment of a stream whose client asked for it; clients skip comments. */
+function receiptComment(event: UsageRecordedData): string {
+  return `: sluice-receipt ${JSON.stringify({ call_id: event.call_id, cost_usd: formatUsd(event.cost_nano_usd), quantities: event.quantities, provenance: event.provenance })}\n\n`
+}
+
+function describeFailure(error: Error, servedBy: string): { reason: RefusalReason; message: string; code: string } {
+  const code = (error as NodeJS.ErrnoException).code ?? error.name
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
+    return {
+      reason: 'provider_timeout',
+      message: `${servedBy} did not answer in time. Try again.`,
+      code: 'provider_timeout',
+    }
+  }
+  if (code === 'EPRIVATEADDRESS') {
+    return {
+      reason: 'provider_unreachable',
+      message: `The address of ${servedBy} is not a public one, which this installation does not allow.`,
+      code: 'private_address',
+    }
+  }
+  return {
+    reason: 'provider_unreachable',
+    message: `${servedBy} could not be reached or broke off (${code}). Try again.`,
+    code: 'provider_unreachable',
+  }
+}

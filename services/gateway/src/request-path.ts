@@ -1,0 +1,222 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { CallIdentity, CallRefusedData } from '@sluice/contracts'
+import { formatTraceparent, type SampledSpans } from '@sluice/telemetry'
+import { uuidv7 } from 'uuidv7'
+import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
+import { type AuthenticateDeps, authenticate, type Principal } from './authenticate.ts'
+import type { AdmittedCall } from './call.ts'
+import { recogniseClient } from './client-class.ts'
+import { type ForwardDeps, forward } from './forward.ts'
+import { holdBudget } from './hold-budget.ts'
+import { listModels } from './list-models.ts'
+import type { PathMatch } from './match-path.ts'
+import { type BodyMemory, readBody, readModelRequest } from './read-request.ts'
+import { Refusal } from './refusal.ts'
+import { answerRefusal } from './refusal-answer.ts'
+import { type ReadHeaders, readHeaders } from './request-headers.ts'
+import type { RouteResolver } from './resolve-route.ts'
+import type { BudgetsView } from './views/budgets-view.ts'
+import type { PricesView } from './views/prices-view.ts'
+
+/** Everything a call reads or writes. All of it is in this process's memory or on its disk. */
+export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
+  budgets: BudgetsView
+  prices: PricesView
+  routes: RouteResolver
+  bodyMemory: BodyMemory
+  spans: SampledSpans
+  gatewayId: string
+  /** Says what keeps new calls out now: shutting down, stale views; undefined: nothing. */
+  closedFor: (nowMs: number) => Refusal | undefined
+  onRefused: (refused: CallRefusedData) => void
+  onInternalError: (error: unknown, callId: string) => void
+}
+
+/**
+ * One call, top to bottom: match → authenticate → allow → hold → route → forward → relay → settle. Matching came first
+ * (`match-path.ts`); relay and settle happen in `forward`, as the provider answers. Nothing here waits for anything but the
+ * client's own body.
+ */
+export async function handleCall(
+  deps: GatewayDeps,
+  match: PathMatch,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const startedAt = performance.now()
+  const nowMs = Date.now()
+  const callId = uuidv7()
+  let headers: ReadHeaders | undefined
+  let principal: Principal | undefined
+  let requestedModel: string | undefined
+  const refuse = (refusal: Refusal): void =>
+    refuseCall(deps, { match, request, response, callId, headers, principal, requestedModel }, refusal)
+  try {
+    headers = readHeaders(request.rawHeaders)
+    const { endpoint } = match
+    if (!endpoint) throw pathNotSupported(match, request.method ?? '')
+    if (headers.via !== '' && namesUs(headers.via, deps.gatewayId)) {
+      throw new Refusal(
+        'proxy_loop',
+        'This request has already passed this gateway: a provider base URL points back to it.',
+      )
+    }
+    const closed = deps.closedFor(nowMs)
+    if (closed) throw closed
+
+    principal = await authenticate(deps, headers.credential, match.room, nowMs)
+    const prices = booksOf(deps.prices, principal, nowMs)
+    if (endpoint.handledBy === 'models-list') {
+      listModels(response, {
+        match,
+        principal,
+        prices,
+        route: deps.routes.resolve(principal.project, match.dialect),
+        callId,
+      })
+      return
+    }
+
+    const received = await readBody(request, endpoint, deps.bodyMemory)
+    response.on('close', () => deps.bodyMemory.release(received.length))
+    const { model, streamed, body, withholdUsage } = readModelRequest(endpoint, received)
+    requestedModel = model
+    allowModel(principal, match.dialect, model, prices)
+    const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+    const route = deps.routes.resolve(principal.project, match.dialect)
+    const span = deps.spans.begin(headers.traceparent)
+    const call: AdmittedCall = {
+      callId,
+      eventId: uuidv7(),
+      attempt: 1,
+      admittedAtMs: nowMs,
+      startedAt,
+      endpoint,
+      match,
+      client: headers.client,
+      claimed: headers.claimed,
+      principal,
+      requestedModel: model,
+      streamed,
+      body,
+      withholdUsage,
+      wantsReceipt: headers.wantsReceipt,
+      prices,
+      hold,
+      route,
+      span,
+    }
+    const forwarded = headers.forwarded
+    if (span) replaceTraceparent(forwarded, formatTraceparent(span.context))
+    forwarded.push('via', headers.via === '' ? ownVia(deps.gatewayId) : `${headers.via}, ${ownVia(deps.gatewayId)}`)
+    forward(deps, call, forwarded, response, refuse)
+  } catch (error) {
+    refuse(toRefusal(error, deps, callId))
+  }
+}
+
+const nothingHeld = { budgets: [], urgent: false, tightest: undefined } as const
+
+function ownVia(gatewayId: string): string {
+  return `1.1 sluice-${gatewayId}`
+}
+
+function namesUs(via: string, gatewayId: string): boolean {
+  return via.split(',').some(hop => hop.trim().endsWith(` sluice-${gatewayId}`))
+}
+
+function booksOf(prices: PricesView, principal: Principal, nowMs: number): PriceBooksOfCall {
+  const book = prices.current(nowMs)
+  if (!book)
+    throw new Refusal('view_stale', 'This gateway has no price book yet. Try again in a moment.', { retryAfterS: 1 })
+  const overrideId = principal.project.override_price_book_id
+  return { book, override: overrideId === undefined ? undefined : prices.find(overrideId) }
+}
+
+function replaceTraceparent(headers: string[], traceparent: string): void {
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i]?.toLowerCase() === 'traceparent') {
+      headers[i + 1] = traceparent
+      return
+    }
+  }
+  headers.push('traceparent', traceparent)
+}
+
+function pathNotSupported(match: PathMatch, method: string): Refusal {
+  return new Refusal(
+    'path_not_supported',
+    `${method} ${match.path} is not a path of this proxy's ${match.dialect} side. The README lists the paths.`,
+  )
+}
+
+/** What is no refusal is a fault of ours: the caller gets the call id, the operator the error. */
+function toRefusal(error: unknown, deps: GatewayDeps, callId: string): Refusal {
+  if (error instanceof Refusal) return error
+  if ((error as { code?: string }).code === 'metering_unavailable') {
+    return new Refusal(
+      'metering_unavailable',
+      'This gateway cannot record usage right now, so it takes no calls. Try again in a moment.',
+      { retryAfterS: 1 },
+    )
+  }
+  deps.onInternalError(error, callId)
+  return new Refusal('internal', 'internal')
+}
+
+interface RefusedContext {
+  match: PathMatch
+  request: IncomingMessage
+  response: ServerResponse
+  callId: string
+  headers: ReadHeaders | undefined
+  principal: Principal | undefined
+  requestedModel: string | undefined
+}
+
+function refuseCall(deps: GatewayDeps, context: RefusedContext, refusal: Refusal): void {
+  const { match, request, response, callId, headers, principal } = context
+  const nowMs = Date.now()
+  const client = headers?.client ?? recogniseClient('', false)
+  const answer = answerRefusal(refusal, {
+    dialect: match.dialect,
+    refusalClass: client.refusalClass,
+    callId,
+    nowMs,
+    budgetStatus: principal?.project.budget_status,
+  })
+  if (!response.headersSent && !response.destroyed) {
+    // A body that nobody reads would hold the connection; its end is not waited for.
+    if (!request.complete) answer.headers.push('connection', 'close')
+    answer.headers.push('content-length', String(Buffer.byteLength(answer.body)))
+    response.writeHead(answer.status, answer.headers)
+    response.end(answer.body)
+  }
+  const identity: CallIdentity | undefined = principal?.identity
+  deps.onRefused({
+    call_id: callId,
+    gateway_id: deps.gatewayId,
+    refused_at_ms: nowMs,
+    ...(identity ? { identity } : {}),
+    claimed: headers?.claimed ?? {},
+    dialect: match.dialect,
+    endpoint: match.endpoint?.name ?? 'unknown',
+    ...(context.requestedModel === undefined ? {} : { requested_model: context.requestedModel }),
+    reason: refusal.reason,
+    http_status: answer.status,
+    ...(refusal.budget
+      ? {
+          budget: {
+            budget_id: refusal.budget.budget_id,
+            name: refusal.budget.name,
+            copy: refusal.budget.copy,
+            unit: refusal.budget.unit,
+            limit: refusal.budget.limit,
+            spent: refusal.budget.spent,
+            ...(refusal.budget.resets_at_ms === undefined ? {} : { resets_at_ms: refusal.budget.resets_at_ms }),
+          },
+        }
+      : {}),
+    count: 1,
+  })
+}

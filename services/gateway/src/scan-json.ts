@@ -1,0 +1,165 @@
+/** Where a top-level member of a JSON object stands in its bytes. Offsets are of the value: first byte, and one past the last. */
+export interface MemberSpan {
+  start: number
+  end: number
+}
+
+/** What one pass over a request body finds. */
+export interface ScannedObject {
+  /** Spans of the wanted members that are there. */
+  members: Map<string, MemberSpan>
+  /** Offset of the object's closing brace: where a member can be added. */
+  closingBrace: number
+  /** True where the object has no member at all. */
+  empty: boolean
+}
+
+/** Thrown where the bytes are no JSON object, or name a wanted member twice. */
+export class JsonScanError extends Error {
+  override name = 'JsonScanError'
+}
+
+const quote = 0x22
+const backslash = 0x5c
+const openBrace = 0x7b
+const closeBrace = 0x7d
+const openBracket = 0x5b
+const closeBracket = 0x5d
+const comma = 0x2c
+const colon = 0x3a
+
+/** Below this many bytes a loop beats the call into native search. */
+const nearBytes = 48
+
+/**
+ * Finds the wanted top-level members of a JSON object in one pass, without parsing the values. Two members of the same
+ * name are refused: readers disagree on which one counts, and what we allow must be what the provider serves.
+ * @throws JsonScanError
+ */
+export function scanObject(bytes: Buffer, wanted: ReadonlySet<string>): ScannedObject {
+  const members = new Map<string, MemberSpan>()
+  let at = skipSpace(bytes, 0)
+  if (bytes[at] !== openBrace) throw new JsonScanError('The body must be a JSON object.')
+  at = skipSpace(bytes, at + 1)
+  if (bytes[at] === closeBrace) return finish(bytes, members, at, true)
+  for (;;) {
+    if (bytes[at] !== quote) throw new JsonScanError('The body is not valid JSON.')
+    const keyEnd = stringEnd(bytes, at)
+    const key = readKey(bytes, at, keyEnd)
+    at = skipSpace(bytes, keyEnd)
+    if (bytes[at] !== colon) throw new JsonScanError('The body is not valid JSON.')
+    const start = skipSpace(bytes, at + 1)
+    const end = valueEnd(bytes, start)
+    if (wanted.has(key)) {
+      if (members.has(key)) throw new JsonScanError(`The body names "${key}" twice.`)
+      members.set(key, { start, end })
+    }
+    at = skipSpace(bytes, end)
+    if (bytes[at] === comma) at = skipSpace(bytes, at + 1)
+    else if (bytes[at] === closeBrace) return finish(bytes, members, at, false)
+    else throw new JsonScanError('The body is not valid JSON.')
+  }
+}
+
+function finish(bytes: Buffer, members: Map<string, MemberSpan>, closingBrace: number, empty: boolean): ScannedObject {
+  if (skipSpace(bytes, closingBrace + 1) !== bytes.length)
+    throw new JsonScanError('The body has bytes behind its JSON object.')
+  return { members, closingBrace, empty }
+}
+
+function skipSpace(bytes: Buffer, from: number): number {
+  let at = from
+  for (;;) {
+    const byte = bytes[at]
+    if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) at++
+    else return at
+  }
+}
+
+/** Keys with escapes are decoded: `"mod\u0065l"` is `model` to every provider. */
+function readKey(bytes: Buffer, start: number, end: number): string {
+  const raw = bytes.toString('utf8', start + 1, end - 1)
+  return raw.includes('\\') ? parseString(bytes, { start, end }) : raw
+}
+
+/** Offset one past the closing quote of the string that begins at `start`. */
+function stringEnd(bytes: Buffer, start: number): number {
+  let at = start + 1
+  const near = Math.min(bytes.length, at + nearBytes)
+  while (at < near) {
+    const byte = bytes[at]
+    if (byte === quote) return at + 1
+    at += byte === backslash ? 2 : 1
+  }
+  // Far: let native code look for the quote, then see whether an odd run of backslashes escapes it.
+  let found = at - 1
+  for (;;) {
+    found = bytes.indexOf(quote, Math.max(found + 1, at))
+    if (found < 0) throw new JsonScanError('The body is not valid JSON: a string does not end.')
+    let backslashes = 0
+    while (found - 1 - backslashes >= at && bytes[found - 1 - backslashes] === backslash) backslashes++
+    if (backslashes % 2 === 0) return found + 1
+  }
+}
+
+function valueEnd(bytes: Buffer, start: number): number {
+  const first = bytes[start]
+  if (first === quote) return stringEnd(bytes, start)
+  if (first === openBrace || first === openBracket) return containerEnd(bytes, start)
+  let at = start
+  for (;;) {
+    const byte = bytes[at]
+    if (byte === undefined || byte === comma || byte === closeBrace || byte === closeBracket || byte <= 0x20) break
+    at++
+  }
+  if (at === start) throw new JsonScanError('The body is not valid JSON.')
+  return at
+}
+
+/** Deeper than any real request; beyond it a provider's parser and ours may disagree. */
+const maxDepth = 512
+
+function containerEnd(bytes: Buffer, start: number): number {
+  const closers: number[] = []
+  let at = start
+  while (at < bytes.length) {
+    const byte = bytes[at]
+    if (byte === quote) {
+      at = stringEnd(bytes, at)
+      continue
+    }
+    if (byte === openBrace) closers.push(closeBrace)
+    else if (byte === openBracket) closers.push(closeBracket)
+    else if (byte === closeBrace || byte === closeBracket) {
+      if (closers.pop() !== byte) throw new JsonScanError('The body is not valid JSON.')
+      if (closers.length === 0) return at + 1
+    }
+    if (closers.length > maxDepth) throw new JsonScanError('The body is nested too deeply.')
+    at++
+  }
+  throw new JsonScanError('The body is not valid JSON: it ends early.')
+}
+
+/** Decodes a string member. @throws JsonScanError where the span is no string */
+export function parseString(bytes: Buffer, span: MemberSpan): string {
+  let value: unknown
+  try {
+    value = JSON.parse(bytes.toString('utf8', span.start, span.end))
+  } catch {
+    throw new JsonScanError('The body is not valid JSON.')
+  }
+  if (typeof value !== 'string') throw new JsonScanError('A text was expected.')
+  return value
+}
+
+/** True where the member is the literal `true`. */
+export function isTrue(bytes: Buffer, span: MemberSpan | undefined): boolean {
+  return span !== undefined && span.end - span.start === 4 && bytes[span.start] === 0x74
+}
+
+/** Reads a non-negative integer member; undefined where it is anything else. */
+export function parseCount(bytes: Buffer, span: MemberSpan | undefined): number | undefined {
+  if (!span) return undefined
+  const value = Number(bytes.toString('latin1', span.start, span.end))
+  return Number.isSafeInteger(value) && value >= 0 ? value : undefined
+}

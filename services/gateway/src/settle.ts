@@ -1,0 +1,89 @@
+import type { UsageRecordedData } from '@sluice/contracts'
+import { type Rating, rate, ratedModel } from '@sluice/pricing'
+import type { UsageResult } from '@sluice/usage'
+import type { AdmittedCall } from './call.ts'
+import type { Journal, UsageDraft } from './journal/journal.ts'
+
+/** How an attempt ended, and what it is known to have used. */
+export interface Outcome {
+  status: UsageRecordedData['status']
+  httpStatus: number
+  usage: UsageResult
+  /** The numbers came after the client had gone. */
+  drained: boolean
+  errorCode: string | undefined
+  cutBy: UsageRecordedData['cut_by']
+  providerRequestId: string | undefined
+  timeToFirstChunkMs: number | undefined
+  overheadUs: number
+  finishedAtMs: number
+}
+
+/** Rates quantities at the books that the call was admitted with. */
+export function rateCall(call: AdmittedCall, usage: UsageResult): Rating {
+  const { provider } = call.route
+  return rate(call.prices, {
+    provider,
+    model: ratedModel(call.prices, provider, call.requestedModel, usage.served_model),
+    quantities: usage.quantities,
+    modifiers: usage.modifiers,
+    parts: usage.parts,
+  })
+}
+
+/**
+ * Settles an attempt, always and once: rated, then into the journal, which numbers it and has it published. After this
+ * returns the event survives the process.
+ */
+export function settle(journal: Journal, call: AdmittedCall, outcome: Outcome): UsageRecordedData {
+  const { usage } = outcome
+  const rating = rateCall(call, usage)
+  const { provider, servedBy, paidBy } = call.route
+  const draft: UsageDraft = {
+    event_id: call.eventId,
+    call_id: call.callId,
+    attempt: call.attempt,
+    identity: call.principal.identity,
+    claimed: call.claimed,
+    paid_by: paidBy,
+    dialect: call.endpoint.dialect,
+    endpoint: call.endpoint.name,
+    streamed: call.streamed,
+    requested_model: call.requestedModel,
+    provider,
+    served_by: servedBy,
+    http_status: outcome.httpStatus,
+    status: outcome.status,
+    admitted_at_ms: call.admittedAtMs,
+    finished_at_ms: outcome.finishedAtMs,
+    duration_ms: Math.max(0, outcome.finishedAtMs - call.admittedAtMs),
+    overhead_us: outcome.overheadUs,
+    quantities: usage.quantities,
+    provenance: outcome.drained ? drained(usage.provenance) : usage.provenance,
+    modifiers: usage.modifiers,
+    raw_usage: usage.raw_usage,
+    price_book_id: call.prices.book.id,
+    priced: rating.priced,
+    line_items: rating.line_items,
+    cost_nano_usd: rating.cost_nano_usd,
+    leases: [],
+    held: [],
+  }
+  if (usage.served_model !== undefined) draft.served_model = usage.served_model
+  if (usage.response_id !== undefined) draft.response_id = usage.response_id
+  if (usage.finish_reason !== undefined) draft.finish_reason = usage.finish_reason
+  if (outcome.providerRequestId !== undefined) draft.provider_request_id = outcome.providerRequestId
+  if (outcome.errorCode !== undefined) draft.error_code = outcome.errorCode
+  if (outcome.cutBy !== undefined) draft.cut_by = outcome.cutBy
+  if (outcome.timeToFirstChunkMs !== undefined) draft.time_to_first_chunk_ms = outcome.timeToFirstChunkMs
+  if (call.prices.override) draft.override_price_book_id = call.prices.override.id
+  return journal.close(draft, { urgent: call.hold.urgent })
+}
+
+function drained(provenance: UsageResult['provenance']): UsageResult['provenance'] {
+  const result: UsageResult['provenance'] = {}
+  for (const [name, mark] of Object.entries(provenance)) {
+    result[name as keyof typeof result] = mark === 'measured' ? 'drained' : mark
+  }
+  return result
+}

@@ -1,0 +1,91 @@
+import { type Bus, followBucket } from '@sluice/bus'
+import { type CallIdentity, Key } from '@sluice/contracts'
+import type { Logger, SecretBox } from '@sluice/runtime'
+
+/** A key that may be used now, with what its calls carry prepared. */
+export interface ActiveKey {
+  key: Key
+  /** What every call with this key itself carries; calls with its participant tokens add room and participant. */
+  identity: CallIdentity
+}
+
+/**
+ * The keys of all projects, in memory, from KV `keys`. A change is here within milliseconds of its commit; while NATS is
+ * away the view goes stale, and after `SLUICE_MAX_VIEW_AGE` calls are refused.
+ */
+export interface KeysView {
+  /** By the SHA-256 of the whole key string, either secret of a rotated key. */
+  findByHash: (sha256Hex: string) => ActiveKey | undefined
+  findById: (keyId: string) => ActiveKey | undefined
+  /** The secrets that sign participant tokens of this key, opened; newest first. */
+  secretsOf: (key: Key, nowMs: number) => Buffer[]
+  freshAtMs: () => number
+  readonly size: number
+  close: () => Promise<void>
+}
+
+export interface KeysViewOptions {
+  secretBox: SecretBox
+  /** Called after a key was revoked, changed or deleted. */
+  onChange: (keyId: string, usable: boolean) => void
+  log: Logger
+}
+
+export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<KeysView> {
+  const byHash = new Map<string, ActiveKey>()
+  const byId = new Map<string, ActiveKey>()
+  const opened = new Map<string, Buffer[]>()
+
+  const forget = (keyId: string): void => {
+    const old = byId.get(keyId)
+    if (!old) return
+    for (const secret of old.key.secrets) byHash.delete(secret.hash)
+    byId.delete(keyId)
+    opened.delete(keyId)
+  }
+
+  const view = await followBucket(bus, 'keys', Key, {
+    log: options.log,
+    onChange: (keyId, key) => {
+      forget(keyId)
+      const usable = key !== undefined && key.revoked_at_ms === undefined
+      if (key && usable) {
+        const active = { key, identity: identityOf(key) }
+        byId.set(keyId, active)
+        for (const secret of key.secrets) byHash.set(secret.hash, active)
+      }
+      options.onChange(keyId, usable)
+    },
+  })
+
+  return {
+    findByHash: hash => byHash.get(hash),
+    findById: keyId => byId.get(keyId),
+    secretsOf: (key, nowMs) => {
+      let secrets = opened.get(key.key_id)
+      if (!secrets) {
+        const binding = { purpose: 'key-secret', projectId: key.project_id, rowId: key.key_id } as const
+        secrets = key.secrets.map(secret => Buffer.from(options.secretBox.open(secret.envelope, binding), 'utf8'))
+        opened.set(key.key_id, secrets)
+      }
+      return secrets.filter((_, index) => (key.secrets[index]?.expires_at_ms ?? Infinity) > nowMs)
+    },
+    freshAtMs: view.freshAtMs,
+    get size() {
+      return byId.size
+    },
+    close: view.close,
+  }
+}
+
+function identityOf(key: Key): CallIdentity {
+  return {
+    account_id: key.account_id,
+    project_id: key.project_id,
+    team_id: key.team_id ?? 'unassigned',
+    ...(key.member_id === undefined ? {} : { member_id: key.member_id }),
+    ...(key.service_account_id === undefined ? {} : { service_account_id: key.service_account_id }),
+    key_id: key.key_id,
+    credential_kind: 'key',
+  }
+}
