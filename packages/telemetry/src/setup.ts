@@ -10,9 +10,12 @@ import { PgInstrumentation } from '@opentelemetry/instrumentation-pg'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 import { addMetricsSource } from './metrics.ts'
 
-// ES modules are patched while they are loaded, by a hook that the instrumentation brings.
+// ES modules are patched while they are loaded, by a hook that the instrumentation brings: only those named here. Wrapped,
+// a module that re-exports one name twice would lose it, and every other module would only load more slowly.
 const require = createRequire(createRequire(import.meta.url).resolve('@opentelemetry/instrumentation-pg'))
-register(pathToFileURL(require.resolve('@opentelemetry/instrumentation/hook.mjs')).href)
+register(pathToFileURL(require.resolve('@opentelemetry/instrumentation/hook.mjs')).href, {
+  data: { include: ['http', 'https', 'pg', 'pg-pool'] },
+})
 
 const metrics = new PrometheusExporter({ preventServerStart: true })
 const serializer = new PrometheusSerializer('', false, undefined, true, true)
