@@ -33,6 +33,8 @@ export interface StackOptions {
   providers: { openai?: ManagedProvider; anthropic?: ManagedProvider }
   /** false: stores do not wait for the disk, and what ends by itself stays ended. For tests. */
   lasting: boolean
+  /** Default: all of them. */
+  services?: readonly ServiceName[]
   /** Tells apart the roles of two stacks on one PostgreSQL server. */
   rolePrefix?: string
   /** Aborted: the start is given up and what has begun is ended. */
@@ -56,6 +58,8 @@ export interface RunningStack {
   /** May do everything on the bus. */
   readonly natsAdmin: NatsConnection
   readonly databaseUrls: Readonly<Record<DatabaseService, string>>
+  /** Stops an embedded store and starts it on the same port, or just starts it where it was killed. */
+  restartStore: (name: 'postgres' | 'nats') => Promise<void>
   /** Lets calls end, then stops every part in order: gateway, services, NATS, PostgreSQL. */
   stop: () => Promise<void>
 }
@@ -78,6 +82,8 @@ class Parts {
   natsAdmin: NatsConnection | undefined
   nats: RunningNats | undefined
   postgres: RunningPostgres | undefined
+  startNats: (() => Promise<unknown>) | undefined
+  startPostgres: (() => Promise<unknown>) | undefined
   /** Starts under way: an end waits for them, so that none comes to life behind it. */
   readonly starting: Promise<unknown>[] = []
   stopping = false
@@ -146,7 +152,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
   const [databaseUrls, { url: natsUrl, services: natsUsers, admin: natsAdmin }] = await Promise.all([database, bus])
   goOn()
   const url = `http://${publicHost(options.host)}:${options.port}`
-  const plans = planServices({
+  const all = planServices({
     root,
     home,
     env: options.env,
@@ -161,10 +167,22 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
     ...(needsSimulator ? { simulatorUrl: simulatorPlan.url } : {}),
     publicUrl: url,
   })
+  const wanted: readonly string[] = options.services ?? serviceNames
+  const plans = all.filter(plan => wanted.includes(plan.name))
   let bootstrap: Bootstrap | undefined
   await Promise.all(
     plans.map(async plan => {
       if ((databaseServices as readonly string[]).includes(plan.name)) await runServiceProgram(plan, 'migrate.ts')
+      goOn()
+      // Before the service: what it announces goes out when the service starts.
+      if (plan.name === 'accounts')
+        bootstrap = parseBootstrap(
+          await runServiceProgram(plan, 'bootstrap.ts', {
+            SLUICE_ADMIN_EMAIL: secrets.adminEmail,
+            SLUICE_ADMIN_PASSWORD: secrets.adminPassword,
+            SLUICE_BOOTSTRAP_FILE: join(home, 'bootstrap.json'),
+          }),
+        )
       goOn()
       const service = await parts.track(
         startService(plan, supervise).then(started => {
@@ -172,13 +190,6 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
           return started
         }),
       )
-      if (plan.name === 'accounts')
-        bootstrap = parseBootstrap(
-          await runServiceProgram(plan, 'bootstrap.ts', {
-            SLUICE_ADMIN_EMAIL: secrets.adminEmail,
-            SLUICE_ADMIN_PASSWORD: secrets.adminPassword,
-          }),
-        )
       await service.untilReady(60_000)
       goOn()
       done(`${plan.name} ready`)
@@ -203,6 +214,11 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
     natsUrl,
     natsAdmin,
     databaseUrls,
+    async restartStore(name) {
+      const start = name === 'nats' ? parts.startNats : parts.startPostgres
+      if (!start) throw new StackError(`${name} is not one of this stack's own parts.`)
+      await start()
+    },
     stop: () => parts.stop(),
   }
 }
@@ -216,6 +232,10 @@ async function startEmbeddedPostgres(options: StackOptions, parts: Parts): Promi
       ...(port === undefined ? {} : { port }),
     })
     parts.postgres = server
+    parts.startPostgres = async () => {
+      await server.stop()
+      await start(server.port)
+    }
     if (options.lasting) startAgainWhenEnded('PostgreSQL', server, parts, options, () => start(server.port))
     return server
   }
@@ -231,6 +251,10 @@ async function startEmbeddedNats(options: StackOptions, parts: Parts): Promise<R
       ...(port === undefined ? {} : { port }),
     })
     parts.nats = server
+    parts.startNats = async () => {
+      await server.stop()
+      await start(server.port)
+    }
     if (options.lasting) startAgainWhenEnded('NATS', server, parts, options, () => start(server.port))
     return server
   }

@@ -97,7 +97,7 @@ function own(name: ServiceName, input: PlanInput): Record<string, string | undef
         ACCOUNTS_DATABASE_URL: input.databaseUrls.accounts,
         SLUICE_MASTER_KEY_FILE: input.masterKeyFile,
         SLUICE_ALLOW_PRIVATE_UPSTREAMS: input.env.SLUICE_ALLOW_PRIVATE_UPSTREAMS,
-        ACCOUNTS_PUBLIC_URL: input.publicUrl,
+        SLUICE_PUBLIC_URL: input.publicUrl,
       }
     case 'budget':
       return { BUDGET_DATABASE_URL: input.databaseUrls.budget }

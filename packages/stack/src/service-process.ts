@@ -130,7 +130,7 @@ export async function runServiceProgram(
   } catch (cause) {
     const output = cause instanceof Error && 'stderr' in cause ? `${String(cause.stderr)}` : String(cause)
     const printed = cause instanceof Error && 'stdout' in cause ? `${String(cause.stdout)}` : ''
-    throw new StackError(`${plan.name}: ${program} failed: ${lastLines(output.trim() || printed.trim())}`, { cause })
+    throw new StackError(`${plan.name}: ${program} failed: ${messageOf(output.trim() || printed.trim())}`, { cause })
   }
 }
 
@@ -145,6 +145,11 @@ async function whatIsMissing(url: string): Promise<string | undefined> {
   }
 }
 
-function lastLines(text: string): string {
-  return text.split('\n').slice(-12).join('\n')
+/** What a program that failed said: its error without the stack, else its last lines. */
+function messageOf(text: string): string {
+  const lines = text.split('\n')
+  const start = lines.findIndex(line => /^\w*Error\b.*:/.test(line))
+  if (start === -1) return lines.slice(-12).join('\n')
+  const end = lines.findIndex((line, index) => index > start && /^\s+at /.test(line))
+  return lines.slice(start, end === -1 ? start + 12 : end).join('\n')
 }

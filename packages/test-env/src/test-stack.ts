@@ -1,0 +1,76 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ServiceName } from '@sluice/contracts'
+import { type ManagedProvider, type RunningStack, runStack } from '@sluice/stack'
+import getPort from 'get-port'
+import { keepsData, makeFolder, type TestScope } from './test-folder.ts'
+import { testPostgres } from './test-postgres.ts'
+
+export interface TestStackOptions {
+  /** More environment: a variable that begins with a service's name in capitals reaches that service. */
+  env?: Record<string, string>
+  /** Real-looking providers instead of the simulator's default. */
+  providers?: { openai?: ManagedProvider; anthropic?: ManagedProvider }
+  /** Default: all. */
+  services?: readonly ServiceName[]
+  /** A PostgreSQL of its own, to be killed; else a database on the run's shared one. */
+  ownPostgres?: boolean
+}
+
+export interface TestStack extends RunningStack {
+  /** Everything it keeps: journals, logs, stores. */
+  home: string
+  /** As the official clients expect it. */
+  openaiBaseUrl: string
+  anthropicBaseUrl: string
+  /** Of the bootstrap project. */
+  apiKey: string
+  projectId: string
+  /** Origin of the simulator: `/simulator/bill` is what it charged. */
+  simulatorUrl: string
+}
+
+const root = join(import.meta.dirname, '..', '..', '..')
+
+/**
+ * Every service as a real process on free ports with the simulator as provider, on real stores. What ends by itself stays
+ * ended, so that a test can kill a part and look; `stack.services.<name>.start()` brings it back. Takes a few seconds.
+ */
+export async function startTestStack(t: TestScope, options: TestStackOptions = {}): Promise<TestStack> {
+  const home = makeFolder('stack')
+  mkdirSync(join(home, 'logs'))
+  const removeHome = () => {
+    if (!keepsData(t)) rmSync(home, { recursive: true, force: true, maxRetries: 5 })
+  }
+  let stack: RunningStack | undefined
+  t.after(async () => {
+    await stack?.stop()
+    removeHome()
+  })
+  const database = options.ownPostgres ? undefined : await testPostgres(t)
+  stack = await runStack({
+    root,
+    home,
+    env: { ...process.env, SLUICE_LOG_LEVEL: 'info', SLUICE_ALLOW_PRIVATE_UPSTREAMS: '1', ...options.env },
+    host: '127.0.0.1',
+    port: await getPort({ host: '127.0.0.1' }),
+    ...(database === undefined
+      ? {}
+      : { databaseUrl: database.url, rolePrefix: `${new URL(database.url).pathname.slice(1)}_` }),
+    providers: options.providers ?? {},
+    ...(options.services === undefined ? {} : { services: options.services }),
+    lasting: false,
+    log: line => {
+      if (process.env.SLUICE_TEST_LOG) process.stderr.write(`${line}\n`)
+    },
+  })
+  // Assigned, not copied: `postgres` and `nats` change when a store is started again.
+  return Object.assign(stack, {
+    home,
+    openaiBaseUrl: `${stack.url}/openai/v1`,
+    anthropicBaseUrl: `${stack.url}/anthropic`,
+    apiKey: stack.bootstrap.apiKey,
+    projectId: stack.bootstrap.projectId,
+    simulatorUrl: stack.simulator?.plan.url ?? '',
+  })
+}
