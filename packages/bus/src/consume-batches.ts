@@ -41,6 +41,7 @@ export async function consumeBatches(
   const consumer = await jetstream(bus.connection, { timeout: 5_000 }).consumers.get(stream, name)
   const maxMessages = options.maxMessages ?? 64
   const stopping = new AbortController()
+  const stopped = new Promise<null>(resolve => stopping.signal.addEventListener('abort', () => resolve(null)))
   let healthy = true
 
   const pause = (ms: number): Promise<void> =>
@@ -80,7 +81,13 @@ export async function consumeBatches(
     while (!stopping.signal.aborted) {
       try {
         // One long pull brings the first message at once; what has piled up behind it comes in the same batch.
-        const first = await consumer.next({ expires: 5_000 })
+        const next = consumer.next({ expires: 5_000 })
+        const first = await Promise.race([next, stopped])
+        if (stopping.signal.aborted) {
+          // The pull may still be answered: that message goes back at once instead of waiting for its time to run out.
+          void next.then(message => message?.nak()).catch(() => undefined)
+          break
+        }
         if (!first) continue
         const batch = [first]
         if (maxMessages > 1 && first.info.pending > 0) {
