@@ -1,0 +1,29 @@
+import { createRestApp, type Logger } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import type { RecentCalls } from './recent-calls.ts'
+import type { RefusedRowStore } from './refused-row-store.ts'
+import { getCall } from './routes/get-call.ts'
+import { getUsage } from './routes/get-usage.ts'
+import { listUsageEvents } from './routes/list-usage-events.ts'
+import type { UsageRowStore } from './usage-row-store.ts'
+import type { UsageSumStore } from './usage-sum-store.ts'
+import type { CredentialsView } from './views/credentials-view.ts'
+
+export interface AppDeps {
+  credentials: CredentialsView
+  rows: UsageRowStore
+  sums: UsageSumStore
+  refused: RefusedRowStore
+  recent: RecentCalls
+  now: () => number
+  logger: Logger
+}
+
+/** The public routes. Opens nothing. */
+export function buildApp(deps: AppDeps): FastifyInstance {
+  const app = createRestApp(deps.logger)
+  getUsage(app, deps)
+  listUsageEvents(app, deps)
+  getCall(app, deps)
+  return app
+}

@@ -1,0 +1,118 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
+import {
+  type BatchConsumer,
+  type BatchConsumerOptions,
+  type Bus,
+  consumeBatches,
+  type JsMsg,
+  readMessages,
+} from '@sluice/bus'
+import type { Logger } from '@sluice/runtime'
+import { noteDeadLetters, noteInserted } from '../events.ts'
+import type { RecentCalls } from '../recent-calls.ts'
+import { readUsageMessage, type UsageMessage } from '../usage-message.ts'
+import { toUsageRow } from '../usage-row.ts'
+import { planRuns, type UsageRun } from '../usage-run.ts'
+import { type UsageWriterDeps, writeRun } from '../usage-writer.ts'
+import { pace } from './pace.ts'
+
+export interface UsageConsumerDeps extends UsageWriterDeps {
+  recent: RecentCalls
+  logger: Logger
+  /** Least time between two inserts. */
+  insertWindowMs: number
+}
+
+/** 5,000 rows of JSON hold up the loop for about 30 ms. */
+const maxRowsPerInsert = 5_000
+const restartMs = 1_000
+
+/**
+ * `usage.recorded.v1`, `usage.adjusted.v1` and `gateway.epoch-closed.v1` into rows. Calls can be looked up as soon as they
+ * are read; a message is acknowledged when its rows are inserted and its marks are set. Ends interrupted inserts first,
+ * and waits as long as that takes: a store that is away delays it, nothing more.
+ */
+export function consumeUsage(bus: Bus, deps: UsageConsumerDeps): BatchConsumer {
+  const stopping = new AbortController()
+  const { signal } = stopping
+  let consumer: BatchConsumer | undefined
+  const starting = (async () => {
+    while (!signal.aborted) {
+      try {
+        await finishInterruptedInserts(bus, deps)
+        if (!signal.aborted) consumer = await consumeBatches(bus, 'analytics-rows', batchOptions(deps))
+        return
+      } catch (err) {
+        deps.logger.warn({ err }, 'usage consumer not started, will be tried again')
+        await delay(restartMs, undefined, { signal }).catch(() => undefined)
+      }
+    }
+  })()
+  return {
+    isHealthy: () => consumer?.isHealthy() ?? false,
+    close: async () => {
+      stopping.abort()
+      await starting
+      await consumer?.close()
+    },
+  }
+}
+
+function batchOptions(deps: UsageConsumerDeps): BatchConsumerOptions {
+  const untilWindow = pace(deps.insertWindowMs)
+  return {
+    log: deps.logger,
+    maxMessages: 64,
+    handle: async messages => {
+      const read: UsageMessage[] = []
+      for (const message of messages) {
+        read.push(readJetStreamMessage(message))
+        noteRecent(deps.recent, read.at(-1))
+        await nextTurn()
+      }
+      await untilWindow()
+      for (const run of planRuns(read, maxRowsPerInsert)) await applyRun(deps, run)
+    },
+  }
+}
+
+/**
+ * Ends what a crash has left between intent and mark: forms exactly the same runs again and inserts them. Before anything
+ * is consumed.
+ */
+async function finishInterruptedInserts(bus: Bus, deps: UsageConsumerDeps): Promise<void> {
+  const unfinished = await deps.log.findUnfinished()
+  for (const { first, last } of unfinished) {
+    const messages: UsageMessage[] = []
+    for await (const message of readMessages(bus, 'USAGE', first, last)) messages.push(readUsageMessage(message))
+    if (messages.length < last - first + 1)
+      deps.logger.error(
+        { first, last, found: messages.length },
+        'interrupted insert: messages are gone from the stream',
+      )
+    await applyRun(deps, { first, last, messages })
+    deps.logger.info({ first, last }, 'interrupted insert finished')
+  }
+}
+
+async function applyRun(deps: UsageConsumerDeps, run: UsageRun): Promise<void> {
+  const startedMs = performance.now()
+  const { rows, deadLetters } = await writeRun(deps, run)
+  for (const row of rows) if (row.version > 0) deps.recent.noteAttempt(row)
+  if (rows.length > 0) noteInserted(rows.length, performance.now() - startedMs)
+  if (deadLetters > 0) noteDeadLetters(deps.logger, { stream: 'USAGE', first: run.first, last: run.last, deadLetters })
+}
+
+function readJetStreamMessage(message: JsMsg): UsageMessage {
+  return readUsageMessage({
+    seq: message.seq,
+    subject: message.subject,
+    header: name => message.headers?.get(name) ?? '',
+    data: message.data,
+  })
+}
+
+function noteRecent(recent: RecentCalls, message: UsageMessage | undefined): void {
+  if (message?.kind !== 'recorded') return
+  for (const event of message.events) recent.noteAttempt(toUsageRow(event, message.streamSeq))
+}

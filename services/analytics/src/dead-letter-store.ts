@@ -1,0 +1,64 @@
+import type { Kysely } from 'kysely'
+import type { AnalyticsTables } from './db/schema.ts'
+
+/** A message that could not be applied. */
+export interface DeadMessage {
+  stream: string
+  streamSeq: number
+  reason: string
+  payload: string
+}
+
+/** A dead letter as operators see it, without its payload. */
+export interface DeadLetterSummary {
+  id: string
+  stream: string
+  stream_seq: string
+  line: number
+  series: string
+  seq: string | null
+  reason: string
+  received_at: Date
+}
+
+export interface DeadLetterStore {
+  /** Keeps a message once. */
+  keepDeadLetter: (message: DeadMessage) => Promise<void>
+  /** The oldest first. */
+  listDeadLetters: (limit: number) => Promise<DeadLetterSummary[]>
+  countDeadLetters: () => Promise<number>
+}
+
+export function deadLetterStore(db: Kysely<AnalyticsTables>): DeadLetterStore {
+  return {
+    keepDeadLetter: async message => {
+      await db
+        .insertInto('dead_letters')
+        .values({
+          stream: message.stream,
+          stream_seq: `${message.streamSeq}`,
+          line: 0,
+          series: '',
+          seq: null,
+          reason: message.reason,
+          payload: message.payload,
+        })
+        .onConflict(conflict => conflict.columns(['stream', 'stream_seq', 'line']).doNothing())
+        .execute()
+    },
+    listDeadLetters: limit =>
+      db
+        .selectFrom('dead_letters')
+        .select(['id', 'stream', 'stream_seq', 'line', 'series', 'seq', 'reason', 'received_at'])
+        .orderBy('id')
+        .limit(limit)
+        .execute(),
+    countDeadLetters: async () => {
+      const row = await db
+        .selectFrom('dead_letters')
+        .select(eb => eb.fn.countAll<string>().as('count'))
+        .executeTakeFirstOrThrow()
+      return Number(row.count)
+    },
+  }
+}

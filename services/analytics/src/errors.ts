@@ -1,0 +1,46 @@
+import { isClickhouseUnavailable } from '@sluice/clickhouse'
+import { type ErrorDefinition, errorOf } from '@sluice/runtime'
+
+/** Every error of this service's routes, beside those of authentication. */
+export const errors = {
+  invalidTime: {
+    code: 'invalid_time',
+    statusCode: 400,
+    message: 'Give times in ISO 8601, such as 2026-01-31T00:00:00Z; start must be before end.',
+  },
+  invalidCursor: {
+    code: 'invalid_cursor',
+    statusCode: 400,
+    message: 'This cursor is not one of ours. Begin without a cursor.',
+  },
+  invalidAnnotations: {
+    code: 'invalid_annotations',
+    statusCode: 400,
+    message: 'Give annotations as a JSON object of texts, such as {"team":"search"}, with at most 16 names.',
+  },
+  rangeTooWide: {
+    code: 'range_too_wide',
+    statusCode: 400,
+    message: 'The report has too many rows. Choose a shorter span or a longer interval.',
+  },
+  callNotFound: {
+    code: 'call_not_found',
+    statusCode: 404,
+    message: 'There is no such call, or you have no access to its project. A call appears within a second of its end.',
+  },
+  storeUnavailable: {
+    code: 'usage_store_unavailable',
+    statusCode: 503,
+    message: 'Usage cannot be read right now. Nothing is lost: it is recorded and will appear. Try again in a moment.',
+  },
+} as const satisfies Record<string, ErrorDefinition>
+
+/** Runs a query of a route. @throws AppError 503 where ClickHouse is away or busy */
+export async function orUnavailable<T>(query: Promise<T>): Promise<T> {
+  try {
+    return await query
+  } catch (cause) {
+    if (isClickhouseUnavailable(cause)) throw errorOf(errors.storeUnavailable, { cause })
+    throw cause
+  }
+}

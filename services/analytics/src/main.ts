@@ -1,0 +1,73 @@
+import { connectBus } from '@sluice/bus'
+import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
+import { openDatabase } from '@sluice/postgres'
+import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
+import { metricsText } from '@sluice/telemetry'
+import { buildApp } from './app.ts'
+import { readConfig } from './config.ts'
+import { consumeRefused } from './consumers/call-refused.ts'
+import { consumeUsage } from './consumers/usage-recorded.ts'
+import type { AnalyticsTables } from './db/schema.ts'
+import { deadLetterStore } from './dead-letter-store.ts'
+import { insertLogStore } from './insert-log-store.ts'
+import { clickhouseSteps } from './migrate.ts'
+import { recentCalls } from './recent-calls.ts'
+import { refusedRowStore } from './refused-row-store.ts'
+import { startRollups } from './rollup-job.ts'
+import { rollupStore } from './rollup-store.ts'
+import { operatorRoutes } from './routes/operator-routes.ts'
+import { usageRowStore } from './usage-row-store.ts'
+import { usageSumStore } from './usage-sum-store.ts'
+import { followCredentials } from './views/credentials-view.ts'
+
+const config = readConfig(process.env)
+if (process.argv.includes('--check-config')) process.exit(0)
+const logger = createLogger('analytics', config.logLevel)
+const closing = new ClosingStack(logger)
+
+const clickhouse = closing.use(await openClickhouse(config.clickhouse), 'clickhouse')
+if ('chdbDir' in config.clickhouse) await runClickhouseMigrations(clickhouse.writer, clickhouseSteps)
+const database = closing.use(
+  openDatabase<AnalyticsTables>({ url: config.databaseUrl, schema: 'analytics' }),
+  'database',
+)
+const bus = closing.use(await connectBus(config.nats, 'analytics', logger), 'bus')
+const credentials = closing.use(await followCredentials(bus, logger), 'credentials')
+
+const log = insertLogStore(database.db)
+const deadLetters = deadLetterStore(database.db)
+const rows = usageRowStore(clickhouse.writer, clickhouse.queries)
+const refused = refusedRowStore(clickhouse.writer, clickhouse.queries)
+const sums = usageSumStore(clickhouse.queries)
+const recent = recentCalls()
+
+const app = buildApp({ credentials, rows, sums, refused, recent, now: Date.now, logger })
+closing.use(app, 'app')
+await app.listen({ host: config.host, port: config.port })
+
+const { insertWindowMs } = config
+const usageConsumer = closing.use(consumeUsage(bus, { log, rows, recent, logger, insertWindowMs }), 'usage consumer')
+const refusedConsumer = closing.use(
+  await consumeRefused(bus, { refused, deadLetters, recent, logger, insertWindowMs }),
+  'refused consumer',
+)
+closing.use(
+  startRollups(rollupStore(database.db, clickhouse.rollups), { everyMs: config.rollupEveryMs, logger }),
+  'rollups',
+)
+
+closing.use(
+  await startOperatorServer({
+    host: config.host,
+    port: config.operatorPort,
+    ready: () => {
+      if (!bus.isConnected()) return 'the bus is away'
+      return usageConsumer.isHealthy() && refusedConsumer.isHealthy() ? undefined : 'rows cannot be written'
+    },
+    metrics: metricsText,
+    routes: operatorRoutes({ db: database.db, deadLetters }),
+  }),
+  'operator',
+)
+logger.info({ port: config.port, operatorPort: config.operatorPort }, 'ready')
+await closing.untilSignal()

@@ -1,0 +1,72 @@
+import { authenticateRest, errorOf, requirePermission } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import { type Static, Type } from 'typebox'
+import type { AppDeps } from '../app.ts'
+import { errors, orUnavailable } from '../errors.ts'
+import { readAnnotations, readSpan } from '../query-parameters.ts'
+import { toUsageReport } from '../usage-report.ts'
+import type { UsageFilter } from '../usage-row-store.ts'
+import { intervals } from '../usage-sum-store.ts'
+
+const Params = Type.Object({ project_id: Type.String({ format: 'uuid' }) })
+const name = Type.Optional(Type.String({ minLength: 1, maxLength: 256 }))
+const Query = Type.Object(
+  {
+    start: name,
+    end: name,
+    interval: Type.Optional(Type.Enum([...intervals])),
+    report: Type.Optional(Type.Literal('cost_by_provider')),
+    /** Member ids, comma-separated. */
+    users: Type.Optional(Type.String({ minLength: 1, maxLength: 8192 })),
+    team: name,
+    room: name,
+    key: name,
+    provider: name,
+    model: name,
+    usage_type: name,
+    /** The app that called. */
+    client: name,
+    /** JSON object: tags a call must carry. */
+    annotations: Type.Optional(Type.String({ maxLength: 8192 })),
+  },
+  { additionalProperties: false },
+)
+
+const mostGroups = 20_000
+
+/** `GET /accounts/projects/{pid}/usage`: totals and prices by provider, model and usage type. */
+export function getUsage(app: FastifyInstance, deps: AppDeps): void {
+  app.get<{ Params: Static<typeof Params>; Querystring: Static<typeof Query> }>(
+    '/accounts/projects/:project_id/usage',
+    { schema: { params: Params, querystring: Query } },
+    async (request, reply) => {
+      const projectId = request.params.project_id
+      const principal = authenticateRest(deps.credentials, request.headers.authorization, deps.now())
+      requirePermission(deps.credentials, principal, projectId, 'usage:read')
+      const { interval, usage_type: usageType } = request.query
+      const sums = await orUnavailable(
+        deps.sums.sumByModel(toFilter(projectId, request.query), interval, mostGroups + 1),
+      )
+      if (sums.length > mostGroups) throw errorOf(errors.rangeTooWide)
+      // Written by JSON.stringify, which keeps the digits of raw numbers.
+      return reply
+        .type('application/json; charset=utf-8')
+        .send(JSON.stringify({ usage: toUsageReport(projectId, sums, usageType) }))
+    },
+  )
+}
+
+function toFilter(projectId: string, query: Static<typeof Query>): UsageFilter {
+  return {
+    projectId,
+    ...readSpan(query),
+    ...(query.users === undefined ? {} : { memberIds: query.users.split(',').map(user => user.trim()) }),
+    ...(query.team === undefined ? {} : { teamId: query.team }),
+    ...(query.room === undefined ? {} : { room: query.room }),
+    ...(query.key === undefined ? {} : { keyId: query.key }),
+    ...(query.provider === undefined ? {} : { provider: query.provider }),
+    ...(query.model === undefined ? {} : { model: query.model }),
+    ...(query.client === undefined ? {} : { app: query.client }),
+    ...(query.annotations === undefined ? {} : { tags: readAnnotations(query.annotations) }),
+  }
+}

@@ -1,0 +1,68 @@
+import { authenticateRest, requirePermission } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import { type Static, Type } from 'typebox'
+import type { AppDeps } from '../app.ts'
+import { toAttemptResponse } from '../call-response.ts'
+import { orUnavailable } from '../errors.ts'
+import { readCursor, readSpan, writeCursor } from '../query-parameters.ts'
+import { fromClickhouseTime } from '../usage-row.ts'
+import type { UsageFilter } from '../usage-row-store.ts'
+
+const Params = Type.Object({ project_id: Type.String({ format: 'uuid' }) })
+const name = Type.Optional(Type.String({ minLength: 1, maxLength: 256 }))
+const Query = Type.Object(
+  {
+    start: name,
+    end: name,
+    model: name,
+    provider: name,
+    status: Type.Optional(Type.Enum(['completed', 'failed', 'aborted', 'cut', 'killed'])),
+    key: name,
+    team: name,
+    member: name,
+    room: name,
+    client: name,
+    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
+  },
+  { additionalProperties: false },
+)
+
+/** `GET /accounts/projects/{pid}/usage/events`: one row an attempt, newest first. */
+export function listUsageEvents(app: FastifyInstance, deps: AppDeps): void {
+  app.get<{ Params: Static<typeof Params>; Querystring: Static<typeof Query> }>(
+    '/accounts/projects/:project_id/usage/events',
+    { schema: { params: Params, querystring: Query } },
+    async request => {
+      const projectId = request.params.project_id
+      const principal = authenticateRest(deps.credentials, request.headers.authorization, deps.now())
+      requirePermission(deps.credentials, principal, projectId, 'usage:read')
+      const { limit, cursor } = request.query
+      const after = cursor === undefined ? undefined : readCursor(cursor)
+      const rows = await orUnavailable(deps.rows.listUsage(toFilter(projectId, request.query), after, limit + 1))
+      const page = rows.slice(0, limit)
+      const last = rows.length > limit ? page.at(-1) : undefined
+      return {
+        events: page.map(toAttemptResponse),
+        next_cursor: last
+          ? writeCursor({ admittedAtMs: fromClickhouseTime(last.admitted_at), eventId: last.event_id })
+          : null,
+      }
+    },
+  )
+}
+
+function toFilter(projectId: string, query: Static<typeof Query>): UsageFilter {
+  return {
+    projectId,
+    ...readSpan(query),
+    ...(query.model === undefined ? {} : { model: query.model }),
+    ...(query.provider === undefined ? {} : { provider: query.provider }),
+    ...(query.status === undefined ? {} : { status: query.status }),
+    ...(query.key === undefined ? {} : { keyId: query.key }),
+    ...(query.team === undefined ? {} : { teamId: query.team }),
+    ...(query.member === undefined ? {} : { memberIds: [query.member] }),
+    ...(query.room === undefined ? {} : { room: query.room }),
+    ...(query.client === undefined ? {} : { app: query.client }),
+  }
+}

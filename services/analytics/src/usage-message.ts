@@ -1,0 +1,94 @@
+import {
+  ContractError,
+  GatewayEpochClosed,
+  type GatewayEpochClosedData,
+  rangeFromHeaders,
+  type Series,
+  type SeriesRange,
+  seriesKey,
+  UsageAdjusted,
+  type UsageAdjustedData,
+  UsageRecorded,
+  type UsageRecordedData,
+} from '@sluice/contracts'
+import { isPlausibleTime } from './usage-row.ts'
+
+/** A message of stream USAGE as it lies there. */
+export interface RawMessage {
+  seq: number
+  subject: string
+  header: (name: string) => string
+  data: Uint8Array
+}
+
+/** A line that cannot be applied. It counts as received. */
+export interface DeadLine {
+  /** Number in its series; absent where the message does not say. */
+  seq?: number
+  line: number
+  reason: string
+  payload: string
+}
+
+/** A message of stream USAGE, read. */
+export type UsageMessage =
+  | { kind: 'recorded'; streamSeq: number; range: SeriesRange; events: UsageRecordedData[]; dead: DeadLine[] }
+  | { kind: 'adjusted'; streamSeq: number; adjusted: UsageAdjustedData }
+  | { kind: 'closed'; streamSeq: number; closed: GatewayEpochClosedData }
+  | { kind: 'unreadable'; streamSeq: number; dead: DeadLine }
+
+/** Billing's numbered series of adjustments; no gateway is called so. */
+export const adjustments: Series = { gatewayId: 'billing-adjustments', epoch: 1, partition: 0 }
+
+/** Reads a message. What does not match its contract becomes dead lines: this never throws for a message's content. */
+export function readUsageMessage(message: RawMessage): UsageMessage {
+  const streamSeq = message.seq
+  const text = new TextDecoder().decode(message.data)
+  try {
+    if (message.subject === UsageAdjusted.subject()) return readAdjusted(text, streamSeq)
+    if (message.subject === GatewayEpochClosed.subject())
+      return { kind: 'closed', streamSeq, closed: GatewayEpochClosed.decode(text) }
+    return readRecorded(rangeFromHeaders(message.header), text, streamSeq)
+  } catch (error) {
+    if (!(error instanceof ContractError)) throw error
+    return { kind: 'unreadable', streamSeq, dead: { line: 0, reason: error.message, payload: text } }
+  }
+}
+
+function readAdjusted(text: string, streamSeq: number): UsageMessage {
+  const adjusted = UsageAdjusted.decode(text)
+  requirePlausibleTime(adjusted.admitted_at_ms, 'admitted_at_ms')
+  return { kind: 'adjusted', streamSeq, adjusted }
+}
+
+function readRecorded(range: SeriesRange, text: string, streamSeq: number): UsageMessage {
+  const message: UsageMessage = { kind: 'recorded', streamSeq, range, events: [], dead: [] }
+  const lines = text.split('\n')
+  if (lines.at(-1) === '') lines.pop()
+  const expected = range.last - range.first + 1
+  if (lines.length !== expected) throw new ContractError(`${lines.length} lines for a range of ${expected} events`)
+  for (const [line, payload] of lines.entries()) {
+    const seq = range.first + line
+    try {
+      message.events.push(readLine(payload, { ...range, seq }))
+    } catch (error) {
+      if (!(error instanceof ContractError)) throw error
+      message.dead.push({ seq, line, reason: error.message, payload })
+    }
+  }
+  return message
+}
+
+function readLine(payload: string, expected: Series & { seq: number }): UsageRecordedData {
+  const event = UsageRecorded.decode(payload)
+  const series = { gatewayId: event.gateway_id, epoch: event.epoch, partition: event.partition }
+  if (seriesKey(series) !== seriesKey(expected) || event.seq !== expected.seq)
+    throw new ContractError('the event names another series or number than the headers of its message')
+  requirePlausibleTime(event.admitted_at_ms, 'admitted_at_ms')
+  requirePlausibleTime(event.finished_at_ms, 'finished_at_ms')
+  return event
+}
+
+function requirePlausibleTime(ms: number, field: string): void {
+  if (!isPlausibleTime(ms)) throw new ContractError(`/${field} is not a plausible time`)
+}

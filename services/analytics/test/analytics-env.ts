@@ -1,0 +1,104 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type BatchConsumer, type Bus, connectBus } from '@sluice/bus'
+import { type Clickhouse, openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
+import { CallRefused, type CallRefusedData, UsageAdjusted, type UsageAdjustedData } from '@sluice/contracts'
+import { type Database, openDatabase } from '@sluice/postgres'
+import { createLogger } from '@sluice/runtime'
+import { type TestNats, type TestScope, testNats, testPostgres } from '@sluice/test-env'
+import { consumeRefused } from '../src/consumers/call-refused.ts'
+import { consumeUsage } from '../src/consumers/usage-recorded.ts'
+import type { AnalyticsTables } from '../src/db/schema.ts'
+import { deadLetterStore } from '../src/dead-letter-store.ts'
+import { type InsertLogStore, insertLogStore } from '../src/insert-log-store.ts'
+import { clickhouseSteps, migrateDatabase } from '../src/migrate.ts'
+import { type RecentCalls, recentCalls } from '../src/recent-calls.ts'
+import { refusedRowStore } from '../src/refused-row-store.ts'
+import { rollupStore } from '../src/rollup-store.ts'
+import { usageRowStore } from '../src/usage-row-store.ts'
+import { usageSumStore } from '../src/usage-sum-store.ts'
+
+export const logger = createLogger('analytics', process.env.SLUICE_TEST_LOG ?? 'silent')
+
+/** The stores of one test file: real PostgreSQL, NATS and ClickHouse. */
+export interface AnalyticsEnv {
+  nats: TestNats
+  bus: Bus
+  clickhouse: Clickhouse
+  database: Database<AnalyticsTables>
+  log: InsertLogStore
+  rows: ReturnType<typeof usageRowStore>
+  refused: ReturnType<typeof refusedRowStore>
+  sums: ReturnType<typeof usageSumStore>
+  rollups: ReturnType<typeof rollupStore>
+  /** A consumer as `main.ts` starts it. `log` may be one that breaks. */
+  startUsage: (options?: { log?: InsertLogStore; insertWindowMs?: number }) => StartedUsage
+  startRefused: (recent: RecentCalls) => Promise<BatchConsumer>
+  publishAdjusted: (adjusted: UsageAdjustedData) => Promise<void>
+  publishRefused: (refused: CallRefusedData) => Promise<void>
+}
+
+export interface StartedUsage {
+  consumer: BatchConsumer
+  recent: RecentCalls
+}
+
+/** Opens the stores; one ClickHouse a file, since it takes memory and time. */
+export async function openAnalyticsEnv(t: TestScope): Promise<AnalyticsEnv> {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-analytics-'))
+  const [nats, postgres] = await Promise.all([testNats(t), testPostgres(t, { schemas: ['analytics'] })])
+  const clickhouse = await openClickhouse({ chdbDir: join(folder, 'chdb') })
+  await runClickhouseMigrations(clickhouse.writer, clickhouseSteps)
+  await migrateDatabase(postgres.url)
+  const database = openDatabase<AnalyticsTables>({ url: postgres.url, schema: 'analytics', maxConnections: 4 })
+  const { user, pass } = nats.users.analytics
+  const bus = await connectBus({ url: nats.url, user, password: pass }, 'analytics', logger)
+  const started: BatchConsumer[] = []
+  t.after(async () => {
+    await Promise.all(started.map(consumer => consumer.close()))
+    await bus.close()
+    await database.close()
+    await clickhouse.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const log = insertLogStore(database.db)
+  const rows = usageRowStore(clickhouse.writer, clickhouse.queries)
+  const refused = refusedRowStore(clickhouse.writer, clickhouse.queries)
+  const publish = async (subject: string, body: string) => {
+    const { error } = (await nats.admin.request(subject, body)).json<{ error?: { description: string } }>()
+    if (error) throw new Error(error.description)
+  }
+  return {
+    nats,
+    bus,
+    clickhouse,
+    database,
+    log,
+    rows,
+    refused,
+    sums: usageSumStore(clickhouse.queries),
+    rollups: rollupStore(database.db, clickhouse.rollups),
+    startUsage: (options = {}) => {
+      const recent = recentCalls()
+      const consumer = consumeUsage(bus, {
+        log: options.log ?? log,
+        rows,
+        recent,
+        logger,
+        insertWindowMs: options.insertWindowMs ?? 0,
+      })
+      started.push(consumer)
+      return { consumer, recent }
+    },
+    startRefused: async recent => {
+      const deadLetters = deadLetterStore(database.db)
+      const consumer = await consumeRefused(bus, { refused, deadLetters, recent, logger, insertWindowMs: 0 })
+      started.push(consumer)
+      return consumer
+    },
+    publishAdjusted: adjusted => publish(UsageAdjusted.subject(), UsageAdjusted.encode(adjusted)),
+    publishRefused: data => publish(CallRefused.subject(0), CallRefused.encode(data)),
+  }
+}

@@ -1,0 +1,262 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, afterEach, test } from 'node:test'
+import { GatewayEpochClosed, PARTITIONS, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
+import { listCompleteness } from '@sluice/postgres'
+import { eventually, makeUsageEvent, publishUsage, publishUsageBody } from '@sluice/test-env'
+import { adjustments } from '../src/usage-message.ts'
+import { type AnalyticsEnv, openAnalyticsEnv, type StartedUsage } from './analytics-env.ts'
+
+// At the file's level: in a hook, what is to run after the file would run after the hook.
+const env = await openAnalyticsEnv({ after })
+let running: StartedUsage[] = []
+let gateways = 0
+afterEach(async () => {
+  await Promise.all(running.map(({ consumer }) => consumer.close()))
+  running = []
+})
+
+const start = (options?: Parameters<AnalyticsEnv['startUsage']>[0]) => {
+  const started = env.startUsage(options)
+  running.push(started)
+  return started
+}
+const newGateway = () => `gw_${++gateways}`
+const publisher = () => ({ connection: env.nats.admin })
+const sumCost = (events: readonly { cost_nano_usd: number }[]) =>
+  events.reduce((sum, event) => sum + BigInt(event.cost_nano_usd), 0n)
+
+async function rawTotals(projectIds: readonly string[]) {
+  const [totals] = await env.clickhouse.queries.query<{ n: string; cost: string }>(
+    'select count() as n, sum(cost_nano_usd) as cost from usage_raw_v1 final where project_id in {projects:Array(UUID)}',
+    { projects: projectIds },
+  )
+  return { rows: Number(totals?.n), cost: BigInt(totals?.cost ?? 0) }
+}
+
+const untilAcked = () =>
+  eventually(async () => {
+    const stats = await env.bus.connection.request('$JS.API.CONSUMER.INFO.USAGE.analytics-rows')
+    const info = stats.json<{ num_pending: number; num_ack_pending: number }>()
+    return info.num_pending === 0 && info.num_ack_pending === 0
+  })
+
+/** Events of a few projects over several hours, with all that a rollup groups by. */
+function makeEvents(count: number, projects: readonly string[]): UsageRecordedData[] {
+  const from = Date.UTC(2026, 10, 1)
+  return Array.from({ length: count }, (_, n) =>
+    makeUsageEvent({
+      identity: {
+        project_id: projects[n % projects.length] ?? randomUUID(),
+        team_id: `team_${n % 3}`,
+        ...(n % 2 === 0 ? { member_id: `member_${n % 5}` } : {}),
+        ...(n % 4 === 0 ? { room: 'lobby' } : {}),
+      },
+      claimed: { app: n % 3 === 0 ? 'codex' : 'sdk' },
+      admitted_at_ms: from + ((n * 97_003) % (6 * 3_600_000)),
+      quantities: { in_text: 100 + n, out_text: 7 * n, out_reasoning: n },
+      cost_nano_usd: 1_000_000 + n * 1_237,
+      status: n % 7 === 0 ? 'aborted' : 'completed',
+    }),
+  )
+}
+
+test('redelivered and re-bordered batches: raw rows equal events, and rollups equal raw rows to the nano', async () => {
+  const projects = [randomUUID(), randomUUID(), randomUUID()]
+  const series = { gatewayId: newGateway(), epoch: 1, partition: 0 }
+  const events = makeEvents(120, projects)
+  start()
+  const ranges = [
+    [1, 50],
+    [31, 70],
+    [101, 120],
+    [1, 10],
+    [60, 105],
+    [1, 120],
+    [90, 120],
+  ] as const
+  for (const [first, last] of ranges)
+    await publishUsage(publisher(), { ...series, first, last }, events.slice(first - 1, last))
+  await untilAcked()
+  assert.deepEqual(await rawTotals(projects), { rows: events.length, cost: sumCost(events) })
+
+  while ((await env.rollups.recomputeDirtyHours(4)) > 0);
+  // A second recomputation replaces the first.
+  await env.log.finish(
+    { first: 0, last: 0, messages: [] },
+    {
+      dirtyHours: projects.map(projectId => ({ projectId, hourMs: Date.UTC(2026, 10, 1) })),
+      postponed: [],
+      resolved: [],
+    },
+  )
+  assert.equal(await env.rollups.recomputeDirtyHours(100), projects.length)
+  const dimensions = 'project_id, team_id, member_id, room, key_id, app, provider, model'
+  const rolled = await env.clickhouse.queries.query(
+    `select ${dimensions}, toString(hour) as h, attempts, completed, quantities, costs, cost_nano_usd as cost
+    from usage_hourly_v1 final where project_id in {projects:Array(UUID)} order by h, ${dimensions}`,
+    { projects },
+  )
+  const raw = await env.clickhouse.queries.query(
+    `select ${dimensions}, toString(toStartOfHour(admitted_at)) as h, count() as attempts,
+      countIf(status = 'completed') as completed, sumMap(quantities) as quantities, sumMap(costs) as costs,
+      sum(cost_nano_usd) as cost
+    from usage_raw_v1 final where project_id in {projects:Array(UUID)} group by ${dimensions}, h order by h, ${dimensions}`,
+    { projects },
+  )
+  assert.ok(raw.length > 20)
+  assert.deepEqual(rolled, raw)
+})
+
+test('a crash between insert and mark doubles nothing', async () => {
+  const project = randomUUID()
+  const series = { gatewayId: newGateway(), epoch: 1, partition: 3 }
+  const events = makeEvents(20, [project])
+  let crashes = 0
+  const crashing = start({
+    log: {
+      ...env.log,
+      finish: async () => {
+        crashes++
+        throw new Error('the process ends here')
+      },
+    },
+  })
+  await publishUsage(publisher(), { ...series, first: 1, last: 12 }, events.slice(0, 12))
+  await publishUsage(publisher(), { ...series, first: 13, last: 20 }, events.slice(12))
+  await eventually(() => crashes > 0)
+  await crashing.consumer.close()
+  assert.notEqual((await env.log.findUnfinished()).length, 0)
+
+  start()
+  await eventually(async () => (await rawTotals([project])).rows === events.length)
+  await untilAcked()
+  assert.deepEqual(await env.log.findUnfinished(), [])
+  assert.deepEqual(await rawTotals([project]), { rows: events.length, cost: sumCost(events) })
+  const [physical] = await env.clickhouse.queries.query<{ n: string }>(
+    "select sum(rows) as n from system.parts where active and table = 'usage_raw_v1' and partition = '202611'",
+  )
+  const [logical] = await env.clickhouse.queries.query<{ n: string }>(
+    'select count() as n from usage_raw_v1 final where toYYYYMM(admitted_at) = 202611',
+  )
+  assert.equal(physical?.n, logical?.n, 'the second insert of the same run wrote no rows at all')
+})
+
+const adjust = (event: UsageRecordedData, version: number, seq: number, cost: number): UsageAdjustedData => ({
+  seq,
+  event_id: event.event_id,
+  version,
+  project_id: event.identity.project_id,
+  account_id: event.identity.account_id,
+  admitted_at_ms: event.admitted_at_ms,
+  adjusted_at_ms: event.admitted_at_ms + 1000,
+  reason: 'reconciled',
+  price_book_id: 'book_2',
+  quantities: { in_text: 5 },
+  line_items: [{ quantity_name: 'in_text', quantity: 5, rate_nano_usd_per_million: 0, cost_nano_usd: cost }],
+  cost_nano_usd: cost,
+  difference_nano_usd: cost - event.cost_nano_usd,
+})
+
+test('the highest adjustment of an event counts once, in whatever order they come', async () => {
+  const project = randomUUID()
+  const series = { gatewayId: newGateway(), epoch: 1, partition: 1 }
+  const [early, late] = makeEvents(2, [project])
+  assert.ok(early && late)
+  start()
+  await env.publishAdjusted(adjust(late, 2, 2, 22))
+  await env.publishAdjusted(adjust(late, 1, 1, 11))
+  await publishUsage(publisher(), { ...series, first: 1, last: 1 }, [early])
+  await untilAcked()
+  await publishUsage(publisher(), { ...series, first: 2, last: 2 }, [late])
+  await env.publishAdjusted(adjust(early, 1, 3, 33))
+  await env.publishAdjusted(adjust(early, 1, 3, 33))
+  await untilAcked()
+  const rows = await env.rows.listUsage({ projectId: project }, undefined, 10)
+  const found = new Map(rows.map(row => [row.event_id, row]))
+  assert.equal(rows.length, 2)
+  assert.equal(found.get(early.event_id)?.cost_nano_usd, '33')
+  assert.equal(found.get(late.event_id)?.cost_nano_usd, '22')
+  assert.equal(found.get(late.event_id)?.team_id, late.identity.team_id)
+  assert.deepEqual(found.get(late.event_id)?.quantities, { in_text: '5' })
+  const pending = await env.database.db.selectFrom('pending_adjustments').selectAll().execute()
+  assert.deepEqual(pending, [])
+})
+
+test('what cannot be applied becomes a dead letter, counts as received, and holds nothing up', async () => {
+  const project = randomUUID()
+  const series = { gatewayId: newGateway(), epoch: 1, partition: 2 }
+  const events = makeEvents(3, [project])
+  start()
+  const line = (event: UsageRecordedData | undefined, seq: number) =>
+    JSON.stringify({ ...event, gateway_id: series.gatewayId, epoch: 1, partition: 2, seq })
+  const body = [line(events[0], 1), '{"event_id":"not one of ours"}', line(events[2], 99)].join('\n')
+  await publishUsageBody(publisher(), { ...series, first: 1, last: 3 }, body)
+  await env.nats.admin.request('usage.recorded.v1.2', 'no headers at all')
+  await publishUsage(publisher(), { ...series, first: 4, last: 4 }, makeEvents(1, [project]))
+  await untilAcked()
+  assert.equal((await rawTotals([project])).rows, 2)
+  const letters = await env.database.db.selectFrom('dead_letters').selectAll().orderBy('id').execute()
+  assert.deepEqual(
+    letters.map(letter => [letter.seq, letter.line]),
+    [
+      ['2', 1],
+      ['3', 2],
+      [null, 0],
+    ],
+  )
+  const mark = (await listCompleteness(env.database.db)).find(one => one.gateway_id === series.gatewayId)
+  assert.deepEqual([mark?.last, mark?.gaps], [4, []])
+})
+
+test('a closed epoch without gaps is complete, and one that lacks events says which', async () => {
+  const gatewayId = newGateway()
+  start()
+  await publishUsage(
+    publisher(),
+    { gatewayId, epoch: 1, partition: 0, first: 1, last: 2 },
+    makeEvents(2, [randomUUID()]),
+  )
+  const last = Array.from({ length: PARTITIONS }, (_, partition) => (partition === 0 ? 2 : partition === 5 ? 3 : 0))
+  await env.nats.admin.request(
+    GatewayEpochClosed.subject(),
+    GatewayEpochClosed.encode({
+      gateway_id: gatewayId,
+      epoch: 1,
+      last,
+      closed_by: gatewayId,
+      closed_at_ms: Date.now(),
+    }),
+  )
+  await untilAcked()
+  const series = (await listCompleteness(env.database.db)).filter(one => one.gateway_id === gatewayId)
+  assert.deepEqual(
+    series.filter(one => !one.complete).map(one => [one.partition, one.gaps]),
+    [[5, [[1, 3]]]],
+  )
+  assert.equal(series.length, PARTITIONS)
+})
+
+test('what two gateways settle is one row, whenever each admitted it', async () => {
+  const project = randomUUID()
+  const eventId = randomUUID()
+  const settled = (hour: number) =>
+    makeUsageEvent({
+      event_id: eventId,
+      identity: { project_id: project },
+      settlement_key: 'batch_1/a',
+      admitted_at_ms: Date.UTC(2026, 10, 2, hour),
+    })
+  start()
+  for (const hour of [3, 4])
+    await publishUsage(publisher(), { gatewayId: newGateway(), epoch: 1, partition: 0, first: 1, last: 1 }, [
+      settled(hour),
+    ])
+  await untilAcked()
+  assert.equal((await rawTotals([project])).rows, 1)
+})
+
+test('adjustments are a series of their own', async () => {
+  const series = (await listCompleteness(env.database.db)).find(one => one.gateway_id === adjustments.gatewayId)
+  assert.deepEqual([series?.last, series?.gaps], [3, []])
+})
