@@ -80,7 +80,13 @@ function run(file) {
     cwd: root,
     // The fourth is never written to: it closes when we end, so that what we started learns of a `kill -9` of us.
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
-    env: { ...process.env, PATH: `${dirname(node)}:${process.env.PATH ?? ''}`, SLUICE_PARENT_FD: '3' },
+    env: {
+      ...process.env,
+      PATH: `${dirname(node)}:${process.env.PATH ?? ''}`,
+      SLUICE_PARENT_FD: '3',
+      // What was compiled once is read the next time: a third of the start of every process.
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, 'node_modules', '.cache', 'sluice-compile'),
+    },
   })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('error', error => fail(`${node} does not run: ${error.message}`))

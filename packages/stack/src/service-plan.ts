@@ -38,7 +38,7 @@ export interface PlanInput {
 
 /** What every service runs with: enough of the machine's environment to work, nobody's provider keys. */
 const passedOn =
-  /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|HTTPS?_PROXY|https?_proxy|NO_PROXY|no_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|SSL_CERT_DIR|OTEL_.*|SLUICE_LOG_LEVEL|SLUICE_MAX_VIEW_AGE)$/
+  /^(PATH|HOME|TMPDIR|LANG|LC_.*|TZ|HTTPS?_PROXY|https?_proxy|NO_PROXY|no_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_FILE|SSL_CERT_DIR|OTEL_.*|NODE_COMPILE_CACHE|SLUICE_LOG_LEVEL|SLUICE_MAX_VIEW_AGE)$/
 
 /** Environment and program of every service. */
 export function planServices(input: PlanInput): ServicePlan[] {

@@ -10,23 +10,25 @@ import { PgInstrumentation } from '@opentelemetry/instrumentation-pg'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 import { addMetricsSource } from './metrics.ts'
 
-// ES modules are patched while they are loaded, by a hook that the instrumentation brings: only those named here. Wrapped,
-// a module that re-exports one name twice would lose it, and every other module would only load more slowly.
-const require = createRequire(createRequire(import.meta.url).resolve('@opentelemetry/instrumentation-pg'))
-register(pathToFileURL(require.resolve('@opentelemetry/instrumentation/hook.mjs')).href, {
-  data: { include: ['http', 'https', 'pg', 'pg-pool'] },
-})
-
-const metrics = new PrometheusExporter({ preventServerStart: true })
-const serializer = new PrometheusSerializer('', false, undefined, true, true)
-addMetricsSource(async () => serializer.serialize((await metrics.collect()).resourceMetrics))
-
 // Without a collector the SDK would try localhost for ever: spans are made only where they can go.
 const exportsTraces = [
   'OTEL_EXPORTER_OTLP_ENDPOINT',
   'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
   'OTEL_TRACES_EXPORTER',
 ].some(name => process.env[name])
+
+// Statements are traced where traces go anywhere. ES modules are patched while they are loaded, by a hook that the
+// instrumentation brings and that more than doubles the time a service takes to start; so only then, and only what is
+// named here: wrapped, a module that re-exports one name twice would lose it.
+const require = createRequire(createRequire(import.meta.url).resolve('@opentelemetry/instrumentation-pg'))
+if (exportsTraces)
+  register(pathToFileURL(require.resolve('@opentelemetry/instrumentation/hook.mjs')).href, {
+    data: { include: ['http', 'https', 'pg', 'pg-pool'] },
+  })
+
+const metrics = new PrometheusExporter({ preventServerStart: true })
+const serializer = new PrometheusSerializer('', false, undefined, true, true)
+addMetricsSource(async () => serializer.serialize((await metrics.collect()).resourceMetrics))
 
 const sdk = new NodeSDK({
   metricReaders: [metrics],
@@ -39,6 +41,8 @@ const sdk = new NodeSDK({
   ],
 })
 sdk.start()
+// Patched where it is required the next time; whoever imports it shares the patched prototypes.
+require('node:http')
 
 // The last spans leave when the service has closed what it had open and the loop is empty.
 process.once('beforeExit', () => {
