@@ -1,0 +1,23 @@
+import { createRestApp, type Logger, type RestCredentialViews } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import type { LedgerStore } from './ledger-store.ts'
+import type { PriceBookStore } from './price-book-store.ts'
+import { getBalance } from './routes/get-balance.ts'
+import { getPricing } from './routes/get-pricing.ts'
+import { listTransactions } from './routes/list-transactions.ts'
+
+export interface BillingDeps {
+  credentials: RestCredentialViews
+  ledger: LedgerStore
+  priceBooks: PriceBookStore
+  nowMs: () => number
+  log: Logger
+}
+
+export function buildApp(deps: BillingDeps): FastifyInstance {
+  const app = createRestApp(deps.log)
+  getPricing(app, deps)
+  getBalance(app, deps)
+  listTransactions(app, deps)
+  return app
+}

@@ -1,0 +1,45 @@
+import { type JsMsg, rangeOfMessage } from '@sluice/bus'
+import type { Logger } from '@sluice/runtime'
+import { batchPosted } from '../events.ts'
+import type { MarksPublisher } from '../marks-publisher.ts'
+import type { PriceBookShelf } from '../price-books.ts'
+import { checkRating } from '../rate-usage.ts'
+import { type ReceivedMessage, readMessage } from '../received-message.ts'
+import type { UsageStore } from '../usage-store.ts'
+
+export interface UsageRecordedDeps {
+  usage: UsageStore
+  shelf: PriceBookShelf
+  marks: Pick<MarksPublisher, 'note'>
+  log: Logger
+}
+
+/**
+ * Posts batches of `usage.recorded` and ends of epochs: decode → one transaction → (the caller acknowledges) → marks. When
+ * it throws nothing was changed, and the same messages come again.
+ */
+export function usageRecorded(deps: UsageRecordedDeps): (messages: JsMsg[]) => Promise<void> {
+  return async messages => {
+    const received = messages.map(message => readMessage(message.subject, message.data, () => rangeOfMessage(message)))
+    await deps.shelf.load(priceBookIds(received))
+    const posted = await deps.usage.post(received, {
+      streamSeq: Math.max(...messages.map(message => message.seq)),
+      checkRating: event => checkRating(event, deps.shelf.find),
+    })
+    batchPosted(deps.log, posted)
+    deps.marks.note(posted.marks)
+  }
+}
+
+function priceBookIds(received: readonly ReceivedMessage[]): Set<string> {
+  const ids = new Set<string>()
+  for (const message of received) {
+    if (message.kind !== 'usage') continue
+    for (const { event } of message.lines) {
+      if (!event) continue
+      ids.add(event.price_book_id)
+      if (event.override_price_book_id !== undefined) ids.add(event.override_price_book_id)
+    }
+  }
+  return ids
+}

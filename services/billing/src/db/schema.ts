@@ -1,0 +1,76 @@
+import type { ColumnType, Generated } from 'kysely'
+
+type CreatedAt = ColumnType<Date, Date | undefined, never>
+/** PostgreSQL bigint: text when read, bigint or number when written. */
+type Bigint = ColumnType<string, bigint | number | string, bigint | number | string>
+
+/** The tables of schema `billing`. What each column means stands in the migrations. */
+export interface Tables {
+  price_books: {
+    price_book_id: string
+    kind: 'catalogue' | 'override'
+    project_id: string | null
+    effective_at: Date
+    body: string
+    created_at: CreatedAt
+  }
+  usage_series: { series_no: Generated<number>; gateway_id: string; epoch: Bigint; partition: number }
+  usage_batches: {
+    batch_id: Generated<string>
+    series_no: number
+    first: Bigint
+    last: Bigint
+    span: string
+    content: Buffer
+    posted_at: CreatedAt
+  }
+  settlement_keys: { project_id: string; settlement_key: string; event_id: string }
+  dead_letters: {
+    dead_letter_id: Generated<string>
+    fingerprint: string
+    gateway_id: string | null
+    epoch: Bigint | null
+    partition: number | null
+    first: Bigint | null
+    last: Bigint | null
+    reason: string
+    content: Buffer
+    received_at: CreatedAt
+  }
+  rating_differences: {
+    event_id: string
+    project_id: string
+    price_book_id: string
+    override_price_book_id: string | null
+    reason: 'unknown_price_book' | 'different_cost' | 'lines_do_not_add_up'
+    stamped_nano_usd: Bigint
+    recomputed_nano_usd: Bigint | null
+    found_at: CreatedAt
+  }
+  stream_position: { only_row: Generated<boolean>; stream_seq: Bigint }
+  ledger_accounts: {
+    ledger_account: Generated<string>
+    kind: LedgerAccountKind
+    /** Project id, or provider; empty for what the installation has once. */
+    owner: string
+    balance_nano_usd: Bigint
+  }
+  ledger_transactions: {
+    transaction_id: Generated<string>
+    batch_id: string
+    project_id: string
+    account_id: string
+    kind: 'usage'
+    event_count: number
+    cost_nano_usd: Bigint
+    charge_nano_usd: Bigint
+    posted_at: CreatedAt
+  }
+  ledger_entries: {
+    transaction_id: string
+    ledger_account: string
+    amount_nano_usd: Bigint
+  }
+}
+
+export type LedgerAccountKind = 'usage_cost' | 'provider_cost' | 'project_balance' | 'charges'

@@ -1,0 +1,19 @@
+import type { ErrorDefinition } from '@sluice/runtime'
+
+export const billingErrors = {
+  priceBookMissing: {
+    code: 'price_book_missing',
+    statusCode: 503,
+    message: 'No price book has been published yet. Try again in a moment.',
+  },
+  invalidCursor: {
+    code: 'invalid_cursor',
+    statusCode: 400,
+    message: 'Send "before" as the id of a transaction from an earlier page.',
+  },
+  deadLetterUnknown: {
+    code: 'not_found',
+    statusCode: 404,
+    message: 'There is no such dead letter.',
+  },
+} as const satisfies Record<string, ErrorDefinition>

@@ -1,0 +1,60 @@
+import type { UsageRecordedData } from '@sluice/contracts'
+import type { LedgerAccountKind } from './db/schema.ts'
+
+/** One side of a posting. Positive: debit. */
+export interface LedgerEntry {
+  kind: LedgerAccountKind
+  owner: string
+  amount: bigint
+}
+
+/** What one batch posts for one project. Its entries add up to zero. */
+export interface LedgerPosting {
+  projectId: string
+  accountId: string
+  eventCount: number
+  cost: bigint
+  charge: bigint
+  entries: LedgerEntry[]
+}
+
+/**
+ * What the project is charged for an attempt: its cost where our credential paid the provider. The project's own
+ * credential and flat seats are paid elsewhere.
+ */
+export function chargeOf(event: Pick<UsageRecordedData, 'paid_by' | 'cost_nano_usd'>): bigint {
+  return event.paid_by === 'managed' ? BigInt(event.cost_nano_usd) : 0n
+}
+
+/**
+ * The postings of a batch, one a project: the project's usage against the provider's cost, and the project's balance
+ * against charges. Pure; sums in bigint.
+ */
+export function postUsage(events: readonly UsageRecordedData[]): LedgerPosting[] {
+  const postings = new Map<string, LedgerPosting & { byProvider: Map<string, bigint> }>()
+  for (const event of events) {
+    const { project_id: projectId, account_id: accountId } = event.identity
+    const key = `${projectId} ${accountId}`
+    let posting = postings.get(key)
+    if (!posting) {
+      posting = { projectId, accountId, eventCount: 0, cost: 0n, charge: 0n, entries: [], byProvider: new Map() }
+      postings.set(key, posting)
+    }
+    const cost = BigInt(event.cost_nano_usd)
+    posting.eventCount += 1
+    posting.cost += cost
+    posting.charge += chargeOf(event)
+    posting.byProvider.set(event.provider, (posting.byProvider.get(event.provider) ?? 0n) + cost)
+  }
+  return [...postings.values()].map(({ byProvider, ...posting }) => {
+    const entries: LedgerEntry[] = [
+      { kind: 'usage_cost', owner: posting.projectId, amount: posting.cost },
+      ...[...byProvider].map(
+        ([provider, cost]): LedgerEntry => ({ kind: 'provider_cost', owner: provider, amount: -cost }),
+      ),
+      { kind: 'project_balance', owner: posting.projectId, amount: posting.charge },
+      { kind: 'charges', owner: '', amount: -posting.charge },
+    ]
+    return { ...posting, entries: entries.filter(entry => entry.amount !== 0n) }
+  })
+}

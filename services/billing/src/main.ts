@@ -1,0 +1,81 @@
+import { connectBus, consumeBatches } from '@sluice/bus'
+import { openDatabase } from '@sluice/postgres'
+import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
+import { metricsText } from '@sluice/telemetry'
+import { sql } from 'kysely'
+import { buildApp } from './app.ts'
+import { databaseSchema, readConfig } from './config.ts'
+import { readMissedUsage } from './consumers/missed-usage.ts'
+import { usageRecorded } from './consumers/usage-recorded.ts'
+import type { Tables } from './db/schema.ts'
+import { ledgerStore } from './ledger-store.ts'
+import { openMarksPublisher } from './marks-publisher.ts'
+import { openPriceBookPublisher } from './price-book-publisher.ts'
+import { priceBookStore } from './price-book-store.ts'
+import { keepCatalogue, priceBookShelf, republishMissing } from './price-books.ts'
+import { completeness } from './routes/completeness.ts'
+import { usageStore } from './usage-store.ts'
+import { followCredentials } from './views/credentials-view.ts'
+
+const config = readConfig(process.env)
+if (!process.argv.includes('--check-config')) await run()
+
+async function run(): Promise<void> {
+  const log = createLogger('billing', config.logLevel)
+  const closing = new ClosingStack(log)
+  try {
+    const database = closing.use(openDatabase<Tables>({ url: config.databaseUrl, schema: databaseSchema }), 'database')
+    const bus = closing.use(await connectBus(config.nats, 'billing', log), 'bus')
+    const credentials = closing.use(await followCredentials(bus, log), 'credentials')
+    const marks = closing.use(await openMarksPublisher(bus, log), 'marks')
+    const usage = usageStore(database.db)
+    const priceBooks = priceBookStore(database.db)
+
+    const publisher = await openPriceBookPublisher(bus, log)
+    await republishMissing({ store: priceBooks, publisher })
+    await keepCatalogue({ store: priceBooks, publisher, nowMs: Date.now() }, { reinstate: true })
+    const catalogue = setInterval(() => {
+      keepCatalogue({ store: priceBooks, publisher, nowMs: Date.now() }, { reinstate: false }).catch(err =>
+        log.error({ err }, 'catalogue not imported, will be tried again'),
+      )
+    }, config.catalogueIntervalMs)
+    closing.defer('catalogue', () => clearInterval(catalogue))
+
+    const handle = usageRecorded({ usage, shelf: priceBookShelf(priceBooks), marks, log })
+    await readMissedUsage(bus, { usage, handle, log })
+    // Gateways hear of everything posted so far, also after the bus has lost its buckets.
+    marks.note(await usage.listMarks())
+    const consumer = closing.use(
+      await consumeBatches(bus, 'billing-ledger', { handle, maxMessages: 64, log }),
+      'consumer',
+    )
+
+    const app = closing.use(
+      buildApp({ credentials, ledger: ledgerStore(database.db), priceBooks, nowMs: Date.now, log }),
+      'http',
+    )
+    await app.listen({ host: config.host, port: config.port })
+    closing.use(
+      await startOperatorServer({
+        host: config.host,
+        port: config.operatorPort,
+        metrics: metricsText,
+        ready: async () => {
+          if (!bus.isConnected()) return 'NATS is not connected'
+          if (!consumer.isHealthy()) return 'usage is not being posted'
+          await sql`select 1`.execute(database.db)
+          return undefined
+        },
+        routes: operator => completeness(operator, { usage }),
+      }),
+      'operator',
+    )
+    log.info({ port: config.port }, 'billing is ready')
+  } catch (err) {
+    log.fatal({ err }, 'billing could not start')
+    process.exitCode = 1
+    await closing.close()
+    return
+  }
+  await closing.untilSignal()
+}

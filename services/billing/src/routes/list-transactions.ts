@@ -1,0 +1,48 @@
+import { authenticateRest, errorOf, type RestCredentialViews, requirePermission } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import { billingErrors } from '../errors.ts'
+import type { LedgerStore } from '../ledger-store.ts'
+import { usdNumber } from '../usd-text.ts'
+
+interface Deps {
+  credentials: RestCredentialViews
+  ledger: LedgerStore
+  nowMs: () => number
+}
+
+const querystring = {
+  type: 'object',
+  properties: { limit: { type: 'integer', minimum: 1, maximum: 1000, default: 100 }, before: { type: 'string' } },
+} as const
+
+/** `GET /accounts/projects/{pid}/transactions`: what was posted, newest first; `before` turns the page. */
+export function listTransactions(app: FastifyInstance, deps: Deps): void {
+  app.get<{ Params: { pid: string }; Querystring: { limit: number; before?: string } }>(
+    '/accounts/projects/:pid/transactions',
+    { schema: { querystring } },
+    async request => {
+      const principal = authenticateRest(deps.credentials, request.headers.authorization, deps.nowMs())
+      requirePermission(deps.credentials, principal, request.params.pid, 'billing:read')
+      const { before, limit } = request.query
+      if (before !== undefined && !/^\d{1,18}$/.test(before)) throw errorOf(billingErrors.invalidCursor)
+      const rows = await deps.ledger.listTransactions({
+        projectId: request.params.pid,
+        accountId: principal.accountId,
+        before: before === undefined ? undefined : BigInt(before),
+        limit,
+      })
+      return {
+        transactions: rows.map(row => ({
+          id: row.transactionId,
+          amount: usdNumber(-row.chargeNanoUsd),
+          amount_nano_usd: String(-row.chargeNanoUsd),
+          cost_nano_usd: String(row.costNanoUsd),
+          referenceType: 'usage',
+          reference: row.transactionId,
+          description: row.eventCount === 1 ? 'Usage: 1 call' : `Usage: ${row.eventCount} calls`,
+          created_at: row.postedAt.toISOString(),
+        })),
+      }
+    },
+  )
+}

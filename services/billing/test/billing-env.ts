@@ -1,0 +1,119 @@
+import { type Bus, connectBus, consumeBatches, type JsMsg } from '@sluice/bus'
+import type { UsageRecordedData } from '@sluice/contracts'
+import { openDatabase, runMigrations } from '@sluice/postgres'
+import { compilePriceBook, importCatalogue, priceBookId, rate, serialisePriceBook } from '@sluice/pricing'
+import { createLogger, type Logger } from '@sluice/runtime'
+import {
+  makeUsageEvent,
+  type TestNats,
+  type TestScope,
+  testNats,
+  testPostgres,
+  type UsageOverrides,
+} from '@sluice/test-env'
+import { sql } from 'kysely'
+import { usageRecorded } from '../src/consumers/usage-recorded.ts'
+import { migrations } from '../src/db/migrations/index.ts'
+import type { Tables } from '../src/db/schema.ts'
+import { ledgerStore } from '../src/ledger-store.ts'
+import { openMarksPublisher } from '../src/marks-publisher.ts'
+import { priceBookStore } from '../src/price-book-store.ts'
+import { priceBookShelf } from '../src/price-books.ts'
+import { usageStore } from '../src/usage-store.ts'
+
+export const log: Logger = createLogger('billing', 'silent')
+
+const { book } = importCatalogue({ atMs: Date.parse('2026-11-23T00:00:00Z') })
+export const bookId = priceBookId(book)
+export const priceBook = compilePriceBook(book)
+
+/** A valid event whose stamp is what the price book says. */
+export function ratedEvent(overrides: UsageOverrides = {}): UsageRecordedData {
+  const event = makeUsageEvent({ price_book_id: bookId, ...overrides })
+  const { line_items, cost_nano_usd, priced } = rate(
+    { book: priceBook },
+    {
+      provider: event.provider,
+      model: event.requested_model,
+      quantities: event.quantities,
+      modifiers: event.modifiers,
+    },
+  )
+  return { ...event, line_items, cost_nano_usd, priced, ...overrides, identity: event.identity }
+}
+
+/** Billing's stores on a fresh database that knows the catalogue. */
+export async function billingStores(t: TestScope) {
+  const { url } = await testPostgres(t, { schemas: ['billing'] })
+  const database = openDatabase<Tables>({ url, schema: 'billing' })
+  t.after(() => database.close())
+  await runMigrations(database.db, 'billing', migrations)
+  const priceBooks = priceBookStore(database.db)
+  await priceBooks.insert({
+    entry: { price_book_id: bookId, kind: 'catalogue', effective_at_ms: 1, size_bytes: 1 },
+    body: serialisePriceBook(book),
+  })
+  const usage = usageStore(database.db)
+  const ledger = ledgerStore(database.db)
+  const sumLedger = async (): Promise<bigint> => {
+    const { rows } = await sql<{
+      total: string | null
+    }>`select sum(cost_nano_usd) as total from ledger_transactions`.execute(database.db)
+    return BigInt(rows[0]?.total ?? 0)
+  }
+  return { db: database.db, priceBooks, usage, ledger, sumLedger }
+}
+
+export type BillingStores = Awaited<ReturnType<typeof billingStores>>
+
+export async function billingBus(t: TestScope): Promise<{ nats: TestNats; bus: Bus }> {
+  const nats = await testNats(t)
+  const bus = await connectAsBilling(nats)
+  t.after(() => bus.close())
+  return { nats, bus }
+}
+
+function connectAsBilling(nats: TestNats): Promise<Bus> {
+  const { user, pass } = nats.users.billing
+  return connectBus({ url: nats.url, user, password: pass }, 'billing', log)
+}
+
+/** What the consumer does with messages, wired as the service wires it. */
+export async function billingHandler(t: TestScope, bus: Bus, stores: BillingStores) {
+  const marks = await openMarksPublisher(bus, log)
+  t.after(() => marks.close())
+  return usageRecorded({ usage: stores.usage, shelf: priceBookShelf(stores.priceBooks), marks, log })
+}
+
+/** The consumer as the service runs it, on a connection of its own. `around` may fail before or after what it wraps. */
+export async function runConsumer(
+  t: TestScope,
+  nats: TestNats,
+  stores: BillingStores,
+  around: (handle: () => Promise<void>, messages: JsMsg[]) => Promise<void> = handle => handle(),
+): Promise<{ close: () => Promise<void> }> {
+  const bus = await connectAsBilling(nats)
+  // First the connection: a consumer that waits for messages ends with it at once.
+  t.after(() => close())
+  const handle = await billingHandler(t, bus, stores)
+  const consumer = await consumeBatches(bus, 'billing-ledger', {
+    handle: messages => around(() => handle(messages), messages),
+    maxMessages: 16,
+    log,
+  })
+  let closing: Promise<void> | undefined
+  const close = (): Promise<void> => {
+    closing ??= bus.close().then(() => consumer.close())
+    return closing
+  }
+  return { close }
+}
+
+export const sumOf = (events: readonly UsageRecordedData[]): bigint =>
+  events.reduce((total, event) => total + BigInt(event.cost_nano_usd), 0n)
+
+export async function readAll(lines: AsyncIterable<string>): Promise<UsageRecordedData[]> {
+  const events: UsageRecordedData[] = []
+  for await (const line of lines) events.push(JSON.parse(line))
+  return events
+}
