@@ -1,3 +1,4 @@
+export * from './at-file-end.ts'
 export * from './eventually.ts'
 export * from './test-folder.ts'
 export * from './test-nats.ts'

@@ -1,0 +1,26 @@
+import { createRestApp, type Logger, type RestCredentialViews } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import type { BudgetManagement } from './budget-management-store.ts'
+import { changeBudgetRoute } from './routes/change-budget.ts'
+import { createBudgetRoute } from './routes/create-budget.ts'
+import { deleteBudgetRoute } from './routes/delete-budget.ts'
+import { getBudgetRoute } from './routes/get-budget.ts'
+import { listBudgetsRoute } from './routes/list-budgets.ts'
+
+export interface BudgetRouteDeps {
+  budgets: BudgetManagement
+  views: RestCredentialViews
+  newBudgetId: () => string
+  now: () => number
+}
+
+/** The management routes. Opens nothing, listens to nothing. */
+export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
+  const app = createRestApp(log)
+  createBudgetRoute(app, deps)
+  listBudgetsRoute(app, deps)
+  getBudgetRoute(app, deps)
+  changeBudgetRoute(app, deps)
+  deleteBudgetRoute(app, deps)
+  return app
+}

@@ -1,0 +1,37 @@
+import type { Budget } from '@sluice/contracts'
+import type { Transaction } from '@sluice/postgres'
+import type { BudgetTables } from './db/schema.ts'
+
+/** Who changed a budget. */
+export interface Actor {
+  kind: 'member' | 'key'
+  id: string
+}
+
+/** Writes down a change of a budget, in its transaction. */
+export async function insertAuditEntry(
+  trx: Transaction<BudgetTables>,
+  entry: {
+    atMs: number
+    actor: Actor
+    projectId: string
+    budgetId: string
+    action: 'created' | 'changed' | 'deleted'
+    before: Budget | undefined
+    after: Budget | undefined
+  },
+): Promise<void> {
+  await trx
+    .insertInto('audit_entries')
+    .values({
+      at_ms: entry.atMs,
+      actor_kind: entry.actor.kind,
+      actor_id: entry.actor.id,
+      project_id: entry.projectId,
+      budget_id: entry.budgetId,
+      action: entry.action,
+      before: entry.before ? JSON.stringify(entry.before) : null,
+      after: entry.after ? JSON.stringify(entry.after) : null,
+    })
+    .execute()
+}

@@ -1,0 +1,68 @@
+import { type Cutoff, cutoffKey } from '@sluice/contracts'
+import { formatAmount } from './amount.ts'
+import type { CountedBudget } from './budget.ts'
+import type { BudgetState } from './budget-management-store.ts'
+import { windowAt } from './window.ts'
+
+const mostCopies = 1_000
+
+/** A budget as REST shows it. Amounts of `usd` budgets are decimal USD text, exact; others whole numbers as text. */
+export function toAnswer({ budget, windows, cutoffs }: BudgetState, nowMs: number) {
+  const window = windowAt(budget.window, budget.time_zone, nowMs)
+  const { project: _project, ...scope } = budget.scope
+  const shared = windows.find(({ copy }) => copy === '')
+  return {
+    id: budget.budget_id,
+    version: budget.version,
+    project_id: budget.projectId,
+    name: budget.name,
+    scope,
+    per: budget.per ?? null,
+    unit: budget.unit,
+    limit: formatAmount(budget.unit, BigInt(budget.limit)),
+    ...(budget.unit === 'usd' ? { limit_nano_usd: budget.limit } : {}),
+    window: budget.window,
+    time_zone: budget.time_zone,
+    mode: budget.mode,
+    created_at: toIso(budget.created_at_ms),
+    counts_from: toIso(budget.countsFromMs),
+    window_started_at: toIso(window.startMs),
+    resets_at: window.endMs === undefined ? null : toIso(window.endMs),
+    ...(budget.per === undefined
+      ? copyAnswer(budget, '', shared?.amount ?? 0n, cutoffs, nowMs)
+      : {
+          copies: windows
+            .slice(0, mostCopies)
+            .map(({ copy, amount }) => ({ copy, ...copyAnswer(budget, copy, amount, cutoffs, nowMs) })),
+          more_copies: Math.max(0, windows.length - mostCopies),
+        }),
+  }
+}
+
+function copyAnswer(
+  budget: CountedBudget,
+  copy: string,
+  spent: bigint,
+  cutoffs: ReadonlyMap<string, Cutoff>,
+  nowMs: number,
+) {
+  const cutoff = cutoffs.get(cutoffKey(budget.budget_id, copy))
+  const stands = cutoff !== undefined && (cutoff.until_ms ?? Infinity) > nowMs
+  const left = BigInt(budget.limit) - spent
+  return {
+    spent: formatAmount(budget.unit, spent),
+    held: formatAmount(budget.unit, 0n),
+    left: formatAmount(budget.unit, left > 0n ? left : 0n),
+    cutoff: stands
+      ? {
+          active: true,
+          since: toIso(cutoff.at_ms),
+          until: cutoff.until_ms === undefined ? null : toIso(cutoff.until_ms),
+        }
+      : { active: false },
+  }
+}
+
+function toIso(ms: number): string {
+  return new Date(ms).toISOString()
+}

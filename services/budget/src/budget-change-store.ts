@@ -1,0 +1,141 @@
+import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
+import { enqueue, type Kysely, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
+import { type Actor, insertAuditEntry } from './audit-store.ts'
+import type { CountedBudget, WindowSum } from './budget.ts'
+import {
+  findBudget,
+  insertBudget,
+  listBudgetsOfProjects,
+  lockProjectForChange,
+  markBudgetDeleted,
+  toDocument,
+  updateBudget,
+} from './budget-store.ts'
+import { liftCutoff } from './cutoff.ts'
+import { listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
+import type { BudgetTables } from './db/schema.ts'
+import { budgetNotFound, tooManyBudgets } from './errors.ts'
+import { sumFacts } from './spend-fact-store.ts'
+import { decideAndSave } from './usage-store.ts'
+import { windowAt } from './window.ts'
+import { addToWindows, listOpenWindows } from './window-store.ts'
+
+/** A change as it was committed, and what must be told at once. */
+export interface BudgetChange {
+  budget: CountedBudget
+  cutoffs: Cutoff[]
+  copies: { budgetId: string; copy: string }[]
+}
+
+/** Every call of a project is matched against all of its budgets. */
+const mostBudgetsOfProject = 500
+
+/**
+ * Makes a budget and counts what its window has spent already. Usage of the project waits meanwhile, so that no event is
+ * counted twice or not at all.
+ */
+export function createBudget(
+  db: Kysely<BudgetTables>,
+  draft: Omit<CountedBudget, 'countsFromMs'>,
+  startsAt: 'window' | 'now',
+  actor: Actor,
+): Promise<BudgetChange> {
+  const nowMs = draft.created_at_ms
+  return transact(db, async trx => {
+    await lockProjectForChange(trx, draft.projectId)
+    const others = await listBudgetsOfProjects(trx, [draft.projectId])
+    if (others.length >= mostBudgetsOfProject) throw tooManyBudgets(mostBudgetsOfProject)
+    const window = windowAt(draft.window, draft.time_zone, nowMs)
+    const budget: CountedBudget = { ...draft, countsFromMs: startsAt === 'now' ? nowMs : window.startMs }
+    await insertBudget(trx, budget)
+    const spent = startsAt === 'now' ? [] : await sumFacts(trx, budget, window)
+    const windows = await addToWindows(
+      trx,
+      spent.map(({ copy, amount }) => ({ budgetId: budget.budget_id, copy, window, amount })),
+      nowMs,
+    )
+    return finish(trx, { actor, action: 'created', before: undefined, budget, windows, nowMs })
+  })
+}
+
+/** Changes name, limit or mode. A cutoff is lifted or begins in the same transaction. */
+export function changeBudget(
+  db: Kysely<BudgetTables>,
+  projectId: string,
+  budgetId: string,
+  change: { name?: string; limit?: number; mode?: Budget['mode'] },
+  actor: Actor,
+  nowMs: number,
+): Promise<BudgetChange> {
+  return transact(db, async trx => {
+    await lockProjectForChange(trx, projectId)
+    const before = await findBudget(trx, projectId, budgetId)
+    if (!before) throw budgetNotFound()
+    const budget: CountedBudget = { ...before, ...change, version: before.version + 1 }
+    await updateBudget(trx, budget)
+    const windows = await listOpenWindows(trx, [budgetId], nowMs)
+    return finish(trx, { actor, action: 'changed', before, budget, windows, nowMs })
+  })
+}
+
+/** Deletes a budget: it matches nothing any more, and its cutoffs are lifted. */
+export function deleteBudget(
+  db: Kysely<BudgetTables>,
+  projectId: string,
+  budgetId: string,
+  actor: Actor,
+  nowMs: number,
+): Promise<BudgetChange> {
+  return transact(db, async trx => {
+    await lockProjectForChange(trx, projectId)
+    const budget = await findBudget(trx, projectId, budgetId)
+    if (!budget) throw budgetNotFound()
+    await markBudgetDeleted(trx, budgetId, nowMs)
+    const lifted = [...(await listActiveCutoffs(trx, [budgetId])).values()].map(cutoff => liftCutoff(cutoff, nowMs))
+    for (const cutoff of lifted) await saveCutoff(trx, cutoff, false)
+    const windows = await listOpenWindows(trx, [budgetId], nowMs)
+    const gone = (target: string, key: string): OutboxEntry => ({ kind: 'kv-delete', target, key, payload: '' })
+    await enqueue(trx, [
+      ...lifted.map(cutoff => gone('cutoffs', cutoff.cutoff_id)),
+      gone('budgets', budgetId),
+      ...windows.map(window => gone('budget-windows', cutoffKey(budgetId, window.copy))),
+    ])
+    await insertAuditEntry(trx, {
+      atMs: nowMs,
+      actor,
+      projectId,
+      budgetId,
+      action: 'deleted',
+      before: toDocument(budget),
+      after: undefined,
+    })
+    return { budget, cutoffs: lifted, copies: [] }
+  })
+}
+
+async function finish(
+  trx: Transaction<BudgetTables>,
+  change: {
+    actor: Actor
+    action: 'created' | 'changed'
+    before: CountedBudget | undefined
+    budget: CountedBudget
+    windows: WindowSum[]
+    nowMs: number
+  },
+): Promise<BudgetChange> {
+  const { budget, windows, nowMs } = change
+  const document = toDocument(budget)
+  await enqueue(trx, [{ kind: 'kv-put', target: 'budgets', key: budget.budget_id, payload: Budget.encode(document) }])
+  const cutoffs = await decideAndSave(trx, new Map([[budget.budget_id, budget]]), windows, nowMs)
+  await insertAuditEntry(trx, {
+    atMs: nowMs,
+    actor: change.actor,
+    projectId: budget.projectId,
+    budgetId: budget.budget_id,
+    action: change.action,
+    before: change.before && toDocument(change.before),
+    after: document,
+  })
+  return { budget, cutoffs, copies: windows.map(({ budgetId, copy }) => ({ budgetId, copy })) }
+}

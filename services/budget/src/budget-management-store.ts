@@ -1,0 +1,61 @@
+import type { Cutoff } from '@sluice/contracts'
+import type { Kysely } from '@sluice/postgres'
+import type { CountedBudget, WindowSum } from './budget.ts'
+import { type BudgetChange, changeBudget, createBudget, deleteBudget } from './budget-change-store.ts'
+import { findBudget, listBudgetsOfProjects } from './budget-store.ts'
+import { listActiveCutoffs } from './cutoff-store.ts'
+import type { BudgetTables } from './db/schema.ts'
+import { budgetNotFound } from './errors.ts'
+import { listOpenWindows } from './window-store.ts'
+
+/** A budget with what it has spent now. */
+export interface BudgetState {
+  budget: CountedBudget
+  /** Copies that have spent in the running window. */
+  windows: WindowSum[]
+  /** Active ones, by `cutoffKey`. */
+  cutoffs: ReadonlyMap<string, Cutoff>
+}
+
+type Rest<Args extends unknown[]> = Args extends [unknown, ...infer Others] ? Others : never
+
+/** What the routes ask of the store. */
+export interface BudgetManagement {
+  list: (projectId: string, nowMs: number) => Promise<BudgetState[]>
+  /** @throws AppError 404 */
+  find: (projectId: string, budgetId: string, nowMs: number) => Promise<BudgetState>
+  create: (...args: Rest<Parameters<typeof createBudget>>) => Promise<CountedBudget>
+  change: (...args: Rest<Parameters<typeof changeBudget>>) => Promise<CountedBudget>
+  remove: (...args: Rest<Parameters<typeof deleteBudget>>) => Promise<CountedBudget>
+}
+
+/** @param onChange told of each change right after its commit */
+export function manageBudgets(db: Kysely<BudgetTables>, onChange: (change: BudgetChange) => void): BudgetManagement {
+  async function statesOf(budgets: CountedBudget[], nowMs: number): Promise<BudgetState[]> {
+    const ids = budgets.map(budget => budget.budget_id)
+    const windows = (await listOpenWindows(db, ids, nowMs)).filter(({ window }) => window.startMs <= nowMs)
+    const cutoffs = await listActiveCutoffs(db, ids)
+    return budgets.map(budget => ({
+      budget,
+      windows: windows.filter(window => window.budgetId === budget.budget_id),
+      cutoffs,
+    }))
+  }
+  const told = async (committing: Promise<BudgetChange>): Promise<CountedBudget> => {
+    const change = await committing
+    onChange(change)
+    return change.budget
+  }
+  return {
+    list: async (projectId, nowMs) => statesOf(await listBudgetsOfProjects(db, [projectId]), nowMs),
+    find: async (projectId, budgetId, nowMs) => {
+      const budget = await findBudget(db, projectId, budgetId)
+      const [state] = budget ? await statesOf([budget], nowMs) : []
+      if (!state) throw budgetNotFound()
+      return state
+    },
+    create: (...args) => told(createBudget(db, ...args)),
+    change: (...args) => told(changeBudget(db, ...args)),
+    remove: (...args) => told(deleteBudget(db, ...args)),
+  }
+}

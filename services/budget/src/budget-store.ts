@@ -1,0 +1,116 @@
+import { Budget } from '@sluice/contracts'
+import type { Kysely, Transaction } from '@sluice/postgres'
+import { type Selectable, sql } from 'kysely'
+import type { CountedBudget } from './budget.ts'
+import type { BudgetTables } from './db/schema.ts'
+
+type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
+
+/**
+ * Lets usage of these projects in, and holds changes of their budgets off, to the end of the transaction. What is read
+ * afterwards stays true until then.
+ */
+export async function lockProjectsForUsage(
+  trx: Transaction<BudgetTables>,
+  projectIds: readonly string[],
+): Promise<void> {
+  // One order for all, so that two transactions never wait for each other in a circle.
+  const ordered = [...projectIds].sort()
+  await sql`select pg_advisory_xact_lock_shared(hashtextextended(project, 0))
+    from unnest(${ordered}::text[]) with ordinality as wanted(project, position) order by position`.execute(trx)
+}
+
+/** Holds usage and other changes of a project's budgets off, to the end of the transaction. */
+export async function lockProjectForChange(trx: Transaction<BudgetTables>, projectId: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${projectId}, 0))`.execute(trx)
+}
+
+export async function listBudgetsOfProjects(db: Reader, projectIds: readonly string[]): Promise<CountedBudget[]> {
+  if (projectIds.length === 0) return []
+  const rows = await db
+    .selectFrom('budgets')
+    .selectAll()
+    .where('project_id', 'in', [...projectIds])
+    .where('deleted_at_ms', 'is', null)
+    .orderBy('created_at_ms')
+    .orderBy('budget_id')
+    .execute()
+  return rows.map(fromRow)
+}
+
+export async function listAllBudgets(db: Reader): Promise<CountedBudget[]> {
+  return (await db.selectFrom('budgets').selectAll().where('deleted_at_ms', 'is', null).execute()).map(fromRow)
+}
+
+export async function findBudget(db: Reader, projectId: string, budgetId: string): Promise<CountedBudget | undefined> {
+  const row = await db
+    .selectFrom('budgets')
+    .selectAll()
+    .where('budget_id', '=', budgetId)
+    .where('project_id', '=', projectId)
+    .where('deleted_at_ms', 'is', null)
+    .executeTakeFirst()
+  return row && fromRow(row)
+}
+
+export async function insertBudget(trx: Transaction<BudgetTables>, budget: CountedBudget): Promise<void> {
+  await trx
+    .insertInto('budgets')
+    .values({
+      budget_id: budget.budget_id,
+      version: budget.version,
+      name: budget.name,
+      account_id: budget.account_id,
+      project_id: budget.projectId,
+      scope: JSON.stringify(budget.scope),
+      per: budget.per ?? null,
+      unit: budget.unit,
+      limit_amount: budget.limit,
+      window_kind: budget.window,
+      time_zone: budget.time_zone,
+      mode: budget.mode,
+      on_unknown: JSON.stringify(budget.on_unknown),
+      created_at_ms: budget.created_at_ms,
+      counts_from_ms: budget.countsFromMs,
+    })
+    .execute()
+}
+
+/** Writes what may change in a budget: name, limit, mode. */
+export async function updateBudget(trx: Transaction<BudgetTables>, budget: CountedBudget): Promise<void> {
+  await trx
+    .updateTable('budgets')
+    .set({ version: budget.version, name: budget.name, limit_amount: budget.limit, mode: budget.mode })
+    .where('budget_id', '=', budget.budget_id)
+    .execute()
+}
+
+/** The row stays for what it has spent; it matches nothing any more. */
+export async function markBudgetDeleted(trx: Transaction<BudgetTables>, budgetId: string, atMs: number): Promise<void> {
+  await trx.updateTable('budgets').set({ deleted_at_ms: atMs }).where('budget_id', '=', budgetId).execute()
+}
+
+/** The document that gateways read. */
+export function toDocument(budget: CountedBudget): Budget {
+  const { projectId: _projectId, countsFromMs: _countsFromMs, ...document } = budget
+  return document
+}
+
+function fromRow(row: Selectable<BudgetTables['budgets']>): CountedBudget {
+  const document = Budget.check({
+    budget_id: row.budget_id,
+    version: row.version,
+    name: row.name,
+    account_id: row.account_id,
+    scope: row.scope,
+    ...(row.per === null ? {} : { per: row.per }),
+    unit: row.unit,
+    limit: Number(row.limit_amount),
+    window: row.window_kind,
+    time_zone: row.time_zone,
+    mode: row.mode,
+    on_unknown: row.on_unknown,
+    created_at_ms: Number(row.created_at_ms),
+  })
+  return { ...document, projectId: row.project_id, countsFromMs: Number(row.counts_from_ms) }
+}

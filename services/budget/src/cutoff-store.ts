@@ -1,0 +1,78 @@
+import { Cutoff, cutoffKey } from '@sluice/contracts'
+import type { Kysely, Transaction } from '@sluice/postgres'
+import { sql } from 'kysely'
+import type { BudgetTables } from './db/schema.ts'
+
+type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
+
+/** The cutoffs of these budget copies, locked, by `cutoffKey`; those that never were are absent. */
+export async function lockCutoffs(
+  trx: Transaction<BudgetTables>,
+  copies: readonly { budgetId: string; copy: string }[],
+): Promise<Map<string, Cutoff>> {
+  if (copies.length === 0) return new Map()
+  const keys = copies.map(({ budgetId, copy }) => cutoffKey(budgetId, copy))
+  const rows = await trx
+    .selectFrom('cutoffs')
+    .select('document')
+    .where('cutoff_id', 'in', keys)
+    .orderBy('cutoff_id')
+    .forUpdate()
+    .execute()
+  return toMap(rows)
+}
+
+/** Every cutoff of a budget that is active. */
+export async function listActiveCutoffs(db: Reader, budgetIds: readonly string[]): Promise<Map<string, Cutoff>> {
+  if (budgetIds.length === 0) return new Map()
+  const rows = await db
+    .selectFrom('cutoffs')
+    .select('document')
+    .where('budget_id', 'in', [...budgetIds])
+    .where('active', '=', true)
+    .execute()
+  return toMap(rows)
+}
+
+/** What KV `cutoffs` must hold. */
+export async function listListedCutoffs(db: Reader): Promise<Map<string, Cutoff>> {
+  return toMap(await db.selectFrom('cutoffs').select('document').where('listed', '=', true).execute())
+}
+
+/** Writes the next version of a cutoff. `listed`: whether KV holds it from now on. */
+export async function saveCutoff(trx: Transaction<BudgetTables>, cutoff: Cutoff, listed: boolean): Promise<void> {
+  const values = {
+    version: cutoff.version,
+    active: cutoff.active,
+    until_ms: cutoff.until_ms ?? null,
+    at_ms: cutoff.at_ms,
+    listed,
+    document: Cutoff.encode(cutoff),
+  }
+  await trx
+    .insertInto('cutoffs')
+    .values({ cutoff_id: cutoff.cutoff_id, budget_id: cutoff.budget_id, copy: cutoff.copy, ...values })
+    .onConflict(conflict => conflict.column('cutoff_id').doUpdateSet(values))
+    .execute()
+}
+
+/**
+ * Cutoffs that KV need not hold any more, locked: their window is over, or they were lifted before `liftedBeforeMs`.
+ * What another instance has locked is left to it.
+ */
+export async function lockCutoffsThatAreOver(
+  trx: Transaction<BudgetTables>,
+  nowMs: number,
+  liftedBeforeMs: number,
+  most: number,
+): Promise<Cutoff[]> {
+  const { rows } = await sql<{ document: unknown }>`
+    select document from cutoffs
+    where listed and (until_ms <= ${nowMs} or (not active and at_ms < ${liftedBeforeMs}))
+    order by cutoff_id limit ${most} for update skip locked`.execute(trx)
+  return rows.map(row => Cutoff.check(row.document))
+}
+
+function toMap(rows: readonly { document: unknown }[]): Map<string, Cutoff> {
+  return new Map(rows.map(row => Cutoff.check(row.document)).map(cutoff => [cutoff.cutoff_id, cutoff]))
+}

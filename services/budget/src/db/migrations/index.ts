@@ -1,0 +1,16 @@
+import { createOutbox, createSeriesMarks, type Migration } from '@sluice/postgres'
+import { createBudgets } from './001-create-budgets.ts'
+import { createSpendFacts } from './002-create-spend-facts.ts'
+import { createAuditEntries } from './003-create-audit-entries.ts'
+
+/** Every step of schema `budget`, in order. */
+export const migrations: readonly Migration[] = [
+  createOutbox,
+  createSeriesMarks,
+  createBudgets,
+  createSpendFacts,
+  createAuditEntries,
+]
+
+/** The one schema of this service. */
+export const databaseSchema = 'budget'

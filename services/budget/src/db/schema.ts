@@ -1,0 +1,88 @@
+import type { ColumnType, Generated } from 'kysely'
+
+/** bigint and numeric columns are text when read, so that no sum becomes a float. */
+type BigIntColumn = ColumnType<string, bigint | number | string, bigint | number | string>
+type JsonColumn<T> = ColumnType<T, string, string>
+
+export interface BudgetTables {
+  budgets: {
+    budget_id: string
+    version: number
+    name: string
+    account_id: string
+    project_id: string
+    scope: JsonColumn<Record<string, string>>
+    per: string | null
+    unit: string
+    limit_amount: BigIntColumn
+    window_kind: string
+    time_zone: string
+    mode: string
+    on_unknown: JsonColumn<unknown>
+    created_at_ms: BigIntColumn
+    counts_from_ms: BigIntColumn
+    deleted_at_ms: BigIntColumn | null
+  }
+  budget_windows: {
+    budget_id: string
+    copy: string
+    window_start_ms: BigIntColumn
+    window_end_ms: BigIntColumn | null
+    spent: BigIntColumn
+    updated_at_ms: BigIntColumn
+  }
+  cutoffs: {
+    cutoff_id: string
+    budget_id: string
+    copy: string
+    version: number
+    active: boolean
+    until_ms: BigIntColumn | null
+    at_ms: BigIntColumn
+    listed: boolean
+    document: JsonColumn<unknown>
+  }
+  spend_facts: {
+    event_id: string
+    project_id: string
+    account_id: string
+    team_id: string | null
+    member_id: string | null
+    service_account_id: string | null
+    key_id: string | null
+    room: string | null
+    participant: string | null
+    model: string | null
+    provider: string | null
+    admitted_at_ms: BigIntColumn
+    seat: boolean
+    version: number
+    nano_usd: BigIntColumn
+    tokens: BigIntColumn
+    requests: number
+  }
+  settlements: { settlement_key: string; event_id: string; settled_at_ms: BigIntColumn }
+  dead_letters: {
+    id: Generated<string>
+    stream_seq: BigIntColumn
+    subject: string
+    series: string | null
+    first: BigIntColumn | null
+    last: BigIntColumn | null
+    reason: string
+    payload: string
+    created_at_ms: BigIntColumn
+  }
+  series_positions: { series: string; stream_seq: BigIntColumn }
+  audit_entries: {
+    id: Generated<string>
+    at_ms: BigIntColumn
+    actor_kind: string
+    actor_id: string
+    project_id: string
+    budget_id: string
+    action: string
+    before: JsonColumn<unknown> | null
+    after: JsonColumn<unknown> | null
+  }
+}

@@ -1,0 +1,70 @@
+import type { Kysely, Transaction } from '@sluice/postgres'
+import { sql } from 'kysely'
+import type { BudgetTables } from './db/schema.ts'
+
+/** A message, or a part of one, that cannot be applied. Usage events hold no prompts, so the text may be kept. */
+export interface DeadLetter {
+  streamSeq: number
+  subject: string
+  series: string | undefined
+  first: number | undefined
+  last: number | undefined
+  reason: string
+  payload: string
+}
+
+export async function insertDeadLetters(
+  trx: Transaction<BudgetTables>,
+  letters: readonly DeadLetter[],
+  nowMs: number,
+): Promise<void> {
+  if (letters.length === 0) return
+  await trx
+    .insertInto('dead_letters')
+    .values(
+      letters.map(letter => ({
+        stream_seq: letter.streamSeq,
+        subject: letter.subject,
+        series: letter.series ?? null,
+        first: letter.first ?? null,
+        last: letter.last ?? null,
+        reason: letter.reason,
+        // PostgreSQL's text holds no NUL.
+        payload: letter.payload.replaceAll('\u0000', '\uFFFD'),
+        created_at_ms: nowMs,
+      })),
+    )
+    .onConflict(conflict => conflict.doNothing())
+    .execute()
+}
+
+/** One line of the operators' list. */
+export interface DeadLetterSummary {
+  id: string
+  stream_seq: number
+  subject: string
+  series: string | null
+  first: number | null
+  last: number | null
+  reason: string
+}
+
+export async function listDeadLetters(db: Kysely<BudgetTables>, most: number): Promise<DeadLetterSummary[]> {
+  const rows = await db
+    .selectFrom('dead_letters')
+    .select(['id', 'stream_seq', 'subject', 'series', 'first', 'last', 'reason'])
+    .orderBy('id')
+    .limit(most)
+    .execute()
+  return rows.map(row => ({
+    ...row,
+    stream_seq: Number(row.stream_seq),
+    first: row.first === null ? null : Number(row.first),
+    last: row.last === null ? null : Number(row.last),
+  }))
+}
+
+export async function countDeadLetters(db: Kysely<BudgetTables>): Promise<number> {
+  const { rows } = await sql<{ count: string }>`select count(*) as count from dead_letters`.execute(db)
+  return Number(rows[0]?.count ?? 0)
+}

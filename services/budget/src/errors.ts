@@ -1,0 +1,41 @@
+import { type AppError, type ErrorDefinition, errorOf } from '@sluice/runtime'
+
+/** Every error of this service that a caller can do something about. */
+export const errors = {
+  budgetNotFound: {
+    code: 'budget_not_found',
+    statusCode: 404,
+    message: 'There is no such budget in this project. List the budgets of the project to see their ids.',
+  },
+  invalidLimit: {
+    code: 'invalid_limit',
+    statusCode: 400,
+    message:
+      'Give "limit" as a positive amount: decimal USD with at most nine decimal places ("0.01") for unit usd, a whole number for the others; or "limit_nano_usd".',
+  },
+  invalidTimeZone: {
+    code: 'invalid_time_zone',
+    statusCode: 400,
+    message: 'Give "time_zone" as an IANA name, such as "Europe/Berlin" or "UTC".',
+  },
+  needsLeases: {
+    code: 'needs_leases',
+    statusCode: 400,
+    message:
+      'Hard budgets and budgets of unit "concurrent" need leases, which this version does not have. Use mode "soft" or "alert" with unit usd, tokens or requests.',
+  },
+  tooManyBudgets: {
+    code: 'too_many_budgets',
+    statusCode: 409,
+    message: 'This project has as many budgets as it may have. Delete one, or use "per" for one copy a value.',
+  },
+  nothingToChange: {
+    code: 'nothing_to_change',
+    statusCode: 400,
+    message: 'Give at least one of "name", "limit", "limit_nano_usd", "mode".',
+  },
+} as const satisfies Record<string, ErrorDefinition>
+
+export const budgetNotFound = (): AppError => errorOf(errors.budgetNotFound)
+export const tooManyBudgets = (most: number): AppError =>
+  errorOf(errors.tooManyBudgets, { message: `${errors.tooManyBudgets.message} (${most})` })

@@ -1,0 +1,21 @@
+import type { Budget } from '@sluice/contracts'
+import { errorOf } from '@sluice/runtime'
+import { maxAmount, parseAmount } from './amount.ts'
+import { errors } from './errors.ts'
+
+/** A limit as a caller may give it: text in the budget's unit, or whole nano-USD. */
+export interface LimitInput {
+  limit?: string
+  limit_nano_usd?: number
+}
+
+/** The limit in nano-USD or as a count; undefined where none is given. @throws AppError 400 */
+export function readLimit(unit: Budget['unit'], input: LimitInput): number | undefined {
+  const { limit, limit_nano_usd: nanoUsd } = input
+  if (limit === undefined && nanoUsd === undefined) return undefined
+  if ((limit !== undefined && nanoUsd !== undefined) || (nanoUsd !== undefined && unit !== 'usd'))
+    throw errorOf(errors.invalidLimit)
+  const amount = limit === undefined ? BigInt(nanoUsd ?? 0) : parseAmount(unit, limit)
+  if (amount === undefined || amount < 1n || amount > maxAmount) throw errorOf(errors.invalidLimit)
+  return Number(amount)
+}

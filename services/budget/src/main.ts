@@ -1,0 +1,130 @@
+import { type Bus, connectBus } from '@sluice/bus'
+import type { Cutoff } from '@sluice/contracts'
+import { listCompleteness, openDatabase, startOutboxRelay } from '@sluice/postgres'
+import { ClosingStack, createLogger, type Logger, startOperatorServer } from '@sluice/runtime'
+import { metricsText } from '@sluice/telemetry'
+import { uuidv7 } from 'uuidv7'
+import { buildApp } from './app.ts'
+import { manageBudgets } from './budget-management-store.ts'
+import { type BudgetConfig, readConfig } from './config.ts'
+import { consumeUsage } from './consumers/usage.ts'
+import { pushCutoffs } from './cutoff-publisher.ts'
+import { databaseSchema } from './db/migrations/index.ts'
+import type { BudgetTables } from './db/schema.ts'
+import { countDeadLetters, listDeadLetters } from './dead-letter-store.ts'
+import { cutoffsChanged, usageApplied } from './events.ts'
+import { addOperatorRoutes } from './operator-routes.ts'
+import { createOutboxPublisher } from './outbox-publisher.ts'
+import { readPublishedState } from './published-state-store.ts'
+import { isDatabaseReady } from './readiness-store.ts'
+import { startRollover } from './rollover.ts'
+import { endCutoffs, pruneOld } from './rollover-store.ts'
+import { findPositionToReadFrom } from './series-position-store.ts'
+import { repairBuckets } from './state-publisher.ts'
+import { applyUsage } from './usage-store.ts'
+import { openCredentialsView } from './views/credentials-view.ts'
+import { createWindowFinder } from './window.ts'
+import { startWindowPublisher } from './window-publisher.ts'
+import { listWindowsToPublish } from './window-store.ts'
+
+/** Everything this process does, in the order in which it is opened; `closing` ends it in reverse. */
+export async function startBudget(config: BudgetConfig, closing: ClosingStack, log: Logger) {
+  const { db } = closing.use(
+    openDatabase<BudgetTables>({ url: config.databaseUrl, schema: databaseSchema }),
+    'database',
+  )
+  const bus: Bus = closing.use(await connectBus(config.nats, 'budget', log), 'bus')
+  const views = closing.use(await openCredentialsView(bus, log), 'credentials')
+  const send = await createOutboxPublisher(bus)
+  await repairBuckets(bus, await readPublishedState(db, Date.now()), log)
+  const outbox = closing.use(startOutboxRelay(db, send, { log }), 'outbox')
+  const windows = closing.use(
+    await startWindowPublisher(bus, copies => listWindowsToPublish(db, Date.now(), copies), {
+      log,
+      intervalMs: config.windowIntervalMs,
+    }),
+    'windows',
+  )
+
+  // After each commit: first the push that ends calls, then what is only shown.
+  const tell = (cutoffs: readonly Cutoff[], copies: readonly { budgetId: string; copy: string }[]) => {
+    pushCutoffs(bus, cutoffs)
+    void outbox.flush()
+    windows.touch(copies)
+    cutoffsChanged(log, cutoffs)
+  }
+
+  const findWindow = createWindowFinder()
+  const consumer = closing.use(
+    await consumeUsage(bus, {
+      apply: async messages => {
+        const startedAt = performance.now()
+        const applied = await applyUsage(db, messages, findWindow, Date.now())
+        tell(applied.cutoffs, applied.copies)
+        usageApplied(log, applied, (performance.now() - startedAt) / 1_000)
+      },
+      findPositionToReadFrom: () => findPositionToReadFrom(db),
+      log,
+    }),
+    'usage consumer',
+  )
+  closing.use(
+    startRollover({
+      endCutoffs: nowMs => endCutoffs(db, nowMs),
+      pruneOld: nowMs => pruneOld(db, nowMs),
+      onChange: cutoffs => tell(cutoffs, []),
+      intervalMs: config.rolloverIntervalMs,
+      log,
+    }),
+    'rollover',
+  )
+
+  const app = closing.use(
+    buildApp(
+      {
+        budgets: manageBudgets(db, change => tell(change.cutoffs, change.copies)),
+        views,
+        newBudgetId: () => `bud_${uuidv7()}`,
+        now: Date.now,
+      },
+      log,
+    ),
+    'routes',
+  )
+  const operator = closing.use(
+    await startOperatorServer({
+      host: config.host,
+      port: config.operatorPort,
+      metrics: metricsText,
+      ready: async () => {
+        if (!bus.isConnected()) return 'NATS'
+        if (!(await isDatabaseReady(db))) return 'PostgreSQL'
+        return consumer.isHealthy() ? undefined : 'usage consumer'
+      },
+      routes: operatorApp =>
+        addOperatorRoutes(operatorApp, {
+          completeness: () => listCompleteness(db),
+          deadLetters: async () => ({ count: await countDeadLetters(db), first: await listDeadLetters(db, 100) }),
+        }),
+    }),
+    'operator server',
+  )
+  await app.listen({ host: config.host, port: config.port })
+  log.info({ port: config.port, operatorPort: operator.port }, 'listening')
+  return { app, bus, db, operatorPort: operator.port }
+}
+
+if (import.meta.main) {
+  const config = readConfig(process.env)
+  if (!process.argv.includes('--check-config')) {
+    const log = createLogger('budget', config.logLevel)
+    const closing = new ClosingStack(log)
+    try {
+      await startBudget(config, closing, log)
+    } catch (error) {
+      await closing.close()
+      throw error
+    }
+    await closing.untilSignal()
+  }
+}

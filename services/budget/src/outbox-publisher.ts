@@ -1,0 +1,26 @@
+import { type Bus, openBucket } from '@sluice/bus'
+import { Budget, BudgetWindow, Cutoff } from '@sluice/contracts'
+import type { SendOutboxEntry } from '@sluice/postgres'
+
+/** Sends what was committed to the buckets this service owns. A put or a deletion that comes twice changes nothing. */
+export async function createOutboxPublisher(bus: Bus): Promise<SendOutboxEntry> {
+  const budgets = await openBucket(bus, 'budgets', Budget)
+  const cutoffs = await openBucket(bus, 'cutoffs', Cutoff)
+  const windows = await openBucket(bus, 'budget-windows', BudgetWindow)
+  return ({ kind, target, key, payload }) => {
+    switch (`${kind} ${target}`) {
+      case 'kv-put budgets':
+        return budgets.put(key, Budget.decode(payload))
+      case 'kv-put cutoffs':
+        return cutoffs.put(key, Cutoff.decode(payload))
+      case 'kv-delete budgets':
+        return budgets.delete(key)
+      case 'kv-delete cutoffs':
+        return cutoffs.delete(key)
+      case 'kv-delete budget-windows':
+        return windows.delete(key)
+      default:
+        throw new Error(`outbox entry ${kind} ${target} has no place to go`)
+    }
+  }
+}

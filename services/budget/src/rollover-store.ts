@@ -1,0 +1,41 @@
+import type { Cutoff } from '@sluice/contracts'
+import { enqueue, type Kysely, transact } from '@sluice/postgres'
+import { liftCutoff } from './cutoff.ts'
+import { lockCutoffsThatAreOver, saveCutoff } from './cutoff-store.ts'
+import type { BudgetTables } from './db/schema.ts'
+import { pruneSettlements } from './settlement-store.ts'
+import { pruneFacts } from './spend-fact-store.ts'
+import { pruneWindows } from './window-store.ts'
+
+/** A lifted cutoff stays in KV this long, so that a gateway that comes back meets its newest version. */
+const liftedKeptMs = 10 * 60_000
+/** Facts, ended windows and settlement keys are kept for so long. */
+export const keptMs = 400 * 24 * 60 * 60_000
+
+/**
+ * Marks cutoffs inactive whose window is over and takes them out of KV. Gateways have lifted them by themselves at that
+ * time. @returns those that were active until now; call again while it is not empty
+ */
+export function endCutoffs(db: Kysely<BudgetTables>, nowMs: number): Promise<Cutoff[]> {
+  return transact(db, async trx => {
+    const over = await lockCutoffsThatAreOver(trx, nowMs, nowMs - liftedKeptMs, 500)
+    const ended = over.map(cutoff => (cutoff.active ? liftCutoff(cutoff, nowMs) : cutoff))
+    for (const cutoff of ended) await saveCutoff(trx, cutoff, false)
+    await enqueue(
+      trx,
+      over.map(cutoff => ({ kind: 'kv-delete', target: 'cutoffs', key: cutoff.cutoff_id, payload: '' })),
+    )
+    return ended.filter((_cutoff, index) => over[index]?.active)
+  })
+}
+
+/** Forgets what is older than 400 days, in small steps. @returns whether there may be more */
+export async function pruneOld(db: Kysely<BudgetTables>, nowMs: number): Promise<boolean> {
+  const most = 5_000
+  const pruned = [
+    await pruneFacts(db, nowMs - keptMs, most),
+    await pruneWindows(db, nowMs - keptMs, most),
+    await pruneSettlements(db, nowMs - keptMs, most),
+  ]
+  return pruned.some(count => count >= most)
+}

@@ -1,0 +1,45 @@
+import type { Cutoff } from '@sluice/contracts'
+import type { Logger } from '@sluice/runtime'
+
+export interface RolloverDeps {
+  /** Ends cutoffs whose window is over; answers with those that were active. */
+  endCutoffs: (nowMs: number) => Promise<Cutoff[]>
+  /** Forgets a little of what is old; answers whether there is more. */
+  pruneOld: (nowMs: number) => Promise<boolean>
+  /** Called after each commit with what has changed. */
+  onChange: (cutoffs: readonly Cutoff[]) => void
+  intervalMs: number
+  log: Logger
+}
+
+/** Tidies up behind windows that have ended, now and each `intervalMs`. Nothing is refused or admitted by it. */
+export function startRollover(deps: RolloverDeps): { close: () => Promise<void> } {
+  let running: Promise<void> = Promise.resolve()
+  let closed = false
+
+  async function run(): Promise<void> {
+    try {
+      for (let ended = 1; ended > 0 && !closed; ) {
+        const cutoffs = await deps.endCutoffs(Date.now())
+        ended = cutoffs.length
+        deps.onChange(cutoffs)
+      }
+      while (!closed && (await deps.pruneOld(Date.now()))) {}
+    } catch (err) {
+      deps.log.warn({ err }, 'tidying up failed, will be tried again')
+    }
+  }
+
+  const tick = () => {
+    running = running.then(run)
+  }
+  tick()
+  const timer = setInterval(tick, deps.intervalMs)
+  return {
+    close: async () => {
+      closed = true
+      clearInterval(timer)
+      await running
+    },
+  }
+}

@@ -1,0 +1,85 @@
+import { type BudgetScope, budgetModes, budgetUnits, budgetWindows, perDimensions } from '@sluice/contracts'
+import { errorOf } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import { type Static, Type } from 'typebox'
+import type { BudgetRouteDeps } from '../app.ts'
+import { authorize } from '../authorize.ts'
+import { toAnswer } from '../budget-answer.ts'
+import { errors } from '../errors.ts'
+import { readLimit } from '../limit-input.ts'
+import { isTimeZone } from '../window.ts'
+
+const value = Type.String({ minLength: 1, maxLength: 256 })
+
+export const CreateBudgetBody = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 128 }),
+    /** Beside the project of the path; all that is named must match. */
+    scope: Type.Optional(
+      Type.Object(
+        {
+          team: Type.Optional(value),
+          member: Type.Optional(value),
+          room: Type.Optional(value),
+          key: Type.Optional(value),
+          service_account: Type.Optional(value),
+          participant: Type.Optional(value),
+          model: Type.Optional(value),
+          provider: Type.Optional(value),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    per: Type.Optional(Type.Enum([...perDimensions])),
+    unit: Type.Enum([...budgetUnits]),
+    limit: Type.Optional(Type.String({ maxLength: 32 })),
+    limit_nano_usd: Type.Optional(Type.Integer({ minimum: 1 })),
+    window: Type.Enum([...budgetWindows]),
+    time_zone: Type.Optional(Type.String({ maxLength: 64 })),
+    mode: Type.Optional(Type.Enum([...budgetModes])),
+    starts_at: Type.Optional(Type.Enum(['window', 'now'])),
+  },
+  { additionalProperties: false },
+)
+
+export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
+  app.post<{ Params: { pid: string }; Body: Static<typeof CreateBudgetBody> }>(
+    '/accounts/projects/:pid/budgets',
+    { schema: { body: CreateBudgetBody } },
+    async (request, reply) => {
+      const nowMs = deps.now()
+      const { pid } = request.params
+      const principal = authorize(deps.views, request, pid, 'budgets:write', nowMs)
+      const { body } = request
+      const mode = body.mode ?? 'soft'
+      if (mode === 'hard' || body.unit === 'concurrent') throw errorOf(errors.needsLeases)
+      const timeZone = body.time_zone ?? 'UTC'
+      if (!isTimeZone(timeZone)) throw errorOf(errors.invalidTimeZone)
+      const limit = readLimit(body.unit, body)
+      if (limit === undefined) throw errorOf(errors.invalidLimit)
+      const scope: BudgetScope = { ...body.scope, project: pid }
+      const budget = await deps.budgets.create(
+        {
+          budget_id: deps.newBudgetId(),
+          version: 1,
+          name: body.name,
+          account_id: deps.views.accountOfProject(pid) ?? principal.accountId,
+          scope,
+          ...(body.per === undefined ? {} : { per: body.per }),
+          unit: body.unit,
+          limit,
+          window: body.window,
+          time_zone: timeZone,
+          mode,
+          on_unknown: 'deny',
+          created_at_ms: nowMs,
+          projectId: pid,
+        },
+        body.starts_at ?? 'window',
+        { kind: principal.kind, id: principal.id },
+      )
+      const state = await deps.budgets.find(pid, budget.budget_id, nowMs)
+      return reply.code(201).send(toAnswer(state, nowMs))
+    },
+  )
+}

@@ -1,0 +1,29 @@
+import type { Kysely, Transaction } from '@sluice/postgres'
+import { sql } from 'kysely'
+import type { BudgetTables } from './db/schema.ts'
+
+/**
+ * Takes settlement keys for events. What several gateways may settle (batch results, background responses) counts for the
+ * one event that takes its key first. @returns the ids of the events that have their key
+ */
+export async function takeSettlements(
+  trx: Transaction<BudgetTables>,
+  wanted: readonly { settlementKey: string; eventId: string }[],
+  nowMs: number,
+): Promise<Set<string>> {
+  if (wanted.length === 0) return new Set()
+  const { rows } = await sql<{ event_id: string }>`
+    insert into settlements (settlement_key, event_id, settled_at_ms)
+    select key, event, ${nowMs}::bigint from unnest(
+      ${wanted.map(entry => entry.settlementKey)}::text[], ${wanted.map(entry => entry.eventId)}::uuid[]) as wanted(key, event)
+    order by key
+    on conflict (settlement_key) do nothing returning event_id`.execute(trx)
+  return new Set(rows.map(row => row.event_id))
+}
+
+/** Forgets keys taken before `beforeMs`. @returns how many; call again while it is `most` */
+export async function pruneSettlements(db: Kysely<BudgetTables>, beforeMs: number, most: number): Promise<number> {
+  const { numAffectedRows } = await sql`delete from settlements where ctid = any(array(
+    select ctid from settlements where settled_at_ms < ${beforeMs} limit ${most}))`.execute(db)
+  return Number(numAffectedRows ?? 0n)
+}

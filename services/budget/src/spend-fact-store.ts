@@ -1,0 +1,134 @@
+import type { Budget, UsageAdjustedData } from '@sluice/contracts'
+import type { Kysely, Transaction } from '@sluice/postgres'
+import { type RawBuilder, type Selectable, sql } from 'kysely'
+import type { CountedBudget } from './budget.ts'
+import type { BudgetTables } from './db/schema.ts'
+import type { Dimensions, SpendFact } from './spend-fact.ts'
+import type { Window } from './window.ts'
+
+type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
+type FactRow = Selectable<BudgetTables['spend_facts']>
+
+const columnOf = {
+  account: 'account_id',
+  project: 'project_id',
+  team: 'team_id',
+  member: 'member_id',
+  service_account: 'service_account_id',
+  key: 'key_id',
+  room: 'room',
+  participant: 'participant',
+  model: 'model',
+  provider: 'provider',
+} as const satisfies Record<keyof Dimensions, keyof BudgetTables['spend_facts']>
+
+const amountColumns: Record<Budget['unit'], RawBuilder<unknown>> = {
+  usd: sql`nano_usd`,
+  tokens: sql`tokens`,
+  requests: sql`requests`,
+  concurrent: sql`0`,
+}
+
+/** Keeps facts. @returns the ids of those that were not kept before */
+export async function insertFacts(trx: Transaction<BudgetTables>, facts: readonly SpendFact[]): Promise<Set<string>> {
+  if (facts.length === 0) return new Set()
+  const rows = JSON.stringify(facts.map(toRow))
+  const { rows: inserted } = await sql<{ event_id: string }>`
+    insert into spend_facts select * from jsonb_populate_recordset(null::spend_facts, ${rows}::jsonb)
+    on conflict (event_id) do nothing returning event_id`.execute(trx)
+  return new Set(inserted.map(row => row.event_id))
+}
+
+/** The facts of these events, locked. */
+export async function lockFacts(
+  trx: Transaction<BudgetTables>,
+  adjustments: readonly UsageAdjustedData[],
+): Promise<Map<string, SpendFact>> {
+  const ids = [...new Set(adjustments.map(adjustment => adjustment.event_id))].sort()
+  if (ids.length === 0) return new Map()
+  const rows = await trx
+    .selectFrom('spend_facts')
+    .selectAll()
+    .where('event_id', 'in', ids)
+    .orderBy('event_id')
+    .forUpdate()
+    .execute()
+  return new Map(rows.map(row => [row.event_id, fromRow(row)]))
+}
+
+/** Writes the amounts and the version of an adjusted fact. */
+export async function updateFact(trx: Transaction<BudgetTables>, fact: SpendFact): Promise<void> {
+  await trx
+    .updateTable('spend_facts')
+    .set({ version: fact.version, nano_usd: fact.amounts.nanoUsd, tokens: fact.amounts.tokens })
+    .where('event_id', '=', fact.eventId)
+    .execute()
+}
+
+/** What facts say a budget has spent in a window, per copy. */
+export async function sumFacts(
+  db: Reader,
+  budget: CountedBudget,
+  window: Window,
+): Promise<{ copy: string; amount: bigint }[]> {
+  const scope = Object.entries(budget.scope) as [keyof Dimensions, string | undefined][]
+  const conditions = scope.flatMap(([name, value]) =>
+    value === undefined ? [] : [sql`${sql.ref(columnOf[name])}::text = ${value}`],
+  )
+  const copy = budget.per === undefined ? sql`''` : sql.ref(columnOf[budget.per])
+  const fromMs = Math.max(window.startMs, budget.countsFromMs)
+  const { rows } = await sql<{ copy: string; amount: string }>`
+    select ${copy} as copy, sum(${amountColumns[budget.unit]})::numeric as amount from spend_facts
+    where project_id = ${budget.projectId} and admitted_at_ms >= ${fromMs}
+      and admitted_at_ms < ${window.endMs ?? Number.MAX_SAFE_INTEGER}
+      and ${copy} is not null and ${sql.join([sql`true`, ...conditions], sql` and `)}
+    group by 1 having sum(${amountColumns[budget.unit]}) <> 0`.execute(db)
+  return rows.map(row => ({ copy: row.copy, amount: BigInt(row.amount) }))
+}
+
+/** Forgets facts admitted before `beforeMs`. @returns how many; call again while it is `most` */
+export async function pruneFacts(db: Reader, beforeMs: number, most: number): Promise<number> {
+  const { numAffectedRows } = await sql`delete from spend_facts where ctid = any(array(
+    select ctid from spend_facts where admitted_at_ms < ${beforeMs} limit ${most}))`.execute(db)
+  return Number(numAffectedRows ?? 0n)
+}
+
+function toRow(fact: SpendFact) {
+  const { dimensions } = fact
+  return {
+    event_id: fact.eventId,
+    project_id: fact.projectId,
+    account_id: dimensions.account,
+    team_id: dimensions.team,
+    member_id: dimensions.member,
+    service_account_id: dimensions.service_account,
+    key_id: dimensions.key,
+    room: dimensions.room,
+    participant: dimensions.participant,
+    model: dimensions.model,
+    provider: dimensions.provider,
+    admitted_at_ms: fact.admittedAtMs,
+    seat: fact.seat,
+    version: fact.version,
+    nano_usd: fact.amounts.nanoUsd,
+    tokens: fact.amounts.tokens,
+    requests: fact.amounts.requests,
+  }
+}
+
+function fromRow(row: FactRow): SpendFact {
+  const dimensions: Dimensions = {}
+  for (const [name, column] of Object.entries(columnOf) as [keyof Dimensions, (typeof columnOf)[keyof Dimensions]][]) {
+    const value = row[column]
+    if (value !== null) dimensions[name] = value
+  }
+  return {
+    eventId: row.event_id,
+    projectId: row.project_id,
+    admittedAtMs: Number(row.admitted_at_ms),
+    dimensions,
+    seat: row.seat,
+    version: row.version,
+    amounts: { nanoUsd: Number(row.nano_usd), tokens: Number(row.tokens), requests: row.requests },
+  }
+}

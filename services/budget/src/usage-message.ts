@@ -1,0 +1,74 @@
+import {
+  ContractError,
+  type GatewayEpochClosedData,
+  type Series,
+  type SeriesRange,
+  seriesKey,
+  type UsageAdjustedData,
+  UsageRecorded,
+  type UsageRecordedData,
+} from '@sluice/contracts'
+import type { DeadLetter } from './dead-letter-store.ts'
+
+/** A message of stream USAGE, read as far as its headers go. */
+export type UsageMessage = { streamSeq: number; subject: string } & (
+  | { kind: 'recorded'; range: SeriesRange; body: Uint8Array }
+  | { kind: 'adjusted'; adjustment: UsageAdjustedData }
+  | { kind: 'epoch-closed'; closed: GatewayEpochClosedData }
+  | { kind: 'unreadable'; reason: string; body: Uint8Array }
+)
+
+/** Billing's numbered adjustments have a mark like a gateway's series; no gateway's id is this short. */
+export const adjustmentSeries: Series = { gatewayId: 'billing', epoch: 1, partition: 0 }
+
+const text = new TextDecoder()
+
+/**
+ * The events of those sub-ranges of a message that are new. What cannot be decoded comes back as dead letters: its numbers
+ * count as received, so that one bad event never holds up a series.
+ */
+export function decodeEvents(
+  message: Extract<UsageMessage, { kind: 'recorded' }>,
+  fresh: readonly { first: number; last: number }[],
+): { events: UsageRecordedData[]; letters: DeadLetter[] } {
+  const { range, body } = message
+  const letterOf = (first: number, last: number, reason: string, payload: string): DeadLetter => ({
+    streamSeq: message.streamSeq,
+    subject: message.subject,
+    series: seriesKey(range),
+    first,
+    last,
+    reason,
+    payload,
+  })
+  const content = text.decode(body)
+  const lines = content.split('\n')
+  if (lines.at(-1) === '') lines.pop()
+  const wanted = range.last - range.first + 1
+  if (lines.length !== wanted) {
+    const reason = `the headers name ${wanted} events, the body has ${lines.length}`
+    return { events: [], letters: fresh.map(({ first, last }) => letterOf(first, last, reason, content)) }
+  }
+  const events: UsageRecordedData[] = []
+  const letters: DeadLetter[] = []
+  for (const { first, last } of fresh) {
+    for (let number = first; number <= last; number++) {
+      const line = lines[number - range.first] ?? ''
+      try {
+        const event = UsageRecorded.decode(line)
+        checkPlace(event, range, number)
+        events.push(event)
+      } catch (error) {
+        if (!(error instanceof ContractError)) throw error
+        letters.push(letterOf(number, number, error.message, line))
+      }
+    }
+  }
+  return { events, letters }
+}
+
+function checkPlace(event: UsageRecordedData, range: SeriesRange, number: number): void {
+  const place = { gatewayId: event.gateway_id, epoch: event.epoch, partition: event.partition }
+  if (event.seq !== number || seriesKey(place) !== seriesKey(range))
+    throw new ContractError(`the event says ${seriesKey(place)} number ${event.seq}, the headers ${number}`)
+}

@@ -1,0 +1,98 @@
+import type { Kysely, Transaction } from '@sluice/postgres'
+import { type Selectable, sql } from 'kysely'
+import type { WindowSum } from './budget.ts'
+import type { BudgetTables } from './db/schema.ts'
+
+type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
+
+/** Adds sums to their windows, making those that are new. @returns the windows with what they have spent now */
+export async function addToWindows(
+  trx: Transaction<BudgetTables>,
+  sums: readonly WindowSum[],
+  nowMs: number,
+): Promise<WindowSum[]> {
+  if (sums.length === 0) return []
+  const rows = JSON.stringify(
+    sums.map(({ budgetId, copy, window, amount }) => ({
+      budget_id: budgetId,
+      copy,
+      window_start_ms: window.startMs,
+      window_end_ms: window.endMs ?? null,
+      // As text: a JSON number would lose digits of a large sum.
+      amount: amount.toString(),
+    })),
+  )
+  const { rows: changed } = await sql<Selectable<BudgetTables['budget_windows']>>`
+    insert into budget_windows (budget_id, copy, window_start_ms, window_end_ms, spent, updated_at_ms)
+    select budget_id, copy, window_start_ms, window_end_ms, amount, ${nowMs}::bigint
+    from jsonb_to_recordset(${rows}::jsonb)
+      as added(budget_id text, copy text, window_start_ms bigint, window_end_ms bigint, amount numeric)
+    order by budget_id, copy, window_start_ms
+    on conflict (budget_id, copy, window_start_ms)
+      do update set spent = budget_windows.spent + excluded.spent, updated_at_ms = excluded.updated_at_ms
+    returning *`.execute(trx)
+  return changed.map(fromRow)
+}
+
+/** The windows of these budgets that have not ended. */
+export async function listOpenWindows(db: Reader, budgetIds: readonly string[], nowMs: number): Promise<WindowSum[]> {
+  if (budgetIds.length === 0) return []
+  const rows = await db
+    .selectFrom('budget_windows')
+    .selectAll()
+    .where('budget_id', 'in', [...budgetIds])
+    .where(eb => eb.or([eb('window_end_ms', 'is', null), eb('window_end_ms', '>', String(nowMs))]))
+    .orderBy('copy')
+    .orderBy('window_start_ms')
+    .execute()
+  return rows.map(fromRow)
+}
+
+/** A window as it is published: with when it last changed. */
+export interface OpenWindow {
+  sum: WindowSum
+  limit: number
+  updatedAtMs: number
+}
+
+/** The running windows of all budgets, or of the copies named, with their limits: what gateways show. */
+export async function listWindowsToPublish(
+  db: Reader,
+  nowMs: number,
+  copies?: readonly { budgetId: string; copy: string }[],
+): Promise<OpenWindow[]> {
+  const named =
+    copies === undefined
+      ? sql`true`
+      : sql`(w.budget_id, w.copy) in (select budget_id, copy
+          from jsonb_to_recordset(${JSON.stringify(copies.map(({ budgetId, copy }) => ({ budget_id: budgetId, copy })))}::jsonb)
+            as named(budget_id text, copy text))`
+  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_amount: string }>`
+    select w.*, b.limit_amount from budget_windows w join budgets b using (budget_id)
+    where b.deleted_at_ms is null and w.window_start_ms <= ${nowMs}
+      and (w.window_end_ms is null or w.window_end_ms > ${nowMs}) and ${named}`.execute(db)
+  return rows.map(row => ({
+    sum: fromRow(row),
+    limit: Number(row.limit_amount),
+    updatedAtMs: Number(row.updated_at_ms),
+  }))
+}
+
+/** Forgets windows that ended before `endMs`. @returns how many; call again while it is `most` */
+export async function pruneWindows(db: Reader, endMs: number, most: number): Promise<number> {
+  const { numAffectedRows } = await sql`delete from budget_windows where ctid = any(array(
+    select ctid from budget_windows where window_end_ms < ${endMs} limit ${most}))`.execute(db)
+  return Number(numAffectedRows ?? 0n)
+}
+
+function fromRow(row: Selectable<BudgetTables['budget_windows']>): WindowSum {
+  return {
+    budgetId: row.budget_id,
+    copy: row.copy,
+    window: {
+      startMs: Number(row.window_start_ms),
+      endMs: row.window_end_ms === null ? undefined : Number(row.window_end_ms),
+    },
+    amount: BigInt(row.spent),
+  }
+}

@@ -1,0 +1,140 @@
+import { randomUUID } from 'node:crypto'
+import { type Bus, connectBus, openBucket, subscribe } from '@sluice/bus'
+import { BudgetCutoff, BudgetReleased, type Cutoff, Key, Project, partitionOf, type Role } from '@sluice/contracts'
+import { openDatabase, runMigrations } from '@sluice/postgres'
+import { ClosingStack, createLogger, formatApiKey, hashCredential } from '@sluice/runtime'
+import {
+  atFileEnd,
+  makeUsageEvent,
+  publishUsage,
+  type TestScope,
+  testNats,
+  testPostgres,
+  type UsageOverrides,
+} from '@sluice/test-env'
+import type { BudgetConfig } from '../src/config.ts'
+import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
+import type { BudgetTables } from '../src/db/schema.ts'
+import { startBudget } from '../src/main.ts'
+
+const silent = createLogger('budget-test', process.env.SLUICE_LOG_LEVEL ?? 'silent')
+
+/** For what all tests of a file share: cleaned up after the last one, last opened first. */
+export const fileScope: TestScope = { after: clean => atFileEnd(async () => clean()) }
+
+/** Real stores with nothing running on them. */
+export async function openStores(t: TestScope) {
+  const nats = await testNats(t)
+  const postgres = await testPostgres(t, { schemas: [databaseSchema] })
+  const { db, close } = openDatabase<BudgetTables>({ url: postgres.url, schema: databaseSchema })
+  t.after(close)
+  await runMigrations(db, databaseSchema, migrations)
+  const connectAs = async (user: 'accounts' | 'gateway' | 'budget'): Promise<Bus> => {
+    const { pass } = nats.users[user]
+    const bus = await connectBus({ url: nats.url, user, password: pass }, user, silent)
+    t.after(bus.close)
+    return bus
+  }
+  const config: BudgetConfig = {
+    host: '127.0.0.1',
+    port: 0,
+    operatorPort: 0,
+    logLevel: 'silent',
+    nats: { url: nats.url, user: 'budget', password: nats.users.budget.pass },
+    databaseUrl: postgres.url,
+    rolloverIntervalMs: 100,
+    windowIntervalMs: 20,
+  }
+  return { nats, db, config, connectAs, log: silent }
+}
+export type Stores = Awaited<ReturnType<typeof openStores>>
+
+/** Starts the service; `stop` ends it before the test does. */
+export async function startService(t: TestScope, stores: Stores) {
+  const closing = new ClosingStack(silent)
+  t.after(() => closing.close())
+  const service = await startBudget(stores.config, closing, silent)
+  return { ...service, stop: () => closing.close() }
+}
+
+/** The service on stores of its own, with what tests say to it and hear from it. */
+export async function openService(t: TestScope) {
+  const stores = await openStores(t)
+  const accounts = await stores.connectAs('accounts')
+  const gateway = await stores.connectAs('gateway')
+  const service = await startService(t, stores)
+  const keys = await openBucket(accounts, 'keys', Key)
+  const projects = await openBucket(accounts, 'projects', Project)
+
+  /** Every push that gateways have heard, in order. */
+  const pushes: (Cutoff & { heardAt: number })[] = []
+  const hear = (cutoff: Cutoff) => void pushes.push({ ...cutoff, heardAt: performance.now() })
+  subscribe(gateway, BudgetCutoff, 'budget.cutoff.v1', hear, silent)
+  subscribe(gateway, BudgetReleased, 'budget.released.v1', hear, silent)
+  await gateway.connection.flush()
+
+  const numbers = new Map<number, number>()
+  /** Publishes events of one project as one message, numbered behind what this gateway has sent. */
+  async function send(projectId: string, events: UsageOverrides[]) {
+    const partition = partitionOf(projectId)
+    const first = (numbers.get(partition) ?? 0) + 1
+    const range = { gatewayId: 'gw_test', epoch: 1, partition, first, last: first + events.length - 1 }
+    numbers.set(partition, range.last)
+    const sent = await publishUsage(
+      gateway,
+      range,
+      events.map(event => makeUsageEvent({ ...event, identity: { ...event.identity, project_id: projectId } })),
+    )
+    return { range, events: sent }
+  }
+
+  /** A project with a key of this role, known to the service; answers what calls its REST routes. */
+  async function newProject(role: Role = 'admin') {
+    const projectId = randomUUID()
+    const call = await newKey(projectId, role)
+    return { projectId, call }
+  }
+
+  async function newKey(projectId: string, role: Role) {
+    const keyId = randomUUID()
+    const value = formatApiKey({ keyId, projectId, secret: randomUUID() })
+    await projects.put(projectId, {
+      project_id: projectId,
+      version: 1,
+      account_id: 'acct_test',
+      name: 'Test',
+      disabled: false,
+      allowed_models: null,
+      integrations: [],
+      unpriced: 'deny',
+      on_client_abort: { openai: 'cancel', anthropic: 'cancel' },
+      teams: [],
+    })
+    await keys.put(keyId, {
+      key_id: keyId,
+      version: 1,
+      project_id: projectId,
+      account_id: 'acct_test',
+      name: 'Test',
+      role,
+      secrets: [
+        {
+          secret_id: 'sec_1',
+          hash: hashCredential(value),
+          envelope: { v: 1, kid: 'none', wrapped_key: '', nonce: '', ciphertext: '' },
+        },
+      ],
+    })
+    return async (method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE', path: string, payload?: object) => {
+      const answer = await service.app.inject({
+        method,
+        url: `/accounts/projects/${path}`,
+        headers: { authorization: `Bearer ${value}` },
+        ...(payload === undefined ? {} : { payload }),
+      })
+      return { status: answer.statusCode, body: answer.body === '' ? undefined : answer.json() }
+    }
+  }
+
+  return { ...stores, service, gateway, pushes, send, newProject, newKey }
+}
