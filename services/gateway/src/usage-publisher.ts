@@ -166,7 +166,8 @@ export function createUsagePublisher(options: UsagePublisherOptions): UsagePubli
           await send(range, lines, rangeId(range) + suffix)
           return true
         } catch (err) {
-          if (tries % 10 === 0) log.warn({ err, range: rangeId(range), tries }, 'usage not published, will be tried again')
+          if (tries % 10 === 0)
+            log.warn({ err, range: rangeId(range), tries }, 'usage not published, will be tried again')
           if (!closed) await pause(Math.min(100 * 2 ** tries, 5_000))
         }
       }
@@ -218,14 +219,17 @@ export function createUsagePublisher(options: UsagePublisherOptions): UsagePubli
       reading = read()
         .catch(err => {
           log.error({ err, gatewayId, epoch }, 'journal not read, will be tried again')
+          readAgain = false
           if (!closed) setTimeout(wake, 1_000).unref()
         })
         .finally(() => {
           reading = undefined
+          if (readAgain) wake()
         })
     }
 
-    const markOf = (lane: Lane): Mark | undefined => findMark(seriesKey({ gatewayId, epoch, partition: lane.partition }))
+    const markOf = (lane: Lane): Mark | undefined =>
+      findMark(seriesKey({ gatewayId, epoch, partition: lane.partition }))
     const postedTo = (lane: Lane): number => markOf(lane)?.contiguous ?? 0
 
     /** Numbers that the stream acknowledged and billing has had time enough to post. */

@@ -1,0 +1,36 @@
+import { Refusal } from './refusal.ts'
+
+/** What may keep all new calls out. */
+export interface AdmissionGate {
+  /** The refusal that new calls get now; undefined: they may come. */
+  closedFor: (nowMs: number) => Refusal | undefined
+  /** From now on calls are refused, so that the load balancer's next try goes elsewhere. */
+  shutDown: () => void
+}
+
+/**
+ * Closes when this process is shutting down and when the views are older than `maxViewAgeMs`: then nobody knows any more
+ * which keys are revoked and which budgets are spent.
+ */
+export function createAdmissionGate(options: { freshAtMs: () => number; maxViewAgeMs: number }): AdmissionGate {
+  let shuttingDown = false
+  return {
+    closedFor(nowMs) {
+      if (shuttingDown)
+        return new Refusal('shutting_down', 'This gateway is shutting down. Try again: another one will answer.', {
+          retryAfterS: 1,
+        })
+      if (nowMs - options.freshAtMs() > options.maxViewAgeMs) {
+        return new Refusal(
+          'view_stale',
+          'This gateway has been cut off from its settings for too long to trust them. Try again later, or ask the operator.',
+          { retryAfterS: 5 },
+        )
+      }
+      return undefined
+    },
+    shutDown: () => {
+      shuttingDown = true
+    },
+  }
+}

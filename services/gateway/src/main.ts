@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs'
+import { connectBus } from '@sluice/bus'
+import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
+import { metricsText, noSpans, sampledSpans } from '@sluice/telemetry'
+import { createAdmissionGate } from './admission-gate.ts'
+import { buildApp } from './app.ts'
+import { TokenCache } from './authenticate.ts'
+import { readConfig } from './config.ts'
+import { createGatewayEvents } from './events.ts'
+import { createFront } from './front-routes.ts'
+import { openJournal } from './journal/journal.ts'
+import { LiveCalls } from './live-calls.ts'
+import { rateKilled } from './rate-killed.ts'
+import { BodyMemory } from './read-request.ts'
+import { RouteResolver } from './resolve-route.ts'
+import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
+import { createUpstreams } from './upstreams.ts'
+import { followBudgets } from './views/budgets-view.ts'
+import { followKeys } from './views/keys-view.ts'
+import { followPrices } from './views/prices-view.ts'
+import { followProjects } from './views/projects-view.ts'
+
+const { config, secrets } = readConfig(process.env)
+if (process.argv.includes('--check-config')) process.exit(0)
+const log = createLogger('gateway', config.logLevel)
+const closing = new ClosingStack(log)
+
+const spans = config.tracesExported ? sampledSpans({ serviceName: 'gateway', ratio: config.traceRatio }) : noSpans
+closing.defer('spans', () => spans.close())
+const events = createGatewayEvents(log, spans)
+const bus = closing.use(await connectBus(config.nats, 'gateway', log), 'bus')
+
+const liveCalls = new LiveCalls()
+const tokens = new TokenCache()
+const secretBox = createSecretBox(secrets.masterKey)
+const keys = closing.use(
+  await followKeys(bus, {
+    secretBox,
+    log,
+    onChange: (keyId, usable) => {
+      tokens.dropKey(keyId)
+      if (!usable) events.callsCut(cutKey(liveCalls, keyId), 'credential_revoked')
+    },
+  }),
+  'keys view',
+)
+const projects = closing.use(
+  await followProjects(bus, log, (projectId, project) => {
+    if (!project || project.disabled) events.callsCut(cutProject(liveCalls, projectId), 'project_disabled')
+  }),
+  'projects view',
+)
+const budgets = closing.use(
+  await followBudgets(bus, log, cutoff => events.callsCut(cutBudget(liveCalls, cutoff), cutoff.reason)),
+  'budgets view',
+)
+const prices = closing.use(await followPrices(bus, log), 'prices view')
+const journal = await openJournal({
+  directory: config.journalDir,
+  root: config.journalRoot,
+  bus,
+  log,
+  rate: draft => rateKilled(prices, draft),
+})
+closing.defer('journal', () => journal.shutdown())
+
+const upstreams = closing.use(
+  createUpstreams({
+    ca: config.upstreamCaFile === undefined ? undefined : readFileSync(config.upstreamCaFile, 'utf8'),
+  }),
+  'upstreams',
+)
+const gate = createAdmissionGate({
+  freshAtMs: () => Math.min(keys.freshAtMs(), projects.freshAtMs(), budgets.freshAtMs()),
+  maxViewAgeMs: config.maxViewAgeMs,
+})
+events.observe({ activeCalls: () => liveCalls.size, unpublishedEvents: () => journal.unpublishedEvents() })
+const app = buildApp({
+  journal,
+  upstreams,
+  liveCalls,
+  timeouts: config.timeouts,
+  keys,
+  projects,
+  tokens,
+  budgets,
+  prices,
+  routes: new RouteResolver({
+    managed: secrets.managed,
+    secretBox,
+    allowPrivateUpstreams: config.allowPrivateUpstreams,
+  }),
+  bodyMemory: new BodyMemory(config.maxBodyMemoryBytes),
+  spans,
+  gatewayId: journal.gatewayId,
+  closedFor: gate.closedFor,
+  onSettled: events.callSettled,
+  onRefused: events.callRefused,
+  onInternalError: events.internalError,
+  front: closing.use(createFront(config.frontRoutes), 'front'),
+  tls: config.tls,
+})
+closing.use(
+  await startOperatorServer({
+    host: config.host,
+    port: config.operatorPort,
+    metrics: metricsText,
+    ready: () => {
+      if (gate.closedFor(Date.now())) return 'admission is closed'
+      if (!prices.current(Date.now())) return 'no price book yet'
+      return journal.state === 'failed' || journal.state === 'full' ? `journal: ${journal.state}` : undefined
+    },
+  }),
+  'operator server',
+)
+closing.use(app, 'app')
+// Runs first at shutdown: no new calls, then the running ones end, by themselves or at the deadline.
+closing.defer('running calls', async () => {
+  gate.shutDown()
+  if (!(await liveCalls.whenIdle(config.drainMs))) endAllCalls(liveCalls)
+})
+await app.listen({ host: config.host, port: config.port })
+log.info(
+  { gatewayId: journal.gatewayId, epoch: journal.epoch, port: config.port, simulated: config.simulated },
+  'gateway listening',
+)
+await closing.untilSignal()

@@ -1,0 +1,39 @@
+import type { Cutoff } from '@sluice/contracts'
+import { refusalOfCutoff } from './hold-budget.ts'
+import type { LiveCalls } from './live-calls.ts'
+import { Refusal } from './refusal.ts'
+
+/** Money is gone: streams end softly, in their dialect. @returns how many calls were ended; so do the others here */
+export function cutBudget(calls: LiveCalls, cutoff: Cutoff): number {
+  const style = cutoff.reason === 'budget_spent' ? 'soft' : 'explicit'
+  return calls.cutBudget(cutoff, scope => ({ refusal: refusalOfCutoff(cutoff, scope), style }))
+}
+
+/** A key was revoked: every call with it, or with a token it signed, ends with an error. */
+export function cutKey(calls: LiveCalls, keyId: string): number {
+  const refusal = new Refusal('credential_revoked', 'The key of this call has been revoked. Use another credential.')
+  return calls.cutWhere(
+    call => call.keyId === keyId,
+    () => ({ refusal, style: 'explicit' }),
+  )
+}
+
+/** A project was disabled or deleted. */
+export function cutProject(calls: LiveCalls, projectId: string): number {
+  const refusal = new Refusal('project_disabled', 'The project of this call has been disabled. Ask its owner.')
+  return calls.cutWhere(
+    call => call.projectId === projectId,
+    () => ({ refusal, style: 'explicit' }),
+  )
+}
+
+/** This process has to go and the calls have had their time. */
+export function endAllCalls(calls: LiveCalls): number {
+  const refusal = new Refusal('shutting_down', 'This gateway had to shut down. Try again: another one will answer.', {
+    retryAfterS: 1,
+  })
+  return calls.cutWhere(
+    () => true,
+    () => ({ refusal, style: 'explicit' }),
+  )
+}
