@@ -1,0 +1,106 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { openSync, readdirSync, readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Load, mock and stores on the first core; what is measured alone on the second. */
+export const loadCore = 0
+export const targetCore = availableParallelism() > 1 ? 1 : 0
+
+const ticksPerSecond = 100
+
+/** Starts a process on one core; its output goes to a file in `logs`. */
+export function startPinned(
+  name: string,
+  core: number,
+  command: readonly string[],
+  options: { logs: string; env?: Record<string, string>; cwd?: string },
+): ChildProcess {
+  const log = openSync(join(options.logs, `${name}.log`), 'a')
+  const child = spawn('taskset', ['-c', String(core), ...command], {
+    stdio: ['pipe', log, log],
+    env: { PATH: `${process.env.PATH}:/usr/sbin`, ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  })
+  child.on('error', error => process.stderr.write(`${name}: ${error.message}\n`))
+  return child
+}
+
+/** Ends a process we started, hard if it does not go within 10 s. */
+export async function stopProcess(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  await ended
+  clearTimeout(timer)
+}
+
+/** CPU that a process and all its descendants have used, in microseconds (resolution 10 ms). */
+export function cpuMicroseconds(root: number): number {
+  let ticks = 0
+  for (const pid of processTree(root)) {
+    const fields = statFields(pid)
+    ticks += Number(fields?.[11] ?? 0) + Number(fields?.[12] ?? 0)
+  }
+  return (ticks / ticksPerSecond) * 1e6
+}
+
+/** Resident memory of a process and all its descendants, in bytes. */
+export function residentBytes(root: number): number {
+  let kilobytes = 0
+  for (const pid of processTree(root)) {
+    const status = readIfThere(`/proc/${pid}/status`)
+    kilobytes += Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0)
+  }
+  return kilobytes * 1024
+}
+
+function processTree(root: number): number[] {
+  const children = new Map<number, number[]>()
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    const parent = Number(statFields(Number(entry))?.[1])
+    children.set(parent, [...(children.get(parent) ?? []), Number(entry)])
+  }
+  const tree = [root]
+  for (const pid of tree) tree.push(...(children.get(pid) ?? []))
+  return tree
+}
+
+/** Fields after the command's name, which may hold blanks: state, parent, … */
+function statFields(pid: number): string[] | undefined {
+  const text = readIfThere(`/proc/${pid}/stat`)
+  return text === '' ? undefined : text.slice(text.lastIndexOf(')') + 2).split(' ')
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** Waits until `check` answers true. @throws after `timeoutMs` */
+export async function until(what: string, check: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs
+  while (Date.now() < deadline) {
+    if (await check().catch(() => false)) return
+    await delay(50)
+  }
+  throw new Error(`${what} was not ready within ${timeoutMs / 1000} s`)
+}

@@ -1,0 +1,74 @@
+import { type ClosedResult, runClosed } from './load-closed.ts'
+import type { Route } from './nginx.ts'
+import { cpuMicroseconds } from './processes.ts'
+import { median, minimum } from './statistics.ts'
+import type { Target } from './targets.ts'
+
+export interface Window extends ClosedResult {
+  cpuPerRequest: number
+}
+
+/** What a target did over all rounds of one section. */
+export interface Measured {
+  target: string
+  cpuMin: number
+  cpuMedian: number
+  requestsPerSecond: number
+  p50Ms: number
+  errors: number
+  bytesPerRequest: number
+}
+
+export interface RoundsOptions {
+  route: Route
+  body: string
+  connections: number
+  rounds: number
+  seconds: number
+  folder: string
+}
+
+/**
+ * Short windows that go around the targets, nginx in each round as the thermometer of the machine: a single run varies by
+ * 40 % on a shared one. Rounds in which nginx is more than 15 % off its median are left out, unless that left fewer than two.
+ */
+export async function runRounds(targets: readonly Target[], options: RoundsOptions): Promise<Measured[]> {
+  const taking = targets.filter(target => target.endpoint(options.route) !== undefined)
+  for (const target of taking) await runWindow(target, { ...options, seconds: 3 })
+  const rounds: Map<string, Window>[] = []
+  for (let round = 0; round < options.rounds; round++) {
+    const windows = new Map<string, Window>()
+    for (const target of taking) windows.set(target.name, await runWindow(target, options))
+    rounds.push(windows)
+  }
+  const kept = quietRounds(rounds)
+  return taking.map(target => {
+    const windows = kept.flatMap(round => round.get(target.name) ?? [])
+    const all = rounds.flatMap(round => round.get(target.name) ?? [])
+    return {
+      target: target.name,
+      cpuMin: minimum(windows.map(window => window.cpuPerRequest)),
+      cpuMedian: median(windows.map(window => window.cpuPerRequest)),
+      requestsPerSecond: median(windows.map(window => window.requests / window.seconds)),
+      p50Ms: median(windows.map(window => window.p50Ms)),
+      errors: all.reduce((sum, window) => sum + window.errors, 0),
+      bytesPerRequest: median(all.map(window => window.bytes / Math.max(1, window.requests))),
+    }
+  })
+}
+
+async function runWindow(target: Target, options: RoundsOptions): Promise<Window> {
+  const endpoint = target.endpoint(options.route)
+  if (!endpoint) throw new Error(`${target.name} has no ${options.route}`)
+  const before = cpuMicroseconds(target.pid)
+  const result = await runClosed(endpoint, options)
+  const cpu = cpuMicroseconds(target.pid) - before
+  return { ...result, cpuPerRequest: cpu / Math.max(1, result.requests) }
+}
+
+function quietRounds(rounds: readonly Map<string, Window>[]): readonly Map<string, Window>[] {
+  const ofNginx = (round: Map<string, Window>) => round.get('nginx')?.cpuPerRequest ?? Number.NaN
+  const usual = median(rounds.map(ofNginx))
+  const quiet = rounds.filter(round => Math.abs(ofNginx(round) - usual) <= 0.15 * usual)
+  return quiet.length >= 2 ? quiet : rounds
+}

@@ -1,0 +1,101 @@
+import { zstdDecompressSync } from 'node:zlib'
+import type { UsageRecordedData } from '@sluice/contracts'
+import type { TestStack } from '@sluice/test-env'
+import pg from 'pg'
+
+/** A row of billing's usage log. */
+export interface LoggedEvent {
+  eventId: string
+  callId: string
+  attempt: number
+  status: UsageRecordedData['status']
+  providerRequestId: string | undefined
+  costNanoUsd: number
+  estimated: boolean
+}
+
+/** What the ledger has posted for a project. */
+export interface LedgerTotal {
+  events: number
+  costNanoUsd: bigint
+}
+
+/** A row of ClickHouse. */
+export interface AnalyticsRow {
+  eventId: string
+  costNanoUsd: number
+}
+
+/** A line of the provider's own bill. */
+export interface BillLine {
+  id: string
+  ended: string
+  costNanoUsd: number
+}
+
+/** Reads billing's record of every batch, and what the ledger made of it. */
+export async function readLedger(stack: TestStack): Promise<{ events: LoggedEvent[]; total: LedgerTotal }> {
+  const client = new pg.Client({ connectionString: stack.databaseUrls.billing })
+  await client.connect()
+  try {
+    const batches = await client.query<{ content: Buffer }>(
+      'select content from billing.usage_batches order by batch_id',
+    )
+    const events = batches.rows.flatMap(row =>
+      zstdDecompressSync(row.content)
+        .toString()
+        .split('\n')
+        .filter(line => line !== '')
+        .map(line => toLoggedEvent(JSON.parse(line) as UsageRecordedData)),
+    )
+    const sums = await client.query<{ events: string; cost: string }>(
+      'select coalesce(sum(event_count), 0)::text events, coalesce(sum(cost_nano_usd), 0)::text cost from billing.ledger_transactions',
+    )
+    const { events: count = '0', cost = '0' } = sums.rows[0] ?? {}
+    return { events, total: { events: Number(count), costNanoUsd: BigInt(cost) } }
+  } finally {
+    await client.end()
+  }
+}
+
+function toLoggedEvent(event: UsageRecordedData): LoggedEvent {
+  return {
+    eventId: event.event_id,
+    callId: event.call_id,
+    attempt: event.attempt,
+    status: event.status,
+    providerRequestId: event.provider_request_id,
+    costNanoUsd: event.cost_nano_usd,
+    estimated: Object.values(event.provenance).includes('estimated'),
+  }
+}
+
+/** Reads every usage row of the project through the public API, page by page. */
+export async function readAnalytics(stack: TestStack): Promise<AnalyticsRow[]> {
+  const rows: AnalyticsRow[] = []
+  let cursor: string | null = null
+  do {
+    const url = new URL(`${stack.url}/accounts/projects/${stack.projectId}/usage/events?limit=1000`)
+    if (cursor !== null) url.searchParams.set('cursor', cursor)
+    const response = await fetch(url, { headers: { authorization: `Bearer ${stack.apiKey}` } })
+    if (!response.ok) throw new Error(`usage events: ${response.status} ${await response.text()}`)
+    const page = (await response.json()) as {
+      events: { event_id: string; cost_nano_usd: string }[]
+      next_cursor: string | null
+    }
+    rows.push(...page.events.map(event => ({ eventId: event.event_id, costNanoUsd: Number(event.cost_nano_usd) })))
+    cursor = page.next_cursor
+  } while (cursor !== null)
+  return rows
+}
+
+/** Reads the simulator's bill: what a provider would charge. Calls that it refused are not on it. */
+export async function readBill(stack: TestStack): Promise<BillLine[]> {
+  const response = await fetch(`${stack.simulatorUrl}/simulator/bill`)
+  const { records } = (await response.json()) as {
+    records: { bill_id: string; ended: string; http_status: number | null; cost_nano_usd: number }[]
+  }
+  return records
+    .filter(record => record.http_status === 200)
+    .map(record => ({ id: record.bill_id, ended: record.ended, costNanoUsd: record.cost_nano_usd }))
+}

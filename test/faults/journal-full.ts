@@ -1,0 +1,160 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { eventually, startTestStack, type TestScope, type TestStack } from '@sluice/test-env'
+import { type ClientCall, startLoad } from './load-client.ts'
+import { addPreload, type Replacement, restartAsMutant } from './mutant.ts'
+import { judgeRun } from './run-views.ts'
+import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
+
+interface Size {
+  connections: number
+  fullSeconds: number
+  /** A real file system of its own where we may mount one, else a disk that is made to look full. */
+  realDisk: boolean
+}
+
+/** Takes the room away from below the journal, and gives it back. */
+interface Disk {
+  kind: string
+  fill: () => void
+  free: () => void
+}
+
+async function smallFileSystem(scope: TestScope, stack: TestStack): Promise<Disk | undefined> {
+  const folder = join(stack.home, 'small-disk')
+  mkdirSync(folder)
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', folder], { stdio: 'ignore' })
+  } catch {
+    return undefined
+  }
+  scope.after(() => {
+    execFileSync('umount', ['--lazy', folder])
+  })
+  const { gateway } = stack.services
+  await gateway.stop()
+  gateway.plan.env.GATEWAY_JOURNAL_DIR = join(folder, 'journal')
+  mkdirSync(join(folder, 'journal'))
+  await gateway.start()
+  await gateway.untilReady()
+  const ballast = join(folder, 'ballast')
+  return {
+    kind: 'a tmpfs of 96 MB, filled',
+    fill() {
+      const { bavail, bsize } = statfsSync(folder)
+      const room = Buffer.alloc(bavail * bsize)
+      try {
+        writeFileSync(ballast, room)
+      } catch {
+        // The journal took a block in between; there is none left, which was the aim.
+      }
+    },
+    free: () => rmSync(ballast, { force: true }),
+  }
+}
+
+async function disguisedDisk(stack: TestStack): Promise<Disk> {
+  const flag = join(stack.home, 'disk-is-full')
+  const { gateway } = stack.services
+  await gateway.stop()
+  addPreload(gateway, 'full-disk.ts')
+  gateway.plan.env.SLUICE_FAULT_FULL_DISK = flag
+  await gateway.start()
+  await gateway.untilReady()
+  return {
+    kind: 'writes that grow a file answer ENOSPC',
+    fill: () => writeFileSync(flag, ''),
+    free: () => rmSync(flag, { force: true }),
+  }
+}
+
+async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
+  const stack = await startTestStack(at.scope, { ownPostgres: true })
+  const { gateway } = stack.services
+  const disk = (size.realDisk ? await smallFileSystem(at.scope, stack) : undefined) ?? (await disguisedDisk(stack))
+  if (mutant.length > 0) await restartAsMutant(gateway, mutant)
+  const load = startLoad({
+    origin: stack.url,
+    apiKey: stack.apiKey,
+    seed: at.seed,
+    logFile: join(at.logs, 'client.ndjson'),
+    connections: size.connections,
+    streamed: 0.5,
+  })
+  let fullAt = 0
+  let freedAt = 0
+  let recoveredAt = 0
+  try {
+    await eventually(() => load.calls.length > 50, { timeoutMs: 30_000, message: '50 calls' })
+    fullAt = Date.now()
+    disk.fill()
+    at.say('the disk is full')
+    await delay(size.fullSeconds * 1000)
+    freedAt = Date.now()
+    disk.free()
+    await eventually(() => load.calls.some(call => call.startedAtMs > freedAt && call.ended === 'whole'), {
+      timeoutMs: 30_000,
+      message: 'a call that is answered after the disk has room again',
+    })
+    recoveredAt = Date.now()
+    at.say('calls are answered again')
+    await delay(500)
+  } finally {
+    disk.free()
+    await load.stop()
+  }
+  const outcome = await judgeRun(at, stack, load.calls)
+  const refused = load.calls.filter(call => call.status === 503)
+  const between = (from: number, to: number) => (call: ClientCall) => call.startedAtMs > from && call.startedAtMs < to
+  const admittedLate = load.calls.filter(between(fullAt + 1000, freedAt)).filter(call => call.status === 200)
+  const firstRefused = Math.min(...refused.map(call => call.startedAtMs))
+  Object.assign(outcome.figures, {
+    disk: disk.kind,
+    'full for, s': ((freedAt - fullAt) / 1000).toFixed(1),
+    'refused with 503': refused.length,
+    'first 503 after, ms': firstRefused - fullAt,
+    'answered again after, ms': recoveredAt - freedAt,
+  })
+  outcome.kept.push(
+    {
+      promise: 'calls admitted later than 1 s after the disk was full',
+      kept: admittedLate.length === 0 && refused.length > 0,
+      found: `${admittedLate.length}, ${refused.length} refused`,
+    },
+    {
+      promise: 'running calls that the full disk broke',
+      kept: load.calls.every(call => call.ended !== 'broken'),
+      found: String(load.calls.filter(call => call.ended === 'broken').length),
+    },
+  )
+  return outcome
+}
+
+/** Calls are let in although their OPEN has no place. */
+const withoutOpen: Replacement[] = [
+  {
+    file: 'services/gateway/src/journal/running-epoch.ts',
+    from: "if (this.#state !== 'ok' || this.#ended) throw new JournalUnavailableError({ detail: this.#state })",
+    to: '',
+  },
+  {
+    file: 'services/gateway/src/journal/running-epoch.ts',
+    from: 'throw new JournalUnavailableError({ cause })',
+    to: 'return',
+  },
+]
+
+export const journalFull: Scenario<Size> = {
+  name: 'journal-full',
+  promise: 'With no room for the journal no new call is let in, running calls settle, and it recovers by itself',
+  full: { connections: 24, fullSeconds: 20, realDisk: true },
+  small: { connections: 8, fullSeconds: 2, realDisk: false },
+  run,
+  mutant: {
+    name: 'calls without an OPEN',
+    size: { connections: 8, fullSeconds: 2, realDisk: false },
+    run: (at, size) => run(at, size, withoutOpen),
+  },
+}

@@ -1,0 +1,54 @@
+import { cpSync, existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { TestStack } from '@sluice/test-env'
+import { readAnalytics, readBill, readLedger } from './accounts-of-a-run.ts'
+import { compareViews, judge, type Views } from './compare.ts'
+import type { ClientCall } from './load-client.ts'
+import { brokenPromises, type Outcome, type ScenarioRun } from './scenario.ts'
+
+/**
+ * Reads all views of a run until they agree, or until nothing has changed for `quietMs`: then what is missing will not come.
+ * Every view is kept in the logs of the run.
+ */
+export async function judgeRun(
+  run: ScenarioRun,
+  stack: TestStack,
+  calls: readonly ClientCall[],
+  options: { quietMs?: number; timeoutMs?: number } = {},
+): Promise<Outcome> {
+  const { quietMs = 8_000, timeoutMs = 120_000 } = options
+  const startedAt = performance.now()
+  let changedAt = startedAt
+  let size = ''
+  for (;;) {
+    const views = await readViews(stack, calls)
+    const outcome = judge(compareViews(views), views)
+    const now = performance.now()
+    const sizeNow = `${views.events.length} ${views.rows.length} ${views.total.events}`
+    if (sizeNow !== size) changedAt = now
+    size = sizeNow
+    const agreed = brokenPromises(outcome).length === 0
+    if (agreed || now - changedAt > quietMs || now - startedAt > timeoutMs) {
+      outcome.figures['all views agreed after, s'] = agreed ? ((now - startedAt) / 1000).toFixed(1) : 'never'
+      keepLogs(run, stack, views)
+      return outcome
+    }
+    await delay(250)
+  }
+}
+
+async function readViews(stack: TestStack, calls: readonly ClientCall[]): Promise<Views> {
+  const [ledger, rows, bill] = await Promise.all([readLedger(stack), readAnalytics(stack), readBill(stack)])
+  return { calls, events: ledger.events, total: ledger.total, rows, bill }
+}
+
+function keepLogs(run: ScenarioRun, stack: TestStack, views: Views): void {
+  const write = (name: string, values: readonly object[]) =>
+    writeFileSync(join(run.logs, `${name}.ndjson`), values.map(value => `${JSON.stringify(value)}\n`).join(''))
+  write('ledger-events', views.events)
+  write('analytics-rows', views.rows)
+  write('provider-bill', views.bill)
+  const services = join(stack.home, 'logs')
+  if (existsSync(services)) cpSync(services, join(run.logs, 'services'), { recursive: true })
+}

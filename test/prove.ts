@@ -1,0 +1,81 @@
+/**
+ * `npm run prove [name…] [-- --seed N] [--small] [--no-mutant]`: promises at their full figure, each with the mutant that
+ * must break it. Raw logs stay below `.logs/prove/`.
+ */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { gatewayKilled } from './faults/gateway-killed.ts'
+import { journalFull } from './faults/journal-full.ts'
+import { natsDown } from './faults/nats-down.ts'
+import { brokenPromises, logFolder, type Outcome, type Scenario, type ScenarioRun } from './faults/scenario.ts'
+
+const root = join(import.meta.dirname, '..')
+const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
+  [gatewayKilled.name]: options => prove(gatewayKilled, options),
+  [natsDown.name]: options => prove(natsDown, options),
+  [journalFull.name]: options => prove(journalFull, options),
+}
+
+interface Options {
+  seed: number
+  small: boolean
+  mutant: boolean
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seed: { type: 'string' },
+    small: { type: 'boolean', default: false },
+    'no-mutant': { type: 'boolean', default: false },
+  },
+})
+const seed = Number(values.seed ?? Date.now() % 1_000_000)
+const names = positionals.length > 0 ? positionals : Object.keys(scenarios)
+const unknown = names.filter(name => !(name in scenarios))
+if (unknown.length > 0 || !Number.isSafeInteger(seed)) {
+  process.stderr.write(`usage: npm run prove [${Object.keys(scenarios).join('|')}] [-- --seed N]\n`)
+  process.exit(2)
+}
+let proved = true
+for (const name of names)
+  proved = (await scenarios[name]?.({ seed, small: values.small, mutant: !values['no-mutant'] })) === true && proved
+process.exit(proved ? 0 : 1)
+
+async function prove<Size>(scenario: Scenario<Size>, options: Options): Promise<boolean> {
+  const print = (line: string) => process.stdout.write(`${line}\n`)
+  print(`\n${scenario.name}: ${scenario.promise} (seed ${options.seed})`)
+  const size = options.small ? scenario.small : scenario.full
+  const outcome = await runOnce(scenario.name, options, run => scenario.run(run, size))
+  const broken = brokenPromises(outcome)
+  printOutcome(outcome)
+  if (!options.mutant) return broken.length === 0
+  print(`  mutant: ${scenario.mutant.name}`)
+  const mutated = await runOnce(`${scenario.name}-mutant`, options, run =>
+    scenario.mutant.run(run, scenario.mutant.size),
+  )
+  const caught = brokenPromises(mutated)
+  print(caught.length > 0 ? `  caught: ${caught.join('; ')}` : '  NOT CAUGHT: the scenario proves nothing')
+  return broken.length === 0 && caught.length > 0
+}
+
+async function runOnce(name: string, options: Options, run: (at: ScenarioRun) => Promise<Outcome>): Promise<Outcome> {
+  const logs = logFolder(root, name, new Date())
+  const cleanUps: (() => void | Promise<void>)[] = []
+  const say = (line: string) => process.stderr.write(`  · ${line}\n`)
+  try {
+    const outcome = await run({ scope: { after: clean => cleanUps.push(clean) }, seed: options.seed, logs, say })
+    writeFileSync(join(logs, 'outcome.json'), `${JSON.stringify({ name, ...options, ...outcome }, null, 2)}\n`)
+    return outcome
+  } finally {
+    for (const clean of cleanUps.reverse()) await clean()
+    process.stdout.write(`  raw logs: ${logs}\n`)
+  }
+}
+
+function printOutcome(outcome: Outcome): void {
+  for (const [name, value] of Object.entries(outcome.figures)) process.stdout.write(`  ${name}: ${value}\n`)
+  for (const { promise, kept, found } of outcome.kept)
+    process.stdout.write(`  ${kept ? 'kept  ' : 'BROKEN'} ${promise}: ${found}\n`)
+}
