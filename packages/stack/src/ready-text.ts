@@ -45,7 +45,7 @@ export function writeReadyText(input: {
     '',
     `  curl ${url}/openai/v1/chat/completions \\`,
     `    -H "Authorization: Bearer ${bootstrap.apiKey}" -H 'Content-Type: application/json' \\`,
-    `    -d '{"model":"gpt-5-mini","messages":[{"role":"user","content":"Hello"}]}'`,
+    `    -d '{"model":"gpt-5.4","messages":[{"role":"user","content":"Hello"}]}'`,
     '',
     'Every call shows a receipt here. Ctrl-C ends everything.',
     '',

@@ -119,7 +119,12 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
     if (options.signal?.aborted || parts.stopping) throw new StackError('The start was interrupted.')
   }
   const secrets = readKeptSecrets(home, options.env)
-  const supervise = { home, restart: options.lasting, log }
+  const supervise = {
+    home,
+    restart: options.lasting,
+    log,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  }
 
   const database = parts.track(
     (async () => {

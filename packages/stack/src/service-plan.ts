@@ -80,10 +80,10 @@ function own(name: ServiceName, input: PlanInput): Record<string, string | undef
         GATEWAY_JOURNAL_DIR: join(input.home, 'journal'),
         GATEWAY_PUBLIC_URL: input.publicUrl,
         GATEWAY_SIMULATOR_URL: input.simulatorUrl,
-        GATEWAY_OPENAI_API_KEY: input.providers.openai?.apiKey,
-        GATEWAY_OPENAI_BASE_URL: input.providers.openai?.baseUrl,
-        GATEWAY_ANTHROPIC_API_KEY: input.providers.anthropic?.apiKey,
-        GATEWAY_ANTHROPIC_BASE_URL: input.providers.anthropic?.baseUrl,
+        // Shorter than the grace after which the process is killed.
+        GATEWAY_DRAIN_MS: input.env.GATEWAY_DRAIN_MS ?? '25000',
+        ...managed('GATEWAY_OPENAI', input.providers.openai),
+        ...managed('GATEWAY_ANTHROPIC', input.providers.anthropic),
         SLUICE_ALLOW_PRIVATE_UPSTREAMS: input.env.SLUICE_ALLOW_PRIVATE_UPSTREAMS,
         SLUICE_FRONT_ROUTES: writeFrontRoutes({
           accounts: originOf('accounts', input),
@@ -113,6 +113,12 @@ function own(name: ServiceName, input: PlanInput): Record<string, string | undef
     default:
       return name satisfies never
   }
+}
+
+/** A base URL alone is a server that asks for no key; the gateway takes a provider as real by its key. */
+function managed(prefix: string, provider: ManagedProvider | undefined): Record<string, string | undefined> {
+  if (provider === undefined) return {}
+  return { [`${prefix}_API_KEY`]: provider.apiKey ?? 'none', [`${prefix}_BASE_URL`]: provider.baseUrl }
 }
 
 function originOf(name: ServiceName, input: PlanInput): string {

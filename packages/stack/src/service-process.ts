@@ -13,6 +13,8 @@ export interface ServiceProcessOptions {
   home: string
   /** Start it again when it ends by itself. */
   restart: boolean
+  /** Aborted: nobody waits for it any more. */
+  signal?: AbortSignal
   log: (line: string) => void
 }
 
@@ -83,6 +85,7 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
       const deadline = Date.now() + timeoutMs
       let missing = 'no answer'
       while (Date.now() < deadline) {
+        if (options.signal?.aborted) throw new StackError('The start was interrupted.')
         if (!current?.isRunning() && !(options.restart && wanted && crashes < 2))
           throw new StackError(
             `${plan.name} ended while starting. Its log (${logFile}) ends with: ${tailOf(logFile, 12)}`,
