@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync, readdirSync, readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -28,6 +28,12 @@ export function startPinned(
   })
   child.on('error', error => process.stderr.write(`${name}: ${error.message}\n`))
   return child
+}
+
+/** Puts a process, its descendants and all their threads on one core. */
+export function pinTree(root: number, core: number): void {
+  for (const pid of processTree(root))
+    execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(core), String(pid)], { stdio: 'ignore' })
 }
 
 /** Ends a process we started, hard if it does not go within 10 s. */

@@ -60,9 +60,9 @@ export async function runRounds(targets: readonly Target[], options: RoundsOptio
 async function runWindow(target: Target, options: RoundsOptions): Promise<Window> {
   const endpoint = target.endpoint(options.route)
   if (!endpoint) throw new Error(`${target.name} has no ${options.route}`)
-  const before = cpuMicroseconds(target.pid)
+  const before = cpuMicroseconds(target.pid(options.route))
   const result = await runClosed(endpoint, options)
-  const cpu = cpuMicroseconds(target.pid) - before
+  const cpu = cpuMicroseconds(target.pid(options.route)) - before
   return { ...result, cpuPerRequest: cpu / Math.max(1, result.requests) }
 }
 

@@ -5,6 +5,7 @@ import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { makeCertificate } from './nginx.ts'
+import { loadCore, pinTree } from './processes.ts'
 import { writeReport } from './report.ts'
 import { ensureRequirements } from './requirements.ts'
 import { runSections } from './sections.ts'
@@ -22,6 +23,8 @@ const { values } = parseArgs({
 const list = (text: string) => text.split(',').filter(part => part !== '')
 
 ensureRequirements()
+// What we start, and the stores, inherit the core of the load.
+pinTree(process.pid, loadCore)
 const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
 const targets: Target[] = []
 let failed = false

@@ -80,12 +80,12 @@ async function paced(targets: readonly Target[], options: SectionOptions): Promi
     for (const target of targets) {
       const endpoint = target.endpoint('paced')
       if (!endpoint) continue
-      const before = cpuMicroseconds(target.pid)
+      const before = cpuMicroseconds(target.pid('paced'))
       const job = { ...endpoint, body: requests.small_stream, eventsPerStream: streamEvents, bytesPerStream: expected }
       const result = await runStreams({ ...job, streams: round === 0 ? Math.min(50, streams) : streams })
       // Round 0 warms up.
       if (round === 0) continue
-      const cpu = (cpuMicroseconds(target.pid) - before) / Math.max(1, result.events)
+      const cpu = (cpuMicroseconds(target.pid('paced')) - before) / Math.max(1, result.events)
       const row = {
         cpu,
         ttft50: result.ttftP50Ms,
@@ -147,12 +147,12 @@ async function memory(targets: readonly Target[], options: SectionOptions): Prom
   for (const target of targets) {
     const endpoint = target.endpoint('slow')
     if (!endpoint || target.name === 'direct') continue
-    const before = residentBytes(target.pid)
+    const before = residentBytes(target.pid('slow'))
     const job = { ...endpoint, body: requests.small_stream, eventsPerStream: slowEvents, bytesPerStream: expected }
     const running = runStreams({ ...job, streams })
     // Half-way through the streams, all are open.
     await delay(5000)
-    const during = residentBytes(target.pid)
+    const during = residentBytes(target.pid('slow'))
     const result = await running
     const perStream = Math.max(1, during - before) / streams
     rows.push([
@@ -191,9 +191,9 @@ async function halfLoad(
     if (target.name === 'direct' || target === nginx || !maximum || !endpoint || !reference) continue
     const load = { body: requests.small, perSecond: Math.round(maximum / 2), seconds, folder: options.folder }
     const base = await runRate(reference, load)
-    const cpuBefore = cpuMicroseconds(target.pid)
+    const cpuBefore = cpuMicroseconds(target.pid('json'))
     const result = await runRate(endpoint, load)
-    const busy = (cpuMicroseconds(target.pid) - cpuBefore) / ((seconds + 1) * 1e6)
+    const busy = (cpuMicroseconds(target.pid('json')) - cpuBefore) / ((seconds + 1) * 1e6)
     rows.push([
       target.name,
       short(result.perSecond),

@@ -10,7 +10,7 @@ import { ensurePortkey } from './requirements.ts'
 export interface Target {
   name: string
   /** Root of the process tree that is counted. */
-  pid: number
+  pid: (route: Route) => number
   endpoint: (route: Route) => Endpoint | undefined
   stop: () => Promise<void>
 }
@@ -47,7 +47,7 @@ export async function startPortkey(ground: Ground): Promise<Target> {
   })
   const target: Target = {
     name: 'Portkey',
-    pid: child.pid ?? 0,
+    pid: () => child.pid ?? 0,
     endpoint: route => ({
       url: `http://127.0.0.1:${port}${path}`,
       headers: {
@@ -65,7 +65,7 @@ export async function startPortkey(ground: Ground): Promise<Target> {
 function fromNginx(name: string, nginx: Nginx): Target {
   return {
     name,
-    pid: nginx.pid,
+    pid: () => nginx.pid,
     endpoint: route => ({
       url: `${route === 'tls' ? 'https' : 'http'}://127.0.0.1:${nginx.ports[route]}${path}`,
       headers: { authorization: 'Bearer sk-bench' },

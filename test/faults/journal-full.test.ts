@@ -1,0 +1,4 @@
+import { journalFull } from './journal-full.ts'
+import { testScenario } from './small-scenario.ts'
+
+testScenario(journalFull)

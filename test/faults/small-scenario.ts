@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import test from 'node:test'
+import { brokenPromises, logFolder, type Scenario } from './scenario.ts'
+
+const root = join(import.meta.dirname, '..', '..')
+
+/** The scenario at the size that fits in the test suite. `SLUICE_SEED` repeats a run. */
+export function testScenario<Size>(scenario: Scenario<Size>): void {
+  test(scenario.promise, async t => {
+    const seed = Number(process.env.SLUICE_SEED ?? Date.now() % 1_000_000)
+    t.diagnostic(`SLUICE_SEED=${seed}`)
+    const logs = logFolder(root, `${scenario.name}-small`, new Date())
+    const outcome = await scenario.run({ scope: t, seed, logs, say: line => t.diagnostic(line) }, scenario.small)
+    for (const [name, value] of Object.entries(outcome.figures)) t.diagnostic(`${name}: ${value}`)
+    assert.deepEqual(brokenPromises(outcome), [], `raw logs: ${logs}`)
+  })
+}
