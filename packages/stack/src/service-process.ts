@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { endOrphan } from './end-orphan.ts'
-import { tailOf } from './log-tail.ts'
+import { messageOf, readLogSince } from './program-error.ts'
 import type { ServicePlan } from './service-plan.ts'
 import { StackError } from './stack-error.ts'
 import { startWatchedProcess, type WatchedProcess } from './watched-process.ts'
@@ -47,6 +47,10 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
   let current: WatchedProcess | undefined
   let wanted = true
   let crashes = 0
+  /** One that has never come up is broken: starting it again would only hide that. */
+  let wasReady = false
+  const logStart = sizeOf(logFile)
+  const saidLast = () => messageOf(readLogSince(logFile, logStart))
 
   async function launch(): Promise<void> {
     const started = await startWatchedProcess({
@@ -66,7 +70,7 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
   }
 
   async function onExit(ended: WatchedProcess, since: number, how: number | string | null): Promise<void> {
-    if (!wanted || current !== ended || !options.restart) return
+    if (!wanted || current !== ended || !options.restart || !wasReady) return
     crashes = Date.now() - since > 60_000 ? 0 : crashes + 1
     options.log(`${plan.name} ended by itself (${how}); starting it again. Its log: ${logFile}`)
     await delay(pausesMs[Math.min(crashes, pausesMs.length) - 1] ?? 250)
@@ -86,16 +90,17 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
       let missing = 'no answer'
       while (Date.now() < deadline) {
         if (options.signal?.aborted) throw new StackError('The start was interrupted.')
-        if (!current?.isRunning() && !(options.restart && wanted && crashes < 2))
-          throw new StackError(
-            `${plan.name} ended while starting. Its log (${logFile}) ends with: ${tailOf(logFile, 12)}`,
-          )
+        if (!current?.isRunning() && !(options.restart && wasReady))
+          throw new StackError(`${plan.name} ended while starting. ${saidLast()} (${logFile})`)
         missing = (await whatIsMissing(plan.readyUrl)) ?? ''
-        if (missing === '') return
+        if (missing === '') {
+          wasReady = true
+          return
+        }
         await delay(25)
       }
       throw new StackError(
-        `${plan.name} was not ready within ${Math.round(timeoutMs / 1000)} s (${missing}). Its log (${logFile}) ends with: ${tailOf(logFile, 12)}`,
+        `${plan.name} was not ready within ${Math.round(timeoutMs / 1000)} s (${missing}). ${saidLast()} (${logFile})`,
       )
     },
     async stop() {
@@ -148,11 +153,10 @@ async function whatIsMissing(url: string): Promise<string | undefined> {
   }
 }
 
-/** What a program that failed said: its error without the stack, else its last lines. */
-function messageOf(text: string): string {
-  const lines = text.split('\n')
-  const start = lines.findIndex(line => /^\w*Error\b.*:/.test(line))
-  if (start === -1) return lines.slice(-12).join('\n')
-  const end = lines.findIndex((line, index) => index > start && /^\s+at /.test(line))
-  return lines.slice(start, end === -1 ? start + 12 : end).join('\n')
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size
+  } catch {
+    return 0
+  }
 }

@@ -7,6 +7,7 @@ import getPort from 'get-port'
 import { endOrphan } from './end-orphan.ts'
 import { tailOf } from './log-tail.ts'
 import { findPostgresBinaries } from './postgres-binaries.ts'
+import { releasePostmasterLock } from './postmaster-lock.ts'
 import { readOrCreateSecret } from './secret-file.ts'
 import { StackError } from './stack-error.ts'
 import { chooseRunAs, giveTo, type RunAs } from './unprivileged-user.ts'
@@ -54,6 +55,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     await initialise({ home, data, initdb: binaries.initdb, password, runAs, durable: options.durable !== false })
   }
   if (runAs.owner) giveTo(data, runAs.owner)
+  releasePostmasterLock(data)
   const port = options.port ?? (await getPort({ host: '127.0.0.1' }))
   const [command = binaries.postgres, ...args] = [
     ...runAs.prefix,

@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs'
+
+/** What a program that failed said: its error without the stack, else its last lines. */
+export function messageOf(output: string): string {
+  const lines = output.trimEnd().split('\n')
+  const start = lines.findIndex(line => /^(\w*Error\b.*:|\w*Error \[)/.test(line))
+  if (start === -1) return lines.slice(-6).join('\n')
+  const end = lines.findIndex((line, index) => index > start && /^\s+at |^Node\.js v/.test(line))
+  return lines
+    .slice(start, end === -1 ? start + 8 : end)
+    .join('\n')
+    .trimEnd()
+}
+
+/** What was added to a log file since it had a size. */
+export function readLogSince(path: string, size: number): string {
+  try {
+    return readFileSync(path).subarray(size).toString('utf8')
+  } catch {
+    return ''
+  }
+}
