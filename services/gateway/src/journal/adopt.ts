@@ -1,0 +1,147 @@
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { Logger } from '@sluice/runtime'
+import { type DirectoryLock, lockDirectory, lockIsProof } from './directory-lock.ts'
+import { readIdentity } from './gateway-identity.ts'
+import type { RateDraft } from './open-record.ts'
+import { type PastEpoch, type PastEpochDeps, publishPastEpoch } from './past-epoch.ts'
+import { type EndedEpoch, endEpoch } from './replay.ts'
+import { listSegments, removeReserve, type SegmentName } from './segment.ts'
+
+export interface EndEpochsDeps {
+  rate: RateDraft
+  /** Who ends them. */
+  gatewayId: string
+  log: Logger
+}
+
+/** Ends every epoch of a directory below `beforeEpoch`. The caller holds the directory's lock. */
+export async function endPastEpochs(
+  deps: EndEpochsDeps,
+  directory: string,
+  beforeEpoch: number,
+): Promise<EndedEpoch[]> {
+  const byEpoch = new Map<number, SegmentName[]>()
+  for (const segment of listSegments(directory)) {
+    if (segment.epoch >= beforeEpoch) continue
+    const segments = byEpoch.get(segment.epoch)
+    if (segments) segments.push(segment)
+    else byEpoch.set(segment.epoch, [segment])
+  }
+  const ended: EndedEpoch[] = []
+  for (const segments of byEpoch.values()) {
+    const epoch = await endEpoch({
+      directory,
+      segments,
+      rate: deps.rate,
+      endedBy: deps.gatewayId,
+      log: deps.log,
+    })
+    if (epoch) ended.push(epoch)
+    else for (const { path } of segments) rmSync(path, { force: true })
+  }
+  return ended
+}
+
+export interface AdopterDeps extends Omit<PastEpochDeps, 'stopping'>, EndEpochsDeps {
+  /** Journals of siblings are folders of this one. */
+  root: string
+  /** Our own, which is not adopted. */
+  own: string
+  onAdopted: (ended: EndedEpoch) => void
+}
+
+interface Adoption {
+  lock: DirectoryLock
+  epochs: PastEpoch[]
+  stop: AbortController
+  finished: Promise<void>
+}
+
+/** Our own folder's name for "give it back": the gateway of a directory wants it, the adopter lets go. */
+export const wantedFile = 'wanted'
+
+/**
+ * Takes over journals whose process is proved ended: we get their lock, on a file system where that is proof. A directory
+ * stays locked until everything in it is posted and deleted; its own gateway, when it starts again, asks for it by a file
+ * and goes on where the adopter stands. Nobody is ever taken for dead because it is silent.
+ */
+export class Adopter {
+  readonly #deps: AdopterDeps
+  readonly #adoptions = new Map<string, Adoption>()
+  #looking: Promise<void> | undefined
+
+  constructor(deps: AdopterDeps) {
+    this.#deps = deps
+  }
+
+  /** Events of adopted journals that the stream has not acknowledged. */
+  unpublished(): number {
+    let sum = 0
+    for (const { epochs } of this.#adoptions.values()) for (const epoch of epochs) sum += epoch.unpublished()
+    return sum
+  }
+
+  /** Looks for journals to adopt, and lets go of those that are wanted back. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  /** Lets go of what is wanted back. */
+  letGo(): void {
+    for (const [directory, adoption] of this.#adoptions) {
+      if (existsSync(join(directory, wantedFile))) adoption.stop.abort()
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#looking
+    for (const { stop } of this.#adoptions.values()) stop.abort()
+    await Promise.all([...this.#adoptions.values()].map(adoption => adoption.finished))
+  }
+
+  async #look(): Promise<void> {
+    const { root, own, log } = this.#deps
+    if (!existsSync(root) || !lockIsProof(root)) return
+    for (const name of readdirSync(root)) {
+      const directory = resolve(root, name)
+      if (directory === resolve(own) || this.#adoptions.has(directory)) continue
+      try {
+        if (statSync(directory).isDirectory() && listSegments(directory).length > 0) await this.#adopt(directory)
+      } catch (err) {
+        log.error({ err, directory }, 'journal not adopted, will be tried again')
+      }
+    }
+  }
+
+  async #adopt(directory: string): Promise<void> {
+    if (existsSync(join(directory, wantedFile))) return
+    const lock = lockDirectory(directory)
+    if (!lock) return
+    let ended: EndedEpoch[]
+    try {
+      ended = await endPastEpochs(this.#deps, directory, Number.POSITIVE_INFINITY)
+    } catch (error) {
+      lock.release()
+      throw error
+    }
+    const stop = new AbortController()
+    const deps = { ...this.#deps, stopping: stop.signal }
+    const epochs = ended.map(epoch => publishPastEpoch(deps, epoch))
+    const finished = Promise.allSettled(epochs.map(epoch => epoch.finished)).then(results => {
+      for (const result of results)
+        if (result.status === 'rejected')
+          deps.log.error({ err: result.reason, directory }, 'adopted journal not posted')
+      // Its id and epoch stay: should its gateway come back, it is the same one, a run later.
+      removeReserve(directory)
+      lock.release()
+      this.#adoptions.delete(directory)
+    })
+    this.#adoptions.set(directory, { lock, epochs, stop, finished })
+    deps.log.info({ directory, gateway: readIdentity(directory)?.gatewayId, epochs: ended.length }, 'journal adopted')
+    for (const epoch of ended) deps.onAdopted(epoch)
+  }
+}

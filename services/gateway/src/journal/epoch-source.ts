@@ -1,0 +1,65 @@
+import type { Logger } from '@sluice/runtime'
+import type { UsageLine, UsageSource } from '../usage-publisher.ts'
+import { closePrefix, placeOfLine } from './close-line.ts'
+import { EpochReader, type Position } from './epoch-reader.ts'
+import { type Frame, recordType } from './record.ts'
+
+export interface EpochSourceOptions {
+  directory: string
+  gatewayId: string
+  epoch: number
+  before: readonly number[]
+  /** The oldest segment that is still there. */
+  from: () => number
+  /** How far may be read: everything before it is synced. */
+  limit: () => Position
+  log: Logger
+}
+
+/** The events of one epoch, read from its segments. */
+export function epochSource(options: EpochSourceOptions): UsageSource & { close: () => Promise<void> } {
+  const { directory, gatewayId, epoch, before, limit, log } = options
+  const prefixBytes = Buffer.byteLength(closePrefix(gatewayId, epoch))
+  const openReader = (): EpochReader =>
+    new EpochReader({
+      directory,
+      epoch,
+      from: options.from(),
+      limit,
+      onDamage: (at, skippedBytes) => log.error({ directory, epoch, at, skippedBytes }, 'journal damaged'),
+    })
+  const reader = openReader()
+
+  async function readLines(from: EpochReader): Promise<UsageLine[]> {
+    for (;;) {
+      const frames = await from.next()
+      if (frames.length === 0) return []
+      const lines = linesOf(frames, prefixBytes)
+      if (lines.length > 0) return lines
+    }
+  }
+
+  return {
+    gatewayId,
+    epoch,
+    before,
+    next: () => readLines(reader),
+    async *readAgain() {
+      const again = openReader()
+      try {
+        for (let lines = await readLines(again); lines.length > 0; lines = await readLines(again)) yield lines
+      } finally {
+        await again.close()
+      }
+    },
+    close: () => reader.close(),
+  }
+}
+
+function linesOf(frames: readonly Frame[], prefixBytes: number): UsageLine[] {
+  const lines: UsageLine[] = []
+  for (const { type, json } of frames) {
+    if (type === recordType.close) lines.push({ ...placeOfLine(json, prefixBytes), json })
+  }
+  return lines
+}

@@ -1,0 +1,31 @@
+import type { QuantityName, QuantityProvenance } from '@sluice/contracts'
+import type { CheckpointRecord, OpenRecord, UnratedDraft } from './open-record.ts'
+
+/**
+ * The event of an attempt whose gateway died. With a checkpoint, what it says; without one, nothing was relayed: the
+ * estimated input counts, since the request may have been sent, and no output.
+ */
+export function killedDraft(open: OpenRecord, checkpoint: CheckpointRecord | undefined): UnratedDraft {
+  const { estimated_input, ...admitted } = open
+  const finishedAtMs = Math.max(checkpoint?.at_ms ?? 0, open.admitted_at_ms)
+  return {
+    ...admitted,
+    ...(checkpoint?.served_model === undefined ? {} : { served_model: checkpoint.served_model }),
+    ...(checkpoint?.response_id === undefined ? {} : { response_id: checkpoint.response_id }),
+    http_status: checkpoint?.http_status ?? 0,
+    status: 'killed',
+    error_code: 'gateway_killed',
+    finished_at_ms: finishedAtMs,
+    duration_ms: finishedAtMs - open.admitted_at_ms,
+    overhead_us: 0,
+    quantities: checkpoint?.quantities ?? estimated_input,
+    provenance: checkpoint?.provenance ?? allEstimated(estimated_input),
+    modifiers: {},
+    raw_usage: null,
+  }
+}
+
+function allEstimated(quantities: object): QuantityProvenance {
+  const names = Object.keys(quantities) as QuantityName[]
+  return Object.fromEntries(names.map(name => [name, 'estimated' as const]))
+}

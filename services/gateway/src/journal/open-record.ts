@@ -1,0 +1,67 @@
+import type { Quantities, QuantityProvenance, UsageRecordedData } from '@sluice/contracts'
+
+/** What a journal must know of an attempt before it goes to its provider: enough to make its event if we die. */
+export interface OpenRecord
+  extends Pick<
+    UsageRecordedData,
+    | 'event_id'
+    | 'call_id'
+    | 'attempt'
+    | 'identity'
+    | 'claimed'
+    | 'paid_by'
+    | 'dialect'
+    | 'endpoint'
+    | 'streamed'
+    | 'requested_model'
+    | 'provider'
+    | 'served_by'
+    | 'admitted_at_ms'
+    | 'price_book_id'
+    | 'override_price_book_id'
+    | 'leases'
+    | 'held'
+  > {
+  /** The input as far as it can be told from the request. Counts where the gateway dies before the provider says more. */
+  estimated_input: Quantities
+}
+
+/** What a running attempt has used so far. */
+export interface CheckpointRecord {
+  event_id: string
+  at_ms: number
+  output_bytes: number
+  /** Input as measured, where the provider has said it, else estimated; output estimated from what was relayed. */
+  quantities: Quantities
+  provenance: QuantityProvenance
+  served_model?: string
+  response_id?: string
+  http_status: number
+}
+
+/** An event before it has a place in a series. */
+export type UsageDraft = Omit<UsageRecordedData, 'gateway_id' | 'epoch' | 'partition' | 'seq'>
+
+/** A draft before it has a price. */
+export type UnratedDraft = Omit<UsageDraft, 'priced' | 'line_items' | 'cost_nano_usd'>
+export type DraftRating = Pick<UsageDraft, 'priced' | 'line_items' | 'cost_nano_usd'>
+
+/** Prices a draft with the books it names. What throws is tried again later; a book that is gone for ever is `priced: false`. */
+export type RateDraft = (draft: UnratedDraft) => DraftRating | Promise<DraftRating>
+
+/** First record of a segment. `last[p]`: the last number of partition p before this segment; older ones may be gone. */
+export interface HeaderRecord {
+  format: 1
+  gateway_id: string
+  epoch: number
+  segment: number
+  last: readonly number[]
+  created_at_ms: number
+}
+
+/** Last record of an epoch. */
+export interface EndRecord {
+  last: readonly number[]
+  ended_by: string
+  at_ms: number
+}

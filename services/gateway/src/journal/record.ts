@@ -1,0 +1,76 @@
+import { crc32 } from 'node:zlib'
+
+/**
+ * What a segment is made of: frames of `u32 length | u32 crc32 | payload`, both numbers little-endian. `length` counts the
+ * payload, `crc32` (zlib's) covers it. The payload is one type byte and JSON in UTF-8. A reader skips types it does not know.
+ * A length of zero is the end: the rest of the file was set aside and never written.
+ */
+export const recordType = {
+  /** First of each segment: format, gateway, epoch, number, and the last sequence of each partition before it. */
+  header: 1,
+  /** A lease that is not closed yet; all of them stand at the head of each segment. */
+  lease: 2,
+  /** An attempt is about to go to its provider. */
+  open: 3,
+  /** Reserved: more money was set aside for a running attempt. */
+  extend: 4,
+  /** What a running attempt has used so far. */
+  checkpoint: 5,
+  /** The attempt's event: the JSON is the line that is published, byte for byte. */
+  close: 6,
+  /** Nothing follows in this epoch. */
+  end: 7,
+} as const
+export type RecordType = (typeof recordType)[keyof typeof recordType]
+
+export const frameHeaderBytes = 8
+/** No record comes near it: a longer length is damage, not a record. */
+export const maxPayloadBytes = 4 * 1024 * 1024
+
+/** The most bytes that {@link writeFrame} can need for this text. */
+export function frameBound(json: string): number {
+  return frameHeaderBytes + 1 + json.length * 3
+}
+
+/** Writes a frame at `at` and gives its length. The buffer has {@link frameBound} bytes of room there. */
+export function writeFrame(buffer: Buffer, at: number, type: RecordType, json: string): number {
+  const payload = at + frameHeaderBytes
+  buffer[payload] = type
+  const length = 1 + buffer.write(json, payload + 1, 'utf8')
+  buffer.writeUInt32LE(length, at)
+  buffer.writeUInt32LE(crc32(buffer.subarray(payload, payload + length)), at + 4)
+  return frameHeaderBytes + length
+}
+
+/** A frame found in a buffer; `json` is a view into it. */
+export interface Frame {
+  type: number
+  json: Buffer
+  /** Offset just behind the frame. */
+  end: number
+}
+
+/** Why no frame begins at an offset: nothing follows, the buffer ends inside the frame, or the bytes are no frame. */
+export type NoFrame = 'end' | 'incomplete' | 'damaged'
+
+/** Reads the frame that begins at `at`. */
+export function readFrame(buffer: Buffer, at: number): Frame | NoFrame {
+  if (at === buffer.length) return 'end'
+  if (at + frameHeaderBytes > buffer.length) return 'incomplete'
+  const length = buffer.readUInt32LE(at)
+  if (length === 0) return 'end'
+  if (length > maxPayloadBytes) return 'damaged'
+  const payload = at + frameHeaderBytes
+  const end = payload + length
+  if (end > buffer.length) return 'incomplete'
+  if (crc32(buffer.subarray(payload, end)) !== buffer.readUInt32LE(at + 4)) return 'damaged'
+  return { type: buffer[payload] ?? 0, json: buffer.subarray(payload + 1, end), end }
+}
+
+/** The offset of the next whole frame at or behind `at`, where bytes in between are damaged. */
+export function findFrame(buffer: Buffer, at: number): number | undefined {
+  for (let offset = at; offset + frameHeaderBytes < buffer.length; offset++) {
+    if (typeof readFrame(buffer, offset) === 'object') return offset
+  }
+  return undefined
+}

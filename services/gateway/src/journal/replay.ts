@@ -1,0 +1,199 @@
+import { closeSync, fdatasyncSync, ftruncateSync, openSync, statSync } from 'node:fs'
+import { PARTITIONS, partitionOf } from '@sluice/contracts'
+import type { Logger } from '@sluice/runtime'
+import { closeLine, closePrefix } from './close-line.ts'
+import { EpochReader, type Position } from './epoch-reader.ts'
+import { killedDraft } from './killed-draft.ts'
+import { MissingNumbers } from './missing-numbers.ts'
+import type { CheckpointRecord, EndRecord, HeaderRecord, OpenRecord, RateDraft } from './open-record.ts'
+import { frameBound, recordType, writeFrame } from './record.ts'
+import { nodeIo, type SegmentName, writeRecord } from './segment.ts'
+
+export interface ReplayOptions {
+  directory: string
+  /** Segments of one epoch, oldest first. The directory's lock is held, and the process that wrote them has ended. */
+  segments: readonly SegmentName[]
+  rate: RateDraft
+  /** Who ends the epoch. */
+  endedBy: string
+  log: Logger
+  now?: () => number
+}
+
+/** An epoch to which nothing will be added. */
+export interface EndedEpoch {
+  directory: string
+  gatewayId: string
+  epoch: number
+  segments: readonly SegmentName[]
+  /** Where its records end. */
+  end: Position
+  /** The last number of each partition before the oldest segment that is still there: all of them are posted. */
+  before: readonly number[]
+  last: readonly number[]
+  /** Leases that the last segment names. */
+  leases: readonly object[]
+}
+
+interface Scan {
+  header: HeaderRecord
+  open: Map<string, { record: OpenRecord; checkpoint: CheckpointRecord | undefined }>
+  /** Closed in this segment, and in the one before: what a failed sync made stand in two segments counts once. */
+  closed: Set<string>
+  closedBefore: Set<string>
+  numbers: MissingNumbers[]
+  leases: object[]
+  ended: boolean
+  end: Position
+}
+
+/**
+ * Ends an epoch whose process has ended: each attempt without a CLOSE gets one, made from its OPEN and its last CHECKPOINT;
+ * then the END. All of it is synced before this resolves, so it may be published. Ended by a kill itself, it is done again
+ * and finds less to do. A torn end, which a power cut can leave, is cut off: nothing of it was ever published.
+ *
+ * Undefined: the segments hold no record at all (the process died while it made the first).
+ */
+export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | undefined> {
+  const { directory, segments, log } = options
+  const scan = await scanEpoch(options)
+  const lastSegment = segments.at(-1)
+  if (!scan || !lastSegment) return undefined
+  const { header, open, numbers } = scan
+  let { end } = scan
+  if (!scan.ended) {
+    const lines: { type: typeof recordType.close | typeof recordType.end; json: string }[] = []
+    const prefix = closePrefix(header.gateway_id, header.epoch)
+    for (const { record, checkpoint } of open.values()) {
+      const draft = killedDraft(record, checkpoint)
+      const rated = { ...draft, ...(await options.rate(draft)) }
+      const partition = partitionOf(record.identity.project_id)
+      const seq = numbers[partition]?.take() ?? 0
+      lines.push({ type: recordType.close, json: closeLine(prefix, partition, seq, JSON.stringify(rated)) })
+    }
+    const endRecord: EndRecord = {
+      last: numbers.map(series => series.last),
+      ended_by: options.endedBy,
+      at_ms: (options.now ?? Date.now)(),
+    }
+    lines.push({ type: recordType.end, json: JSON.stringify(endRecord) })
+    end = append(lastSegment, end, lines)
+    log.info(
+      { gatewayId: header.gateway_id, epoch: header.epoch, killedAttempts: open.size },
+      'journal of an ended run replayed',
+    )
+  }
+  for (const [partition, series] of numbers.entries()) {
+    if (series.count > 0)
+      log.error(
+        { gatewayId: header.gateway_id, epoch: header.epoch, partition, numbers: series.count },
+        'journal is damaged: events are missing',
+      )
+  }
+  return {
+    directory,
+    gatewayId: header.gateway_id,
+    epoch: header.epoch,
+    segments,
+    end,
+    before: header.last,
+    last: numbers.map(series => series.last),
+    leases: scan.leases,
+  }
+}
+
+async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<Scan | undefined> {
+  const first = segments[0]
+  const last = segments.at(-1)
+  if (!first || !last) return undefined
+  const fileEnd = { segment: last.number, offset: statSync(last.path).size }
+  const reader = new EpochReader({
+    directory,
+    epoch: first.epoch,
+    from: first.number,
+    limit: () => fileEnd,
+    onDamage: (at, skippedBytes) => log.error({ directory, epoch: first.epoch, at, skippedBytes }, 'journal damaged'),
+    lastMayBeTorn: true,
+  })
+  let scan: Scan | undefined
+  try {
+    for (let frames = await reader.next(); frames.length > 0; frames = await reader.next()) {
+      for (const { type, json } of frames) {
+        if (type === recordType.header) {
+          const header = parse<HeaderRecord>(json)
+          if (header.format !== 1) throw new Error(`journal format ${header.format} is not known`)
+          if (scan) {
+            scan.leases = []
+            scan.closedBefore = scan.closed
+            scan.closed = new Set()
+          } else scan = beginScan(header)
+        }
+        // Without its header nothing can be numbered; it is written and synced before all else.
+        if (!scan) throw new Error(`${first.path} does not begin with a header`)
+        if (type === recordType.lease) scan.leases.push(parse<object>(json))
+        else if (type === recordType.open) {
+          const record = parse<OpenRecord>(json)
+          const known =
+            scan.open.has(record.event_id) || scan.closed.has(record.event_id) || scan.closedBefore.has(record.event_id)
+          if (!known) scan.open.set(record.event_id, { record, checkpoint: undefined })
+        } else if (type === recordType.checkpoint) {
+          const checkpoint = parse<CheckpointRecord>(json)
+          const attempt = scan.open.get(checkpoint.event_id)
+          if (attempt) attempt.checkpoint = checkpoint
+        } else if (type === recordType.close) {
+          const event = parse<{ event_id: string; partition: number; seq: number }>(json)
+          scan.open.delete(event.event_id)
+          scan.closed.add(event.event_id)
+          scan.numbers[event.partition]?.see(event.seq)
+        } else if (type === recordType.end) scan.ended = true
+      }
+    }
+    if (scan) scan.end = reader.position
+    return scan
+  } finally {
+    await reader.close()
+  }
+}
+
+function beginScan(header: HeaderRecord): Scan {
+  return {
+    header,
+    open: new Map(),
+    closed: new Set(),
+    closedBefore: new Set(),
+    numbers: Array.from({ length: PARTITIONS }, (_, partition) => new MissingNumbers(header.last[partition] ?? 0)),
+    leases: [],
+    ended: false,
+    end: { segment: 0, offset: 0 },
+  }
+}
+
+function parse<T>(json: Buffer): T {
+  return JSON.parse(json.toString()) as T
+}
+
+/** Appends records behind the last whole one and syncs. @throws where the disk is full: replay is then done again later */
+function append(
+  segment: SegmentName,
+  end: Position,
+  records: readonly { type: typeof recordType.close | typeof recordType.end; json: string }[],
+): Position {
+  const fd = openSync(segment.path, 'r+')
+  try {
+    const writable = {
+      number: segment.number,
+      path: segment.path,
+      fd,
+      size: end.segment === segment.number ? end.offset : 0,
+    }
+    ftruncateSync(fd, writable.size)
+    for (const { type, json } of records) {
+      const buffer = Buffer.allocUnsafe(frameBound(json))
+      writeRecord(writable, nodeIo, buffer, 0, writeFrame(buffer, 0, type, json))
+    }
+    fdatasyncSync(fd)
+    return { segment: segment.number, offset: writable.size }
+  } finally {
+    closeSync(fd)
+  }
+}

@@ -1,0 +1,96 @@
+import { closeSync, fdatasync, fdatasyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+/** A file of the journal: segments of an epoch are numbered from 1. */
+export interface SegmentName {
+  epoch: number
+  number: number
+  path: string
+}
+
+const namePattern = /^(\d{10})-(\d{10})\.journal$/
+const digits = (value: number): string => String(value).padStart(10, '0')
+
+export function segmentPath(directory: string, epoch: number, number: number): string {
+  return join(directory, `${digits(epoch)}-${digits(number)}.journal`)
+}
+
+/** The segments of a directory, oldest first. */
+export function listSegments(directory: string): SegmentName[] {
+  const found: SegmentName[] = []
+  for (const name of readdirSync(directory)) {
+    const match = namePattern.exec(name)
+    if (match) found.push({ epoch: Number(match[1]), number: Number(match[2]), path: join(directory, name) })
+  }
+  return found.sort((a, b) => a.epoch - b.epoch || a.number - b.number)
+}
+
+/** The two calls by which records reach the disk; tests let them fail. */
+export interface SegmentIo {
+  writeSync: (fd: number, buffer: Buffer, offset: number, length: number, position: number) => number
+  fdatasync: (fd: number) => Promise<void>
+}
+export const nodeIo: SegmentIo = { writeSync, fdatasync: promisify(fdatasync) }
+
+/** A segment open for writing. */
+export interface WritableSegment {
+  readonly number: number
+  readonly path: string
+  readonly fd: number
+  /** Bytes of whole records. What a failed write leaves behind them is overwritten by the next. */
+  size: number
+}
+
+/** Creates a segment. @throws where it exists, or the disk has no room for a name */
+export function createSegment(directory: string, epoch: number, number: number): WritableSegment {
+  const path = segmentPath(directory, epoch, number)
+  return { number, path, fd: openSync(path, 'wx', 0o600), size: 0 }
+}
+
+/** Writes one record, whole or not at all. @throws the system's error; `size` then stands where it stood */
+export function writeRecord(segment: WritableSegment, io: SegmentIo, buffer: Buffer, start: number, end: number): void {
+  let at = start
+  while (at < end) {
+    // A disk that fills up writes a part and says so only at the next call.
+    at += io.writeSync(segment.fd, buffer, at, end - at, segment.size + at - start)
+  }
+  segment.size += end - start
+}
+
+/** Room on the disk that is already ours: records overwrite it in place when nothing else can be allocated. */
+export interface Reserve {
+  readonly path: string
+  readonly fd: number
+}
+
+const reserveName = 'reserve'
+
+/** Sets room aside: real blocks, written and synced. @throws ENOSPC with nothing left behind */
+export function createReserve(directory: string, io: SegmentIo, bytes: number): Reserve {
+  const path = join(directory, reserveName)
+  rmSync(path, { force: true })
+  const fd = openSync(path, 'wx', 0o600)
+  try {
+    const zeros = Buffer.alloc(Math.min(bytes, 1024 * 1024))
+    for (let at = 0; at < bytes; ) at += io.writeSync(fd, zeros, 0, Math.min(zeros.length, bytes - at), at)
+    fdatasyncSync(fd)
+    return { path, fd }
+  } catch (error) {
+    closeSync(fd)
+    rmSync(path, { force: true })
+    throw error
+  }
+}
+
+/** Makes the reserve a segment of the epoch. Needs no room on the disk. */
+export function useReserve(reserve: Reserve, directory: string, epoch: number, number: number): WritableSegment {
+  const path = segmentPath(directory, epoch, number)
+  renameSync(reserve.path, path)
+  return { number, path, fd: reserve.fd, size: 0 }
+}
+
+/** Removes what {@link createReserve} made. */
+export function removeReserve(directory: string): void {
+  rmSync(join(directory, reserveName), { force: true })
+}

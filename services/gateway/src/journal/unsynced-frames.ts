@@ -1,0 +1,58 @@
+import { frameBound, type RecordType, writeFrame } from './record.ts'
+
+/**
+ * The frames that no fdatasync covers yet, in order. They are encoded here and written from here; where a sync fails, the
+ * system may have dropped them from its cache, and they are written once more, to another file, from here.
+ */
+export class UnsyncedFrames {
+  #chunk: Buffer
+  #used = 0
+  /** Full chunks, older than `#chunk`. */
+  #older: Buffer[] = []
+  #spare: Buffer | undefined
+  readonly #chunkBytes: number
+
+  constructor(chunkBytes = 256 * 1024) {
+    this.#chunkBytes = chunkBytes
+    this.#chunk = Buffer.allocUnsafeSlow(chunkBytes)
+  }
+
+  /** Encodes a frame. Valid until the frame is forgotten. */
+  encode(type: RecordType, json: string): { buffer: Buffer; start: number; end: number } {
+    const bound = frameBound(json)
+    if (this.#used + bound > this.#chunk.length) {
+      if (this.#used > 0) this.#older.push(this.#chunk.subarray(0, this.#used))
+      this.#chunk = bound <= this.#chunkBytes ? this.#takeChunk() : Buffer.allocUnsafeSlow(bound)
+      this.#used = 0
+    }
+    const start = this.#used
+    this.#used += writeFrame(this.#chunk, start, type, json)
+    return { buffer: this.#chunk, start, end: this.#used }
+  }
+
+  /** Forgets the frame encoded last, which was not written. */
+  retract(start: number): void {
+    this.#used = start
+  }
+
+  /** Hands over every frame and begins anew: what is now synced, and will be given back by {@link recycle} or kept. */
+  take(): Buffer[] {
+    const frames = this.#used > 0 ? [...this.#older, this.#chunk.subarray(0, this.#used)] : this.#older
+    if (this.#used > 0) this.#chunk = this.#takeChunk()
+    this.#older = []
+    this.#used = 0
+    return frames
+  }
+
+  /** Frames taken are synced: their memory serves again. */
+  recycle(frames: readonly Buffer[]): void {
+    const last = frames.at(-1)
+    if (last && last.buffer.byteLength === this.#chunkBytes) this.#spare = Buffer.from(last.buffer)
+  }
+
+  #takeChunk(): Buffer {
+    const chunk = this.#spare ?? Buffer.allocUnsafeSlow(this.#chunkBytes)
+    this.#spare = undefined
+    return chunk
+  }
+}
