@@ -33,7 +33,9 @@ export async function readAgain(
     const batch: JsMsg[] = []
     for await (const message of await consumer.fetch({ max_messages: maxMessages, expires: 2_000 })) {
       if (message.seq <= lastSeq && filterSubjects.some(filter => matches(filter, message.subject))) batch.push(message)
-      if (message.seq >= lastSeq || message.info.pending === 0) done = true
+      done = message.seq >= lastSeq || message.info.pending === 0
+      // The last one is there: nothing is gained by waiting for the pull to end.
+      if (done) break
     }
     if (batch.length > 0) await handle(batch)
     read += batch.length

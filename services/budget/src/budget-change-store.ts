@@ -12,11 +12,10 @@ import {
   updateBudget,
 } from './budget-store.ts'
 import { liftCutoff } from './cutoff.ts'
-import { listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
+import { decideAndSave, listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, tooManyBudgets } from './errors.ts'
 import { sumFacts } from './spend-fact-store.ts'
-import { decideAndSave } from './usage-store.ts'
 import { windowAt } from './window.ts'
 import { addToWindows, listOpenWindows } from './window-store.ts'
 

@@ -1,6 +1,8 @@
 import { Cutoff, cutoffKey } from '@sluice/contracts'
-import type { Kysely, Transaction } from '@sluice/postgres'
+import { enqueue, type Kysely, type Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
+import type { CountedBudget, WindowSum } from './budget.ts'
+import { decideCutoff } from './cutoff.ts'
 import type { BudgetTables } from './db/schema.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
@@ -71,6 +73,36 @@ export async function lockCutoffsThatAreOver(
     where listed and (until_ms <= ${nowMs} or (not active and at_ms < ${liftedBeforeMs}))
     order by cutoff_id limit ${most} for update skip locked`.execute(trx)
   return rows.map(row => Cutoff.check(row.document))
+}
+
+/** Decides for each window, and writes what changes, with KV's copy in the outbox. */
+export async function decideAndSave(
+  trx: Transaction<BudgetTables>,
+  budgets: ReadonlyMap<string, CountedBudget>,
+  windows: readonly WindowSum[],
+  nowMs: number,
+): Promise<Cutoff[]> {
+  const held = await lockCutoffs(trx, windows)
+  const changed: Cutoff[] = []
+  for (const window of windows) {
+    const budget = budgets.get(window.budgetId)
+    const key = cutoffKey(window.budgetId, window.copy)
+    const cutoff = budget && decideCutoff(budget, window, held.get(key), nowMs)
+    if (!cutoff) continue
+    held.set(key, cutoff)
+    await saveCutoff(trx, cutoff, true)
+    changed.push(cutoff)
+  }
+  await enqueue(
+    trx,
+    changed.map(cutoff => ({
+      kind: 'kv-put',
+      target: 'cutoffs',
+      key: cutoff.cutoff_id,
+      payload: Cutoff.encode(cutoff),
+    })),
+  )
+  return changed
 }
 
 function toMap(rows: readonly { document: unknown }[]): Map<string, Cutoff> {

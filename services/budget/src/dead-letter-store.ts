@@ -68,3 +68,23 @@ export async function countDeadLetters(db: Kysely<BudgetTables>): Promise<number
   const { rows } = await sql<{ count: string }>`select count(*) as count from dead_letters`.execute(db)
   return Number(rows[0]?.count ?? 0)
 }
+
+/** A dead letter, locked; undefined where there is none of this id. */
+export async function lockDeadLetter(trx: Transaction<BudgetTables>, id: string): Promise<DeadLetter | undefined> {
+  const row = await trx.selectFrom('dead_letters').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
+  return (
+    row && {
+      streamSeq: Number(row.stream_seq),
+      subject: row.subject,
+      series: row.series ?? undefined,
+      first: row.first === null ? undefined : Number(row.first),
+      last: row.last === null ? undefined : Number(row.last),
+      reason: row.reason,
+      payload: row.payload,
+    }
+  )
+}
+
+export async function deleteDeadLetter(trx: Transaction<BudgetTables>, id: string): Promise<void> {
+  await trx.deleteFrom('dead_letters').where('id', '=', id).execute()
+}

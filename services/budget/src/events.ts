@@ -2,10 +2,10 @@ import type { Logger } from '@sluice/runtime'
 import { counter, histogram } from '@sluice/telemetry'
 import type { AppliedUsage } from './usage-store.ts'
 
-const usageEvents = counter('budget_usage_events_total', 'Usage events counted')
-const deadLetters = counter('budget_dead_letters_total', 'Messages or events that could not be applied')
-const cutoffChanges = counter('budget_cutoff_changes_total', 'Cutoffs begun and lifted', ['change'])
-const batchSeconds = histogram('budget_batch_seconds', 'Time from a fetched batch to its commit', {
+const usageEvents = counter('sluice_budget_usage_events_total', 'Usage events counted')
+const deadLetters = counter('sluice_budget_dead_letters_total', 'Messages or events that could not be applied')
+const cutoffChanges = counter('sluice_budget_cutoff_changes_total', 'Cutoffs begun and lifted', ['change'])
+const batchSeconds = histogram('sluice_budget_batch_seconds', 'Time from a fetched batch to its commit', {
   buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2],
 })
 

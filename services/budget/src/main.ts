@@ -21,7 +21,7 @@ import { startRollover } from './rollover.ts'
 import { endCutoffs, pruneOld } from './rollover-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
 import { repairBuckets } from './state-publisher.ts'
-import { applyUsage } from './usage-store.ts'
+import { applyUsage, replayDeadLetter } from './usage-store.ts'
 import { openCredentialsView } from './views/credentials-view.ts'
 import { createWindowFinder } from './window.ts'
 import { startWindowPublisher } from './window-publisher.ts'
@@ -105,6 +105,11 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         addOperatorRoutes(operatorApp, {
           completeness: () => listCompleteness(db),
           deadLetters: async () => ({ count: await countDeadLetters(db), first: await listDeadLetters(db, 100) }),
+          replay: async id => {
+            const replay = await replayDeadLetter(db, id, findWindow, Date.now())
+            if (replay.outcome === 'applied') tell(replay.spend.cutoffs, replay.spend.copies)
+            return replay.outcome
+          },
         }),
     }),
     'operator server',

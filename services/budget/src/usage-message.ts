@@ -4,6 +4,7 @@ import {
   type Series,
   type SeriesRange,
   seriesKey,
+  UsageAdjusted,
   type UsageAdjustedData,
   UsageRecorded,
   type UsageRecordedData,
@@ -65,6 +66,21 @@ export function decodeEvents(
     }
   }
   return { events, letters }
+}
+
+/** What a dead letter carries, if it can be decoded now; undefined where it still cannot. */
+export function readDeadLetter(
+  letter: DeadLetter,
+): { events: UsageRecordedData[]; adjustments: UsageAdjustedData[] } | undefined {
+  try {
+    if (letter.subject === UsageAdjusted.subject())
+      return { events: [], adjustments: [UsageAdjusted.decode(letter.payload)] }
+    const lines = letter.payload.split('\n').filter(line => line !== '')
+    return lines.length === 0 ? undefined : { events: lines.map(line => UsageRecorded.decode(line)), adjustments: [] }
+  } catch (error) {
+    if (!(error instanceof ContractError)) throw error
+    return undefined
+  }
 }
 
 function checkPlace(event: UsageRecordedData, range: SeriesRange, number: number): void {

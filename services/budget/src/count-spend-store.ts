@@ -1,0 +1,115 @@
+import { type Cutoff, cutoffKey, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
+import type { Transaction } from '@sluice/postgres'
+import { type Counted, type CountedBudget, sumByWindow, type WindowSum } from './budget.ts'
+import { listBudgetsOfProjects, lockProjectsForUsage } from './budget-store.ts'
+import { decideAndSave } from './cutoff-store.ts'
+import type { BudgetTables } from './db/schema.ts'
+import type { DeadLetter } from './dead-letter-store.ts'
+import { takeSettlements } from './settlement-store.ts'
+import { adjustFact, factOf, type SpendFact } from './spend-fact.ts'
+import { insertFacts, lockFacts, updateFact } from './spend-fact-store.ts'
+import type { windowAt } from './window.ts'
+import { addToWindows } from './window-store.ts'
+
+/** An adjustment with what is put aside in its place where its event is not kept here. */
+export type PlacedAdjustment = UsageAdjustedData & { letter: DeadLetter }
+
+/** What counting has changed, for whoever tells others after the commit. */
+export interface CountedSpend {
+  /** New versions of cutoffs, to be pushed. */
+  cutoffs: Cutoff[]
+  /** Budget copies whose sums have changed. */
+  copies: { budgetId: string; copy: string }[]
+  /** Adjustments that cannot be applied. */
+  letters: DeadLetter[]
+}
+
+/** Counts events and adjustments: facts → sums of windows → crossings. Whether they are new to their series is known already. */
+export async function countSpend(
+  trx: Transaction<BudgetTables>,
+  events: readonly UsageRecordedData[],
+  adjustments: readonly PlacedAdjustment[],
+  findWindow: typeof windowAt,
+  nowMs: number,
+): Promise<CountedSpend> {
+  if (events.length === 0 && adjustments.length === 0) return { cutoffs: [], copies: [], letters: [] }
+  const projects = new Set(events.map(event => event.identity.project_id))
+  for (const adjustment of adjustments) projects.add(adjustment.project_id)
+  await lockProjectsForUsage(trx, [...projects])
+  const fresh = await countEvents(trx, events, nowMs)
+  const { counted: differences, letters } = await countAdjustments(trx, adjustments)
+  const counted = [...fresh, ...differences].filter(isCounted)
+  if (counted.length === 0) return { cutoffs: [], copies: [], letters }
+  const budgets = await listBudgetsOfProjects(trx, [...projects])
+  const sums = sumByWindow(budgets, counted, findWindow)
+  const windows = await addToWindows(trx, sums, nowMs)
+  const cutoffs = await cutCrossed(trx, budgets, sums, windows, nowMs)
+  return { cutoffs, copies: windows.map(({ budgetId, copy }) => ({ budgetId, copy })), letters }
+}
+
+/** Facts of events that were never counted before, under any series or settlement. */
+async function countEvents(
+  trx: Transaction<BudgetTables>,
+  events: readonly UsageRecordedData[],
+  nowMs: number,
+): Promise<Counted[]> {
+  const settled = await takeSettlements(
+    trx,
+    events.flatMap(event =>
+      event.settlement_key === undefined ? [] : [{ settlementKey: event.settlement_key, eventId: event.event_id }],
+    ),
+    nowMs,
+  )
+  const facts = new Map<string, SpendFact>()
+  for (const event of events) {
+    if (event.settlement_key === undefined || settled.has(event.event_id)) facts.set(event.event_id, factOf(event))
+  }
+  const inserted = await insertFacts(trx, [...facts.values()])
+  return [...facts.values()].filter(fact => inserted.has(fact.eventId))
+}
+
+/** Facts brought to their newest version, and the differences. One of an event that is not kept is a dead letter. */
+async function countAdjustments(
+  trx: Transaction<BudgetTables>,
+  adjustments: readonly PlacedAdjustment[],
+): Promise<{ counted: Counted[]; letters: DeadLetter[] }> {
+  const facts = await lockFacts(trx, adjustments)
+  const counted: Counted[] = []
+  const letters: DeadLetter[] = []
+  for (const adjustment of adjustments) {
+    const fact = facts.get(adjustment.event_id)
+    if (!fact) {
+      letters.push({ ...adjustment.letter, reason: 'adjusts an event that is not kept here' })
+      continue
+    }
+    const adjusted = adjustFact(fact, adjustment)
+    if (!adjusted) continue
+    facts.set(adjustment.event_id, adjusted.fact)
+    await updateFact(trx, adjusted.fact)
+    counted.push({ dimensions: fact.dimensions, admittedAtMs: fact.admittedAtMs, amounts: adjusted.difference })
+  }
+  return { counted, letters }
+}
+
+/** Writes the cutoffs of windows that have crossed their limit, in either direction. */
+async function cutCrossed(
+  trx: Transaction<BudgetTables>,
+  budgets: readonly CountedBudget[],
+  added: readonly WindowSum[],
+  windows: readonly WindowSum[],
+  nowMs: number,
+): Promise<Cutoff[]> {
+  const byId = new Map(budgets.map(budget => [budget.budget_id, budget]))
+  const lowered = new Set(added.filter(sum => sum.amount < 0n).map(sum => cutoffKey(sum.budgetId, sum.copy)))
+  // A window below its limit that has only grown cannot be cut: most batches ask nothing here.
+  const suspects = windows.filter(window => {
+    const budget = byId.get(window.budgetId)
+    if (budget?.mode !== 'soft') return false
+    return window.amount >= BigInt(budget.limit) || lowered.has(cutoffKey(window.budgetId, window.copy))
+  })
+  return decideAndSave(trx, byId, suspects, nowMs)
+}
+
+function isCounted({ amounts }: Counted): boolean {
+  return amounts.nanoUsd !== 0 || amounts.tokens !== 0 || amounts.requests !== 0
+}

@@ -1,0 +1,87 @@
+import { type Series, seriesKey, type UsageRecordedData } from '@sluice/contracts'
+import { openMarks, seriesOfEpoch, type Transaction } from '@sluice/postgres'
+import type { PlacedAdjustment } from './count-spend-store.ts'
+import type { BudgetTables } from './db/schema.ts'
+import type { DeadLetter } from './dead-letter-store.ts'
+import { advancePositions } from './series-position-store.ts'
+import { adjustmentSeries, decodeEvents, type UsageMessage } from './usage-message.ts'
+
+/**
+ * Locks the marks of the messages' series, and sorts out what is new of them. `save` writes the marks: call it last in the
+ * transaction.
+ */
+export async function receiveMessages(trx: Transaction<BudgetTables>, messages: readonly UsageMessage[]) {
+  const marks = await openMarks(trx, messages.flatMap(seriesOf))
+  const events: UsageRecordedData[] = []
+  const adjustments: PlacedAdjustment[] = []
+  const letters: DeadLetter[] = []
+  const positions = new Map<string, number>()
+  for (const message of messages) {
+    for (const series of seriesOf(message)) positions.set(seriesKey(series), message.streamSeq)
+    switch (message.kind) {
+      case 'recorded': {
+        const { range } = message
+        const decoded = decodeEvents(message, marks.receive(range, range.first, range.last))
+        events.push(...decoded.events)
+        letters.push(...decoded.letters)
+        break
+      }
+      case 'adjusted': {
+        const { adjustment } = message
+        const letter = letterOf(message, seriesKey(adjustmentSeries), adjustment.seq, JSON.stringify(adjustment))
+        const isNew = marks.receive(adjustmentSeries, adjustment.seq, adjustment.seq).length > 0
+        if (isNew) adjustments.push({ ...adjustment, letter })
+        break
+      }
+      case 'epoch-closed':
+        marks.close(message.closed)
+        break
+      case 'unreadable':
+        letters.push({
+          ...letterOf(message, undefined, undefined, new TextDecoder().decode(message.body)),
+          reason: message.reason,
+        })
+    }
+  }
+  return {
+    events,
+    adjustments,
+    letters,
+    save: async () => {
+      const gapFree = marks.changed().filter(({ last, contiguous }) => contiguous === last)
+      const reached = gapFree.map(({ series }) => [seriesKey(series), positions.get(seriesKey(series)) ?? 0] as const)
+      await advancePositions(trx, new Map(reached))
+      await marks.save()
+    },
+  }
+}
+
+function seriesOf(message: UsageMessage): Series[] {
+  switch (message.kind) {
+    case 'recorded':
+      return [message.range]
+    case 'adjusted':
+      return [adjustmentSeries]
+    case 'epoch-closed':
+      return seriesOfEpoch(message.closed)
+    case 'unreadable':
+      return []
+  }
+}
+
+function letterOf(
+  message: UsageMessage,
+  series: string | undefined,
+  number: number | undefined,
+  payload: string,
+): DeadLetter {
+  return {
+    streamSeq: message.streamSeq,
+    subject: message.subject,
+    series,
+    first: number,
+    last: number,
+    reason: '',
+    payload,
+  }
+}

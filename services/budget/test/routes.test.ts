@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openBucket } from '@sluice/bus'
+import { Budget } from '@sluice/contracts'
+import { eventually } from '@sluice/test-env'
+import { fileScope, openService } from './budget-service.ts'
+
+const env = await openService(fileScope)
+const spend = { name: 'Spend', unit: 'usd', window: 'day', limit: '1.50' }
+
+/** A project whose key the service knows by now. */
+async function readyProject(role: 'admin' | 'developer' | 'member' = 'admin') {
+  const project = await env.newProject(role)
+  await eventually(async () => (await project.call('GET', `${project.projectId}/budgets`)).status !== 401)
+  return project
+}
+
+test('a project sees and changes its own budgets only', async () => {
+  const own = await readyProject()
+  const other = await readyProject()
+  const { body } = await own.call('POST', `${own.projectId}/budgets`, spend)
+  assert.deepEqual((await own.call('GET', `${own.projectId}/budgets`)).body, { budgets: [body] })
+  assert.deepEqual((await other.call('GET', `${other.projectId}/budgets`)).body, { budgets: [] })
+  for (const path of [
+    `${own.projectId}/budgets`,
+    `${own.projectId}/budgets/${body.id}`,
+    `${other.projectId}/budgets/${body.id}`,
+  ])
+    assert.equal((await other.call('GET', path)).status, 404, path)
+  for (const path of [`${own.projectId}/budgets/${body.id}`, `${other.projectId}/budgets/${body.id}`]) {
+    assert.equal((await other.call('PATCH', path, { limit: '9' })).status, 404)
+    assert.equal((await other.call('DELETE', path)).status, 404)
+  }
+  assert.equal((await other.call('POST', `${own.projectId}/budgets`, spend)).status, 404)
+  assert.equal((await own.call('GET', `${own.projectId}/budgets/${body.id}`)).body.limit, '1.50')
+})
+
+test('a developer reads budgets, a member does not, neither changes them', async () => {
+  const { projectId, call: admin } = await readyProject()
+  const { body } = await admin('POST', `${projectId}/budgets`, spend)
+  const developer = await env.newKey(projectId, 'developer')
+  const member = await env.newKey(projectId, 'member')
+  await eventually(async () => (await member('GET', `${projectId}/budgets`)).status !== 401)
+  assert.equal((await developer('GET', `${projectId}/budgets/${body.id}`)).status, 200)
+  assert.equal((await developer('PATCH', `${projectId}/budgets/${body.id}`, { limit: '2' })).status, 403)
+  assert.equal((await member('GET', `${projectId}/budgets`)).status, 403)
+  const answer = await env.service.app.inject({ method: 'GET', url: `/accounts/projects/${projectId}/budgets` })
+  assert.equal(answer.statusCode, 401)
+})
+
+test('a limit is exact, from text or from whole nano-dollars', async () => {
+  const { projectId, call } = await readyProject()
+  const make = (body: object) => call('POST', `${projectId}/budgets`, { ...spend, limit: undefined, ...body })
+  assert.deepEqual((await make({ limit: '0.000000001' })).body.limit_nano_usd, 1)
+  assert.deepEqual((await make({ limit: 0.1 })).body.limit_nano_usd, 100_000_000)
+  assert.deepEqual((await make({ limit_nano_usd: 10_000_000 })).body.limit, '0.01')
+  assert.deepEqual((await make({ unit: 'tokens', limit: '5000' })).body.limit, '5000')
+  for (const wrong of [
+    {},
+    { limit: '0' },
+    { limit: '-1' },
+    { limit: '0.0000000001' },
+    { limit: '1e3' },
+    { unit: 'tokens', limit: '1.5' },
+    { unit: 'tokens', limit_nano_usd: 5 },
+    { limit: '1', limit_nano_usd: 5 },
+  ]) {
+    const answer = await make(wrong)
+    assert.deepEqual([answer.status, answer.body.error.code], [400, 'invalid_limit'], JSON.stringify(wrong))
+  }
+})
+
+test('what needs leases is refused in words, never taken for something weaker', async () => {
+  const { projectId, call } = await readyProject()
+  const soft = (await call('POST', `${projectId}/budgets`, spend)).body
+  const answers = [
+    await call('POST', `${projectId}/budgets`, { ...spend, mode: 'hard' }),
+    await call('POST', `${projectId}/budgets`, { ...spend, unit: 'concurrent', limit: '3' }),
+    await call('PATCH', `${projectId}/budgets/${soft.id}`, { mode: 'hard' }),
+  ]
+  for (const { status, body } of answers) assert.deepEqual([status, body.error.code], [400, 'needs_leases'])
+})
+
+test('unit, window, scope and time zone never change, and a wrong field is named', async () => {
+  const { projectId, call } = await readyProject()
+  const { body } = await call('POST', `${projectId}/budgets`, spend)
+  for (const change of [{ unit: 'tokens' }, { window: 'month' }, { scope: { team: 'a' } }, { time_zone: 'UTC' }])
+    assert.equal((await call('PATCH', `${projectId}/budgets/${body.id}`, change)).status, 400, JSON.stringify(change))
+  assert.equal((await call('PATCH', `${projectId}/budgets/${body.id}`, {})).body.error.code, 'nothing_to_change')
+  const zone = await call('POST', `${projectId}/budgets`, { ...spend, time_zone: 'Mars/Olympus' })
+  assert.equal(zone.body.error.code, 'invalid_time_zone')
+  const scope = await call('POST', `${projectId}/budgets`, { ...spend, scope: { project: 'other' } })
+  assert.equal(scope.status, 400)
+})
+
+test('every change is in the bucket that gateways follow, and in the audit', async () => {
+  const { projectId, call } = await readyProject()
+  const budgets = await openBucket(env.gateway, 'budgets', Budget)
+  const { body } = await call('POST', `${projectId}/budgets`, { ...spend, scope: { team: 'team_a' }, per: 'member' })
+  const made = await eventually(() => budgets.get(body.id))
+  assert.deepEqual(
+    [made.scope, made.per, made.limit, made.version, made.account_id],
+    [{ team: 'team_a', project: projectId }, 'member', 1_500_000_000, 1, 'acct_test'],
+  )
+  await call('PATCH', `${projectId}/budgets/${body.id}`, { name: 'Renamed', limit: '2' })
+  await eventually(async () => (await budgets.get(body.id))?.version === 2)
+  await call('DELETE', `${projectId}/budgets/${body.id}`)
+  await eventually(async () => !(await budgets.get(body.id)))
+  const entries = await env.db
+    .selectFrom('audit_entries')
+    .select(['action', 'actor_kind'])
+    .where('budget_id', '=', body.id)
+    .orderBy('id')
+    .execute()
+  assert.deepEqual(
+    entries.map(entry => `${entry.action} by ${entry.actor_kind}`),
+    ['created by key', 'changed by key', 'deleted by key'],
+  )
+})
+
+test('the operator port says what is there and what is missing', async () => {
+  const base = `http://127.0.0.1:${env.service.operatorPort}`
+  assert.equal((await fetch(`${base}/health/ready`)).status, 200)
+  assert.match(await (await fetch(`${base}/metrics`)).text(), /sluice_budget_usage_events_total/)
+  assert.deepEqual(await (await fetch(`${base}/completeness`)).json(), {
+    complete: true,
+    series: [],
+    dead_letters: 0,
+    first_dead_letters: [],
+  })
+})

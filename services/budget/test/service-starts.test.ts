@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { eventually, testNats, testPostgres } from '@sluice/test-env'
+
+const run = (file: string, env: Record<string, string>, args: string[] = []) =>
+  spawn(process.execPath, [fileURLToPath(new URL(`../src/${file}`, import.meta.url)), ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+
+test('the program checks its variables, migrates twice without harm, listens, and ends on a signal', async t => {
+  const [{ url }, nats] = await Promise.all([testPostgres(t, { schemas: ['budget'] }), testNats(t)])
+  const env = {
+    BUDGET_DATABASE_URL: url,
+    BUDGET_PORT: '0',
+    BUDGET_OPERATOR_PORT: '0',
+    NATS_URL: nats.url,
+    NATS_USER: 'budget',
+    NATS_PASSWORD: nats.users.budget.pass,
+  }
+  const ends = [run('main.ts', env, ['--check-config']), run('migrate.ts', env), run('migrate.ts', env)].map(child =>
+    once(child, 'exit'),
+  )
+  assert.deepEqual(await Promise.all(ends), [
+    [0, null],
+    [0, null],
+    [0, null],
+  ])
+  const service = run('main.ts', env)
+  const ended = once(service, 'exit')
+  t.after(() => void service.kill('SIGKILL'))
+  let output = ''
+  service.stdout.on('data', chunk => {
+    output += chunk
+  })
+  const { operatorPort } = await eventually(
+    () => {
+      const line = output.split('\n').find(text => text.includes('"listening"'))
+      return line !== undefined && (JSON.parse(line) as { operatorPort: number })
+    },
+    { timeoutMs: 15_000 },
+  )
+  const ready = await fetch(`http://127.0.0.1:${operatorPort}/health/ready`)
+  assert.deepEqual(await ready.json(), { status: 'ready' })
+  service.kill('SIGTERM')
+  assert.deepEqual(await ended, [0, null])
+})
