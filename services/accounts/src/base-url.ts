@@ -34,6 +34,8 @@ export function checkBaseUrl(text: string, dialect: Dialect, options: { allowPri
 /** Whether a host of a parsed URL is an address off the public internet, or a name that only a local resolver knows. */
 function isLocal(hostname: string): boolean {
   const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
+  // Of IPv6 only 2000::/3 is given out; what lies outside may still be an IPv4 address in disguise.
+  if (isIP(host) === 6 && !/^[23][0-9a-f]{3}:/.test(host)) return true
   if (isIP(host) !== 0) return !isPublicAddress(host)
   return !host.includes('.') || localNames.test(host)
 }

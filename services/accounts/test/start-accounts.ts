@@ -3,7 +3,7 @@ import { connectBus } from '@sluice/bus'
 import type { Role } from '@sluice/contracts'
 import { openDatabase, runMigrations, startOutboxRelay } from '@sluice/postgres'
 import { createSecretBox, hashCredential, type Logger } from '@sluice/runtime'
-import { type TestNats, testNats, testPostgres } from '@sluice/test-env'
+import { testNats, testPostgres } from '@sluice/test-env'
 import { pino } from 'pino'
 import { createAccountPublisher } from '../src/account-publisher.ts'
 import { insertAccount } from '../src/account-store.ts'
@@ -20,6 +20,20 @@ import { insertSession } from '../src/session-store.ts'
 import { createSignInThrottle } from '../src/sign-in-throttle.ts'
 
 type Scope = Parameters<typeof testNats>[0]
+
+/** What is opened last is closed first: a server outlives its clients. */
+export function closeInReverse(t: Scope): Scope {
+  const steps: (() => void | Promise<void>)[] = []
+  t.after(async () => {
+    for (const step of steps.reverse()) await step()
+  })
+  return {
+    after: step => void steps.push(step),
+    get passed() {
+      return t.passed ?? true
+    },
+  }
+}
 
 export const adminPassword = 'correct horse battery staple'
 export const masterKey = randomBytes(32).toString('base64')
@@ -46,34 +60,21 @@ export interface TestAccounts {
   app: ReturnType<typeof buildApp>
   installation: Installation
   lines: string[]
-  flush: () => Promise<void>
-  nats: TestNats
-  bus: Awaited<ReturnType<typeof connectBus>>
-  publisher: Awaited<ReturnType<typeof createAccountPublisher>>
 }
 
-/** The service as `main.ts` wires it, on real stores, bootstrapped. */
+/** The routes on a real database, bootstrapped; what they announce stays in the outbox. */
 export async function startAccounts(
   t: Scope,
   options: { now?: () => number; allowPrivateUpstreams?: boolean } = {},
 ): Promise<TestAccounts> {
   const { log, lines } = recordingLog()
   const now = options.now ?? Date.now
-  const [{ db }, nats] = await Promise.all([startDatabase(t), testNats(t)])
-  const { user, pass } = nats.users.accounts
-  const bus = await connectBus({ url: nats.url, user, password: pass }, 'accounts', log)
-  t.after(() => bus.close())
-  const publisher = await createAccountPublisher(bus)
-  const relay = startOutboxRelay(db, publisher.send, { log, retryMs: 200 })
-  t.after(() => relay.close())
-  const { installation } = await bootstrapInstallation(
-    { db, box, now },
-    { email: 'admin@example.com', password: adminPassword },
-    undefined,
-  )
+  const { db } = await startDatabase(t)
+  const admin = { email: 'admin@example.com', password: adminPassword }
+  const { installation } = await bootstrapInstallation({ db, box, now }, admin, undefined)
   const deps: AppDeps = {
     db,
-    changes: createChanges({ db, now, flush: relay.flush }),
+    changes: createChanges({ db, now }),
     box,
     throttle: createSignInThrottle({ now }),
     now,
@@ -83,13 +84,28 @@ export async function startAccounts(
   }
   const app = buildApp(deps)
   t.after(() => app.close())
-  return { db, deps, app, installation, lines, flush: relay.flush, nats, bus, publisher }
+  return { db, deps, app, installation, lines }
+}
+
+/** The same routes with a real bus, as `main.ts` wires them. */
+export async function startBus(t: Scope, { db, deps }: TestAccounts) {
+  const nats = await testNats(t)
+  const { user, pass } = nats.users.accounts
+  const bus = await connectBus({ url: nats.url, user, password: pass }, 'accounts', deps.log)
+  t.after(() => bus.close())
+  const publisher = await createAccountPublisher(bus)
+  const relay = startOutboxRelay(db, publisher.send, { log: deps.log, retryMs: 200 })
+  t.after(() => relay.close())
+  const changes = createChanges({ db, now: deps.now, flush: relay.flush })
+  const app = buildApp({ ...deps, changes })
+  t.after(() => app.close())
+  return { nats, bus, publisher, relay, changes, app }
 }
 
 /** A session of a member, without the cost of a password. */
 export async function signInAs(db: Db, memberId: string): Promise<string> {
   const token = `st_${randomBytes(32).toString('base64url')}`
-  await insertSession(db, { tokenHash: hashCredential(token), memberId, expiresAt: new Date(Date.now() + 3_600_000) })
+  await insertSession(db, { tokenHash: hashCredential(token), memberId, expiresAt: new Date(Date.now() + 86_400_000) })
   return token
 }
 

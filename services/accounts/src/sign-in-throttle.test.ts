@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createSignInThrottle } from './sign-in-throttle.ts'
+
+test('attempts end at the limit, per e-mail and address, until the window is over', () => {
+  let now = 0
+  const throttle = createSignInThrottle({ now: () => now, maxAttempts: 3, windowMs: 1000 })
+  const tries = (email: string, ip: string) => [1, 2, 3, 4].map(() => throttle.allow(email, ip))
+  assert.deepEqual(tries('a@example.com', '1.1.1.1'), [true, true, true, false])
+  assert.equal(throttle.allow(' A@Example.com', '1.1.1.1'), false)
+  assert.equal(throttle.allow('a@example.com', '2.2.2.2'), true)
+  assert.equal(throttle.allow('b@example.com', '1.1.1.1'), true)
+  now = 1000
+  assert.equal(throttle.allow('a@example.com', '1.1.1.1'), true)
+})
+
+test('a success forgets the failures before it', () => {
+  const throttle = createSignInThrottle({ now: () => 0, maxAttempts: 1 })
+  assert.equal(throttle.allow('a@example.com', '1.1.1.1'), true)
+  throttle.forget('a@example.com', '1.1.1.1')
+  assert.equal(throttle.allow('a@example.com', '1.1.1.1'), true)
+  assert.equal(throttle.allow('a@example.com', '1.1.1.1'), false)
+})
+
+test('memory is bounded', () => {
+  const throttle = createSignInThrottle({ now: () => 0, maxAttempts: 1, maxEntries: 2 })
+  for (const ip of ['1', '2', '3']) throttle.allow('a@example.com', ip)
+  assert.equal(throttle.allow('a@example.com', '3'), false)
+  assert.equal(throttle.allow('a@example.com', '1'), true)
+})

@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { connectBus, followBucket, subscribe } from '@sluice/bus'
+import { Key, KeyRevoked, type KeyRevokedData, Project, ProjectChanged, Session } from '@sluice/contracts'
+import { hashCredential, parseApiKey } from '@sluice/runtime'
+import { eventually } from '@sluice/test-env'
+import { repairAnnouncements } from '../src/repair-announcements.ts'
+import { sweep } from '../src/sweep.ts'
+import { adminPassword, box, closeInReverse, signInAs, startAccounts, startBus } from './start-accounts.ts'
+
+test('gateways follow what accounts changes', async t => {
+  const scope = closeInReverse(t)
+  let aheadMs = 0
+  const now = () => Date.now() + aheadMs
+  const accounts = await startAccounts(scope, { now })
+  const { db, deps, installation } = accounts
+  const { nats, publisher, relay, changes, app } = await startBus(scope, accounts)
+  const admin = { authorization: `Bearer ${await signInAs(db, installation.member_id)}` }
+  const projectUrl = `/accounts/projects/${installation.project_id}`
+
+  // A gateway's own credential: it also has to be allowed to see this.
+  const { user, pass } = nats.users.gateway
+  const gateway = await connectBus({ url: nats.url, user, password: pass }, 'gateway', deps.log)
+  scope.after(() => gateway.close())
+  const keys = await followBucket(gateway, 'keys', Key, { log: deps.log })
+  const projects = await followBucket(gateway, 'projects', Project, { log: deps.log })
+  const sessions = await followBucket(gateway, 'sessions', Session, { log: deps.log })
+  const revoked: KeyRevokedData[] = []
+  const versions: number[] = []
+  subscribe(gateway, KeyRevoked, 'key.revoked.v1', data => void revoked.push(data), deps.log)
+  subscribe(gateway, ProjectChanged, 'project.changed.v1', data => void versions.push(data.version), deps.log)
+
+  const createKey = async (payload: Record<string, unknown> = {}) => {
+    const answer = await app.inject({
+      method: 'POST',
+      url: `${projectUrl}/api-keys`,
+      headers: admin,
+      payload: { name: 'ci', ...payload },
+    })
+    assert.equal(answer.statusCode, 200, answer.body)
+    return answer.json<{ id: string; value: string }>()
+  }
+
+  await t.test('what bootstrap announced before the service ran arrives', async () => {
+    const key = await eventually(() => keys.get(installation.key_id))
+    assert.equal(key.team_id, installation.team_id)
+    assert.equal(key.role, 'developer')
+    const project = await eventually(() => projects.get(installation.project_id))
+    assert.deepEqual(project.teams, [{ team_id: installation.team_id, name: 'default' }])
+    assert.equal(project.allowed_models, null)
+  })
+
+  await t.test('a new key arrives with a secret that its own row and project open', async () => {
+    const { id, value } = await createKey({ models: ['openai/*'], team_id: installation.team_id })
+    const key = await eventually(() => keys.get(id))
+    const [secret] = key.secrets
+    assert.equal(secret?.hash, hashCredential(value))
+    const binding = { purpose: 'key-secret', projectId: installation.project_id, rowId: id } as const
+    assert.equal(box.open(secret.envelope, binding), parseApiKey(value)?.secret)
+    assert.deepEqual(key.models, ['openai/*'])
+  })
+
+  await t.test('a change arrives soon', async t => {
+    const took: number[] = []
+    for (let index = 0; index < 20; index++) {
+      const started = performance.now()
+      const { id } = await createKey()
+      await eventually(() => keys.get(id), { intervalMs: 1 })
+      took.push(performance.now() - started)
+    }
+    took.sort((a, b) => a - b)
+    t.diagnostic(
+      `from request to a gateway's view, 20 times: median ${took[10]?.toFixed(1)} ms, worst ${took.at(-1)?.toFixed(1)} ms (promise: 100)`,
+    )
+  })
+
+  await t.test('an envelope moved to another key does not open', async () => {
+    const [first, second] = [await createKey(), await createKey()]
+    const moved = await eventually(() => keys.get(first.id)?.secrets[0]?.envelope)
+    const binding = { purpose: 'key-secret', projectId: installation.project_id, rowId: second.id } as const
+    assert.throws(() => box.open(moved, binding), { name: 'EnvelopeError' })
+  })
+
+  await t.test('a revoked key is marked, announced, and taken out an hour later', async () => {
+    const { id } = await createKey()
+    const answer = await app.inject({ method: 'DELETE', url: `${projectUrl}/api-keys/${id}`, headers: admin })
+    assert.equal(answer.statusCode, 204)
+    const key = await eventually(() => {
+      const found = keys.get(id)
+      return found?.revoked_at_ms !== undefined && found
+    })
+    assert.equal(key.version, 2)
+    await eventually(() => revoked.find(data => data.key_id === id))
+    const again = await app.inject({ method: 'DELETE', url: `${projectUrl}/api-keys/${id}`, headers: admin })
+    assert.equal(again.statusCode, 404)
+
+    await sweep(changes)
+    aheadMs = 61 * 60_000
+    await sweep(changes)
+    aheadMs = 0
+    await eventually(() => !keys.get(id))
+    assert.ok(keys.get(installation.key_id))
+  })
+
+  await t.test('settings, integrations and allowed models arrive, each as the next version', async () => {
+    const put = async (path: string, payload: unknown) => {
+      const answer = await app.inject({
+        method: 'PUT',
+        url: `${projectUrl}/settings${path}`,
+        headers: { ...admin, 'content-type': 'application/json' },
+        payload: JSON.stringify(payload),
+      })
+      assert.equal(answer.statusCode, 200, answer.body)
+    }
+    const before = projects.get(installation.project_id)?.version ?? 0
+    await put('', { unpriced: 'assume_max', on_client_abort: { openai: 'cancel' } })
+    await put('/router', [{ provider: 'openai', model: 'gpt-5*' }])
+    await put('/openai', { api_key: 'sk-0123456789abcdef', base_url: 'https://api.example.com/v1/' })
+    const project = await eventually(() => {
+      const found = projects.get(installation.project_id)
+      return found?.version === before + 3 && found
+    })
+    assert.equal(project.unpriced, 'assume_max')
+    assert.deepEqual(project.on_client_abort, { openai: 'cancel', anthropic: 'drain' })
+    assert.deepEqual(project.allowed_models, ['openai/gpt-5*'])
+    const [integration] = project.integrations
+    assert.equal(integration?.base_url, 'https://api.example.com/v1')
+    assert.ok(integration.credential)
+    const binding = { purpose: 'integration-credential', projectId: installation.project_id } as const
+    assert.equal(
+      box.open(integration.credential, { ...binding, rowId: integration.integration_id }),
+      'sk-0123456789abcdef',
+    )
+    await eventually(() => versions.includes(before + 3))
+  })
+
+  await t.test('a session arrives at sign-in and goes at sign-out', async () => {
+    const signedIn = await app.inject({
+      method: 'POST',
+      url: '/accounts/sign-in',
+      payload: { email: 'admin@example.com', password: adminPassword },
+    })
+    const { access_token } = signedIn.json()
+    const session = await eventually(() => sessions.get(hashCredential(access_token)))
+    assert.equal(session.member_id, installation.member_id)
+    assert.equal(session.account_admin, true)
+    const signedOut = await app.inject({
+      method: 'POST',
+      url: '/accounts/sign-out',
+      headers: { authorization: `Bearer ${access_token}` },
+    })
+    assert.equal(signedOut.statusCode, 204)
+    await eventually(() => !sessions.get(hashCredential(access_token)))
+  })
+
+  await t.test('while NATS is silent a change is answered, and arrives when it is back', async () => {
+    process.kill(nats.process.pid, 'SIGSTOP')
+    let created: { id: string }
+    try {
+      created = await createKey()
+      assert.equal(keys.get(created.id), undefined)
+    } finally {
+      process.kill(nats.process.pid, 'SIGCONT')
+    }
+    await eventually(() => keys.get(created.id), { timeoutMs: 10_000 })
+  })
+
+  await t.test('what the buckets lost is put back, and what they should not hold is deleted', async () => {
+    const [key, project] = [keys.get(installation.key_id), projects.get(installation.project_id)]
+    assert.ok(key && project)
+    const strangerId = '00000000-0000-7000-8000-000000000000'
+    await publisher.send({ id: '0', kind: 'kv-delete', target: 'keys', key: key.key_id, payload: '' })
+    await publisher.send({ id: '0', kind: 'kv-delete', target: 'projects', key: project.project_id, payload: '' })
+    const stranger = Key.encode({ ...key, key_id: strangerId })
+    await publisher.send({ id: '0', kind: 'kv-put', target: 'keys', key: strangerId, payload: stranger })
+    await eventually(() => !keys.get(key.key_id) && !projects.get(project.project_id) && keys.get(strangerId))
+
+    await repairAnnouncements({ db, now, listKeys: publisher.listKeys, flush: relay.flush })
+    assert.deepEqual(await eventually(() => keys.get(key.key_id)), key)
+    assert.deepEqual(await eventually(() => projects.get(project.project_id)), project)
+    await eventually(() => !keys.get(strangerId))
+  })
+})
