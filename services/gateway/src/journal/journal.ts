@@ -172,7 +172,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     async function shutdown(): Promise<void> {
       const timeoutMs = options.shutdownTimeoutMs ?? 5_000
       const deadline = performance.now() + timeoutMs
-      const ended = await Promise.race([running.end(), delay(timeoutMs, false)])
+      const ended = await Promise.race([running.end(), delay(timeoutMs, false, { ref: false })])
       await drain(Math.max(0, deadline - performance.now()))
       if (ended && unpublishedOwn() === 0) {
         const patience = AbortSignal.timeout(Math.max(1, Math.ceil(deadline - performance.now())))
