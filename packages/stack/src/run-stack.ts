@@ -9,7 +9,7 @@ import { createDatabase } from './create-database.ts'
 import { readKeptSecrets } from './kept-files.ts'
 import { provisionBus } from './provision-bus.ts'
 import { type DatabaseService, databaseServices, provisionDatabases } from './provision-databases.ts'
-import { planServices, planSimulator } from './service-plan.ts'
+import { planServices, planSimulator, type ServicePlan } from './service-plan.ts'
 import { runServiceProgram, type ServiceProcess, startService } from './service-process.ts'
 import { StackError } from './stack-error.ts'
 import { type RunningNats, startNats } from './start-nats.ts'
@@ -174,27 +174,32 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
   })
   const wanted: readonly string[] = options.services ?? serviceNames
   const plans = all.filter(plan => wanted.includes(plan.name))
+  const bootstrapFile = join(home, 'bootstrap.json')
+  const runBootstrap = async (plan: ServicePlan) =>
+    parseBootstrap(
+      await runServiceProgram(plan, 'bootstrap.ts', {
+        SLUICE_ADMIN_EMAIL: secrets.adminEmail,
+        SLUICE_ADMIN_PASSWORD: secrets.adminPassword,
+        SLUICE_BOOTSTRAP_FILE: bootstrapFile,
+      }),
+    )
   let bootstrap: Bootstrap | undefined
   await Promise.all(
     plans.map(async plan => {
       if ((databaseServices as readonly string[]).includes(plan.name)) await runServiceProgram(plan, 'migrate.ts')
       goOn()
-      // Before the service: what it announces goes out when the service starts.
-      if (plan.name === 'accounts')
-        bootstrap = parseBootstrap(
-          await runServiceProgram(plan, 'bootstrap.ts', {
-            SLUICE_ADMIN_EMAIL: secrets.adminEmail,
-            SLUICE_ADMIN_PASSWORD: secrets.adminPassword,
-            SLUICE_BOOTSTRAP_FILE: join(home, 'bootstrap.json'),
-          }),
-        )
+      // The first time before the service, which announces it at its start; afterwards it only says what there is.
+      const isKnown = existsSync(bootstrapFile)
+      if (plan.name === 'accounts' && !isKnown) bootstrap = await runBootstrap(plan)
       goOn()
-      const service = await parts.track(
+      const starting = parts.track(
         startService(plan, supervise).then(started => {
           parts.services.set(plan.name as ServiceName, started)
           return started
         }),
       )
+      if (plan.name === 'accounts' && isKnown) bootstrap = await runBootstrap(plan)
+      const service = await starting
       await service.untilReady(60_000)
       goOn()
       done(`${plan.name} ready`)
