@@ -158,15 +158,15 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     if (this.#phase === 'settled' || this.#phase === 'silent') return
     const policy = this.#call.principal.project.on_client_abort[this.#call.endpoint.dialect]
     if (policy === 'cancel') {
-      this.#stopProvider('client left')
       this.#settle('aborted', this.#readUsage(), { errorCode: 'client_closed' })
+      this.#stopProvider('client left')
       return
     }
     this.#phase = 'silent'
     this.#controller?.resume()
     this.#drainTimer = setTimeout(() => {
-      this.#stopProvider('drained long enough')
       this.#settle('aborted', this.#readUsage(), { errorCode: 'drain_timeout' })
+      this.#stopProvider('drained long enough')
     }, this.#deps.maxDrainMs)
   }
 
@@ -174,11 +174,11 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   cut(order: CutOrder): void {
     if (this.#phase === 'settled') return
     const usage = this.#readUsage()
-    this.#stopProvider(order.refusal.reason)
     const { budget } = order.refusal
     const { phase } = this.#settle('cut', usage, {
       cutBy: { reason: order.refusal.reason, ...(budget ? { budget_id: budget.budget_id, copy: budget.copy } : {}) },
     })
+    this.#stopProvider(order.refusal.reason)
     if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(order.refusal)
     else if (phase === 'passing') {
       if (this.#reader) this.#response.end(this.#ending(this.#reader, order, usage))
@@ -186,6 +186,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     }
   }
 
+  /** After settling: stopping tells an error at once, which is no news then. */
   #stopProvider(why: string): void {
     this.#stopReason = new Error(why)
     this.#controller?.abort(this.#stopReason)

@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
+import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import OpenAI from 'openai'
+import { type Management, signIn } from './management.ts'
+
+let stack: TestStack
+let admin: Management
+const ends: (() => unknown)[] = []
+before(async () => {
+  stack = await startTestStack({ after: (end: () => unknown) => ends.push(end) } as Parameters<
+    typeof startTestStack
+  >[0])
+  admin = await signIn(stack)
+})
+after(async () => {
+  for (const end of ends.reverse()) await end()
+})
+
+/** A key of its own with a $0.01 budget on it: each story has its own money. */
+async function keyWithBudget(name: string): Promise<{ key: string; budgetId: string }> {
+  const { body: made } = await admin.call<{ id: string; value: string }>('POST', `${admin.project}/api-keys`, {
+    name,
+    description: '',
+  })
+  const { status, body: budget } = await admin.call<{ id: string }>('POST', `${admin.project}/budgets`, {
+    name,
+    scope: { key: made.id },
+    unit: 'usd',
+    limit: '0.01',
+    window: 'day',
+    mode: 'soft',
+  })
+  assert.equal(status, 201, JSON.stringify(budget))
+  const openai = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey: made.value, maxRetries: 0 })
+  // In force when the budget shows in the answer's headers.
+  await eventually(async () => {
+    const { response } = await openai.chat.completions
+      .create({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'x' }] })
+      .withResponse()
+    assert.equal(response.headers.get('sluice-budget-name'), name)
+    assert.equal(response.headers.get('sluice-budget-limit'), '0.01')
+    return true
+  })
+  return { key: made.value, budgetId: budget.id }
+}
+
+/** About 1.5 cents of output. */
+const dear = 'Write. [[sim output_tokens=1000]]'
+/** Runs for 30 seconds unless somebody ends it. */
+const slow = 'Write. [[sim output_tokens=1500 delay_ms=20 tokens_per_chunk=1]]'
+
+test('OpenAI chat: one settlement crosses the budget, a running stream is ended cleanly, the next call is refused at once and not retried', async () => {
+  const { key } = await keyWithBudget('chat')
+  const openai = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey: key })
+  const stream = await openai.chat.completions.create({
+    model: 'gpt-5.4',
+    messages: [{ role: 'user', content: slow }],
+    stream: true,
+    stream_options: { include_usage: true },
+  })
+  let finish: string | null | undefined
+  let usage: OpenAI.CompletionUsage | undefined | null
+  let text = ''
+  let crossedAt = 0
+  for await (const chunk of stream) {
+    if (text === '') {
+      await openai.chat.completions.create({ model: 'gpt-5.4', messages: [{ role: 'user', content: dear }] })
+      crossedAt = performance.now()
+    }
+    text += chunk.choices[0]?.delta?.content ?? ''
+    finish = chunk.choices[0]?.finish_reason ?? finish
+    usage = chunk.usage ?? usage
+  }
+  console.log(`settlement → stream ended: ${Math.round(performance.now() - crossedAt)} ms`)
+  assert.equal(finish, 'length', 'a soft ending raises nothing and says that there was more')
+  assert.ok(text.length < 6000)
+  assert.ok(usage && usage.completion_tokens > 0 && usage.completion_tokens < 1500)
+
+  const begun = performance.now()
+  await assert.rejects(
+    openai.chat.completions.create({ model: 'gpt-5.4', messages: [{ role: 'user', content: 'again' }] }),
+    (error: unknown) => {
+      assert.ok(error instanceof OpenAI.RateLimitError)
+      assert.equal(error.code, 'insufficient_quota')
+      assert.match(error.message, /Budget "chat" is spent: \$0\.\d+ of \$0\.01 \(day\)/)
+      return true
+    },
+  )
+  assert.ok(performance.now() - begun < 1000, 'refused at once, without retries')
+})
+
+test('OpenAI Responses: the running stream ends as incomplete, with what was said', async () => {
+  const { key } = await keyWithBudget('responses')
+  const openai = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey: key })
+  const stream = await openai.responses.create({ model: 'gpt-5.4', input: slow, stream: true })
+  let said = ''
+  let last: OpenAI.Responses.ResponseStreamEvent | undefined
+  for await (const event of stream) {
+    if (event.type === 'response.output_text.delta') {
+      if (said === '') await openai.responses.create({ model: 'gpt-5.4', input: dear })
+      said += event.delta
+    }
+    last = event
+  }
+  assert.equal(last?.type, 'response.incomplete')
+  assert.equal(last.response.incomplete_details?.reason, 'max_output_tokens')
+  const [item] = last.response.output
+  assert.ok(item?.type === 'message' && item.content[0]?.type === 'output_text')
+  assert.equal(item.content[0].text, said)
+  await assert.rejects(openai.responses.create({ model: 'gpt-5.4', input: 'again' }), OpenAI.RateLimitError)
+})
+
+test('Anthropic messages: the running stream ends with max_tokens, the next call is refused at once and not retried', async () => {
+  const { key } = await keyWithBudget('messages')
+  const anthropic = new Anthropic({ baseURL: stack.anthropicBaseUrl, apiKey: key })
+  const stream = anthropic.messages.stream({
+    model: 'claude-sonnet-4-6',
+    max_tokens: 4000,
+    messages: [{ role: 'user', content: slow }],
+  })
+  let crossed: Promise<unknown> | undefined
+  stream.on('text', () => {
+    crossed ??= anthropic.messages.create({
+      model: 'claude-sonnet-4-6',
+      max_tokens: 4000,
+      messages: [{ role: 'user', content: dear }],
+    })
+  })
+  const message = await stream.finalMessage()
+  await crossed
+  assert.equal(message.stop_reason, 'max_tokens')
+  assert.ok(message.usage.output_tokens > 0 && message.usage.output_tokens < 1500)
+  const begun = performance.now()
+  await assert.rejects(
+    anthropic.messages.create({
+      model: 'claude-sonnet-4-6',
+      max_tokens: 10,
+      messages: [{ role: 'user', content: 'again' }],
+    }),
+    (error: unknown) => {
+      assert.ok(error instanceof Anthropic.RateLimitError)
+      assert.match(error.message, /billing_error/)
+      return true
+    },
+  )
+  assert.ok(performance.now() - begun < 1000)
+  // Counting tokens costs nothing and is never refused for money.
+  assert.ok(
+    (await anthropic.messages.countTokens({ model: 'claude-sonnet-4-6', messages: [{ role: 'user', content: 'x' }] }))
+      .input_tokens > 0,
+  )
+})
+
+test('a call that is not streamed and still runs gets the refusal as its status', async () => {
+  const { key } = await keyWithBudget('plain')
+  const openai = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey: key, maxRetries: 0 })
+  const running = openai.chat.completions.create({ model: 'gpt-5.4', messages: [{ role: 'user', content: slow }] })
+  const refused = assert.rejects(running, OpenAI.RateLimitError)
+  await openai.chat.completions.create({ model: 'gpt-5.4', messages: [{ role: 'user', content: dear }] })
+  await refused
+})
+
+test('an unknown client reads 402 and when the money comes back; a raised limit lets it go on', async () => {
+  const { key, budgetId } = await keyWithBudget('raise')
+  const call = () =>
+    fetch(`${stack.openaiBaseUrl}/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'gpt-5.4', messages: [{ role: 'user', content: dear }] }),
+    })
+  assert.equal((await call()).status, 200)
+  const refused = await eventually(async () => {
+    const answer = await call()
+    assert.equal(answer.status, 402)
+    return answer
+  })
+  assert.equal(refused.headers.get('retry-after'), null)
+  assert.match(refused.headers.get('x-meshagent-error-message') ?? '', /out of credits/)
+  const { error } = (await refused.json()) as {
+    error: { code: string; metadata: { resets_at: string; budget_id: string } }
+  }
+  assert.equal(error.code, 'insufficient_quota')
+  assert.equal(error.metadata.budget_id, budgetId)
+  assert.equal(new Date(error.metadata.resets_at).getUTCHours(), 0)
+
+  const { status } = await admin.call('PATCH', `${admin.project}/budgets/${budgetId}`, { limit: '1' })
+  assert.equal(status, 200)
+  await eventually(async () => (await call()).status === 200)
+})
