@@ -75,10 +75,10 @@ function checkImport(at: {
       say(`imports ${packageName}; the simulator is the independent witness`)
   }
   if (isTest) return
-  // The shape of an outbox entry or a mark is no database.
-  const isShape = packageName === '@sluice/postgres' && typeOnly
-  const isStore = packageName !== undefined && stores.has(packageName) && !isShape
-  const bus = packageName !== undefined && isBus(packageName)
+  // The type of a handle that is passed on, or of an outbox entry, sees nothing; Kysely's own types are the database.
+  const isHandle = typeOnly && packageName?.startsWith('@sluice/')
+  const isStore = packageName !== undefined && stores.has(packageName) && !isHandle
+  const bus = packageName !== undefined && isBus(packageName) && !isHandle
   if (isDomain(path, at.files) && (io.test(specifier) || isStore || bus)) say(`is domain and imports ${specifier}`)
   if (!owner.folder.startsWith('services/')) return
   if (isStore && !/(-store\.ts|\/db\/.*|\/queries\/.*|\/(main|migrate|bootstrap)\.ts)$/.test(path))

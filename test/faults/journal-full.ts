@@ -109,12 +109,12 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const refused = load.calls.filter(call => call.status === 503)
   const between = (from: number, to: number) => (call: ClientCall) => call.startedAtMs > from && call.startedAtMs < to
   const admittedLate = load.calls.filter(between(fullAt + 1000, freedAt)).filter(call => call.status === 200)
-  const firstRefused = Math.min(...refused.map(call => call.startedAtMs))
+  const firstRefused = Math.min(...refused.map(call => call.startedAtMs + call.durationMs))
   Object.assign(outcome.figures, {
     disk: disk.kind,
     'full for, s': ((freedAt - fullAt) / 1000).toFixed(1),
     'refused with 503': refused.length,
-    'first 503 after, ms': firstRefused - fullAt,
+    'first 503 after, ms': Math.round(firstRefused - fullAt),
     'answered again after, ms': recoveredAt - freedAt,
   })
   outcome.kept.push(

@@ -84,8 +84,8 @@ export function startLoad(options: LoadOptions): Load {
 async function closedClient(begin: () => Promise<ClientCall>, running: () => boolean) {
   while (running()) {
     const call = await begin()
-    // A gateway that is down refuses in microseconds: do not spin against it.
-    if (call.status === 0) await delay(25)
+    // A gateway that is down or refuses answers in microseconds: do not spin against it.
+    if (call.status === 0 || call.status === 503) await delay(25)
   }
 }
 

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Runs one of a service's programs: main (the service), migrate, bootstrap. It becomes the program, which gets the signals.
+set -eu
+program=${1:-main}
+service=/app/services/$SERVICE
+if [ ! -d "$service" ]; then
+  cd "/app/packages/$SERVICE"
+  exec node "src/$program.ts"
+fi
+cd "$service"
+# The gateway counts and traces by hand: instrumentation would cost it as much as its work.
+if [ "$program" = main ] && [ "$SERVICE" != gateway ]; then
+  exec node --import @sluice/telemetry/setup src/main.ts
+fi
+exec node "src/$program.ts"
