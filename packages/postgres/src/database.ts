@@ -38,6 +38,8 @@ export function openDatabase<Tables>(config: DatabaseConfig): Database<Tables> {
   })
   // A connection that dies while idle is replaced on the next use; without a listener it would end the process.
   pool.on('error', () => undefined)
+  // The same for one that dies between two statements of a transaction: the next statement fails, and its caller hears of it.
+  pool.on('connect', client => client.on('error', () => undefined))
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   return { db, close: () => db.destroy() }
 }

@@ -9,17 +9,43 @@ import { fileScope, openService, startService } from './budget-service.ts'
 
 const env = await openService(fileScope)
 
-test('a database that was restored reads again what it misses, though all of it was acked', async t => {
+/** A budget of a new project, and what it has spent. */
+async function newBudget(limit: string) {
   const { projectId, call } = await env.newProject()
-  const body = { name: 'Spend', unit: 'usd', window: 'month', limit: '100' }
   const { id } = await eventually(async () => {
-    const answer = await call('POST', `${projectId}/budgets`, body)
+    const answer = await call('POST', `${projectId}/budgets`, { name: 'Spend', unit: 'usd', window: 'month', limit })
     return answer.status === 201 && answer.body
   })
   const spent = async () => {
     const row = await env.db.selectFrom('budget_windows').select('spent').where('budget_id', '=', id).executeTakeFirst()
     return row?.spent
   }
+  return { projectId, id, spent }
+}
+
+test('database connections that break lose nothing and double nothing', async () => {
+  const { projectId, spent } = await newBudget('100')
+  for (let round = 0; round < 10; round++) {
+    await env.send(projectId, [{ cost_nano_usd: 1 }, { cost_nano_usd: 10 }])
+    if (round % 3 === 0)
+      await sql`select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()`.execute(env.db)
+  }
+  await eventually(async () => (await spent()) === '110', { timeoutMs: 10_000 })
+})
+
+test('two instances share the events: each counts once, the crossing is pushed once', async t => {
+  const twin = await startService(t, env)
+  const { projectId, id, spent } = await newBudget('0.000000100')
+  for (let round = 0; round < 40; round++) await env.send(projectId, [{ cost_nano_usd: 1 }, { cost_nano_usd: 9 }])
+  await eventually(async () => (await spent()) === '400')
+  await eventually(() => env.pushes.some(push => push.budget_id === id))
+  await twin.stop()
+  assert.equal(env.pushes.filter(push => push.budget_id === id).length, 1)
+})
+
+test('a database that was restored reads again what it misses, though all of it was acked', async t => {
+  const { projectId, spent } = await newBudget('100')
   await env.send(projectId, [{ cost_nano_usd: 100 }])
   await eventually(async () => (await spent()) === '100')
   const tables = ['series_marks', 'series_positions', 'spend_facts', 'budget_windows']
