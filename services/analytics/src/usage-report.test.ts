@@ -18,8 +18,8 @@ test('cache writes of every length are one type, and prices sum to the cost', ()
     rows.map((row: { type: string; total: number; cost_nano_usd: string }) => [row.type, row.total, row.cost_nano_usd]),
     [
       ['input_tokens', 10, '1'],
-      ['cache_creation_input_tokens', 7, '90'],
       ['cache_read_input_tokens', 5, '5'],
+      ['cache_creation_input_tokens', 7, '90'],
       ['unattributed', 0, '7'],
     ],
   )
@@ -33,7 +33,7 @@ test('parts of the output are not counted beside it', () => {
   })
   assert.deepEqual(
     rows.map((row: { type: string }) => row.type),
-    ['output_tokens', 'cached_tokens'],
+    ['cached_tokens', 'output_tokens'],
   )
 })
 

@@ -1,4 +1,4 @@
-import { informational, type QuantityName } from '@sluice/contracts'
+import { informational, type QuantityName, quantityNames } from '@sluice/contracts'
 import { exactInteger, exactUsd } from './exact-json.ts'
 import type { UsageSum } from './usage-sum-store.ts'
 
@@ -54,13 +54,13 @@ export function toUsageReport(projectId: string, sums: readonly UsageSum[], only
       types.set(type, total)
       return total
     }
-    for (const [name, count] of Object.entries(sum.quantities)) {
+    // Names of the contract first and in its order, so that a report reads the same each time.
+    const names = new Set([...quantityNames, ...Object.keys(sum.quantities), ...Object.keys(sum.costs)])
+    for (const name of names) {
       const total = typeTotal(name)
-      if (total) total.total += BigInt(count)
-    }
-    for (const [name, cost] of Object.entries(sum.costs)) {
-      const total = typeTotal(name)
-      if (total) total.cost += BigInt(cost)
+      if (!total) continue
+      total.total += BigInt(sum.quantities[name] ?? 0)
+      total.cost += BigInt(sum.costs[name] ?? 0)
     }
     return [...types]
       .filter(([, { total, cost }]) => total !== 0n || cost !== 0n)

@@ -6,7 +6,7 @@ import { type Clickhouse, openClickhouse, runClickhouseMigrations } from '@sluic
 import { CallRefused, type CallRefusedData, UsageAdjusted, type UsageAdjustedData } from '@sluice/contracts'
 import { type Database, openDatabase } from '@sluice/postgres'
 import { createLogger } from '@sluice/runtime'
-import { type TestNats, type TestScope, testNats, testPostgres } from '@sluice/test-env'
+import { atFileEnd, type TestNats, type TestScope, testNats, testPostgres } from '@sluice/test-env'
 import { consumeRefused } from '../src/consumers/call-refused.ts'
 import { consumeUsage } from '../src/consumers/usage-recorded.ts'
 import type { AnalyticsTables } from '../src/db/schema.ts'
@@ -37,6 +37,8 @@ export interface AnalyticsEnv {
   startRefused: (recent: RecentCalls) => Promise<BatchConsumer>
   publishAdjusted: (adjusted: UsageAdjustedData) => Promise<void>
   publishRefused: (refused: CallRefusedData) => Promise<void>
+  /** Closes something at the end of the file, before what was opened earlier. */
+  defer: (close: () => Promise<void>) => void
 }
 
 export interface StartedUsage {
@@ -45,22 +47,28 @@ export interface StartedUsage {
 }
 
 /** Opens the stores; one ClickHouse a file, since it takes memory and time. */
-export async function openAnalyticsEnv(t: TestScope): Promise<AnalyticsEnv> {
+export async function openAnalyticsEnv(): Promise<AnalyticsEnv> {
+  // What was opened last closes first.
+  const steps: (() => void | Promise<void>)[] = []
+  const scope: TestScope = { after: step => steps.push(step) }
   const folder = mkdtempSync(join(tmpdir(), 'sluice-analytics-'))
-  const [nats, postgres] = await Promise.all([testNats(t), testPostgres(t, { schemas: ['analytics'] })])
+  scope.after(() => rmSync(folder, { recursive: true, force: true }))
+  const [nats, postgres] = await Promise.all([testNats(scope), testPostgres(scope, { schemas: ['analytics'] })])
   const clickhouse = await openClickhouse({ chdbDir: join(folder, 'chdb') })
   await runClickhouseMigrations(clickhouse.writer, clickhouseSteps)
   await migrateDatabase(postgres.url)
   const database = openDatabase<AnalyticsTables>({ url: postgres.url, schema: 'analytics', maxConnections: 4 })
   const { user, pass } = nats.users.analytics
   const bus = await connectBus({ url: nats.url, user, password: pass }, 'analytics', logger)
-  const started: BatchConsumer[] = []
-  t.after(async () => {
-    await Promise.all(started.map(consumer => consumer.close()))
+  scope.after(async () => {
     await bus.close()
     await database.close()
     await clickhouse.close()
-    rmSync(folder, { recursive: true, force: true })
+  })
+
+  // Before the server of the database stops, whose step is there already.
+  atFileEnd(async () => {
+    for (const step of steps.reverse()) await step()
   })
 
   const log = insertLogStore(database.db)
@@ -89,16 +97,17 @@ export async function openAnalyticsEnv(t: TestScope): Promise<AnalyticsEnv> {
         logger,
         insertWindowMs: options.insertWindowMs ?? 0,
       })
-      started.push(consumer)
+      scope.after(() => consumer.close())
       return { consumer, recent }
     },
     startRefused: async recent => {
       const deadLetters = deadLetterStore(database.db)
       const consumer = await consumeRefused(bus, { refused, deadLetters, recent, logger, insertWindowMs: 0 })
-      started.push(consumer)
+      scope.after(() => consumer.close())
       return consumer
     },
     publishAdjusted: adjusted => publish(UsageAdjusted.subject(), UsageAdjusted.encode(adjusted)),
+    defer: close => scope.after(close),
     publishRefused: data => publish(CallRefused.subject(0), CallRefused.encode(data)),
   }
 }

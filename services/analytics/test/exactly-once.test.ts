@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { after, afterEach, test } from 'node:test'
+import { afterEach, test } from 'node:test'
 import { GatewayEpochClosed, PARTITIONS, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
 import { listCompleteness } from '@sluice/postgres'
 import { eventually, makeUsageEvent, publishUsage, publishUsageBody } from '@sluice/test-env'
 import { adjustments } from '../src/usage-message.ts'
 import { type AnalyticsEnv, openAnalyticsEnv, type StartedUsage } from './analytics-env.ts'
 
-// At the file's level: in a hook, what is to run after the file would run after the hook.
-const env = await openAnalyticsEnv({ after })
+const env = await openAnalyticsEnv()
 let running: StartedUsage[] = []
 let gateways = 0
 afterEach(async () => {

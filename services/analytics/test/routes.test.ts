@@ -1,0 +1,319 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { test } from 'node:test'
+import { connectBus, openBucket } from '@sluice/bus'
+import { Key, Project, type Role, Session, type UsageRecordedData } from '@sluice/contracts'
+import { hashCredential } from '@sluice/runtime'
+import { eventually, makeUsageEvent, publishUsage, type UsageOverrides } from '@sluice/test-env'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from '../src/app.ts'
+import { recentCalls } from '../src/recent-calls.ts'
+import { followCredentials } from '../src/views/credentials-view.ts'
+import { logger, openAnalyticsEnv } from './analytics-env.ts'
+
+const env = await openAnalyticsEnv()
+const accounts = await connectBus(
+  { url: env.nats.url, user: 'accounts', password: env.nats.users.accounts.pass },
+  'accounts',
+  logger,
+)
+const credentials = await followCredentials(env.bus, logger)
+env.defer(async () => {
+  await credentials.close()
+  await accounts.close()
+})
+const { recent } = env.startUsage()
+await env.startRefused(recent)
+const app = buildApp({ ...env, credentials, recent, now: Date.now, logger })
+const keys = await openBucket(accounts, 'keys', Key)
+const sessions = await openBucket(accounts, 'sessions', Session)
+const projects = await openBucket(accounts, 'projects', Project)
+
+async function addKey(projectId: string, role: Role): Promise<string> {
+  const secret = `ma-${randomUUID()}${randomUUID()}`
+  const keyId = randomUUID()
+  await keys.put(keyId, {
+    key_id: keyId,
+    version: 1,
+    project_id: projectId,
+    account_id: 'acct_test',
+    name: role,
+    role,
+    secrets: [
+      {
+        secret_id: 'sec_1',
+        hash: hashCredential(secret),
+        envelope: { v: 1, kid: 'k', wrapped_key: '', nonce: '', ciphertext: '' },
+      },
+    ],
+  })
+  await eventually(() => credentials.findKeyByHash(hashCredential(secret)))
+  return secret
+}
+
+async function addProject(): Promise<{ projectId: string; key: string }> {
+  const projectId = randomUUID()
+  await projects.put(projectId, {
+    project_id: projectId,
+    version: 1,
+    account_id: 'acct_test',
+    name: 'test',
+    disabled: false,
+    allowed_models: null,
+    integrations: [],
+    unpriced: 'deny',
+    on_client_abort: { openai: 'drain', anthropic: 'cancel' },
+    teams: [],
+  })
+  await eventually(() => credentials.accountOfProject(projectId))
+  return { projectId, key: await addKey(projectId, 'developer') }
+}
+
+let gateways = 0
+async function record(projectId: string, overrides: readonly UsageOverrides[]): Promise<UsageRecordedData[]> {
+  const events = overrides.map(one => makeUsageEvent({ ...one, identity: { ...one.identity, project_id: projectId } }))
+  const range = { gatewayId: `gw_${++gateways}`, epoch: 1, partition: 0, first: 1, last: events.length }
+  return publishUsage({ connection: env.nats.admin }, range, events)
+}
+
+const untilInserted = (events: readonly UsageRecordedData[]) =>
+  eventually(async () => {
+    const [first] = events
+    if (!first) return true
+    const rows = await env.rows.listUsage({ projectId: first.identity.project_id }, undefined, 10_000)
+    return events.every(event => rows.some(row => row.event_id === event.event_id))
+  })
+
+const get = (url: string, key?: string, to: FastifyInstance = app) =>
+  to.inject({ url, headers: key === undefined ? {} : { authorization: `Bearer ${key}` } })
+
+test('usage is summed by provider, model and type, with prices exact to the nano-dollar', async () => {
+  const { projectId, key } = await addProject()
+  const big = 9_007_199_254_740_991
+  const line = (name: string, quantity: number, cost: number) => ({
+    quantity_name: name,
+    quantity,
+    rate_nano_usd_per_million: 0,
+    cost_nano_usd: cost,
+  })
+  const day = Date.UTC(2026, 9, 5)
+  const anthropic = {
+    provider: 'anthropic',
+    dialect: 'anthropic',
+    served_model: 'claude-sonnet-4-5',
+    quantities: { in_text: 3, in_cache_read: 50, out_text: 7 },
+    line_items: [line('in_text', 3, big), line('in_cache_read', 50, 0), line('out_text', 7, 0)],
+    cost_nano_usd: big,
+  } as const
+  await untilInserted(
+    await record(projectId, [
+      { ...anthropic, line_items: [...anthropic.line_items], admitted_at_ms: day },
+      { ...anthropic, line_items: [...anthropic.line_items], admitted_at_ms: day + 1000 },
+      {
+        quantities: { in_text: 10, out_text: 5, out_reasoning: 4 },
+        line_items: [line('in_text', 10, 1), line('out_text', 5, 2)],
+        cost_nano_usd: 3,
+        admitted_at_ms: day + 86_400_000,
+      },
+    ]),
+  )
+  const answer = await get(`/accounts/projects/${projectId}/usage`, key)
+  assert.equal(answer.statusCode, 200)
+  assert.match(answer.body, /"price":18014398\.509481982[,}]/, 'two prices beyond a float, added without one')
+  const rows = answer.json().usage as { provider: string; type: string; total: number; cost_nano_usd: string }[]
+  assert.deepEqual(
+    rows.map(row => [row.provider, row.type, row.total, row.cost_nano_usd]),
+    [
+      ['anthropic', 'input_tokens', 6, '18014398509481982'],
+      ['anthropic', 'cache_read_input_tokens', 100, '0'],
+      ['anthropic', 'output_tokens', 14, '0'],
+      ['openai', 'input_tokens', 10, '1'],
+      ['openai', 'output_tokens', 5, '2'],
+    ],
+  )
+  for (const [interval, starts] of [
+    ['hour', ['2026-10-05T00:00:00.000Z', '2026-10-06T00:00:00.000Z']],
+    ['day', ['2026-10-05T00:00:00.000Z', '2026-10-06T00:00:00.000Z']],
+    ['week', ['2026-10-05T00:00:00.000Z']],
+    ['month', ['2026-10-01T00:00:00.000Z']],
+  ] as const) {
+    const cut = (await get(`/accounts/projects/${projectId}/usage?interval=${interval}`, key)).json().usage
+    assert.deepEqual([...new Set(cut.map((row: { start: string }) => row.start))], starts, interval)
+  }
+  const span = `start=2026-10-06T00:00:00Z&end=2026-10-07T00:00:00Z&usage_type=output_tokens`
+  const one = (await get(`/accounts/projects/${projectId}/usage?${span}`, key)).json().usage
+  assert.deepEqual(
+    one.map((row: { type: string; total: number; price: number }) => [row.type, row.total, row.price]),
+    [['output_tokens', 5, 0.000000002]],
+  )
+})
+
+test('events can be filtered by every dimension', async () => {
+  const { projectId, key } = await addProject()
+  const keyId = randomUUID()
+  const base = Date.UTC(2026, 9, 1)
+  const events = await record(projectId, [
+    { admitted_at_ms: base, served_model: 'gpt-4o', status: 'failed', http_status: 500 },
+    { admitted_at_ms: base + 1000, identity: { key_id: keyId, team_id: 'team_a' } },
+    { admitted_at_ms: base + 2000, identity: { member_id: 'mem_1', room: 'lobby' }, claimed: { app: 'codex' } },
+  ])
+  await untilInserted(events)
+  const ids = async (query: string) => {
+    const answer = await get(`/accounts/projects/${projectId}/usage/events?${query}`, key)
+    assert.equal(answer.statusCode, 200, answer.body)
+    return answer
+      .json()
+      .events.map((event: { event_id: string }) => events.findIndex(e => e.event_id === event.event_id))
+  }
+  assert.deepEqual(await ids(''), [2, 1, 0], 'newest first')
+  assert.deepEqual(await ids('model=gpt-4o'), [0])
+  assert.deepEqual(await ids('status=failed'), [0])
+  assert.deepEqual(await ids(`key=${keyId}`), [1])
+  assert.deepEqual(await ids('team=team_a'), [1])
+  assert.deepEqual(await ids('member=mem_1'), [2])
+  assert.deepEqual(await ids('room=lobby'), [2])
+  assert.deepEqual(await ids('client=codex'), [2])
+  assert.deepEqual(await ids('start=2026-10-01T00:00:01Z&end=2026-10-01T00:00:02Z'), [1])
+  for (const query of ['limit=0', 'limit=1001', 'cursor=nonsense', 'start=soon', 'status=fine', 'unknown=1'])
+    assert.equal((await get(`/accounts/projects/${projectId}/usage/events?${query}`, key)).statusCode, 400, query)
+})
+
+test('an event is answered with all its facts, and its money as text', async () => {
+  const { projectId, key } = await addProject()
+  const [event] = await record(projectId, [
+    { raw_usage: { prompt_tokens: 100, nested: { a: [1, null] } }, claimed: { tags: { ticket: 'A-1' } } },
+  ])
+  assert.ok(event)
+  await untilInserted([event])
+  const [found] = (await get(`/accounts/projects/${projectId}/usage/events`, key)).json().events
+  assert.deepEqual(found.raw_usage, event.raw_usage)
+  assert.deepEqual(found.line_items, event.line_items)
+  assert.deepEqual(found.quantities, event.quantities)
+  assert.deepEqual(found.provenance, event.provenance)
+  assert.deepEqual(found.tags, { ticket: 'A-1' })
+  assert.equal(found.cost_nano_usd, String(event.cost_nano_usd))
+  assert.equal(found.admitted_at, new Date(event.admitted_at_ms).toISOString())
+  assert.equal(found.member_id, null)
+})
+
+test('pages follow each other without a gap or a repeat, also where times are equal and events arrive meanwhile', async () => {
+  const { projectId, key } = await addProject()
+  const base = Date.UTC(2026, 8, 1)
+  const events = await record(
+    projectId,
+    Array.from({ length: 25 }, (_, n) => ({ admitted_at_ms: base + Math.floor(n / 10) })),
+  )
+  await untilInserted(events)
+  const seen: string[] = []
+  let cursor: string | null = ''
+  while (cursor !== null) {
+    const query: string = cursor === '' ? '' : `&cursor=${cursor}`
+    const page = (await get(`/accounts/projects/${projectId}/usage/events?limit=4${query}`, key)).json()
+    seen.push(...page.events.map((event: { event_id: string }) => event.event_id))
+    cursor = page.next_cursor
+    if (seen.length === 8) await untilInserted(await record(projectId, [{ admitted_at_ms: base + 60_000 }]))
+  }
+  assert.equal(seen.length, events.length)
+  assert.deepEqual(new Set(seen), new Set(events.map(event => event.event_id)))
+})
+
+test('a call can be looked up before it is inserted, refused ones too', async () => {
+  const { projectId, key } = await addProject()
+  const unread = { ...env.rows, findCallAttempts: async () => [] }
+  const blind = buildApp({ ...env, rows: unread, credentials, recent, now: Date.now, logger })
+  const [event] = await record(projectId, [{}])
+  assert.ok(event)
+  const refusedId = randomUUID()
+  await env.publishRefused({
+    call_id: refusedId,
+    gateway_id: 'gw_1',
+    refused_at_ms: Date.now(),
+    identity: event.identity,
+    claimed: {},
+    dialect: 'openai',
+    endpoint: 'chat.completions',
+    reason: 'budget_spent',
+    http_status: 429,
+    count: 1,
+  })
+  const call = await eventually(async () => {
+    const answer = await get(`/api/calls/${event.call_id}`, key, blind)
+    return answer.statusCode === 200 && answer.json()
+  })
+  assert.equal(call.attempts[0].event_id, event.event_id)
+  assert.equal(call.cost_nano_usd, '1000000')
+  const refused = await eventually(async () => {
+    const answer = await get(`/api/calls/${refusedId}`, key, blind)
+    return answer.statusCode === 200 && answer.json()
+  })
+  assert.deepEqual([refused.outcome, refused.refusals[0].reason], ['refused', 'budget_spent'])
+
+  // From the store alone, as after a restart.
+  await untilInserted([event])
+  const fresh = buildApp({ ...env, credentials, recent: recentCalls(), now: Date.now, logger })
+  assert.equal((await get(`/api/calls/${event.call_id}`, key, fresh)).json().attempts.length, 1)
+  await eventually(async () => (await get(`/api/calls/${refusedId}`, key, fresh)).statusCode === 200)
+})
+
+test('a project, its events and its calls do not exist for the key of another project', async () => {
+  const mine = await addProject()
+  const other = await addProject()
+  const [event] = await record(other.projectId, [{}])
+  assert.ok(event)
+  await untilInserted([event])
+  for (const url of [
+    `/accounts/projects/${other.projectId}/usage`,
+    `/accounts/projects/${other.projectId}/usage/events`,
+    `/api/calls/${event.call_id}`,
+    `/api/calls/${randomUUID()}`,
+  ])
+    assert.equal((await get(url, mine.key)).statusCode, 404, url)
+  assert.deepEqual((await get(`/accounts/projects/${mine.projectId}/usage`, mine.key)).json(), { usage: [] })
+  assert.equal((await get(`/api/calls/${event.call_id}`, other.key)).statusCode, 200)
+})
+
+test('usage needs a credential and the permission to read it', async () => {
+  const { projectId } = await addProject()
+  const member = await addKey(projectId, 'member')
+  const [event] = await record(projectId, [{}])
+  assert.ok(event)
+  await untilInserted([event])
+  for (const url of [
+    `/accounts/projects/${projectId}/usage`,
+    `/accounts/projects/${projectId}/usage/events`,
+    `/api/calls/${event.call_id}`,
+  ]) {
+    assert.equal((await get(url)).statusCode, 401, url)
+    assert.equal((await get(url, 'ma-no-such-key-at-all')).statusCode, 401, url)
+    assert.equal((await get(url, member)).statusCode, url.startsWith('/api') ? 404 : 403, url)
+  }
+  const token = randomUUID() + randomUUID()
+  await sessions.put(hashCredential(token), {
+    member_id: 'mem_admin',
+    account_id: 'acct_test',
+    account_admin: true,
+    projects: {},
+    expires_at_ms: Date.now() + 60_000,
+  })
+  await eventually(() => credentials.findSessionByHash(hashCredential(token)))
+  assert.equal((await get(`/accounts/projects/${projectId}/usage`, token)).statusCode, 200)
+  assert.equal((await get(`/api/calls/${event.call_id}`, token)).statusCode, 200)
+})
+
+test('while ClickHouse is away routes say so, and calls of the last moment can still be looked up', async () => {
+  const { projectId, key } = await addProject()
+  const [event] = await record(projectId, [{}])
+  assert.ok(event)
+  await untilInserted([event])
+  const away = async (): Promise<never> => {
+    throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+  }
+  const rows = { ...env.rows, listUsage: away, findCallAttempts: away }
+  const cut = buildApp({ ...env, rows, sums: { sumByModel: away }, credentials, recent, now: Date.now, logger })
+  for (const path of ['usage', 'usage/events']) {
+    const answer = await get(`/accounts/projects/${projectId}/${path}`, key, cut)
+    assert.deepEqual([answer.statusCode, answer.json().error.code], [503, 'usage_store_unavailable'])
+  }
+  assert.equal((await get(`/api/calls/${event.call_id}`, key, cut)).statusCode, 200)
+  assert.equal((await get(`/api/calls/${randomUUID()}`, key, cut)).statusCode, 503)
+})
