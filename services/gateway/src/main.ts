@@ -8,10 +8,12 @@ import { TokenCache } from './authenticate.ts'
 import { readConfig } from './config.ts'
 import { createGatewayEvents } from './events.ts'
 import { createFront } from './front-routes.ts'
+import { startHeartbeat } from './heartbeat-publisher.ts'
 import { openJournal } from './journal/journal.ts'
 import { LiveCalls } from './live-calls.ts'
 import { rateKilled } from './rate-killed.ts'
 import { BodyMemory } from './read-request.ts'
+import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
 import { createUpstreams } from './upstreams.ts'
@@ -63,6 +65,8 @@ const journal = await openJournal({
   rate: draft => rateKilled(prices, draft),
 })
 closing.defer('journal', () => journal.shutdown())
+const refused = createRefusedPublisher({ bus, log })
+closing.defer('refused calls', () => refused.close())
 
 const upstreams = closing.use(
   createUpstreams({
@@ -74,6 +78,24 @@ const gate = createAdmissionGate({
   freshAtMs: () => Math.min(keys.freshAtMs(), projects.freshAtMs(), budgets.freshAtMs()),
   maxViewAgeMs: config.maxViewAgeMs,
 })
+const notReady = (): string | undefined => {
+  if (gate.closedFor(Date.now())) return 'admission is closed'
+  if (!prices.current(Date.now())) return 'no price book yet'
+  return journal.state === 'ok' ? undefined : `journal: ${journal.state}`
+}
+closing.use(
+  startHeartbeat({
+    bus,
+    gatewayId: journal.gatewayId,
+    epoch: journal.epoch,
+    read: () => ({
+      ready: notReady() === undefined,
+      active_calls: liveCalls.size,
+      unpublished_events: journal.unpublishedEvents(),
+    }),
+  }),
+  'heartbeat',
+)
 events.observe({ activeCalls: () => liveCalls.size, unpublishedEvents: () => journal.unpublishedEvents() })
 const app = buildApp({
   journal,
@@ -95,7 +117,10 @@ const app = buildApp({
   gatewayId: journal.gatewayId,
   closedFor: gate.closedFor,
   onSettled: events.callSettled,
-  onRefused: events.callRefused,
+  onRefused: call => {
+    events.callRefused(call)
+    refused.refuse(call)
+  },
   onInternalError: events.internalError,
   front: closing.use(createFront(config.frontRoutes), 'front'),
   tls: config.tls,
@@ -105,11 +130,7 @@ closing.use(
     host: config.host,
     port: config.operatorPort,
     metrics: metricsText,
-    ready: () => {
-      if (gate.closedFor(Date.now())) return 'admission is closed'
-      if (!prices.current(Date.now())) return 'no price book yet'
-      return journal.state === 'failed' || journal.state === 'full' ? `journal: ${journal.state}` : undefined
-    },
+    ready: notReady,
   }),
   'operator server',
 )
