@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { buildApp } from '../src/app.ts'
+import { closeInReverse, signInAs, startAccounts } from './start-accounts.ts'
+
+test('what a project says about providers', async t => {
+  const { app, db, deps, installation } = await startAccounts(closeInReverse(t))
+  const headers = {
+    authorization: `Bearer ${await signInAs(db, installation.member_id)}`,
+    'content-type': 'application/json',
+  }
+  const settings = `/accounts/projects/${installation.project_id}/settings`
+  const get = (path: string) => app.inject({ url: settings + path, headers })
+  const put = (path: string, body: unknown, at = app) =>
+    at.inject({ method: 'PUT', url: settings + path, headers, payload: JSON.stringify(body) })
+
+  await t.test('a credential is written and never read back', async () => {
+    assert.equal((await get('/openai')).statusCode, 404)
+    const answer = await put('/openai', {
+      api_key: 'sk-proj-0123456789abcdef',
+      base_url: 'https://api.example.com/v1/',
+    })
+    assert.deepEqual(answer.json(), { api_key: '****cdef', base_url: 'https://api.example.com/v1' })
+    assert.deepEqual((await get('/openai')).json(), answer.json())
+    assert.equal((await get('/anthropic')).statusCode, 404)
+    const deleted = await app.inject({
+      method: 'DELETE',
+      url: `${settings}/openai`,
+      headers: { authorization: headers.authorization },
+    })
+    assert.equal(deleted.statusCode, 204)
+    assert.equal((await get('/openai')).statusCode, 404)
+    assert.deepEqual(await db.selectFrom('integrations').selectAll().execute(), [])
+  })
+
+  await t.test('a local address is refused in words, unless the operator allows them', async () => {
+    for (const base_url of [
+      'http://127.0.0.1:9/v1',
+      'http://localhost/v1',
+      'http://169.254.169.254/v1',
+      'http://[::1]/v1',
+    ]) {
+      const answer = await put('/openai', { api_key: 'sk-0123456789abcdef', base_url })
+      assert.equal(answer.statusCode, 400, base_url)
+      assert.match(answer.json().error.message, /SLUICE_ALLOW_PRIVATE_UPSTREAMS=1/)
+    }
+    const lenient = buildApp({ ...deps, allowPrivateUpstreams: true })
+    t.after(() => lenient.close())
+    const answer = await put('/anthropic', { base_url: 'http://127.0.0.1:4010/' }, lenient)
+    assert.deepEqual(answer.json(), { api_key: null, base_url: 'http://127.0.0.1:4010' })
+  })
+
+  await t.test('other documents and unknown fields are refused', async () => {
+    assert.equal((await put('/grok', { api_key: 'x' })).statusCode, 404)
+    assert.equal((await put('/openai', { apiKey: 'sk-0123456789abcdef' })).statusCode, 400)
+    assert.equal((await put('/openai', {})).statusCode, 400)
+    assert.equal((await put('/openai', { api_key: 'sk-with\r\nnewline' })).statusCode, 400)
+  })
+
+  await t.test('allowed models are read back as they were set, in either form', async () => {
+    assert.deepEqual((await get('/router')).json(), { allowedModels: null })
+    const allowedModels = [{ provider: 'openai', model: 'gpt-5*' }]
+    assert.deepEqual((await put('/router', { allowedModels })).json(), { allowedModels })
+    assert.deepEqual((await put('/router', allowedModels)).json(), { allowedModels })
+    assert.deepEqual((await get('/router')).json(), { allowedModels })
+    assert.deepEqual((await put('/router', { allowedModels: null })).json(), { allowedModels: null })
+    for (const wrong of [
+      { allowed_models: [] },
+      { allowedModels, rules: [] },
+      [{ provider: 'openai' }],
+      ['openai/x'],
+      'x',
+    ])
+      assert.equal((await put('/router', wrong)).statusCode, 400, JSON.stringify(wrong))
+  })
+
+  await t.test('settings keep what they do not know, say what is in force, and take no credential', async () => {
+    const answer = await put('', { unpriced: 'meter_tokens_only', theme: { colour: 'blue' } })
+    const inForce = { on_client_abort: { openai: 'drain', anthropic: 'drain' } }
+    assert.deepEqual(answer.json(), { unpriced: 'meter_tokens_only', theme: { colour: 'blue' }, ...inForce })
+    assert.deepEqual((await get('')).json(), answer.json())
+    const project = await app.inject({
+      url: settings.replace('/settings', ''),
+      headers: { authorization: headers.authorization },
+    })
+    assert.deepEqual(project.json().settings, answer.json())
+    for (const wrong of [
+      { unpriced: 'free' },
+      { on_client_abort: { openai: 'wait' } },
+      { budget_status: 200 },
+      { llm: { openai_api_key: 'sk-x' } },
+      { blob: 'x'.repeat(20_000) },
+      [],
+    ])
+      assert.equal((await put('', wrong)).statusCode, 400, JSON.stringify(wrong).slice(0, 60))
+  })
+
+  await t.test('every part of the product is found at the one origin', async () => {
+    const { domains } = (await app.inject({ url: '/config' })).json()
+    assert.equal(domains.api, 'http://127.0.0.1:8080')
+    assert.equal(domains.accounts, domains.api)
+  })
+})

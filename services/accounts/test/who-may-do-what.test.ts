@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Role } from '@sluice/contracts'
+import { addAccount, addMember, closeInReverse, signInAs, startAccounts } from './start-accounts.ts'
+
+type Who = 'nobody' | 'garbage' | Role | 'admin key' | 'developer key' | 'account admin' | 'stranger' | 'stranger key'
+type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
+interface Row {
+  method: Method
+  path: string
+  body?: Record<string, unknown>
+  /** Who gets through, to whatever the route then answers. */
+  allowed: readonly Who[]
+  /** What the others inside the project get; those outside get 404, and those without a credential 401. */
+  denied?: 403 | 404
+}
+
+const everyone: readonly Who[] = [
+  'nobody',
+  'garbage',
+  'member',
+  'developer',
+  'admin',
+  'developer key',
+  'admin key',
+  'account admin',
+  'stranger',
+  'stranger key',
+]
+const signedIn = everyone.filter(who => who !== 'nobody' && who !== 'garbage')
+const inProject: readonly Who[] = ['member', 'developer', 'admin', 'developer key', 'admin key', 'account admin']
+const admins: readonly Who[] = ['admin', 'admin key', 'account admin']
+const absent = '00000000-0000-7000-8000-000000000000'
+
+const rows: Row[] = [
+  { method: 'POST', path: '/accounts/sign-in', body: { email: 'x@example.com' }, allowed: everyone },
+  { method: 'POST', path: '/api/participant-token/validate', body: { token: 'x' }, allowed: everyone },
+  { method: 'GET', path: '/config', allowed: everyone },
+  { method: 'GET', path: '/accounts/whoami', allowed: signedIn },
+  { method: 'GET', path: '/accounts/profiles/me', allowed: signedIn },
+  { method: 'GET', path: '/accounts/projects', allowed: signedIn },
+  {
+    method: 'POST',
+    path: '/accounts/projects',
+    body: { name: '' },
+    allowed: ['account admin', 'stranger'],
+    denied: 403,
+  },
+  { method: 'GET', path: '/accounts/projects/:pid', allowed: inProject },
+  { method: 'GET', path: '/accounts/projects/:pid/status', allowed: inProject },
+  { method: 'GET', path: '/accounts/projects/:pid/role', allowed: inProject },
+  { method: 'GET', path: '/accounts/projects/:pid/teams', allowed: inProject },
+  { method: 'POST', path: '/accounts/projects/:pid/teams', body: { name: '' }, allowed: admins },
+  { method: 'GET', path: '/accounts/projects/:pid/api-keys', allowed: admins },
+  { method: 'POST', path: '/accounts/projects/:pid/api-keys', body: { name: '' }, allowed: admins },
+  { method: 'DELETE', path: `/accounts/projects/:pid/api-keys/${absent}`, allowed: admins },
+  { method: 'GET', path: '/accounts/projects/:pid/settings', allowed: admins },
+  { method: 'PUT', path: '/accounts/projects/:pid/settings', body: { unpriced: 'x' }, allowed: admins },
+  ...(['openai', 'anthropic'] as const).flatMap((dialect): Row[] => [
+    { method: 'GET', path: `/accounts/projects/:pid/settings/${dialect}`, allowed: admins },
+    { method: 'PUT', path: `/accounts/projects/:pid/settings/${dialect}`, body: { base_url: 'x' }, allowed: admins },
+    { method: 'DELETE', path: `/accounts/projects/:pid/settings/${dialect}`, allowed: admins },
+  ]),
+  { method: 'GET', path: '/accounts/projects/:pid/settings/router', allowed: admins },
+  { method: 'PUT', path: '/accounts/projects/:pid/settings/router', body: { x: 1 }, allowed: admins },
+  // Last: it ends the sessions that the rows above need.
+  { method: 'POST', path: '/accounts/sign-out', allowed: signedIn },
+]
+
+test('each role gets through to its routes, and to no other', async t => {
+  const scope = closeInReverse(t)
+  const { app, db, deps, installation } = await startAccounts(scope)
+  const { project_id: pid, account_id: accountId } = installation
+  const stranger = await addAccount(deps)
+  const adminToken = await signInAs(db, installation.member_id)
+  const asAdmin = { authorization: `Bearer ${adminToken}` }
+  const newKey = async (role: Role) => {
+    const url = `/accounts/projects/${pid}/api-keys`
+    const answer = await app.inject({ method: 'POST', url, headers: asAdmin, payload: { name: role, role } })
+    return answer.json<{ value: string }>().value
+  }
+  const tokens: Record<Who, string | undefined> = {
+    nobody: undefined,
+    garbage: 'ma-not-a-key',
+    member: await addMember(db, accountId, pid, 'member'),
+    developer: await addMember(db, accountId, pid, 'developer'),
+    admin: await addMember(db, accountId, pid, 'admin'),
+    'developer key': await newKey('developer'),
+    'admin key': await newKey('admin'),
+    'account admin': adminToken,
+    stranger: await signInAs(db, stranger.memberId),
+    'stranger key': stranger.apiKey,
+  }
+  const callRoute = (row: Row, who: Who) => {
+    const token = tokens[who]
+    return app.inject({
+      method: row.method,
+      url: row.path.replace(':pid', pid),
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      ...(row.body && { payload: row.body }),
+    })
+  }
+
+  for (const row of rows)
+    await t.test(`${row.method} ${row.path}: ${row.allowed.join(', ')}`, async () => {
+      for (const who of everyone) {
+        const answer = await callRoute(row, who)
+        const { statusCode, body } = answer
+        const got = `${who}: ${statusCode} ${body}`
+        if (row.allowed.includes(who)) {
+          const refusedByGuard = statusCode === 403 || (statusCode === 401 && row.path !== '/accounts/sign-in')
+          const hidden = statusCode === 404 && body.includes('no such project')
+          assert.ok(!refusedByGuard && !hidden && statusCode < 500, got)
+        } else if (who === 'nobody' || who === 'garbage') assert.equal(statusCode, 401, got)
+        else if (row.path.includes(':pid') && !inProject.includes(who)) assert.equal(statusCode, 404, got)
+        else assert.equal(statusCode, 403, got)
+      }
+    })
+
+  await t.test('the table names every route', () => {
+    const named = new Set(rows.map(row => `${row.method} ${row.path}`))
+    const routes = app
+      .printRoutes({ commonPrefix: false, includeHooks: false })
+      .split('\n')
+      .flatMap(line => {
+        const match = /(\/\S*|\S+) \(([A-Z, ]+)\)/.exec(line)
+        return match?.[2]?.split(', ').filter(method => method !== 'HEAD') ?? []
+      })
+    // Each dialect is a row, and one pattern for both of them is a route.
+    assert.equal(routes.length, named.size - 3)
+  })
+})
+
+test('two projects see nothing of each other', async t => {
+  const scope = closeInReverse(t)
+  const { app, db, deps, installation } = await startAccounts(scope)
+  const stranger = await addAccount(deps)
+  const mine = { authorization: `Bearer ${await signInAs(db, installation.member_id)}` }
+
+  await t.test('another project’s key cannot be revoked through one’s own project', async () => {
+    const url = `/accounts/projects/${installation.project_id}/api-keys/${stranger.keyId}`
+    assert.equal((await app.inject({ method: 'DELETE', url, headers: mine })).statusCode, 404)
+    const theirs = { authorization: `Bearer ${stranger.apiKey}` }
+    assert.equal((await app.inject({ url: '/accounts/whoami', headers: theirs })).statusCode, 200)
+  })
+
+  await t.test('a key cannot be paid by another project’s team', async () => {
+    const url = `/accounts/projects/${stranger.projectId}/api-keys`
+    const answer = await app.inject({
+      method: 'POST',
+      url,
+      headers: { authorization: `Bearer ${stranger.apiKey}` },
+      payload: { name: 'x', team_id: installation.team_id },
+    })
+    assert.equal(answer.statusCode, 400)
+  })
+
+  await t.test('lists hold one’s own alone', async () => {
+    const listOf = async (headers: { authorization: string }) =>
+      (await app.inject({ url: '/accounts/projects', headers })).json().projects.map((p: { id: string }) => p.id)
+    assert.deepEqual(await listOf(mine), [installation.project_id])
+    assert.deepEqual(await listOf({ authorization: `Bearer ${stranger.apiKey}` }), [stranger.projectId])
+  })
+
+  await t.test('the schema refuses a member of one account in the project of another', async () => {
+    await assert.rejects(addMember(db, stranger.accountId, installation.project_id, 'admin'), { code: '23503' })
+  })
+
+  await t.test('an unknown project and a hidden one answer alike', async () => {
+    const answerOf = async (pid: string) => {
+      const answer = await app.inject({ url: `/accounts/projects/${pid}`, headers: mine })
+      const { code, message } = answer.json().error
+      return { status: answer.statusCode, code, message }
+    }
+    const hidden = await answerOf(stranger.projectId)
+    assert.equal(hidden.status, 404)
+    assert.deepEqual(await answerOf(absent), hidden)
+    assert.deepEqual(await answerOf('not-a-uuid'), hidden)
+  })
+})
