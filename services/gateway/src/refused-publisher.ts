@@ -45,8 +45,11 @@ export function createRefusedPublisher(options: RefusedPublisherOptions): Refuse
     const count = (perKey.get(key) ?? 0) + 1
     perKey.set(key, count)
     secondTimer ??= setTimeout(endSecond, secondMs)
-    if (count <= perKeyAndSecond) return enqueue(data)
-    const group = `${key} ${data.reason} ${data.budget?.budget_id ?? ''}`
+    if (count <= perKeyAndSecond) enqueue(data)
+    else collect(`${key} ${data.reason} ${data.budget?.budget_id ?? ''}`, data)
+  }
+
+  function collect(group: string, data: CallRefusedData): void {
     const first = beyond.get(group)
     if (first) first.count += data.count
     else beyond.set(group, { ...data })

@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { partitionOf, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
+import { createLogger } from '@sluice/runtime'
+import type { CheckpointRecord, OpenRecord } from '../src/journal/open-record.ts'
+import { readFrame, recordType } from '../src/journal/record.ts'
+import { type EndedEpoch, endEpoch } from '../src/journal/replay.ts'
+import { RunningEpoch } from '../src/journal/running-epoch.ts'
+import { listSegments } from '../src/journal/segment.ts'
+import { draftOf, openRecord, projects } from './journal-env.ts'
+
+const log = createLogger('gateway', 'silent')
+const rate = () => ({ priced: true, line_items: [], cost_nano_usd: 7 })
+
+function folder(t: { after: (clean: () => void) => void }): string {
+  const path = mkdtempSync(join(tmpdir(), 'sluice-replay-'))
+  t.after(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+const replay = (directory: string): Promise<EndedEpoch | undefined> =>
+  endEpoch({ directory, segments: listSegments(directory), rate, endedBy: 'gw_2', log })
+
+interface Records {
+  opened: Set<string>
+  closed: UsageRecordedData[]
+  ends: number
+}
+
+/** What the files hold, read by hand. */
+function read(directory: string): Records {
+  const records: Records = { opened: new Set(), closed: [], ends: 0 }
+  for (const { path } of listSegments(directory)) {
+    const bytes = readFileSync(path)
+    let at = 0
+    for (let frame = readFrame(bytes, at); typeof frame === 'object'; frame = readFrame(bytes, at)) {
+      if (frame.type === recordType.open) records.opened.add(JSON.parse(frame.json.toString()).event_id)
+      if (frame.type === recordType.close) records.closed.push(UsageRecorded.decode(frame.json))
+      if (frame.type === recordType.end) records.ends++
+      at = frame.end
+    }
+  }
+  return records
+}
+
+/** Every opened attempt has one event, and every series is 1, 2, 3 … */
+function assertSettled({ opened, closed, ends }: Records): void {
+  assert.deepEqual(new Set(closed.map(event => event.event_id)), opened)
+  assert.equal(closed.length, opened.size)
+  assert.equal(ends, 1)
+  const bySeries = Map.groupBy(closed, event => event.partition)
+  for (const [partition, events] of bySeries) {
+    assert.deepEqual(
+      events.map(event => event.seq).sort((a, b) => a - b),
+      events.map((_, index) => index + 1),
+    )
+    for (const event of events) assert.equal(partitionOf(event.identity.project_id), partition)
+  }
+}
+
+function checkpointOf(open: OpenRecord, output: number): CheckpointRecord {
+  return {
+    event_id: open.event_id,
+    at_ms: open.admitted_at_ms + output,
+    output_bytes: output * 4,
+    quantities: { in_text: 11, out_text: output },
+    provenance: { in_text: 'measured', out_text: 'estimated' },
+    served_model: 'gpt-4.1-2025-04-14',
+    http_status: 200,
+  }
+}
+
+async function write(directory: string): Promise<OpenRecord[]> {
+  const epoch = new RunningEpoch({ directory, gatewayId: 'gw_1', epoch: 1, log, reserveBytes: 4096 })
+  const records = Array.from({ length: 6 }, (_, i) => openRecord(projects[i % projects.length]))
+  for (const [index, record] of records.entries()) {
+    epoch.open(record)
+    epoch.checkpoint(checkpointOf(record, 5))
+    if (index > 1) epoch.close(draftOf(record), false)
+    else epoch.checkpoint(checkpointOf(record, 9))
+  }
+  await epoch.synced()
+  await epoch.stop()
+  return records
+}
+
+test('an attempt without a CLOSE is settled from its last CHECKPOINT, else from its estimated input', async t => {
+  const directory = folder(t)
+  const epoch = new RunningEpoch({ directory, gatewayId: 'gw_1', epoch: 1, log, reserveBytes: 4096 })
+  const [streaming, silent] = [openRecord(), openRecord()]
+  epoch.open(streaming)
+  epoch.open(silent)
+  epoch.checkpoint(checkpointOf(streaming, 3))
+  epoch.checkpoint(checkpointOf(streaming, 8))
+  await epoch.synced()
+  await epoch.stop()
+  const ended = await replay(directory)
+  assert.equal(ended?.last[partitionOf(streaming.identity.project_id)], 2)
+  const records = read(directory)
+  assertSettled(records)
+  const [first, second] = records.closed
+  assert.equal(first?.status, 'killed')
+  assert.deepEqual(first?.quantities, { in_text: 11, out_text: 8 })
+  assert.deepEqual(first?.provenance, { in_text: 'measured', out_text: 'estimated' })
+  assert.equal(first?.served_model, 'gpt-4.1-2025-04-14')
+  assert.equal(first?.duration_ms, 8)
+  assert.equal(first?.cost_nano_usd, 7)
+  assert.deepEqual(second?.quantities, { in_text: 12 })
+  assert.deepEqual(second?.provenance, { in_text: 'estimated' })
+  assert.equal(second?.http_status, 0)
+})
+
+test('torn at any byte, a journal is replayed to one event for each attempt it still knows', async t => {
+  const directory = folder(t)
+  await write(directory)
+  const [segment] = listSegments(directory)
+  assert.ok(segment)
+  const whole = readFileSync(segment.path)
+  const header = readFrame(whole, 0)
+  assert.ok(typeof header === 'object')
+  const torn = join(directory, 'torn')
+  mkdirSync(torn)
+  const path = join(torn, '0000000001-0000000001.journal')
+  for (let length = header.end; length <= whole.length; length += 41) {
+    writeFileSync(path, whole.subarray(0, length))
+    assert.ok(await replay(torn))
+    assertSettled(read(torn))
+  }
+})
+
+test('replay that is ended in its middle goes on the next time and pays nothing twice', async t => {
+  const directory = folder(t)
+  await write(directory)
+  const [segment] = listSegments(directory)
+  assert.ok(segment)
+  const before = statSync(segment.path).size
+  await replay(directory)
+  const after = statSync(segment.path).size
+  const half = join(directory, 'half')
+  mkdirSync(half)
+  const path = join(half, '0000000001-0000000001.journal')
+  for (let length = before; length <= after; length += 37) {
+    copyFileSync(segment.path, path)
+    truncateSync(path, length)
+    const ended = await replay(half)
+    const records = read(half)
+    assertSettled(records)
+    assert.equal(ended?.end.offset, statSync(path).size)
+  }
+  const once = readFileSync(segment.path)
+  await replay(directory)
+  assert.deepEqual(readFileSync(segment.path), once)
+})
+
+test('a CLOSE that the disk has damaged is replaced under its own number', async t => {
+  const directory = folder(t)
+  const epoch = new RunningEpoch({
+    directory,
+    gatewayId: 'gw_1',
+    epoch: 1,
+    log,
+    reserveBytes: 4096,
+    segmentBytes: 3_000,
+  })
+  for (let i = 0; i < 8; i++) {
+    const record = openRecord()
+    epoch.open(record)
+    epoch.close(draftOf(record), false)
+    await epoch.synced()
+  }
+  await epoch.stop()
+  const [first, second] = listSegments(directory)
+  assert.ok(first && second)
+  const bytes = readFileSync(first.path)
+  const at = bytes.indexOf('"seq":1,')
+  bytes[at + 2] = 0x21
+  writeFileSync(first.path, bytes)
+  await replay(directory)
+  const closed: UsageRecordedData[] = []
+  for (const { path } of listSegments(directory).slice(1)) {
+    const rest = readFileSync(path)
+    for (let offset = 0, frame = readFrame(rest, 0); typeof frame === 'object'; frame = readFrame(rest, offset)) {
+      if (frame.type === recordType.close) closed.push(UsageRecorded.decode(frame.json))
+      offset = frame.end
+    }
+  }
+  assert.deepEqual(
+    closed.filter(event => event.seq === 1).map(event => event.status),
+    ['killed'],
+  )
+})
+
+test('a process that died while it made its first segment leaves nothing to settle', async t => {
+  for (const content of ['', '\0'.repeat(4096)]) {
+    const directory = folder(t)
+    writeFileSync(join(directory, '0000000001-0000000001.journal'), content)
+    assert.equal(await replay(directory), undefined)
+  }
+})
