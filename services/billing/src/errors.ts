@@ -11,9 +11,4 @@ export const billingErrors = {
     statusCode: 400,
     message: 'Send "before" as the id of a transaction from an earlier page.',
   },
-  deadLetterUnknown: {
-    code: 'not_found',
-    statusCode: 404,
-    message: 'There is no such dead letter.',
-  },
 } as const satisfies Record<string, ErrorDefinition>

@@ -65,7 +65,7 @@ export function ledgerStore(db: Kysely<Tables>): LedgerStore {
 /** Posts in the caller's transaction. Accounts are touched in one order, so that two writers never wait in a circle. */
 export async function insertPostings(
   trx: Transaction<Tables>,
-  postings: readonly (LedgerPosting & { batchId: string })[],
+  postings: readonly (LedgerPosting & { batchId: string; reference: string })[],
 ): Promise<void> {
   if (postings.length === 0) return
   const totals = new Map<string, { kind: string; owner: string; amount: bigint }>()
@@ -84,12 +84,13 @@ export async function insertPostings(
   const accountIds = new Map(accounts.rows.map(row => [`${row.kind} ${row.owner}`, row.ledger_account]))
 
   const transactions = await sql<{ transaction_id: string; batch_id: string; project_id: string; account_id: string }>`
-    insert into ledger_transactions (batch_id, project_id, account_id, kind, event_count, cost_nano_usd, charge_nano_usd)
-    select batch_id, project_id, account_id, 'usage', event_count, cost, charge from unnest(
+    insert into ledger_transactions (batch_id, project_id, account_id, kind, event_count, cost_nano_usd, charge_nano_usd, reference)
+    select batch_id, project_id, account_id, 'usage', event_count, cost, charge, reference from unnest(
       ${postings.map(one => one.batchId)}::bigint[], ${postings.map(one => one.projectId)}::uuid[],
       ${postings.map(one => one.accountId)}::text[], ${postings.map(one => one.eventCount)}::int[],
-      ${postings.map(one => String(one.cost))}::bigint[], ${postings.map(one => String(one.charge))}::bigint[]
-    ) as posting (batch_id, project_id, account_id, event_count, cost, charge)
+      ${postings.map(one => String(one.cost))}::bigint[], ${postings.map(one => String(one.charge))}::bigint[],
+      ${postings.map(one => one.reference)}::text[]
+    ) as posting (batch_id, project_id, account_id, event_count, cost, charge, reference)
     returning transaction_id, batch_id, project_id, account_id`.execute(trx)
   const transactionIds = new Map(
     transactions.rows.map(row => [`${row.batch_id} ${row.project_id} ${row.account_id}`, row.transaction_id]),

@@ -1,5 +1,10 @@
 import type { UsageRecordedData } from '@sluice/contracts'
-import type { LedgerAccountKind } from './db/schema.ts'
+
+/**
+ * `usage_cost`: what a project used, at the price book (owner: project). `provider_cost`: the same by provider.
+ * `project_balance`: what a project was charged. `charges`: all of that (no owner).
+ */
+export type LedgerAccountKind = 'usage_cost' | 'provider_cost' | 'project_balance' | 'charges'
 
 /** One side of a posting. Positive: debit. */
 export interface LedgerEntry {

@@ -8,12 +8,14 @@ import { databaseSchema, readConfig } from './config.ts'
 import { readMissedUsage } from './consumers/missed-usage.ts'
 import { usageRecorded } from './consumers/usage-recorded.ts'
 import type { Tables } from './db/schema.ts'
+import { deadLetterStore } from './dead-letter-store.ts'
 import { ledgerStore } from './ledger-store.ts'
 import { openMarksPublisher } from './marks-publisher.ts'
 import { openPriceBookPublisher } from './price-book-publisher.ts'
 import { priceBookStore } from './price-book-store.ts'
 import { keepCatalogue, priceBookShelf, republishMissing } from './price-books.ts'
 import { completeness } from './routes/completeness.ts'
+import { replayDeadLetter } from './routes/replay-dead-letter.ts'
 import { usageStore } from './usage-store.ts'
 import { followCredentials } from './views/credentials-view.ts'
 
@@ -29,7 +31,9 @@ async function run(): Promise<void> {
     const credentials = closing.use(await followCredentials(bus, log), 'credentials')
     const marks = closing.use(await openMarksPublisher(bus, log), 'marks')
     const usage = usageStore(database.db)
+    const deadLetters = deadLetterStore(database.db)
     const priceBooks = priceBookStore(database.db)
+    const shelf = priceBookShelf(priceBooks)
 
     const publisher = await openPriceBookPublisher(bus, log)
     await republishMissing({ store: priceBooks, publisher })
@@ -41,7 +45,7 @@ async function run(): Promise<void> {
     }, config.catalogueIntervalMs)
     closing.defer('catalogue', () => clearInterval(catalogue))
 
-    const handle = usageRecorded({ usage, shelf: priceBookShelf(priceBooks), marks, log })
+    const handle = usageRecorded({ usage, shelf, marks, log })
     await readMissedUsage(bus, { usage, handle, log })
     // Gateways hear of everything posted so far, also after the bus has lost its buckets.
     marks.note(await usage.listMarks())
@@ -66,7 +70,10 @@ async function run(): Promise<void> {
           await sql`select 1`.execute(database.db)
           return undefined
         },
-        routes: operator => completeness(operator, { usage }),
+        routes: operator => {
+          completeness(operator, { usage, deadLetters })
+          replayDeadLetter(operator, { deadLetters, shelf })
+        },
       }),
       'operator',
     )

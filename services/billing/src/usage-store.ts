@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { type Series, type SeriesRange, seriesKey, type UsageRecordedData } from '@sluice/contracts'
+import { type Series, seriesKey } from '@sluice/contracts'
 import {
   type Kysely,
   listCompleteness,
@@ -12,18 +11,14 @@ import {
 } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Tables } from './db/schema.ts'
-import { postUsage } from './ledger.ts'
-import { insertPostings } from './ledger-store.ts'
-import type { RatingDifference } from './rate-usage.ts'
+import { type DeadLetter, insertDeadLetters } from './dead-letter-store.ts'
+import { type CheckRating, type PostedEvents, postEvents } from './event-posting-store.ts'
 import type { ReceivedMessage } from './received-message.ts'
 import type { UsageLine } from './usage-batch.ts'
 
 /** What a committed batch of messages has changed. */
-export interface PostedUsage {
-  events: number
-  duplicates: number
+export interface PostedUsage extends PostedEvents {
   deadLetters: DeadLetter[]
-  differences: RatingDifference[]
   /** How far each changed series is posted now. */
   marks: SeriesPosition[]
 }
@@ -34,13 +29,6 @@ export interface SeriesPosition {
   contiguous: number
 }
 
-/** Received and not applied. */
-export interface DeadLetter {
-  range: SeriesRange | undefined
-  reason: string
-  content: Uint8Array
-}
-
 export interface UsageStore {
   /**
    * Posts what is new in these messages, in one transaction: the log, the ledger, dead letters, differences, marks and the
@@ -48,11 +36,10 @@ export interface UsageStore {
    */
   post(
     messages: readonly ReceivedMessage[],
-    options: { streamSeq: number; checkRating: (event: UsageRecordedData) => RatingDifference | undefined },
+    options: { streamSeq: number; checkRating: CheckRating },
   ): Promise<PostedUsage>
   listMarks(): Promise<SeriesPosition[]>
   listCompleteness(): Promise<SeriesCompleteness[]>
-  countDeadLetters(): Promise<number>
   readStreamPosition(): Promise<number>
   resetStreamPosition(streamSeq: number): Promise<void>
   /** The events of the log, in the order of their series, for rebuild and audit. */
@@ -109,10 +96,6 @@ export function usageStore(db: Kysely<Tables>): UsageStore {
       }))
     },
     listCompleteness: () => listCompleteness(db),
-    async countDeadLetters() {
-      const { rows } = await sql<{ count: number }>`select count(*)::int as count from dead_letters`.execute(db)
-      return rows[0]?.count ?? 0
-    },
     async readStreamPosition() {
       const { rows } = await sql<{ stream_seq: string }>`select stream_seq from stream_position`.execute(db)
       return Number(rows[0]?.stream_seq ?? 0)
@@ -150,21 +133,16 @@ function seriesOf(message: ReceivedMessage): Series[] {
 async function postFresh(
   trx: Transaction<Tables>,
   fresh: readonly FreshRange[],
-  checkRating: (event: UsageRecordedData) => RatingDifference | undefined,
-): Promise<{ events: number; duplicates: number; differences: RatingDifference[] }> {
+  checkRating: CheckRating,
+): Promise<PostedEvents> {
   if (fresh.length === 0) return { events: 0, duplicates: 0, differences: [] }
   const batchIds = await insertBatches(trx, fresh)
-  const all = fresh.flatMap(range => range.lines.flatMap(line => line.event ?? []))
-  const repeated = await claimSettlementKeys(trx, all)
-  const differences = all.flatMap(event => (repeated.has(event.event_id) ? [] : (checkRating(event) ?? [])))
-  await insertDifferences(trx, differences)
-  const postings = fresh.flatMap((range, index) =>
-    postUsage(range.lines.flatMap(line => (line.event && !repeated.has(line.event.event_id) ? line.event : []))).map(
-      posting => ({ ...posting, batchId: batchIds[index] ?? '' }),
-    ),
-  )
-  await insertPostings(trx, postings)
-  return { events: all.length - repeated.size, duplicates: repeated.size, differences }
+  const groups = fresh.map((range, index) => ({
+    batchId: batchIds[index] ?? '',
+    reference: '',
+    events: range.lines.flatMap(line => line.event ?? []),
+  }))
+  return postEvents(trx, groups, checkRating)
 }
 
 /** Stores each range once; the exclusion constraint refuses what the marks should never have let through. */
@@ -190,58 +168,4 @@ async function insertBatches(trx: Transaction<Tables>, fresh: readonly FreshRang
     ids.push(inserted.rows[0]?.batch_id ?? '')
   }
   return ids
-}
-
-/** Claims the keys of what more than one gateway may settle. Returns the events whose key was claimed before. */
-async function claimSettlementKeys(
-  trx: Transaction<Tables>,
-  events: readonly UsageRecordedData[],
-): Promise<Set<string>> {
-  const keyed = events.filter(event => event.settlement_key !== undefined)
-  if (keyed.length === 0) return new Set()
-  const { rows } = await sql<{ event_id: string }>`insert into settlement_keys (project_id, settlement_key, event_id)
-    select * from unnest(${keyed.map(event => event.identity.project_id)}::uuid[], ${keyed.map(event => event.settlement_key ?? '')}::text[], ${keyed.map(event => event.event_id)}::uuid[])
-    on conflict do nothing returning event_id`.execute(trx)
-  const claimed = new Set(rows.map(row => row.event_id))
-  return new Set(keyed.filter(event => !claimed.has(event.event_id)).map(event => event.event_id))
-}
-
-async function insertDifferences(trx: Transaction<Tables>, differences: readonly RatingDifference[]): Promise<void> {
-  for (const difference of differences)
-    await trx
-      .insertInto('rating_differences')
-      .values({
-        event_id: difference.eventId,
-        project_id: difference.projectId,
-        price_book_id: difference.priceBookId,
-        override_price_book_id: difference.overridePriceBookId ?? null,
-        reason: difference.reason,
-        stamped_nano_usd: difference.stamped,
-        recomputed_nano_usd: difference.recomputed ?? null,
-      })
-      .onConflict(conflict => conflict.doNothing())
-      .execute()
-}
-
-async function insertDeadLetters(trx: Transaction<Tables>, letters: readonly DeadLetter[]): Promise<void> {
-  for (const { range, reason, content } of letters) {
-    const fingerprint = createHash('sha256')
-      .update(range ? `${seriesKey(range)}.${range.first}-${range.last}\n` : '\n')
-      .update(content)
-      .digest('hex')
-    await trx
-      .insertInto('dead_letters')
-      .values({
-        fingerprint,
-        gateway_id: range?.gatewayId ?? null,
-        epoch: range?.epoch ?? null,
-        partition: range?.partition ?? null,
-        first: range?.first ?? null,
-        last: range?.last ?? null,
-        reason,
-        content: Buffer.from(content),
-      })
-      .onConflict(conflict => conflict.doNothing())
-      .execute()
-  }
 }

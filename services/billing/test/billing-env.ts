@@ -66,11 +66,23 @@ export async function billingStores(t: TestScope) {
 
 export type BillingStores = Awaited<ReturnType<typeof billingStores>>
 
-export async function billingBus(t: TestScope): Promise<{ nats: TestNats; bus: Bus }> {
+export interface BillingBus {
+  nats: TestNats
+  bus: Bus
+  /** Closes something after the test, last given first, and before the server: a drain waits for its server. */
+  defer: (close: () => Promise<void>) => void
+}
+
+export async function billingBus(t: TestScope): Promise<BillingBus> {
+  const closes: (() => Promise<void>)[] = []
+  // Hooks run in the order they are given: this one before the one that stops the server.
+  t.after(async () => {
+    for (const close of closes.reverse()) await close()
+  })
   const nats = await testNats(t)
   const bus = await connectAsBilling(nats)
-  t.after(() => bus.close())
-  return { nats, bus }
+  closes.push(() => bus.close())
+  return { nats, bus, defer: close => void closes.push(close) }
 }
 
 function connectAsBilling(nats: TestNats): Promise<Bus> {
@@ -79,33 +91,32 @@ function connectAsBilling(nats: TestNats): Promise<Bus> {
 }
 
 /** What the consumer does with messages, wired as the service wires it. */
-export async function billingHandler(t: TestScope, bus: Bus, stores: BillingStores) {
-  const marks = await openMarksPublisher(bus, log)
-  t.after(() => marks.close())
+export async function billingHandler(env: Pick<BillingBus, 'bus' | 'defer'>, stores: BillingStores) {
+  const marks = await openMarksPublisher(env.bus, log)
+  env.defer(() => marks.close())
   return usageRecorded({ usage: stores.usage, shelf: priceBookShelf(stores.priceBooks), marks, log })
 }
 
 /** The consumer as the service runs it, on a connection of its own. `around` may fail before or after what it wraps. */
 export async function runConsumer(
-  t: TestScope,
-  nats: TestNats,
+  env: BillingBus,
   stores: BillingStores,
   around: (handle: () => Promise<void>, messages: JsMsg[]) => Promise<void> = handle => handle(),
 ): Promise<{ close: () => Promise<void> }> {
-  const bus = await connectAsBilling(nats)
-  // First the connection: a consumer that waits for messages ends with it at once.
-  t.after(() => close())
-  const handle = await billingHandler(t, bus, stores)
+  const bus = await connectAsBilling(env.nats)
+  const handle = await billingHandler(env, stores)
   const consumer = await consumeBatches(bus, 'billing-ledger', {
     handle: messages => around(() => handle(messages), messages),
     maxMessages: 16,
     log,
   })
   let closing: Promise<void> | undefined
+  // First the connection: a consumer that waits for messages ends with it at once.
   const close = (): Promise<void> => {
     closing ??= bus.close().then(() => consumer.close())
     return closing
   }
+  env.defer(close)
   return { close }
 }
 

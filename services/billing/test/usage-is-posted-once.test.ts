@@ -7,6 +7,7 @@ import { eventually, publishUsage, publishUsageBody } from '@sluice/test-env'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import { readMissedUsage } from '../src/consumers/missed-usage.ts'
+import { deadLetterStore } from '../src/dead-letter-store.ts'
 import { checkRating } from '../src/rate-usage.ts'
 import { type ReceivedMessage, readMessage } from '../src/received-message.ts'
 import {
@@ -105,14 +106,15 @@ test('the database itself refuses a range that overlaps and a transaction that d
 
 test('a crash between commit and acknowledgement posts nothing twice, and gateways hear how far it is', async t => {
   const stores = await billingStores(t)
-  const { nats, bus } = await billingBus(t)
+  const env = await billingBus(t)
+  const { nats, bus } = env
   const admin = { connection: nats.admin }
   const sent = [
     ...(await publishUsage(admin, range(1, 3), [ratedEvent(), ratedEvent(), ratedEvent()])),
     ...(await publishUsage(admin, range(4, 4), [ratedEvent()])),
   ]
   let crashes = 0
-  await runConsumer(t, nats, stores, async handle => {
+  await runConsumer(env, stores, async handle => {
     await handle()
     if (++crashes <= 2) throw new Error('ended after the commit')
   })
@@ -130,11 +132,12 @@ test('a crash between commit and acknowledgement posts nothing twice, and gatewa
 
 test('a failed transaction changes nothing, and the same messages come again', async t => {
   const stores = await billingStores(t)
-  const { nats } = await billingBus(t)
+  const env = await billingBus(t)
+  const { nats } = env
   const sent = await publishUsage({ connection: nats.admin }, range(1, 2), [ratedEvent(), ratedEvent()])
   await sql`alter table ledger_entries rename to hidden`.execute(stores.db)
   let failures = 0
-  await runConsumer(t, nats, stores, async handle => {
+  await runConsumer(env, stores, async handle => {
     await handle().catch(async error => {
       failures += 1
       assert.deepEqual(await stores.usage.listMarks(), [])
@@ -148,7 +151,8 @@ test('a failed transaction changes nothing, and the same messages come again', a
 
 test('what cannot be read becomes a dead letter once, counts as received, and holds up nothing', async t => {
   const stores = await billingStores(t)
-  const { nats } = await billingBus(t)
+  const env = await billingBus(t)
+  const { nats } = env
   const admin = { connection: nats.admin }
   const good = place([ratedEvent(), ratedEvent(), ratedEvent(), ratedEvent(), ratedEvent()])
   const [one, , three, , five] = good
@@ -161,7 +165,7 @@ test('what cannot be read becomes a dead letter once, counts as received, and ho
     nats.admin.publish('usage.recorded.v1.3', 'nonsense')
   }
   await publishUsage(admin, range(5, 5), [five])
-  await runConsumer(t, nats, stores)
+  await runConsumer(env, stores)
   await eventually(async () => (await stores.sumLedger()) === sumOf([one, three, five]))
   await eventually(async () => (await stores.usage.listMarks())[0]?.contiguous === 5)
   const letters = await stores.db
@@ -177,6 +181,33 @@ test('what cannot be read becomes a dead letter once, counts as received, and ho
       [null, null, 'header Sluice-Gateway'],
     ],
   )
+})
+
+test('a dead letter that can be read by now is posted once, past the marks', async t => {
+  const stores = await billingStores(t)
+  const letters = deadLetterStore(stores.db)
+  const project = randomUUID()
+  const events = place([
+    ratedEvent({ identity: { project_id: project } }),
+    ratedEvent({ identity: { project_id: project } }),
+  ])
+  const [, second] = events
+  assert.ok(second)
+  const [broken, whole] = [message([second, { ...second, seq: 9 }], 2, 2), message(events, 1, 1)]
+  await stores.usage.post([whole, broken], unrated)
+  const [letter] = await letters.list(10)
+  assert.ok(letter)
+  assert.equal(await letters.replay(letter.dead_letter_id, () => undefined), 'unreadable')
+  // A version of the program that understands the line sees the event in its place.
+  await stores.db
+    .updateTable('dead_letters')
+    .set({ content: Buffer.from(UsageRecorded.encode(second)) })
+    .execute()
+  const outcomes = await Promise.all([1, 2].map(() => letters.replay(letter.dead_letter_id, () => undefined)))
+  assert.deepEqual(outcomes.sort(), ['posted', 'unknown'])
+  assert.equal(await letters.count(), 0)
+  assert.equal(await stores.sumLedger(), sumOf(events))
+  assert.equal((await stores.ledger.findBalance(project)).costNanoUsd, sumOf(events))
 })
 
 test('an event that names another place than its message is not posted', async t => {
@@ -202,7 +233,8 @@ test('what two gateways settle under one key is posted once', async t => {
 
 test('a stamped cost that the price book does not confirm is posted as stamped, recorded and alarmed', async t => {
   const stores = await billingStores(t)
-  const { nats } = await billingBus(t)
+  const env = await billingBus(t)
+  const { nats } = env
   const good = ratedEvent()
   const dear = ratedEvent()
   const [line] = dear.line_items
@@ -218,7 +250,7 @@ test('a stamped cost that the price book does not confirm is posted as stamped, 
     { ...wrong, event_id: randomUUID() },
     stray,
   ])
-  await runConsumer(t, nats, stores)
+  await runConsumer(env, stores)
   await eventually(async () => (await stores.sumLedger()) === sumOf(sent))
   const rows = await stores.db.selectFrom('rating_differences').selectAll().execute()
   assert.deepEqual(
@@ -254,9 +286,10 @@ test('an epoch is complete when it is closed and nothing of it is missing', asyn
 })
 
 test('a database that is restored reads again what was acknowledged after its backup', async t => {
-  const { nats, bus } = await billingBus(t)
+  const env = await billingBus(t)
+  const { nats, bus } = env
   const before = await billingStores(t)
-  const { close } = await runConsumer(t, nats, before)
+  const { close } = await runConsumer(env, before)
   const sent = [
     ...(await publishUsage({ connection: nats.admin }, range(1, 2), [ratedEvent(), ratedEvent()])),
     ...(await publishUsage({ connection: nats.admin }, range(3, 3), [ratedEvent()])),
@@ -264,7 +297,7 @@ test('a database that is restored reads again what was acknowledged after its ba
   await eventually(async () => (await before.sumLedger()) === sumOf(sent))
   await close()
   const restored = await billingStores(t)
-  const handle = await billingHandler(t, bus, restored)
+  const handle = await billingHandler(env, restored)
   assert.equal(await restored.sumLedger(), 0n)
   assert.equal(await readMissedUsage(bus, { usage: restored.usage, handle, log }), 2)
   assert.equal(await restored.sumLedger(), sumOf(sent))

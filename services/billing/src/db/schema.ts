@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from 'kysely'
+import type { LedgerAccountKind } from '../ledger.ts'
 
 type CreatedAt = ColumnType<Date, Date | undefined, never>
 /** PostgreSQL bigint: text when read, bigint or number when written. */
@@ -64,6 +65,7 @@ export interface Tables {
     event_count: number
     cost_nano_usd: Bigint
     charge_nano_usd: Bigint
+    reference: Generated<string>
     posted_at: CreatedAt
   }
   ledger_entries: {
@@ -72,5 +74,3 @@ export interface Tables {
     amount_nano_usd: Bigint
   }
 }
-
-export type LedgerAccountKind = 'usage_cost' | 'provider_cost' | 'project_balance' | 'charges'

@@ -1,14 +1,18 @@
 import type { FastifyInstance } from 'fastify'
+import type { DeadLetterStore } from '../dead-letter-store.ts'
 import type { UsageStore } from '../usage-store.ts'
 
 /** `GET /completeness`, for operators: "nothing is missing" as a query. */
-export function completeness(app: FastifyInstance, deps: { usage: UsageStore }): void {
+export function completeness(
+  app: FastifyInstance,
+  deps: { usage: Pick<UsageStore, 'listCompleteness'>; deadLetters: Pick<DeadLetterStore, 'count' | 'list'> },
+): void {
   app.get('/completeness', async () => {
     const series = await deps.usage.listCompleteness()
-    const deadLetters = await deps.usage.countDeadLetters()
+    const count = await deps.deadLetters.count()
     return {
-      complete: deadLetters === 0 && series.every(one => one.gaps.length === 0),
-      dead_letters: deadLetters,
+      complete: count === 0 && series.every(one => one.gaps.length === 0),
+      dead_letters: { count, oldest: await deps.deadLetters.list(100) },
       gaps: series
         .filter(one => one.gaps.length > 0)
         .map(({ gateway_id, epoch, partition, gaps }) => ({ gateway_id, epoch, partition, gaps })),

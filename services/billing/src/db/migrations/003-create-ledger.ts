@@ -27,9 +27,13 @@ export const createLedger: Migration = {
       event_count int not null,
       cost_nano_usd bigint not null,
       charge_nano_usd bigint not null,
+      reference text not null default '',
       posted_at timestamptz not null default now(),
-      unique (batch_id, project_id, account_id)
+      unique (batch_id, project_id, account_id, reference)
     )`.execute(db)
+    await sql`comment on column ledger_transactions.reference is 'Empty: the batch itself. Else what was posted of it later'`.execute(
+      db,
+    )
     await sql`create index ledger_transactions_project on ledger_transactions (project_id, transaction_id desc)`.execute(
       db,
     )
