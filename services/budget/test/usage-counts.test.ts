@@ -345,7 +345,7 @@ test('sums of windows are the sums of facts, whatever comes in which order', asy
         assert.deepEqual(new Map(held.map(row => [`${row.copy} ${row.window_start_ms}`, BigInt(row.spent)])), expected)
       }
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   )
 })
 
