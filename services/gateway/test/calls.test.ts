@@ -1,0 +1,21 @@
+import { after } from 'node:test'
+import { abortsAreSettled } from './calls/aborts.ts'
+import { bytesPassUntouched } from './calls/bytes.ts'
+import { GatewayStack } from './gateway-stack.ts'
+import { startScriptedProvider } from './scripted-provider.ts'
+
+// Everything that happens to a call once it is let in, on one installation.
+const provider = await startScriptedProvider()
+after(() => provider.close())
+const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'budget', 'gateway'] })
+const scripted = await gateway.newProject({
+  integrations: {
+    openai: { base_url: `${provider.url}/v1`, api_key: 'sk-scripted' },
+    anthropic: { base_url: provider.url, api_key: 'sk-ant-scripted' },
+  },
+})
+const cancel = await gateway.newProject({ settings: { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } } })
+const drain = await gateway.newProject({ settings: { on_client_abort: { openai: 'drain', anthropic: 'drain' } } })
+
+bytesPassUntouched(gateway, provider, scripted)
+abortsAreSettled(gateway, { cancel, drain })

@@ -1,0 +1,66 @@
+import { randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** An answer to be played byte for byte. */
+export interface ScriptedAnswer {
+  status?: number
+  /** Name, value, … as they go over the wire. */
+  headers?: string[]
+  /** Each is a write of its own, in a turn of the loop of its own. */
+  chunks: readonly (Buffer | string)[]
+}
+
+/** A provider that says exactly what a test wants said, to the request that names the script in `x-script`. */
+export interface ScriptedProvider {
+  url: string
+  /** @returns the value for `x-script` */
+  add: (answer: ScriptedAnswer) => string
+  /** Requests so far. */
+  readonly seen: readonly IncomingMessage[]
+  close: () => Promise<void>
+}
+
+export async function startScriptedProvider(): Promise<ScriptedProvider> {
+  const scripts = new Map<string, ScriptedAnswer>()
+  const seen: IncomingMessage[] = []
+  const server = createServer(async (request, response) => {
+    seen.push(request)
+    request.resume()
+    const script = scripts.get(String(request.headers['x-script']))
+    if (!script) {
+      response.writeHead(404).end()
+      return
+    }
+    response.writeHead(script.status ?? 200, script.headers ?? ['content-type', 'application/json'])
+    for (const chunk of script.chunks) {
+      if (response.destroyed) return
+      await new Promise<void>(resolve => response.write(chunk, () => resolve()))
+      await new Promise<void>(resolve => setImmediate(resolve))
+    }
+    response.end()
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}`,
+    add(answer) {
+      const name = randomUUID()
+      scripts.set(name, answer)
+      return name
+    },
+    seen,
+    close: () =>
+      new Promise(resolve => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+/** The bytes in pieces of `size`, whatever they cut in two. */
+export function inPieces(bytes: Buffer, size: number): Buffer[] {
+  const pieces: Buffer[] = []
+  for (let at = 0; at < bytes.length; at += size) pieces.push(bytes.subarray(at, at + size))
+  return pieces
+}
