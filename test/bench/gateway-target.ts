@@ -64,11 +64,18 @@ export async function startGateway(ground: Ground): Promise<Target> {
     const scheme = route === 'tls' ? 'https' : 'http'
     keys[route] = await makeProject(admin, route, `${scheme}://127.0.0.1:${ground.mock[route]}/v1`)
   }
+  const { gateway } = stack.services
+  if (ground.profileFolder !== undefined) {
+    await gateway.stop()
+    gateway.plan.env.NODE_OPTIONS = `--cpu-prof --cpu-prof-dir=${ground.profileFolder}`
+    await gateway.start()
+    await gateway.untilReady()
+  }
   const secure = await startSecureGateway(stack, ground)
   for (const name of ['accounts', 'budget', 'billing'] as const) await stack.services[name].stop()
   await stack.postgres?.stop()
 
-  const pid = stack.services.gateway.pid ?? 0
+  const pid = gateway.pid ?? 0
   pinTree(pid, targetCore)
   const target: Target = {
     name: 'gateway',
@@ -100,6 +107,7 @@ async function startSecureGateway(stack: TestStack, ground: Ground) {
       ...Object.fromEntries(
         Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
       ),
+      NODE_OPTIONS: '',
       GATEWAY_JOURNAL_DIR: journal,
       GATEWAY_PORT: String(port),
       GATEWAY_OPERATOR_PORT: String(operatorPort),

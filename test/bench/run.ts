@@ -1,4 +1,7 @@
-/** `npm run bench [-- --quick] [--only json,latency,burst,paced,memory,prompts,tls] [--targets gateway,portkey] [--write]` */
+/**
+ * `npm run bench [-- --quick] [--only json,latency,burst,paced,memory,prompts,tls] [--targets gateway,portkey] [--write]
+ * [--profile folder]`
+ */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
@@ -18,6 +21,7 @@ const { values } = parseArgs({
     write: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
     targets: { type: 'string', default: 'gateway,portkey' },
+    profile: { type: 'string' },
   },
 })
 const list = (text: string) => text.split(',').filter(part => part !== '')
@@ -32,7 +36,11 @@ try {
   const tls = makeCertificate(folder)
   const { target: direct, mock } = await startDirect(folder, tls)
   targets.push(direct)
-  const started = await startTargets({ folder, mock: mock.ports, tls }, direct, list(values.targets))
+  const started = await startTargets(
+    { folder, mock: mock.ports, tls, ...(values.profile === undefined ? {} : { profileFolder: values.profile }) },
+    direct,
+    list(values.targets),
+  )
   targets.splice(0, targets.length, ...started)
   const say = (line: string) => process.stderr.write(`· ${line}\n`)
   const tables = await runSections(targets, list(values.only), { quick: values.quick, folder, say })

@@ -22,6 +22,8 @@ export interface Ground {
   folder: string
   mock: Ports
   tls: { certificate: string; key: string }
+  /** Where the gateway leaves a CPU profile. */
+  profileFolder?: string
 }
 
 export async function startDirect(folder: string, tls: Ground['tls']): Promise<{ target: Target; mock: Nginx }> {
