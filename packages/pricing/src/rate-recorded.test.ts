@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { UsageRecordedData } from '@sluice/contracts'
+import fc from 'fast-check'
+import { importCatalogue } from './catalogue.ts'
+import { compilePriceBook } from './compile-price-book.ts'
+import { rate } from './rate.ts'
+import { ratedModel, rateRecorded } from './rate-recorded.ts'
+
+const books = { book: compilePriceBook(importCatalogue({ atMs: Date.parse('2026-11-23T00:00:00Z') }).book) }
+
+test('an event rated again from itself alone costs the same, turns of other models included', () => {
+  const tokens = fc.record({
+    in_text: fc.nat({ max: 400_000 }),
+    in_audio: fc.nat({ max: 3 }),
+    out_text: fc.nat({ max: 9000 }),
+  })
+  const models = fc.constantFrom('claude-opus-4-6', 'claude-fable-5', 'claude-sonnet-4-5', 'claude-unheard-of')
+  fc.assert(
+    fc.property(
+      models,
+      tokens,
+      fc.array(fc.record({ model: models, quantities: tokens }), { maxLength: 3 }),
+      (model, own, parts) => {
+        const quantities = { ...own }
+        for (const part of parts)
+          for (const name of ['in_text', 'in_audio', 'out_text'] as const) quantities[name] += part.quantities[name]
+        const usage = { provider: 'anthropic', model, quantities, modifiers: { inference_geo: 'us' }, parts }
+        const rating = rate(books, usage)
+        const stored = JSON.parse(JSON.stringify({ ...usage, ...rating, requested_model: model })) as UsageRecordedData
+        const again = rateRecorded(books, stored)
+        assert.equal(again.cost_nano_usd, rating.cost_nano_usd)
+        assert.deepEqual(again.line_items, rating.line_items)
+      },
+    ),
+    { numRuns: 200, seed: 31 },
+  )
+})
+
+test('a served model that no book knows is priced as the one that was asked for', () => {
+  assert.equal(ratedModel(books, 'openai', 'gpt-5.4', 'gpt-5.4-2026-03-05'), 'gpt-5.4-2026-03-05')
+  assert.equal(ratedModel(books, 'openai', 'gpt-5.4', 'my-deployment'), 'gpt-5.4')
+  assert.equal(ratedModel(books, 'openai', 'gpt-5.4', undefined), 'gpt-5.4')
+})
