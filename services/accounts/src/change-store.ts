@@ -36,6 +36,8 @@ export interface ChangesDeps {
   now: () => number
   /** Sends what the commit has announced. Absent: whoever relays the outbox does it later. */
   flush?: () => Promise<void>
+  /** Told after each commit. */
+  onCommitted?: (actor: Actor, entries: readonly AuditEntry[]) => void
   /** How long an answer waits for the announcement, so that gateways know before the caller does. */
   flushWaitMs?: number
 }
@@ -44,14 +46,19 @@ export function createChanges(deps: ChangesDeps): Changes {
   return {
     async make(actor, work) {
       const nowMs = deps.now()
+      const entries: AuditEntry[] = []
       const result = await transact(deps.db, trx =>
         work({
           trx,
           nowMs,
-          audit: entry => insertAudit(trx, actor, entry, nowMs),
+          audit: entry => {
+            entries.push(entry)
+            return insertAudit(trx, actor, entry, nowMs)
+          },
           announce: entries => enqueue(trx, entries),
         }),
       )
+      deps.onCommitted?.(actor, entries)
       // While the bus is away the answer does not wait for it: the outbox keeps the announcement.
       if (deps.flush) await withinMs(deps.flush(), deps.flushWaitMs ?? 250)
       return result

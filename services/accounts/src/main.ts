@@ -1,12 +1,14 @@
 import { connectBus } from '@sluice/bus'
 import { openDatabase, startOutboxRelay } from '@sluice/postgres'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
+import { metricsText } from '@sluice/telemetry'
 import { createAccountPublisher } from './account-publisher.ts'
 import { buildApp } from './app.ts'
 import { createChanges } from './change-store.ts'
 import { readConfig } from './config.ts'
 import { schemaName } from './db/migrations/index.ts'
 import type { Tables } from './db/schema.ts'
+import { changeCommitted } from './events.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { repairAnnouncements } from './repair-announcements.ts'
 import { createSignInThrottle } from './sign-in-throttle.ts'
@@ -22,7 +24,12 @@ if (!process.argv.includes('--check-config')) {
   const bus = closing.use(await connectBus(config.nats, 'accounts', log), 'bus')
   const publisher = await createAccountPublisher(bus)
   const relay = closing.use(startOutboxRelay(db, publisher.send, { log }), 'outbox')
-  const changes = createChanges({ db, now, flush: relay.flush })
+  const changes = createChanges({
+    db,
+    now,
+    flush: relay.flush,
+    onCommitted: (actor, entries) => changeCommitted(log, actor, entries),
+  })
   const upkeep = closing.use(
     startUpkeep({
       repair: () => repairAnnouncements({ db, now, listKeys: publisher.listKeys, flush: relay.flush }),
@@ -47,7 +54,7 @@ if (!process.argv.includes('--check-config')) {
     await startOperatorServer({
       host: config.host,
       port: config.operatorPort,
-      metrics: () => '',
+      metrics: metricsText,
       ready: async () => {
         if (!bus.isConnected()) return 'NATS'
         if (!(await isDatabaseReady(db))) return 'PostgreSQL'

@@ -1,4 +1,5 @@
 import type { Logger } from '@sluice/runtime'
+import { announcementsRepaired } from './events.ts'
 
 export interface UpkeepDeps {
   repair: () => Promise<{ announced: number; withdrawn: number }>
@@ -33,7 +34,7 @@ export function startUpkeep(deps: UpkeepDeps): Upkeep {
         due = false
         const result = await deps.repair()
         repaired = true
-        deps.log.info(result, 'announcements repaired')
+        announcementsRepaired(deps.log, result)
       }
       if (performance.now() - sweptAtMs >= (deps.sweepMs ?? 60_000)) {
         sweptAtMs = performance.now()

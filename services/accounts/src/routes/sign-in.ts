@@ -5,6 +5,7 @@ import { type Static, Type } from 'typebox'
 import { announceSession } from '../announcement.ts'
 import type { AppDeps } from '../app.ts'
 import { errors } from '../errors.ts'
+import { signInTried } from '../events.ts'
 import { findMemberByEmail } from '../member-store.ts'
 import { verifyPassword } from '../password.ts'
 import { findSession, insertSession } from '../session-store.ts'
@@ -30,9 +31,16 @@ export function registerSignIn(app: FastifyInstance, deps: AppDeps): void {
     { config: { access: 'public' }, schema: { body: Body, response: responses({ 200: Response }) } },
     async request => {
       const { email, password } = request.body
-      if (!deps.throttle.allow(email, request.ip)) throw errorOf(errors.throttled)
+      if (!deps.throttle.allow(email, request.ip)) {
+        signInTried(deps.log, 'throttled', request.ip)
+        throw errorOf(errors.throttled)
+      }
       const member = await findMemberByEmail(deps.db, email)
-      if (!(await verifyPassword(password, member?.password_hash)) || !member) throw errorOf(errors.wrongPassword)
+      if (!(await verifyPassword(password, member?.password_hash)) || !member) {
+        signInTried(deps.log, 'refused', request.ip)
+        throw errorOf(errors.wrongPassword)
+      }
+      signInTried(deps.log, 'succeeded', request.ip)
       deps.throttle.forget(email, request.ip)
 
       const token = `st_${randomBytes(32).toString('base64url')}`

@@ -1,0 +1,31 @@
+import type { Logger } from '@sluice/runtime'
+import { counter } from '@sluice/telemetry'
+import type { Actor } from './change-store.ts'
+
+const changes = counter('sluice_accounts_changes_total', 'Changes committed', ['action'])
+const signIns = counter('sluice_accounts_sign_ins_total', 'Attempts to sign in', ['outcome'])
+const repairs = counter('sluice_accounts_repairs_total', 'Times every document was announced again')
+
+/** A change was committed: each line of its audit trail. */
+export function changeCommitted(
+  log: Logger,
+  actor: Actor,
+  entries: readonly { action: string; target: string }[],
+): void {
+  for (const { action, target } of entries) {
+    changes.inc({ action })
+    log.info({ action, target, actorKind: actor.kind, actorId: actor.id }, 'change committed')
+  }
+}
+
+/** Somebody signed in, or tried to. Neither e-mail nor password is noted. */
+export function signInTried(log: Logger, outcome: 'succeeded' | 'refused' | 'throttled', ip: string): void {
+  signIns.inc({ outcome })
+  if (outcome !== 'succeeded') log.warn({ outcome, ip }, 'sign-in refused')
+}
+
+/** Every document was announced again. */
+export function announcementsRepaired(log: Logger, result: { announced: number; withdrawn: number }): void {
+  repairs.inc()
+  log.info(result, 'announcements repaired')
+}
