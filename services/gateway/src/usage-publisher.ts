@@ -5,8 +5,8 @@ import {
   PARTITIONS,
   rangeId,
   rangeToHeaders,
+  type Series,
   type SeriesRange,
-  seriesKey,
   UsageRecorded,
 } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
@@ -60,7 +60,7 @@ export interface Publication {
 }
 
 /** Reads how far billing has posted a series. */
-export type FindMark = (key: string) => Mark | undefined
+export type FindMark = (series: Series) => Mark | undefined
 
 export interface UsagePublisher {
   follow: (source: UsageSource) => Publication
@@ -140,7 +140,7 @@ export function createUsagePublisher(options: UsagePublisherOptions): UsagePubli
 
     const lanes: Lane[] = Array.from({ length: PARTITIONS }, (_, partition) => {
       const before = source.before[partition] ?? 0
-      const posted = findMark(seriesKey({ gatewayId, epoch, partition }))?.contiguous ?? 0
+      const posted = findMark({ gatewayId, epoch, partition })?.contiguous ?? 0
       return {
         partition,
         queue: [],
@@ -228,8 +228,7 @@ export function createUsagePublisher(options: UsagePublisherOptions): UsagePubli
         })
     }
 
-    const markOf = (lane: Lane): Mark | undefined =>
-      findMark(seriesKey({ gatewayId, epoch, partition: lane.partition }))
+    const markOf = (lane: Lane): Mark | undefined => findMark({ gatewayId, epoch, partition: lane.partition })
     const postedTo = (lane: Lane): number => markOf(lane)?.contiguous ?? 0
 
     /** Numbers that the stream acknowledged and billing has had time enough to post. */

@@ -1,16 +1,15 @@
 import { rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Bus, publishEvent } from '@sluice/bus'
-import { GatewayEpochClosed, seriesKey } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
+import type { GatewayPublisher } from '../gateway-publisher.ts'
 import type { FindMark, UsagePublisher } from '../usage-publisher.ts'
 import { epochSource } from './epoch-source.ts'
 import { syncDirectory } from './gateway-identity.ts'
 import type { EndedEpoch } from './replay.ts'
 
 export interface PastEpochDeps {
-  bus: Bus
   publisher: UsagePublisher
+  gatewayPublisher: GatewayPublisher
   findMark: FindMark
   /** Who closes it. */
   gatewayId: string
@@ -44,13 +43,14 @@ export function publishPastEpoch(deps: PastEpochDeps, ended: EndedEpoch): PastEp
     log,
   })
   const publication = publisher.follow(source)
-  const posted = (partition: number): number => findMark(seriesKey({ gatewayId, epoch, partition }))?.contiguous ?? 0
+  const posted = (partition: number): number => findMark({ gatewayId, epoch, partition })?.contiguous ?? 0
 
   async function run(): Promise<void> {
     try {
       publication.wake()
       await until(() => publication.idle, stopping, 20)
-      await publishEpochClosed(deps, { gatewayId, epoch, last })
+      const closed = { gateway_id: gatewayId, epoch, last: [...last], closed_by: deps.gatewayId }
+      await deps.gatewayPublisher.epochClosed(closed, stopping)
       let repairs = 0
       await until(
         () => {
@@ -74,32 +74,6 @@ export function publishPastEpoch(deps: PastEpochDeps, ended: EndedEpoch): PastEp
   return {
     unpublished: () => last.reduce((sum, number, partition) => sum + number - (publication.acked[partition] ?? 0), 0),
     finished: run(),
-  }
-}
-
-/** Publishes the end of an epoch until the stream has it. */
-export async function publishEpochClosed(
-  { bus, gatewayId: closedBy, log, stopping }: Pick<PastEpochDeps, 'bus' | 'gatewayId' | 'log' | 'stopping'>,
-  closed: { gatewayId: string; epoch: number; last: readonly number[] },
-): Promise<void> {
-  const at = Date.now()
-  const data = {
-    gateway_id: closed.gatewayId,
-    epoch: closed.epoch,
-    last: [...closed.last],
-    closed_by: closedBy,
-    closed_at_ms: at,
-  }
-  const meta = { id: `${closed.gatewayId}.${closed.epoch}`, source: `/gateway/${closedBy}`, timeMs: at }
-  for (let tries = 0; ; tries++) {
-    stopping.throwIfAborted()
-    try {
-      await publishEvent(bus, GatewayEpochClosed, [], data, meta)
-      return
-    } catch (err) {
-      log.warn({ err, epoch: closed.epoch, tries }, 'end of epoch not published, will be tried again')
-      await delay(Math.min(100 * 2 ** tries, 5_000), undefined, { signal: stopping })
-    }
   }
 }
 
