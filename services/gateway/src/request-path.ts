@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CallIdentity, CallRefusedData } from '@sluice/contracts'
 import { formatTraceparent, type SampledSpans } from '@sluice/telemetry'
-import { uuidv7 } from 'uuidv7'
+import { randomUUIDv7 } from 'node:crypto'
 import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
 import { type AuthenticateDeps, authenticate, type Principal } from './authenticate.ts'
 import type { AdmittedCall } from './call.ts'
@@ -45,7 +45,7 @@ export async function handleCall(
 ): Promise<void> {
   const startedAt = performance.now()
   const nowMs = Date.now()
-  const callId = uuidv7()
+  const callId = randomUUIDv7()
   let headers: ReadHeaders | undefined
   let principal: Principal | undefined
   let requestedModel: string | undefined
@@ -87,7 +87,7 @@ export async function handleCall(
     const span = deps.spans.begin(headers.traceparent)
     const call: AdmittedCall = {
       callId,
-      eventId: uuidv7(),
+      eventId: randomUUIDv7(),
       attempt: 1,
       admittedAtMs: nowMs,
       startedAt,

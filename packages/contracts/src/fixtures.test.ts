@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import * as contracts from './index.ts'
+
+const folder = join(import.meta.dirname, '..', 'fixtures')
+
+/** Each kept example, and what must be able to read it for ever. */
+const readers: Record<string, { decode: (json: string) => unknown }> = {
+  'usage-recorded.v1': contracts.UsageRecorded,
+  'usage-adjusted.v1': contracts.UsageAdjusted,
+  'call-refused.v1': contracts.CallRefused,
+  'gateway-hello.v1': contracts.GatewayHello,
+  'gateway-heartbeat.v1': contracts.GatewayHeartbeat,
+  'gateway-epoch-closed.v1': contracts.GatewayEpochClosed,
+  'budget-cutoff.v1': contracts.BudgetCutoff,
+  'budget-released.v1': contracts.BudgetReleased,
+  'project-changed.v1': contracts.ProjectChanged,
+  'key-revoked.v1': contracts.KeyRevoked,
+  'price-book-published.v1': contracts.PriceBookPublished,
+  'document-cutoff': contracts.Cutoff,
+  'document-price-book-entry': contracts.PriceBookEntry,
+  'document-mark': contracts.Mark,
+  'document-budget': contracts.Budget,
+  'document-budget-window': contracts.BudgetWindow,
+  'document-key': contracts.Key,
+  'document-project': contracts.Project,
+  'document-session': contracts.Session,
+}
+
+function read(name: string): string {
+  return readFileSync(join(folder, `${name}.json`), 'utf8')
+}
+
+test('every event and document has a kept example, and every example a reader', () => {
+  assert.deepEqual(
+    readdirSync(folder)
+      .map(file => file.replace('.json', ''))
+      .sort(),
+    Object.keys(readers).sort(),
+  )
+  const declared = Object.values(contracts).filter(
+    value => typeof value === 'object' && value !== null && 'decode' in value,
+  )
+  assert.equal(new Set(declared).size, Object.keys(readers).length)
+})
+
+for (const [name, reader] of Object.entries(readers)) {
+  test(`the kept example of ${name} is still read`, () => {
+    assert.deepEqual(reader.decode(read(name)), JSON.parse(read(name)))
+  })
+
+  test(`${name} without one of its required members is refused, by the name of the member`, () => {
+    const example = JSON.parse(read(name)) as Record<string, unknown>
+    const { required } = (reader as unknown as { schema: { required: string[] } }).schema
+    for (const member of required) {
+      const { [member]: _gone, ...rest } = example
+      assert.throws(() => reader.decode(JSON.stringify(rest)), contracts.ContractError, member)
+    }
+  })
+}
+
+test('text that is no JSON, and money that is no integer, are refused', () => {
+  assert.throws(() => contracts.UsageRecorded.decode('{'), /not JSON/)
+  const event = JSON.parse(read('usage-recorded.v1'))
+  assert.throws(() => contracts.UsageRecorded.decode(JSON.stringify({ ...event, cost_nano_usd: 0.5 })), /cost_nano_usd/)
+  assert.throws(
+    () => contracts.UsageRecorded.decode(JSON.stringify({ ...event, quantities: { in_text: -1 } })),
+    /in_text/,
+  )
+})
