@@ -15,30 +15,32 @@ export interface EndEpochsDeps {
   log: Logger
 }
 
-/** Ends every epoch of a directory below `beforeEpoch`. The caller holds the directory's lock. */
+/**
+ * Ends every epoch of a directory that `isPast`. The caller holds the directory's lock. An epoch that cannot be ended (the
+ * disk is full, the file is damaged) does not hold up the others: it is logged, stays, and is for the caller to try again.
+ */
 export async function endPastEpochs(
   deps: EndEpochsDeps,
   directory: string,
-  beforeEpoch: number,
+  isPast: (epoch: number) => boolean,
 ): Promise<EndedEpoch[]> {
   const byEpoch = new Map<number, SegmentName[]>()
   for (const segment of listSegments(directory)) {
-    if (segment.epoch >= beforeEpoch) continue
+    if (!isPast(segment.epoch)) continue
     const segments = byEpoch.get(segment.epoch)
     if (segments) segments.push(segment)
     else byEpoch.set(segment.epoch, [segment])
   }
   const ended: EndedEpoch[] = []
-  for (const segments of byEpoch.values()) {
-    const epoch = await endEpoch({
-      directory,
-      segments,
-      rate: deps.rate,
-      endedBy: deps.gatewayId,
-      log: deps.log,
-    })
-    if (epoch) ended.push(epoch)
-    else for (const { path } of segments) rmSync(path, { force: true })
+  for (const [epoch, segments] of byEpoch) {
+    try {
+      const options = { directory, segments, rate: deps.rate, endedBy: deps.gatewayId, log: deps.log }
+      const found = await endEpoch(options)
+      if (found) ended.push(found)
+      else for (const { path } of segments) rmSync(path, { force: true })
+    } catch (err) {
+      deps.log.error({ err, directory, epoch }, 'ended run cannot be replayed, will be tried again')
+    }
   }
   return ended
 }
@@ -123,7 +125,7 @@ export class Adopter {
     if (!lock) return
     let ended: EndedEpoch[]
     try {
-      ended = await endPastEpochs(this.#deps, directory, Number.POSITIVE_INFINITY)
+      ended = await endPastEpochs(this.#deps, directory, () => true)
     } catch (error) {
       lock.release()
       throw error

@@ -11,7 +11,7 @@ import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { epochSource } from './epoch-source.ts'
 import { beginEpoch } from './gateway-identity.ts'
 import type { CheckpointRecord, OpenRecord, RateDraft, UsageDraft } from './open-record.ts'
-import { publishPastEpoch } from './past-epoch.ts'
+import { type PastEpoch, publishPastEpoch } from './past-epoch.ts'
 import { type JournalState, RunningEpoch, type RunningEpochOptions } from './running-epoch.ts'
 import { listSegments } from './segment.ts'
 
@@ -86,8 +86,15 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   const findMark = marks.find
   const publisher = createUsagePublisher({ ...options, findMark })
   const deps = { publisher, gatewayPublisher, findMark, gatewayId, log, rate, stopping: stop.signal }
-  const past = (await endPastEpochs(deps, directory, epoch)).map(ended => publishPastEpoch(deps, ended))
-  for (const { finished } of past) finished.catch(err => log.error({ err }, 'earlier run not posted'))
+  const past = new Map<number, PastEpoch>()
+  async function endEarlierRuns(): Promise<void> {
+    for (const ended of await endPastEpochs(deps, directory, each => each < epoch && !past.has(each))) {
+      const pastEpoch = publishPastEpoch(deps, ended)
+      past.set(ended.epoch, pastEpoch)
+      pastEpoch.finished.catch(err => log.error({ err, epoch: ended.epoch }, 'earlier run not posted'))
+    }
+  }
+  await endEarlierRuns()
 
   const running = new RunningEpoch({ ...options, gatewayId, epoch })
   const source = epochSource({
@@ -128,12 +135,18 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     publication.repair()
     adopter?.letGo()
   }, 1_000)
-  const adoption = setInterval(() => void adopter?.look(), options.adoptionIntervalMs ?? 10_000)
+  let looking = Promise.resolve()
+  const adoption = setInterval(() => {
+    looking = looking.then(endEarlierRuns).catch(err => log.error({ err }, 'earlier runs not looked for'))
+    void adopter?.look()
+  }, options.adoptionIntervalMs ?? 10_000)
 
   const unpublishedOwn = (): number =>
     running.last.reduce((sum, last, partition) => sum + last - (publication.acked[partition] ?? 0), 0)
   const unpublishedEvents = (): number =>
-    unpublishedOwn() + past.reduce((sum, each) => sum + each.unpublished(), 0) + (adopter?.unpublished() ?? 0)
+    unpublishedOwn() +
+    [...past.values()].reduce((sum, each) => sum + each.unpublished(), 0) +
+    (adopter?.unpublished() ?? 0)
 
   async function drain(timeoutMs: number): Promise<boolean> {
     const deadline = performance.now() + timeoutMs
@@ -163,7 +176,8 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     clearInterval(adoption)
     stop.abort()
     await adopter?.close()
-    await Promise.allSettled(past.map(each => each.finished))
+    await looking
+    await Promise.allSettled([...past.values()].map(each => each.finished))
     await publication.close()
     await source.close()
     await running.stop()
