@@ -39,8 +39,16 @@ if (unknown.length > 0 || !Number.isSafeInteger(seed)) {
   process.exit(2)
 }
 let proved = true
-for (const name of names)
-  proved = (await scenarios[name]?.({ seed, small: values.small, mutant: !values['no-mutant'] })) === true && proved
+for (const name of names) {
+  try {
+    const kept = await scenarios[name]?.({ seed, small: values.small, mutant: !values['no-mutant'] })
+    proved = kept === true && proved
+  } catch (error) {
+    // One scenario that could not run says nothing of the next.
+    proved = false
+    process.stdout.write(`  NOT RUN ${error instanceof Error ? error.message.split('\n')[0]?.slice(0, 400) : error}\n`)
+  }
+}
 process.exit(proved ? 0 : 1)
 
 async function prove<Size>(scenario: Scenario<Size>, options: Options): Promise<boolean> {

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import test, { type TestContext } from 'node:test'
+import { testPostgres } from '@sluice/test-env'
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 
@@ -20,10 +21,10 @@ const service = `
   server.close()
 `
 
-async function run(env: Record<string, string>): Promise<string> {
+async function run(env: Record<string, string>, program = service): Promise<string> {
   const child = spawn(
     process.execPath,
-    ['--import', '@sluice/telemetry/setup', '--input-type=module', '--eval', service],
+    ['--import', '@sluice/telemetry/setup', '--input-type=module', '--eval', program],
     {
       cwd: import.meta.dirname,
       env: { PATH: process.env.PATH ?? '', ...env },
@@ -68,4 +69,30 @@ test("a service sends the span of a traced request to the collector, in the call
 
 test('without a collector nothing is exported, metrics are there, and the service ends', async () => {
   assert.match(await run({}), /^http_server_(request_)?duration/m)
+})
+
+/** Asks the database once, while it answers a request. */
+const asking = `
+  import { createServer } from 'node:http'
+  import pg from 'pg'
+  const client = new pg.Client({ connectionString: process.env.TEST_DATABASE_URL })
+  await client.connect()
+  const server = createServer(async (_request, response) => {
+    await client.query('select $1::text as hidden', [process.env.TEST_HIDDEN])
+    response.end('ok')
+  }).listen(0, '127.0.0.1')
+  await new Promise(resolve => server.once('listening', resolve))
+  const url = 'http://127.0.0.1:' + server.address().port + '/things'
+  await fetch(url, { headers: { connection: 'close', traceparent: '00-${traceId}-00f067aa0ba902b7-01' } })
+  await client.end()
+  server.close()
+`
+
+test('a statement is traced by its text, without its values', async t => {
+  const [collector, postgres] = await Promise.all([startCollector(t), testPostgres(t)])
+  const env = { TEST_DATABASE_URL: postgres.url, TEST_HIDDEN: 'a secret value' }
+  await run({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ...env }, asking)
+  const sent = Buffer.concat(collector.bodies).toString('latin1')
+  assert.match(sent, /select \$1::text as hidden/)
+  assert.doesNotMatch(sent, /a secret value/)
 })
