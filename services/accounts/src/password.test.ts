@@ -11,7 +11,7 @@ test('a password is known by its hash, which does not hold it, and differs each 
 })
 
 test('without a usable hash the answer is no, after the same work', async () => {
-  for (const stored of [undefined, null, '', 'plain', 'scrypt$1$1$1$$', 'scrypt$32768$8$3$c2FsdA$aGFzaA'])
+  for (const stored of [undefined, 'plain', 'scrypt$32768$8$3$c2FsdA$aGFzaA'])
     assert.equal(await verifyPassword('anything', stored), false)
 })
 

@@ -7,9 +7,12 @@ import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { openDatabase } from '@sluice/postgres'
 import { eventually, testFolder, testNats, testPostgres } from '@sluice/test-env'
+import { bootstrapInstallation } from '../src/bootstrap-installation.ts'
 import { schemaName } from '../src/db/migrations/index.ts'
 import type { Tables } from '../src/db/schema.ts'
-import { adminPassword, masterKey } from './start-accounts.ts'
+import { findMemberByEmail } from '../src/member-store.ts'
+import { verifyPassword } from '../src/password.ts'
+import { adminPassword, box, masterKey, signInAs } from './start-accounts.ts'
 
 const run = promisify(execFile)
 const source = join(import.meta.dirname, '../src')
@@ -62,11 +65,14 @@ test('an installation is bootstrapped from nothing', async t => {
     assert.match(again.stderr, /new key was made/)
   })
 
-  for (const password of ['', 'short', 'changeme', 'Admin-Password-123', 'password1']) {
-    await t.test(`it refuses the password ${JSON.stringify(password)}`, async () => {
-      await assert.rejects(bootstrap({ SLUICE_ADMIN_PASSWORD: password }), { code: 1, stderr: /SLUICE_ADMIN_PASSWORD/ })
-    })
-  }
+  await t.test('it refuses an empty password and a sample', async () => {
+    const refused = { code: 1, stderr: /SLUICE_ADMIN_PASSWORD/ }
+    await Promise.all(
+      ['', 'Admin-Password-123'].map(SLUICE_ADMIN_PASSWORD =>
+        assert.rejects(bootstrap({ SLUICE_ADMIN_PASSWORD }), refused),
+      ),
+    )
+  })
 
   await t.test('the service starts on it, is ready once gateways can know it, and stops on SIGTERM', async t => {
     const nats = await testNats(t)
@@ -117,11 +123,21 @@ test('an installation is bootstrapped from nothing', async t => {
       assert.ok(!log.includes(secret))
   })
 
-  await t.test('a changed password works at once and the old one does not', async () => {
-    await bootstrap({ SLUICE_ADMIN_PASSWORD: 'another battery staple' })
+  await t.test('a changed password becomes the administrator’s, and earlier sessions end', async t => {
     const database = openDatabase<Tables>({ url, schema: schemaName })
-    const sessions = await database.db.selectFrom('sessions').selectAll().execute()
-    await database.close()
-    assert.deepEqual(sessions, [])
+    t.after(() => database.close())
+    const { db } = database
+    await signInAs(db, installation.member_id)
+    const deps = { db, box, now: Date.now }
+    const { created } = await bootstrapInstallation(
+      deps,
+      { email: 'admin@example.com', password: 'another battery staple' },
+      installation.api_key,
+    )
+    assert.deepEqual(created, ['password'])
+    assert.deepEqual(await db.selectFrom('sessions').selectAll().execute(), [])
+    const member = await findMemberByEmail(db, 'admin@example.com')
+    assert.equal(await verifyPassword('another battery staple', member?.password_hash), true)
+    assert.equal(await verifyPassword(adminPassword, member?.password_hash), false)
   })
 })
