@@ -27,6 +27,8 @@ export interface DeadLetterStore {
   /** The oldest first. */
   listDeadLetters: (limit: number) => Promise<DeadLetterSummary[]>
   countDeadLetters: () => Promise<number>
+  /** Where a letter belongs and what it says; undefined: no such letter, or not a line of a series. */
+  findLine: (id: string) => Promise<{ series: string; seq: number; payload: string } | undefined>
 }
 
 export function deadLetterStore(db: Kysely<AnalyticsTables>): DeadLetterStore {
@@ -53,6 +55,15 @@ export function deadLetterStore(db: Kysely<AnalyticsTables>): DeadLetterStore {
         .orderBy('id')
         .limit(limit)
         .execute(),
+    findLine: async id => {
+      const row = await db
+        .selectFrom('dead_letters')
+        .select(['series', 'seq', 'payload'])
+        .where('id', '=', id)
+        .where('seq', 'is not', null)
+        .executeTakeFirst()
+      return row?.seq == null ? undefined : { series: row.series, seq: Number(row.seq), payload: row.payload }
+    },
     countDeadLetters: async () => {
       const row = await db
         .selectFrom('dead_letters')

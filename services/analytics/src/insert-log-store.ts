@@ -1,5 +1,5 @@
 import { type Series, seriesKey, UsageAdjusted, type UsageAdjustedData } from '@sluice/contracts'
-import { type MarkSession, openMarks, seriesOfEpoch, transact } from '@sluice/postgres'
+import { listCompleteness, type MarkSession, openMarks, seriesOfEpoch, transact } from '@sluice/postgres'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { AnalyticsTables } from './db/schema.ts'
 import { adjustments, type DeadLine } from './usage-message.ts'
@@ -18,6 +18,8 @@ export interface InsertOutcome {
   postponed: PendingAdjustment[]
   /** Adjustments that had waited and are applied now. */
   resolved: PendingAdjustment[]
+  /** A dead letter that could be applied after all: deleted. */
+  replayedLetter?: string
 }
 
 /** The record in PostgreSQL of what has gone into ClickHouse. */
@@ -28,6 +30,11 @@ export interface InsertLogStore {
   finish: (run: UsageRun, outcome: InsertOutcome) => Promise<{ deadLetters: number }>
   /** Inserts that may or may not have happened. */
   findUnfinished: () => Promise<{ first: number; last: number }[]>
+  /**
+   * The message of the stream from which on something may be missing: behind the last one applied, or, where a series has
+   * a gap, behind the last one before that gap.
+   */
+  findPositionToReadFrom: () => Promise<number>
   findPendingAdjustments: (eventIds: readonly string[]) => Promise<PendingAdjustment[]>
 }
 
@@ -62,6 +69,9 @@ export function insertLogStore(db: Kysely<AnalyticsTables>): InsertLogStore {
         await postponeAdjustments(trx, outcome)
         await touchHours(trx, outcome.dirtyHours)
         await marks.save()
+        await advancePositions(trx, run, marks)
+        if (outcome.replayedLetter !== undefined)
+          await trx.deleteFrom('dead_letters').where('id', '=', outcome.replayedLetter).execute()
         await trx
           .updateTable('insert_intents')
           .set({ state: 'after', changed_at: sql`now()` })
@@ -84,6 +94,16 @@ export function insertLogStore(db: Kysely<AnalyticsTables>): InsertLogStore {
         .orderBy('first_seq')
         .execute()
       return rows.map(row => ({ first: Number(row.first_seq), last: Number(row.last_seq) }))
+    },
+
+    findPositionToReadFrom: async () => {
+      const rows = await db.selectFrom('series_positions').selectAll().execute()
+      const positions = new Map(rows.map(row => [row.series, Number(row.stream_seq)]))
+      let from = Math.max(0, ...positions.values())
+      for (const { gateway_id, epoch, partition, gaps } of await listCompleteness(db))
+        if (gaps.length > 0)
+          from = Math.min(from, positions.get(seriesKey({ gatewayId: gateway_id, epoch, partition })) ?? 0)
+      return from + 1
     },
 
     findPendingAdjustments: async eventIds => {
@@ -194,6 +214,27 @@ async function writeDeadLetters(trx: Transaction<AnalyticsTables>, dead: readonl
     .returning('id')
     .execute()
   return written.length
+}
+
+/** A series without gaps has been received up to the last message that brought something of it. */
+async function advancePositions(trx: Transaction<AnalyticsTables>, run: UsageRun, marks: MarkSession): Promise<void> {
+  const whole = new Set(
+    marks
+      .changed()
+      .filter(mark => mark.contiguous === mark.last)
+      .map(mark => seriesKey(mark.series)),
+  )
+  const positions = new Map<string, number>()
+  for (const message of run.messages) {
+    const series = message.kind === 'recorded' ? message.range : message.kind === 'adjusted' ? adjustments : undefined
+    if (series && whole.has(seriesKey(series))) positions.set(seriesKey(series), message.streamSeq)
+  }
+  if (positions.size === 0) return
+  await sql`insert into series_positions (series, stream_seq)
+    select * from unnest(${[...positions.keys()]}::text[], ${[...positions.values()]}::bigint[]) order by 1
+    on conflict (series) do update set stream_seq = greatest(series_positions.stream_seq, excluded.stream_seq)`.execute(
+    trx,
+  )
 }
 
 async function postponeAdjustments(trx: Transaction<AnalyticsTables>, outcome: InsertOutcome): Promise<void> {

@@ -21,6 +21,9 @@ import { usageSumStore } from './usage-sum-store.ts'
 import { followCredentials } from './views/credentials-view.ts'
 
 const config = readConfig(process.env)
+// Embedded ClickHouse runs each statement on a thread of Node's pool: with the default of four, four slow reports would
+// hold up inserts, files and name look-ups. Read when the pool is first used, which is later.
+process.env.UV_THREADPOOL_SIZE ??= '12'
 if (process.argv.includes('--check-config')) process.exit(0)
 const logger = createLogger('analytics', config.logLevel)
 const closing = new ClosingStack(logger)
@@ -56,7 +59,7 @@ closing.use(
   'rollups',
 )
 
-closing.use(
+const operator = closing.use(
   await startOperatorServer({
     host: config.host,
     port: config.operatorPort,
@@ -65,9 +68,9 @@ closing.use(
       return usageConsumer.isHealthy() && refusedConsumer.isHealthy() ? undefined : 'rows cannot be written'
     },
     metrics: metricsText,
-    routes: operatorRoutes({ db: database.db, deadLetters }),
+    routes: operatorRoutes({ db: database.db, deadLetters, log, rows }),
   }),
   'operator',
 )
-logger.info({ port: config.port, operatorPort: config.operatorPort }, 'ready')
+logger.info({ addresses: app.addresses(), operatorPort: operator.port }, 'listening')
 await closing.untilSignal()

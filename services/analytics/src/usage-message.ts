@@ -79,7 +79,8 @@ function readRecorded(range: SeriesRange, text: string, streamSeq: number): Usag
   return message
 }
 
-function readLine(payload: string, expected: Series & { seq: number }): UsageRecordedData {
+/** Reads one line of a message. @throws ContractError where it is not the event of this number, or is no event at all */
+export function readLine(payload: string, expected: Series & { seq: number }): UsageRecordedData {
   const event = UsageRecorded.decode(payload)
   const series = { gatewayId: event.gateway_id, epoch: event.epoch, partition: event.partition }
   if (seriesKey(series) !== seriesKey(expected) || event.seq !== expected.seq)

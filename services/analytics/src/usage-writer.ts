@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { UsageRecordedData } from '@sluice/contracts'
 import type { InsertLogStore, PendingAdjustment } from './insert-log-store.ts'
 import { hourOf, toAdjustedRow, toUsageRow, type UsageRow } from './usage-row.ts'
 import type { UsageRowStore } from './usage-row-store.ts'
@@ -29,6 +30,20 @@ export async function writeRun(deps: UsageWriterDeps, run: UsageRun): Promise<Wr
   )
   const { deadLetters } = await deps.log.finish(run, { dirtyHours: [...hours.values()], postponed, resolved })
   return { rows, deadLetters }
+}
+
+/**
+ * Applies an event that was a dead letter and can be read by now: past the marks, since its number counts as received. The
+ * letter goes in the same transaction.
+ */
+export async function writeReplayed(deps: UsageWriterDeps, letterId: string, event: UsageRecordedData): Promise<void> {
+  const { rows, resolved } = await buildRows(deps, { recorded: [{ event, streamSeq: 0 }], adjusted: [] })
+  await deps.rows.insertUsage(rows, `dead-letter:${letterId}:${event.event_id}`)
+  const dirtyHours = rows.map(row => ({ projectId: row.project_id, hourMs: hourOf(row) }))
+  await deps.log.finish(
+    { first: 0, last: 0, messages: [] },
+    { dirtyHours, postponed: [], resolved, replayedLetter: letterId },
+  )
 }
 
 interface BuiltRows {

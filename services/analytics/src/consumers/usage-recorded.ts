@@ -5,6 +5,7 @@ import {
   type Bus,
   consumeBatches,
   type JsMsg,
+  readAgain,
   readMessages,
 } from '@sluice/bus'
 import type { Logger } from '@sluice/runtime'
@@ -25,6 +26,7 @@ export interface UsageConsumerDeps extends UsageWriterDeps {
 
 /** 5,000 rows of JSON hold up the loop for about 30 ms. */
 const maxRowsPerInsert = 5_000
+const consumerName = 'analytics-rows'
 const restartMs = 1_000
 
 /**
@@ -35,12 +37,14 @@ const restartMs = 1_000
 export function consumeUsage(bus: Bus, deps: UsageConsumerDeps): BatchConsumer {
   const stopping = new AbortController()
   const { signal } = stopping
+  const options = batchOptions(deps)
   let consumer: BatchConsumer | undefined
   const starting = (async () => {
     while (!signal.aborted) {
       try {
         await finishInterruptedInserts(bus, deps)
-        if (!signal.aborted) consumer = await consumeBatches(bus, 'analytics-rows', batchOptions(deps))
+        await readMissed(bus, deps, options)
+        if (!signal.aborted) consumer = await consumeBatches(bus, consumerName, options)
         return
       } catch (err) {
         deps.logger.warn({ err }, 'usage consumer not started, will be tried again')
@@ -93,6 +97,16 @@ async function finishInterruptedInserts(bus: Bus, deps: UsageConsumerDeps): Prom
     await applyRun(deps, { first, last, messages })
     deps.logger.info({ first, last }, 'interrupted insert finished')
   }
+}
+
+/**
+ * Reads again what the durable consumer was given and this database does not know: it was restored, or a series has a gap.
+ * What is known is skipped by the marks.
+ */
+async function readMissed(bus: Bus, deps: UsageConsumerDeps, options: BatchConsumerOptions): Promise<void> {
+  const from = await deps.log.findPositionToReadFrom()
+  const read = await readAgain(bus, consumerName, from, options.handle)
+  if (read > 0) deps.logger.warn({ from, messages: read }, 'usage read again')
 }
 
 async function applyRun(deps: UsageConsumerDeps, run: UsageRun): Promise<void> {

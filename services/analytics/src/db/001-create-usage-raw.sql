@@ -75,4 +75,5 @@ partition by toYYYYMM(admitted_at)
 -- Only what never changes, so that a replay and an adjustment land on the row they replace. Questions are of one project
 -- and a span of time: its hours lie together. The event comes last, where it makes the key unique.
 order by (project_id, toStartOfHour(admitted_at), event_id)
-settings non_replicated_deduplication_window = 10000;
+-- A message is acknowledged once its rows are in: they are on the disk then, also where the power fails.
+settings non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;

@@ -46,10 +46,17 @@ export interface SettlementOwnersTable {
   seq: string
 }
 
+/** Up to which message of the stream a series had no gap: a restored database reads again from there. */
+export interface SeriesPositionsTable {
+  series: string
+  stream_seq: string
+}
+
 export interface AnalyticsTables {
   insert_intents: InsertIntentsTable
   dead_letters: DeadLettersTable
   pending_adjustments: PendingAdjustmentsTable
   dirty_hours: DirtyHoursTable
   settlement_owners: SettlementOwnersTable
+  series_positions: SeriesPositionsTable
 }

@@ -1,17 +1,25 @@
+import { ContractError, parseSeriesKey } from '@sluice/contracts'
 import { listCompleteness } from '@sluice/postgres'
+import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Kysely } from 'kysely'
 import type { AnalyticsTables } from '../db/schema.ts'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
+import { errors } from '../errors.ts'
+import { readLine } from '../usage-message.ts'
+import { type UsageWriterDeps, writeReplayed } from '../usage-writer.ts'
 
-export interface OperatorRouteDeps {
+export interface OperatorRouteDeps extends UsageWriterDeps {
   db: Kysely<AnalyticsTables>
   deadLetters: DeadLetterStore
 }
 
 const mostDeadLetters = 100
 
-/** `/completeness` of the operator port: what of every series has come, and what could not be applied. */
+/**
+ * Of the operator port: `/completeness` says what of every series has come and what could not be applied;
+ * `POST /dead-letters/{id}/replay` applies a letter that this version can read.
+ */
 export function operatorRoutes(deps: OperatorRouteDeps): (app: FastifyInstance) => void {
   return app => {
     app.get('/completeness', async () => {
@@ -23,5 +31,21 @@ export function operatorRoutes(deps: OperatorRouteDeps): (app: FastifyInstance) 
         dead_letters: await deps.deadLetters.listDeadLetters(mostDeadLetters),
       }
     })
+    app.post<{ Params: { id: string } }>(
+      '/dead-letters/:id/replay',
+      { schema: { params: { type: 'object', properties: { id: { type: 'string', pattern: '^[0-9]{1,18}$' } } } } },
+      async request => {
+        const { id } = request.params
+        const line = await deps.deadLetters.findLine(id)
+        if (!line) throw errorOf(errors.letterNotReplayable)
+        try {
+          await writeReplayed(deps, id, readLine(line.payload, { ...parseSeriesKey(line.series), seq: line.seq }))
+        } catch (cause) {
+          if (cause instanceof ContractError) throw errorOf(errors.letterNotReplayable, { cause })
+          throw cause
+        }
+        return { replayed: id }
+      },
+    )
   }
 }

@@ -41,6 +41,10 @@ export const createInsertLog: Migration = {
       primary key (project_id, hour)
     )`.execute(db)
     await sql`create index on dirty_hours (touched)`.execute(db)
+    await sql`create table series_positions (series text primary key, stream_seq bigint not null)`.execute(db)
+    await sql`comment on column series_positions.stream_seq is 'Last message of the stream at which the series had no gap'`.execute(
+      db,
+    )
     await sql`create table settlement_owners (
       settlement_key text primary key,
       series text not null,
