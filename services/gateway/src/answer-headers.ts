@@ -1,4 +1,4 @@
-import { responseHeaders } from '@sluice/contracts'
+import { type Budget, responseHeaders } from '@sluice/contracts'
 import type { AdmittedCall } from './call.ts'
 import { formatAmount, formatUsd } from './format-amount.ts'
 import { toHeaderText } from './refusal-answer.ts'
@@ -52,19 +52,42 @@ export function answerHeaders(
   const { tightest } = call.hold
   if (tightest) {
     const { budget, spent, held, resetsAtMs } = tightest
-    headers.push(
-      responseHeaders.budgetName,
-      toHeaderText(budget.name),
-      responseHeaders.budgetSpent,
-      formatAmount(spent, budget.unit),
-      responseHeaders.budgetHeld,
-      formatAmount(held, budget.unit),
-      responseHeaders.budgetLimit,
-      formatAmount(budget.limit, budget.unit),
-    )
-    if (resetsAtMs !== undefined) headers.push(responseHeaders.budgetReset, new Date(resetsAtMs).toISOString())
+    const words = wordsOf(budget)
+    headers.push(responseHeaders.budgetName, words.name, responseHeaders.budgetLimit, words.limit)
+    headers.push(responseHeaders.budgetSpent, formatAmount(spent, budget.unit))
+    headers.push(responseHeaders.budgetHeld, formatAmount(held, budget.unit))
+    if (resetsAtMs !== undefined) {
+      if (words.resetsAtMs !== resetsAtMs) {
+        words.resetsAtMs = resetsAtMs
+        words.reset = new Date(resetsAtMs).toISOString()
+      }
+      headers.push(responseHeaders.budgetReset, words.reset)
+    }
   }
   return headers
+}
+
+/** What stays the same from call to call, written once per budget. */
+interface BudgetWords {
+  name: string
+  limit: string
+  resetsAtMs: number
+  reset: string
+}
+const wordsByBudget = new WeakMap<Budget, BudgetWords>()
+
+function wordsOf(budget: Budget): BudgetWords {
+  let words = wordsByBudget.get(budget)
+  if (!words) {
+    words = {
+      name: toHeaderText(budget.name),
+      limit: formatAmount(budget.limit, budget.unit),
+      resetsAtMs: -1,
+      reset: '',
+    }
+    wordsByBudget.set(budget, words)
+  }
+  return words
 }
 
 /** Adds what a call has cost, where its headers have waited for that. */

@@ -1,7 +1,8 @@
 import type { Budget, CallIdentity, Cutoff } from '@sluice/contracts'
+import type { MatchedBudget } from './budget-index.ts'
 import { formatAmount } from './format-amount.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
-import type { BudgetsView, MatchedBudget } from './views/budgets-view.ts'
+import type { BudgetsView } from './views/budgets-view.ts'
 
 /** What admission found: every budget the call counts against. Hard budgets will set money aside here. */
 export interface Hold {

@@ -1,6 +1,6 @@
 import type { Cutoff } from '@sluice/contracts'
+import type { MatchedBudget } from './budget-index.ts'
 import type { Refusal } from './refusal.ts'
-import type { MatchedBudget } from './views/budgets-view.ts'
 
 /** Why and how a running call is ended. */
 export interface CutOrder {

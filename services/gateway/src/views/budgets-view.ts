@@ -1,13 +1,7 @@
 import { type Bus, followBucket, subscribe } from '@sluice/bus'
 import { Budget, BudgetCutoff, BudgetReleased, BudgetWindow, type CallIdentity, Cutoff } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
-
-/** A budget copy that a call counts against. */
-export interface MatchedBudget {
-  budget: Budget
-  /** Value of the `per` dimension; empty for a shared pool. */
-  copy: string
-}
+import { BudgetIndex, type MatchedBudget } from '../budget-index.ts'
 
 /**
  * Budgets, what they have spent, and the cutoffs, in memory, from KV `budgets`, `budget-windows` and `cutoffs`. Cutoffs also
@@ -23,55 +17,11 @@ export interface BudgetsView {
   close: () => Promise<void>
 }
 
-/** Scope dimensions from the narrowest to the widest: a budget is indexed under the first it names. */
-const scopeDimensions = [
-  'key',
-  'participant',
-  'member',
-  'room',
-  'service_account',
-  'team',
-  'project',
-  'account',
-] as const
-type ScopeDimension = (typeof scopeDimensions)[number]
-
-function dimensionOf(identity: CallIdentity, dimension: ScopeDimension): string | undefined {
-  switch (dimension) {
-    case 'key':
-      return identity.key_id
-    case 'participant':
-      return identity.participant
-    case 'member':
-      return identity.member_id
-    case 'room':
-      return identity.room
-    case 'service_account':
-      return identity.service_account_id
-    case 'team':
-      return identity.team_id
-    case 'project':
-      return identity.project_id
-    case 'account':
-      return identity.account_id
-  }
-}
-
 /** @param onCutoff called when a cutoff has come into force, with what it names */
 export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cutoff) => void): Promise<BudgetsView> {
-  const index = new Map<string, Budget[]>()
-  const indexKeys = new Map<string, string>()
+  const index = new BudgetIndex()
   const cutoffs = new Map<string, Map<string, Cutoff>>()
   const windows = new Map<string, Map<string, BudgetWindow>>()
-
-  const unindex = (budgetId: string): void => {
-    const key = indexKeys.get(budgetId)
-    if (key === undefined) return
-    indexKeys.delete(budgetId)
-    const rest = (index.get(key) ?? []).filter(budget => budget.budget_id !== budgetId)
-    if (rest.length === 0) index.delete(key)
-    else index.set(key, rest)
-  }
 
   const applyCutoff = (cutoff: Cutoff): void => {
     let copies = cutoffs.get(cutoff.budget_id)
@@ -88,17 +38,13 @@ export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cu
   const budgetsView = await followBucket(bus, 'budgets', Budget, {
     log,
     onChange: (budgetId, budget) => {
-      unindex(budgetId)
-      if (!budget) {
-        cutoffs.delete(budgetId)
-        windows.delete(budgetId)
+      if (budget) {
+        index.put(budget)
         return
       }
-      const narrowest = scopeDimensions.find(dimension => budget.scope[dimension] !== undefined)
-      if (!narrowest) return
-      const key = `${narrowest}:${budget.scope[narrowest]}`
-      indexKeys.set(budgetId, key)
-      index.set(key, [...(index.get(key) ?? []), budget])
+      index.remove(budgetId)
+      cutoffs.delete(budgetId)
+      windows.delete(budgetId)
     },
   })
   const pushes = [
@@ -125,22 +71,7 @@ export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cu
   })
 
   return {
-    match(identity, provider, model) {
-      const matched: MatchedBudget[] = []
-      for (const dimension of scopeDimensions) {
-        const value = dimensionOf(identity, dimension)
-        if (value === undefined) continue
-        const candidates = index.get(`${dimension}:${value}`)
-        if (!candidates) continue
-        for (const budget of candidates) {
-          if (!isInScope(budget, identity, provider, model)) continue
-          const copy = budget.per === undefined ? '' : dimensionOf(identity, budget.per)
-          // A call without the dimension is in no copy of it.
-          if (copy !== undefined) matched.push({ budget, copy })
-        }
-      }
-      return matched
-    },
+    match: (identity, provider, model) => index.match(identity, provider, model),
     findCutoff(budgetId, copy, nowMs) {
       const cutoff = cutoffs.get(budgetId)?.get(copy)
       return cutoff?.active && (cutoff.until_ms ?? Infinity) > nowMs ? cutoff : undefined
@@ -154,16 +85,4 @@ export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cu
       await Promise.all([...pushes, budgetsView, cutoffsView, windowsView].map(resource => resource.close()))
     },
   }
-}
-
-function isInScope(budget: Budget, identity: CallIdentity, provider: string, model: string): boolean {
-  const { scope } = budget
-  for (const dimension of scopeDimensions) {
-    const wanted = scope[dimension]
-    if (wanted !== undefined && wanted !== dimensionOf(identity, dimension)) return false
-  }
-  return (
-    (scope.provider === undefined || scope.provider === provider) &&
-    (scope.model === undefined || scope.model === model)
-  )
 }

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Budget, BudgetScope, CallIdentity } from '@sluice/contracts'
+import { BudgetIndex } from './budget-index.ts'
+
+const identity: CallIdentity = {
+  account_id: 'acct_1',
+  project_id: 'p1',
+  team_id: 'team_1',
+  member_id: 'mem_1',
+  key_id: 'k1',
+  room: 'lobby',
+  credential_kind: 'key',
+}
+
+function budget(id: string, scope: BudgetScope, more: Partial<Budget> = {}): Budget {
+  return {
+    budget_id: id,
+    version: 1,
+    name: id,
+    account_id: 'acct_1',
+    scope,
+    unit: 'usd',
+    limit: 1,
+    window: 'day',
+    time_zone: 'UTC',
+    mode: 'soft',
+    on_unknown: 'deny',
+    created_at_ms: 0,
+    ...more,
+  }
+}
+
+function matched(...budgets: Budget[]): string[] {
+  const index = new BudgetIndex()
+  for (const one of budgets) index.put(one)
+  return index
+    .match(identity, 'openai', 'gpt-5.4')
+    .map(({ budget: { budget_id }, copy }) => (copy ? `${budget_id}/${copy}` : budget_id))
+}
+
+test('a call meets every budget whose scope it is in, and no other', () => {
+  const inScope: BudgetScope[] = [
+    { account: 'acct_1' },
+    { project: 'p1' },
+    { project: 'p1', team: 'team_1' },
+    { project: 'p1', member: 'mem_1' },
+    { project: 'p1', room: 'lobby' },
+    { project: 'p1', key: 'k1' },
+    { project: 'p1', key: 'k1', team: 'team_1', model: 'gpt-5.4', provider: 'openai' },
+  ]
+  const outOfScope: BudgetScope[] = [
+    {},
+    { project: 'p2' },
+    { project: 'p2', key: 'k1' },
+    { project: 'p1', team: 'team_2' },
+    { project: 'p1', team: 'team_1', room: 'attic' },
+    { project: 'p1', participant: 'robin' },
+    { project: 'p1', model: 'gpt-5.4-mini' },
+    { project: 'p1', provider: 'anthropic' },
+  ]
+  const names = matched(
+    ...inScope.map((scope, i) => budget(`in${i}`, scope)),
+    ...outOfScope.map((scope, i) => budget(`out${i}`, scope)),
+  )
+  assert.deepEqual(
+    names.sort(),
+    inScope.map((_, i) => `in${i}`),
+  )
+})
+
+test('a budget per member has a copy for each, and none for a call without a member', () => {
+  assert.deepEqual(
+    matched(
+      budget('seat', { project: 'p1' }, { per: 'member' }),
+      budget('none', { project: 'p1' }, { per: 'participant' }),
+    ),
+    ['seat/mem_1'],
+  )
+})
+
+test('a changed budget is found by its new scope only, a removed one not at all', () => {
+  const index = new BudgetIndex()
+  index.put(budget('b', { project: 'p1', key: 'k1' }))
+  index.put(budget('b', { project: 'p1', key: 'k2' }))
+  assert.deepEqual(index.match(identity, 'openai', 'm'), [])
+  index.put(budget('b', { project: 'p1' }))
+  assert.equal(index.match(identity, 'openai', 'm').length, 1)
+  index.remove('b')
+  assert.deepEqual(index.match(identity, 'openai', 'm'), [])
+})

@@ -1,0 +1,111 @@
+import type { Budget, CallIdentity } from '@sluice/contracts'
+
+/** A budget copy that a call counts against. */
+export interface MatchedBudget {
+  budget: Budget
+  /** Value of the `per` dimension; empty for a shared pool. */
+  copy: string
+}
+
+/** Scope dimensions from the narrowest to the widest: a budget is found under the first it names. */
+const scopeDimensions = [
+  'key',
+  'participant',
+  'member',
+  'room',
+  'service_account',
+  'team',
+  'project',
+  'account',
+] as const
+type ScopeDimension = (typeof scopeDimensions)[number]
+
+/** A budget, and what its scope names beside the dimension it is found under. */
+interface IndexedBudget {
+  budget: Budget
+  others: readonly { dimension: ScopeDimension; value: string }[]
+}
+
+/** Finds the budgets of a call: a look-up per dimension the call has, whatever the number of budgets. */
+export class BudgetIndex {
+  readonly #byDimension = new Map<ScopeDimension, Map<string, IndexedBudget[]>>(
+    scopeDimensions.map(dimension => [dimension, new Map()]),
+  )
+  readonly #places = new Map<string, { dimension: ScopeDimension; value: string }>()
+
+  /** Adds a budget, or replaces it by its newer version. One without a scope counts nothing. */
+  put(budget: Budget): void {
+    this.remove(budget.budget_id)
+    const [narrowest, ...others] = scopeDimensions.flatMap(dimension => {
+      const value = budget.scope[dimension]
+      return value === undefined ? [] : [{ dimension, value }]
+    })
+    if (!narrowest) return
+    this.#places.set(budget.budget_id, narrowest)
+    const values = this.#byDimension.get(narrowest.dimension)
+    values?.set(narrowest.value, [...(values.get(narrowest.value) ?? []), { budget, others }])
+  }
+
+  remove(budgetId: string): void {
+    const place = this.#places.get(budgetId)
+    if (!place) return
+    this.#places.delete(budgetId)
+    const values = this.#byDimension.get(place.dimension)
+    const rest = (values?.get(place.value) ?? []).filter(({ budget }) => budget.budget_id !== budgetId)
+    if (rest.length === 0) values?.delete(place.value)
+    else values?.set(place.value, rest)
+  }
+
+  /** Every budget copy whose scope the call is in. A call without the `per` dimension is in no copy of that budget. */
+  match(identity: CallIdentity, provider: string, model: string): MatchedBudget[] {
+    const matched: MatchedBudget[] = []
+    for (const dimension of scopeDimensions) {
+      const value = dimensionOf(identity, dimension)
+      if (value === undefined) continue
+      const candidates = this.#byDimension.get(dimension)?.get(value)
+      if (!candidates) continue
+      for (const candidate of candidates) {
+        if (!isInScope(candidate, identity, provider, model)) continue
+        const { budget } = candidate
+        const copy = budget.per === undefined ? '' : dimensionOf(identity, budget.per)
+        if (copy !== undefined) matched.push({ budget, copy })
+      }
+    }
+    return matched
+  }
+}
+
+function isInScope(
+  { budget, others }: IndexedBudget,
+  identity: CallIdentity,
+  provider: string,
+  model: string,
+): boolean {
+  for (const { dimension, value } of others) if (dimensionOf(identity, dimension) !== value) return false
+  const { scope } = budget
+  return (
+    (scope.provider === undefined || scope.provider === provider) &&
+    (scope.model === undefined || scope.model === model)
+  )
+}
+
+function dimensionOf(identity: CallIdentity, dimension: ScopeDimension): string | undefined {
+  switch (dimension) {
+    case 'key':
+      return identity.key_id
+    case 'participant':
+      return identity.participant
+    case 'member':
+      return identity.member_id
+    case 'room':
+      return identity.room
+    case 'service_account':
+      return identity.service_account_id
+    case 'team':
+      return identity.team_id
+    case 'project':
+      return identity.project_id
+    case 'account':
+      return identity.account_id
+  }
+}
