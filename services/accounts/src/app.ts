@@ -1,7 +1,7 @@
 import { createRestApp, type Logger, type SecretBox } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { guardRoutes } from './access.ts'
-import { validateStrictly } from './body-validation.ts'
+import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
 import type { Changes } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { registerCreateApiKey } from './routes/create-api-key.ts'
@@ -42,6 +42,7 @@ export interface AppDeps {
 export function buildApp(deps: AppDeps): FastifyInstance {
   const app = createRestApp(deps.log)
   validateStrictly(app)
+  allowEmptyBodies(app)
   guardRoutes(app, deps)
 
   registerSignIn(app, deps)

@@ -82,6 +82,15 @@ test('keys of a project', async t => {
     }
   })
 
+  await t.test('a content type without a body is fine where none is needed, and named where one is', async () => {
+    const headers = { authorization: `Bearer ${adminToken}`, 'content-type': 'application/json' }
+    const { id } = (await create({})).json()
+    assert.equal((await app.inject({ method: 'DELETE', url: `${url}/${id}`, headers })).statusCode, 204)
+    assert.equal((await app.inject({ method: 'POST', url, headers })).statusCode, 400)
+    assert.equal((await app.inject({ method: 'POST', url, headers, payload: '{' })).statusCode, 400)
+    assert.equal((await app.inject({ method: 'POST', url, headers, payload: '{"__proto__": {}}' })).statusCode, 400)
+  })
+
   await t.test('the client of MeshAgent manages keys, and a token it signs is validated', async () => {
     const baseUrl = await app.listen({ host: '127.0.0.1', port: 0 })
     const client = new Meshagent({ baseUrl, token: adminToken })

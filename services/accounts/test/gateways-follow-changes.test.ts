@@ -4,6 +4,7 @@ import { connectBus, followBucket, subscribe } from '@sluice/bus'
 import { Key, KeyRevoked, type KeyRevokedData, Project, ProjectChanged, Session } from '@sluice/contracts'
 import { hashCredential, parseApiKey } from '@sluice/runtime'
 import { eventually } from '@sluice/test-env'
+import { readProjectDocument } from '../src/project-store.ts'
 import { repairAnnouncements } from '../src/repair-announcements.ts'
 import { sweep } from '../src/sweep.ts'
 import { adminPassword, box, closeInReverse, signInAs, startAccounts, startBus } from './start-accounts.ts'
@@ -132,6 +133,20 @@ test('gateways follow what accounts changes', async t => {
       'sk-0123456789abcdef',
     )
     await eventually(() => versions.includes(before + 3))
+  })
+
+  await t.test('of changes made at once the last one committed is what gateways hold', async () => {
+    const models = Array.from({ length: 12 }, (_, index) => [{ provider: 'openai', model: `model-${index}` }])
+    const url = `${projectUrl}/settings/router`
+    await Promise.all(
+      models.map(allowedModels => app.inject({ method: 'PUT', url, headers: admin, payload: { allowedModels } })),
+    )
+    const stored = await readProjectDocument(db, installation.project_id)
+    const held = await eventually(() => {
+      const found = projects.get(installation.project_id)
+      return found?.version === stored.version && found
+    })
+    assert.deepEqual(held, stored)
   })
 
   await t.test('a session arrives at sign-in and goes at sign-out', async () => {
