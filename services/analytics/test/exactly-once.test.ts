@@ -4,6 +4,10 @@ import { afterEach, test } from 'node:test'
 import { GatewayEpochClosed, PARTITIONS, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
 import { listCompleteness } from '@sluice/postgres'
 import { eventually, makeUsageEvent, publishUsage, publishUsageBody } from '@sluice/test-env'
+import Fastify from 'fastify'
+import { sql } from 'kysely'
+import { deadLetterStore } from '../src/dead-letter-store.ts'
+import { operatorRoutes } from '../src/routes/operator-routes.ts'
 import { adjustments } from '../src/usage-message.ts'
 import { type AnalyticsEnv, openAnalyticsEnv, type StartedUsage } from './analytics-env.ts'
 
@@ -258,4 +262,90 @@ test('what two gateways settle is one row, whenever each admitted it', async () 
 test('adjustments are a series of their own', async () => {
   const series = (await listCompleteness(env.database.db)).find(one => one.gateway_id === adjustments.gatewayId)
   assert.deepEqual([series?.last, series?.gaps], [3, []])
+})
+
+test('a database that was restored reads again what was acknowledged after its backup', async () => {
+  const project = randomUUID()
+  const series = { gatewayId: newGateway(), epoch: 1, partition: 6 }
+  const events = makeEvents(6, [project])
+  const first = start()
+  await publishUsage(publisher(), { ...series, first: 1, last: 2 }, events.slice(0, 2))
+  await untilAcked()
+  await first.consumer.close()
+  const { db } = env.database
+  const backup = {
+    marks: (await listCompleteness(db)).find(one => one.gateway_id === series.gatewayId),
+    positions: await db.selectFrom('series_positions').selectAll().execute(),
+  }
+  const second = start()
+  await publishUsage(publisher(), { ...series, first: 3, last: 6 }, events.slice(2))
+  await untilAcked()
+  await second.consumer.close()
+
+  assert.equal(backup.marks?.last, 2)
+  await sql`update series_marks set last = 2 where gateway_id = ${series.gatewayId}`.execute(db)
+  await db.deleteFrom('series_positions').execute()
+  await db.insertInto('series_positions').values(backup.positions).execute()
+  await db.deleteFrom('dirty_hours').execute()
+  start()
+  await eventually(async () =>
+    (await listCompleteness(db)).some(one => one.gateway_id === series.gatewayId && one.last === 6),
+  )
+  assert.deepEqual(await rawTotals([project]), { rows: 6, cost: sumCost(events) })
+})
+
+test('a dead letter that can be read by now is applied past its mark, and is gone', async () => {
+  const project = randomUUID()
+  const series = { gatewayId: newGateway(), epoch: 1, partition: 4 }
+  const [event] = makeEvents(1, [project])
+  start()
+  await publishUsageBody(publisher(), { ...series, first: 1, last: 1 }, '{}')
+  await untilAcked()
+  const { db } = env.database
+  const deadLetters = deadLetterStore(db)
+  const operator = Fastify()
+  operatorRoutes({ db, deadLetters, log: env.log, rows: env.rows })(operator)
+  const letter = await db
+    .selectFrom('dead_letters')
+    .selectAll()
+    .where('series', '=', `${series.gatewayId}.1.4`)
+    .executeTakeFirstOrThrow()
+  const replay = () => operator.inject({ method: 'POST', url: `/dead-letters/${letter.id}/replay` })
+  assert.equal((await replay()).statusCode, 409)
+
+  // A version that can read it is stood in for by a payload that this one can.
+  const payload = JSON.stringify({ ...event, gateway_id: series.gatewayId, epoch: 1, partition: 4, seq: 1 })
+  await db.updateTable('dead_letters').set({ payload }).where('id', '=', letter.id).execute()
+  assert.equal((await replay()).statusCode, 200)
+  assert.equal((await replay()).statusCode, 409)
+  assert.equal((await rawTotals([project])).rows, 1)
+  assert.notEqual(await env.rollups.recomputeDirtyHours(100), 0)
+})
+
+test('while PostgreSQL is away nothing is acknowledged, and all of it is caught up', async () => {
+  const project = randomUUID()
+  const series = { gatewayId: newGateway(), epoch: 1, partition: 7 }
+  const events = makeEvents(4, [project])
+  let away = true
+  let tries = 0
+  const { recent } = start({
+    log: {
+      ...env.log,
+      begin: async run => {
+        if (!away) return env.log.begin(run)
+        tries++
+        throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+      },
+    },
+  })
+  await publishUsage(publisher(), { ...series, first: 1, last: 4 }, events)
+  await eventually(() => tries >= 2)
+  assert.deepEqual((await rawTotals([project])).rows, 0)
+  assert.ok(
+    events.every(event => recent.find(event.call_id)),
+    'calls can be looked up meanwhile',
+  )
+  away = false
+  await untilAcked()
+  assert.deepEqual(await rawTotals([project]), { rows: 4, cost: sumCost(events) })
 })
