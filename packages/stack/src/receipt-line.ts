@@ -1,4 +1,4 @@
-import type { UsageRecordedData } from '@sluice/contracts'
+import type { CallRefusedData, UsageRecordedData } from '@sluice/contracts'
 import type { BudgetLeft } from './budget-left.ts'
 
 /** One call as one line: model and who answered, tokens, cost, what we added, what of the budget is left. */
@@ -9,22 +9,38 @@ export function writeReceipt(input: {
   left: BudgetLeft | undefined
 }): string {
   const { event, inputTokens, outputTokens, left } = input
-  const time = new Date(event.finished_at_ms).toTimeString().slice(0, 8)
   const model = event.served_model ?? event.requested_model
   const parts = [
-    time,
+    formatTime(event.finished_at_ms),
     event.served_by === 'simulator' ? `${model} [simulator]` : `${model} [${event.served_by}]`,
     `${inputTokens} in, ${outputTokens} out`,
     event.priced ? formatUsd(BigInt(event.cost_nano_usd)) : 'no price',
     `+${formatMilliseconds(event.overhead_us)} ms`,
-    left === undefined ? 'no budget' : `${formatLeft(left)} left of ${left.name}`,
+    left === undefined ? 'no budget' : writeLeft(left),
   ]
   if (event.status !== 'completed') parts.push(event.cut_by ? `cut: ${event.cut_by.reason}` : event.status)
   return parts.join('  ')
 }
 
-function formatLeft(left: BudgetLeft): string {
-  return left.unit === 'usd' ? formatUsd(BigInt(left.left)) : `${left.left} ${left.unit}`
+/** One refused call, or several equal ones, as one line. */
+export function writeRefusal(refused: CallRefusedData): string {
+  const parts = [
+    formatTime(refused.refused_at_ms),
+    refused.requested_model ?? refused.endpoint,
+    `refused: ${refused.reason}${refused.budget ? ` (${refused.budget.name})` : ''}, ${refused.http_status}`,
+  ]
+  if (refused.count > 1) parts.push(`${refused.count} calls`)
+  return parts.join('  ')
+}
+
+function writeLeft({ name, unit, left }: BudgetLeft): string {
+  const amount = Math.abs(left)
+  const text = unit === 'usd' ? formatUsd(BigInt(amount)) : `${amount} ${unit}`
+  return left < 0 ? `${name} is over by ${text}` : `${text} left of ${name}`
+}
+
+function formatTime(ms: number): string {
+  return new Date(ms).toTimeString().slice(0, 8)
 }
 
 /** Exact, with at least two and as many places as the amount has. */

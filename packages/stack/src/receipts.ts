@@ -1,9 +1,10 @@
 import { jetstreamManager } from '@nats-io/jetstream'
 import { Kvm } from '@nats-io/kv'
-import type { NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection, Subscription } from '@nats-io/transport-node'
 import {
   Budget,
   BudgetWindow,
+  CallRefused,
   cutoffKey,
   totalInputTokens,
   totalOutputTokens,
@@ -11,7 +12,7 @@ import {
   type UsageRecordedData,
 } from '@sluice/contracts'
 import { findTightest, matchingCopies } from './budget-left.ts'
-import { writeReceipt } from './receipt-line.ts'
+import { writeReceipt, writeRefusal } from './receipt-line.ts'
 
 /** Lines a second at most; beyond it one line says how many more there were. */
 const linesPerSecond = 20
@@ -34,7 +35,8 @@ export async function printReceipts(
   let printed = 0
   let skipped = 0
 
-  async function show(event: UsageRecordedData): Promise<void> {
+  /** Whether this second has room for one more line. */
+  function hasRoom(): boolean {
     const now = Math.floor(Date.now() / 1000)
     if (now !== second) {
       if (skipped > 0) print(`… and ${skipped} more calls in that second`)
@@ -42,10 +44,13 @@ export async function printReceipts(
       printed = 0
       skipped = 0
     }
-    if (++printed > linesPerSecond) {
-      skipped++
-      return
-    }
+    if (++printed <= linesPerSecond) return true
+    skipped++
+    return false
+  }
+
+  async function show(event: UsageRecordedData): Promise<void> {
+    if (!hasRoom()) return
     const copies = matchingCopies(event, budgets.values())
     const deadline = Date.now() + budgetWaitMs
     const isCounted = () =>
@@ -65,20 +70,30 @@ export async function printReceipts(
     )
   }
 
-  const subscription = connection.subscribe('usage.recorded.v1.*')
-  void (async () => {
-    for await (const message of subscription) {
+  const subscriptions = [
+    listen(connection, 'usage.recorded.v1.*', line => void show(UsageRecorded.decode(line))),
+    listen(connection, 'call.refused.v1.*', line => {
+      const refused = CallRefused.decode(line)
+      if (hasRoom()) print(writeRefusal(refused))
+    }),
+  ]
+  return { stop: () => subscriptions.forEach(subscription => subscription.unsubscribe()) }
+}
+
+function listen(connection: NatsConnection, subject: string, show: (line: string) => void): Subscription {
+  return connection.subscribe(subject, {
+    callback: (error, message) => {
+      if (error) return
       for (const line of message.string().split('\n')) {
         if (line === '') continue
         try {
-          void show(UsageRecorded.decode(line))
+          show(line)
         } catch {
           // A version this program does not know is shown by the one that does.
         }
       }
-    }
-  })()
-  return { stop: () => subscription.unsubscribe() }
+    },
+  })
 }
 
 async function follow<T>(

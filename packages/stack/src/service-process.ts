@@ -97,7 +97,7 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
           wasReady = true
           return
         }
-        await delay(25)
+        await delay(50)
       }
       throw new StackError(
         `${plan.name} was not ready within ${Math.round(timeoutMs / 1000)} s (${missing}). ${saidLast()} (${logFile})`,
