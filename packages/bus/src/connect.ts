@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import type { Logger } from '@sluice/runtime'
 
@@ -9,6 +10,8 @@ export interface BusConfig {
 
 /** The server version below which delivery guarantees are not met. */
 const floor = [2, 10, 27] as const
+/** Longest wait for the server to take what was published last. */
+const drainMs = 3_000
 
 /** A connection that never gives up reconnecting. */
 export interface Bus {
@@ -58,9 +61,12 @@ export async function connectBus(config: BusConfig, name: string, log: Logger): 
     isConnected: () => connected && !connection.isClosed(),
     close: async () => {
       if (connection.isClosed()) return
-      // A drain waits for the server; where it is away, closing is all there is to do.
-      if (connected) await connection.drain()
-      else await connection.close()
+      // A drain waits for the server, for ever where it has just gone: what is then left could not be sent anyway.
+      const patience = new AbortController()
+      if (connected)
+        await Promise.race([connection.drain(), delay(drainMs, undefined, { signal: patience.signal }).catch(() => {})])
+      patience.abort()
+      if (!connection.isClosed()) await connection.close()
     },
   }
 }
