@@ -41,7 +41,8 @@ const log = insertLogStore(database.db)
 const deadLetters = deadLetterStore(database.db)
 const rows = usageRowStore(clickhouse.writer, clickhouse.queries)
 const refused = refusedRowStore(clickhouse.writer, clickhouse.queries)
-const sums = usageSumStore(clickhouse.queries)
+const rollups = rollupStore(database.db, clickhouse.rollups)
+const sums = usageSumStore({ queries: clickhouse.queries, listDirtyHours: rollups.listDirtyHours })
 const recent = recentCalls()
 
 const app = buildApp({ credentials, rows, sums, refused, recent, now: Date.now, logger })
@@ -54,10 +55,7 @@ const refusedConsumer = closing.use(
   await consumeRefused(bus, { refused, deadLetters, recent, logger, insertWindowMs }),
   'refused consumer',
 )
-closing.use(
-  startRollups(rollupStore(database.db, clickhouse.rollups), { everyMs: config.rollupEveryMs, logger }),
-  'rollups',
-)
+closing.use(startRollups(rollups, { everyMs: config.rollupEveryMs, logger }), 'rollups')
 
 const operator = closing.use(
   await startOperatorServer({

@@ -15,10 +15,28 @@ export interface RollupStore {
    * a time over all instances. @returns how many hours were recomputed
    */
   recomputeDirtyHours: (limit: number) => Promise<number>
+  /** Hours of a project that wait to be recomputed; undefined: PostgreSQL is away, or too many wait to name them. */
+  listDirtyHours: (projectId: string) => Promise<number[] | undefined>
 }
+
+const mostNamed = 1_000
 
 export function rollupStore(db: Kysely<AnalyticsTables>, clickhouse: ClickhouseClient): RollupStore {
   return {
+    listDirtyHours: async projectId => {
+      try {
+        const rows = await db
+          .selectFrom('dirty_hours')
+          .select('hour')
+          .where('project_id', '=', projectId)
+          .limit(mostNamed + 1)
+          .execute()
+        return rows.length > mostNamed ? undefined : rows.map(row => row.hour.getTime())
+      } catch {
+        return undefined
+      }
+    },
+
     recomputeDirtyHours: limit =>
       transact(db, async trx => {
         const { rows: locks } = await sql<{

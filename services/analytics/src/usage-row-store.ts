@@ -1,4 +1,4 @@
-import type { ClickhouseClient, ClickhousePool } from '@sluice/clickhouse'
+import type { ClickhouseClient, ClickhousePool, QueryParams } from '@sluice/clickhouse'
 import type { UsageAdjustedData } from '@sluice/contracts'
 import type { UsageRow } from './usage-row.ts'
 
@@ -85,21 +85,21 @@ export function usageRowStore(writer: ClickhouseClient, queries: ClickhousePool)
   }
 }
 
-/** SQL conditions of a filter, the project first, with their values. */
-export function usageConditions(filter: UsageFilter): {
-  where: string[]
-  params: Record<string, string | number | readonly string[]>
-} {
+/** SQL conditions of a filter, the project first, with their values. A model is looked for in each of `columns.models`. */
+export function usageConditions(
+  filter: UsageFilter,
+  columns: { time: string; models: readonly string[] } = { time: 'admitted_at', models: ['model', 'requested_model'] },
+): { where: string[]; params: QueryParams } {
   const where = ['project_id = {project:UUID}']
-  const params: Record<string, string | number | readonly string[]> = { project: filter.projectId }
-  const add = (value: string | number | readonly string[] | undefined, name: string, condition: string) => {
+  const params: QueryParams = { project: filter.projectId }
+  const add = (value: QueryParams[string] | undefined, name: string, condition: string) => {
     if (value === undefined) return
     where.push(condition)
     params[name] = value
   }
-  add(filter.startMs, 'start', 'admitted_at >= fromUnixTimestamp64Milli({start:Int64})')
-  add(filter.endMs, 'end', 'admitted_at < fromUnixTimestamp64Milli({end:Int64})')
-  add(filter.model, 'model', '(model = {model:String} or requested_model = {model:String})')
+  add(filter.startMs, 'start', `${columns.time} >= fromUnixTimestamp64Milli({start:Int64})`)
+  add(filter.endMs, 'end', `${columns.time} < fromUnixTimestamp64Milli({end:Int64})`)
+  add(filter.model, 'model', `(${columns.models.map(column => `${column} = {model:String}`).join(' or ')})`)
   add(filter.provider, 'provider', 'provider = {provider:String}')
   add(filter.status, 'status', 'status = {status:String}')
   add(filter.keyId, 'key', 'key_id = {key:String}')

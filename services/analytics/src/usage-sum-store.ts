@@ -6,10 +6,10 @@ export const intervals = ['hour', 'day', 'week', 'month'] as const
 export type Interval = (typeof intervals)[number]
 
 const bucketSql: Record<Interval, string> = {
-  hour: 'toStartOfHour(admitted_at)',
-  day: "toDateTime(toStartOfDay(admitted_at), 'UTC')",
-  week: "toDateTime(toMonday(admitted_at), 'UTC')",
-  month: "toDateTime(toStartOfMonth(admitted_at), 'UTC')",
+  hour: 'hour',
+  day: "toDateTime(toStartOfDay(hour), 'UTC')",
+  week: "toDateTime(toMonday(hour), 'UTC')",
+  month: "toDateTime(toStartOfMonth(hour), 'UTC')",
 }
 
 /** Sums of one provider's model, in one interval where the report is cut. */
@@ -22,24 +22,59 @@ export interface UsageSum {
   costs: Record<string, string>
 }
 
+/** What a report can be narrowed to. `model` is the model of the report, not what was asked for. */
+export type SumFilter = Omit<UsageFilter, 'status'>
+
 /** Sums by provider and model. */
 export interface UsageSumStore {
   /** At most `limit` groups, in order of time, provider and model. */
-  sumByModel: (filter: UsageFilter, interval: Interval | undefined, limit: number) => Promise<UsageSum[]>
+  sumByModel: (filter: SumFilter, interval: Interval | undefined, limit: number) => Promise<UsageSum[]>
 }
 
-export function usageSumStore(queries: ClickhousePool): UsageSumStore {
+export interface UsageSumSources {
+  queries: ClickhousePool
+  /** Hours of a project whose rollup is older than their rows; undefined: not known, or too many. */
+  listDirtyHours: (projectId: string) => Promise<number[] | undefined>
+}
+
+/**
+ * Reads whole hours from the rollup and dirty ones from the rows, so that a report is as new as the rows. What the rollup
+ * cannot answer (parts of hours, tags, dirty hours unknown) is read from the rows alone: slower, never different.
+ */
+export function usageSumStore({ queries, listDirtyHours }: UsageSumSources): UsageSumStore {
   return {
-    sumByModel: (filter, interval, limit) => {
-      const { where, params } = usageConditions(filter)
-      const bucket = interval ? `toUnixTimestamp(${bucketSql[interval]}) as start,` : ''
+    sumByModel: async (filter, interval, limit) => {
+      const dirty = isAnsweredByHours(filter) ? await listDirtyHours(filter.projectId) : undefined
+      const rows = `select toStartOfHour(admitted_at) as hour, provider, model, quantities, costs
+        from usage_raw_v1 final where ${conditions(filter, 'admitted_at')}`
+      const hours = `select hour, provider, model, quantities, costs
+        from usage_hourly_v1 final where ${conditions(filter, 'hour')} and toUnixTimestamp(hour) not in {dirty:Array(UInt32)}`
+      const dirtyRows = `${rows} and toUnixTimestamp(toStartOfHour(admitted_at)) in {dirty:Array(UInt32)}`
+      const source = dirty === undefined ? rows : dirty.length === 0 ? hours : `${hours} union all ${dirtyRows}`
       return queries.query<UsageSum>(
-        `select ${bucket} provider, model, sumMap(quantities) as quantities, sumMap(costs) as costs
-        from usage_raw_v1 final where ${where.join(' and ')}
+        `select ${interval ? `toUnixTimestamp(${bucketSql[interval]}) as start,` : ''} provider, model,
+          sumMap(quantities) as quantities, sumMap(costs) as costs
+        from (${source}) as source
         group by ${interval ? 'start,' : ''} provider, model
         order by ${interval ? 'start,' : ''} provider, model limit {limit:UInt32}`,
-        { ...params, limit },
+        {
+          ...usageConditions(filter).params,
+          limit,
+          ...(dirty === undefined ? {} : { dirty: dirty.map(ms => ms / 1000) }),
+        },
       )
     },
   }
+}
+
+const hourMs = 3_600_000
+
+function isAnsweredByHours(filter: SumFilter): boolean {
+  const onHour = (ms: number | undefined) => ms === undefined || ms % hourMs === 0
+  return onHour(filter.startMs) && onHour(filter.endMs) && Object.keys(filter.tags ?? {}).length === 0
+}
+
+/** The rollup has no requested model, so a report's model is the one it shows. */
+function conditions(filter: SumFilter, time: 'admitted_at' | 'hour'): string {
+  return usageConditions(filter, { time, models: ['model'] }).where.join(' and ')
 }

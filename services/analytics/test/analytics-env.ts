@@ -73,6 +73,7 @@ export async function openAnalyticsEnv(): Promise<AnalyticsEnv> {
 
   const log = insertLogStore(database.db)
   const rows = usageRowStore(clickhouse.writer, clickhouse.queries)
+  const rollups = rollupStore(database.db, clickhouse.rollups)
   const refused = refusedRowStore(clickhouse.writer, clickhouse.queries)
   const publish = async (subject: string, body: string) => {
     const { error } = (await nats.admin.request(subject, body)).json<{ error?: { description: string } }>()
@@ -86,8 +87,8 @@ export async function openAnalyticsEnv(): Promise<AnalyticsEnv> {
     log,
     rows,
     refused,
-    sums: usageSumStore(clickhouse.queries),
-    rollups: rollupStore(database.db, clickhouse.rollups),
+    sums: usageSumStore({ queries: clickhouse.queries, listDirtyHours: rollups.listDirtyHours }),
+    rollups,
     startUsage: (options = {}) => {
       const recent = recentCalls()
       const consumer = consumeUsage(bus, {

@@ -8,6 +8,7 @@ import { eventually, makeUsageEvent, publishUsage, type UsageOverrides } from '@
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../src/app.ts'
 import { recentCalls } from '../src/recent-calls.ts'
+import { usageSumStore } from '../src/usage-sum-store.ts'
 import { followCredentials } from '../src/views/credentials-view.ts'
 import { logger, openAnalyticsEnv } from './analytics-env.ts'
 
@@ -146,6 +147,56 @@ test('usage is summed by provider, model and type, with prices exact to the nano
     one.map((row: { type: string; total: number; price: number }) => [row.type, row.total, row.price]),
     [['output_tokens', 5, 0.000000002]],
   )
+})
+
+test('a report is the same from rows, from rollups and from both, and as new as the rows', async () => {
+  const { projectId, key } = await addProject()
+  const hour = Date.UTC(2026, 7, 1)
+  const some = (at: number) => [
+    { admitted_at_ms: at, identity: { team_id: 'team_a', room: 'lobby' }, claimed: { app: 'codex' } },
+    { admitted_at_ms: at + 3_600_000, served_model: 'gpt-4o', identity: { member_id: 'mem_1' } },
+  ]
+  const paths = [
+    '',
+    '?interval=hour',
+    '?interval=day&team=team_a',
+    '?model=gpt-4o',
+    '?users=mem_1,mem_2',
+    '?client=codex',
+  ]
+  const report = async (store = env.sums) => {
+    const reader = buildApp({ ...env, sums: store, credentials, recent, now: Date.now, logger })
+    return Promise.all(
+      paths.map(async path => {
+        const answer = await get(`/accounts/projects/${projectId}/usage${path}`, key, reader)
+        assert.equal(answer.statusCode, 200, answer.body)
+        return answer.json().usage as object[]
+      }),
+    )
+  }
+  const fromRows = usageSumStore({ queries: env.clickhouse.queries, listDirtyHours: async () => undefined })
+  const fromHours = usageSumStore({ queries: env.clickhouse.queries, listDirtyHours: async () => [] })
+
+  await untilInserted(await record(projectId, some(hour)))
+  await eventually(async () => (await env.rollups.listDirtyHours(projectId))?.length === 2)
+  assert.deepEqual(
+    await report(fromHours),
+    paths.map(() => []),
+    'nothing is rolled up yet',
+  )
+  assert.deepEqual(await report(), await report(fromRows))
+  while ((await env.rollups.recomputeDirtyHours(100)) > 0);
+  assert.deepEqual(await env.rollups.listDirtyHours(projectId), [])
+  const all = await report(fromRows)
+  assert.ok(all.every(rows => rows.length > 0))
+  assert.deepEqual(await report(), all)
+  assert.deepEqual(await report(fromHours), all)
+
+  await untilInserted(await record(projectId, some(hour + 1000)))
+  await eventually(async () => (await env.rollups.listDirtyHours(projectId))?.length === 2)
+  const both = await report()
+  assert.notDeepEqual(both, all)
+  assert.deepEqual(both, await report(fromRows))
 })
 
 test('events can be filtered by every dimension', async () => {
