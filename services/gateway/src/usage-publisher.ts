@@ -203,8 +203,11 @@ export function createUsagePublisher(options: UsagePublisherOptions): UsagePubli
           if (lines.length === 0) break
           for (const line of lines) {
             const lane = lanes[line.partition]
-            // Read twice, or posted in an earlier run.
-            if (!lane?.numbers.see(line.seq) || line.seq <= postedTo(lane)) continue
+            if (!lane?.numbers.see(line.seq)) continue
+            if (line.seq <= postedTo(lane)) {
+              lane.acked = Math.max(lane.acked, line.seq)
+              continue
+            }
             lane.queue.push(line)
             queuedBytes += line.json.length
           }

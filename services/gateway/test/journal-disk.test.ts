@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { closeSync, copyFileSync, mkdirSync, openSync, rmSync, truncateSync, writeSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { eventually, testFolder, testNats } from '@sluice/test-env'
+import { epochSource } from '../src/journal/epoch-source.ts'
+import { JournalUnavailableError } from '../src/journal/journal.ts'
+import type { OpenRecord } from '../src/journal/open-record.ts'
+import { endEpoch } from '../src/journal/replay.ts'
+import { RunningEpoch } from '../src/journal/running-epoch.ts'
+import { listSegments, nodeIo } from '../src/journal/segment.ts'
+import {
+  areGapless,
+  connectGateway,
+  draftOf,
+  log,
+  openRecord,
+  openTestJournal,
+  projects,
+  rate,
+  readStream,
+  reversed,
+  type Scope,
+} from './journal-env.ts'
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(code), { code })
+}
+
+/** A disk of 4 MB that is really full when it is full. Undefined where we may not mount one. */
+function smallDisk(t: TestContext, scope: Scope): string | undefined {
+  const folder = testFolder(t, 'disk')
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', folder], { stdio: 'ignore' })
+  } catch {
+    return undefined
+  }
+  scope.after(() => void execFileSync('umount', ['-l', folder]))
+  return folder
+}
+
+function fill(path: string): void {
+  const fd = openSync(path, 'w')
+  try {
+    for (let size = 64 * 1024; size >= 1; size = Math.floor(size / 2)) {
+      try {
+        for (;;) writeSync(fd, Buffer.alloc(size))
+      } catch {
+        // Smaller pieces fill the rest.
+      }
+    }
+  } finally {
+    closeSync(fd)
+  }
+}
+
+test('on a full disk no call begins, running ones settle, and it recovers alone', async t => {
+  const scope = reversed(t)
+  const disk = smallDisk(t, scope)
+  if (!disk) return t.skip('needs the right to mount a tmpfs')
+  const nats = await testNats(t)
+  const bus = await connectGateway(scope, nats)
+  const directory = join(disk, 'journal')
+  const journal = await openTestJournal(scope, { directory, bus, reserveBytes: 64 * 1024, recoveryIntervalMs: 20 })
+  const states: string[] = []
+  journal.onState(state => states.push(state))
+  const running = Array.from({ length: 200 }, (_, i) => openRecord(projects[i % projects.length]))
+  for (const record of running) journal.open(record)
+  fill(join(disk, 'filler'))
+
+  const refused = eventually(() => {
+    const record = openRecord()
+    try {
+      journal.open(record)
+    } catch (error) {
+      return error
+    }
+    running.push(record)
+    return undefined
+  })
+  assert.ok((await refused) instanceof JournalUnavailableError)
+  assert.equal(journal.state, 'full')
+  // More than the reserve holds: the rest waits in memory.
+  for (const record of running) journal.close(draftOf(record), { urgent: false })
+  assert.throws(() => journal.open(openRecord()), { code: 'metering_unavailable', statusCode: 503 })
+  assert.equal(await journal.drain(100), false)
+
+  rmSync(join(disk, 'filler'))
+  await eventually(() => journal.state === 'ok', { timeoutMs: 1_000 })
+  assert.deepEqual(states, ['full', 'ok'])
+  const after = openRecord()
+  journal.open(after)
+  journal.close(draftOf(after), { urgent: true })
+  assert.ok(await journal.drain(5_000))
+  const { events, series } = await readStream(nats.admin)
+  assert.deepEqual(
+    new Set(events.map(event => event.event_id)),
+    new Set([...running, after].map(record => record.event_id)),
+  )
+  assert.ok(areGapless(series))
+})
+
+for (const fault of ['a failed sync', 'a failed write'] as const) {
+  test(`after ${fault} records go to another file and nothing is lost or doubled`, async t => {
+    const scope = reversed(t)
+    const nats = await testNats(t)
+    const bus = await connectGateway(scope, nats)
+    const directory = testFolder(t, 'journal')
+    let failing = 0
+    const io = {
+      fdatasync: async (fd: number) => {
+        if (fault === 'a failed sync' && failing-- > 0) throw systemError('EIO')
+        await nodeIo.fdatasync(fd)
+      },
+      writeSync: (...args: Parameters<typeof nodeIo.writeSync>) => {
+        if (fault === 'a failed write' && failing-- > 0) throw systemError('EIO')
+        return nodeIo.writeSync(...args)
+      },
+    }
+    const journal = await openTestJournal(scope, { directory, bus, io, recoveryIntervalMs: 20 })
+    const admitted: OpenRecord[] = []
+    for (let round = 0; round < 30; round++) {
+      if (round % 10 === 5) failing = 1
+      const batch = [openRecord(projects[round % 3]), openRecord()]
+      for (const record of batch) {
+        try {
+          journal.open(record)
+          admitted.push(record)
+        } catch (error) {
+          assert.ok(error instanceof JournalUnavailableError)
+        }
+      }
+      for (const record of admitted.slice(-batch.length))
+        if (batch.includes(record)) journal.close(draftOf(record), { urgent: false })
+      await journal.synced()
+      await eventually(() => journal.state === 'ok')
+    }
+    assert.ok(listSegments(directory).length > 1)
+    assert.ok(await journal.drain(5_000))
+    const { events, series } = await readStream(nats.admin)
+    assert.deepEqual(events.map(event => event.event_id).sort(), admitted.map(record => record.event_id).sort())
+    assert.ok(areGapless(series))
+  })
+}
+
+test('what a power cut takes was never published, and what is left is settled under the published numbers', async t => {
+  const directory = testFolder(t, 'journal')
+  const lost = join(directory, 'after-the-cut')
+  mkdirSync(lost)
+  const epoch = new RunningEpoch({
+    directory,
+    gatewayId: 'gw_1',
+    epoch: 1,
+    log,
+    reserveBytes: 4096,
+    segmentBytes: 16 * 1024,
+    syncIntervalMs: 1,
+  })
+  const source = epochSource({
+    directory,
+    gatewayId: 'gw_1',
+    epoch: 1,
+    before: [],
+    from: () => 1,
+    limit: epoch.readLimit,
+    log,
+  })
+  await epoch.synced()
+  const published = new Map<string, string>()
+  for (let cut = 0; cut < 12; cut++) {
+    for (let i = 0; i < 15; i++) {
+      const record = openRecord(projects[i % projects.length])
+      epoch.open(record)
+      if (i % 5 !== 4) epoch.close(draftOf(record), i === cut)
+      if (i % 4 === 0) await new Promise(resolve => setImmediate(resolve))
+    }
+    for (let lines = await source.next(); lines.length > 0; lines = await source.next())
+      for (const { partition, seq, json } of lines) published.set(`${partition}.${seq}`, json.toString())
+
+    // The cut: of the last file only what an fdatasync covers is left.
+    const { segment, offset } = epoch.readLimit()
+    rmSync(lost, { recursive: true })
+    mkdirSync(lost)
+    for (const { path, number } of listSegments(directory)) {
+      if (number > segment) continue
+      copyFileSync(path, join(lost, basename(path)))
+      if (number === segment) truncateSync(join(lost, basename(path)), offset)
+    }
+    const ended = await endEpoch({ directory: lost, segments: listSegments(lost), rate, endedBy: 'gw_2', log })
+    assert.ok(ended)
+    const { end } = ended
+    const replayed = epochSource({
+      directory: lost,
+      gatewayId: 'gw_1',
+      epoch: 1,
+      before: [],
+      from: () => 1,
+      limit: () => end,
+      log,
+    })
+    const kept = new Map<string, string>()
+    for (let lines = await replayed.next(); lines.length > 0; lines = await replayed.next())
+      for (const { partition, seq, json } of lines) kept.set(`${partition}.${seq}`, json.toString())
+    for (const [place, json] of published) assert.equal(kept.get(place), json)
+    await replayed.close()
+  }
+  assert.ok(published.size > 100, `${published.size} published`)
+  await source.close()
+  await epoch.stop()
+})

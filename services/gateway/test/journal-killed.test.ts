@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { eventually, type TestNats, testFolder, testNats } from '@sluice/test-env'
+import { lockDirectory } from '../src/journal/directory-lock.ts'
+import {
+  areGapless,
+  connectGateway,
+  openTestJournal,
+  postAll,
+  readStream,
+  reversed,
+  type Scope,
+} from './journal-env.ts'
+
+interface Writer {
+  process: ChildProcess
+  exited: Promise<unknown>
+  /** What it has done so far, by its own word. */
+  read: () => { gatewayId: string | undefined; opened: Set<string>; closed: Map<string, string> }
+}
+
+const program = join(import.meta.dirname, 'journal-writer.ts')
+let writers = 0
+const kills = 6
+
+function startWriter(t: TestContext, scope: Scope, nats: TestNats, directory: string): Writer {
+  const { user, pass } = nats.users.gateway
+  const witness = join(testFolder(t, 'witness'), String(++writers))
+  const child = spawn(process.execPath, [program, directory, witness, nats.url, user, pass], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  scope.after(() => void child.kill('SIGKILL'))
+  return {
+    process: child,
+    exited: once(child, 'exit'),
+    read() {
+      const lines = existsSync(witness) ? readFileSync(witness, 'utf8').split('\n').slice(0, -1) : []
+      const opened = new Set<string>()
+      const closed = new Map<string, string>()
+      let gatewayId: string | undefined
+      for (const line of lines) {
+        const [what, id = '', ...rest] = line.split(' ')
+        if (what === 'ready') gatewayId = id
+        if (what === 'open') opened.add(id)
+        if (what === 'close') closed.set(id, rest.join('.'))
+      }
+      return { gatewayId, opened, closed }
+    },
+  }
+}
+
+test('a gateway killed again and again loses nothing it wrote, numbers without gaps, and pays nothing twice', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const directory = testFolder(t, 'journal')
+  const opened = new Set<string>()
+  const closed = new Map<string, string>()
+  let next = startWriter(t, scope, nats, directory)
+  for (let run = 0; run < kills; run++) {
+    const child = next
+    await eventually(() => child.read().closed.size > 20, { timeoutMs: 15_000, intervalMs: 20 })
+    // The next one loads while this one writes, and waits for the directory.
+    if (run < kills - 1) next = startWriter(t, scope, nats, directory)
+    await delay(Math.random() * 40)
+    child.process.kill('SIGKILL')
+    await child.exited
+    const said = child.read()
+    for (const id of said.opened) opened.add(id)
+    for (const [id, place] of said.closed) closed.set(id, place)
+  }
+  const bus = await connectGateway(scope, nats)
+  const journal = await openTestJournal(scope, { directory, bus })
+  assert.equal(journal.epoch, kills + 1)
+  assert.ok(await journal.drain(10_000))
+  const published = await eventually(async () => {
+    const found = await readStream(nats.admin)
+    return found.closed.length === kills && found
+  })
+
+  assert.ok(areGapless(published.series))
+  const events = new Map(published.events.map(event => [event.event_id, event]))
+  assert.equal(events.size, published.events.length, 'no attempt has two events')
+  for (const id of opened) assert.ok(events.has(id), `${id} was opened and is not published`)
+  for (const [id, place] of closed) {
+    const event = events.get(id)
+    assert.equal(event && `${event.partition}.${event.seq}`, place)
+    assert.equal(event?.status, 'completed')
+  }
+  const killed = published.events.filter(event => event.status === 'killed')
+  assert.ok(killed.length > 0 && killed.length <= 3 * kills, `${killed.length} attempts were running when killed`)
+  for (const end of published.closed) {
+    for (const [partition, last] of end.last.entries()) {
+      const numbers = published.series.get(`${end.gateway_id}.${end.epoch}.${partition}`)
+      assert.equal(numbers?.length ?? 0, last)
+    }
+  }
+})
+
+test('a journal is adopted when its process has ended, not while it is silent, and given back when it is wanted', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const bus = await connectGateway(scope, nats)
+  const root = testFolder(t, 'journals')
+  const sibling = startWriter(t, scope, nats, join(root, 'sibling'))
+  await eventually(() => sibling.read().closed.size > 20, { timeoutMs: 15_000 })
+  sibling.process.kill('SIGSTOP')
+  const hellos: string[] = []
+  nats.admin.subscribe('gateway.hello.v1', { callback: (_, message) => void hellos.push(message.string()) })
+  await nats.admin.flush()
+  const own = await openTestJournal(scope, { directory: join(root, 'own'), root, bus, adoptionIntervalMs: 50 })
+  // Many looks later it is still not ours.
+  await delay(400)
+  assert.equal(lockDirectory(join(root, 'sibling')), undefined)
+  assert.equal((await readStream(nats.admin)).closed.length, 0)
+
+  sibling.process.kill('SIGKILL')
+  await sibling.exited
+  const { gatewayId = '', opened } = sibling.read()
+  const published = await eventually(async () => {
+    const found = await readStream(nats.admin)
+    return found.closed.length === 1 && found
+  })
+  assert.equal(published.closed[0]?.gateway_id, gatewayId)
+  assert.equal(published.closed[0]?.closed_by, own.gatewayId)
+  assert.ok(areGapless(published.series))
+  const ids = new Set(published.events.map(event => event.event_id))
+  for (const id of opened) assert.ok(ids.has(id))
+  await eventually(() => hellos.some(hello => hello.includes(gatewayId)))
+
+  // Its gateway comes back while its journal is not posted yet, and is the same gateway, a run later.
+  const again = await openTestJournal(scope, { directory: join(root, 'sibling'), bus })
+  assert.deepEqual([again.gatewayId, again.epoch], [gatewayId, 2])
+  await postAll(nats.admin)
+  await eventually(() => !existsSync(join(root, 'sibling', '0000000001-0000000001.journal')))
+  assert.equal((await readStream(nats.admin)).events.length, published.events.length)
+})

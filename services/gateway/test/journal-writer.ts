@@ -1,0 +1,35 @@
+import { openSync, writeSync } from 'node:fs'
+import { connectBus } from '@sluice/bus'
+import { openJournal } from '../src/journal/journal.ts'
+import { draftOf, log, openRecord, projects, rate } from './journal-env.ts'
+
+/*
+ * A gateway that does nothing but write its journal until it is killed. Each line of its witness file is a fact that it must
+ * not take back: `open <event id>`, `close <event id> <partition> <seq>`.
+ */
+const [directory = '', witness = '', url = '', user = '', password = ''] = process.argv.slice(2)
+const fd = openSync(witness, 'a')
+const bus = await connectBus({ url, user, password }, 'gateway', log)
+const journal = await openJournal({ directory, bus, rate, log, segmentBytes: 64 * 1024, reserveBytes: 64 * 1024 })
+const say = (line: string): void => void writeSync(fd, `${line}\n`)
+say(`ready ${journal.gatewayId} ${journal.epoch}`)
+
+function call(index: number): void {
+  const record = openRecord(projects[index % projects.length])
+  journal.open(record)
+  say(`open ${record.event_id}`)
+  journal.checkpoint({
+    event_id: record.event_id,
+    at_ms: Date.now(),
+    output_bytes: 40,
+    quantities: { in_text: 11, out_text: 10 },
+    provenance: { in_text: 'measured', out_text: 'estimated' },
+    http_status: 200,
+  })
+  setImmediate(() => {
+    const { partition, seq } = journal.close(draftOf(record), { urgent: index % 40 === 0 })
+    say(`close ${record.event_id} ${partition} ${seq}`)
+    setImmediate(call, index + 3)
+  })
+}
+for (let i = 0; i < 3; i++) call(i)
