@@ -148,7 +148,7 @@ function chat(text: string): Record<string, unknown> {
   return { model: 'gpt-5.4-mini', stream: true, messages: [{ role: 'user', content: text }] }
 }
 function messages(text: string): Record<string, unknown> {
-  return { model: 'claude-sonnet-4-5', max_tokens: 4096, stream: true, messages: [{ role: 'user', content: text }] }
+  return { model: 'claude-sonnet-4-6', max_tokens: 4096, stream: true, messages: [{ role: 'user', content: text }] }
 }
 
 /** Reads until so many bytes have come. */

@@ -20,9 +20,9 @@ function requestOf(shape: Shape, text: string, more: Record<string, unknown> = {
     case 'responses':
       return { model: 'gpt-5.4-mini', input: text, ...more }
     case 'messages':
-      return { model: 'claude-sonnet-4-5', max_tokens: 4096, messages, ...more }
+      return { model: 'claude-sonnet-4-6', max_tokens: 4096, messages, ...more }
     case 'countTokens':
-      return { model: 'claude-sonnet-4-5', messages, ...more }
+      return { model: 'claude-sonnet-4-6', messages, ...more }
     case 'embeddings':
       return { model: 'text-embedding-3-small', input: text, ...more }
   }
@@ -163,7 +163,7 @@ export function bytesPassUntouched(gateway: GatewayStack, provider: ScriptedProv
           '/v1/responses',
           `{"stream":true ,"model":"gpt-5.4-mini","input":"h\\u00efn", "stream_options":{"include_obfuscation":false} }`,
         ],
-        ['/anthropic/v1/messages', `{"model":"claude-sonnet-4-5","max_tokens":10,"stream":true,${oddMessages}}`],
+        ['/anthropic/v1/messages', `{"model":"claude-sonnet-4-6","max_tokens":10,"stream":true,${oddMessages}}`],
         ['/v1/embeddings', ` { "model":"text-embedding-3-small" , "input":["\\u00ef"]}`],
       ]
       for (const [path, body] of bodies) assert.equal((await arrived(path, body)).bytes.toString(), body)
