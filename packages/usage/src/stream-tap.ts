@@ -39,6 +39,8 @@ export interface StreamTap {
   readonly atEventBoundary: boolean
   /** The provider has ended the reply in the dialect's own terms. */
   readonly ended: boolean
+  /** The provider has said inside the stream that it failed. */
+  readonly failed: boolean
   /** The provider's usage has been seen in full. */
   readonly measured: boolean
 }

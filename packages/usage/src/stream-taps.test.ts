@@ -279,3 +279,22 @@ test('an error before any work costs nothing', () => {
   assert.deepEqual(tap.usage({ inputTokens: 10 }).quantities, {})
   assert.equal(tap.ended, true)
 })
+
+test('an error inside a stream is seen in every dialect, and a stream without one has not failed', () => {
+  const taps = [
+    [openChatTap({ model: 'm' }), '{"error":{"message":"overloaded"}}', '{"choices":[],"error":null}'],
+    [openResponsesTap({ model: 'm' }), '{"type":"error","message":"x"}', '{"type":"response.completed","response":{}}'],
+    [
+      openResponsesTap({ model: 'm' }),
+      '{"type":"response.failed","response":{}}',
+      '{"type":"response.created","response":{"error":null}}',
+    ],
+    [openMessagesTap({ model: 'm' }), '{"type":"error","error":{}}', '{"type":"message_stop"}'],
+  ] as const
+  for (const [tap, error, other] of taps) {
+    tap.observe(other)
+    assert.equal(tap.failed, false)
+    tap.observe(error)
+    assert.equal(tap.failed, true)
+  }
+})

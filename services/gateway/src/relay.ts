@@ -7,7 +7,14 @@ import type { AdmittedCall } from './call.ts'
 import { formatUsd } from './format-amount.ts'
 import type { CutOrder, LiveCall } from './live-calls.ts'
 import { Refusal, type RefusalReason } from './refusal.ts'
-import { estimateInput, openStreamReader, readJsonReply, type StreamReader } from './reply-reader.ts'
+import {
+  estimateInput,
+  maxParsedBytes,
+  openStreamReader,
+  readJsonReply,
+  type StreamReader,
+  usageTailBytes,
+} from './reply-reader.ts'
 import type { Outcome } from './settle.ts'
 
 /**
@@ -52,6 +59,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #reader: StreamReader | undefined
   #chunks: Buffer[] = []
   #collected = 0
+  #kept = 0
   #held: Buffer[] = []
   #heldBytes = 0
   #overheadUs = 0
@@ -128,12 +136,18 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     if (this.#phase === 'settled') return
     this.#held.push(...((this.#reader?.tap.flush() ?? []) as Buffer[]))
     const usage = this.#readUsage()
-    const isBroken = this.#reader !== undefined && !this.#reader.tap.ended
-    const failed = this.#httpStatus >= 400 || isBroken
-    const { phase } = this.#settle(this.#clientGone ? 'aborted' : failed ? 'failed' : 'completed', usage, {
-      errorCode: isBroken ? 'provider_ended_early' : failed ? `provider_${this.#httpStatus}` : undefined,
-    })
+    const errorCode = this.#failureOfReply()
+    const status = this.#clientGone ? 'aborted' : errorCode === undefined ? 'completed' : 'failed'
+    const { phase } = this.#settle(status, usage, { errorCode })
     if (phase === 'passing') this.#endPassing()
+  }
+
+  /** Why a reply that has come to its end is none: its status, an error inside its stream, its last words missing. */
+  #failureOfReply(): string | undefined {
+    if (this.#httpStatus >= 400) return `provider_${this.#httpStatus}`
+    if (!this.#reader) return undefined
+    const { failed, ended } = this.#reader.tap
+    return failed ? 'provider_failed_in_stream' : ended ? undefined : 'provider_ended_early'
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -227,6 +241,10 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
 
   #onBodyBytes(chunk: Buffer): void {
     this.#chunks.push(chunk)
+    this.#kept += chunk.length
+    // Of a large body only the end is read again, for its usage.
+    while (this.#collected > maxParsedBytes && this.#kept - (this.#chunks[0]?.length ?? 0) >= usageTailBytes)
+      this.#kept -= this.#chunks.shift()?.length ?? 0
     if (this.#phase === 'collecting' && this.#collected > maxCollectedBytes) {
       this.#phase = 'passing'
       this.#response.writeHead(this.#httpStatus, this.#headers)
@@ -268,14 +286,10 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #readUsage(): UsageResult {
     if (this.#httpStatus >= 400) return noUsage
     if (this.#reader) return this.#tapUsage(this.#reader)
-    if (this.#chunks.length > 0) {
-      const usage = readJsonReply(
-        this.#call.endpoint.shape,
-        this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks),
-      )
-      if (usage.raw_usage !== null) return usage
-    }
-    return this.#call.endpoint.free ? noUsage : estimateInput(this.#call.body.length)
+    const { endpoint, body } = this.#call
+    if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateInput(body.length)
+    const kept = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks)
+    return readJsonReply(endpoint.shape, kept, { wholeBytes: this.#collected, requestBytes: body.length })
   }
 
   /** Into the journal, then whatever of the answer has waited for it. @returns the phase the reply was in */

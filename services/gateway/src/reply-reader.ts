@@ -1,6 +1,7 @@
 import {
   type ChatTap,
   estimateInputTokens,
+  estimateTokens,
   freeUsage,
   fromChatCompletion,
   fromCountTokens,
@@ -8,6 +9,7 @@ import {
   fromMessage,
   fromResponse,
   type MessagesTap,
+  measuredAs,
   openChatTap,
   openMessagesTap,
   openResponsesTap,
@@ -51,12 +53,35 @@ export function openStreamReader(endpoint: Endpoint, model: string, withholdUsag
 }
 
 /** Above this a JSON body is not parsed whole: only its usage object is looked for at its end. */
-const maxParsedBytes = 4 * 1024 * 1024
+export const maxParsedBytes = 4 * 1024 * 1024
+/** How much of the end is looked at then. */
+export const usageTailBytes = 64 * 1024
 
-/** Reads a whole JSON reply. What cannot be read is estimated by nobody: it is an empty result with no usage. */
-export function readJsonReply(shape: ReplyShape, body: Buffer): UsageResult {
-  const parsed = body.length > maxParsedBytes ? parseTail(body) : parse(body)
-  if (parsed === undefined) return freeUsage()
+/**
+ * Reads a JSON reply. What its provider does not tell is estimated: the input from the request, the output from what was
+ * said.
+ * @param body the reply, or its end where it is larger than `maxParsedBytes`
+ */
+export function readJsonReply(
+  shape: ReplyShape,
+  body: Buffer,
+  sizes: { wholeBytes: number; requestBytes: number },
+): UsageResult {
+  const parsed = sizes.wholeBytes > maxParsedBytes ? parseTail(body) : parse(body)
+  const usage = parsed === undefined ? freeUsage() : convert(shape, parsed)
+  if (usage.raw_usage !== null || shape === 'token-count') return usage
+  const input = estimateInput(sizes.requestBytes)
+  // A reply that cannot be read is all output: its client has had it.
+  const outputBytes = parsed === undefined ? sizes.wholeBytes : outputBytesOf(parsed)
+  const output = measuredAs({ out_text: shape === 'embeddings' ? 0 : estimateTokens(outputBytes) }, 'estimated')
+  return {
+    ...usage,
+    quantities: { ...usage.quantities, ...input.quantities, ...output.quantities },
+    provenance: { ...usage.provenance, ...input.provenance, ...output.provenance },
+  }
+}
+
+function convert(shape: ReplyShape, parsed: unknown): UsageResult {
   switch (shape) {
     case 'chat':
       return fromChatCompletion(parsed)
@@ -71,6 +96,33 @@ export function readJsonReply(shape: ReplyShape, body: Buffer): UsageResult {
   }
 }
 
+/** Bytes of what a model has said in a reply of any dialect: text, thinking, arguments of tools. */
+function outputBytesOf(reply: unknown): number {
+  const { choices, output, content } = reply as Record<string, unknown>
+  return textBytes([choices, output, content])
+}
+
+/** Members that name and mark things, and are not generated. */
+const notSaid = new Set([
+  'id',
+  'type',
+  'role',
+  'status',
+  'call_id',
+  'object',
+  'signature',
+  'encrypted_content',
+  'finish_reason',
+])
+
+function textBytes(value: unknown): number {
+  if (typeof value === 'string') return Buffer.byteLength(value)
+  if (typeof value !== 'object' || value === null) return 0
+  let bytes = 0
+  for (const [name, inner] of Object.entries(value)) if (!notSaid.has(name)) bytes += textBytes(inner)
+  return bytes
+}
+
 function parse(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString('utf8'))
@@ -81,7 +133,7 @@ function parse(body: Buffer): unknown {
 
 /** Large replies (embeddings) carry model and usage in their last bytes, as one object each. */
 function parseTail(body: Buffer): unknown {
-  const tail = body.toString('utf8', Math.max(0, body.length - 64 * 1024))
+  const tail = body.toString('utf8', Math.max(0, body.length - usageTailBytes))
   const usageAt = tail.lastIndexOf('"usage"')
   if (usageAt < 0) return undefined
   const usage = /^"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})/.exec(tail.slice(usageAt))?.[1]

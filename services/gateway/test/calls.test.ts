@@ -1,13 +1,18 @@
 import { after } from 'node:test'
 import { abortsAreSettled } from './calls/aborts.ts'
 import { bytesPassUntouched } from './calls/bytes.ts'
+import { cutsAreClean } from './calls/cuts.ts'
+import { errorsAreTold, impatience } from './calls/provider-errors.ts'
 import { GatewayStack } from './gateway-stack.ts'
 import { startScriptedProvider } from './scripted-provider.ts'
 
 // Everything that happens to a call once it is let in, on one installation.
 const provider = await startScriptedProvider()
 after(() => provider.close())
-const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'budget', 'gateway'] })
+const gateway = await GatewayStack.start(
+  { after },
+  { services: ['accounts', 'billing', 'budget', 'gateway'], env: impatience },
+)
 const scripted = await gateway.newProject({
   integrations: {
     openai: { base_url: `${provider.url}/v1`, api_key: 'sk-scripted' },
@@ -19,3 +24,5 @@ const drain = await gateway.newProject({ settings: { on_client_abort: { openai: 
 
 bytesPassUntouched(gateway, provider, scripted)
 abortsAreSettled(gateway, { cancel, drain })
+cutsAreClean(gateway)
+errorsAreTold(gateway, provider, scripted)

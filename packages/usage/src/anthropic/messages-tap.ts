@@ -39,6 +39,7 @@ class MessagesStreamTap implements MessagesTap {
   #final = false
   outputBytes = 0
   ended = false
+  failed = false
 
   constructor(model: string) {
     this.#model = model
@@ -113,6 +114,7 @@ class MessagesStreamTap implements MessagesTap {
         this.#final = this.#usage !== undefined
         break
       case 'error':
+        this.failed = true
         this.ended = true
         break
     }

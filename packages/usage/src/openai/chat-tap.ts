@@ -64,6 +64,7 @@ class ChatStreamTap implements ChatTap {
   #passing = false
   outputBytes = 0
   ended = false
+  failed = false
 
   constructor(options: ChatTapOptions) {
     this.#model = options.model
@@ -149,6 +150,7 @@ class ChatStreamTap implements ChatTap {
     }
     const chunk = parseJson(data)
     if (!isObject(chunk)) return
+    if (isObject(chunk.error)) this.failed = true
     this.#id ??= textOf(chunk.id)
     if (typeof chunk.created === 'number') this.#created ??= chunk.created
     this.#model = textOf(chunk.model) ?? this.#model

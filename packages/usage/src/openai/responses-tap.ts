@@ -70,6 +70,7 @@ class ResponsesStreamTap implements ResponsesTap {
   #overflow = false
   outputBytes = 0
   ended = false
+  failed = false
 
   constructor(model: string) {
     this.#requestedModel = model
@@ -126,11 +127,17 @@ class ResponsesStreamTap implements ResponsesTap {
     else if (type === 'response.output_item.done') this.#onItemDone(event, data.length)
     else if (type === 'response.content_part.added') this.#onPartAdded(event)
     else if (type === 'response.content_part.done') this.#onPartDone(event)
-    else if (type === 'error') this.ended = true
+    else if (type === 'error') this.#onError()
+  }
+
+  #onError(): void {
+    this.failed = true
+    this.ended = true
   }
 
   #onResponse(type: string, response: JsonObject): void {
     this.#response = response
+    if (type === 'response.failed') this.failed = true
     if (
       type === 'response.completed' ||
       type === 'response.incomplete' ||

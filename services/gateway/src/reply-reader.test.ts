@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { maxParsedBytes, readJsonReply, usageTailBytes } from './reply-reader.ts'
+
+const read = (shape: Parameters<typeof readJsonReply>[0], reply: unknown) => {
+  const body = Buffer.from(typeof reply === 'string' ? reply : JSON.stringify(reply))
+  return readJsonReply(shape, body, { wholeBytes: body.length, requestBytes: 360 })
+}
+
+test('a reply without usage is estimated by what was asked and said, not by its names and ids', () => {
+  const said = 'x'.repeat(36)
+  const replies = [
+    [
+      'chat',
+      {
+        id: 'a'.repeat(99),
+        choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: said } }],
+      },
+    ],
+    [
+      'chat',
+      {
+        choices: [
+          {
+            message: { tool_calls: [{ id: 'b', type: 'function', function: { name: 'f', arguments: said.slice(1) } }] },
+          },
+        ],
+      },
+    ],
+    [
+      'responses',
+      { status: 'completed', output: [{ id: 'c', type: 'message', content: [{ type: 'output_text', text: said }] }] },
+    ],
+    [
+      'messages',
+      { stop_reason: 'end_turn', content: [{ type: 'thinking', thinking: said, signature: 'd'.repeat(99) }] },
+    ],
+  ] as const
+  for (const [shape, reply] of replies) {
+    const usage = read(shape, reply)
+    assert.deepEqual(usage.quantities, { in_text: 100, out_text: 10 }, JSON.stringify(reply))
+    assert.deepEqual(usage.provenance, { in_text: 'estimated', out_text: 'estimated' })
+  }
+})
+
+test('a reply that cannot be read is estimated as if all of it had been said', () => {
+  assert.deepEqual(read('chat', '<html>'.repeat(6)).quantities, { in_text: 100, out_text: 10 })
+})
+
+test('an embedding without usage has an input only, a token count nothing', () => {
+  assert.deepEqual(read('embeddings', { data: [{ embedding: 'AAAA' }] }).quantities, { in_text: 100 })
+  assert.deepEqual(read('token-count', { input_tokens: 7 }).quantities, {})
+})
+
+test('of a reply too large to parse the end is enough', () => {
+  const tail = `${'0,'.repeat(usageTailBytes / 2)}0],"model":"m","usage":{"prompt_tokens":9,"total_tokens":9}}`
+  const usage = readJsonReply('embeddings', Buffer.from(tail), { wholeBytes: maxParsedBytes + 1, requestBytes: 360 })
+  assert.deepEqual(
+    [usage.quantities, usage.provenance, usage.served_model],
+    [{ in_text: 9 }, { in_text: 'measured' }, 'm'],
+  )
+})
