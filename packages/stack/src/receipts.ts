@@ -77,7 +77,11 @@ export async function printReceipts(
       if (hasRoom()) print(writeRefusal(refused))
     }),
   ]
-  return { stop: () => subscriptions.forEach(subscription => subscription.unsubscribe()) }
+  return {
+    stop: () => {
+      for (const subscription of subscriptions) subscription.unsubscribe()
+    },
+  }
 }
 
 function listen(connection: NatsConnection, subject: string, show: (line: string) => void): Subscription {
