@@ -1,5 +1,4 @@
-import { isClickhouseUnavailable } from '@sluice/clickhouse'
-import { type ErrorDefinition, errorOf } from '@sluice/runtime'
+import type { ErrorDefinition } from '@sluice/runtime'
 
 /** Every error of this service's routes, beside those of authentication. */
 export const errors = {
@@ -39,13 +38,3 @@ export const errors = {
     message: 'Usage cannot be read right now. Nothing is lost: it is recorded and will appear. Try again in a moment.',
   },
 } as const satisfies Record<string, ErrorDefinition>
-
-/** Runs a query of a route. @throws AppError 503 where ClickHouse is away or busy */
-export async function orUnavailable<T>(query: Promise<T>): Promise<T> {
-  try {
-    return await query
-  } catch (cause) {
-    if (isClickhouseUnavailable(cause)) throw errorOf(errors.storeUnavailable, { cause })
-    throw cause
-  }
-}

@@ -1,5 +1,12 @@
 import { type Series, seriesKey, UsageAdjusted, type UsageAdjustedData } from '@sluice/contracts'
-import { listCompleteness, type MarkSession, openMarks, seriesOfEpoch, transact } from '@sluice/postgres'
+import {
+  listCompleteness,
+  type MarkSession,
+  openMarks,
+  type SeriesCompleteness,
+  seriesOfEpoch,
+  transact,
+} from '@sluice/postgres'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { AnalyticsTables } from './db/schema.ts'
 import { adjustments, type DeadLine } from './usage-message.ts'
@@ -36,6 +43,8 @@ export interface InsertLogStore {
    */
   findPositionToReadFrom: () => Promise<number>
   findPendingAdjustments: (eventIds: readonly string[]) => Promise<PendingAdjustment[]>
+  /** Every series that is known, with what is missing of it. */
+  listCompleteness: () => Promise<SeriesCompleteness[]>
 }
 
 const stream = 'USAGE'
@@ -84,6 +93,8 @@ export function insertLogStore(db: Kysely<AnalyticsTables>): InsertLogStore {
         )
         return { deadLetters }
       }),
+
+    listCompleteness: () => listCompleteness(db),
 
     findUnfinished: async () => {
       const rows = await db

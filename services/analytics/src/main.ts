@@ -11,6 +11,7 @@ import type { AnalyticsTables } from './db/schema.ts'
 import { deadLetterStore } from './dead-letter-store.ts'
 import { insertLogStore } from './insert-log-store.ts'
 import { clickhouseSteps } from './migrate.ts'
+import { queriesForRoutes } from './query-store.ts'
 import { recentCalls } from './recent-calls.ts'
 import { refusedRowStore } from './refused-row-store.ts'
 import { startRollups } from './rollup-job.ts'
@@ -39,10 +40,11 @@ const credentials = closing.use(await followCredentials(bus, logger), 'credentia
 
 const log = insertLogStore(database.db)
 const deadLetters = deadLetterStore(database.db)
-const rows = usageRowStore(clickhouse.writer, clickhouse.queries)
-const refused = refusedRowStore(clickhouse.writer, clickhouse.queries)
+const queries = queriesForRoutes(clickhouse.queries)
+const rows = usageRowStore(clickhouse.writer, queries)
+const refused = refusedRowStore(clickhouse.writer, queries)
 const rollups = rollupStore(database.db, clickhouse.rollups)
-const sums = usageSumStore({ queries: clickhouse.queries, listDirtyHours: rollups.listDirtyHours })
+const sums = usageSumStore({ queries, listDirtyHours: rollups.listDirtyHours })
 const recent = recentCalls()
 
 const app = buildApp({ credentials, rows, sums, refused, recent, now: Date.now, logger })
@@ -66,7 +68,7 @@ const operator = closing.use(
       return usageConsumer.isHealthy() && refusedConsumer.isHealthy() ? undefined : 'rows cannot be written'
     },
     metrics: metricsText,
-    routes: operatorRoutes({ db: database.db, deadLetters, log, rows }),
+    routes: operatorRoutes({ deadLetters, log, rows }),
   }),
   'operator',
 )

@@ -304,7 +304,7 @@ test('a dead letter that can be read by now is applied past its mark, and is gon
   const { db } = env.database
   const deadLetters = deadLetterStore(db)
   const operator = Fastify()
-  operatorRoutes({ db, deadLetters, log: env.log, rows: env.rows })(operator)
+  operatorRoutes({ deadLetters, log: env.log, rows: env.rows })(operator)
   const letter = await db
     .selectFrom('dead_letters')
     .selectAll()

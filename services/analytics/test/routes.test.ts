@@ -2,12 +2,16 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { connectBus, openBucket } from '@sluice/bus'
+import { openClickhouse } from '@sluice/clickhouse'
 import { Key, Project, type Role, Session, type UsageRecordedData } from '@sluice/contracts'
 import { hashCredential } from '@sluice/runtime'
 import { eventually, makeUsageEvent, publishUsage, type UsageOverrides } from '@sluice/test-env'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../src/app.ts'
+import { queriesForRoutes } from '../src/query-store.ts'
 import { recentCalls } from '../src/recent-calls.ts'
+import { refusedRowStore } from '../src/refused-row-store.ts'
+import { usageRowStore } from '../src/usage-row-store.ts'
 import { usageSumStore } from '../src/usage-sum-store.ts'
 import { followCredentials } from '../src/views/credentials-view.ts'
 import { logger, openAnalyticsEnv } from './analytics-env.ts'
@@ -356,11 +360,18 @@ test('while ClickHouse is away routes say so, and calls of the last moment can s
   const [event] = await record(projectId, [{}])
   assert.ok(event)
   await untilInserted([event])
-  const away = async (): Promise<never> => {
-    throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
-  }
-  const rows = { ...env.rows, listUsage: away, findCallAttempts: away }
-  const cut = buildApp({ ...env, rows, sums: { sumByModel: away }, credentials, recent, now: Date.now, logger })
+  const away = await openClickhouse({ url: 'http://127.0.0.1:1' })
+  env.defer(() => away.close())
+  const queries = queriesForRoutes(away.queries)
+  const cut = buildApp({
+    rows: usageRowStore(away.writer, queries),
+    refused: refusedRowStore(away.writer, queries),
+    sums: usageSumStore({ queries, listDirtyHours: env.rollups.listDirtyHours }),
+    credentials,
+    recent,
+    now: Date.now,
+    logger,
+  })
   for (const path of ['usage', 'usage/events']) {
     const answer = await get(`/accounts/projects/${projectId}/${path}`, key, cut)
     assert.deepEqual([answer.statusCode, answer.json().error.code], [503, 'usage_store_unavailable'])

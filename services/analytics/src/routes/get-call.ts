@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { mergeCall, readableProjects, restrictCall } from '../call.ts'
 import { toAttemptResponse, toRefusalResponse } from '../call-response.ts'
-import { errors, orUnavailable } from '../errors.ts'
+import { errors } from '../errors.ts'
 
 const Params = Type.Object({ call_id: Type.String({ format: 'uuid' }) })
 
@@ -24,7 +24,7 @@ export function getCall(app: FastifyInstance, deps: AppDeps): void {
       deps.refused.findCallRefusals(callId, projectIds),
     ]).then(([attempts, refusals]) => ({ attempts, refusals }))
     // What is in memory can be shown without the store.
-    const known = await orUnavailable(recent ? stored.catch(() => ({ attempts: [], refusals: [] })) : stored)
+    const known = await (recent ? stored.catch(() => ({ attempts: [], refusals: [] })) : stored)
     const call = restrictCall(mergeCall(recent, known), projectIds)
     const first = call.attempts[0] ?? call.refusals[0]
     if (!first) throw errorOf(errors.callNotFound)

@@ -2,7 +2,7 @@ import { authenticateRest, errorOf, requirePermission } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { AppDeps } from '../app.ts'
-import { errors, orUnavailable } from '../errors.ts'
+import { errors } from '../errors.ts'
 import { readAnnotations, readSpan } from '../query-parameters.ts'
 import { toUsageReport } from '../usage-report.ts'
 import type { UsageFilter } from '../usage-row-store.ts'
@@ -44,9 +44,7 @@ export function getUsage(app: FastifyInstance, deps: AppDeps): void {
       const principal = authenticateRest(deps.credentials, request.headers.authorization, deps.now())
       requirePermission(deps.credentials, principal, projectId, 'usage:read')
       const { interval, usage_type: usageType } = request.query
-      const sums = await orUnavailable(
-        deps.sums.sumByModel(toFilter(projectId, request.query), interval, mostGroups + 1),
-      )
+      const sums = await deps.sums.sumByModel(toFilter(projectId, request.query), interval, mostGroups + 1)
       if (sums.length > mostGroups) throw errorOf(errors.rangeTooWide)
       // Written by JSON.stringify, which keeps the digits of raw numbers.
       return reply

@@ -3,7 +3,6 @@ import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { toAttemptResponse } from '../call-response.ts'
-import { orUnavailable } from '../errors.ts'
 import { readCursor, readSpan, writeCursor } from '../query-parameters.ts'
 import { fromClickhouseTime } from '../usage-row.ts'
 import type { UsageFilter } from '../usage-row-store.ts'
@@ -39,7 +38,7 @@ export function listUsageEvents(app: FastifyInstance, deps: AppDeps): void {
       requirePermission(deps.credentials, principal, projectId, 'usage:read')
       const { limit, cursor } = request.query
       const after = cursor === undefined ? undefined : readCursor(cursor)
-      const rows = await orUnavailable(deps.rows.listUsage(toFilter(projectId, request.query), after, limit + 1))
+      const rows = await deps.rows.listUsage(toFilter(projectId, request.query), after, limit + 1)
       const page = rows.slice(0, limit)
       const last = rows.length > limit ? page.at(-1) : undefined
       return {

@@ -1,16 +1,12 @@
 import { ContractError, parseSeriesKey } from '@sluice/contracts'
-import { listCompleteness } from '@sluice/postgres'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import type { Kysely } from 'kysely'
-import type { AnalyticsTables } from '../db/schema.ts'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
 import { errors } from '../errors.ts'
 import { readLine } from '../usage-message.ts'
 import { type UsageWriterDeps, writeReplayed } from '../usage-writer.ts'
 
 export interface OperatorRouteDeps extends UsageWriterDeps {
-  db: Kysely<AnalyticsTables>
   deadLetters: DeadLetterStore
 }
 
@@ -23,7 +19,7 @@ const mostDeadLetters = 100
 export function operatorRoutes(deps: OperatorRouteDeps): (app: FastifyInstance) => void {
   return app => {
     app.get('/completeness', async () => {
-      const series = await listCompleteness(deps.db)
+      const series = await deps.log.listCompleteness()
       return {
         complete: series.every(one => one.gaps.length === 0),
         series,
