@@ -83,7 +83,7 @@ function run(file) {
     env: {
       ...process.env,
       PATH: `${dirname(node)}:${process.env.PATH ?? ''}`,
-      SLUICE_PARENT_FD: '3',
+      ...(command === 'start' ? { SLUICE_PARENT_FD: '3' } : {}),
       // What was compiled once is read the next time: a third of the start of every process.
       NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(root, 'node_modules', '.cache', 'sluice-compile'),
     },

@@ -113,9 +113,12 @@ function watchParent(): void {
   const fd = Number(process.env.SLUICE_PARENT_FD)
   if (!Number.isInteger(fd) || fd < 3) return
   delete process.env.SLUICE_PARENT_FD
-  const socket = new Socket({ fd, readable: true, writable: false })
   const gone = () => interrupted.abort('parent')
-  socket.on('end', gone).on('error', gone).resume().unref()
+  try {
+    new Socket({ fd, readable: true, writable: false }).on('end', gone).on('error', gone).resume().unref()
+  } catch {
+    // Handed down by somebody who does not hold the other end: then nobody's end is to be watched.
+  }
 }
 
 function describe(error: unknown): string {
