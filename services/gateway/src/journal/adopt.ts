@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Logger } from '@sluice/runtime'
 import { type DirectoryLock, lockDirectory, lockIsProof } from './directory-lock.ts'
@@ -60,8 +60,22 @@ interface Adoption {
   finished: Promise<void>
 }
 
-/** Our own folder's name for "give it back": the gateway of a directory wants it, the adopter lets go. */
-export const wantedFile = 'wanted'
+const wantedFile = 'wanted'
+
+/** Asks whoever has the directory to let go. Said again and again while we wait: a process that has ended wants nothing. */
+export function wantDirectory(directory: string): void {
+  writeFileSync(join(directory, wantedFile), '')
+}
+
+/** We have it, or have given up. */
+export function stopWanting(directory: string): void {
+  rmSync(join(directory, wantedFile), { force: true })
+}
+
+function isWanted(directory: string): boolean {
+  const file = statSync(join(directory, wantedFile), { throwIfNoEntry: false })
+  return file !== undefined && Date.now() - file.mtimeMs < 5_000
+}
 
 /**
  * Takes over journals whose process is proved ended: we get their lock, on a file system where that is proof. A directory
@@ -95,7 +109,7 @@ export class Adopter {
   /** Lets go of what is wanted back. */
   letGo(): void {
     for (const [directory, adoption] of this.#adoptions) {
-      if (existsSync(join(directory, wantedFile))) adoption.stop.abort()
+      if (isWanted(directory)) adoption.stop.abort()
     }
   }
 
@@ -120,7 +134,7 @@ export class Adopter {
   }
 
   async #adopt(directory: string): Promise<void> {
-    if (existsSync(join(directory, wantedFile))) return
+    if (isWanted(directory)) return
     const lock = lockDirectory(directory)
     if (!lock) return
     let ended: EndedEpoch[]

@@ -1,12 +1,10 @@
-import { rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { GatewayHelloData, UsageRecordedData } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { createGatewayPublisher } from '../gateway-publisher.ts'
 import { createUsagePublisher, type UsagePublisherOptions } from '../usage-publisher.ts'
 import { followMarks, type MarksView } from '../views/marks-view.ts'
-import { Adopter, endPastEpochs, wantedFile } from './adopt.ts'
+import { Adopter, endPastEpochs, stopWanting, wantDirectory } from './adopt.ts'
 import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { epochSource } from './epoch-source.ts'
 import { beginEpoch } from './gateway-identity.ts'
@@ -87,10 +85,12 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   const publisher = createUsagePublisher({ ...options, findMark })
   const deps = { publisher, gatewayPublisher, findMark, gatewayId, log, rate, stopping: stop.signal }
   const past = new Map<number, PastEpoch>()
+  const earlierLeases: Lease[] = []
   async function endEarlierRuns(): Promise<void> {
     for (const ended of await endPastEpochs(deps, directory, each => each < epoch && !past.has(each))) {
       const pastEpoch = publishPastEpoch(deps, ended)
       past.set(ended.epoch, pastEpoch)
+      earlierLeases.push(...(ended.leases as Lease[]))
       pastEpoch.finished.catch(err => log.error({ err, epoch: ended.epoch }, 'earlier run not posted'))
     }
   }
@@ -128,7 +128,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
           onAdopted: ended =>
             sayHello({ gateway_id: ended.gatewayId, epoch: ended.epoch, leases: ended.leases as Lease[] }),
         })
-  sayHello({ gateway_id: gatewayId, epoch, leases: [...(options.listLeases?.() ?? [])] })
+  sayHello({ gateway_id: gatewayId, epoch, leases: [...earlierLeases, ...(options.listLeases?.() ?? [])] })
   void adopter?.look()
   const eachSecond = setInterval(() => {
     running.deletePosted(partition => findMark({ gatewayId, epoch, partition })?.contiguous ?? 0)
@@ -209,14 +209,13 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
 /** Waits for the directory: a sibling that has adopted it gives it back within a second or two. */
 async function takeDirectory(directory: string, timeoutMs: number): Promise<DirectoryLock> {
   const deadline = performance.now() + timeoutMs
-  const wanted = join(directory, wantedFile)
   for (;;) {
     const lock = lockDirectory(directory)
-    if (lock || performance.now() >= deadline) rmSync(wanted, { force: true })
+    if (lock || performance.now() >= deadline) stopWanting(directory)
     if (lock) return lock
     if (performance.now() >= deadline)
       throw new Error(`journal directory ${directory} is in use by another gateway: give each gateway its own`)
-    writeFileSync(wanted, '')
+    wantDirectory(directory)
     await delay(100)
   }
 }

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { testFolder } from '@sluice/test-env'
+import { RunningEpoch } from '../src/journal/running-epoch.ts'
+import { draftOf, log, openRecord, projects } from './journal-env.ts'
+
+test('what a call costs in the journal is printed', async t => {
+  const epoch = new RunningEpoch({ directory: testFolder(t, 'journal'), gatewayId: 'gw_1', epoch: 1, log })
+  const measure = async (calls: number): Promise<number> => {
+    let micros = 0
+    for (let at = 0; at < calls; at += 100) {
+      const drafts = Array.from({ length: 100 }, (_, i) => {
+        const open = openRecord(projects[i % projects.length])
+        return { open, draft: draftOf(open) }
+      })
+      const before = process.threadCpuUsage()
+      for (const { open, draft } of drafts) {
+        epoch.open(open)
+        epoch.checkpoint({
+          event_id: open.event_id,
+          at_ms: open.admitted_at_ms,
+          output_bytes: 40,
+          quantities: { in_text: 11, out_text: 10 },
+          provenance: { in_text: 'measured', out_text: 'estimated' },
+          http_status: 200,
+        })
+        epoch.close(draft, false)
+      }
+      const used = process.threadCpuUsage(before)
+      micros += used.user + used.system
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    return micros / calls
+  }
+  await measure(10_000)
+  const microsPerCall = await measure(5_000)
+  t.diagnostic(`open + checkpoint + close: ${microsPerCall.toFixed(1)} µs of CPU a call`)
+  assert.equal(
+    epoch.last.reduce((a, b) => a + b),
+    15_000,
+  )
+  await epoch.synced()
+  await epoch.stop()
+})
