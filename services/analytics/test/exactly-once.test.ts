@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, test } from 'node:test'
+import { splitStatements } from '@sluice/clickhouse'
 import { GatewayEpochClosed, PARTITIONS, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
 import { listCompleteness } from '@sluice/postgres'
 import { eventually, makeUsageEvent, publishUsage, publishUsageBody } from '@sluice/test-env'
 import Fastify from 'fastify'
 import { sql } from 'kysely'
 import { deadLetterStore } from '../src/dead-letter-store.ts'
+import { clickhouseSteps } from '../src/migrate.ts'
 import { operatorRoutes } from '../src/routes/operator-routes.ts'
 import { adjustments } from '../src/usage-message.ts'
 import { type AnalyticsEnv, openAnalyticsEnv, type StartedUsage } from './analytics-env.ts'
@@ -348,4 +352,23 @@ test('while PostgreSQL is away nothing is acknowledged, and all of it is caught 
   away = false
   await untilAcked()
   assert.deepEqual(await rawTotals([project]), { rows: 4, cost: sumCost(events) })
+})
+
+test('a lost ClickHouse is filled again from the stream once its marks are emptied', async () => {
+  const total = async () => {
+    const [row] = await env.clickhouse.queries.query(
+      'select count() as n, sum(cost_nano_usd) as cost from usage_raw_v1 final where stream_seq > 0',
+    )
+    return row
+  }
+  const before = await total()
+  await env.clickhouse.writer.command('drop table usage_raw_v1 sync')
+  for (const statement of splitStatements(readFileSync(join(clickhouseSteps, '001-create-usage-raw.sql'), 'utf8')))
+    await env.clickhouse.writer.command(statement)
+  await sql`truncate series_marks, series_positions`.execute(env.database.db)
+  start()
+  await eventually(async () => {
+    assert.deepEqual(await total(), before)
+    return true
+  })
 })
