@@ -201,6 +201,8 @@ test('a report is the same from rows, from rollups and from both, and as new as 
   const both = await report()
   assert.notDeepEqual(both, all)
   assert.deepEqual(both, await report(fromRows))
+  while ((await env.rollups.recomputeDirtyHours(100)) > 0);
+  assert.deepEqual(await report(fromHours), both, 'a recomputation replaces what an hour had')
 })
 
 test('events can be filtered by every dimension', async () => {
