@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { closeSync, copyFileSync, mkdirSync, openSync, rmSync, truncateSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  copyFileSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs'
 import { basename, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { eventually, testFolder, testNats } from '@sluice/test-env'
@@ -108,10 +119,17 @@ for (const fault of ['a failed sync', 'a failed write'] as const) {
     const bus = await connectGateway(scope, nats)
     const directory = testFolder(t, 'journal')
     let failing = 0
+    const safe = new Map<number, number>()
     const io = {
       fdatasync: async (fd: number) => {
-        if (fault === 'a failed sync' && failing-- > 0) throw systemError('EIO')
+        const { ino, size } = fstatSync(fd)
+        if (fault === 'a failed sync' && failing-- > 0) {
+          // The system forgets what it could not write, and says so once.
+          ftruncateSync(fd, safe.get(ino) ?? 0)
+          throw systemError('EIO')
+        }
         await nodeIo.fdatasync(fd)
+        safe.set(ino, size)
       },
       writeSync: (...args: Parameters<typeof nodeIo.writeSync>) => {
         if (fault === 'a failed write' && failing-- > 0) throw systemError('EIO')
@@ -148,11 +166,22 @@ test('what a power cut takes was never published, and what is left is settled un
   const directory = testFolder(t, 'journal')
   const lost = join(directory, 'after-the-cut')
   mkdirSync(lost)
+  /** By inode: the bytes that stood in the file when its last good sync began. */
+  const safe = new Map<number, number>()
+  const io = {
+    ...nodeIo,
+    fdatasync: async (fd: number) => {
+      const { ino, size } = fstatSync(fd)
+      await nodeIo.fdatasync(fd)
+      safe.set(ino, size)
+    },
+  }
   const epoch = new RunningEpoch({
     directory,
     gatewayId: 'gw_1',
     epoch: 1,
     log,
+    io,
     reserveBytes: 4096,
     segmentBytes: 16 * 1024,
     syncIntervalMs: 1,
@@ -179,13 +208,13 @@ test('what a power cut takes was never published, and what is left is settled un
       for (const { partition, seq, json } of lines) published.set(`${partition}.${seq}`, json.toString())
 
     // The cut: of the last file only what an fdatasync covers is left.
-    const { segment, offset } = epoch.readLimit()
     rmSync(lost, { recursive: true })
     mkdirSync(lost)
-    for (const { path, number } of listSegments(directory)) {
-      if (number > segment) continue
-      copyFileSync(path, join(lost, basename(path)))
-      if (number === segment) truncateSync(join(lost, basename(path)), offset)
+    const segments = listSegments(directory)
+    for (const segment of segments) {
+      const copy = join(lost, basename(segment.path))
+      copyFileSync(segment.path, copy)
+      if (segment === segments.at(-1)) truncateSync(copy, safe.get(statSync(segment.path).ino) ?? 0)
     }
     const ended = await endEpoch({ directory: lost, segments: listSegments(lost), rate, endedBy: 'gw_2', log })
     assert.ok(ended)
