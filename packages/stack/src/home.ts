@@ -1,4 +1,15 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { identifyProcess, isSameProcess, parseIdentity } from './process-identity.ts'
 import { StackError } from './stack-error.ts'
@@ -45,16 +56,29 @@ export function lockHome(home: string, url: string): { release: () => void } {
     } catch (cause) {
       if (codeOf(cause) !== 'EEXIST') throw spaceError(home, cause)
     }
-    const holder = parseIdentity(readOr(path, ''))
+    const kept = readOr(path, '')
+    const holder = parseIdentity(kept)
     if (holder && isSameProcess(holder))
       throw new StackError(
         `Sluice already runs from ${home}: process ${holder.pid}, since ${String(holder.since)}, at ${String(holder.url)}. ` +
           'Stop it, or set SLUICE_HOME and SLUICE_PORT for a second one.',
       )
-    // Its holder was killed.
-    rmSync(path, { force: true })
+    takeAway(path, kept)
   }
   throw new StackError(`${path} cannot be held: another start is under way.`)
+}
+
+/** Removes the lock of a holder that was killed, unless another start has done so and holds it by now. */
+function takeAway(path: string, stale: string): void {
+  const aside = `${path}.${process.pid}`
+  try {
+    renameSync(path, aside)
+    if (readOr(aside, stale) !== stale) linkSync(aside, path)
+  } catch (cause) {
+    if (codeOf(cause) !== 'ENOENT' && codeOf(cause) !== 'EEXIST') throw cause
+  } finally {
+    rmSync(aside, { force: true })
+  }
 }
 
 /** Writes a file of the home that only its owner may read. @throws StackError where the disk is full */
@@ -70,7 +94,7 @@ export function write(path: string, content: string): void {
 /** Turns "no space left" into a sentence; anything else stays what it is. */
 export function spaceError(path: string, cause: unknown): unknown {
   const code = codeOf(cause)
-  if (code === 'ENOSPC' || code === 'EDQUOT')
+  if (saysNoSpace(cause))
     return new StackError(`The disk that holds ${path} is full. Free some space, then start again; nothing is lost.`, {
       cause,
     })
@@ -79,6 +103,18 @@ export function spaceError(path: string, cause: unknown): unknown {
       cause,
     })
   return cause
+}
+
+/** In a code of ours, or in what a program said that we ran. */
+function saysNoSpace(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false
+  const code = codeOf(cause)
+  return (
+    code === 'ENOSPC' ||
+    code === 'EDQUOT' ||
+    /No space left on device|ENOSPC/.test(cause.message) ||
+    saysNoSpace(cause.cause)
+  )
 }
 
 function checkRoom(home: string): void {

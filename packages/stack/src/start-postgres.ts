@@ -165,7 +165,7 @@ async function initialise(at: {
   } catch (cause) {
     const stderr = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim() : String(cause)
     rmSync(draft, { recursive: true, force: true })
-    throw new StackError(`PostgreSQL could not make its data directory in ${at.home}: ${lastLine(stderr)}`, { cause })
+    throw new StackError(`PostgreSQL could not make its data directory in ${at.home}: ${reasonIn(stderr)}`, { cause })
   } finally {
     rmSync(passwordFile, { force: true })
   }
@@ -195,6 +195,8 @@ function isReady(statusFile: string, pid: number): boolean {
   }
 }
 
-function lastLine(text: string): string {
-  return text.split('\n').at(-1) ?? text
+/** The line that says why; around it stand what it did before and what it cleared away. */
+function reasonIn(output: string): string {
+  const lines = output.split('\n')
+  return lines.find(line => /\b(FATAL|PANIC|error):/.test(line)) ?? lines.at(-1) ?? output
 }

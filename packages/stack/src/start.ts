@@ -15,7 +15,7 @@ const since = Date.now()
 const root = join(import.meta.dirname, '..', '..', '..')
 const interrupted = new AbortController()
 let hurried = false
-let stack: RunningStack | undefined
+let home = 'SLUICE_HOME'
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
 const step = (line: string) => say(pc.dim(`  ${line}`))
@@ -39,7 +39,7 @@ watchParent()
 try {
   await main()
 } catch (error) {
-  const cause = spaceError('SLUICE_HOME', error)
+  const cause = spaceError(home, error)
   if (interrupted.signal.aborted) {
     say('Stopped.')
     process.exitCode = 130
@@ -53,12 +53,13 @@ async function main(): Promise<void> {
   const settings = readStartSettings(process.env, { root, cwd: process.cwd() })
   const missing = missingServices(root)
   if (missing.length > 0) throw new StackError(`This checkout is incomplete: it lacks ${missing.join(', ')}.`)
-  openHome(settings.home)
+  home = settings.home
+  openHome(home)
   const lock = lockHome(settings.home, `http://127.0.0.1:${settings.port}`)
   try {
     await checkPortIsFree(settings.host, settings.port)
     say(`Starting Sluice; everything is kept in ${settings.home}`)
-    stack = await runStack({
+    const stack = await runStack({
       root,
       home: settings.home,
       env: process.env,
