@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { createFront } from './front-routes.ts'
 import { matchPath } from './match-path.ts'
@@ -35,24 +36,26 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   const handle = (request: FastifyRequest, reply: FastifyReply): void => {
     reply.hijack()
     const { raw } = request
-    const target = raw.url ?? '/'
-    // Only origin-form targets: an absolute one names a host of its own.
-    const match = target.startsWith('/') ? matchPath(raw.method ?? '', target) : undefined
-    if (
-      match &&
-      raw.httpVersionMajor === 1 &&
-      raw.httpVersionMinor === 0 &&
-      raw.headers['transfer-encoding'] !== undefined
-    ) {
-      reply.raw.writeHead(400, ['connection', 'close', 'content-length', '0'])
+    const unreadable = statusOfFraming(raw)
+    if (unreadable !== undefined) {
+      reply.raw.writeHead(unreadable, ['connection', 'close', 'content-length', '0'])
       reply.raw.end()
       return
     }
+    const target = raw.url ?? '/'
+    // Only origin-form targets: an absolute one names a host of its own.
+    const match = target.startsWith('/') ? matchPath(raw.method ?? '', target) : undefined
     if (match) void handleCall(deps, match, raw, reply.raw)
     else handleOther(deps, target, request, reply)
   }
   app.all('/*', handle)
   return app
+}
+
+/** What Node's parser lets pass and other readers frame differently; undefined: nothing wrong. */
+function statusOfFraming(request: IncomingMessage): 400 | 505 | undefined {
+  if (request.httpVersionMajor !== 1) return 505
+  return request.httpVersionMinor === 0 && request.headers['transfer-encoding'] !== undefined ? 400 : undefined
 }
 
 function handleOther(deps: AppDeps, target: string, request: FastifyRequest, reply: FastifyReply): void {

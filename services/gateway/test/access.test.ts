@@ -1,0 +1,16 @@
+import { after } from 'node:test'
+import { credentialsAreProved } from './access/credentials.ts'
+import { privateUpstreamsAreClosed } from './access/private-upstreams.ts'
+import { requestsAreUnambiguous } from './access/raw-requests.ts'
+import { secretsStayHome } from './access/secrets.ts'
+import { GatewayStack } from './gateway-stack.ts'
+
+// Who is let in, on an installation that trusts no private address.
+const gateway = await GatewayStack.start({ after }, { env: { SLUICE_ALLOW_PRIVATE_UPSTREAMS: '0' } })
+const mine = await gateway.newProject()
+const theirs = await gateway.newProject()
+
+credentialsAreProved(gateway, { mine, theirs })
+requestsAreUnambiguous(gateway, mine)
+privateUpstreamsAreClosed(gateway)
+secretsStayHome(gateway, theirs)
