@@ -25,6 +25,8 @@ export interface BatchConsumer {
   isHealthy: () => boolean
 }
 
+/** Well within the consumers' ack wait (5 s), which is short so that what was under way when the server went comes soon again. */
+const workingMs = 1_500
 const retryDelaysMs = [100, 250, 500, 1_000, 2_000, 5_000]
 
 /**
@@ -59,7 +61,7 @@ export async function consumeBatches(
     for (let tries = 0; !stopping.signal.aborted; tries++) {
       const working = setInterval(() => {
         for (const message of batch) message.working()
-      }, 10_000)
+      }, workingMs)
       try {
         await options.handle(batch)
         healthy = true

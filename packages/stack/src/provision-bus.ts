@@ -82,7 +82,8 @@ export function planConsumers(): { stream: string; plan: ConsumerPlan }[] {
     plan: {
       durable_name: durable,
       ack_policy: AckPolicy.Explicit,
-      ack_wait: nanos(30_000),
+      // What was on its way when a connection broke comes again after this; whoever works longer says so meanwhile.
+      ack_wait: nanos(5_000),
       deliver_policy: DeliverPolicy.All,
       replay_policy: ReplayPolicy.Instant,
       max_deliver: -1,
