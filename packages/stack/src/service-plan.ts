@@ -56,7 +56,10 @@ function planService(name: ServiceName, input: PlanInput): ServicePlan {
     name,
     cwd,
     // The gateway measures itself: instrumentation of every request would cost more than the request.
-    args: name === 'gateway' ? [main] : ['--import', '@sluice/telemetry/setup', main],
+    args:
+      name === 'gateway'
+        ? ['--max-semi-space-size=64', '--single-threaded-gc', main]
+        : ['--import', '@sluice/telemetry/setup', main],
     env: {
       ...pickEnvironment(input.env, prefix),
       [`${prefix}_HOST`]: host,
