@@ -42,6 +42,8 @@ const maxCollectedBytes = 256 * 1024
 /** Bytes of an unfinished event that are held back, so that a stream can end between two events at any moment. */
 const maxHeldBytes = 256 * 1024
 const checkpointBytes = 16 * 1024
+/** Up to here a text is cheaper to write than a second buffer. */
+const oneWriteBytes = 16 * 1024
 const checkpointMs = 250
 
 /** Carries one attempt's reply from the provider to the client, meters it beside, and ends it cleanly whatever happens. */
@@ -321,10 +323,12 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
 
   #answerCollected(event: UsageRecordedData): void {
     addCost(this.#headers, event.cost_nano_usd)
-    const body = this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks)
-    this.#headers.push('content-length', String(body?.length ?? 0))
+    const body = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks)
+    this.#headers.push('content-length', String(body.length))
     this.#response.writeHead(this.#httpStatus, this.#headers)
-    this.#response.end(body)
+    // As latin1 text the same bytes go out in one write together with the head.
+    if (body.length <= oneWriteBytes) this.#response.end(body.toString('latin1'), 'latin1')
+    else this.#response.end(body)
   }
 }
 
