@@ -12,4 +12,8 @@ cd "$service"
 if [ "$program" = main ] && [ "$SERVICE" != gateway ]; then
   exec node --import @sluice/telemetry/setup src/main.ts
 fi
+# One process a core: the collector's helper threads would take from that core what they save.
+if [ "$program" = main ]; then
+  exec node --max-semi-space-size=64 --single-threaded-gc src/main.ts
+fi
 exec node "src/$program.ts"
