@@ -49,6 +49,9 @@ export function startLoad(options: LoadOptions): Load {
     // A client that waits for ever would hide a gateway that never answers.
     headersTimeout: 20_000,
     bodyTimeout: 20_000,
+    // Not from the gateway's own address: a client that keeps knocking at a closed port in the range of outgoing ones
+    // connects to itself in the end, and then the gateway finds its port taken.
+    ...(process.platform === 'linux' ? { connect: { localAddress: '127.0.0.2' } } : {}),
   })
   const log = createWriteStream(options.logFile, { flags: 'a' })
   const random = seededRandom(options.seed)
