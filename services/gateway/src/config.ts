@@ -13,7 +13,7 @@ export interface GatewayConfig extends ServiceConfig {
   drainMs: number
   traceRatio: number
   tracesExported: boolean
-  timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number }
+  timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number; maxStallMs: number }
   tls: { certFile: string; keyFile: string } | undefined
   upstreamCaFile: string | undefined
   simulated: { openai: boolean; anthropic: boolean }
@@ -55,6 +55,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
       headersMs: reader.integer('GATEWAY_HEADERS_TIMEOUT_MS', 600_000, { min: 100 }),
       idleMs: reader.integer('GATEWAY_IDLE_TIMEOUT_MS', 600_000, { min: 100 }),
       maxDrainMs: reader.integer('GATEWAY_CLIENT_ABORT_DRAIN_MS', 300_000),
+      maxStallMs: reader.integer('GATEWAY_CLIENT_STALL_MS', 300_000, { min: 100 }),
     },
     tls: certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined,
     upstreamCaFile: reader.optionalString('GATEWAY_UPSTREAM_CA_FILE'),

@@ -15,7 +15,7 @@ export interface ForwardDeps {
   journal: Journal
   upstreams: Upstreams
   liveCalls: LiveCalls
-  timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number }
+  timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number; maxStallMs: number }
   /** Called once the event is in the journal. */
   onSettled: (call: AdmittedCall, event: UsageRecordedData, outcome: Outcome) => void
 }
@@ -59,6 +59,7 @@ export function forward(
   const relay = new Relay(
     {
       maxDrainMs: deps.timeouts.maxDrainMs,
+      maxStallMs: deps.timeouts.maxStallMs,
       refuse,
       checkpoint: (usage: UsageResult, outputBytes, httpStatus) =>
         deps.journal.checkpoint({

@@ -18,25 +18,38 @@ export interface LiveCall {
   readonly keyId: string | undefined
   readonly projectId: string
   readonly budgets: readonly MatchedBudget[]
+  /** Where {@link LiveCalls} keeps it; -1: nowhere. */
+  place: number
   cut: (order: CutOrder) => void
 }
 
-/** The calls that run on this gateway, to be ended when money or permission goes. */
+/**
+ * The calls that run on this gateway, to be ended when money or permission goes. An array, not a Set: a Set that sees every
+ * call come and go leaves tables behind that keep dead calls alive until a full collection, at a fifth of the CPU per call.
+ */
 export class LiveCalls {
-  readonly #calls = new Set<LiveCall>()
+  readonly #calls: LiveCall[] = []
   #whenEmpty: (() => void)[] = []
 
   add(call: LiveCall): void {
-    this.#calls.add(call)
+    call.place = this.#calls.push(call) - 1
   }
 
+  /** Takes a call out; the last one moves to its place. */
   remove(call: LiveCall): void {
-    this.#calls.delete(call)
-    if (this.#calls.size === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve()
+    const { place } = call
+    if (this.#calls[place] !== call) return
+    const last = this.#calls.pop()
+    if (last && last !== call) {
+      this.#calls[place] = last
+      last.place = place
+    }
+    call.place = -1
+    if (this.#calls.length === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve()
   }
 
   get size(): number {
-    return this.#calls.size
+    return this.#calls.length
   }
 
   /** Cuts the calls that a predicate picks. @returns how many */
@@ -62,7 +75,7 @@ export class LiveCalls {
 
   /** Resolves when no call runs, or after `timeoutMs`: true where none is left. */
   async whenIdle(timeoutMs: number): Promise<boolean> {
-    if (this.#calls.size === 0) return true
+    if (this.#calls.length === 0) return true
     return await new Promise(resolve => {
       const timer = setTimeout(() => resolve(false), timeoutMs)
       this.#whenEmpty.push(() => {

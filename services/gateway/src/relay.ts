@@ -35,6 +35,8 @@ export interface RelayDeps {
   refuse: (refusal: Refusal) => void
   /** Longest time a provider is read on for a client that left. */
   maxDrainMs: number
+  /** Longest time a client may take nothing of what waits for it. */
+  maxStallMs: number
 }
 
 /** JSON bodies up to this size wait for their last byte; larger ones pass as they come. */
@@ -51,6 +53,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   readonly #deps: RelayDeps
   readonly #call: AdmittedCall
   readonly #response: ServerResponse
+  place = -1
   #controller: Dispatcher.DispatchController | undefined
   #stopReason: Error | undefined
   #phase: Phase = 'waiting'
@@ -69,6 +72,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #checkpointAt = 0
   #sinceCheckpoint = 0
   #drainTimer: NodeJS.Timeout | undefined
+  #stallTimer: NodeJS.Timeout | undefined
 
   constructor(deps: RelayDeps, call: AdmittedCall, response: ServerResponse) {
     this.#deps = deps
@@ -78,7 +82,10 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     response.on('close', () => {
       if (!response.writableFinished) this.#onClientGone()
     })
-    response.on('drain', () => this.#controller?.resume())
+    response.on('drain', () => {
+      clearTimeout(this.#stallTimer)
+      this.#controller?.resume()
+    })
   }
 
   get keyId(): string | undefined {
@@ -257,7 +264,11 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #send(bytes: Uint8Array): void {
     if (this.#phase !== 'passing') return
     // A slow reader slows the provider down, not our memory up.
-    if (!this.#response.write(bytes)) this.#controller?.pause()
+    if (this.#response.write(bytes)) return
+    this.#controller?.pause()
+    // One that has stopped reading would hold a connection to the provider for ever: it counts as gone.
+    clearTimeout(this.#stallTimer)
+    this.#stallTimer = setTimeout(() => this.#response.destroy(), this.#deps.maxStallMs)
   }
 
   #sendHeld(): void {
@@ -303,6 +314,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     const phase = this.#phase
     this.#phase = 'settled'
     clearTimeout(this.#drainTimer)
+    clearTimeout(this.#stallTimer)
     const event = this.#deps.settle({
       status,
       httpStatus: this.#httpStatus,

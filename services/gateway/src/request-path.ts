@@ -1,7 +1,7 @@
+import { randomUUIDv7 } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CallIdentity, CallRefusedData } from '@sluice/contracts'
 import { formatTraceparent, type SampledSpans } from '@sluice/telemetry'
-import { randomUUIDv7 } from 'node:crypto'
 import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
 import { type AuthenticateDeps, authenticate, type Principal } from './authenticate.ts'
 import type { AdmittedCall } from './call.ts'

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type LiveCall, LiveCalls } from './live-calls.ts'
+import { Refusal } from './refusal.ts'
+
+function call(calls: LiveCalls, keyId: string, cut: string[]): LiveCall {
+  const live: LiveCall = {
+    keyId,
+    projectId: 'p',
+    budgets: [],
+    place: -1,
+    cut: order => {
+      cut.push(`${keyId}:${order.refusal.reason}`)
+      calls.remove(live)
+    },
+  }
+  calls.add(live)
+  return live
+}
+
+const order = () => ({ refusal: new Refusal('credential_revoked', 'gone'), style: 'explicit' as const })
+
+test('exactly the picked calls are cut, though each leaves while the others are looked at', () => {
+  const calls = new LiveCalls()
+  const cut: string[] = []
+  for (const key of ['a', 'b', 'a', 'a', 'c', 'a']) call(calls, key, cut)
+  assert.equal(
+    calls.cutWhere(live => live.keyId === 'a', order),
+    4,
+  )
+  assert.deepEqual(cut, Array(4).fill('a:credential_revoked'))
+  assert.equal(calls.size, 2)
+})
+
+test('a call is taken out once, whichever order calls end in', () => {
+  const calls = new LiveCalls()
+  const [a, b, c] = ['a', 'b', 'c'].map(key => call(calls, key, [])) as [LiveCall, LiveCall, LiveCall]
+  calls.remove(a)
+  calls.remove(a)
+  assert.equal(calls.size, 2)
+  calls.remove(c)
+  calls.remove(b)
+  assert.equal(calls.size, 0)
+})
+
+test('waiting for the last call ends with it, or at its deadline', async () => {
+  const calls = new LiveCalls()
+  const live = call(calls, 'a', [])
+  assert.equal(await calls.whenIdle(5), false)
+  const idle = calls.whenIdle(60_000)
+  calls.remove(live)
+  assert.equal(await idle, true)
+  assert.equal(await calls.whenIdle(0), true)
+})
