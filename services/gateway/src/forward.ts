@@ -68,6 +68,7 @@ export function forward(
           output_bytes: outputBytes,
           quantities: usage.quantities,
           provenance: usage.provenance,
+          modifiers: usage.modifiers,
           ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
           ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
           http_status: httpStatus,

@@ -77,6 +77,7 @@ function checkpointOf(open: OpenRecord, output: number): CheckpointRecord {
     output_bytes: output * 4,
     quantities: { in_text: 11, out_text: output },
     provenance: { in_text: 'measured', out_text: 'estimated' },
+    modifiers: { service_tier: 'priority', inference_geo: 'us' },
     served_model: 'gpt-4.1-2025-04-14',
     http_status: 200,
   }
@@ -115,6 +116,8 @@ test('an attempt without a CLOSE is settled from its last CHECKPOINT, else from 
   assert.deepEqual(first?.quantities, { in_text: 11, out_text: 8 })
   assert.deepEqual(first?.provenance, { in_text: 'measured', out_text: 'estimated' })
   assert.equal(first?.served_model, 'gpt-4.1-2025-04-14')
+  assert.deepEqual(first?.modifiers, { service_tier: 'priority', inference_geo: 'us' }, 'the rate it was served at')
+  assert.deepEqual(second?.modifiers, {})
   assert.equal(first?.duration_ms, 8)
   assert.equal(first?.cost_nano_usd, 7)
   assert.deepEqual(second?.quantities, { in_text: 12 })

@@ -98,11 +98,13 @@ export class Adopter {
     return sum
   }
 
-  /** Looks for journals to adopt, and lets go of those that are wanted back. */
+  /** Looks for journals to adopt. What goes wrong is logged and tried at the next look: it never rejects. */
   look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined
-    })
+    this.#looking ??= this.#look()
+      .catch(err => this.#deps.log.error({ err, root: this.#deps.root }, 'journals to adopt not looked for'))
+      .finally(() => {
+        this.#looking = undefined
+      })
     return this.#looking
   }
 

@@ -20,7 +20,7 @@ export function killedDraft(open: OpenRecord, checkpoint: CheckpointRecord | und
     overhead_us: 0,
     quantities: checkpoint?.quantities ?? estimated_input,
     provenance: checkpoint?.provenance ?? allEstimated(estimated_input),
-    modifiers: {},
+    modifiers: checkpoint?.modifiers ?? {},
     raw_usage: null,
   }
 }

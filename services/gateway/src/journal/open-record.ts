@@ -1,4 +1,4 @@
-import type { Quantities, QuantityProvenance, UsageRecordedData } from '@sluice/contracts'
+import type { Quantities, QuantityProvenance, UsageModifiers, UsageRecordedData } from '@sluice/contracts'
 
 /** What a journal must know of an attempt before it goes to its provider: enough to make its event if we die. */
 export interface OpenRecord
@@ -34,6 +34,8 @@ export interface CheckpointRecord {
   /** Input as measured, where the provider has said it, else estimated; output estimated from what was relayed. */
   quantities: Quantities
   provenance: QuantityProvenance
+  /** Tier, geography, speed, as far as the provider has said them: they choose the rate. */
+  modifiers?: UsageModifiers
   served_model?: string
   response_id?: string
   http_status: number
