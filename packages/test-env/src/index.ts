@@ -1,4 +1,5 @@
 export * from './at-file-end.ts'
+export * from './close-in-reverse.ts'
 export * from './eventually.ts'
 export * from './test-folder.ts'
 export * from './test-nats.ts'

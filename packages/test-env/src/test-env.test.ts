@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import pg from 'pg'
+import { closeInReverse } from './close-in-reverse.ts'
 import { eventually } from './eventually.ts'
 import { testNats } from './test-nats.ts'
 import { testPostgres } from './test-postgres.ts'
@@ -21,6 +22,19 @@ test('each test has a bus of its own with a credential for each service', async 
   const second = await testNats(t)
   assert.notEqual(first.port, second.port)
   assert.notEqual(first.users.budget.pass, first.users.billing.pass)
+})
+
+test('in a reverse scope what is opened last is closed first, and one failure leaves nothing open', async () => {
+  const order: string[] = []
+  const steps: (() => void | Promise<void>)[] = []
+  const scope = closeInReverse({ after: step => void steps.push(step) })
+  scope.after(() => void order.push('server'))
+  scope.after(() => {
+    order.push('client')
+    throw new Error('client was gone')
+  })
+  await assert.rejects(async () => steps[0]?.(), /client was gone/)
+  assert.deepEqual(order, ['client', 'server'])
 })
 
 test('eventually returns what its check finds and throws the last reason it did not', async () => {

@@ -3,7 +3,8 @@ import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import type * as MeshagentClient from '@meshagent/meshagent'
 import { parseApiKey } from '@sluice/runtime'
-import { closeInReverse, signInAs, startAccounts } from './start-accounts.ts'
+import { closeInReverse } from '@sluice/test-env'
+import { signInAs, startAccounts } from './start-accounts.ts'
 
 // Required, since the package's build for import does not load under Node.
 const { ApiScope, Meshagent, ParticipantToken }: typeof MeshagentClient = createRequire(import.meta.url)(

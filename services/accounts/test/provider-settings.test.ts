@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { closeInReverse } from '@sluice/test-env'
 import { buildApp } from '../src/app.ts'
-import { closeInReverse, signInAs, startAccounts } from './start-accounts.ts'
+import { signInAs, startAccounts } from './start-accounts.ts'
 
 test('what a project says about providers', async t => {
   const { app, db, deps, installation } = await startAccounts(closeInReverse(t))
@@ -93,6 +94,12 @@ test('what a project says about providers', async t => {
       [],
     ])
       assert.equal((await put('', wrong)).statusCode, 400, JSON.stringify(wrong).slice(0, 60))
+  })
+
+  await t.test('a policy that no gateway follows is refused, and says which ones there are', async () => {
+    const answer = await put('', { unpriced: 'assume_max' })
+    assert.equal(answer.statusCode, 400)
+    assert.match(answer.json().error.message, /not supported yet. Use "deny" or "meter_tokens_only"/)
   })
 
   await t.test('every part of the product is found at the one origin', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseApiKey } from '@sluice/runtime'
+import { closeInReverse } from '@sluice/test-env'
 import { sql } from 'kysely'
-import { adminPassword, closeInReverse, masterKey, signInAs, startAccounts } from './start-accounts.ts'
+import { adminPassword, masterKey, signInAs, startAccounts } from './start-accounts.ts'
 
 const canary = (name: string) => `canary-${name}-5f0c1e7d9ab3`
 

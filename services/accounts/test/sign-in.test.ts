@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { closeInReverse } from '@sluice/test-env'
 import { buildApp } from '../src/app.ts'
 import { createSignInThrottle } from '../src/sign-in-throttle.ts'
-import { adminPassword, closeInReverse, startAccounts } from './start-accounts.ts'
+import { adminPassword, startAccounts } from './start-accounts.ts'
 
 test('signing in', async t => {
   let aheadMs = 0
@@ -10,8 +11,14 @@ test('signing in', async t => {
   const { deps } = await startAccounts(closeInReverse(t), { now })
   const app = buildApp({ ...deps, throttle: createSignInThrottle({ now, maxAttempts: 3 }) })
   t.after(() => app.close())
-  const signIn = (email: string, password: string) =>
-    app.inject({ method: 'POST', url: '/accounts/sign-in', payload: { email, password } })
+  const signIn = (email: string, password: string, from: { client?: string; peer?: string } = {}) =>
+    app.inject({
+      method: 'POST',
+      url: '/accounts/sign-in',
+      payload: { email, password },
+      remoteAddress: from.peer ?? '127.0.0.1',
+      headers: from.client === undefined ? {} : { 'x-forwarded-for': from.client },
+    })
 
   await t.test('a password brings a session that works until it ends', async () => {
     const answer = await signIn('ADMIN@example.com', adminPassword)
@@ -48,5 +55,20 @@ test('signing in', async t => {
     assert.equal((await signIn('admin@example.com', adminPassword)).statusCode, 429)
     aheadMs = 16 * 60_000
     assert.equal((await signIn('admin@example.com', adminPassword)).statusCode, 200)
+  })
+
+  await t.test('bad tries from one address lock the administrator out from there alone', async () => {
+    const email = 'admin@example.com'
+    for (let attempt = 0; attempt < 3; attempt++) await signIn(email, 'wrong password', { client: '203.0.113.7' })
+    assert.equal((await signIn(email, adminPassword, { client: '203.0.113.7' })).statusCode, 429)
+    assert.equal((await signIn(email, adminPassword, { client: '198.51.100.1' })).statusCode, 200)
+  })
+
+  await t.test('only a gateway on this machine says where a request came from', async () => {
+    const email = 'somebody@example.com'
+    const statuses: number[] = []
+    for (const client of ['203.0.113.1', '203.0.113.2', '203.0.113.3', '203.0.113.4'])
+      statuses.push((await signIn(email, 'wrong password', { client, peer: '192.0.2.9' })).statusCode)
+    assert.deepEqual(statuses, [401, 401, 401, 429])
   })
 })

@@ -15,25 +15,11 @@ import { createApiKey } from '../src/create-api-key.ts'
 import { createProject } from '../src/create-project.ts'
 import { migrations, schemaName } from '../src/db/migrations/index.ts'
 import type { Db, Tables } from '../src/db/schema.ts'
-import { insertMember, putProjectMember } from '../src/member-store.ts'
+import { insertMember } from '../src/member-store.ts'
 import { insertSession } from '../src/session-store.ts'
 import { createSignInThrottle } from '../src/sign-in-throttle.ts'
 
 type Scope = Parameters<typeof testNats>[0]
-
-/** What is opened last is closed first: a server outlives its clients. */
-export function closeInReverse(t: Scope): Scope {
-  const steps: (() => void | Promise<void>)[] = []
-  t.after(async () => {
-    for (const step of steps.reverse()) await step()
-  })
-  return {
-    after: step => void steps.push(step),
-    get passed() {
-      return t.passed ?? true
-    },
-  }
-}
 
 export const adminPassword = 'correct horse battery staple'
 export const masterKey = randomBytes(32).toString('base64')
@@ -110,7 +96,7 @@ export async function signInAs(db: Db, memberId: string): Promise<string> {
 }
 
 /** A member with a role in a project, and their session. */
-export async function addMember(db: Db, accountId: string, projectId: string, role: Role): Promise<string> {
+export async function addMember(db: Db, accountId: string, projectId: string, role: Role) {
   const memberId = newId('mem')
   await insertMember(db, {
     memberId,
@@ -119,8 +105,11 @@ export async function addMember(db: Db, accountId: string, projectId: string, ro
     passwordHash: null,
     accountAdmin: false,
   })
-  await putProjectMember(db, { projectId, accountId, memberId, role })
-  return signInAs(db, memberId)
+  await db
+    .insertInto('project_members')
+    .values({ project_id: projectId, account_id: accountId, member_id: memberId, role })
+    .execute()
+  return { memberId, token: await signInAs(db, memberId) }
 }
 
 /** A second account with an administrator, a project and an admin key: the stranger of isolation tests. */
@@ -141,6 +130,7 @@ export async function addAccount(deps: AppDeps) {
     const key = await createApiKey(change, deps.box, {
       projectId: project.project_id,
       teamId: null,
+      memberId: null,
       name: 'other',
       description: '',
       role: 'admin',

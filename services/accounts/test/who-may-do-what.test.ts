@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Role } from '@sluice/contracts'
-import { addAccount, addMember, closeInReverse, signInAs, startAccounts } from './start-accounts.ts'
+import { closeInReverse } from '@sluice/test-env'
+import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 type Who = 'nobody' | 'garbage' | Role | 'admin key' | 'developer key' | 'account admin' | 'stranger' | 'stranger key'
 type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
