@@ -95,7 +95,7 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
       'gateway.heartbeat.v1',
       'gateway.epoch-closed.v1',
     ],
-    subscribe: ['budget.cutoff.v1', 'budget.released.v1', 'key.revoked.v1', 'project.changed.v1'],
+    subscribe: ['budget.cutoff.v1', 'budget.released.v1'],
   },
   accounts: { publish: ['project.changed.v1', 'key.revoked.v1'], subscribe: [] },
   budget: {

@@ -66,8 +66,6 @@ export function natsPermissions(service: ServiceName): NatsPermissions {
     }
     if (writer === service || objectStoreReaders[store].includes(service)) readStreams.add(`OBJ_${store}`)
   }
-  // Transport is cleared by the service that keeps the durable record.
-  if (service === 'billing') allow.add('$JS.API.STREAM.PURGE.USAGE')
 
   for (const stream of readStreams) {
     allow.add(`$JS.API.STREAM.INFO.${stream}`)

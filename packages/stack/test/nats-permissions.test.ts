@@ -12,6 +12,7 @@ import {
   consumers,
   type ServiceName,
   serviceNames,
+  streams,
   subjectPermissions,
 } from '@sluice/contracts'
 import { bucketReaders, inboxPrefix } from '../src/nats-permissions.ts'
@@ -147,10 +148,12 @@ test('a service reads its stream again with a consumer that does not outlive it'
   assert.equal(message?.subject, 'usage.recorded.v1.0')
 })
 
-test('no service makes or deletes a stream', async () => {
+test('no service makes, empties or deletes a stream', async () => {
   for (const service of serviceNames) {
     assert.match(await attempt(() => as[service].request('$JS.API.STREAM.CREATE.OTHER', '{}')), isDenied)
     assert.match(await attempt(() => as[service].request('$JS.API.STREAM.DELETE.USAGE', '')), isDenied)
+    for (const stream of Object.keys(streams))
+      assert.match(await attempt(() => as[service].request(`$JS.API.STREAM.PURGE.${stream}`, '')), isDenied)
   }
   const manager = await jetstreamManager(as.admin)
   assert.equal((await manager.streams.info('USAGE')).config.name, 'USAGE')
@@ -158,7 +161,9 @@ test('no service makes or deletes a stream', async () => {
 
 test("no service listens to another one's answers or to everything", async () => {
   for (const service of serviceNames) {
-    for (const subject of ['>', `${inboxPrefix(service === 'gateway' ? 'accounts' : 'gateway')}.>`, '_INBOX.>']) {
+    const others = `${inboxPrefix(service === 'gateway' ? 'accounts' : 'gateway')}.>`
+    // The last two are records: what services act on stands in the buckets.
+    for (const subject of ['>', others, '_INBOX.>', 'key.revoked.v1', 'project.changed.v1']) {
       const denied = new Promise<Error | undefined>(resolve => {
         as[service].subscribe(subject, { callback: error => resolve(error ?? undefined) })
       })

@@ -3,11 +3,11 @@ import { test } from 'node:test'
 import { connectBus, followBucket, subscribe } from '@sluice/bus'
 import { Key, KeyRevoked, type KeyRevokedData, Project, ProjectChanged, Session } from '@sluice/contracts'
 import { hashCredential, parseApiKey } from '@sluice/runtime'
-import { eventually } from '@sluice/test-env'
+import { closeInReverse, eventually } from '@sluice/test-env'
 import { readProjectDocument } from '../src/project-store.ts'
 import { repairAnnouncements } from '../src/repair-announcements.ts'
 import { sweep } from '../src/sweep.ts'
-import { adminPassword, box, closeInReverse, signInAs, startAccounts, startBus } from './start-accounts.ts'
+import { adminPassword, box, signInAs, startAccounts, startBus } from './start-accounts.ts'
 
 test('gateways follow what accounts changes', async t => {
   const scope = closeInReverse(t)
@@ -28,8 +28,12 @@ test('gateways follow what accounts changes', async t => {
   const sessions = await followBucket(gateway, 'sessions', Session, { log: deps.log })
   const revoked: KeyRevokedData[] = []
   const versions: number[] = []
-  subscribe(gateway, KeyRevoked, 'key.revoked.v1', data => void revoked.push(data), deps.log)
-  subscribe(gateway, ProjectChanged, 'project.changed.v1', data => void versions.push(data.version), deps.log)
+  // Gateways read the buckets; the events are the record of what was changed.
+  const { user: adminUser, pass: adminPass } = nats.users.admin
+  const record = await connectBus({ url: nats.url, user: adminUser, password: adminPass }, 'operator', deps.log)
+  scope.after(() => record.close())
+  subscribe(record, KeyRevoked, KeyRevoked.subject(), data => void revoked.push(data), deps.log)
+  subscribe(record, ProjectChanged, ProjectChanged.subject(), data => void versions.push(data.version), deps.log)
 
   const createKey = async (payload: Record<string, unknown> = {}) => {
     const answer = await app.inject({
@@ -114,14 +118,14 @@ test('gateways follow what accounts changes', async t => {
       assert.equal(answer.statusCode, 200, answer.body)
     }
     const before = projects.get(installation.project_id)?.version ?? 0
-    await put('', { unpriced: 'assume_max', on_client_abort: { openai: 'cancel' } })
+    await put('', { unpriced: 'meter_tokens_only', on_client_abort: { openai: 'cancel' } })
     await put('/router', [{ provider: 'openai', model: 'gpt-5*' }])
     await put('/openai', { api_key: 'sk-0123456789abcdef', base_url: 'https://api.example.com/v1/' })
     const project = await eventually(() => {
       const found = projects.get(installation.project_id)
       return found?.version === before + 3 && found
     })
-    assert.equal(project.unpriced, 'assume_max')
+    assert.equal(project.unpriced, 'meter_tokens_only')
     assert.deepEqual(project.on_client_abort, { openai: 'cancel', anthropic: 'drain' })
     assert.deepEqual(project.allowed_models, ['openai/gpt-5*'])
     const [integration] = project.integrations
