@@ -84,7 +84,6 @@ function own(name: ServiceName, input: PlanInput): Record<string, string | undef
       return {
         SLUICE_MASTER_KEY_FILE: input.masterKeyFile,
         GATEWAY_JOURNAL_DIR: join(input.home, 'journal'),
-        GATEWAY_PUBLIC_URL: input.publicUrl,
         GATEWAY_SIMULATOR_URL: input.simulatorUrl,
         // Shorter than the grace after which the process is killed.
         GATEWAY_DRAIN_MS: input.env.GATEWAY_DRAIN_MS ?? '25000',
