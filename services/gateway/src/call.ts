@@ -24,6 +24,8 @@ export interface AdmittedCall {
   principal: Principal
   requestedModel: string
   streamed: boolean
+  /** Counts where the provider tells no number of its own. */
+  estimatedInputTokens: number
   /** As it goes to the provider. */
   body: Buffer
   /** We asked for the usage chunk; the client did not, and does not get it. */

@@ -51,7 +51,7 @@ export function forward(
     admitted_at_ms: call.admittedAtMs,
     price_book_id: call.prices.book.id,
     ...(call.prices.override ? { override_price_book_id: call.prices.override.id } : {}),
-    estimated_input: call.endpoint.free ? {} : estimateInput(call.body.length).quantities,
+    estimated_input: call.endpoint.free ? {} : estimateInput(call.estimatedInputTokens).quantities,
     leases: [],
     held: [],
   })

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 import { Pool } from 'undici'
 
 /** A path pattern and the service it belongs to. */
@@ -99,7 +100,7 @@ export function createFront(routes: readonly FrontRoute[]): {
           for (const one of Array.isArray(value) ? value : [value]) kept.push(name, one)
         }
         response.writeHead(answer.statusCode, kept)
-        await answer.body.pipe(response)
+        await pipeline(answer.body, response)
       } catch {
         if (response.headersSent) return void response.destroy()
         const body = JSON.stringify({

@@ -1,4 +1,5 @@
 import { compactVerify } from 'jose'
+import { isPlainText } from './plain-text.ts'
 import { scanObject } from './scan-json.ts'
 
 /** The parts of a participant token that the proxy reads. */
@@ -85,7 +86,8 @@ export async function verifyParticipantToken(
   if (!(await isSigned(token, secrets)))
     throw new TokenError('The token is not signed with the secret of the key it names.')
   const { name, grants, kid, sub, exp } = payload
-  if (typeof name !== 'string' || name === '' || name.length > 256) throw new TokenError('The token has no name.')
+  if (typeof name !== 'string' || name === '' || name.length > 256 || !isPlainText(name))
+    throw new TokenError('The token has no name, or one that is no plain text of at most 256 characters.')
   if (typeof kid !== 'string' || typeof sub !== 'string') throw new TokenError('The token names no key or no project.')
   if (!Array.isArray(grants)) throw new TokenError('The token has no grants.')
   if (exp !== undefined && (typeof exp !== 'number' || !Number.isFinite(exp)))
@@ -129,7 +131,7 @@ function findGrant(grants: readonly unknown[], name: string): Grant | undefined 
 function roomOf(grants: readonly unknown[]): string | undefined {
   const grant = findGrant(grants, 'room')
   if (!grant) return undefined
-  if (typeof grant.scope !== 'string' || grant.scope === '' || grant.scope.length > 63)
+  if (typeof grant.scope !== 'string' || grant.scope === '' || grant.scope.length > 63 || !isPlainText(grant.scope))
     throw new TokenError('The room grant names no room.')
   return grant.scope
 }

@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http'
+import { estimateInputTokens } from '@sluice/usage'
 import type { Endpoint } from './endpoints.ts'
+import { isPlainText } from './plain-text.ts'
 import { Refusal } from './refusal.ts'
 import { isTrue, JsonScanError, parseString, scanObject } from './scan-json.ts'
 import { applySplices, requestUsageChunk } from './splice-body.ts'
@@ -61,12 +63,17 @@ export function readBody(request: IncomingMessage, endpoint: Endpoint, memory: B
   })
 }
 
+/** What an image or a page amounts to where nobody tells: between what the two dialects' guides give for a mid-sized one. */
+const tokensPerBinaryPart = 1_000
+
 /** What the gateway must know of a request body. */
 export interface ModelRequest {
   model: string
   streamed: boolean
   body: Buffer
   withholdUsage: boolean
+  /** Input tokens that the body amounts to, where its provider will tell no number. */
+  estimatedInputTokens: number
 }
 
 const wanted: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options', 'background'])
@@ -81,8 +88,8 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
     const modelSpan = scanned.members.get('model')
     if (!modelSpan) throw new Refusal('model_missing', 'The request names no "model".')
     const model = parseString(body, modelSpan)
-    if (model === '' || model.length > 256)
-      throw new Refusal('model_missing', 'The "model" of the request is empty or too long.')
+    if (model === '' || model.length > 256 || !isPlainText(model))
+      throw new Refusal('model_missing', 'The "model" of the request is empty, too long, or no plain text.')
     if (isTrue(body, scanned.members.get('background'))) {
       throw new Refusal(
         'path_not_supported',
@@ -91,7 +98,14 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
     }
     const streamed = endpoint.streamable && isTrue(body, scanned.members.get('stream'))
     const splice = streamed && endpoint.shape === 'chat' ? requestUsageChunk(body, scanned) : undefined
-    return { model, streamed, body: splice ? applySplices(body, [splice]) : body, withholdUsage: splice !== undefined }
+    return {
+      model,
+      streamed,
+      body: splice ? applySplices(body, [splice]) : body,
+      withholdUsage: splice !== undefined,
+      estimatedInputTokens:
+        estimateInputTokens(body.length, scanned.binaryBytes) + scanned.binaryParts * tokensPerBinaryPart,
+    }
   } catch (error) {
     if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)
     throw error

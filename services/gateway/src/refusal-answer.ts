@@ -116,7 +116,7 @@ export function metadataOf(refusal: Refusal, callId: string): Record<string, unk
     budget_id: budget.budget_id,
     budget_name: budget.name,
     scope: budget.scope,
-    ...(budget.copy === '' ? {} : { copy: budget.copy }),
+    copy: budget.copy,
     unit: budget.unit,
     limit: formatAmount(budget.limit, budget.unit),
     spent: formatAmount(budget.spent, budget.unit),
@@ -124,6 +124,7 @@ export function metadataOf(refusal: Refusal, callId: string): Record<string, unk
     window: budget.window,
     resets_at: budget.resets_at_ms === undefined ? null : new Date(budget.resets_at_ms).toISOString(),
     request_id: callId,
+    my_usage: budget.scope.project === undefined ? null : `/accounts/projects/${budget.scope.project}/usage`,
   }
 }
 

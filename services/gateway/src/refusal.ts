@@ -22,6 +22,7 @@ export const refusalReasons = {
   view_stale: 503,
   overloaded: 503,
   shutting_down: 503,
+  provider_not_configured: 503,
   proxy_loop: 508,
 } as const
 export type RefusalReason = keyof typeof refusalReasons

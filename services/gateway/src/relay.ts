@@ -162,8 +162,8 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#phase === 'settled') return
     const { reason, message, code } = describeFailure(error, this.#call.route.servedBy)
-    // Before its first byte a provider charges nothing; after it, what was generated.
-    const usage = this.#httpStatus === 0 ? noUsage : this.#readUsage()
+    // Nothing was sent: nothing is charged. What was sent may have been worked on, answered or not.
+    const usage = this.#controller ? this.#readUsage() : noUsage
     const { phase } = this.#settle(this.#clientGone ? 'aborted' : 'failed', usage, { errorCode: code })
     const refusal = new Refusal(reason, message, { cause: error })
     if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(refusal)
@@ -292,17 +292,17 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   // ── usage ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #tapUsage(reader: StreamReader): UsageResult {
-    return reader.tap.usage({ inputTokens: estimateInput(this.#call.body.length).quantities.in_text ?? 0 })
+    return reader.tap.usage({ inputTokens: this.#call.estimatedInputTokens })
   }
 
   /** What is known now: measured where the provider has said it, else estimated; an error before any work costs nothing. */
   #readUsage(): UsageResult {
     if (this.#httpStatus >= 400) return noUsage
     if (this.#reader) return this.#tapUsage(this.#reader)
-    const { endpoint, body } = this.#call
-    if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateInput(body.length)
+    const { endpoint, estimatedInputTokens: inputTokens } = this.#call
+    if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateInput(inputTokens)
     const kept = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks)
-    return readJsonReply(endpoint.shape, kept, { wholeBytes: this.#collected, requestBytes: body.length })
+    return readJsonReply(endpoint.shape, kept, { wholeBytes: this.#collected, inputTokens })
   }
 
   /** Into the journal, then whatever of the answer has waited for it. @returns the phase the reply was in */
@@ -319,7 +319,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
       status,
       httpStatus: this.#httpStatus,
       usage,
-      drained: this.#clientGone,
+      drained: phase === 'silent',
       errorCode: how.errorCode,
       cutBy: how.cutBy,
       providerRequestId: this.#providerRequestId,

@@ -1,6 +1,5 @@
 import {
   type ChatTap,
-  estimateInputTokens,
   estimateTokens,
   freeUsage,
   fromChatCompletion,
@@ -65,12 +64,12 @@ export const usageTailBytes = 64 * 1024
 export function readJsonReply(
   shape: ReplyShape,
   body: Buffer,
-  sizes: { wholeBytes: number; requestBytes: number },
+  sizes: { wholeBytes: number; inputTokens: number },
 ): UsageResult {
   const parsed = sizes.wholeBytes > maxParsedBytes ? parseTail(body) : parse(body)
   const usage = parsed === undefined ? freeUsage() : convert(shape, parsed)
   if (usage.raw_usage !== null || shape === 'token-count') return usage
-  const input = estimateInput(sizes.requestBytes)
+  const input = estimateInput(sizes.inputTokens)
   // A reply that cannot be read is all output: its client has had it.
   const outputBytes = parsed === undefined ? sizes.wholeBytes : outputBytesOf(parsed)
   const output = measuredAs({ out_text: shape === 'embeddings' ? 0 : estimateTokens(outputBytes) }, 'estimated')
@@ -143,7 +142,6 @@ function parseTail(body: Buffer): unknown {
 }
 
 /** What a call is taken to have used where its provider told nothing: its input, marked as an estimate. */
-export function estimateInput(bodyBytes: number): UsageResult {
-  const tokens = estimateInputTokens(bodyBytes)
+export function estimateInput(tokens: number): UsageResult {
   return { quantities: { in_text: tokens }, provenance: { in_text: 'estimated' }, modifiers: {}, raw_usage: null }
 }

@@ -79,7 +79,7 @@ export async function handleCall(
 
     const received = await readBody(request, endpoint, deps.bodyMemory)
     response.on('close', () => deps.bodyMemory.release(received.length))
-    const { model, streamed, body, withholdUsage } = readModelRequest(endpoint, received)
+    const { model, streamed, body, withholdUsage, estimatedInputTokens } = readModelRequest(endpoint, received)
     requestedModel = model
     allowModel(principal, match.dialect, model, prices)
     const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
@@ -98,6 +98,7 @@ export async function handleCall(
       principal,
       requestedModel: model,
       streamed,
+      estimatedInputTokens,
       body,
       withholdUsage,
       wantsReceipt: headers.wantsReceipt,

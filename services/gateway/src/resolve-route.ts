@@ -103,6 +103,12 @@ export class RouteResolver {
 }
 
 function managedRoute(dialect: Dialect, managed: ManagedUpstream): Route {
+  if (managed.apiKey === '') {
+    throw new Refusal(
+      'provider_not_configured',
+      `There is no ${dialect} credential: neither the operator nor this project has set one. A project admin can, in its settings.`,
+    )
+  }
   const url = new URL(managed.baseUrl)
   return {
     provider: dialect,

@@ -12,6 +12,9 @@ export interface ScannedObject {
   closingBrace: number
   /** True where the object has no member at all. */
   empty: boolean
+  /** Bytes in long strings without a space (base64 of images and files), and how many such strings there are. */
+  binaryBytes: number
+  binaryParts: number
 }
 
 /** Thrown where the bytes are no JSON object, or name a wanted member twice. */
@@ -38,10 +41,11 @@ const nearBytes = 48
  */
 export function scanObject(bytes: Buffer, wanted: ReadonlySet<string>): ScannedObject {
   const members = new Map<string, MemberSpan>()
+  const tally: BinaryTally = { bytes: 0, parts: 0 }
   let at = skipSpace(bytes, 0)
   if (bytes[at] !== openBrace) throw new JsonScanError('The body must be a JSON object.')
   at = skipSpace(bytes, at + 1)
-  if (bytes[at] === closeBrace) return finish(bytes, members, at, true)
+  if (bytes[at] === closeBrace) return finish(bytes, members, at, true, tally)
   for (;;) {
     if (bytes[at] !== quote) throw new JsonScanError('The body is not valid JSON.')
     const keyEnd = stringEnd(bytes, at)
@@ -49,22 +53,28 @@ export function scanObject(bytes: Buffer, wanted: ReadonlySet<string>): ScannedO
     at = skipSpace(bytes, keyEnd)
     if (bytes[at] !== colon) throw new JsonScanError('The body is not valid JSON.')
     const start = skipSpace(bytes, at + 1)
-    const end = valueEnd(bytes, start)
+    const end = valueEnd(bytes, start, tally)
     if (wanted.has(key)) {
       if (members.has(key)) throw new JsonScanError(`The body names "${key}" twice.`)
       members.set(key, { start, end })
     }
     at = skipSpace(bytes, end)
     if (bytes[at] === comma) at = skipSpace(bytes, at + 1)
-    else if (bytes[at] === closeBrace) return finish(bytes, members, at, false)
+    else if (bytes[at] === closeBrace) return finish(bytes, members, at, false, tally)
     else throw new JsonScanError('The body is not valid JSON.')
   }
 }
 
-function finish(bytes: Buffer, members: Map<string, MemberSpan>, closingBrace: number, empty: boolean): ScannedObject {
+function finish(
+  bytes: Buffer,
+  members: Map<string, MemberSpan>,
+  closingBrace: number,
+  empty: boolean,
+  tally: BinaryTally,
+): ScannedObject {
   if (skipSpace(bytes, closingBrace + 1) !== bytes.length)
     throw new JsonScanError('The body has bytes behind its JSON object.')
-  return { members, closingBrace, empty }
+  return { members, closingBrace, empty, binaryBytes: tally.bytes, binaryParts: tally.parts }
 }
 
 function skipSpace(bytes: Buffer, from: number): number {
@@ -80,6 +90,23 @@ function skipSpace(bytes: Buffer, from: number): number {
 function readKey(bytes: Buffer, start: number, end: number): string {
   const raw = bytes.toString('utf8', start + 1, end - 1)
   return raw.includes('\\') ? parseString(bytes, { start, end }) : raw
+}
+
+interface BinaryTally {
+  bytes: number
+  parts: number
+}
+
+/** Text of this length has a space; base64 has none. */
+const sampledBytes = 512
+
+function countedStringEnd(bytes: Buffer, start: number, tally: BinaryTally): number {
+  const end = stringEnd(bytes, start)
+  if (end - start > 4 * sampledBytes && !bytes.subarray(start, start + sampledBytes).includes(0x20)) {
+    tally.bytes += end - start
+    tally.parts++
+  }
+  return end
 }
 
 /** Offset one past the closing quote of the string that begins at `start`. */
@@ -102,10 +129,10 @@ function stringEnd(bytes: Buffer, start: number): number {
   }
 }
 
-function valueEnd(bytes: Buffer, start: number): number {
+function valueEnd(bytes: Buffer, start: number, tally: BinaryTally): number {
   const first = bytes[start]
-  if (first === quote) return stringEnd(bytes, start)
-  if (first === openBrace || first === openBracket) return containerEnd(bytes, start)
+  if (first === quote) return countedStringEnd(bytes, start, tally)
+  if (first === openBrace || first === openBracket) return containerEnd(bytes, start, tally)
   let at = start
   for (;;) {
     const byte = bytes[at]
@@ -119,13 +146,13 @@ function valueEnd(bytes: Buffer, start: number): number {
 /** Deeper than any real request; beyond it a provider's parser and ours may disagree. */
 const maxDepth = 512
 
-function containerEnd(bytes: Buffer, start: number): number {
+function containerEnd(bytes: Buffer, start: number, tally: BinaryTally): number {
   const closers: number[] = []
   let at = start
   while (at < bytes.length) {
     const byte = bytes[at]
     if (byte === quote) {
-      at = stringEnd(bytes, at)
+      at = countedStringEnd(bytes, at, tally)
       continue
     }
     if (byte === openBrace) closers.push(closeBrace)

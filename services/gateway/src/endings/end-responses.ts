@@ -49,8 +49,9 @@ export function endResponses(state: ResponsesState, ending: StreamEnding): strin
     text += event('response.output_item.done', { output_index: open.outputIndex, item })
     output.push({ outputIndex: open.outputIndex, item })
   }
-  const input = totalInputTokens(ending.usage.quantities)
-  const generated = totalOutputTokens(ending.usage.quantities)
+  const { quantities } = ending.usage
+  const input = totalInputTokens(quantities)
+  const generated = totalOutputTokens(quantities)
   return (
     text +
     event('response.incomplete', {
@@ -61,9 +62,9 @@ export function endResponses(state: ResponsesState, ending: StreamEnding): strin
         output: output.sort((a, b) => a.outputIndex - b.outputIndex).map(({ item }) => item),
         usage: {
           input_tokens: input,
-          input_tokens_details: { cached_tokens: 0 },
+          input_tokens_details: { cached_tokens: quantities.in_cache_read ?? 0 },
           output_tokens: generated,
-          output_tokens_details: { reasoning_tokens: 0 },
+          output_tokens_details: { reasoning_tokens: quantities.out_reasoning ?? 0 },
           total_tokens: input + generated,
         },
       },

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Objm } from '@nats-io/obj'
 import { type Bus, followBucket } from '@sluice/bus'
 import { PriceBookEntry } from '@sluice/contracts'
@@ -12,6 +13,8 @@ export interface PricesView {
   /** The catalogue in force at `nowMs`; undefined until the first one has come. */
   current: (nowMs: number) => CompiledPriceBook | undefined
   find: (priceBookId: string) => CompiledPriceBook | undefined
+  /** Billing has published a book of this id; it may still be on its way here. */
+  isPublished: (priceBookId: string) => boolean
   close: () => Promise<void>
 }
 
@@ -36,17 +39,29 @@ export async function followPrices(bus: Bus, log: Logger): Promise<PricesView> {
     }
   }
 
+  const stopping = new AbortController()
+  async function loadUntilThere(entry: PriceBookEntry): Promise<void> {
+    for (let tries = 0; !stopping.signal.aborted; tries++) {
+      try {
+        await load(entry)
+        return
+      } catch (err) {
+        log.error({ err, priceBookId: entry.price_book_id, tries }, 'price book not loaded, will be tried again')
+        await delay(Math.min(250 * 2 ** tries, 10_000), undefined, { signal: stopping.signal }).catch(() => {})
+      }
+    }
+  }
+
   const view = await followBucket(bus, 'price-books', PriceBookEntry, {
     log,
     onChange: (_key, entry) => {
       if (!entry || books.has(entry.price_book_id)) return
-      const task = load(entry)
-        .catch(err => log.error({ err, priceBookId: entry.price_book_id }, 'price book not loaded'))
-        .finally(() => loading.delete(task))
+      const task = loadUntilThere(entry).finally(() => loading.delete(task))
       loading.add(task)
     },
   })
-  await Promise.all(loading)
+  // A book that cannot be had now does not keep the gateway from starting: it is not ready until one is there.
+  await Promise.race([Promise.all(loading), delay(5_000, undefined, { ref: false })])
 
   return {
     current: nowMs => {
@@ -54,6 +69,10 @@ export async function followPrices(bus: Bus, log: Logger): Promise<PricesView> {
       return undefined
     },
     find: priceBookId => books.get(priceBookId),
-    close: view.close,
+    isPublished: priceBookId => view.get(priceBookId) !== undefined,
+    close: async () => {
+      stopping.abort()
+      await view.close()
+    },
   }
 }

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { endpoints } from './endpoints.ts'
+import { readModelRequest } from './read-request.ts'
+import { Refusal, type RefusalReason } from './refusal.ts'
+
+const chat = endpoints.find(endpoint => endpoint.name === 'chat.completions') as (typeof endpoints)[number]
+const read = (body: unknown) =>
+  readModelRequest(chat, Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)))
+const refusedFor = (body: unknown, reason: RefusalReason) =>
+  assert.throws(
+    () => read(body),
+    (error: unknown) => error instanceof Refusal && error.reason === reason,
+    JSON.stringify(body).slice(0, 60),
+  )
+
+test('model and mode are read; usage is asked for in streams only', () => {
+  const plain = read({ model: 'm', messages: [] })
+  assert.deepEqual([plain.model, plain.streamed, plain.withholdUsage], ['m', false, false])
+  const streamed = read({ model: 'm', stream: true, messages: [] })
+  assert.deepEqual([streamed.streamed, streamed.withholdUsage], [true, true])
+  assert.match(streamed.body.toString(), /"stream_options":\{"include_usage":true\}\}$/)
+  const asked = read({ model: 'm', stream: true, stream_options: { include_usage: true } })
+  assert.equal(asked.withholdUsage, false)
+})
+
+test('a model that not every store could keep is refused', () => {
+  for (const model of ['a\u0000b', 'line\nbreak', '\ud800', 'x'.repeat(257), '', 7]) {
+    refusedFor({ model }, typeof model === 'number' ? 'invalid_request' : 'model_missing')
+  }
+  assert.equal(read('{"model":"gpt\\u002d5.4"}').model, 'gpt-5.4')
+  refusedFor('{"model":"gpt\\ud800"}', 'model_missing')
+})
+
+test('images and files are no text: they count by the piece, not by their bytes', () => {
+  const image = `data:image/png;base64,${'iVBORw0KGgo'.repeat(40_000)}`
+  const text = 'A sentence of some length. '.repeat(200)
+  const withText = read({ model: 'm', messages: [{ role: 'user', content: text }] }).estimatedInputTokens
+  const withImage = read({
+    model: 'm',
+    messages: [
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text },
+          { type: 'image_url', image_url: { url: image } },
+        ],
+      },
+    ],
+  }).estimatedInputTokens
+  assert.ok(withText > 1_200 && withText < 2_500, String(withText))
+  assert.ok(withImage - withText < 1_100 && withImage - withText >= 1_000, String(withImage - withText))
+})
+
+test('background responses are refused in words', () => {
+  refusedFor({ model: 'm', background: true }, 'path_not_supported')
+})
