@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { partitionOf, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
 import { createLogger } from '@sluice/runtime'
+import { epochSource } from '../src/journal/epoch-source.ts'
 import type { CheckpointRecord, OpenRecord } from '../src/journal/open-record.ts'
 import { readFrame, recordType } from '../src/journal/record.ts'
 import { type EndedEpoch, endEpoch } from '../src/journal/replay.ts'
@@ -53,6 +54,17 @@ function read(directory: string): Records {
     }
   }
   return records
+}
+
+/** The whole records of a segment. */
+function framesOf(bytes: Buffer): { start: number; end: number; json: Buffer }[] {
+  const frames: { start: number; end: number; json: Buffer }[] = []
+  let start = 0
+  for (let frame = readFrame(bytes, start); typeof frame === 'object'; frame = readFrame(bytes, start)) {
+    frames.push({ start, end: frame.end, json: frame.json })
+    start = frame.end
+  }
+  return frames
 }
 
 /** Every opened attempt has one event, and every series is 1, 2, 3 … */
@@ -204,6 +216,64 @@ test('a CLOSE that the disk has damaged is replaced under its own number', async
     ['killed'],
   )
 })
+
+/** Damages bytes of a segment from the record of `"seq":<seq>,` on. */
+const damages: Record<string, (bytes: Buffer, start: number, end: number) => void> = {
+  'a flipped byte': (bytes, start) => bytes.writeUInt8((bytes[start + 40] ?? 0) ^ 1, start + 40),
+  'a length that leads nowhere': (bytes, start) => bytes.writeUInt32LE(0x7fffffff, start),
+  'a length beyond the end': (bytes, start) => bytes.writeUInt32LE(3_000_000, start),
+  'a page of zeros': (bytes, start, end) => bytes.fill(0, start, end),
+}
+for (const [name, damage] of Object.entries(damages)) {
+  test(`${name} in the middle of the only segment takes no record behind it, and no number twice`, async t => {
+    const directory = folder(t)
+    const epoch = new RunningEpoch({ directory, gatewayId: 'gw_1', epoch: 1, log, reserveBytes: 4096 })
+    const early = openRecord()
+    epoch.open(early)
+    const records = Array.from({ length: 8 }, () => openRecord())
+    for (const record of records) {
+      epoch.open(record)
+      epoch.close(draftOf(record), false)
+    }
+    const late = openRecord()
+    epoch.open(late)
+    epoch.checkpoint(checkpointOf(early, 3))
+    await epoch.synced()
+    await epoch.stop()
+    const [segment] = listSegments(directory)
+    assert.ok(segment)
+    const bytes = readFileSync(segment.path)
+    const size = bytes.length
+    const frames = framesOf(bytes)
+    const third = frames.find(frame => frame.json.includes('"seq":3,'))
+    assert.ok(third)
+    damage(bytes, third.start, third.end)
+    writeFileSync(segment.path, bytes)
+
+    const ended = await replay(directory)
+    assert.ok((ended?.end.offset ?? 0) > size, 'nothing is cut off')
+    const source = epochSource({
+      directory,
+      gatewayId: 'gw_1',
+      epoch: 1,
+      before: [],
+      from: () => 1,
+      limit: () => ended?.end ?? { segment: 1, offset: 0 },
+      log,
+    })
+    const published: UsageRecordedData[] = []
+    for (let lines = await source.next(); lines.length > 0; lines = await source.next())
+      for (const { json } of lines) published.push(UsageRecorded.decode(json))
+    await source.close()
+    const places = new Map(published.map(event => [event.event_id, event.seq]))
+    assert.equal(places.size, published.length)
+    for (const [index, record] of records.entries()) assert.equal(places.get(record.event_id), index + 1)
+    assert.equal(published.find(event => event.seq === 3)?.status, 'killed')
+    // Neither of them was closed before the damage: a number that may be published is not for them.
+    assert.deepEqual([places.get(early.event_id), places.get(late.event_id)].sort(), [10, 9])
+    assert.equal(ended?.last[partitionOf(early.identity.project_id)], 10)
+  })
+}
 
 test('a process that died while it made its first segment leaves nothing to settle', async t => {
   for (const content of ['', '\0'.repeat(4096)]) {

@@ -22,8 +22,6 @@ export interface EpochReaderOptions {
   limit: () => Position
   /** Told of bytes that are no record, in front of the limit. They are stepped over. */
   onDamage?: (at: Position, skippedBytes: number) => void
-  /** The process died while it wrote the last segment: bytes there that are no record are its end, not damage. */
-  lastMayBeTorn?: boolean
   chunkBytes?: number
 }
 
@@ -86,8 +84,7 @@ export class EpochReader {
         this.#wantedBytes = size * 2
         continue
       }
-      const torn = last && this.#options.lastMayBeTorn === true
-      if (frame !== 'end' && !torn && (await this.#stepOverDamage(limit, last))) continue
+      if (bytesRead > 0 && (await this.#stepOverDamage(limit, last, frame === 'end'))) continue
       if (last) return []
       await this.#nextSegment()
     }
@@ -115,17 +112,22 @@ export class EpochReader {
     this.#offset = 0
   }
 
-  /** Finds the next record behind bytes that are none. False: there is none in this segment. */
-  async #stepOverDamage(limit: Position, last: boolean): Promise<boolean> {
+  /**
+   * Finds the next record behind bytes that are none. False: there is none in this segment. In the last one these bytes are
+   * then the torn end of what was being written; with a record behind them they are damage. `zeros`: they may be room that
+   * was set aside, but a page that never reached the disk reads as zeros too.
+   */
+  async #stepOverDamage(limit: Position, last: boolean, zeros: boolean): Promise<boolean> {
     if (this.#fd === undefined) return false
     const at = this.position
-    const window = Buffer.allocUnsafeSlow(2 * maxPayloadBytes)
+    const behind = last ? limit.offset - at.offset : Number.MAX_SAFE_INTEGER
+    const window = Buffer.allocUnsafeSlow(Math.min(2 * maxPayloadBytes, behind))
     for (let skipped = 1; ; skipped += maxPayloadBytes) {
-      const room = last ? limit.offset - at.offset - skipped : window.length
+      const room = Math.min(behind - skipped, window.length)
       if (room <= 0) return false
-      const { bytesRead } = await readBytes(this.#fd, window, 0, Math.min(room, window.length), at.offset + skipped)
+      const { bytesRead } = await readBytes(this.#fd, window, 0, room, at.offset + skipped)
       if (bytesRead === 0) {
-        this.#options.onDamage?.(at, skipped)
+        if (!zeros && !last) this.#options.onDamage?.(at, skipped)
         return false
       }
       const found = findFrame(window.subarray(0, bytesRead), 0)

@@ -11,9 +11,10 @@ test('a number counts once, late or not', () => {
   assert.deepEqual([numbers.last, numbers.count], [9, 1])
 })
 
-test('new events take the numbers that are missing before they take new ones', () => {
+test('only an event that lost its number takes one that is missing', () => {
   const numbers = new MissingNumbers(0)
   for (const seq of [1, 4]) numbers.see(seq)
-  assert.deepEqual([numbers.take(), numbers.take(), numbers.take()], [2, 3, 5])
+  assert.equal(numbers.takeNext(), 5)
+  assert.deepEqual([numbers.takeMissing(), numbers.takeMissing(), numbers.takeMissing()], [2, 3, 6])
   assert.equal(numbers.count, 0)
 })

@@ -31,8 +31,13 @@ export class MissingNumbers {
     return true
   }
 
-  /** The number for the next event: the lowest missing one, else the one after the last. Seen from now on. */
-  take(): number {
-    return this.#missing.shift() ?? ++this.#last
+  /** The number for an event that had one and lost it: the lowest missing, else the one after the last. Seen from now on. */
+  takeMissing(): number {
+    return this.#missing.shift() ?? this.takeNext()
+  }
+
+  /** The number for an event that never had one. Seen from now on. */
+  takeNext(): number {
+    return ++this.#last
   }
 }

@@ -35,9 +35,18 @@ export interface EndedEpoch {
   leases: readonly object[]
 }
 
+interface OpenAttempt {
+  record: OpenRecord
+  checkpoint: CheckpointRecord | undefined
+  /** Damages in front of its latest record: only a later one can have taken its CLOSE. */
+  damagesBefore: number
+}
+
 interface Scan {
   header: HeaderRecord
-  open: Map<string, { record: OpenRecord; checkpoint: CheckpointRecord | undefined }>
+  open: Map<string, OpenAttempt>
+  /** Places where bytes were no record, so far. */
+  damages: number
   /** Closed in this segment, and in the one before: what a failed sync made stand in two segments counts once. */
   closed: Set<string>
   closedBefore: Set<string>
@@ -50,7 +59,8 @@ interface Scan {
 /**
  * Ends an epoch whose process has ended: each attempt without a CLOSE gets one, made from its OPEN and its last CHECKPOINT;
  * then the END. All of it is synced before this resolves, so it may be published. Ended by a kill itself, it is done again
- * and finds less to do. A torn end, which a power cut can leave, is cut off: nothing of it was ever published.
+ * and finds less to do. A torn end, which a power cut can leave, is cut off: nothing of it was ever published. Bytes with a
+ * whole record behind them are no end but damage: they stay, and so do the numbers in them.
  *
  * Undefined: the segments hold no record at all (the process died while it made the first).
  */
@@ -64,11 +74,13 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
   if (!scan.ended) {
     const lines: { type: typeof recordType.close | typeof recordType.end; json: string }[] = []
     const prefix = closePrefix(header.gateway_id, header.epoch)
-    for (const { record, checkpoint } of open.values()) {
+    for (const { record, checkpoint, damagesBefore } of open.values()) {
       const draft = killedDraft(record, checkpoint)
       const rated = { ...draft, ...(await options.rate(draft)) }
       const partition = partitionOf(record.identity.project_id)
-      const seq = numbers[partition]?.take() ?? 0
+      const series = numbers[partition]
+      // A number whose CLOSE is damaged may be published: given to an attempt that cannot have had it, it would hide its event.
+      const seq = (damagesBefore < scan.damages ? series?.takeMissing() : series?.takeNext()) ?? 0
       lines.push({ type: recordType.close, json: closeLine(prefix, partition, seq, JSON.stringify(rated)) })
     }
     const endRecord: EndRecord = {
@@ -112,9 +124,12 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
     epoch: first.epoch,
     from: first.number,
     limit: () => fileEnd,
-    onDamage: (at, skippedBytes) => log.error({ directory, epoch: first.epoch, at, skippedBytes }, 'journal damaged'),
-    lastMayBeTorn: true,
+    onDamage: (at, skippedBytes) => {
+      log.error({ directory, epoch: first.epoch, at, skippedBytes }, 'journal damaged')
+      damages++
+    },
   })
+  let damages = 0
   let scan: Scan | undefined
   try {
     for (let frames = await reader.next(); frames.length > 0; frames = await reader.next()) {
@@ -135,11 +150,14 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
           const record = parse<OpenRecord>(json)
           const known =
             scan.open.has(record.event_id) || scan.closed.has(record.event_id) || scan.closedBefore.has(record.event_id)
-          if (!known) scan.open.set(record.event_id, { record, checkpoint: undefined })
+          if (!known) scan.open.set(record.event_id, { record, checkpoint: undefined, damagesBefore: damages })
         } else if (type === recordType.checkpoint) {
           const checkpoint = parse<CheckpointRecord>(json)
           const attempt = scan.open.get(checkpoint.event_id)
-          if (attempt) attempt.checkpoint = checkpoint
+          if (attempt) {
+            attempt.checkpoint = checkpoint
+            attempt.damagesBefore = damages
+          }
         } else if (type === recordType.close) {
           const event = parse<{ event_id: string; partition: number; seq: number }>(json)
           scan.open.delete(event.event_id)
@@ -148,7 +166,7 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
         } else if (type === recordType.end) scan.ended = true
       }
     }
-    if (scan) scan.end = reader.position
+    if (scan) Object.assign(scan, { end: reader.position, damages })
     return scan
   } finally {
     await reader.close()
@@ -159,6 +177,7 @@ function beginScan(header: HeaderRecord): Scan {
   return {
     header,
     open: new Map(),
+    damages: 0,
     closed: new Set(),
     closedBefore: new Set(),
     numbers: Array.from({ length: PARTITIONS }, (_, partition) => new MissingNumbers(header.last[partition] ?? 0)),
