@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readStartSettings } from './start-settings.ts'
+import { serviceNames } from '@sluice/contracts'
+import { describeSharedRights, readStartSettings } from './start-settings.ts'
 
 const where = { root: '/repo', cwd: '/repo' }
 
@@ -35,4 +36,19 @@ test('an external NATS takes a credential a service, and the admin one where a s
   assert.deepEqual(nats?.admin, { user: 'root', pass: 'a' })
   assert.deepEqual(nats?.services.budget, { user: 'b', pass: 'c' })
   assert.deepEqual(nats?.services.billing, { user: 'root', pass: 'a' })
+})
+
+test('that services share the rights of the administrator on an external NATS is said, without a password', () => {
+  const say = (env: Record<string, string>) => {
+    const { nats } = readStartSettings({ NATS_URL: 'nats://bus:4222', ...env }, where)
+    return nats && describeSharedRights(nats)
+  }
+  const admin = { NATS_ADMIN_USER: 'root', NATS_ADMIN_PASSWORD: 'hidden' }
+  assert.match(say({}) ?? '', /every service connects without a credential/)
+  assert.match(say(admin) ?? '', /every service connects with the administrator's credential \(root\)/)
+  assert.doesNotMatch(say(admin) ?? '', /hidden/)
+  const each = (names: readonly string[]) =>
+    Object.fromEntries(names.map(name => [`NATS_${name.toUpperCase()}_USER`, `n-${name}`]))
+  assert.match(say({ ...admin, ...each(serviceNames.slice(1)) }) ?? '', /: gateway connects with/)
+  assert.equal(say({ ...admin, ...each(serviceNames) }), undefined)
 })

@@ -54,6 +54,18 @@ function readExternalNats(env: Record<string, string | undefined>, url: string):
   return nats
 }
 
+/** One sentence where an external NATS does not keep the services apart, else nothing. */
+export function describeSharedRights({ admin, services }: ExternalNats): string | undefined {
+  const shared = serviceNames.filter(service => (services[service] ?? admin)?.user === admin?.user)
+  if (shared.length === 0) return undefined
+  const who = shared.length === serviceNames.length ? 'every service' : shared.join(', ')
+  const as = admin ? `with the administrator's credential (${admin.user})` : 'without a credential'
+  return (
+    `NATS_URL: ${who} connects ${as} and may do there what the administrator may; ` +
+    'to keep services apart, give each NATS_<SERVICE>_USER and NATS_<SERVICE>_PASSWORD.'
+  )
+}
+
 function readCredential(
   env: Record<string, string | undefined>,
   prefix: string,

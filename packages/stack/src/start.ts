@@ -9,7 +9,7 @@ import { writeReadyText } from './ready-text.ts'
 import { printReceipts } from './receipts.ts'
 import { missingServices, type RunningStack, runStack } from './run-stack.ts'
 import { StackError } from './stack-error.ts'
-import { readStartSettings } from './start-settings.ts'
+import { describeSharedRights, readStartSettings } from './start-settings.ts'
 
 const since = Date.now()
 const root = join(import.meta.dirname, '..', '..', '..')
@@ -59,6 +59,8 @@ async function main(): Promise<void> {
   try {
     await checkPortIsFree(settings.host, settings.port)
     say(`Starting Sluice; everything is kept in ${settings.home}`)
+    const sharedRights = settings.nats && describeSharedRights(settings.nats)
+    if (sharedRights) say(`  ${sharedRights}`)
     const stack = await runStack({
       root,
       home: settings.home,
