@@ -6,6 +6,7 @@ import getPort from 'get-port'
 import { type Bootstrap, parseBootstrap } from './bootstrap-line.ts'
 import type { ManagedProvider } from './choose-providers.ts'
 import { createDatabase } from './create-database.ts'
+import { createStoreKeeper } from './keep-store.ts'
 import { readKeptSecrets } from './kept-files.ts'
 import { provisionBus } from './provision-bus.ts'
 import { type DatabaseService, databaseServices, provisionDatabases } from './provision-databases.ts'
@@ -86,7 +87,8 @@ class Parts {
   startPostgres: (() => Promise<unknown>) | undefined
   /** Starts under way: an end waits for them, so that none comes to life behind it. */
   readonly starting: Promise<unknown>[] = []
-  stopping = false
+  /** Aborted as soon as all of it is to end. */
+  readonly ending = new AbortController()
   #stopped: Promise<void> | undefined
 
   track<T>(start: Promise<T>): Promise<T> {
@@ -100,7 +102,7 @@ class Parts {
   }
 
   async #stop(): Promise<void> {
-    this.stopping = true
+    this.ending.abort()
     await Promise.allSettled(this.starting)
     await this.services.get('gateway')?.stop()
     await this.simulator?.stop()
@@ -116,7 +118,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
   const since = Date.now()
   const done = (what: string) => log(`${what} (${((Date.now() - since) / 1000).toFixed(1)} s)`)
   const goOn = () => {
-    if (options.signal?.aborted || parts.stopping) throw new StackError('The start was interrupted.')
+    if (options.signal?.aborted || parts.ending.signal.aborted) throw new StackError('The start was interrupted.')
   }
   const secrets = readKeptSecrets(home, options.env)
   const supervise = {
@@ -234,6 +236,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
 }
 
 async function startEmbeddedPostgres(options: StackOptions, parts: Parts): Promise<string> {
+  const keeper = createStoreKeeper({ name: 'PostgreSQL', signal: parts.ending.signal, log: options.log })
   const start = async (port?: number): Promise<RunningPostgres> => {
     const server = await startPostgres({
       dataDir: join(options.home, 'postgres'),
@@ -246,13 +249,14 @@ async function startEmbeddedPostgres(options: StackOptions, parts: Parts): Promi
       await server.stop()
       await start(server.port)
     }
-    if (options.lasting) startAgainWhenEnded('PostgreSQL', server, parts, options, () => start(server.port))
+    if (options.lasting) keeper.watch(server.process.exited, () => parts.track(start(server.port)))
     return server
   }
   return createDatabase((await start()).url, 'sluice')
 }
 
 async function startEmbeddedNats(options: StackOptions, parts: Parts): Promise<RunningNats> {
+  const keeper = createStoreKeeper({ name: 'NATS', signal: parts.ending.signal, log: options.log })
   const start = async (port?: number): Promise<RunningNats> => {
     const server = await startNats({
       dataDir: join(options.home, 'nats'),
@@ -265,29 +269,10 @@ async function startEmbeddedNats(options: StackOptions, parts: Parts): Promise<R
       await server.stop()
       await start(server.port)
     }
-    if (options.lasting) startAgainWhenEnded('NATS', server, parts, options, () => start(server.port))
+    if (options.lasting) keeper.watch(server.process.exited, () => parts.track(start(server.port)))
     return server
   }
   return start()
-}
-
-/** A store that crashed comes back on its port; everything else reconnects by itself. */
-function startAgainWhenEnded(
-  name: string,
-  server: RunningPostgres | RunningNats,
-  parts: Parts,
-  options: StackOptions,
-  again: () => Promise<unknown>,
-): void {
-  void server.process.exited.then(async end => {
-    if (parts.stopping) return
-    options.log(`${name} ended by itself (${end.code ?? end.signal}); starting it again`)
-    try {
-      await parts.track(again())
-    } catch (error) {
-      options.log(error instanceof Error ? error.message : String(error))
-    }
-  })
 }
 
 function embeddedUsers(server: RunningNats): ExternalNats {

@@ -63,6 +63,7 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
       pidFile,
       stopSignal: 'SIGTERM',
       graceMs: 30_000,
+      log: options.log,
     })
     current = started
     const since = Date.now()

@@ -68,6 +68,7 @@ export async function startNats(options: NatsOptions): Promise<RunningNats> {
     pidFile,
     stopSignal: 'SIGTERM',
     graceMs: 20_000,
+    ...(options.log === undefined ? {} : { log: options.log }),
   })
   await untilReady(server, join(portsFolder, `nats-server_${server.pid}.ports`), logFile)
   const users = {} as Record<NatsUser, { user: NatsUser; pass: string }>

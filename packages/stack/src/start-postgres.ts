@@ -74,6 +74,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     pidFile,
     stopSignal: 'SIGINT',
     graceMs: 20_000,
+    ...(options.log === undefined ? {} : { log: options.log }),
     ...(runAs.uid === undefined ? {} : { uid: runAs.uid }),
     ...(runAs.gid === undefined ? {} : { gid: runAs.gid }),
   })

@@ -17,8 +17,9 @@ export interface WatchedProcessOptions {
   pidFile: string
   /** Asks it to end in good order. */
   stopSignal: 'SIGTERM' | 'SIGINT'
-  /** After this long it is killed. */
+  /** After this long it is killed, and that is said. */
   graceMs: number
+  log?: (line: string) => void
   uid?: number
   gid?: number
 }
@@ -105,7 +106,13 @@ export async function startWatchedProcess(options: WatchedProcessOptions): Promi
       if (!isRunning()) return exited
       // The leader alone: it knows in which order its own children end.
       child.kill(options.stopSignal)
-      const timer = setTimeout(() => signal('SIGKILL'), options.graceMs)
+      const timer = setTimeout(() => {
+        if (!isRunning()) return
+        options.log?.(
+          `${options.name} did not end within ${options.graceMs / 1000} s of being asked to and is killed. Its log: ${options.logFile}`,
+        )
+        signal('SIGKILL')
+      }, options.graceMs)
       try {
         return await exited
       } finally {

@@ -11,6 +11,7 @@ import { endOrphan } from '../src/end-orphan.ts'
 import { identifyProcess, isSameProcess } from '../src/process-identity.ts'
 import { startNats } from '../src/start-nats.ts'
 import { startPostgres } from '../src/start-postgres.ts'
+import { startWatchedProcess } from '../src/watched-process.ts'
 
 function makeFolder(t: TestContext, mode = 0o711): string {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-parts-'))
@@ -143,6 +144,33 @@ test('a process that merely has the id of a pid file is left alone', async t => 
   assert.equal(await endOrphan(pidFile, { signal: 'SIGTERM', graceMs: 100 }), 'none')
   assert.ok(isSameProcess(identity))
   assert.equal(existsSync(pidFile), false)
+})
+
+test('a part that does not end when it is asked to is killed after its grace, and that is said', async t => {
+  const folder = makeFolder(t)
+  const logFile = join(folder, 'deaf.log')
+  const lines: string[] = []
+  const deaf = await startWatchedProcess({
+    name: 'deaf',
+    command: process.execPath,
+    // As a service that has closed everything but one timer.
+    args: [
+      '--eval',
+      "process.on('SIGTERM', () => console.log('stopped')); setInterval(() => {}, 1000); console.log('up')",
+    ],
+    env: { PATH: process.env.PATH },
+    logFile,
+    pidFile: join(folder, 'deaf.pid.json'),
+    stopSignal: 'SIGTERM',
+    graceMs: 300,
+    log: line => void lines.push(line),
+  })
+  t.after(() => deaf.signal('SIGKILL'))
+  await until(() => readFileSync(logFile, 'utf8').includes('up'), 'it listens to the signal')
+  assert.equal((await deaf.stop()).signal, 'SIGKILL')
+  assert.match(readFileSync(logFile, 'utf8'), /stopped/)
+  assert.equal(identifyProcess(deaf.pid), undefined)
+  assert.deepEqual(lines, [`deaf did not end within 0.3 s of being asked to and is killed. Its log: ${logFile}`])
 })
 
 test('NATS keeps its passwords over a stop and lets nobody in without one', async t => {
