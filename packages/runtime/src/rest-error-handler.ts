@@ -5,11 +5,12 @@ import type { Logger } from './logger.ts'
 
 /**
  * A Fastify instance for management routes: one error shape `{"error": {code, message, request_id}}`, no request logging,
- * 1 MiB bodies. Below 500 the message helps; at 500 and above only the request id leaves the process.
+ * 1 MiB bodies. `request.ip` is what a gateway on this machine says; from elsewhere nobody is believed. Below 500 the message helps; at 500 and above only the request id leaves the process.
  */
 export function createRestApp(log: Logger): FastifyInstance {
   const app = Fastify({
     logger: false,
+    trustProxy: 'loopback',
     bodyLimit: 1024 * 1024,
     genReqId: () => randomUUID(),
     requestTimeout: 30_000,
