@@ -46,7 +46,7 @@ export class ClosingStack {
     return this.#closing
   }
 
-  /** Waits for SIGTERM, SIGINT, the end of the parent's pipe (`SLUICE_EXIT_WITH_STDIN`) or `stop`, then closes. */
+  /** Waits for SIGTERM, SIGINT or `stop`, then closes. */
   async untilSignal(): Promise<void> {
     const reason = await new Promise<string>(resolve => {
       this.#stop = resolve
