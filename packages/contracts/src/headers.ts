@@ -13,13 +13,3 @@ export const responseHeaders = {
   /** MeshAgent's clients read the human message from here. */
   errorMessage: 'x-meshagent-error-message',
 } as const
-
-/** Headers a client may send to the gateway, lower case. All are taken off before the provider sees the request. */
-export const requestHeaders = {
-  projectId: 'meshagent-project-id',
-  team: 'sluice-team',
-  receipt: 'sluice-receipt',
-  tagPrefix: 'sluice-tag-',
-  annotationPrefix: 'x-meshagent-annotation-',
-  litellmTags: 'x-litellm-tags',
-} as const
