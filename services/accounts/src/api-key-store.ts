@@ -11,6 +11,7 @@ export interface ApiKeySummary {
   description: string
   role: Role
   team_id: string | null
+  member_id: string | null
   models: string[] | null
   created_by: string
   created_at: Date
@@ -21,6 +22,7 @@ export interface NewApiKeyRow {
   keyId: string
   projectId: string
   teamId: string | null
+  memberId: string | null
   name: string
   description: string
   role: Role
@@ -40,6 +42,8 @@ export async function insertApiKey(db: Db, key: NewApiKeyRow): Promise<void> {
       project_id: key.projectId,
       version: 0,
       team_id: key.teamId,
+      member_id: key.memberId,
+      service_account_id: null,
       name: key.name,
       description: key.description,
       role: key.role,
@@ -65,7 +69,18 @@ export async function insertApiKey(db: Db, key: NewApiKeyRow): Promise<void> {
 export function listApiKeys(db: Db, projectId: string): Promise<ApiKeySummary[]> {
   return db
     .selectFrom('api_keys')
-    .select(['key_id', 'name', 'description', 'role', 'team_id', 'models', 'created_by', 'created_at', 'expires_at'])
+    .select([
+      'key_id',
+      'name',
+      'description',
+      'role',
+      'team_id',
+      'member_id',
+      'models',
+      'created_by',
+      'created_at',
+      'expires_at',
+    ])
     .where('project_id', '=', projectId)
     .where('revoked_at', 'is', null)
     .orderBy('created_at')
@@ -97,6 +112,8 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
       'api_keys.project_id',
       'projects.account_id',
       'api_keys.team_id',
+      'api_keys.member_id',
+      'api_keys.service_account_id',
       'api_keys.name',
       'api_keys.role',
       'api_keys.models',
@@ -119,6 +136,8 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     project_id: row.project_id,
     account_id: row.account_id,
     ...(row.team_id === null ? {} : { team_id: row.team_id }),
+    ...(row.member_id === null ? {} : { member_id: row.member_id }),
+    ...(row.service_account_id === null ? {} : { service_account_id: row.service_account_id }),
     name: row.name,
     role: row.role,
     ...(row.models === null ? {} : { models: row.models }),

@@ -137,6 +137,7 @@ async function ensureKey(
   return createApiKey(change, deps.box, {
     projectId: owner.projectId,
     teamId: owner.teamId,
+    memberId: null,
     name: defaultName,
     description: 'Made when this installation was set up',
     role: 'developer',

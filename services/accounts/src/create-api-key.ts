@@ -4,12 +4,15 @@ import { newApiKey } from './api-key.ts'
 import { announceKeyChange, insertApiKey } from './api-key-store.ts'
 import type { Change } from './change-store.ts'
 import { errors } from './errors.ts'
+import { isMemberOfProject } from './member-store.ts'
 import { lockProject } from './project-store.ts'
 import { hasTeam } from './team-store.ts'
 
 export interface ApiKeyRequest {
   projectId: string
   teamId: string | null
+  /** Whose calls those with the key are. Tokens signed with it are nobody's. */
+  memberId: string | null
   name: string
   description: string
   role: Role
@@ -29,6 +32,8 @@ export async function createApiKey(
     throw errorOf(errors.invalidRequest, {
       message: 'team_id names no team of this project. List them with GET …/teams.',
     })
+  if (wanted.memberId !== null && !(await isMemberOfProject(change.trx, wanted.projectId, wanted.memberId)))
+    throw errorOf(errors.invalidRequest, { message: 'member_id names no member of this project.' })
   const { keyId, secretId, value, hash, envelope } = newApiKey(box, wanted.projectId)
   await insertApiKey(change.trx, { ...wanted, keyId, secretId, hash, envelope })
   await announceKeyChange(change, keyId)
@@ -40,6 +45,7 @@ export async function createApiKey(
       name: wanted.name,
       role: wanted.role,
       team_id: wanted.teamId,
+      member_id: wanted.memberId,
       models: wanted.models,
       expires_at: wanted.expiresAt,
     },

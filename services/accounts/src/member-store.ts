@@ -1,4 +1,3 @@
-import type { Role } from '@sluice/contracts'
 import type { Db } from './db/schema.ts'
 
 export interface Member {
@@ -53,19 +52,20 @@ export async function updatePasswordHash(db: Db, memberId: string, passwordHash:
   await db.updateTable('members').set({ password_hash: passwordHash }).where('member_id', '=', memberId).execute()
 }
 
-/** Gives a member a role in a project of the same account (the schema refuses another's). */
-export async function putProjectMember(
-  db: Db,
-  entry: { projectId: string; accountId: string; memberId: string; role: Role },
-): Promise<void> {
-  await db
-    .insertInto('project_members')
-    .values({
-      project_id: entry.projectId,
-      account_id: entry.accountId,
-      member_id: entry.memberId,
-      role: entry.role,
-    })
-    .onConflict(conflict => conflict.columns(['project_id', 'member_id']).doUpdateSet({ role: entry.role }))
-    .execute()
+/** Whether somebody has a role in a project: one of their own, or as an administrator of its account. */
+export async function isMemberOfProject(db: Db, projectId: string, memberId: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('members')
+    .innerJoin('projects', 'projects.account_id', 'members.account_id')
+    .leftJoin('project_members', join =>
+      join
+        .onRef('project_members.project_id', '=', 'projects.project_id')
+        .onRef('project_members.member_id', '=', 'members.member_id'),
+    )
+    .select('members.member_id')
+    .where('projects.project_id', '=', projectId)
+    .where('members.member_id', '=', memberId)
+    .where(({ eb, or }) => or([eb('members.account_admin', '=', true), eb('project_members.role', 'is not', null)]))
+    .executeTakeFirst()
+  return row !== undefined
 }

@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import type * as MeshagentClient from '@meshagent/meshagent'
 import { parseApiKey } from '@sluice/runtime'
 import { closeInReverse } from '@sluice/test-env'
-import { signInAs, startAccounts } from './start-accounts.ts'
+import { readKeyDocuments } from '../src/api-key-store.ts'
+import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 // Required, since the package's build for import does not load under Node.
 const { ApiScope, Meshagent, ParticipantToken }: typeof MeshagentClient = createRequire(import.meta.url)(
@@ -14,7 +15,7 @@ const { ApiScope, Meshagent, ParticipantToken }: typeof MeshagentClient = create
 test('keys of a project', async t => {
   const scope = closeInReverse(t)
   let aheadMs = 0
-  const { app, db, installation } = await startAccounts(scope, { now: () => Date.now() + aheadMs })
+  const { app, db, deps, installation } = await startAccounts(scope, { now: () => Date.now() + aheadMs })
   const { project_id: pid } = installation
   const adminToken = await signInAs(db, installation.member_id)
   const url = `/accounts/projects/${pid}/api-keys`
@@ -73,6 +74,29 @@ test('keys of a project', async t => {
       { ...within, expires_at: new Date(Date.now() + 120_000).toISOString() },
     ])
       assert.equal((await create(beyond, value)).statusCode, 403, JSON.stringify(beyond))
+  })
+
+  await t.test('a key is a member’s only where they are one of its project', async () => {
+    const { memberId } = await addMember(db, installation.account_id, pid, 'member')
+    const { id } = (await create({ member_id: memberId })).json()
+    const list = await app.inject({ url, headers: { authorization: `Bearer ${adminToken}` } })
+    const listed = list.json().keys as { id: string; member_id: string | null }[]
+    assert.equal(listed.find(key => key.id === id)?.member_id, memberId)
+    assert.equal(listed.find(key => key.id === installation.key_id)?.member_id, null)
+    const [document] = await readKeyDocuments(db, [id])
+    assert.equal(document?.member_id, memberId)
+    const [entry] = await db.selectFrom('audit_entries').select('after').where('target', '=', id).execute()
+    assert.equal((entry?.after as { member_id?: string } | undefined)?.member_id, memberId)
+    assert.equal((await create({ member_id: installation.member_id })).statusCode, 200, 'who administers the account')
+
+    const { memberId: unassigned } = await addMember(db, installation.account_id, pid, 'member')
+    await db.deleteFrom('project_members').where('member_id', '=', unassigned).execute()
+    const { memberId: stranger } = await addAccount(deps)
+    for (const member_id of [unassigned, stranger, 'mem_none', '']) {
+      const answer = await create({ member_id })
+      assert.equal(answer.statusCode, 400, member_id)
+      assert.match(answer.json().error.message, /member_id/)
+    }
   })
 
   await t.test('what a request may not hold is named', async () => {

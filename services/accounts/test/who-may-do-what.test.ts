@@ -83,9 +83,9 @@ test('each role gets through to its routes, and to no other', async t => {
   const tokens: Record<Who, string | undefined> = {
     nobody: undefined,
     garbage: 'ma-not-a-key',
-    member: await addMember(db, accountId, pid, 'member'),
-    developer: await addMember(db, accountId, pid, 'developer'),
-    admin: await addMember(db, accountId, pid, 'admin'),
+    member: (await addMember(db, accountId, pid, 'member')).token,
+    developer: (await addMember(db, accountId, pid, 'developer')).token,
+    admin: (await addMember(db, accountId, pid, 'admin')).token,
     'developer key': await newKey('developer'),
     'admin key': await newKey('admin'),
     'account admin': adminToken,

@@ -123,10 +123,12 @@ async function verifyToken(
     if (claims.models === undefined) {
       throw new Refusal('llm_not_granted', 'This participant token has no LLM grant. Mint it with the "llm" API scope.')
     }
+    // Whoever holds a key can mint tokens: only the server may mint one for a member.
+    const { member_id: _, ...ofKey } = active.identity
     const verified: VerifiedToken = {
       keyId: active.key.key_id,
       identity: {
-        ...active.identity,
+        ...ofKey,
         credential_kind: 'participant_token',
         participant: claims.name,
         ...(claims.room === undefined ? {} : { room: claims.room }),

@@ -36,6 +36,8 @@ export interface Tables {
     project_id: string
     version: Generated<number>
     team_id: string | null
+    member_id: string | null
+    service_account_id: string | null
     name: string
     description: string
     role: Role

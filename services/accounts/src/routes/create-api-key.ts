@@ -17,6 +17,8 @@ const Body = Type.Object(
     role: Type.Optional(Role),
     models: Type.Optional(Type.Union([Type.Null(), Type.Array(ModelPattern, { maxItems: 1000 })])),
     team_id: Type.Optional(Type.Union([Type.Null(), Id])),
+    /** A member of the project: budgets of and per member count the key's calls. */
+    member_id: Type.Optional(Type.Union([Type.Null(), Id])),
     /** RFC 3339. */
     expires_at: Type.Optional(Type.Union([Type.Null(), Type.String({ format: 'date-time' })])),
   },
@@ -35,7 +37,8 @@ export function registerCreateApiKey(app: FastifyInstance, deps: AppDeps): void 
     '/accounts/projects/:pid/api-keys',
     { config: { access: 'keys:write' }, schema: { body: Body, response: responses({ 200: Response }) } },
     async request => {
-      const { name, description, role = 'developer', models = null, team_id = null, expires_at = null } = request.body
+      const { name, description, role = 'developer', models = null, expires_at = null } = request.body
+      const { team_id = null, member_id = null } = request.body
       const expiresAt = expires_at === null ? null : new Date(expires_at)
       if (expiresAt && !(expiresAt.getTime() > deps.now()))
         throw errorOf(errors.invalidRequest, { message: 'expires_at must be a time in the future.' })
@@ -49,6 +52,7 @@ export function registerCreateApiKey(app: FastifyInstance, deps: AppDeps): void 
         createApiKey(change, deps.box, {
           projectId: request.params.pid,
           teamId: team_id,
+          memberId: member_id,
           name,
           description: description ?? '',
           role,

@@ -13,6 +13,7 @@ const Response = Type.Object({
       description: Type.String(),
       role: Role,
       team_id: Type.Union([Type.String(), Type.Null()]),
+      member_id: Type.Union([Type.String(), Type.Null()]),
       models: Type.Union([Type.Array(Type.String()), Type.Null()]),
       created_by: Type.String(),
       created_at: Type.String(),

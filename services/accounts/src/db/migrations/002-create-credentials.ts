@@ -10,6 +10,8 @@ export const createCredentials: Migration = {
       project_id uuid not null references projects,
       version int not null default 1,
       team_id text,
+      member_id text,
+      service_account_id text,
       name text not null,
       description text not null default '',
       role text not null check (role in ('member', 'developer', 'admin')),
@@ -19,8 +21,12 @@ export const createCredentials: Migration = {
       expires_at timestamptz,
       revoked_at timestamptz,
       withdrawn_at timestamptz,
-      foreign key (project_id, team_id) references teams (project_id, team_id)
+      foreign key (project_id, team_id) references teams (project_id, team_id),
+      foreign key (member_id) references members
     )`.execute(db)
+    await sql`comment on column api_keys.member_id is 'Whose calls those with this key are; null: nobody''s in particular'`.execute(
+      db,
+    )
     await sql`create index api_keys_project on api_keys (project_id, created_at)`.execute(db)
     await sql`create index api_keys_to_withdraw on api_keys (revoked_at) where revoked_at is not null and withdrawn_at is null`.execute(
       db,
