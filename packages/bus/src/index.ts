@@ -1,3 +1,4 @@
+export * from './apply-in-halves.ts'
 export * from './connect.ts'
 export * from './consume-batches.ts'
 export * from './kv-view.ts'

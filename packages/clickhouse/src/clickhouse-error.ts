@@ -27,6 +27,14 @@ export function isClickhouseUnavailable(error: unknown): boolean {
   return type === undefined || passing.has(type)
 }
 
+const dataErrors =
+  /^(CANNOT_PARSE_\w+|CANNOT_CONVERT_TYPE|TYPE_MISMATCH|INCORRECT_DATA|ARGUMENT_OUT_OF_BOUND|VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE|DECIMAL_OVERFLOW|TOO_LARGE_STRING_SIZE|CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN)$/
+
+/** Whether the rows of an insert are at fault: one of them cannot be read as what its columns hold, now or ever. */
+export function isClickhouseDataError(error: unknown): boolean {
+  return error instanceof Error && dataErrors.test(typeOfAnswer(error) ?? '')
+}
+
 /** The error name ClickHouse answered with. Embedded and remote clients throw classes of the same shape, not the same class. */
 function typeOfAnswer(error: Error): string | undefined {
   const { code, type } = error as { code?: unknown; type?: unknown }

@@ -1,4 +1,5 @@
 import { ContractError } from './define-event.ts'
+import { PARTITIONS } from './partitions.ts'
 
 /** One numbered series of events. Numbers start at 1 and have no gaps: the event of a CLOSE gets the next one. */
 export interface Series {
@@ -50,21 +51,26 @@ export function rangeToHeaders(range: SeriesRange): [string, string][] {
   ]
 }
 
-/** Reads a range from headers. @throws ContractError where one is missing or is no positive integer */
+/** Numbers of a series stay below: stores keep series and number in one 64-bit space. */
+const numbersEnd = 2 ** 40
+
+/** Reads a range from headers. @throws ContractError where one is missing, or is none that a series can have */
 export function rangeFromHeaders(get: (name: string) => string): SeriesRange {
-  const integer = (name: string, minimum: number): number => {
+  const integer = (name: string, minimum: number, end = Number.MAX_SAFE_INTEGER): number => {
     const value = Number(get(name))
-    if (!Number.isSafeInteger(value) || value < minimum) throw new ContractError(`header ${name}: not an integer`)
+    if (!Number.isSafeInteger(value) || value < minimum || value >= end)
+      throw new ContractError(`header ${name}: not an integer`)
     return value
   }
   const gatewayId = get(seriesHeaders.gateway)
   if (!gatewayId) throw new ContractError(`header ${seriesHeaders.gateway}: missing`)
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(gatewayId)) throw new ContractError(`header ${seriesHeaders.gateway}: not an id`)
   const range = {
     gatewayId,
     epoch: integer(seriesHeaders.epoch, 1),
-    partition: integer(seriesHeaders.partition, 0),
-    first: integer(seriesHeaders.first, 1),
-    last: integer(seriesHeaders.last, 1),
+    partition: integer(seriesHeaders.partition, 0, PARTITIONS),
+    first: integer(seriesHeaders.first, 1, numbersEnd),
+    last: integer(seriesHeaders.last, 1, numbersEnd),
   }
   if (range.last < range.first) throw new ContractError('range: last is before first')
   return range

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { defineEvent } from './define-event.ts'
 import { Id, NanoUsd, UnixMs, Uuid } from './ids.ts'
 import { Quantities } from './quantities.ts'
+import type { Series } from './series.ts'
 import { LineItem } from './usage-recorded.ts'
 
 /**
@@ -31,3 +32,6 @@ export const UsageAdjusted = defineEvent({
   subject: () => 'usage.adjusted.v1',
   schema: UsageAdjustedData,
 })
+
+/** The one series of adjustments, in every consumer's marks; no gateway is called so. */
+export const adjustmentSeries: Series = { gatewayId: 'billing-adjustments', epoch: 1, partition: 0 }

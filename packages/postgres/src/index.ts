@@ -1,3 +1,4 @@
+export * from './data-error.ts'
 export * from './database.ts'
 export * from './migrate.ts'
 export * from './outbox.ts'

@@ -47,7 +47,17 @@ export interface MarkSession {
   /** Writes the changed marks. Call it last in the transaction. */
   save: () => Promise<void>
   /** The changed marks, for whoever tells others how far this consumer is. */
-  changed: () => { series: Series; last: number; contiguous: number }[]
+  changed: () => MarkPosition[]
+  /** Every mark that was opened, changed or not: a redelivery finds nothing new, and may still be what others wait to hear. */
+  opened: () => MarkPosition[]
+}
+
+/** How far a series has been received. */
+export interface MarkPosition {
+  series: Series
+  last: number
+  /** Up to here without a gap. */
+  contiguous: number
 }
 
 /**
@@ -110,11 +120,13 @@ export async function openMarks<Tables>(trx: Transaction<Tables>, wanted: readon
         )
       }
     },
-    changed: () =>
-      [...marks.values()]
-        .filter(entry => entry.dirty)
-        .map(({ series, mark }) => ({ series, last: mark.last, contiguous: contiguousTo(mark) })),
+    changed: () => [...marks.values()].filter(entry => entry.dirty).map(positionOf),
+    opened: () => [...marks.values()].map(positionOf),
   }
+}
+
+function positionOf({ series, mark }: { series: Series; mark: SeriesMark }): MarkPosition {
+  return { series, last: mark.last, contiguous: contiguousTo(mark) }
 }
 
 /** The eight series of an epoch, for `openMarks` before `close`. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { ContractError, type SeriesRange, seriesKey, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
-import { type Kysely, type Transaction, transact } from '@sluice/postgres'
+import { isDataError, type Kysely, storableText, type Transaction, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Tables } from './db/schema.ts'
 import { type CheckRating, postEvents } from './event-posting-store.ts'
@@ -30,7 +30,7 @@ export interface DeadLetterStore {
   count(): Promise<number>
   /** Oldest first. */
   list(limit: number): Promise<DeadLetterSummary[]>
-  /** The price books that a letter's event names; none where it cannot be read. */
+  /** The price books that a letter's event names; none where it, or its price book's name, cannot be read. */
   findPriceBookIds(deadLetterId: string): Promise<string[]>
   /**
    * Posts the event of a letter that can be read by now, past the marks, since its number counts as received, and deletes
@@ -59,7 +59,9 @@ export function deadLetterStore(db: Kysely<Tables>): DeadLetterStore {
         .where('dead_letter_id', '=', deadLetterId)
         .executeTakeFirst()
       const event = row && readEvent(row.content)
-      return [event?.price_book_id, event?.override_price_book_id].filter(id => id !== undefined)
+      return [event?.price_book_id, event?.override_price_book_id]
+        .filter(id => id !== undefined)
+        .filter(id => id === storableText(id))
     },
     replay: (deadLetterId, checkRating) =>
       transact(db, async trx => {
@@ -87,7 +89,10 @@ export function deadLetterStore(db: Kysely<Tables>): DeadLetterStore {
         const group = { batchId: batch.batch_id, reference: `dead letter ${deadLetterId}`, events: [event] }
         await postEvents(trx, [group], checkRating)
         await trx.deleteFrom('dead_letters').where('dead_letter_id', '=', deadLetterId).execute()
-        return 'posted'
+        return 'posted' as const
+      }).catch((error: unknown): ReplayOutcome => {
+        if (isDataError(error)) return 'unreadable'
+        throw error
       }),
   }
 }
@@ -117,7 +122,7 @@ export async function insertDeadLetters(trx: Transaction<Tables>, letters: reado
         partition: range?.partition ?? null,
         first: range?.first ?? null,
         last: range?.last ?? null,
-        reason,
+        reason: storableText(reason),
         content: Buffer.from(content),
       })
       .onConflict(conflict => conflict.doNothing())

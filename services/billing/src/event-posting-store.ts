@@ -23,7 +23,7 @@ export async function postEvents(
 ): Promise<PostedEvents> {
   const all = groups.flatMap(group => group.events)
   const repeated = await claimSettlementKeys(trx, all)
-  const isFirst = (event: UsageRecordedData): boolean => !repeated.has(event.event_id)
+  const isFirst = (event: UsageRecordedData): boolean => !repeated.has(event)
   const differences = all.filter(isFirst).flatMap(event => checkRating(event) ?? [])
   await insertDifferences(trx, differences)
   await insertPostings(
@@ -39,14 +39,15 @@ export async function postEvents(
 async function claimSettlementKeys(
   trx: Transaction<Tables>,
   events: readonly UsageRecordedData[],
-): Promise<Set<string>> {
+): Promise<Set<UsageRecordedData>> {
   const keyed = events.filter(event => event.settlement_key !== undefined)
   if (keyed.length === 0) return new Set()
   const { rows } = await sql<{ event_id: string }>`insert into settlement_keys (project_id, settlement_key, event_id)
     select * from unnest(${keyed.map(event => event.identity.project_id)}::uuid[], ${keyed.map(event => event.settlement_key ?? '')}::text[], ${keyed.map(event => event.event_id)}::uuid[])
     on conflict do nothing returning event_id`.execute(trx)
   const claimed = new Set(rows.map(row => row.event_id))
-  return new Set(keyed.filter(event => !claimed.has(event.event_id)).map(event => event.event_id))
+  // The event id comes from the key: two gateways may have sent the very same one, and only one of them took the key.
+  return new Set(keyed.filter(event => !claimed.delete(event.event_id)))
 }
 
 async function insertDifferences(trx: Transaction<Tables>, differences: readonly RatingDifference[]): Promise<void> {

@@ -1,12 +1,12 @@
 import { type Bus, openBucket } from '@sluice/bus'
 import { Mark, seriesKey } from '@sluice/contracts'
+import type { MarkPosition } from '@sluice/postgres'
 import type { Logger } from '@sluice/runtime'
-import type { SeriesPosition } from './usage-store.ts'
 
 /** Tells gateways how far their series are posted, so that they can let go of their journal. */
 export interface MarksPublisher {
   /** Notes positions that are committed. They are written soon, the latest of each series only. */
-  note(positions: readonly SeriesPosition[]): void
+  note(positions: readonly MarkPosition[]): void
   close(): Promise<void>
 }
 
@@ -18,7 +18,7 @@ const pauseMs = 100
  */
 export async function openMarksPublisher(bus: Bus, log: Logger): Promise<MarksPublisher> {
   const bucket = await openBucket(bus, 'marks', Mark)
-  const waiting = new Map<string, SeriesPosition>()
+  const waiting = new Map<string, MarkPosition>()
   let timer: NodeJS.Timeout | undefined
   let writing: Promise<void> = Promise.resolve()
   let closed = false

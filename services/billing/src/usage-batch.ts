@@ -45,3 +45,8 @@ function readLine(text: string, range: SeriesRange, seq: number): UsageLine {
     return { seq, text, event: undefined, problem: `malformed event: ${error.message}` }
   }
 }
+
+/** The line of an event that the store refuses. */
+export function refuseLine(line: UsageLine, reason: string): UsageLine {
+  return { ...line, event: undefined, problem: `refused event: ${reason}` }
+}

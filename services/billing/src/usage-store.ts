@@ -3,6 +3,7 @@ import { type Series, seriesKey } from '@sluice/contracts'
 import {
   type Kysely,
   listCompleteness,
+  type MarkPosition,
   openMarks,
   type SeriesCompleteness,
   seriesOfEpoch,
@@ -19,14 +20,8 @@ import type { UsageLine } from './usage-batch.ts'
 /** What a committed batch of messages has changed. */
 export interface PostedUsage extends PostedEvents {
   deadLetters: DeadLetter[]
-  /** How far each changed series is posted now. */
-  marks: SeriesPosition[]
-}
-
-export interface SeriesPosition {
-  series: Series
-  last: number
-  contiguous: number
+  /** How far each series of the batch is posted now, also where nothing of it was new: a mark may have been lost. */
+  marks: MarkPosition[]
 }
 
 export interface UsageStore {
@@ -38,7 +33,7 @@ export interface UsageStore {
     messages: readonly ReceivedMessage[],
     options: { streamSeq: number; checkRating: CheckRating },
   ): Promise<PostedUsage>
-  listMarks(): Promise<SeriesPosition[]>
+  listMarks(): Promise<MarkPosition[]>
   listCompleteness(): Promise<SeriesCompleteness[]>
   readStreamPosition(): Promise<number>
   resetStreamPosition(streamSeq: number): Promise<void>
@@ -85,7 +80,7 @@ export function usageStore(db: Kysely<Tables>): UsageStore {
         await insertDeadLetters(trx, deadLetters)
         await sql`update stream_position set stream_seq = greatest(stream_seq, ${options.streamSeq})`.execute(trx)
         await marks.save()
-        return { ...posted, deadLetters, marks: marks.changed() }
+        return { ...posted, deadLetters, marks: marks.opened() }
       }),
 
     async listMarks() {

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { openBucket } from '@sluice/bus'
-import { Mark, type SeriesRange, seriesKey, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
+import {
+  GatewayEpochClosed,
+  Mark,
+  type SeriesRange,
+  seriesKey,
+  UsageRecorded,
+  type UsageRecordedData,
+} from '@sluice/contracts'
 import { eventually, publishUsage, publishUsageBody } from '@sluice/test-env'
 import fc from 'fast-check'
 import { sql } from 'kysely'
@@ -183,6 +190,63 @@ test('what cannot be read becomes a dead letter once, counts as received, and ho
   )
 })
 
+test('an event that the store refuses is a dead letter alone, and everything around it is posted', async t => {
+  const stores = await billingStores(t)
+  const env = await billingBus(t)
+  const admin = { connection: env.nats.admin }
+  const events = place([
+    ratedEvent(),
+    ratedEvent({ provider: 'open\u0000ai', cost_nano_usd: 1 }),
+    ratedEvent({ requested_model: 'gpt-\ud800' }),
+    ratedEvent({ price_book_id: 'book\u0000' }),
+    ratedEvent({ cost_nano_usd: 1e300 }),
+    ratedEvent({ settlement_key: 'batch/\u0000' }),
+    ratedEvent(),
+    ratedEvent(),
+  ])
+  await publishUsage(admin, range(1, 3), events.slice(0, 3))
+  await publishUsage(admin, range(4, 7), events.slice(3, 7))
+  await env.nats.admin.request(
+    GatewayEpochClosed.subject(),
+    GatewayEpochClosed.encode({
+      gateway_id: 'gw_a',
+      epoch: 1,
+      last: [0, 0, 0, 8, 0, 0, 0, 0],
+      closed_by: 'gw_a',
+      closed_at_ms: 1,
+    }),
+  )
+  await publishUsage(admin, range(8, 8), events.slice(7))
+  await runConsumer(env, stores)
+  await eventually(async () => (await stores.usage.listMarks()).some(mark => mark.contiguous === 8))
+  const good = [events[0], events[2], events[6], events[7]].flatMap(event => event ?? [])
+  assert.equal(await stores.sumLedger(), sumOf(good))
+  const letters = await stores.db.selectFrom('dead_letters').selectAll().orderBy('first').execute()
+  assert.deepEqual(
+    letters.map(letter => [letter.first, letter.last]),
+    [2, 4, 5, 6].map(number => [`${number}`, `${number}`]),
+  )
+  for (const letter of letters) {
+    assert.match(letter.reason, /^refused event: refused by the store: 22/)
+    assert.equal(JSON.parse(letter.content.toString()).event_id, events[Number(letter.first) - 1]?.event_id)
+  }
+  const store = deadLetterStore(stores.db)
+  for (const letter of letters) {
+    await store.findPriceBookIds(letter.dead_letter_id)
+    const outcome = await store.replay(letter.dead_letter_id, event => checkRating(event, () => undefined))
+    assert.equal(outcome, 'unreadable')
+  }
+})
+
+test('a mark that was lost is written again when its series comes again', async t => {
+  const stores = await billingStores(t)
+  const [event] = place([ratedEvent()])
+  assert.ok(event)
+  await stores.usage.post([message([event], 1, 1)], unrated)
+  const again = await stores.usage.post([message([event], 1, 1)], unrated)
+  assert.deepEqual([again.events, again.marks], [0, [{ series: range(1, 1), last: 1, contiguous: 1 }]])
+})
+
 test('a dead letter that can be read by now is posted once, past the marks', async t => {
   const stores = await billingStores(t)
   const letters = deadLetterStore(stores.db)
@@ -224,10 +288,11 @@ test('what two gateways settle under one key is posted once', async t => {
   const first = ratedEvent({ settlement_key: 'resp_1' })
   const again = ratedEvent({ settlement_key: 'resp_1', identity: first.identity })
   const elsewhere = ratedEvent({ settlement_key: 'resp_1' })
-  const [a, b, c] = place([first, again, elsewhere])
-  assert.ok(a && b && c)
-  const posted = await stores.usage.post([message([a, b, c], 1, 3)], unrated)
-  assert.deepEqual([posted.events, posted.duplicates], [2, 1])
+  // The id of such an event is made from its key: another gateway sends the very same one.
+  const [a, b, c, d] = place([first, again, elsewhere, first])
+  assert.ok(a && b && c && d)
+  const posted = await stores.usage.post([message([a, b, c, d], 1, 4)], unrated)
+  assert.deepEqual([posted.events, posted.duplicates], [2, 2])
   assert.equal(await stores.sumLedger(), sumOf([a, c]))
 })
 

@@ -1,10 +1,11 @@
-import { type JsMsg, rangeOfMessage } from '@sluice/bus'
+import { applyInHalves, type JsMsg, rangeOfMessage } from '@sluice/bus'
+import { isDataError } from '@sluice/postgres'
 import type { Logger } from '@sluice/runtime'
 import { batchPosted } from '../events.ts'
 import type { MarksPublisher } from '../marks-publisher.ts'
 import type { PriceBookShelf } from '../price-books.ts'
 import { checkRating } from '../rate-usage.ts'
-import { type ReceivedMessage, readMessage } from '../received-message.ts'
+import { buryMessage, type ReceivedMessage, readMessage, splitMessage } from '../received-message.ts'
 import type { UsageStore } from '../usage-store.ts'
 
 export interface UsageRecordedDeps {
@@ -15,20 +16,30 @@ export interface UsageRecordedDeps {
 }
 
 /**
- * Posts batches of `usage.recorded` and ends of epochs: decode → one transaction → (the caller acknowledges) → marks. When
- * it throws nothing was changed, and the same messages come again.
+ * Posts batches of `usage.recorded` and ends of epochs: decode → one transaction → (the caller acknowledges) → marks. What
+ * the store refuses for its content becomes a dead letter alone. When it throws, what was not posted comes again.
  */
 export function usageRecorded(deps: UsageRecordedDeps): (messages: JsMsg[]) => Promise<void> {
   return async messages => {
     const received = messages.map(message => readMessage(message.subject, message.data, () => rangeOfMessage(message)))
-    await deps.shelf.load(priceBookIds(received))
-    const posted = await deps.usage.post(received, {
-      streamSeq: Math.max(...messages.map(message => message.seq)),
-      checkRating: event => checkRating(event, deps.shelf.find),
+    const streamSeq = Math.max(...messages.map(message => message.seq))
+    await applyInHalves(received, {
+      apply: part => post(deps, part, streamSeq),
+      isRefusal: isDataError,
+      split: splitMessage,
+      bury: buryMessage,
     })
-    batchPosted(deps.log, posted)
-    deps.marks.note(posted.marks)
   }
+}
+
+async function post(deps: UsageRecordedDeps, received: readonly ReceivedMessage[], streamSeq: number): Promise<void> {
+  await deps.shelf.load(priceBookIds(received))
+  const posted = await deps.usage.post(received, {
+    streamSeq,
+    checkRating: event => checkRating(event, deps.shelf.find),
+  })
+  batchPosted(deps.log, posted)
+  deps.marks.note(posted.marks)
 }
 
 function priceBookIds(received: readonly ReceivedMessage[]): Set<string> {
