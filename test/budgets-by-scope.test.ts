@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { after, before, test } from 'node:test'
+import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import pg from 'pg'
+import { type Management, signIn } from './management.ts'
+
+// Its ES module build lacks its own type marker, so Node reads only the CommonJS one.
+const { ApiScope, LLMGrant, ParticipantToken } = createRequire(import.meta.url)(
+  '@meshagent/meshagent',
+) as typeof import('@meshagent/meshagent')
+
+let stack: TestStack
+let admin: Management
+const ends: (() => unknown)[] = []
+before(async () => {
+  stack = await startTestStack({ after: (end: () => unknown) => ends.push(end) } as Parameters<
+    typeof startTestStack
+  >[0])
+  admin = await signIn(stack)
+})
+after(async () => {
+  for (const end of ends.reverse()) await end()
+})
+
+interface Budget {
+  id: string
+  spent?: string
+  copies?: { copy: string; spent: string }[]
+}
+
+/** A management call that must succeed. */
+async function make<T>(path: string, body: unknown): Promise<T> {
+  const answer = await admin.call<T>('POST', `${admin.project}${path}`, body)
+  assert.ok(answer.status < 300, `${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+  return answer.body
+}
+
+const makeTeam = async (name: string) => (await make<{ team_id?: string; id?: string }>('/teams', { name })).id ?? ''
+const makeKey = (name: string, owner: { team_id?: string; member_id?: string }) =>
+  make<{ id: string; value: string }>('/api-keys', { name, ...owner })
+
+/** A second person in the project. Inviting people has no route yet. */
+async function addColleague(): Promise<string> {
+  const client = new pg.Client({ connectionString: stack.databaseUrls.accounts })
+  await client.connect()
+  try {
+    await client.query(
+      `insert into accounts.members (member_id, account_id, email)
+       select 'mem_colleague', account_id, 'colleague@example.com' from accounts.projects where project_id = $1`,
+      [stack.projectId],
+    )
+    await client.query(
+      `insert into accounts.project_members (project_id, account_id, member_id, role)
+       select project_id, account_id, 'mem_colleague', 'member' from accounts.projects where project_id = $1`,
+      [stack.projectId],
+    )
+  } finally {
+    await client.end()
+  }
+  return 'mem_colleague'
+}
+
+async function tokenForRoom(apiKey: string, room: string): Promise<string> {
+  const token = new ParticipantToken({ name: 'worker' })
+  token.addRoomGrant(room)
+  token.addApiGrant(new ApiScope({ llm: new LLMGrant({}) }))
+  return await token.toJwt({ apiKey })
+}
+
+/** Nano-USD of a decimal amount, exact. */
+function nano(usd: string): bigint {
+  const [whole = '0', fraction = ''] = usd.split('.')
+  assert.ok(fraction.length <= 9, usd)
+  return BigInt(whole) * 1_000_000_000n + BigInt(fraction.padEnd(9, '0'))
+}
+
+/** One call, and what it cost as its answer says. Lengths differ, so that no two sums are the same by chance. */
+async function spend(credential: string, outputTokens: number, room?: string): Promise<bigint> {
+  const answer = await fetch(`${stack.url}${room === undefined ? '' : `/rooms/${room}`}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${credential}`, 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: 'gpt-5.4',
+      messages: [{ role: 'user', content: `Write. [[sim output_tokens=${outputTokens}]]` }],
+    }),
+  })
+  const text = await answer.text()
+  assert.equal(answer.status, 200, text)
+  const cost = nano(answer.headers.get('sluice-cost-usd') ?? '')
+  assert.ok(cost > 0n)
+  return cost
+}
+
+test('budgets on project, team, member, room and key, and per member, count the calls that are theirs, to the nano-dollar', async () => {
+  const { body: me } = await admin.call<{ id: string }>('GET', '/accounts/profiles/me')
+  const colleague = await addColleague()
+  const [red, blue] = [await makeTeam('red'), await makeTeam('blue')]
+  const mine = await makeKey('mine', { team_id: red, member_id: me.id })
+  const theirs = await makeKey('theirs', { team_id: red, member_id: colleague })
+  const shared = await makeKey('shared', { team_id: blue })
+  const token = await tokenForRoom(mine.value, 'lab')
+
+  const budget = (name: string, scope: Record<string, string>, per?: string) =>
+    make<Budget>('/budgets', { name, scope, ...(per ? { per } : {}), unit: 'usd', limit: '100', window: 'total' })
+  const budgets = {
+    project: await budget('project', {}),
+    red: await budget('red', { team: red }),
+    blue: await budget('blue', { team: blue }),
+    me: await budget('me', { member: me.id }),
+    colleague: await budget('colleague', { member: colleague }),
+    lab: await budget('lab', { room: 'lab' }),
+    myKey: await budget('my key', { key: mine.id }),
+    meInLab: await budget('me in the lab', { member: me.id, room: 'lab' }),
+    perMember: await budget('each member', {}, 'member'),
+  }
+
+  const byMine = await spend(mine.value, 11)
+  const byMineInLab = await spend(mine.value, 23, 'lab')
+  const byTheirs = await spend(theirs.value, 47)
+  const byShared = await spend(shared.value, 95)
+  // Whoever holds a member's key can sign a token: what it spends is the key's and the team's, not the member's.
+  const byToken = await spend(token, 191)
+
+  const expected: Record<keyof typeof budgets, bigint | Record<string, bigint>> = {
+    project: byMine + byMineInLab + byTheirs + byShared + byToken,
+    red: byMine + byMineInLab + byTheirs + byToken,
+    blue: byShared,
+    me: byMine + byMineInLab,
+    colleague: byTheirs,
+    lab: byMineInLab + byToken,
+    myKey: byMine + byMineInLab + byToken,
+    meInLab: byMineInLab,
+    perMember: { [me.id]: byMine + byMineInLab, [colleague]: byTheirs },
+  }
+  await eventually(async () => {
+    const spent: Record<string, unknown> = {}
+    for (const [name, { id }] of Object.entries(budgets)) {
+      const { body } = await admin.call<Budget>('GET', `${admin.project}/budgets/${id}`)
+      spent[name] = body.copies
+        ? Object.fromEntries(body.copies.map(each => [each.copy, nano(each.spent)]))
+        : nano(body.spent ?? '')
+    }
+    assert.deepEqual(spent, expected)
+    return true
+  })
+})
