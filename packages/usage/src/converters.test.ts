@@ -8,6 +8,7 @@ import { fromChatCompletion } from './openai/chat-completion.ts'
 import { fromEmbedding } from './openai/embedding.ts'
 import { fromImages } from './openai/image.ts'
 import { fromResponse } from './openai/response.ts'
+import { boundedRawUsage } from './raw-usage.ts'
 
 test('OpenAI counts cached tokens as input: each token is counted once', () => {
   const usage = {
@@ -83,6 +84,37 @@ test('iterations are counted with the model that made them', () => {
   })
   assert.deepEqual(result.quantities, { in_text: 5400, out_text: 480 })
   assert.deepEqual(result.parts, [{ model: 'claude-fable-5', quantities: { in_text: 300, out_text: 60 } }])
+})
+
+test('however many models a message went through, its parts are bounded and every token is in them or in the rest', () => {
+  const iterations = Array.from({ length: 5000 }, (_, i) => ({
+    type: 'advisor_message',
+    model: i < 100 ? 'claude-fable-5' : `other-${i}`,
+    input_tokens: 10,
+    output_tokens: 2,
+  }))
+  const result = fromMessage({ model: 'claude-opus-5', usage: { input_tokens: 100, output_tokens: 20, iterations } })
+  assert.deepEqual(result.quantities, { in_text: 50_100, out_text: 10_020 })
+  assert.equal(result.parts?.length, 64)
+  const partInput = result.parts?.reduce((sum, part) => sum + (part.quantities.in_text ?? 0), 0)
+  // The 100 of a model that has a part are in it; the models beyond the bound are rated as the call's own.
+  assert.equal(partInput, 1000)
+})
+
+test('text that is kept of a reply is short, well-formed and without control characters', () => {
+  const long = 'x'.repeat(2_000_000)
+  const chat = { id: long, model: `gpt\u0000-4\n.1${long}`, service_tier: long, choices: [{ finish_reason: long }] }
+  const kept = fromChatCompletion(chat)
+  assert.equal(kept.served_model, `gpt-4.1${'x'.repeat(247)}`)
+  for (const text of [kept.response_id, kept.finish_reason, kept.modifiers.service_tier])
+    assert.equal(text?.length, 256)
+  const message = fromMessage({ id: 'a\ud800b', model: '\u0007', stop_reason: long, usage: { speed: long } })
+  assert.equal(message.response_id, 'a\ufffdb')
+  assert.equal(message.served_model, undefined)
+  assert.equal(message.modifiers.speed?.length, 256)
+  const response = fromResponse({ id: long, model: long, status: long })
+  for (const text of [response.response_id, response.served_model, response.finish_reason])
+    assert.equal(text?.length, 256)
 })
 
 test('a Responses object is charged for tokens and for its tools', () => {
@@ -201,4 +233,12 @@ test('tokens are estimated in whole numbers, rounded up', () => {
   )
   assert.equal(estimateTokens(100, 20), 50)
   assert.equal(estimateInputTokens(3600, 1800), 500)
+})
+
+test('a usage object is kept up to 64 kB of JSON, and whatever its depth', () => {
+  const usual = { input_tokens: 1, output_tokens: 2 }
+  assert.equal(boundedRawUsage(usual), usual)
+  assert.equal(boundedRawUsage(null), null)
+  assert.equal(boundedRawUsage({ note: 'ü'.repeat(40_000) }), null)
+  assert.equal(boundedRawUsage(JSON.parse(`${'['.repeat(500_000)}${']'.repeat(500_000)}`)), null)
 })

@@ -26,6 +26,23 @@ export function textOf(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
+/** Longer names are cut: models and ids of providers are far shorter, and an event holds several. */
+const maxNameLength = 256
+
+/**
+ * Text that is kept of a reply (a model, an id, a reason): at most 256 characters, well-formed, without control characters.
+ * Undefined where nothing is left of it.
+ */
+export function nameOf(value: unknown): string | undefined {
+  const text = textOf(value)
+  if (text === undefined) return undefined
+  const kept = text
+    .slice(0, maxNameLength)
+    .replaceAll(/\p{Cc}/gu, '')
+    .toWellFormed()
+  return kept === '' ? undefined : kept
+}
+
 /** An object without its undefined fields. */
 export function defined<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {

@@ -298,3 +298,12 @@ test('an error inside a stream is seen in every dialect, and a stream without on
     assert.equal(tap.failed, true)
   }
 })
+
+test('usage that is nested without end is merged without ending us', () => {
+  const tap = openMessagesTap({ model: 'claude-opus-5' })
+  const depth = 200_000
+  const usage = `{"output_tokens":7,"deep":${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}}`
+  tap.observe(`{"type":"message_start","message":{"id":"msg_1","usage":${usage}}}`)
+  tap.observe(`{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":${usage}}`)
+  assert.deepEqual(tap.usage().quantities, { out_text: 7 })
+})

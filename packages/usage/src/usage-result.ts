@@ -29,9 +29,10 @@ export function measuredAs(values: Quantities, provenance: Provenance): Pick<Usa
   return { quantities, provenance: marks }
 }
 
-/** Adds `more` to `total`, name by name. */
+/** Adds `more` to `total`, name by name. A sum that is no exact integer any more stays at the last that is. */
 export function addQuantities(total: Quantities, more: Quantities): Quantities {
-  for (const [name, value] of Object.entries(more) as [QuantityName, number][]) total[name] = (total[name] ?? 0) + value
+  for (const [name, value] of Object.entries(more) as [QuantityName, number][])
+    total[name] = Math.min((total[name] ?? 0) + value, Number.MAX_SAFE_INTEGER)
   return total
 }
 

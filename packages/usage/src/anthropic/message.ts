@@ -1,19 +1,19 @@
 import type { Quantities, UsageModifiers } from '@sluice/contracts'
-import { countOf, defined, isObject, type JsonObject, listOf, objectOf, textOf } from '../json-fields.ts'
+import { countOf, defined, isObject, type JsonObject, listOf, nameOf, objectOf } from '../json-fields.ts'
 import { addQuantities, freeUsage, measuredAs, type UsageResult } from '../usage-result.ts'
 
 /** Usage of a message. Anthropic's `input_tokens` leave cache reads and writes out: nothing is subtracted. */
 export function fromMessage(body: unknown): UsageResult {
   const reply = objectOf(body)
-  const model = textOf(reply.model)
+  const model = nameOf(reply.model)
   const usage = isObject(reply.usage) ? reply.usage : undefined
   return {
     ...(usage ? usageOf(usage, model) : { ...measuredAs({}, 'measured'), modifiers: {} }),
     raw_usage: usage ?? null,
     ...defined({
       served_model: model,
-      response_id: textOf(reply.id),
-      finish_reason: textOf(reply.stop_reason),
+      response_id: nameOf(reply.id),
+      finish_reason: nameOf(reply.stop_reason),
     }),
   }
 }
@@ -26,16 +26,24 @@ export function fromCountTokens(body: unknown): UsageResult {
 /** One result line of a message batch: only a succeeded message is charged, at batch rates. */
 export function fromBatchResult(line: unknown): UsageResult {
   const result = objectOf(objectOf(line).result)
-  if (result.type !== 'succeeded') return { ...freeUsage(), finish_reason: textOf(result.type) ?? 'unknown' }
+  if (result.type !== 'succeeded') return { ...freeUsage(), finish_reason: nameOf(result.type) ?? 'unknown' }
   const usage = fromMessage(result.message)
   return { ...usage, modifiers: { ...usage.modifiers, batch: true } }
 }
+
+interface Part {
+  model: string
+  quantities: Quantities
+}
+
+/** Each becomes lines of the event, which is bounded; a message has a handful. */
+const maxParts = 64
 
 type Converted = Pick<UsageResult, 'quantities' | 'provenance' | 'modifiers' | 'parts'>
 
 export function usageOf(usage: JsonObject, model: string | undefined): Converted {
   const own = tokensOf(usage)
-  const parts: { model: string; quantities: Quantities }[] = []
+  const parts: Part[] = []
   const iterations = listOf(usage.iterations).map(objectOf)
   let total: Quantities = own
   if (iterations.length > 0) {
@@ -46,8 +54,8 @@ export function usageOf(usage: JsonObject, model: string | undefined): Converted
       const quantities = tokensOf(iteration)
       const isAnswer = iteration.type === undefined || iteration.type === 'message'
       addQuantities(isAnswer ? answering : beside, quantities)
-      const other = textOf(iteration.model)
-      if (other !== undefined && other !== model) parts.push({ model: other, quantities: withoutZeros(quantities) })
+      const other = nameOf(iteration.model)
+      if (other !== undefined && other !== model) addPart(parts, other, withoutZeros(quantities))
     }
     total = addQuantities(sumOf(answering) >= sumOf(own) ? answering : { ...own }, beside)
   }
@@ -62,6 +70,16 @@ export function usageOf(usage: JsonObject, model: string | undefined): Converted
     modifiers: modifiersOf(usage),
     ...(parts.length > 0 && { parts }),
   }
+}
+
+/** Past the bound, a part joins the last of its model; one of yet another model stays with what the call's own model took. */
+function addPart(parts: Part[], model: string, quantities: Quantities): void {
+  if (parts.length < maxParts) {
+    parts.push({ model, quantities })
+    return
+  }
+  const last = parts.findLast(part => part.model === model)
+  if (last) addQuantities(last.quantities, quantities)
 }
 
 function tokensOf(usage: JsonObject): Quantities {
@@ -82,12 +100,12 @@ function tokensOf(usage: JsonObject): Quantities {
 }
 
 function modifiersOf(usage: JsonObject): UsageModifiers {
-  const tier = textOf(usage.service_tier)
+  const tier = nameOf(usage.service_tier)
   return {
     ...defined({
       service_tier: tier,
-      inference_geo: textOf(usage.inference_geo),
-      speed: textOf(usage.speed),
+      inference_geo: nameOf(usage.inference_geo),
+      speed: nameOf(usage.speed),
     }),
     ...(tier === 'batch' && { batch: true }),
   }

@@ -165,11 +165,14 @@ class MessagesStreamTap implements MessagesTap {
   }
 }
 
+/** Deeper objects are taken as they come: what a provider nests without end must not end us. */
+const maxUsageDepth = 8
+
 /**
  * Usage in a stream is cumulative and partly null: the highest count seen holds, other fields take the last value that
  * is not null. Doubled events change nothing.
  */
-function mergeUsage(before: JsonObject | undefined, after: JsonObject): JsonObject {
+function mergeUsage(before: JsonObject | undefined, after: JsonObject, depth = 0): JsonObject {
   const merged: JsonObject = { ...before }
   for (const [key, value] of Object.entries(after)) {
     if (value === null || value === undefined) {
@@ -178,7 +181,8 @@ function mergeUsage(before: JsonObject | undefined, after: JsonObject): JsonObje
     }
     const known = merged[key]
     if (typeof value === 'number' && typeof known === 'number') merged[key] = Math.max(known, value)
-    else if (isObject(value) && isObject(known)) merged[key] = mergeUsage(known, value)
+    else if (isObject(value) && isObject(known) && depth < maxUsageDepth)
+      merged[key] = mergeUsage(known, value, depth + 1)
     else merged[key] = value
   }
   return merged

@@ -1,4 +1,4 @@
-import { defined, isObject, objectOf, textOf } from '../json-fields.ts'
+import { defined, isObject, nameOf, objectOf } from '../json-fields.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { tokenQuantities } from './token-usage.ts'
 
@@ -9,7 +9,7 @@ import { tokenQuantities } from './token-usage.ts'
 export function fromTranscription(body: unknown): UsageResult {
   const reply = objectOf(body)
   const usage = isObject(reply.usage) ? reply.usage : undefined
-  const named = defined({ served_model: textOf(reply.model) })
+  const named = defined({ served_model: nameOf(reply.model) })
   if (usage && usage.type !== 'duration')
     return { ...measuredAs(tokenQuantities(usage), 'measured'), modifiers: {}, raw_usage: usage, ...named }
   const seconds = usage ? usage.seconds : reply.duration

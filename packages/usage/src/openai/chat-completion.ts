@@ -1,5 +1,5 @@
 import type { UsageModifiers } from '@sluice/contracts'
-import { defined, isObject, listOf, objectOf, textOf } from '../json-fields.ts'
+import { defined, isObject, listOf, nameOf, objectOf } from '../json-fields.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { tokenQuantities } from './token-usage.ts'
 
@@ -7,15 +7,15 @@ import { tokenQuantities } from './token-usage.ts'
 export function fromChatCompletion(body: unknown): UsageResult {
   const reply = objectOf(body)
   const finish = listOf(reply.choices)
-    .map(choice => textOf(objectOf(choice).finish_reason))
+    .map(choice => nameOf(objectOf(choice).finish_reason))
     .find(reason => reason !== undefined)
   return {
     ...measuredAs(isObject(reply.usage) ? tokenQuantities(reply.usage) : {}, 'measured'),
     modifiers: servedTier(reply),
     raw_usage: reply.usage ?? null,
     ...defined({
-      served_model: textOf(reply.model),
-      response_id: textOf(reply.id),
+      served_model: nameOf(reply.model),
+      response_id: nameOf(reply.id),
       finish_reason: finish,
     }),
   }
@@ -23,5 +23,5 @@ export function fromChatCompletion(body: unknown): UsageResult {
 
 /** The tier a reply says it was served in. */
 export function servedTier(reply: Record<string, unknown>): UsageModifiers {
-  return defined({ service_tier: textOf(reply.service_tier) })
+  return defined({ service_tier: nameOf(reply.service_tier) })
 }

@@ -1,4 +1,4 @@
-import { defined, objectOf, textOf } from '../json-fields.ts'
+import { defined, nameOf, objectOf } from '../json-fields.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { tokenQuantities } from './token-usage.ts'
 
@@ -10,6 +10,6 @@ export function fromEmbedding(body: unknown): UsageResult {
     ...measuredAs({ in_text }, 'measured'),
     modifiers: {},
     raw_usage: reply.usage ?? null,
-    ...defined({ served_model: textOf(reply.model) }),
+    ...defined({ served_model: nameOf(reply.model) }),
   }
 }

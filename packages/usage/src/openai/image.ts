@@ -1,5 +1,5 @@
 import { totalOutputTokens } from '@sluice/contracts'
-import { defined, isObject, listOf, objectOf, textOf } from '../json-fields.ts'
+import { defined, isObject, listOf, nameOf, objectOf } from '../json-fields.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { tokenQuantities } from './token-usage.ts'
 
@@ -12,8 +12,8 @@ export interface ImageRequest {
 /** Usage of an images reply, or of its `*.completed` event: tokens where they are told, else the number of images. */
 export function fromImages(body: unknown, request: ImageRequest = {}): UsageResult {
   const reply = objectOf(body)
-  const size = known(textOf(reply.size)) ?? known(request.size) ?? '1024x1024'
-  const quality = known(textOf(reply.quality)) ?? known(request.quality)
+  const size = known(nameOf(reply.size)) ?? known(request.size) ?? '1024x1024'
+  const quality = known(nameOf(reply.quality)) ?? known(request.quality)
   const modifiers = defined({ image_size: size, image_quality: quality })
   if (!isObject(reply.usage))
     return {

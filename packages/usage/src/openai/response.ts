@@ -1,5 +1,5 @@
 import type { Quantities } from '@sluice/contracts'
-import { defined, isObject, listOf, objectOf, textOf } from '../json-fields.ts'
+import { defined, isObject, listOf, nameOf, objectOf, textOf } from '../json-fields.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { servedTier } from './chat-completion.ts'
 import { tokenQuantities } from './token-usage.ts'
@@ -13,9 +13,9 @@ export function fromResponse(body: unknown): UsageResult {
     modifiers: servedTier(reply),
     raw_usage: reply.usage ?? null,
     ...defined({
-      served_model: textOf(reply.model),
-      response_id: textOf(reply.id),
-      finish_reason: textOf(objectOf(reply.incomplete_details).reason) ?? textOf(reply.status),
+      served_model: nameOf(reply.model),
+      response_id: nameOf(reply.id),
+      finish_reason: nameOf(objectOf(reply.incomplete_details).reason) ?? nameOf(reply.status),
     }),
   }
 }
