@@ -3,6 +3,7 @@ import { PARTITIONS, partitionOf } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { closeLine, closePrefix } from './close-line.ts'
 import { EpochReader, type Position } from './epoch-reader.ts'
+import { fitDraft } from './fit-draft.ts'
 import { killedDraft } from './killed-draft.ts'
 import { MissingNumbers } from './missing-numbers.ts'
 import type { CheckpointRecord, EndRecord, HeaderRecord, OpenRecord, RateDraft } from './open-record.ts'
@@ -76,12 +77,14 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
     const prefix = closePrefix(header.gateway_id, header.epoch)
     for (const { record, checkpoint, damagesBefore } of open.values()) {
       const draft = killedDraft(record, checkpoint)
-      const rated = { ...draft, ...(await options.rate(draft)) }
+      const rated = fitDraft({ ...draft, ...(await options.rate(draft)) }, bytes =>
+        log.error({ eventId: draft.event_id, bytes }, 'event too large, only what it costs and who pays is kept'),
+      )
       const partition = partitionOf(record.identity.project_id)
       const series = numbers[partition]
       // A number whose CLOSE is damaged may be published: given to an attempt that cannot have had it, it would hide its event.
       const seq = (damagesBefore < scan.damages ? series?.takeMissing() : series?.takeNext()) ?? 0
-      lines.push({ type: recordType.close, json: closeLine(prefix, partition, seq, JSON.stringify(rated)) })
+      lines.push({ type: recordType.close, json: closeLine(prefix, partition, seq, rated) })
     }
     const endRecord: EndRecord = {
       last: numbers.map(series => series.last),

@@ -4,6 +4,7 @@ import { PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contrac
 import type { Logger } from '@sluice/runtime'
 import { closeLine, closePrefix } from './close-line.ts'
 import type { Position } from './epoch-reader.ts'
+import { fitDraft } from './fit-draft.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
 import type { CheckpointRecord, EndRecord, HeaderRecord, OpenRecord, UsageDraft } from './open-record.ts'
 import { type RecordType, recordType } from './record.ts'
@@ -55,7 +56,6 @@ interface HomelessRecord {
   seq: number
 }
 
-const maxLineBytes = 512 * 1024
 const fsyncFile = promisify(fsync)
 
 /**
@@ -172,14 +172,10 @@ export class RunningEpoch {
     if (!segment && draft.settlement_key === undefined) throw new Error(`attempt ${draft.event_id} is not open`)
     const partition = partitionOf(draft.identity.project_id)
     const seq = (this.#last[partition] ?? 0) + 1
-    let json = closeLine(this.#prefix, partition, seq, JSON.stringify(draft))
-    if (json.length * 3 > maxLineBytes && Buffer.byteLength(json) > maxLineBytes) {
-      // A message that the bus refuses would hold up its series for ever.
-      this.#log.error({ eventId: draft.event_id }, 'event too large, the raw usage object is left out')
-      draft.raw_usage = null
-      json = closeLine(this.#prefix, partition, seq, JSON.stringify(draft))
-    }
-    this.#keep({ json, partition, seq })
+    const draftJson = fitDraft(draft, bytes =>
+      this.#log.error({ eventId: draft.event_id, bytes }, 'event too large, only what it costs and who pays is kept'),
+    )
+    this.#keep({ json: closeLine(this.#prefix, partition, seq, draftJson), partition, seq })
     this.#last[partition] = seq
     if (segment) {
       segment.open--

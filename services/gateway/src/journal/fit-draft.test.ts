@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { UsageRecorded } from '@sluice/contracts'
+import { draftOf, openRecord } from '../../test/journal-env.ts'
+import { fitDraft } from './fit-draft.ts'
+import type { UsageDraft } from './open-record.ts'
+
+const maxMessageBytes = 1024 * 1024
+const line = (cost: number): UsageDraft['line_items'][number] => ({
+  quantity_name: 'in_text',
+  quantity: 1,
+  rate_nano_usd_per_million: 1,
+  model: 'm'.repeat(256),
+  cost_nano_usd: cost,
+})
+
+const tooLarge: Record<string, Partial<UsageDraft>> = {
+  'a raw usage object of 2 MB': { raw_usage: { note: 'x'.repeat(2_000_000) } },
+  'a raw usage object nested without end': { raw_usage: JSON.parse(`${'['.repeat(500_000)}${']'.repeat(500_000)}`) },
+  'a model of 2 MB': { served_model: 'm'.repeat(2_000_000), modifiers: { service_tier: 't'.repeat(2_000_000) } },
+  'ten thousand lines': { line_items: Array.from({ length: 10_000 }, () => line(7)), cost_nano_usd: 70_000 },
+  'claims of 2 MB': { claimed: { tags: { '\u20ac': '\u20ac'.repeat(700_000) } } },
+}
+for (const [name, fields] of Object.entries(tooLarge)) {
+  test(`${name} never makes an event that cannot be published, and the cost stays`, () => {
+    const draft = {
+      ...draftOf(openRecord()),
+      line_items: [line(342_000)],
+      leases: [['lease_1', 5] as [string, number]],
+    }
+    Object.assign(draft, fields)
+    const { cost_nano_usd, quantities } = structuredClone({ ...draft, raw_usage: null })
+    const place = { gateway_id: 'gw_1', epoch: 1, partition: 0, seq: 1 }
+    const event = UsageRecorded.decode(
+      Buffer.from(JSON.stringify({ ...place, ...JSON.parse(fitDraft(draft, () => {})) })),
+    )
+    assert.ok(Buffer.byteLength(JSON.stringify(event)) < maxMessageBytes)
+    assert.equal(event.cost_nano_usd, cost_nano_usd)
+    assert.equal(
+      event.line_items.reduce((sum, item) => sum + item.cost_nano_usd, 0),
+      cost_nano_usd,
+    )
+    assert.deepEqual(event.quantities, quantities)
+    assert.deepEqual(event.leases, [['lease_1', 5]])
+    assert.deepEqual(JSON.parse(JSON.stringify(draft)), JSON.parse(fitDraft(draft, () => {})), 'the draft is the event')
+  })
+}
+
+test('a usual event is written as it is', () => {
+  const draft = draftOf(openRecord())
+  const before = JSON.stringify(draft)
+  assert.equal(
+    fitDraft(draft, () => assert.fail('it fits')),
+    before,
+  )
+})
