@@ -56,7 +56,9 @@ async function countEvents(
   const settled = await takeSettlements(
     trx,
     events.flatMap(event =>
-      event.settlement_key === undefined ? [] : [{ settlementKey: event.settlement_key, eventId: event.event_id }],
+      event.settlement_key === undefined
+        ? []
+        : [{ projectId: event.identity.project_id, settlementKey: event.settlement_key, eventId: event.event_id }],
     ),
     nowMs,
   )

@@ -1,8 +1,8 @@
-import type { Kysely, Transaction } from '@sluice/postgres'
+import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from './db/schema.ts'
 
-/** A message, or a part of one, that cannot be applied. Usage events hold no prompts, so the text may be kept. */
+/** A message, or a part of one, that cannot be applied. Usage events hold no prompts, so the content may be kept. */
 export interface DeadLetter {
   streamSeq: number
   subject: string
@@ -10,7 +10,8 @@ export interface DeadLetter {
   first: number | undefined
   last: number | undefined
   reason: string
-  payload: string
+  /** As it came, whatever is in it. */
+  content: Uint8Array
 }
 
 export async function insertDeadLetters(
@@ -28,9 +29,8 @@ export async function insertDeadLetters(
         series: letter.series ?? null,
         first: letter.first ?? null,
         last: letter.last ?? null,
-        reason: letter.reason,
-        // PostgreSQL's text holds no NUL.
-        payload: letter.payload.replaceAll('\u0000', '\uFFFD'),
+        reason: storableText(letter.reason),
+        content: Buffer.from(letter.content),
         created_at_ms: nowMs,
       })),
     )
@@ -80,7 +80,7 @@ export async function lockDeadLetter(trx: Transaction<BudgetTables>, id: string)
       first: row.first === null ? undefined : Number(row.first),
       last: row.last === null ? undefined : Number(row.last),
       reason: row.reason,
-      payload: row.payload,
+      content: row.content,
     }
   )
 }

@@ -1,10 +1,10 @@
-import { type Series, seriesKey, type UsageRecordedData } from '@sluice/contracts'
+import { adjustmentSeries, type Series, seriesKey, type UsageRecordedData } from '@sluice/contracts'
 import { openMarks, seriesOfEpoch, type Transaction } from '@sluice/postgres'
 import type { PlacedAdjustment } from './count-spend-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { DeadLetter } from './dead-letter-store.ts'
 import { advancePositions } from './series-position-store.ts'
-import { adjustmentSeries, decodeEvents, type UsageMessage } from './usage-message.ts'
+import { decodeEvents, type UsageMessage } from './usage-message.ts'
 
 /**
  * Locks the marks of the messages' series, and sorts out what is new of them. `save` writes the marks: call it last in the
@@ -28,7 +28,12 @@ export async function receiveMessages(trx: Transaction<BudgetTables>, messages: 
       }
       case 'adjusted': {
         const { adjustment } = message
-        const letter = letterOf(message, seriesKey(adjustmentSeries), adjustment.seq, JSON.stringify(adjustment))
+        const letter = letterOf(
+          message,
+          seriesKey(adjustmentSeries),
+          adjustment.seq,
+          Buffer.from(JSON.stringify(adjustment)),
+        )
         const isNew = marks.receive(adjustmentSeries, adjustment.seq, adjustment.seq).length > 0
         if (isNew) adjustments.push({ ...adjustment, letter })
         break
@@ -36,9 +41,15 @@ export async function receiveMessages(trx: Transaction<BudgetTables>, messages: 
       case 'epoch-closed':
         marks.close(message.closed)
         break
+      case 'refused': {
+        const { range, reason, body } = message
+        for (const { first, last } of marks.receive(range, range.first, range.last))
+          letters.push({ ...letterOf(message, seriesKey(range), first, body), last, reason })
+        break
+      }
       case 'unreadable':
         letters.push({
-          ...letterOf(message, undefined, undefined, new TextDecoder().decode(message.body)),
+          ...letterOf(message, undefined, undefined, message.body),
           reason: message.reason,
         })
     }
@@ -59,6 +70,7 @@ export async function receiveMessages(trx: Transaction<BudgetTables>, messages: 
 function seriesOf(message: UsageMessage): Series[] {
   switch (message.kind) {
     case 'recorded':
+    case 'refused':
       return [message.range]
     case 'adjusted':
       return [adjustmentSeries]
@@ -73,7 +85,7 @@ function letterOf(
   message: UsageMessage,
   series: string | undefined,
   number: number | undefined,
-  payload: string,
+  content: Uint8Array,
 ): DeadLetter {
   return {
     streamSeq: message.streamSeq,
@@ -82,6 +94,6 @@ function letterOf(
     first: number,
     last: number,
     reason: '',
-    payload,
+    content,
   }
 }

@@ -4,20 +4,21 @@ import type { BudgetTables } from './db/schema.ts'
 
 /**
  * Takes settlement keys for events. What several gateways may settle (batch results, background responses) counts for the
- * one event that takes its key first. @returns the ids of the events that have their key
+ * one event of its project that takes its key first. @returns the ids of the events that have their key
  */
 export async function takeSettlements(
   trx: Transaction<BudgetTables>,
-  wanted: readonly { settlementKey: string; eventId: string }[],
+  wanted: readonly { projectId: string; settlementKey: string; eventId: string }[],
   nowMs: number,
 ): Promise<Set<string>> {
   if (wanted.length === 0) return new Set()
   const { rows } = await sql<{ event_id: string }>`
-    insert into settlements (settlement_key, event_id, settled_at_ms)
-    select key, event, ${nowMs}::bigint from unnest(
-      ${wanted.map(entry => entry.settlementKey)}::text[], ${wanted.map(entry => entry.eventId)}::uuid[]) as wanted(key, event)
-    order by key
-    on conflict (settlement_key) do nothing returning event_id`.execute(trx)
+    insert into settlements (project_id, settlement_key, event_id, settled_at_ms)
+    select project, key, event, ${nowMs}::bigint from unnest(
+      ${wanted.map(entry => entry.projectId)}::uuid[],
+      ${wanted.map(entry => entry.settlementKey)}::text[], ${wanted.map(entry => entry.eventId)}::uuid[]) as wanted(project, key, event)
+    order by project, key
+    on conflict (project_id, settlement_key) do nothing returning event_id`.execute(trx)
   return new Set(rows.map(row => row.event_id))
 }
 

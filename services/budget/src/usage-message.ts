@@ -1,7 +1,6 @@
 import {
   ContractError,
   type GatewayEpochClosedData,
-  type Series,
   type SeriesRange,
   seriesKey,
   UsageAdjusted,
@@ -17,10 +16,9 @@ export type UsageMessage = { streamSeq: number; subject: string } & (
   | { kind: 'adjusted'; adjustment: UsageAdjustedData }
   | { kind: 'epoch-closed'; closed: GatewayEpochClosedData }
   | { kind: 'unreadable'; reason: string; body: Uint8Array }
+  /** Can be read, and cannot be stored: its numbers are known and count as received. */
+  | { kind: 'refused'; range: SeriesRange; reason: string; body: Uint8Array }
 )
-
-/** Billing's numbered adjustments have a mark like a gateway's series; no gateway's id is this short. */
-export const adjustmentSeries: Series = { gatewayId: 'billing', epoch: 1, partition: 0 }
 
 const text = new TextDecoder()
 
@@ -33,22 +31,20 @@ export function decodeEvents(
   fresh: readonly { first: number; last: number }[],
 ): { events: UsageRecordedData[]; letters: DeadLetter[] } {
   const { range, body } = message
-  const letterOf = (first: number, last: number, reason: string, payload: string): DeadLetter => ({
+  const letterOf = (first: number, last: number, reason: string, content: Uint8Array): DeadLetter => ({
     streamSeq: message.streamSeq,
     subject: message.subject,
     series: seriesKey(range),
     first,
     last,
     reason,
-    payload,
+    content,
   })
-  const content = text.decode(body)
-  const lines = content.split('\n')
-  if (lines.at(-1) === '') lines.pop()
+  const lines = linesOf(body)
   const wanted = range.last - range.first + 1
   if (lines.length !== wanted) {
     const reason = `the headers name ${wanted} events, the body has ${lines.length}`
-    return { events: [], letters: fresh.map(({ first, last }) => letterOf(first, last, reason, content)) }
+    return { events: [], letters: fresh.map(({ first, last }) => letterOf(first, last, reason, body)) }
   }
   const events: UsageRecordedData[] = []
   const letters: DeadLetter[] = []
@@ -61,7 +57,7 @@ export function decodeEvents(
         events.push(event)
       } catch (error) {
         if (!(error instanceof ContractError)) throw error
-        letters.push(letterOf(number, number, error.message, line))
+        letters.push(letterOf(number, number, error.message, Buffer.from(line)))
       }
     }
   }
@@ -74,8 +70,8 @@ export function readDeadLetter(
 ): { events: UsageRecordedData[]; adjustments: UsageAdjustedData[] } | undefined {
   try {
     if (letter.subject === UsageAdjusted.subject())
-      return { events: [], adjustments: [UsageAdjusted.decode(letter.payload)] }
-    const lines = letter.payload.split('\n').filter(line => line !== '')
+      return { events: [], adjustments: [UsageAdjusted.decode(letter.content)] }
+    const lines = linesOf(letter.content).filter(line => line !== '')
     return lines.length === 0 ? undefined : { events: lines.map(line => UsageRecorded.decode(line)), adjustments: [] }
   } catch (error) {
     if (!(error instanceof ContractError)) throw error
@@ -87,4 +83,10 @@ function checkPlace(event: UsageRecordedData, range: SeriesRange, number: number
   const place = { gatewayId: event.gateway_id, epoch: event.epoch, partition: event.partition }
   if (event.seq !== number || seriesKey(place) !== seriesKey(range))
     throw new ContractError(`the event says ${seriesKey(place)} number ${event.seq}, the headers ${number}`)
+}
+
+function linesOf(body: Uint8Array): string[] {
+  const lines = text.decode(body).split('\n')
+  if (lines.at(-1) === '') lines.pop()
+  return lines
 }

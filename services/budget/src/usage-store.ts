@@ -1,4 +1,4 @@
-import { type Kysely, type Transaction, transact } from '@sluice/postgres'
+import { isDataError, type Kysely, type Transaction, transact } from '@sluice/postgres'
 import { type CountedSpend, countSpend } from './count-spend-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { deleteDeadLetter, insertDeadLetters, lockDeadLetter } from './dead-letter-store.ts'
@@ -55,5 +55,8 @@ export function replayDeadLetter(
     if (spend.letters.length > 0) return { outcome: 'still-dead' }
     await deleteDeadLetter(trx, id)
     return { outcome: 'applied', spend }
+  }).catch((error: unknown): Replay => {
+    if (isDataError(error)) return { outcome: 'still-dead' }
+    throw error
   })
 }

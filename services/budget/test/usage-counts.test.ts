@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { consumeBatches } from '@sluice/bus'
 import {
+  adjustmentSeries,
   type GatewayEpochClosedData,
   PARTITIONS,
   partitionOf,
@@ -220,6 +221,75 @@ test('what cannot be decoded is put aside with its reason, once, and holds nothi
     ],
   )
   for (const letter of letters) assert.notEqual(letter.reason, '')
+})
+
+test('an event that the store refuses is a dead letter alone, and everything around it counts', async t => {
+  const budget = await newBudget()
+  const gateway = await stores.connectAs('gateway')
+  const service = await startService(t, stores)
+  const partition = partitionOf(budget.projectId)
+  const part = (first: number, last: number) => ({ gatewayId: 'gw_poison', epoch: 1, partition, first, last })
+  const participant = (name: string) => ({
+    ...eventOf(budget),
+    identity: { ...eventOf(budget).identity, participant: name },
+  })
+  await publishUsage(gateway, part(1, 3), [eventOf(budget), participant('Ann\u0000'), eventOf(budget)])
+  await publishUsage(gateway, part(4, 4), [eventOf(budget, { requested_model: 'gpt-\ud800' })])
+  await publishUsage(gateway, part(5, 8), [
+    eventOf(budget, { cost_nano_usd: 1e300 }),
+    eventOf(budget, { admitted_at_ms: 1e300 }),
+    eventOf(budget, { settlement_key: 'batch/\u0000' }),
+    eventOf(budget),
+  ])
+  const adjustment: UsageAdjustedData = {
+    seq: 70,
+    event_id: randomUUID(),
+    version: 2 ** 40,
+    project_id: budget.projectId,
+    account_id: 'acct_test',
+    admitted_at_ms: now,
+    adjusted_at_ms: now,
+    reason: 'reconciled',
+    price_book_id: 'book',
+    quantities: {},
+    line_items: [],
+    cost_nano_usd: 1e300,
+    difference_nano_usd: 0,
+  }
+  const adjusted = { ...eventOf(budget), event_id: adjustment.event_id }
+  await publishUsage(gateway, part(9, 9), [adjusted])
+  await stores.nats.admin.request('usage.adjusted.v1', JSON.stringify(adjustment))
+  await publishUsage(gateway, part(10, 10), [eventOf(budget)])
+  await eventually(async () =>
+    (await listCompleteness(db)).some(
+      row => row.gateway_id === 'gw_poison' && row.last === 10 && row.gaps.length === 0,
+    ),
+  )
+  await service.stop()
+  assert.equal(await spentOf(budget), 5_000n)
+  const letters = await db
+    .selectFrom('dead_letters')
+    .selectAll()
+    .where(eb => eb.or([eb('series', 'like', 'gw_poison%'), eb('first', '=', '70')]))
+    .orderBy('first')
+    .execute()
+  assert.deepEqual(
+    letters.map(letter => [letter.first, letter.last]),
+    ['2', '4', '5', '6', '7', '70'].map(number => [number, number]),
+  )
+  assert.ok(letters.at(-1)?.series?.startsWith(adjustmentSeries.gatewayId))
+  for (const letter of letters) {
+    assert.match(letter.reason, /^refused/)
+    assert.equal(JSON.parse(letter.content.toString()).cost_nano_usd > 0, true)
+    assert.equal((await replayDeadLetter(db, letter.id, windowAt, now)).outcome, 'still-dead')
+  }
+})
+
+test('a settlement key is one of its project', async () => {
+  const [one, other] = [await newBudget(), await newBudget()]
+  for (const budget of [one, other])
+    await apply(messageOf(`gw_${budget.budget_id}`, 1, [{ ...eventOf(budget), settlement_key: 'resp_shared' }]))
+  assert.deepEqual([await spentOf(one), await spentOf(other)], [1_000n, 1_000n])
 })
 
 test('a dead letter is applied once its cause is gone, once', async () => {

@@ -1,11 +1,21 @@
-import { type BatchConsumer, type Bus, consumeBatches, type JsMsg, rangeOfMessage, readAgain } from '@sluice/bus'
+import {
+  applyInHalves,
+  type BatchConsumer,
+  type Bus,
+  consumeBatches,
+  type JsMsg,
+  rangeOfMessage,
+  readAgain,
+} from '@sluice/bus'
 import { ContractError, GatewayEpochClosed, UsageAdjusted } from '@sluice/contracts'
+import { isDataError } from '@sluice/postgres'
 import type { Logger } from '@sluice/runtime'
+import { buryMessage, splitMessage } from '../refused-message.ts'
 import type { UsageMessage } from '../usage-message.ts'
 
 export interface UsageConsumerDeps {
-  /** Commits a batch; what it throws brings the batch again. */
-  apply: (messages: UsageMessage[]) => Promise<void>
+  /** Commits messages in one transaction; what it throws brings them again. */
+  apply: (messages: readonly UsageMessage[]) => Promise<void>
   /** The message of the stream from which on something may be missing here. */
   findPositionToReadFrom: () => Promise<number>
   log: Logger
@@ -16,10 +26,17 @@ const maxMessages = 32
 
 /**
  * Follows usage, adjustments and ends of epochs. First what the database does not have although it was acked (a restore, a
- * gap), then what is new.
+ * gap), then what is new. What the store refuses for its content becomes a dead letter alone.
  */
 export async function consumeUsage(bus: Bus, deps: UsageConsumerDeps): Promise<BatchConsumer> {
-  const handle = (messages: JsMsg[]) => deps.apply(messages.map(readMessage))
+  const handle = async (messages: JsMsg[]) => {
+    await applyInHalves(messages.map(readMessage), {
+      apply: deps.apply,
+      isRefusal: isDataError,
+      split: splitMessage,
+      bury: buryMessage,
+    })
+  }
   const from = await deps.findPositionToReadFrom()
   const read = await readAgain(bus, 'budget-windows', from, handle, maxMessages)
   if (read > 0) deps.log.info({ from, messages: read }, 'read again what this database may miss')

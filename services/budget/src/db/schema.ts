@@ -61,7 +61,7 @@ export interface BudgetTables {
     tokens: BigIntColumn
     requests: number
   }
-  settlements: { settlement_key: string; event_id: string; settled_at_ms: BigIntColumn }
+  settlements: { project_id: string; settlement_key: string; event_id: string; settled_at_ms: BigIntColumn }
   dead_letters: {
     id: Generated<string>
     stream_seq: BigIntColumn
@@ -70,7 +70,7 @@ export interface BudgetTables {
     first: BigIntColumn | null
     last: BigIntColumn | null
     reason: string
-    payload: string
+    content: Buffer
     created_at_ms: BigIntColumn
   }
   series_positions: { series: string; stream_seq: BigIntColumn }

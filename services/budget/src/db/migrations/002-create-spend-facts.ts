@@ -31,9 +31,11 @@ export const createSpendFacts: Migration = {
     await sql`create index spend_facts_by_admission on spend_facts using brin (admitted_at_ms)`.execute(db)
 
     await sql`create table settlements (
-      settlement_key text primary key,
+      project_id uuid not null,
+      settlement_key text not null,
       event_id uuid not null,
-      settled_at_ms bigint not null
+      settled_at_ms bigint not null,
+      primary key (project_id, settlement_key)
     )`.execute(db)
     await sql`create table series_positions (
       series text primary key,
@@ -50,7 +52,7 @@ export const createSpendFacts: Migration = {
       first bigint,
       last bigint,
       reason text not null,
-      payload text not null,
+      content bytea not null,
       created_at_ms bigint not null
     )`.execute(db)
     // What names no series leaves no mark: its place in the stream keeps it from being noted twice.
