@@ -33,9 +33,13 @@ export function makeHome(t: TestContext): string {
   return home
 }
 
-export async function until(check: () => boolean, describe: () => string, timeoutMs = 60_000): Promise<void> {
+export async function until(
+  check: () => boolean | Promise<boolean>,
+  describe: () => string,
+  timeoutMs = 60_000,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs
-  while (!check()) {
+  while (!(await check())) {
     if (Date.now() > deadline) throw new Error(describe())
     await delay(20)
   }

@@ -51,21 +51,13 @@ test('on a PostgreSQL and a NATS of the operator a call works and is billed ther
 
   assert.equal(await call(home), 200)
   await client.connect()
-  let costNanoUsd = 0n
-  const readCost = async () => {
-    const { rows } = await client.query<{ balance_nano_usd: string }>(
-      "select balance_nano_usd from billing.ledger_accounts where kind = 'usage_cost'",
+  const isBilled = async () => {
+    const { rows } = await client.query<{ cost: string }>(
+      "select coalesce(sum(balance_nano_usd), 0) as cost from billing.ledger_accounts where kind = 'usage_cost'",
     )
-    costNanoUsd = BigInt(rows[0]?.balance_nano_usd ?? 0)
+    return BigInt(rows[0]?.cost ?? 0) > 0n
   }
-  await until(
-    () => {
-      void readCost()
-      return costNanoUsd > 0n
-    },
-    started.output,
-    20_000,
-  )
+  await until(isBilled, () => `not billed: ${started.output()}`, 20_000)
 
   started.child.kill('SIGINT')
   assert.equal(await started.ended, 0, started.output())

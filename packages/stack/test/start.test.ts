@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import getPort from 'get-port'
-import { identifyProcess } from '../src/process-identity.ts'
+import { identifyProcess, parseIdentity } from '../src/process-identity.ts'
 import {
   assertNothingLeft,
   assertRefused,
@@ -59,7 +59,7 @@ test('a missing NATS server is one sentence, and nothing is left running', async
   assertNothingLeft(home)
 })
 
-test('after a kill -9 of everything the next start has all that was there, and an interrupt lets a running stream end whole and leaves nothing running', async t => {
+test('after a kill -9 of everything the next start has all that was there, a store that ends is brought back, and an interrupt lets a running stream end whole and leaves nothing running', async t => {
   const home = makeHome(t)
   mkdirSync(home, { recursive: true })
   const port = String(await getPort({ host: '127.0.0.1' }))
@@ -91,6 +91,13 @@ test('after a kill -9 of everything the next start has all that was there, and a
   assert.equal(await call(home), 200)
   const seconds = ((performance.now() - since) / 1000).toFixed(1)
   t.diagnostic(`second start to first answered call: ${seconds} s (promise: 10)`)
+
+  const natsPid = () => parseIdentity(readFileSync(join(home, 'nats', 'nats.pid.json'), 'utf8'))?.pid
+  const killed = natsPid()
+  assert.ok(killed)
+  process.kill(killed, 'SIGKILL')
+  await until(() => existsSync(join(home, 'nats', 'nats.pid.json')) && natsPid() !== killed, second.output)
+  assert.match(second.output(), /NATS ended by itself \(SIGKILL\); starting it again/)
 
   const secondPids = descendants(second.child.pid ?? 0)
   const words = 40
