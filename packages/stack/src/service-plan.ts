@@ -44,7 +44,7 @@ const passedOn =
  * A gateway runs one process a core: helper threads of the garbage collector would take from that core what they save, and
  * a larger young generation lets what a call allocates die before it is ever copied. Together a sixth of its CPU per call.
  */
-const gatewayFlags = ['--max-semi-space-size=64', '--single-threaded-gc', '--import', '/tmp/heap.mjs'] as const
+const gatewayFlags = ['--max-semi-space-size=64', '--single-threaded-gc'] as const
 
 /** Environment and program of every service. */
 export function planServices(input: PlanInput): ServicePlan[] {
