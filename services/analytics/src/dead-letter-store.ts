@@ -1,3 +1,4 @@
+import { storableText } from '@sluice/postgres'
 import type { Kysely } from 'kysely'
 import type { AnalyticsTables } from './db/schema.ts'
 
@@ -6,10 +7,10 @@ export interface DeadMessage {
   stream: string
   streamSeq: number
   reason: string
-  payload: string
+  content: Uint8Array
 }
 
-/** A dead letter as operators see it, without its payload. */
+/** A dead letter as operators see it, without its content. */
 export interface DeadLetterSummary {
   id: string
   stream: string
@@ -28,7 +29,7 @@ export interface DeadLetterStore {
   listDeadLetters: (limit: number) => Promise<DeadLetterSummary[]>
   countDeadLetters: () => Promise<number>
   /** Where a letter belongs and what it says; undefined: no such letter, or not a line of a series. */
-  findLine: (id: string) => Promise<{ series: string; seq: number; payload: string } | undefined>
+  findLine: (id: string) => Promise<{ series: string; seq: number; content: Uint8Array } | undefined>
 }
 
 export function deadLetterStore(db: Kysely<AnalyticsTables>): DeadLetterStore {
@@ -42,8 +43,8 @@ export function deadLetterStore(db: Kysely<AnalyticsTables>): DeadLetterStore {
           line: 0,
           series: '',
           seq: null,
-          reason: message.reason,
-          payload: message.payload,
+          reason: storableText(message.reason),
+          content: Buffer.from(message.content),
         })
         .onConflict(conflict => conflict.columns(['stream', 'stream_seq', 'line']).doNothing())
         .execute()
@@ -58,11 +59,11 @@ export function deadLetterStore(db: Kysely<AnalyticsTables>): DeadLetterStore {
     findLine: async id => {
       const row = await db
         .selectFrom('dead_letters')
-        .select(['series', 'seq', 'payload'])
+        .select(['series', 'seq', 'content'])
         .where('id', '=', id)
         .where('seq', 'is not', null)
         .executeTakeFirst()
-      return row?.seq == null ? undefined : { series: row.series, seq: Number(row.seq), payload: row.payload }
+      return row?.seq == null ? undefined : { series: row.series, seq: Number(row.seq), content: row.content }
     },
     countDeadLetters: async () => {
       const row = await db

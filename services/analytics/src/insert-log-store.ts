@@ -1,15 +1,23 @@
-import { type Series, seriesKey, UsageAdjusted, type UsageAdjustedData } from '@sluice/contracts'
+import {
+  adjustmentSeries,
+  type Series,
+  seriesKey,
+  UsageAdjusted,
+  type UsageAdjustedData,
+  type UsageRecordedData,
+} from '@sluice/contracts'
 import {
   listCompleteness,
   type MarkSession,
   openMarks,
   type SeriesCompleteness,
   seriesOfEpoch,
+  storableText,
   transact,
 } from '@sluice/postgres'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { AnalyticsTables } from './db/schema.ts'
-import { adjustments, type DeadLine } from './usage-message.ts'
+import type { DeadLine } from './usage-message.ts'
 import type { FreshUsage, UsageRun } from './usage-run.ts'
 
 /** An adjustment that waits for its event. */
@@ -42,6 +50,8 @@ export interface InsertLogStore {
    * a gap, behind the last one before that gap.
    */
   findPositionToReadFrom: () => Promise<number>
+  /** Whether an event that comes past the marks may be inserted: not where another one owns its settlement key. */
+  ownsSettlement: (event: UsageRecordedData) => Promise<boolean>
   findPendingAdjustments: (eventIds: readonly string[]) => Promise<PendingAdjustment[]>
   /** Every series that is known, with what is missing of it. */
   listCompleteness: () => Promise<SeriesCompleteness[]>
@@ -85,8 +95,9 @@ export function insertLogStore(db: Kysely<AnalyticsTables>): InsertLogStore {
           .updateTable('insert_intents')
           .set({ state: 'after', changed_at: sql`now()` })
           .where('stream', '=', stream)
-          .where('first_seq', '=', `${run.first}`)
-          .where('last_seq', '=', `${run.last}`)
+          // Parts of the run that were begun and refused are over with it.
+          .where('first_seq', '>=', `${run.first}`)
+          .where('last_seq', '<=', `${run.last}`)
           .execute()
         await sql`delete from insert_intents where state = 'after' and changed_at < now() - interval '1 hour'`.execute(
           trx,
@@ -95,6 +106,12 @@ export function insertLogStore(db: Kysely<AnalyticsTables>): InsertLogStore {
       }),
 
     listCompleteness: () => listCompleteness(db),
+
+    ownsSettlement: event =>
+      transact(db, async trx => {
+        const { recorded } = await keepOwnSettlements(trx, { recorded: [{ event, streamSeq: 0 }], adjusted: [] })
+        return recorded.length > 0
+      }),
 
     findUnfinished: async () => {
       const rows = await db
@@ -133,7 +150,7 @@ export function insertLogStore(db: Kysely<AnalyticsTables>): InsertLogStore {
 function seriesOf(run: UsageRun): Series[] {
   return run.messages.flatMap(message => {
     if (message.kind === 'recorded') return [message.range]
-    if (message.kind === 'adjusted') return [adjustments]
+    if (message.kind === 'adjusted') return [adjustmentSeries]
     return message.kind === 'closed' ? seriesOfEpoch(message.closed) : []
   })
 }
@@ -156,8 +173,9 @@ function receiveRun(run: UsageRun, marks: MarkSession): { fresh: FreshUsage; dea
       for (const line of message.dead) if (isNew(line.seq)) dead.push({ ...line, streamSeq, series: seriesKey(range) })
     } else if (message.kind === 'adjusted') {
       const { adjusted } = message
-      if (marks.receive(adjustments, adjusted.seq, adjusted.seq).length > 0)
-        fresh.adjusted.push({ adjusted, streamSeq })
+      if (marks.receive(adjustmentSeries, adjusted.seq, adjusted.seq).length === 0) continue
+      if (message.dead) dead.push({ ...message.dead, streamSeq, series: seriesKey(adjustmentSeries) })
+      else fresh.adjusted.push({ adjusted, streamSeq })
     } else if (message.kind === 'unreadable') {
       dead.push({ ...message.dead, streamSeq, series: '' })
     }
@@ -167,7 +185,7 @@ function receiveRun(run: UsageRun, marks: MarkSession): { fresh: FreshUsage; dea
 
 /**
  * What several gateways may settle has one event id and may have two admissions, which no sorting key would bring
- * together: the first to come owns the key, the others are left out. The same one owns it when the run comes again.
+ * together: the first to come owns the key in its project, the others are left out. The same one owns it when the run comes again.
  */
 async function keepOwnSettlements(trx: Transaction<AnalyticsTables>, fresh: FreshUsage): Promise<FreshUsage> {
   const claims = fresh.recorded.flatMap(({ event }) =>
@@ -175,6 +193,7 @@ async function keepOwnSettlements(trx: Transaction<AnalyticsTables>, fresh: Fres
       ? []
       : [
           {
+            project_id: event.identity.project_id,
             settlement_key: event.settlement_key,
             series: seriesKey({ gatewayId: event.gateway_id, epoch: event.epoch, partition: event.partition }),
             seq: `${event.seq}`,
@@ -187,11 +206,13 @@ async function keepOwnSettlements(trx: Transaction<AnalyticsTables>, fresh: Fres
     .values(claims)
     .onConflict(conflict => conflict.doNothing())
     .execute()
-  const keys = claims.map(claim => claim.settlement_key)
   const owners = await trx
     .selectFrom('settlement_owners')
     .selectAll()
-    .where(sql<boolean>`settlement_key = any(${keys}::text[])`)
+    .where(
+      sql<boolean>`(project_id, settlement_key) in (
+        select * from unnest(${claims.map(claim => claim.project_id)}::uuid[], ${claims.map(claim => claim.settlement_key)}::text[]))`,
+    )
     .execute()
   const owned = new Set(owners.map(owner => `${owner.series}/${owner.seq}`))
   return {
@@ -217,8 +238,8 @@ async function writeDeadLetters(trx: Transaction<AnalyticsTables>, dead: readonl
         line: letter.line,
         series: letter.series,
         seq: letter.seq === undefined ? null : `${letter.seq}`,
-        reason: letter.reason,
-        payload: letter.payload,
+        reason: storableText(letter.reason),
+        content: Buffer.from(letter.content),
       })),
     )
     .onConflict(conflict => conflict.columns(['stream', 'stream_seq', 'line']).doNothing())
@@ -237,7 +258,8 @@ async function advancePositions(trx: Transaction<AnalyticsTables>, run: UsageRun
   )
   const positions = new Map<string, number>()
   for (const message of run.messages) {
-    const series = message.kind === 'recorded' ? message.range : message.kind === 'adjusted' ? adjustments : undefined
+    const series =
+      message.kind === 'recorded' ? message.range : message.kind === 'adjusted' ? adjustmentSeries : undefined
     if (series && whole.has(seriesKey(series))) positions.set(seriesKey(series), message.streamSeq)
   }
   if (positions.size === 0) return

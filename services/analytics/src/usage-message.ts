@@ -27,18 +27,26 @@ export interface DeadLine {
   seq?: number
   line: number
   reason: string
-  payload: string
+  /** As it came, whatever is in it. */
+  content: Uint8Array
 }
 
 /** A message of stream USAGE, read. */
 export type UsageMessage =
-  | { kind: 'recorded'; streamSeq: number; range: SeriesRange; events: UsageRecordedData[]; dead: DeadLine[] }
-  | { kind: 'adjusted'; streamSeq: number; adjusted: UsageAdjustedData }
+  | RecordedMessage
+  | { kind: 'adjusted'; streamSeq: number; adjusted: UsageAdjustedData; dead?: DeadLine }
   | { kind: 'closed'; streamSeq: number; closed: GatewayEpochClosedData }
   | { kind: 'unreadable'; streamSeq: number; dead: DeadLine }
 
-/** Billing's numbered series of adjustments; no gateway is called so. */
-export const adjustments: Series = { gatewayId: 'billing-adjustments', epoch: 1, partition: 0 }
+export interface RecordedMessage {
+  kind: 'recorded'
+  streamSeq: number
+  range: SeriesRange
+  /** Line of the message's body that holds the first number. */
+  firstLine: number
+  events: UsageRecordedData[]
+  dead: DeadLine[]
+}
 
 /** Reads a message. What does not match its contract becomes dead lines: this never throws for a message's content. */
 export function readUsageMessage(message: RawMessage): UsageMessage {
@@ -51,7 +59,7 @@ export function readUsageMessage(message: RawMessage): UsageMessage {
     return readRecorded(rangeFromHeaders(message.header), text, streamSeq)
   } catch (error) {
     if (!(error instanceof ContractError)) throw error
-    return { kind: 'unreadable', streamSeq, dead: { line: 0, reason: error.message, payload: text } }
+    return { kind: 'unreadable', streamSeq, dead: { line: 0, reason: error.message, content: message.data } }
   }
 }
 
@@ -62,26 +70,26 @@ function readAdjusted(text: string, streamSeq: number): UsageMessage {
 }
 
 function readRecorded(range: SeriesRange, text: string, streamSeq: number): UsageMessage {
-  const message: UsageMessage = { kind: 'recorded', streamSeq, range, events: [], dead: [] }
+  const message: RecordedMessage = { kind: 'recorded', streamSeq, range, firstLine: 0, events: [], dead: [] }
   const lines = text.split('\n')
   if (lines.at(-1) === '') lines.pop()
   const expected = range.last - range.first + 1
   if (lines.length !== expected) throw new ContractError(`${lines.length} lines for a range of ${expected} events`)
-  for (const [line, payload] of lines.entries()) {
+  for (const [line, content] of lines.entries()) {
     const seq = range.first + line
     try {
-      message.events.push(readLine(payload, { ...range, seq }))
+      message.events.push(readLine(content, { ...range, seq }))
     } catch (error) {
       if (!(error instanceof ContractError)) throw error
-      message.dead.push({ seq, line, reason: error.message, payload })
+      message.dead.push({ seq, line, reason: error.message, content: Buffer.from(content) })
     }
   }
   return message
 }
 
 /** Reads one line of a message. @throws ContractError where it is not the event of this number, or is no event at all */
-export function readLine(payload: string, expected: Series & { seq: number }): UsageRecordedData {
-  const event = UsageRecorded.decode(payload)
+export function readLine(content: string | Uint8Array, expected: Series & { seq: number }): UsageRecordedData {
+  const event = UsageRecorded.decode(content)
   const series = { gatewayId: event.gateway_id, epoch: event.epoch, partition: event.partition }
   if (seriesKey(series) !== seriesKey(expected) || event.seq !== expected.seq)
     throw new ContractError('the event names another series or number than the headers of its message')

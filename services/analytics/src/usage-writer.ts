@@ -37,8 +37,9 @@ export async function writeRun(deps: UsageWriterDeps, run: UsageRun): Promise<Wr
  * letter goes in the same transaction.
  */
 export async function writeReplayed(deps: UsageWriterDeps, letterId: string, event: UsageRecordedData): Promise<void> {
-  const { rows, resolved } = await buildRows(deps, { recorded: [{ event, streamSeq: 0 }], adjusted: [] })
-  await deps.rows.insertUsage(rows, `dead-letter:${letterId}:${event.event_id}`)
+  const recorded = (await deps.log.ownsSettlement(event)) ? [{ event, streamSeq: 0 }] : []
+  const { rows, resolved } = await buildRows(deps, { recorded, adjusted: [] })
+  if (rows.length > 0) await deps.rows.insertUsage(rows, `dead-letter:${letterId}:${event.event_id}`)
   const dirtyHours = rows.map(row => ({ projectId: row.project_id, hourMs: hourOf(row) }))
   await deps.log.finish(
     { first: 0, last: 0, messages: [] },

@@ -4,15 +4,23 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, test } from 'node:test'
 import { splitStatements } from '@sluice/clickhouse'
-import { GatewayEpochClosed, PARTITIONS, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
+import {
+  adjustmentSeries,
+  type CallRefusedData,
+  GatewayEpochClosed,
+  PARTITIONS,
+  seriesKey,
+  type UsageAdjustedData,
+  type UsageRecordedData,
+} from '@sluice/contracts'
 import { listCompleteness } from '@sluice/postgres'
 import { eventually, makeUsageEvent, publishUsage, publishUsageBody } from '@sluice/test-env'
 import Fastify from 'fastify'
 import { sql } from 'kysely'
 import { deadLetterStore } from '../src/dead-letter-store.ts'
 import { clickhouseSteps } from '../src/migrate.ts'
+import { recentCalls } from '../src/recent-calls.ts'
 import { operatorRoutes } from '../src/routes/operator-routes.ts'
-import { adjustments } from '../src/usage-message.ts'
 import { type AnalyticsEnv, openAnalyticsEnv, type StartedUsage } from './analytics-env.ts'
 
 const env = await openAnalyticsEnv()
@@ -261,10 +269,16 @@ test('what two gateways settle is one row, whenever each admitted it', async () 
     ])
   await untilAcked()
   assert.equal((await rawTotals([project])).rows, 1)
+
+  // A key is one of its project.
+  const other = makeUsageEvent({ settlement_key: 'batch_1/a' })
+  await publishUsage(publisher(), { gatewayId: newGateway(), epoch: 1, partition: 0, first: 1, last: 1 }, [other])
+  await untilAcked()
+  assert.equal((await rawTotals([other.identity.project_id])).rows, 1)
 })
 
 test('adjustments are a series of their own', async () => {
-  const series = (await listCompleteness(env.database.db)).find(one => one.gateway_id === adjustments.gatewayId)
+  const series = (await listCompleteness(env.database.db)).find(one => one.gateway_id === adjustmentSeries.gatewayId)
   assert.deepEqual([series?.last, series?.gaps], [3, []])
 })
 
@@ -317,13 +331,104 @@ test('a dead letter that can be read by now is applied past its mark, and is gon
   const replay = () => operator.inject({ method: 'POST', url: `/dead-letters/${letter.id}/replay` })
   assert.equal((await replay()).statusCode, 409)
 
-  // A version that can read it is stood in for by a payload that this one can.
-  const payload = JSON.stringify({ ...event, gateway_id: series.gatewayId, epoch: 1, partition: 4, seq: 1 })
-  await db.updateTable('dead_letters').set({ payload }).where('id', '=', letter.id).execute()
+  // A version that can read it is stood in for by content that this one can.
+  const content = Buffer.from(
+    JSON.stringify({ ...event, gateway_id: series.gatewayId, epoch: 1, partition: 4, seq: 1 }),
+  )
+  await db.updateTable('dead_letters').set({ content }).where('id', '=', letter.id).execute()
   assert.equal((await replay()).statusCode, 200)
   assert.equal((await replay()).statusCode, 409)
   assert.equal((await rawTotals([project])).rows, 1)
   assert.notEqual(await env.rollups.recomputeDirtyHours(100), 0)
+})
+
+test('an event that a store refuses is a dead letter alone, and everything around it is in', async () => {
+  const project = randomUUID()
+  const series = { gatewayId: newGateway(), epoch: 1, partition: 5 }
+  const events = makeEvents(9, [project]).map((event, index) => ({
+    ...event,
+    ...(index === 1 ? { identity: { ...event.identity, participant: 'Ann\u0000' } } : {}),
+    ...(index === 2 ? { requested_model: 'gpt-\ud800x' } : {}),
+    ...(index === 4 ? { settlement_key: 'batch/\u0000' } : {}),
+    ...(index === 6 ? { duration_ms: 1e300 } : {}),
+  }))
+  start()
+  await publishUsage(publisher(), { ...series, first: 1, last: 4 }, events.slice(0, 4))
+  const [adjustable] = events
+  assert.ok(adjustable)
+  await env.publishAdjusted({ ...adjust(adjustable, 1, 4, 40), reason: 'half of \ud83d a pair' })
+  await env.publishAdjusted(adjust(makeUsageEvent(), 2 ** 40, 5, 50))
+  await publishUsage(publisher(), { ...series, first: 5, last: 9 }, events.slice(4))
+  await untilAcked()
+  const refused = [3, 5, 7]
+  const good = events.filter((_, index) => !refused.includes(index + 1))
+  assert.deepEqual(await rawTotals([project]), { rows: good.length, cost: sumCost(good) })
+  const { db } = env.database
+  const lettersOf = (of: typeof series) =>
+    db.selectFrom('dead_letters').selectAll().where('series', '=', seriesKey(of)).orderBy('seq').execute()
+  const letters = await lettersOf(series)
+  assert.deepEqual(
+    letters.map(letter => [letter.seq, letter.line]),
+    [
+      ['3', 2],
+      ['5', 0],
+      ['7', 2],
+    ],
+  )
+  assert.deepEqual(
+    (await lettersOf(adjustmentSeries)).map(letter => letter.seq),
+    ['4', '5'],
+  )
+  const operator = Fastify()
+  operatorRoutes({ deadLetters: deadLetterStore(db), log: env.log, rows: env.rows })(operator)
+  for (const letter of letters) {
+    assert.match(letter.reason, /^refused by the store: /)
+    assert.equal(JSON.parse(letter.content.toString()).event_id, events[Number(letter.seq) - 1]?.event_id)
+    const replay = await operator.inject({ method: 'POST', url: `/dead-letters/${letter.id}/replay` })
+    assert.equal(replay.statusCode, 409)
+  }
+  const mark = (await listCompleteness(db)).find(one => one.gateway_id === series.gatewayId)
+  assert.deepEqual([mark?.last, mark?.gaps], [9, []])
+  assert.deepEqual(await env.log.findUnfinished(), [])
+})
+
+test('a refused call that ClickHouse does not take is a dead letter alone', async t => {
+  const project = randomUUID()
+  const identity = { ...makeUsageEvent().identity, project_id: project }
+  const calls = Array.from(
+    { length: 5 },
+    (_, index): CallRefusedData => ({
+      call_id: randomUUID(),
+      gateway_id: 'gw_refusing',
+      refused_at_ms: Date.UTC(2026, 10, 3),
+      identity,
+      claimed: {},
+      dialect: 'openai',
+      endpoint: 'responses',
+      requested_model: ['a', 'b\u0000', 'c\ud800x', 'd', 'e'][index] ?? '',
+      reason: 'model_not_allowed',
+      http_status: 403,
+      count: 1,
+    }),
+  )
+  for (const call of calls) await env.publishRefused(call)
+  const consumer = await env.startRefused(recentCalls())
+  t.after(() => consumer.close())
+  const found = await eventually(async () => {
+    const rows = await env.clickhouse.queries.query<{ call_id: string }>(
+      'select call_id from refused_calls_v1 final where project_id = {project:UUID}',
+      { project },
+    )
+    return rows.length === 4 && rows
+  })
+  assert.ok(!found.some(row => row.call_id === calls[2]?.call_id))
+  const letters = await eventually(async () => {
+    const rows = await env.database.db.selectFrom('dead_letters').selectAll().where('stream', '=', 'CALLS').execute()
+    return rows.length > 0 && rows
+  })
+  assert.equal(letters.length, 1)
+  assert.match(letters[0]?.reason ?? '', /^refused by the store: /)
+  assert.equal(JSON.parse(letters[0]?.content.toString() ?? '').call_id, calls[2]?.call_id)
 })
 
 test('while PostgreSQL is away nothing is acknowledged, and all of it is caught up', async () => {

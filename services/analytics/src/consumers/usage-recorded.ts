@@ -1,5 +1,6 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import {
+  applyInHalves,
   type BatchConsumer,
   type BatchConsumerOptions,
   type Bus,
@@ -8,9 +9,12 @@ import {
   readAgain,
   readMessages,
 } from '@sluice/bus'
+import { isClickhouseDataError } from '@sluice/clickhouse'
+import { isDataError } from '@sluice/postgres'
 import type { Logger } from '@sluice/runtime'
 import { noteDeadLetters, noteInserted } from '../events.ts'
 import type { RecentCalls } from '../recent-calls.ts'
+import { buryRun, splitRun } from '../refused-run.ts'
 import { readUsageMessage, type UsageMessage } from '../usage-message.ts'
 import { toUsageRow } from '../usage-row.ts'
 import { planRuns, type UsageRun } from '../usage-run.ts'
@@ -109,7 +113,21 @@ async function readMissed(bus: Bus, deps: UsageConsumerDeps, options: BatchConsu
   if (read > 0) deps.logger.warn({ from, messages: read }, 'usage read again')
 }
 
+/** Applies a run; what a store refuses for its content becomes a dead letter alone, and the rest goes in around it. */
 async function applyRun(deps: UsageConsumerDeps, run: UsageRun): Promise<void> {
+  const parts = await applyInHalves([run], {
+    apply: async ([part]) => {
+      if (part) await applyPart(deps, part)
+    },
+    isRefusal: error => isDataError(error) || isClickhouseDataError(error),
+    split: splitRun,
+    bury: buryRun,
+  })
+  // The whole was begun before it was refused: all of it is in by its parts, so nothing is left of that intent.
+  if (parts.length > 1) await deps.log.finish(run, { dirtyHours: [], postponed: [], resolved: [] })
+}
+
+async function applyPart(deps: UsageConsumerDeps, run: UsageRun): Promise<void> {
   const startedMs = performance.now()
   const { rows, deadLetters } = await writeRun(deps, run)
   for (const row of rows) if (row.version > 0) deps.recent.noteAttempt(row)

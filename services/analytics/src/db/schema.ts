@@ -20,7 +20,8 @@ export interface DeadLettersTable {
   series: string
   seq: string | null
   reason: string
-  payload: string
+  /** As it came, whatever is in it. */
+  content: Buffer
   received_at: Generated<Date>
 }
 
@@ -41,6 +42,7 @@ export interface DirtyHoursTable {
 
 /** The one event of what several gateways may settle. */
 export interface SettlementOwnersTable {
+  project_id: string
   settlement_key: string
   series: string
   seq: string

@@ -1,4 +1,6 @@
-import { ContractError, parseSeriesKey } from '@sluice/contracts'
+import { isClickhouseDataError } from '@sluice/clickhouse'
+import { parseSeriesKey } from '@sluice/contracts'
+import { isDataError } from '@sluice/postgres'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
@@ -35,9 +37,9 @@ export function operatorRoutes(deps: OperatorRouteDeps): (app: FastifyInstance) 
         const line = await deps.deadLetters.findLine(id)
         if (!line) throw errorOf(errors.letterNotReplayable)
         try {
-          await writeReplayed(deps, id, readLine(line.payload, { ...parseSeriesKey(line.series), seq: line.seq }))
+          await writeReplayed(deps, id, readLine(line.content, { ...parseSeriesKey(line.series), seq: line.seq }))
         } catch (cause) {
-          if (cause instanceof ContractError) throw errorOf(errors.letterNotReplayable, { cause })
+          if (isDataError(cause) || isClickhouseDataError(cause)) throw errorOf(errors.letterNotReplayable, { cause })
           throw cause
         }
         return { replayed: id }

@@ -22,7 +22,7 @@ export const createInsertLog: Migration = {
       series text not null,
       seq bigint,
       reason text not null,
-      payload text not null,
+      content bytea not null,
       received_at timestamptz not null default now(),
       unique (stream, stream_seq, line)
     )`.execute(db)
@@ -46,9 +46,11 @@ export const createInsertLog: Migration = {
       db,
     )
     await sql`create table settlement_owners (
-      settlement_key text primary key,
+      project_id uuid not null,
+      settlement_key text not null,
       series text not null,
-      seq bigint not null
+      seq bigint not null,
+      primary key (project_id, settlement_key)
     )`.execute(db)
   },
 }
