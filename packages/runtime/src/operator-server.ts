@@ -1,4 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify'
+import { limitClosing } from './limit-closing.ts'
 
 /** Answers "may traffic come?": undefined means yes, a text says what is missing. */
 export type ReadinessCheck = () => Promise<string | undefined> | string | undefined
@@ -19,6 +20,7 @@ export interface OperatorDeps {
  */
 export async function startOperatorServer(deps: OperatorDeps): Promise<{ port: number; close: () => Promise<void> }> {
   const app = Fastify({ logger: false, bodyLimit: 65536 })
+  limitClosing(app, 500)
   app.get('/health/live', async () => ({ status: 'live' }))
   app.get('/health/ready', async (_request, reply) => {
     const missing = await deps.ready()

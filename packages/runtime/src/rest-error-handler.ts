@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { AppError } from './app-error.ts'
+import { limitClosing } from './limit-closing.ts'
 import type { Logger } from './logger.ts'
 
 /**
@@ -16,6 +17,7 @@ export function createRestApp(log: Logger): FastifyInstance {
     requestTimeout: 30_000,
     ajv: { customOptions: { removeAdditional: false } },
   })
+  limitClosing(app, 5_000)
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id)
   })

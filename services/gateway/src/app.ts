@@ -7,6 +7,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
+import { limitClosing } from '@sluice/runtime'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { createFront } from './front-routes.ts'
 import { matchPath } from './match-path.ts'
@@ -33,6 +34,8 @@ export function buildApp(deps: AppDeps): FastifyInstance {
         if (!handleProviderPath(deps, request, response)) other(request, response)
       }),
   })
+  // Calls have ended before; what is left are their last bytes and connections that nobody uses.
+  limitClosing(app, 1_000)
   // Bodies are handed on as bytes.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))

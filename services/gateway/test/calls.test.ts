@@ -2,6 +2,7 @@ import { after } from 'node:test'
 import { abortsAreSettled } from './calls/aborts.ts'
 import { bytesPassUntouched } from './calls/bytes.ts'
 import { cutsAreClean } from './calls/cuts.ts'
+import { chat, longStream, openStalled, stallMs, streamsAreBounded } from './calls/load.ts'
 import { errorsAreTold, impatience } from './calls/provider-errors.ts'
 import { GatewayStack } from './gateway-stack.ts'
 import { startScriptedProvider } from './scripted-provider.ts'
@@ -11,7 +12,10 @@ const provider = await startScriptedProvider()
 after(() => provider.close())
 const gateway = await GatewayStack.start(
   { after },
-  { services: ['accounts', 'billing', 'budget', 'gateway'], env: impatience },
+  {
+    services: ['accounts', 'billing', 'budget', 'gateway'],
+    env: { ...impatience, GATEWAY_CLIENT_STALL_MS: String(stallMs) },
+  },
 )
 const scripted = await gateway.newProject({
   integrations: {
@@ -21,8 +25,11 @@ const scripted = await gateway.newProject({
 })
 const cancel = await gateway.newProject({ settings: { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } } })
 const drain = await gateway.newProject({ settings: { on_client_abort: { openai: 'drain', anthropic: 'drain' } } })
+// Opened now: it takes its time to be let go.
+const stalled = await openStalled(gateway, scripted.apiKey, { ...chat, model: 'gpt-4o' }, provider.add(longStream))
 
 bytesPassUntouched(gateway, provider, scripted)
 abortsAreSettled(gateway, { cancel, drain })
 cutsAreClean(gateway)
 errorsAreTold(gateway, provider, scripted)
+streamsAreBounded(gateway, provider, scripted, stalled)

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /** An answer to be played byte for byte. */
@@ -18,12 +18,15 @@ export interface ScriptedProvider {
   add: (answer: ScriptedAnswer) => string
   /** Requests so far. */
   readonly seen: readonly IncomingMessage[]
+  /** Bytes of bodies that left for the network so far. */
+  readonly written: number
   close: () => Promise<void>
 }
 
 export async function startScriptedProvider(): Promise<ScriptedProvider> {
   const scripts = new Map<string, ScriptedAnswer>()
   const seen: IncomingMessage[] = []
+  let written = 0
   const server = createServer(async (request, response) => {
     seen.push(request)
     request.resume()
@@ -35,7 +38,8 @@ export async function startScriptedProvider(): Promise<ScriptedProvider> {
     response.writeHead(script.status ?? 200, script.headers ?? ['content-type', 'application/json'])
     for (const chunk of script.chunks) {
       if (response.destroyed) return
-      await new Promise<void>(resolve => response.write(chunk, () => resolve()))
+      await writeOut(response, chunk)
+      written += Buffer.byteLength(chunk)
       await new Promise<void>(resolve => setImmediate(resolve))
     }
     response.end()
@@ -50,12 +54,27 @@ export async function startScriptedProvider(): Promise<ScriptedProvider> {
       return name
     },
     seen,
+    get written() {
+      return written
+    },
     close: () =>
       new Promise(resolve => {
         server.close(() => resolve())
         server.closeAllConnections()
       }),
   }
+}
+
+/** Resolves when the kernel has the bytes, or the connection is gone. */
+function writeOut(response: ServerResponse, chunk: Buffer | string): Promise<void> {
+  return new Promise(resolve => {
+    const done = () => {
+      response.off('close', done)
+      resolve()
+    }
+    response.once('close', done)
+    response.write(chunk, done)
+  })
 }
 
 /** The bytes in pieces of `size`, whatever they cut in two. */
