@@ -31,8 +31,8 @@ export function startUpkeep(deps: UpkeepDeps): Upkeep {
     }
     try {
       if (due) {
-        due = false
         const result = await deps.repair()
+        due = false
         repaired = true
         announcementsRepaired(deps.log, result)
       }
@@ -41,7 +41,6 @@ export function startUpkeep(deps: UpkeepDeps): Upkeep {
         await deps.sweep()
       }
     } catch (err) {
-      due ||= !repaired
       deps.log.warn({ err }, 'upkeep failed, will be tried again')
     }
   }
