@@ -7,3 +7,11 @@ export const UnixMs = Type.Integer({ minimum: 0 })
 export const NanoUsd = Type.Integer()
 /** Prefixed or UUID identifiers of this system: no white space, no dots (they become subject tokens and KV keys). */
 export const Id = Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' })
+
+/**
+ * Pattern of a line of text that every store can hold: no control characters, no half of a surrogate pair. Patterns are read
+ * as Unicode, so that a whole pair is one character.
+ */
+export const lineOfText = '^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$'
+/** The same, with tabs and line ends. */
+export const linesOfText = '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f\\ud800-\\udfff]*$'

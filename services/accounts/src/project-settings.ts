@@ -45,6 +45,10 @@ export function checkSettings(settings: Record<string, unknown>): Record<string,
   }
   if (Buffer.byteLength(JSON.stringify(settings)) > maxBytes)
     throw errorOf(errors.invalidRequest, { message: `The settings object must be at most ${maxBytes} bytes.` })
+  if (!isStorable(settings))
+    throw errorOf(errors.invalidRequest, {
+      message: 'The settings object must not have a NUL character or half of a surrogate pair in a name or a value.',
+    })
   const name = findSecretName(settings)
   if (name !== undefined)
     throw errorOf(errors.invalidRequest, {
@@ -80,4 +84,10 @@ function findSecretName(value: unknown): string | undefined {
     if (found !== undefined) return found
   }
   return undefined
+}
+
+function isStorable(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\u0000')
+  if (typeof value !== 'object' || value === null) return true
+  return Object.entries(value).every(([name, inner]) => isStorable(name) && isStorable(inner))
 }

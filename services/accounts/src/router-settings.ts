@@ -4,7 +4,7 @@ const AllowedModel = Type.Object(
   {
     provider: Type.String({ pattern: '^[a-z0-9_-]{1,32}$' }),
     /** A model's name; a trailing `*` allows all that begin so. */
-    model: Type.String({ pattern: '^[^\\s*]{0,159}\\*?$', minLength: 1 }),
+    model: Type.String({ pattern: '^[^\\s*\\u0000-\\u001f\\u007f\\ud800-\\udfff]{0,159}\\*?$', minLength: 1 }),
   },
   { additionalProperties: false },
 )

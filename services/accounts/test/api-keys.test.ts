@@ -100,11 +100,24 @@ test('keys of a project', async t => {
   })
 
   await t.test('what a request may not hold is named', async () => {
-    for (const payload of [{ name: '' }, { name: ' \n' }, { role: 'owner' }, { models: ['gpt-5'] }, { budget: 5 }]) {
+    const unstorable = ['ci\u0000', 'half \ud83d a pair'].flatMap(text => [
+      { name: text },
+      { description: text },
+      { models: [`openai/${text.replaceAll(' ', '')}`] },
+    ])
+    for (const payload of [
+      { name: '' },
+      { name: ' \n' },
+      { role: 'owner' },
+      { models: ['gpt-5'] },
+      { budget: 5 },
+      ...unstorable,
+    ]) {
       const answer = await create(payload)
       assert.equal(answer.statusCode, 400, JSON.stringify(payload))
       assert.equal(answer.json().error.code, 'invalid_request')
     }
+    assert.equal((await create({ name: 'Größe 🙂', description: 'two\nlines' })).statusCode, 200)
   })
 
   await t.test('a content type without a body is fine where none is needed, and named where one is', async () => {

@@ -91,6 +91,8 @@ test('what a project says about providers', async t => {
       { budget_status: 200 },
       { llm: { openai_api_key: 'sk-x' } },
       { blob: 'x'.repeat(20_000) },
+      { theme: ['half \ud83d a pair'] },
+      { 'theme\u0000': 1 },
       [],
     ])
       assert.equal((await put('', wrong)).statusCode, 400, JSON.stringify(wrong).slice(0, 60))

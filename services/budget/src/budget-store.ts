@@ -1,5 +1,5 @@
 import { Budget } from '@sluice/contracts'
-import type { Kysely, Transaction } from '@sluice/postgres'
+import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
 import { type Selectable, sql } from 'kysely'
 import type { CountedBudget } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
@@ -43,6 +43,8 @@ export async function listAllBudgets(db: Reader): Promise<CountedBudget[]> {
 }
 
 export async function findBudget(db: Reader, projectId: string, budgetId: string): Promise<CountedBudget | undefined> {
+  // What PostgreSQL cannot hold it cannot be asked for either.
+  if (budgetId !== storableText(budgetId)) return undefined
   const row = await db
     .selectFrom('budgets')
     .selectAll()

@@ -93,6 +93,19 @@ test('unit, window, scope and time zone never change, and a wrong field is named
   assert.equal(scope.status, 400)
 })
 
+test('text that no store can hold is refused, and any other is kept', async () => {
+  const { projectId, call } = await readyProject()
+  for (const text of ['Ann\u0000', 'Ann\u001f', 'half \ud83d a pair']) {
+    for (const change of [{ name: text }, { scope: { participant: text } }])
+      assert.equal((await call('POST', `${projectId}/budgets`, { ...spend, ...change })).status, 400)
+    const { body } = await call('POST', `${projectId}/budgets`, spend)
+    assert.equal((await call('PATCH', `${projectId}/budgets/${body.id}`, { name: text })).status, 400)
+  }
+  assert.equal((await call('GET', `${projectId}/budgets/%00`)).status, 404)
+  const kept = await call('POST', `${projectId}/budgets`, { ...spend, name: 'Größe 🙂', scope: { participant: '🙂' } })
+  assert.deepEqual([kept.status, kept.body.name], [201, 'Größe 🙂'])
+})
+
 test('every change is in the bucket that gateways follow, and in the audit', async () => {
   const { projectId, call } = await readyProject()
   const budgets = await openBucket(env.gateway, 'budgets', Budget)

@@ -1,4 +1,4 @@
-import { Id, Role } from '@sluice/contracts'
+import { Id, linesOfText, Role } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
@@ -9,11 +9,13 @@ import { createApiKey } from '../create-api-key.ts'
 import { errors } from '../errors.ts'
 import { DisplayName, responses } from './route-schemas.ts'
 
-const ModelPattern = Type.String({ pattern: '^[a-z0-9_-]{1,32}/[^\\s*]{0,159}\\*?$|^\\*$' })
+const ModelPattern = Type.String({
+  pattern: '^[a-z0-9_-]{1,32}/[^\\s*\\u0000-\\u001f\\u007f\\ud800-\\udfff]{0,159}\\*?$|^\\*$',
+})
 const Body = Type.Object(
   {
     name: DisplayName,
-    description: Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 1024 })])),
+    description: Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 1024, pattern: linesOfText })])),
     role: Type.Optional(Role),
     models: Type.Optional(Type.Union([Type.Null(), Type.Array(ModelPattern, { maxItems: 1000 })])),
     team_id: Type.Optional(Type.Union([Type.Null(), Id])),

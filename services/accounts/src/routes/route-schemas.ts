@@ -1,3 +1,4 @@
+import { lineOfText } from '@sluice/contracts'
 import { type TSchema, Type } from 'typebox'
 
 const ErrorResponse = Type.Object({
@@ -9,10 +10,10 @@ export function responses<const Ok extends Record<number, TSchema>>(ok: Ok): Ok 
   return { ...ok, '4xx': ErrorResponse, '5xx': ErrorResponse }
 }
 
-/** A name that people read: no control characters, not blank. */
+/** A name that people read: no control characters, no half of a surrogate pair, not blank. */
 export const DisplayName = Type.String({
   minLength: 1,
   maxLength: 128,
-  pattern: '^[^\\u0000-\\u001f]*[^\\s\\u0000-\\u001f][^\\u0000-\\u001f]*$',
+  pattern: `^(?=.*\\S)${lineOfText.slice(1)}`,
 })
 export const NoContent = Type.Null()

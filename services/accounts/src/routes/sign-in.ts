@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { lineOfText } from '@sluice/contracts'
 import { errorOf, hashCredential } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
@@ -12,7 +13,7 @@ import { findSession, insertSession } from '../session-store.ts'
 import { responses } from './route-schemas.ts'
 
 const Body = Type.Object({
-  email: Type.String({ minLength: 3, maxLength: 254 }),
+  email: Type.String({ minLength: 3, maxLength: 254, pattern: lineOfText }),
   password: Type.String({ minLength: 1, maxLength: 256 }),
 })
 const Response = Type.Object({

@@ -1,4 +1,4 @@
-import { budgetModes } from '@sluice/contracts'
+import { budgetModes, lineOfText } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
@@ -11,7 +11,7 @@ import { readLimit } from '../limit-input.ts'
 /** Unit, window, scope and time zone of a budget never change: that is a new budget. */
 export const ChangeBudgetBody = Type.Object(
   {
-    name: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    name: Type.Optional(Type.String({ minLength: 1, maxLength: 128, pattern: lineOfText })),
     limit: Type.Optional(Type.String({ maxLength: 32 })),
     limit_nano_usd: Type.Optional(Type.Integer({ minimum: 1 })),
     mode: Type.Optional(Type.Enum([...budgetModes])),

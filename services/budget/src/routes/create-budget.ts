@@ -1,4 +1,4 @@
-import { type BudgetScope, budgetModes, budgetUnits, budgetWindows, perDimensions } from '@sluice/contracts'
+import { type BudgetScope, budgetModes, budgetUnits, budgetWindows, lineOfText, perDimensions } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
@@ -9,11 +9,11 @@ import { errors } from '../errors.ts'
 import { readLimit } from '../limit-input.ts'
 import { isTimeZone } from '../window.ts'
 
-const value = Type.String({ minLength: 1, maxLength: 256 })
+const value = Type.String({ minLength: 1, maxLength: 256, pattern: lineOfText })
 
 export const CreateBudgetBody = Type.Object(
   {
-    name: Type.String({ minLength: 1, maxLength: 128 }),
+    name: Type.String({ minLength: 1, maxLength: 128, pattern: lineOfText }),
     /** Beside the project of the path; all that is named must match. */
     scope: Type.Optional(
       Type.Object(
