@@ -67,6 +67,8 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #kept = 0
   #held: Buffer[] = []
   #heldBytes = 0
+  /** The event under way was too large to hold back: its beginning is out. */
+  #partPassed = false
   #overheadUs = 0
   #firstChunkMs: number | undefined
   #checkpointAt = 0
@@ -229,12 +231,16 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     this.#checkpointIfDue(reader, chunk.length, isFirst)
     if (whole > 0) {
       this.#sendHeld()
+      this.#partPassed = false
       this.#send(whole === chunk.length ? chunk : chunk.subarray(0, whole))
     }
     if (whole < chunk.length) {
       this.#held.push(whole === 0 ? chunk : chunk.subarray(whole))
       this.#heldBytes += chunk.length - whole
-      if (this.#heldBytes > maxHeldBytes) this.#sendHeld()
+      if (this.#heldBytes > maxHeldBytes) {
+        this.#sendHeld()
+        this.#partPassed = true
+      }
     }
   }
 
@@ -286,7 +292,10 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
 
   #ending(reader: StreamReader, order: CutOrder, usage: UsageResult): string {
     const { callId, withholdUsage } = this.#call
-    return reader.end({ ...order, callId, usage, clientWantsUsage: !withholdUsage }) + (this.#receipt ?? '')
+    // A tap that withholds also holds back: it has nothing left inside an event where that event's beginning is out.
+    const isTorn = withholdUsage ? !reader.tap.atEventBoundary && reader.tap.flush().length === 0 : this.#partPassed
+    const ending = { ...order, style: isTorn ? 'explicit' : order.style, callId, usage, clientWantsUsage: !withholdUsage }
+    return (isTorn ? '\n\n' : '') + reader.end(ending) + (this.#receipt ?? '')
   }
 
   // ── usage ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,7 @@ const gateway = await GatewayStack.start(
   },
 )
 const scripted = await gateway.newProject({
+  settings: { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } },
   integrations: {
     openai: { base_url: `${provider.url}/v1`, api_key: 'sk-scripted' },
     anthropic: { base_url: provider.url, api_key: 'sk-ant-scripted' },

@@ -9,6 +9,8 @@ export interface ScriptedAnswer {
   headers?: string[]
   /** Each is a write of its own, in a turn of the loop of its own. */
   chunks: readonly (Buffer | string)[]
+  /** The connection breaks behind the last chunk. */
+  breaks?: boolean
 }
 
 /** A provider that says exactly what a test wants said, to the request that names the script in `x-script`. */
@@ -42,7 +44,8 @@ export async function startScriptedProvider(): Promise<ScriptedProvider> {
       written += Buffer.byteLength(chunk)
       await new Promise<void>(resolve => setImmediate(resolve))
     }
-    response.end()
+    if (script.breaks) response.destroy()
+    else response.end()
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { before, suite, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
+import { openBucket } from '@sluice/bus'
+import { Cutoff, cutoffKey } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
 import { type GatewayStack, sseData, type TestProject } from '../gateway-stack.ts'
@@ -265,6 +267,55 @@ export function cutsAreClean(gateway: GatewayStack): void {
         .messages.countTokens({ model: claude.model, messages: say('x') })
       assert.ok(input_tokens > 0)
     })
+  })
+
+  test('an admin’s stop, pushed, ends running calls with an error and refuses the next', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const path = `/accounts/projects/${project.projectId}/budgets`
+    const { body: budget } = await gateway.manage('POST', path, {
+      name: 'All',
+      unit: 'usd',
+      limit: '100',
+      window: 'total',
+    })
+    await eventually(async () => {
+      const body = { model: claude.model, messages: say('x') }
+      const answer = await gateway.post('/v1/chat/completions', project.apiKey, { ...body, model })
+      await answer.arrayBuffer()
+      return answer.headers.has('sluice-budget-name')
+    })
+    const openai = gateway.openai(project.apiKey)
+    const anthropic = gateway.anthropic(project.apiKey)
+    const stream = await openai.chat.completions.create({ model, stream: true, messages: say(`[[sim ${slow}]]`) })
+    const messages = anthropic.messages.stream({ ...claude, messages: say(`[[sim ${slow}]]`) })
+    const [chatEnd, messagesEnd] = [outcomeOf(all(stream)), outcomeOf(messages.finalMessage())]
+    await messages.emitted('text')
+    const nowMs = Date.now()
+    const stop: Cutoff = {
+      cutoff_id: budget.id,
+      version: 1,
+      active: true,
+      reason: 'stopped_by_admin',
+      budget_id: budget.id,
+      name: 'All',
+      copy: '',
+      project_id: project.projectId,
+      unit: 'usd',
+      limit: 100_000_000_000,
+      spent: 0,
+      window: 'total',
+      window_start_ms: nowMs,
+      at_ms: nowMs,
+    }
+    const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
+    await (await openBucket(bus, 'cutoffs', Cutoff)).put(cutoffKey(budget.id, ''), stop)
+    const [chatError, messagesError] = [(await chatEnd).error, (await messagesEnd).error]
+    assert.ok(chatError instanceof OpenAI.APIError, String(chatError))
+    assert.equal(chatError.code, 'stopped_by_admin')
+    assert.ok(messagesError instanceof Anthropic.APIError, String(messagesError))
+    assert.match(String(messagesError), /permission_error/)
+    const next = await outcomeOf(openai.responses.create({ model, input: 'x' }))
+    assert.ok(next.error instanceof OpenAI.PermissionDeniedError, String(next.error))
   })
 
   suite('a revoked key', () => {

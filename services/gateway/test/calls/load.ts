@@ -27,7 +27,7 @@ export async function openStalled(
 }
 
 const event = `data: {"id":"c","choices":[{"index":0,"delta":{"content":"${'x'.repeat(32_768)}"}}]}\n\n`
-const events = Array.from({ length: 640 }, () => event)
+const events = Array.from({ length: 1_280 }, () => event)
 export const longStream: ScriptedAnswer = {
   headers: ['content-type', 'text/event-stream'],
   chunks: [...events, 'data: [DONE]\n\n'],
@@ -56,14 +56,14 @@ export function streamsAreBounded(
       ['a whole answer', { ...chat, stream: false }, longAnswer],
     ]
     for (const [name, body, answer] of cases) {
-      test(`readers who stop reading stop the provider, not fill the gateway: ${name} of 20 MB`, {
+      test(`readers who stop reading stop the provider, not fill the gateway: ${name} of 40 MB`, {
         skip: process.platform !== 'linux',
       }, async t => {
         const bytes = answer.chunks.reduce((sum, chunk) => sum + Buffer.byteLength(chunk), 0)
-        assert.ok(bytes > 20 * MiB)
+        assert.ok(bytes > 40 * MiB)
         const before = residentBytes()
         const written = provider.written
-        const readers = 8
+        const readers = 5
         const sockets = await Promise.all(
           Array.from({ length: readers }, () => openStalled(gateway, scripted.apiKey, body, provider.add(answer))),
         )
@@ -86,8 +86,8 @@ export function streamsAreBounded(
           `${readers} readers: ${Math.round(grown / MiB)} MiB more in memory, ${Math.round(sent / MiB)} of ${Math.round((readers * bytes) / MiB)} MiB sent by the provider`,
         )
         // What the provider could send lies in the kernel's buffers of two connections a call.
-        assert.ok(sent < readers * bytes * 0.75, `${sent} bytes sent`)
-        assert.ok(grown < 120 * MiB, `${grown} bytes`)
+        assert.ok(sent < readers * bytes * 0.7, `${sent} bytes sent`)
+        assert.ok(grown < 128 * MiB, `${grown} bytes`)
         for (const socket of sockets.slice(1)) socket.destroy()
         const [reader] = sockets
         assert.ok(reader)

@@ -124,6 +124,28 @@ export function errorsAreTold(gateway: GatewayStack, provider: ScriptedProvider,
       }
     })
 
+    test('a stream that breaks off inside an event ends with an error that stands alone, however large the event', async () => {
+      const whole = 'data: {"id":"c","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+      for (const size of [1_000, 600_000]) {
+        for (const stream_options of [{ include_usage: true }, undefined]) {
+          const half = `data: {"id":"c","choices":[{"index":0,"delta":{"content":"${'x'.repeat(size)}`
+          const chunks = [whole, half.slice(0, 400_000), half.slice(400_000)].filter(chunk => chunk !== '')
+          const script = provider.add({ headers: ['content-type', 'text/event-stream'], chunks, breaks: true })
+          const body = chat('x', { stream: true, ...(stream_options ? { stream_options } : {}) })
+          const answer = await gateway.post('/v1/chat/completions', scripted.apiKey, body, {
+            headers: { 'x-script': script },
+          })
+          const text = await answer.text()
+          const blocks = text.split('\n\n')
+          assert.equal(`${blocks[0]}\n\n`, whole)
+          assert.deepEqual(blocks.slice(-2), ['data: [DONE]', ''])
+          assert.equal(JSON.parse(blocks.at(-3)?.slice(6) ?? '').error.code, 'provider_unreachable')
+          // Of an event that is held back nothing is out.
+          assert.equal(blocks.length, size < 256_000 ? 4 : 5)
+        }
+      }
+    })
+
     test('a stream without its last words passes as it is and has failed', async () => {
       const answer = await gateway.post(
         '/v1/chat/completions',
