@@ -294,7 +294,13 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     const { callId, withholdUsage } = this.#call
     // A tap that withholds also holds back: it has nothing left inside an event where that event's beginning is out.
     const isTorn = withholdUsage ? !reader.tap.atEventBoundary && reader.tap.flush().length === 0 : this.#partPassed
-    const ending = { ...order, style: isTorn ? 'explicit' : order.style, callId, usage, clientWantsUsage: !withholdUsage }
+    const ending = {
+      ...order,
+      style: isTorn ? 'explicit' : order.style,
+      callId,
+      usage,
+      clientWantsUsage: !withholdUsage,
+    }
     return (isTorn ? '\n\n' : '') + reader.end(ending) + (this.#receipt ?? '')
   }
 
