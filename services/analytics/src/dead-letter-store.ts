@@ -1,4 +1,5 @@
-import { storableText } from '@sluice/postgres'
+import { isClickhouseDataError } from '@sluice/clickhouse'
+import { isDataError, storableText } from '@sluice/postgres'
 import type { Kysely } from 'kysely'
 import type { AnalyticsTables } from './db/schema.ts'
 
@@ -74,3 +75,9 @@ export function deadLetterStore(db: Kysely<AnalyticsTables>): DeadLetterStore {
     },
   }
 }
+
+/** Says whether PostgreSQL refuses a row for what is in it: trying again cannot help. */
+export const isRefusedForGood = isDataError
+
+/** The same of ClickHouse. */
+export const isRefusedByClickhouse = isClickhouseDataError

@@ -129,3 +129,6 @@ export async function insertDeadLetters(trx: Transaction<Tables>, letters: reado
       .execute()
   }
 }
+
+/** Says whether a store refuses a row for what is in it: trying again cannot help. */
+export const isRefusedForGood = isDataError

@@ -1,4 +1,4 @@
-import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
+import { isDataError, type Kysely, storableText, type Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from './db/schema.ts'
 
@@ -88,3 +88,6 @@ export async function lockDeadLetter(trx: Transaction<BudgetTables>, id: string)
 export async function deleteDeadLetter(trx: Transaction<BudgetTables>, id: string): Promise<void> {
   await trx.deleteFrom('dead_letters').where('id', '=', id).execute()
 }
+
+/** Says whether a store refuses a row for what is in it: trying again cannot help. */
+export const isRefusedForGood = isDataError

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { applyInHalves, type BatchConsumer, type Bus, consumeBatches, type JsMsg } from '@sluice/bus'
-import { isClickhouseDataError } from '@sluice/clickhouse'
 import { CallRefused, ContractError } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
+import { isRefusedByClickhouse } from '../dead-letter-store.ts'
 import { noteDeadLetters, noteRefused } from '../events.ts'
 import type { RecentCalls } from '../recent-calls.ts'
 import { type RefusedRow, toRefusedRow } from '../refused-row.ts'
@@ -48,7 +48,7 @@ export async function consumeRefused(bus: Bus, deps: RefusedConsumerDeps): Promi
       await untilWindow()
       await applyInHalves<PlacedRow, void>(rows, {
         apply: part => apply(deps, part),
-        isRefusal: isClickhouseDataError,
+        isRefusal: isRefusedByClickhouse,
         split: () => undefined,
         bury: (row, reason) => (row.refused === undefined ? { ...row, refused: reason } : undefined),
       })

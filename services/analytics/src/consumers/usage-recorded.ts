@@ -9,9 +9,8 @@ import {
   readAgain,
   readMessages,
 } from '@sluice/bus'
-import { isClickhouseDataError } from '@sluice/clickhouse'
-import { isDataError } from '@sluice/postgres'
 import type { Logger } from '@sluice/runtime'
+import { isRefusedByClickhouse, isRefusedForGood } from '../dead-letter-store.ts'
 import { noteDeadLetters, noteInserted } from '../events.ts'
 import type { RecentCalls } from '../recent-calls.ts'
 import { buryRun, splitRun } from '../refused-run.ts'
@@ -119,7 +118,7 @@ async function applyRun(deps: UsageConsumerDeps, run: UsageRun): Promise<void> {
     apply: async ([part]) => {
       if (part) await applyPart(deps, part)
     },
-    isRefusal: error => isDataError(error) || isClickhouseDataError(error),
+    isRefusal: error => isRefusedForGood(error) || isRefusedByClickhouse(error),
     split: splitRun,
     bury: buryRun,
   })

@@ -1,9 +1,8 @@
-import { isClickhouseDataError } from '@sluice/clickhouse'
 import { parseSeriesKey } from '@sluice/contracts'
-import { isDataError } from '@sluice/postgres'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
+import { isRefusedByClickhouse, isRefusedForGood } from '../dead-letter-store.ts'
 import { errors } from '../errors.ts'
 import { readLine } from '../usage-message.ts'
 import { type UsageWriterDeps, writeReplayed } from '../usage-writer.ts'
@@ -39,7 +38,8 @@ export function operatorRoutes(deps: OperatorRouteDeps): (app: FastifyInstance) 
         try {
           await writeReplayed(deps, id, readLine(line.content, { ...parseSeriesKey(line.series), seq: line.seq }))
         } catch (cause) {
-          if (isDataError(cause) || isClickhouseDataError(cause)) throw errorOf(errors.letterNotReplayable, { cause })
+          if (isRefusedForGood(cause) || isRefusedByClickhouse(cause))
+            throw errorOf(errors.letterNotReplayable, { cause })
           throw cause
         }
         return { replayed: id }

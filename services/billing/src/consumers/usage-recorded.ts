@@ -1,6 +1,6 @@
 import { applyInHalves, type JsMsg, rangeOfMessage } from '@sluice/bus'
-import { isDataError } from '@sluice/postgres'
 import type { Logger } from '@sluice/runtime'
+import { isRefusedForGood } from '../dead-letter-store.ts'
 import { batchPosted } from '../events.ts'
 import type { MarksPublisher } from '../marks-publisher.ts'
 import type { PriceBookShelf } from '../price-books.ts'
@@ -25,7 +25,7 @@ export function usageRecorded(deps: UsageRecordedDeps): (messages: JsMsg[]) => P
     const streamSeq = Math.max(...messages.map(message => message.seq))
     await applyInHalves(received, {
       apply: part => post(deps, part, streamSeq),
-      isRefusal: isDataError,
+      isRefusal: isRefusedForGood,
       split: splitMessage,
       bury: buryMessage,
     })

@@ -8,8 +8,8 @@ import {
   readAgain,
 } from '@sluice/bus'
 import { ContractError, GatewayEpochClosed, UsageAdjusted } from '@sluice/contracts'
-import { isDataError } from '@sluice/postgres'
 import type { Logger } from '@sluice/runtime'
+import { isRefusedForGood } from '../dead-letter-store.ts'
 import { buryMessage, splitMessage } from '../refused-message.ts'
 import type { UsageMessage } from '../usage-message.ts'
 
@@ -32,7 +32,7 @@ export async function consumeUsage(bus: Bus, deps: UsageConsumerDeps): Promise<B
   const handle = async (messages: JsMsg[]) => {
     await applyInHalves(messages.map(readMessage), {
       apply: deps.apply,
-      isRefusal: isDataError,
+      isRefusal: isRefusedForGood,
       split: splitMessage,
       bury: buryMessage,
     })
