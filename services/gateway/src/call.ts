@@ -15,7 +15,7 @@ export interface AdmittedCall {
   eventId: string
   attempt: number
   admittedAtMs: number
-  /** `performance.now()` when the request's head was read. */
+  /** On the clock of `performance.now()`: when the head was read, the wait for the body left out. */
   startedAt: number
   endpoint: Endpoint
   match: PathMatch

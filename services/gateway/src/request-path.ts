@@ -43,7 +43,7 @@ export async function handleCall(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const startedAt = performance.now()
+  let startedAt = performance.now()
   const nowMs = Date.now()
   const callId = randomUUIDv7()
   let headers: ReadHeaders | undefined
@@ -77,7 +77,10 @@ export async function handleCall(
       return
     }
 
+    const waitingSince = performance.now()
     const received = await readBody(request, endpoint, deps.bodyMemory)
+    // What the client takes to send its body is not our overhead.
+    startedAt += performance.now() - waitingSince
     response.on('close', () => deps.bodyMemory.release(received.length))
     const { model, streamed, body, withholdUsage, estimatedInputTokens } = readModelRequest(endpoint, received)
     requestedModel = model
