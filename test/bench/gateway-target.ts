@@ -1,8 +1,9 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { freePort } from '@sluice/stack'
 import { startTestStack, type TestStack } from '@sluice/test-env'
 import { type Route, routes } from './nginx.ts'
-import { freePort, pinTree, startPinned, stopProcess, targetCore, until } from './processes.ts'
+import { pinTree, startPinned, stopProcess, targetCore, until } from './processes.ts'
 import { answers, type Ground, type Target } from './targets.ts'
 
 const path = '/openai/v1/chat/completions'

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { freePort } from '@sluice/stack'
 import { jsonReply, slowEvents, streamEvents, streamReply } from './payloads.ts'
-import { freePort, loadCore, startPinned, stopProcess, targetCore } from './processes.ts'
+import { loadCore, startPinned, stopProcess, targetCore } from './processes.ts'
 import { echoModule } from './requirements.ts'
 
 /**

@@ -78,29 +78,6 @@ function processTree(root: number): number[] {
   return tree
 }
 
-/** Fields after the command's name, which may hold blanks: state, parent, … */
-function statFields(pid: number): string[] | undefined {
-  const text = readIfThere(`/proc/${pid}/stat`)
-  return text === '' ? undefined : text.slice(text.lastIndexOf(')') + 2).split(' ')
-}
-
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 /** Waits until `check` answers true. @throws after `timeoutMs` */
 export async function until(what: string, check: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
   const deadline = Date.now() + timeoutMs

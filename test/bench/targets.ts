@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { freePort } from '@sluice/stack'
 import type { Endpoint } from './load-closed.ts'
 import { type Nginx, type Ports, type Route, startMock, startProxy } from './nginx.ts'
 import { requests } from './payloads.ts'
-import { freePort, startPinned, stopProcess, targetCore, until } from './processes.ts'
+import { startPinned, stopProcess, targetCore, until } from './processes.ts'
 import { ensurePortkey } from './requirements.ts'
 
 /** Something that answers the bench's calls, and whose CPU and memory are counted. */

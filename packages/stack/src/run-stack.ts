@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { type ServiceName, serviceNames } from '@sluice/contracts'
-import getPort from 'get-port'
 import { type Bootstrap, parseBootstrap } from './bootstrap-line.ts'
 import type { ManagedProvider } from './choose-providers.ts'
 import { createDatabase } from './create-database.ts'
+import { freePort } from './free-port.ts'
 import { createStoreKeeper } from './keep-store.ts'
 import { readKeptSecrets } from './kept-files.ts'
 import { provisionBus } from './provision-bus.ts'
@@ -152,7 +152,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
     })(),
   )
   const needsSimulator = !options.providers.openai || !options.providers.anthropic
-  const simulatorPlan = planSimulator({ root, env: options.env, port: await getPort({ host: '127.0.0.1' }) })
+  const simulatorPlan = planSimulator({ root, env: options.env, port: await freePort() })
   if (needsSimulator) parts.track(startService(simulatorPlan, supervise).then(started => (parts.simulator = started)))
 
   const ports = await choosePorts(options.port)
@@ -307,8 +307,8 @@ async function choosePorts(publicPort: number): Promise<Record<ServiceName, { po
   const ports = {} as Record<ServiceName, { port: number; operatorPort: number }>
   for (const service of serviceNames)
     ports[service] = {
-      port: service === 'gateway' ? publicPort : await getPort({ host: '127.0.0.1' }),
-      operatorPort: await getPort({ host: '127.0.0.1' }),
+      port: service === 'gateway' ? publicPort : await freePort(),
+      operatorPort: await freePort(),
     }
   return ports
 }

@@ -2,8 +2,8 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ServiceName, serviceNames } from '@sluice/contracts'
-import getPort from 'get-port'
 import { endOrphan } from './end-orphan.ts'
+import { freePort } from './free-port.ts'
 import { tailOf } from './log-tail.ts'
 import { findNatsServer } from './nats-binary.ts'
 import { writeNatsConfig } from './nats-config.ts'
@@ -45,7 +45,7 @@ export async function startNats(options: NatsOptions): Promise<RunningNats> {
     options.log?.('ended the NATS server of an earlier run')
 
   const passwords = readPasswords(join(home, 'passwords.json'))
-  const port = options.port ?? (await getPort({ host: '127.0.0.1' }))
+  const port = options.port ?? (await freePort())
   const configFile = join(home, 'nats.conf')
   const config = writeNatsConfig({
     listen: `127.0.0.1:${port}`,

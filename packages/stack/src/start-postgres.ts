@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import getPort from 'get-port'
 import { endOrphan } from './end-orphan.ts'
+import { freePort } from './free-port.ts'
 import { tailOf } from './log-tail.ts'
 import { findPostgresBinaries } from './postgres-binaries.ts'
 import { releasePostmasterLock } from './postmaster-lock.ts'
@@ -56,7 +56,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
   }
   if (runAs.owner) giveTo(data, runAs.owner)
   releasePostmasterLock(data)
-  const port = options.port ?? (await getPort({ host: '127.0.0.1' }))
+  const port = options.port ?? (await freePort())
   const [command = binaries.postgres, ...args] = [
     ...runAs.prefix,
     binaries.postgres,

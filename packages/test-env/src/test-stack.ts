@@ -1,8 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ServiceName } from '@sluice/contracts'
-import { type ManagedProvider, type RunningStack, runStack } from '@sluice/stack'
-import getPort from 'get-port'
+import { freePort, type ManagedProvider, type RunningStack, runStack } from '@sluice/stack'
 import { keepsData, makeFolder, type TestScope } from './test-folder.ts'
 import { testPostgres } from './test-postgres.ts'
 
@@ -53,7 +52,7 @@ export async function startTestStack(t: TestScope, options: TestStackOptions = {
     home,
     env: { ...process.env, SLUICE_LOG_LEVEL: 'info', SLUICE_ALLOW_PRIVATE_UPSTREAMS: '1', ...options.env },
     host: '127.0.0.1',
-    port: await getPort({ host: '127.0.0.1' }),
+    port: await freePort(),
     ...(database === undefined
       ? {}
       : { databaseUrl: database.url, rolePrefix: `${new URL(database.url).pathname.slice(1)}_` }),
