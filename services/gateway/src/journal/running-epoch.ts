@@ -232,6 +232,8 @@ export class RunningEpoch {
     for (;;) {
       const oldest = this.#segments[0]
       if (!oldest || this.#segments.length < 2 || oldest.open > 0) return
+      // Until a sync covers the next one, its leases are in this one alone.
+      if (this.#synced.segment <= oldest.number) return
       if (oldest.last.some((last, partition) => last > contiguous(partition))) return
       rmSync(oldest.path, { force: true })
       this.#segments.shift()
