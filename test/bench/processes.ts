@@ -1,8 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync, readdirSync, readFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -76,6 +74,20 @@ function processTree(root: number): number[] {
   const tree = [root]
   for (const pid of tree) tree.push(...(children.get(pid) ?? []))
   return tree
+}
+
+/** Fields after the command's name, which may hold blanks: state, parent, … */
+function statFields(pid: number): string[] | undefined {
+  const text = readIfThere(`/proc/${pid}/stat`)
+  return text === '' ? undefined : text.slice(text.lastIndexOf(')') + 2).split(' ')
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
 }
 
 /** Waits until `check` answers true. @throws after `timeoutMs` */
