@@ -58,6 +58,13 @@ test('a gateway killed again and again loses nothing it wrote, numbers without g
   const scope = reversed(t)
   const nats = await testNats(t)
   const directory = testFolder(t, 'journal')
+  const seed = Number(process.env.SLUICE_TEST_SEED ?? Date.now() % 1_000_000)
+  t.diagnostic(`SLUICE_TEST_SEED=${seed}`)
+  let state = seed
+  const random = (): number => {
+    state = (state * 48_271 + 11) % 2_147_483_647
+    return state / 2_147_483_647
+  }
   const opened = new Set<string>()
   const closed = new Map<string, string>()
   let next = startWriter(t, scope, nats, directory)
@@ -66,7 +73,7 @@ test('a gateway killed again and again loses nothing it wrote, numbers without g
     await eventually(() => child.read().closed.size > 20, { timeoutMs: 15_000, intervalMs: 20 })
     // The next one loads while this one writes, and waits for the directory.
     if (run < kills - 1) next = startWriter(t, scope, nats, directory)
-    await delay(Math.random() * 40)
+    await delay(random() * 40)
     child.process.kill('SIGKILL')
     await child.exited
     const said = child.read()
