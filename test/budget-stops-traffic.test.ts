@@ -65,7 +65,7 @@ test('OpenAI chat: one settlement crosses the budget, a running stream is ended 
   let text = ''
   let crossedAt = 0
   for await (const chunk of stream) {
-    if (text === '') {
+    if (crossedAt === 0) {
       await openai.chat.completions.create({ model: 'gpt-5.4', messages: [{ role: 'user', content: dear }] })
       crossedAt = performance.now()
     }
