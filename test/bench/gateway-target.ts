@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '@sluice/stack'
 import { startTestStack, type TestStack } from '@sluice/test-env'
+import { startMarks } from './billing-marks.ts'
 import { type Route, routes } from './nginx.ts'
 import { pinTree, startPinned, stopProcess, targetCore, until } from './processes.ts'
 import { answers, type Ground, type Target } from './targets.ts'
@@ -74,6 +75,7 @@ export async function startGateway(ground: Ground): Promise<Target> {
   }
   const secure = await startSecureGateway(stack, ground)
   for (const name of ['accounts', 'budget', 'billing'] as const) await stack.services[name].stop()
+  const marks = await startMarks(stack.natsAdmin)
   await stack.postgres?.stop()
 
   const pid = gateway.pid ?? 0
@@ -86,6 +88,7 @@ export async function startGateway(ground: Ground): Promise<Target> {
       headers: { authorization: `Bearer ${keys[route]}` },
     }),
     async stop() {
+      await marks.stop()
       await secure.stop()
       for (const clean of cleanUps.reverse()) await clean()
     },
