@@ -164,8 +164,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#phase === 'settled') return
     const { reason, message, code } = describeFailure(error, this.#call.route.servedBy)
-    // Nothing was sent: nothing is charged. What was sent may have been worked on, answered or not.
-    const usage = this.#controller ? this.#readUsage() : noUsage
+    const usage = this.#readUsage()
     const { phase } = this.#settle(this.#clientGone ? 'aborted' : 'failed', usage, { errorCode: code })
     const refusal = new Refusal(reason, message, { cause: error })
     if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(refusal)
@@ -312,7 +311,8 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
 
   /** What is known now: measured where the provider has said it, else estimated; an error before any work costs nothing. */
   #readUsage(): UsageResult {
-    if (this.#httpStatus >= 400) return noUsage
+    // Nothing was sent: nothing is charged. What was sent may have been worked on, answered or not.
+    if (!this.#controller || this.#httpStatus >= 400) return noUsage
     if (this.#reader) return this.#tapUsage(this.#reader)
     const { endpoint, estimatedInputTokens: inputTokens } = this.#call
     if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateInput(inputTokens)

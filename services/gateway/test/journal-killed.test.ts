@@ -120,20 +120,28 @@ test('a journal is adopted when its process has ended, not while it is silent, a
   nats.admin.subscribe('gateway.hello.v1', { callback: (_, message) => void hellos.push(message.string()) })
   await nats.admin.flush()
   const own = await openTestJournal(scope, { directory: join(root, 'own'), root, bus, adoptionIntervalMs: 50 })
-  // Many looks later it is still not ours.
-  await delay(400)
+  // A second sibling that is dead is adopted; the looks that found it have passed the silent one by.
+  const dead = startWriter(t, scope, nats, join(root, 'dead'))
+  await eventually(() => dead.read().closed.size > 0, { timeoutMs: 15_000 })
+  dead.process.kill('SIGKILL')
+  await dead.exited
+  const deadId = dead.read().gatewayId
+  await eventually(async () => (await readStream(nats.admin)).closed.some(end => end.gateway_id === deadId), {
+    timeoutMs: 15_000,
+  })
   assert.equal(lockDirectory(join(root, 'sibling')), undefined)
-  assert.equal((await readStream(nats.admin)).closed.length, 0)
+  const { gatewayId = '' } = sibling.read()
+  assert.ok(!(await readStream(nats.admin)).closed.some(end => end.gateway_id === gatewayId))
 
   sibling.process.kill('SIGKILL')
   await sibling.exited
-  const { gatewayId = '', opened } = sibling.read()
+  const { opened } = sibling.read()
   const published = await eventually(async () => {
     const found = await readStream(nats.admin)
-    return found.closed.length === 1 && found
+    return found.closed.length === 2 && found
   })
-  assert.equal(published.closed[0]?.gateway_id, gatewayId)
-  assert.equal(published.closed[0]?.closed_by, own.gatewayId)
+  assert.equal(published.closed[1]?.gateway_id, gatewayId)
+  assert.equal(published.closed[1]?.closed_by, own.gatewayId)
   assert.ok(areGapless(published.series))
   const ids = new Set(published.events.map(event => event.event_id))
   for (const id of opened) assert.ok(ids.has(id))
