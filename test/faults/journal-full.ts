@@ -136,7 +136,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
 const withoutOpen: Replacement[] = [
   {
     file: 'services/gateway/src/journal/running-epoch.ts',
-    from: "if (this.#state !== 'ok' || this.#ended) throw new JournalUnavailableError({ detail: this.#state })",
+    from: "if (this.state !== 'ok' || this.#ended) throw new JournalUnavailableError({ detail: this.state })",
     to: '',
   },
   {

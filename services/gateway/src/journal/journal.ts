@@ -7,15 +7,16 @@ import { followMarks, type MarksView } from '../views/marks-view.ts'
 import { Adopter, endPastEpochs, stopWanting, wantDirectory } from './adopt.ts'
 import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { epochSource } from './epoch-source.ts'
+import type { EpochWriterOptions, JournalState } from './epoch-writer.ts'
 import { beginEpoch } from './gateway-identity.ts'
 import type { CheckpointRecord, OpenRecord, RateDraft, UsageDraft } from './open-record.ts'
 import { type PastEpoch, publishPastEpoch } from './past-epoch.ts'
-import { type JournalState, RunningEpoch, type RunningEpochOptions } from './running-epoch.ts'
+import { RunningEpoch } from './running-epoch.ts'
 import { listSegments } from './segment.ts'
 
+export type { JournalState } from './epoch-writer.ts'
 export { JournalUnavailableError } from './journal-unavailable-error.ts'
 export type { CheckpointRecord, DraftRating, OpenRecord, RateDraft, UnratedDraft, UsageDraft } from './open-record.ts'
-export type { JournalState } from './running-epoch.ts'
 
 /** This gateway's record of what its calls have used. */
 export interface Journal {
@@ -42,7 +43,7 @@ export interface Journal {
 type Lease = GatewayHelloData['leases'][number]
 
 export interface JournalOptions
-  extends Omit<RunningEpochOptions, 'gatewayId' | 'epoch' | 'listLeases'>,
+  extends Omit<EpochWriterOptions, 'gatewayId' | 'epoch' | 'listLeases'>,
     Pick<UsagePublisherOptions, 'bus' | 'gapAfterMs'> {
   /** Journals of sibling gateways are folders of this one: those whose process has ended are adopted. */
   root?: string | undefined

@@ -1,127 +1,46 @@
-import { closeSync, fdatasyncSync, fsync, ftruncateSync, openSync, rmSync, statfsSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
-import type { Logger } from '@sluice/runtime'
 import { closeLine, closePrefix } from './close-line.ts'
 import type { Position } from './epoch-reader.ts'
+import { EpochWriter, type EpochWriterOptions, type JournalState, type SegmentState } from './epoch-writer.ts'
 import { fitDraft } from './fit-draft.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
-import type { CheckpointRecord, EndRecord, HeaderRecord, OpenRecord, UsageDraft } from './open-record.ts'
-import { type RecordType, recordType } from './record.ts'
-import {
-  createReserve,
-  createSegment,
-  nodeIo,
-  type Reserve,
-  removeReserve,
-  type SegmentIo,
-  useReserve,
-  type WritableSegment,
-  writeRecord,
-} from './segment.ts'
-import { UnsyncedFrames } from './unsynced-frames.ts'
-
-/** `full`: the disk has no room. `failed`: it refuses writes or syncs. In both, running calls settle and no new one begins. */
-export type JournalState = 'ok' | 'full' | 'failed'
-
-export interface RunningEpochOptions {
-  directory: string
-  gatewayId: string
-  epoch: number
-  log: Logger
-  now?: () => number
-  /** Every lease that is not closed yet: written at the head of each segment. */
-  listLeases?: () => readonly object[]
-  segmentBytes?: number
-  reserveBytes?: number
-  syncIntervalMs?: number
-  /** How often a full or failed disk is tried again. */
-  recoveryIntervalMs?: number
-  io?: SegmentIo
-}
-
-interface SegmentState {
-  readonly number: number
-  readonly path: string
-  /** Attempts whose OPEN stands here and whose CLOSE is not written. */
-  open: number
-  /** The last number of each partition when the segment was left. */
-  last: number[]
-}
-
-/** A record that must not be lost and has no file to go to. */
-interface HomelessRecord {
-  json: string
-  partition: number
-  seq: number
-}
-
-const fsyncFile = promisify(fsync)
+import type { CheckpointRecord, EndRecord, OpenRecord, UsageDraft } from './open-record.ts'
+import { recordType } from './record.ts'
 
 /**
- * The journal of this run: records go to the system with one write each (they survive a killed process at once) and to the
- * disk by a group sync at most `syncIntervalMs` later (then they survive a power cut, and only then are they published).
- *
- * A segment is left for the next only when all of it is synced, so a power cut can tear nothing but the end of the last one.
- * When the disk is full, CLOSEs overwrite a reserve in place; when that is full too, they wait in memory. When a sync fails,
- * the system may have dropped what was written since the last one: it is written again to another file, never synced again.
+ * The journal of this run: which attempts are open, and which number each event gets. Where their records go is
+ * {@link EpochWriter}'s part.
  */
 export class RunningEpoch {
   readonly gatewayId: string
   readonly epoch: number
-  /** Called after each sync: more can be read. */
-  onSynced: () => void = () => {}
-  /** Called when the state changes. */
-  onState: (state: JournalState) => void = () => {}
-  readonly #options: Required<Omit<RunningEpochOptions, 'log' | 'gatewayId' | 'epoch'>>
-  readonly #log: Logger
+  readonly #options: EpochWriterOptions
+  readonly #writer: EpochWriter
   readonly #prefix: string
   readonly #attempts = new Map<string, SegmentState>()
   readonly #last: number[] = Array(PARTITIONS).fill(0)
-  /** As `#last`, without the homeless. */
-  readonly #lastWritten: number[] = Array(PARTITIONS).fill(0)
-  readonly #unsynced = new UnsyncedFrames()
-  #state: JournalState = 'failed'
-  #segments: SegmentState[] = []
-  #segmentNumber = 0
-  #active: WritableSegment | undefined
-  #reserve: Reserve | undefined
-  #homeless: HomelessRecord[] = []
-  /** Frames whose sync failed and which are in no other file yet. */
-  #toRewrite: Buffer[] = []
-  #synced: Position = { segment: 1, offset: 0 }
-  #newNames = false
-  #dirty = false
-  #urgent = false
-  #syncing: Promise<void> | undefined
-  #syncTimer: NodeJS.Timeout | undefined
-  #syncImmediate: NodeJS.Immediate | undefined
-  #recoveryTimer: NodeJS.Timeout | undefined
-  #writes = 0
-  #syncedWrites = 0
-  #waiting: { writes: number; resolve: () => void }[] = []
   #ended = false
 
-  constructor(options: RunningEpochOptions) {
+  constructor(options: EpochWriterOptions) {
     this.gatewayId = options.gatewayId
     this.epoch = options.epoch
-    this.#log = options.log
-    this.#options = {
-      directory: options.directory,
-      now: options.now ?? Date.now,
-      listLeases: options.listLeases ?? (() => []),
-      segmentBytes: options.segmentBytes ?? 16 * 1024 * 1024,
-      reserveBytes: options.reserveBytes ?? 16 * 1024 * 1024,
-      syncIntervalMs: options.syncIntervalMs ?? 10,
-      recoveryIntervalMs: options.recoveryIntervalMs ?? 250,
-      io: options.io ?? nodeIo,
-    }
+    this.#options = options
     this.#prefix = closePrefix(this.gatewayId, this.epoch)
-    this.#recover()
+    this.#writer = new EpochWriter(options)
   }
 
   get state(): JournalState {
-    return this.#state
+    return this.#writer.state
+  }
+
+  /** Called after each sync: more can be read. */
+  set onSynced(listener: () => void) {
+    this.#writer.onSynced = listener
+  }
+
+  /** Called when the state changes. */
+  set onState(listener: (state: JournalState) => void) {
+    this.#writer.onState = listener
   }
 
   /** The last number given out in each partition. */
@@ -135,19 +54,18 @@ export class RunningEpoch {
   }
 
   /** How far the files can be read: what an fdatasync covers. */
-  readonly readLimit = (): Position => this.#synced
+  readonly readLimit = (): Position => this.#writer.readLimit()
 
   /** @throws JournalUnavailableError: the attempt must not be sent to its provider */
   open(record: OpenRecord): void {
-    if (this.#state !== 'ok' || this.#ended) throw new JournalUnavailableError({ detail: this.#state })
+    if (this.state !== 'ok' || this.#ended) throw new JournalUnavailableError({ detail: this.state })
     const json = JSON.stringify(record)
     try {
-      this.#write(recordType.open, json)
+      this.#writer.write(recordType.open, json)
     } catch (cause) {
-      this.#degrade(cause)
       throw new JournalUnavailableError({ cause })
     }
-    const segment = this.#segments.at(-1)
+    const { segment } = this.#writer
     if (!segment) throw new JournalUnavailableError()
     segment.open++
     this.#attempts.set(record.event_id, segment)
@@ -155,11 +73,11 @@ export class RunningEpoch {
 
   /** Not written while the disk is full: the reserve is for CLOSEs. */
   checkpoint(record: CheckpointRecord): void {
-    if (this.#state !== 'ok' || !this.#attempts.has(record.event_id)) return
+    if (this.state !== 'ok' || !this.#attempts.has(record.event_id)) return
     try {
-      this.#write(recordType.checkpoint, JSON.stringify(record))
-    } catch (error) {
-      this.#degrade(error)
+      this.#writer.write(recordType.checkpoint, JSON.stringify(record))
+    } catch {
+      // The writer has dealt with it; the next one says more than this one.
     }
   }
 
@@ -173,37 +91,36 @@ export class RunningEpoch {
     const partition = partitionOf(draft.identity.project_id)
     const seq = (this.#last[partition] ?? 0) + 1
     const draftJson = fitDraft(draft, bytes =>
-      this.#log.error({ eventId: draft.event_id, bytes }, 'event too large, only what it costs and who pays is kept'),
+      this.#options.log.error(
+        { eventId: draft.event_id, bytes },
+        'event too large, only what it costs and who pays is kept',
+      ),
     )
-    this.#keep({ json: closeLine(this.#prefix, partition, seq, draftJson), partition, seq })
+    this.#writer.keep({ json: closeLine(this.#prefix, partition, seq, draftJson), partition, seq })
     this.#last[partition] = seq
     if (segment) {
       segment.open--
       this.#attempts.delete(draft.event_id)
     }
-    if (urgent) this.#syncNow()
+    if (urgent) this.#writer.syncNow()
     return Object.assign(draft, { gateway_id: this.gatewayId, epoch: this.epoch, partition, seq })
   }
 
   /** Resolves when everything written so far is on the disk. */
   synced(): Promise<void> {
-    const hasPlace = this.#homeless.length === 0 && this.#toRewrite.length === 0
-    if (this.#syncedWrites >= this.#writes && hasPlace) return Promise.resolve()
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#waiting.push({ writes: this.#writes, resolve })
-    this.#syncNow()
-    return promise
+    return this.#writer.synced()
   }
 
   /** Writes that nothing follows, and syncs it. False where attempts are open or events have no file: replay will end it. */
   async end(): Promise<boolean> {
     this.#ended = true
-    if (this.#attempts.size > 0 || this.#homeless.length > 0 || this.#toRewrite.length > 0) return false
-    const record: EndRecord = { last: this.#last, ended_by: this.gatewayId, at_ms: this.#options.now() }
+    if (this.#attempts.size > 0 || this.#writer.hasHomeless) return false
+    const now = this.#options.now ?? Date.now
+    const record: EndRecord = { last: this.#last, ended_by: this.gatewayId, at_ms: now() }
     try {
-      this.#write(recordType.end, JSON.stringify(record))
+      this.#writer.write(recordType.end, JSON.stringify(record))
     } catch (err) {
-      this.#log.error({ err }, 'end of epoch not written')
+      this.#options.log.error({ err }, 'end of epoch not written')
       return false
     }
     await this.synced()
@@ -213,288 +130,11 @@ export class RunningEpoch {
   /** Ends timers and closes files. What is synced stays readable. */
   async stop(): Promise<void> {
     this.#ended = true
-    clearInterval(this.#recoveryTimer)
-    clearTimeout(this.#syncTimer)
-    clearImmediate(this.#syncImmediate)
-    await this.#syncing
-    if (this.#active) closeSync(this.#active.fd)
-    this.#active = undefined
-    if (this.#reserve) closeSync(this.#reserve.fd)
-    this.#reserve = undefined
-    removeReserve(this.#options.directory)
+    await this.#writer.stop()
   }
 
-  /**
-   * Deletes the oldest segments whose events are all posted. In order only: an OPEN must not outlive its CLOSE.
-   * `contiguous(p)`: every number of partition p up to it is posted.
-   */
+  /** {@link EpochWriter.deletePosted} */
   deletePosted(contiguous: (partition: number) => number): void {
-    for (;;) {
-      const oldest = this.#segments[0]
-      if (!oldest || this.#segments.length < 2 || oldest.open > 0) return
-      // Until a sync covers the next one, its leases are in this one alone.
-      if (this.#synced.segment <= oldest.number) return
-      if (oldest.last.some((last, partition) => last > contiguous(partition))) return
-      rmSync(oldest.path, { force: true })
-      this.#segments.shift()
-    }
-  }
-
-  #write(type: RecordType, json: string): void {
-    const active = this.#active
-    if (!active) throw new Error('no segment')
-    const frame = this.#unsynced.encode(type, json)
-    try {
-      writeRecord(active, this.#options.io, frame.buffer, frame.start, frame.end)
-    } catch (error) {
-      this.#unsynced.retract(frame.start)
-      throw error
-    }
-    this.#writes++
-    this.#dirty = true
-    this.#syncSoon()
-  }
-
-  #keep(record: HomelessRecord): void {
-    // Numbers stand in the file in their order: one that has no place holds back the next.
-    if (this.#homeless.length === 0 && this.#toRewrite.length === 0) {
-      for (let tries = 0; tries < 2 && this.#active; tries++) {
-        try {
-          this.#write(recordType.close, record.json)
-          this.#lastWritten[record.partition] = record.seq
-          return
-        } catch (error) {
-          this.#degrade(error)
-        }
-      }
-    }
-    this.#homeless.push(record)
-  }
-
-  /** A write has failed: go on in the reserve, and try for a normal segment from now on. */
-  #degrade(error: unknown): void {
-    this.#setState(stateFor(error), error)
-    if (this.#reserve && this.#leaveActive()) this.#enterReserve()
-  }
-
-  #enterReserve(): void {
-    const reserve = this.#reserve
-    if (!reserve) return
-    this.#reserve = undefined
-    try {
-      this.#enter(useReserve(reserve, this.#options.directory, this.epoch, this.#segmentNumber + 1))
-    } catch (err) {
-      this.#log.error({ err }, 'journal reserve cannot be used')
-    }
-  }
-
-  /** Syncs all of the active segment, so that the next may begin. False: the sync failed, which was dealt with. */
-  #leaveActive(): boolean {
-    const active = this.#active
-    if (!active) return true
-    try {
-      fdatasyncSync(active.fd)
-    } catch (error) {
-      this.#syncFailed(error, active, [])
-      return false
-    }
-    this.#unsynced.take()
-    this.#advanceSynced({ segment: active.number, offset: active.size }, this.#writes)
-    this.#seal(active)
-    return true
-  }
-
-  #seal(active: WritableSegment): void {
-    this.#active = undefined
-    const state = this.#segments.at(-1)
-    if (state) state.last = [...this.#lastWritten]
-    try {
-      // Off with what a failed write left, and with what a reserve still has behind its records.
-      ftruncateSync(active.fd, active.size)
-    } catch (err) {
-      this.#log.warn({ err }, 'segment not cut to its records')
-    }
-    // A sync under way still uses the descriptor.
-    if (this.#syncing) void this.#syncing.finally(() => closeSync(active.fd))
-    else closeSync(active.fd)
-  }
-
-  /** Makes a segment the active one and writes its head. @throws the system's error, without an active segment */
-  #enter(segment: WritableSegment): void {
-    const { now, listLeases } = this.#options
-    const header: HeaderRecord = {
-      format: 1,
-      gateway_id: this.gatewayId,
-      epoch: this.epoch,
-      segment: segment.number,
-      last: this.#lastWritten,
-      created_at_ms: now(),
-    }
-    this.#active = segment
-    this.#newNames = true
-    try {
-      this.#write(recordType.header, JSON.stringify(header))
-      for (const lease of listLeases()) this.#write(recordType.lease, JSON.stringify(lease))
-    } catch (error) {
-      this.#discard(segment)
-      throw error
-    }
-    this.#segmentNumber = segment.number
-    this.#segments.push({ number: segment.number, path: segment.path, open: 0, last: [...this.#lastWritten] })
-  }
-
-  /** Undoes {@link #enter}: the segment holds nothing but its head, or what is kept to be written again. */
-  #discard(segment: WritableSegment): void {
-    this.#active = undefined
-    this.#unsynced.take()
-    if (this.#segments.at(-1)?.number === segment.number) this.#segments.pop()
-    closeSync(segment.fd)
-    rmSync(segment.path, { force: true })
-  }
-
-  /** Opens a normal segment with a whole reserve behind it, writes what has waited, and proves the disk by a sync. */
-  #recover(): void {
-    try {
-      const { directory, reserveBytes, io } = this.#options
-      if (!this.#reserve) {
-        const { bavail, bsize } = statfsSync(directory)
-        if (bavail * bsize < 2 * reserveBytes) throw Object.assign(new Error('no room'), { code: 'ENOSPC' })
-        this.#reserve = createReserve(directory, io, reserveBytes)
-      }
-      if (!this.#leaveActive()) return
-      const segment = createSegment(directory, this.epoch, this.#segmentNumber + 1)
-      this.#enter(segment)
-      try {
-        for (const frames of this.#toRewrite) writeRecord(segment, io, frames, 0, frames.length)
-        fdatasyncSync(segment.fd)
-      } catch (error) {
-        this.#discard(segment)
-        throw error
-      }
-      this.#toRewrite = []
-      clearInterval(this.#recoveryTimer)
-      this.#recoveryTimer = undefined
-      this.#setState('ok')
-      this.#writeHomeless()
-    } catch (error) {
-      this.#setState(stateFor(error), error)
-      // Without a segment, what closes now would be in memory only.
-      if (!this.#active && this.#toRewrite.length === 0) this.#enterReserve()
-    }
-  }
-
-  #writeHomeless(): void {
-    const waiting = this.#homeless
-    this.#homeless = []
-    for (const record of waiting) this.#keep(record)
-    for (const waiter of this.#waiting) waiter.writes = this.#writes
-  }
-
-  #setState(state: JournalState, err?: unknown): void {
-    if (state !== 'ok') this.#recoveryTimer ??= setInterval(() => this.#recover(), this.#options.recoveryIntervalMs)
-    if (state === this.#state) return
-    this.#state = state
-    if (state === 'ok') this.#log.info({ gatewayId: this.gatewayId, epoch: this.epoch }, 'journal takes records')
-    else this.#log.error({ err, state }, 'journal takes no new calls')
-    this.onState(state)
-  }
-
-  #syncSoon(): void {
-    if (this.#syncing || this.#syncTimer || this.#syncImmediate) return
-    this.#syncTimer = setTimeout(() => this.#startSync(), this.#options.syncIntervalMs)
-  }
-
-  /** Records of the same turn of the loop share the sync. */
-  #syncNow(): void {
-    clearTimeout(this.#syncTimer)
-    this.#syncTimer = undefined
-    this.#urgent = true
-    if (this.#syncing) return
-    this.#syncImmediate ??= setImmediate(() => this.#startSync())
-  }
-
-  #startSync(): void {
-    this.#syncTimer = undefined
-    this.#syncImmediate = undefined
-    this.#urgent = false
-    this.#syncing = this.#sync().finally(() => {
-      this.#syncing = undefined
-      if (this.#urgent) this.#syncNow()
-      else if (this.#dirty) this.#syncSoon()
-    })
-  }
-
-  async #sync(): Promise<void> {
-    const active = this.#active
-    this.#dirty = false
-    if (!active) return
-    const { io, directory, segmentBytes } = this.#options
-    const frames = this.#unsynced.take()
-    const upTo = { segment: active.number, offset: active.size }
-    const writes = this.#writes
-    try {
-      await io.fdatasync(active.fd)
-      if (this.#newNames) {
-        this.#newNames = false
-        await syncNames(directory)
-      }
-    } catch (error) {
-      this.#syncFailed(error, active, frames)
-      return
-    }
-    this.#unsynced.recycle(frames)
-    this.#advanceSynced(upTo, writes)
-    if (this.#active === active && active.size >= segmentBytes && this.#state === 'ok') this.#rotate()
-  }
-
-  #rotate(): void {
-    try {
-      if (!this.#leaveActive()) return
-      this.#enter(createSegment(this.#options.directory, this.epoch, this.#segmentNumber + 1))
-    } catch (error) {
-      this.#degrade(error)
-    }
-  }
-
-  /**
-   * What was written since the last good sync goes to another file. This one keeps its bytes, since a killed process's
-   * replay may still find them: a record that is read twice counts once.
-   */
-  #syncFailed(error: unknown, segment: WritableSegment, frames: readonly Buffer[]): void {
-    this.#toRewrite.push(...frames)
-    if (this.#active === segment) {
-      this.#toRewrite.push(...this.#unsynced.take())
-      this.#seal(segment)
-    }
-    this.#setState(stateFor(error), error)
-    this.#recover()
-  }
-
-  #advanceSynced(position: Position, writes: number): void {
-    const behind =
-      position.segment < this.#synced.segment ||
-      (position.segment === this.#synced.segment && position.offset <= this.#synced.offset)
-    if (!behind) this.#synced = position
-    this.#syncedWrites = Math.max(this.#syncedWrites, writes)
-    this.#waiting = this.#waiting.filter(waiter => {
-      if (waiter.writes > this.#syncedWrites || this.#homeless.length > 0 || this.#toRewrite.length > 0) return true
-      waiter.resolve()
-      return false
-    })
-    this.onSynced()
-  }
-}
-
-function stateFor(error: unknown): JournalState {
-  const { code } = error as NodeJS.ErrnoException
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG' ? 'full' : 'failed'
-}
-
-async function syncNames(directory: string): Promise<void> {
-  const fd = openSync(directory, 'r')
-  try {
-    await fsyncFile(fd)
-  } finally {
-    closeSync(fd)
+    this.#writer.deletePosted(contiguous)
   }
 }

@@ -1,0 +1,411 @@
+import { closeSync, fdatasyncSync, fsync, ftruncateSync, openSync, rmSync, statfsSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { PARTITIONS } from '@sluice/contracts'
+import type { Logger } from '@sluice/runtime'
+import type { Position } from './epoch-reader.ts'
+import { GroupSync } from './group-sync.ts'
+import type { HeaderRecord } from './open-record.ts'
+import { type RecordType, recordType } from './record.ts'
+import {
+  createReserve,
+  createSegment,
+  nodeIo,
+  type Reserve,
+  removeReserve,
+  type SegmentIo,
+  useReserve,
+  type WritableSegment,
+  writeRecord,
+} from './segment.ts'
+import { UnsyncedFrames } from './unsynced-frames.ts'
+
+/** `full`: the disk has no room. `failed`: it refuses writes or syncs. In both, running calls settle and no new one begins. */
+export type JournalState = 'ok' | 'full' | 'failed'
+
+export interface EpochWriterOptions {
+  directory: string
+  gatewayId: string
+  epoch: number
+  log: Logger
+  now?: () => number
+  /** Every lease that is not closed yet: written at the head of each segment. */
+  listLeases?: () => readonly object[]
+  segmentBytes?: number
+  reserveBytes?: number
+  syncIntervalMs?: number
+  /** How often a full or failed disk is tried again. */
+  recoveryIntervalMs?: number
+  io?: SegmentIo
+}
+
+/** A segment of the run, from its first record until it is deleted. */
+export interface SegmentState {
+  readonly number: number
+  readonly path: string
+  /** Attempts whose OPEN stands here and whose CLOSE is not written. */
+  open: number
+  /** The last number of each partition when the segment was left. */
+  last: number[]
+}
+
+/** A record that must not be lost: an event with its number. */
+export interface NumberedRecord {
+  json: string
+  partition: number
+  seq: number
+}
+
+const fsyncFile = promisify(fsync)
+
+/**
+ * Takes the records of a run to the disk, whatever the disk does: to the system with one write each (they survive a killed
+ * process at once) and to the disk by a group sync at most `syncIntervalMs` later (then they survive a power cut, and only
+ * then are they published).
+ *
+ * A segment is left for the next only when all of it is synced, so a power cut can tear nothing but the end of the last one.
+ * When the disk is full, CLOSEs overwrite a reserve in place; when that is full too, they wait in memory. When a sync fails,
+ * the system may have dropped what was written since the last one: it is written again to another file, never synced again.
+ */
+export class EpochWriter {
+  /** Called after each sync: more can be read. */
+  onSynced: () => void = () => {}
+  /** Called when the state changes. */
+  onState: (state: JournalState) => void = () => {}
+  readonly #options: Required<EpochWriterOptions>
+  readonly #sync: GroupSync
+  readonly #unsynced = new UnsyncedFrames()
+  /** The last number of each partition that is in a file. */
+  readonly #lastWritten: number[] = Array(PARTITIONS).fill(0)
+  #state: JournalState = 'failed'
+  #segments: SegmentState[] = []
+  #segmentNumber = 0
+  #active: WritableSegment | undefined
+  #reserve: Reserve | undefined
+  /** Events that have no file to go to. */
+  #homeless: NumberedRecord[] = []
+  /** Frames whose sync failed and which are in no other file yet. */
+  #toRewrite: Buffer[] = []
+  #synced: Position = { segment: 1, offset: 0 }
+  #newNames = false
+  #recoveryTimer: NodeJS.Timeout | undefined
+  #writes = 0
+  #syncedWrites = 0
+  #waiting: { writes: number; resolve: () => void }[] = []
+
+  constructor(options: EpochWriterOptions) {
+    this.#options = {
+      ...options,
+      now: options.now ?? Date.now,
+      listLeases: options.listLeases ?? (() => []),
+      segmentBytes: options.segmentBytes ?? 16 * 1024 * 1024,
+      reserveBytes: options.reserveBytes ?? 16 * 1024 * 1024,
+      syncIntervalMs: options.syncIntervalMs ?? 10,
+      recoveryIntervalMs: options.recoveryIntervalMs ?? 250,
+      io: options.io ?? nodeIo,
+    }
+    this.#sync = new GroupSync(() => this.#syncActive(), this.#options.syncIntervalMs)
+    this.#recover()
+  }
+
+  get state(): JournalState {
+    return this.#state
+  }
+
+  /** Where records are written now. */
+  get segment(): SegmentState | undefined {
+    return this.#segments.at(-1)
+  }
+
+  /** Something waits in memory for a file. */
+  get hasHomeless(): boolean {
+    return this.#homeless.length > 0 || this.#toRewrite.length > 0
+  }
+
+  /** How far the files can be read: what an fdatasync covers. */
+  readonly readLimit = (): Position => this.#synced
+
+  /** Writes a record to the system. @throws where the disk refuses it, which `state` then says */
+  write(type: RecordType, json: string): void {
+    try {
+      this.#write(type, json)
+    } catch (error) {
+      this.#degrade(error)
+      throw error
+    }
+  }
+
+  /** Writes an event, to the reserve or to memory if it must be. Never throws for the disk's sake. */
+  keep(record: NumberedRecord): void {
+    // Numbers stand in the file in their order: one that has no place holds back the next.
+    if (!this.hasHomeless) {
+      for (let tries = 0; tries < 2 && this.#active; tries++) {
+        try {
+          this.#write(recordType.close, record.json)
+          this.#lastWritten[record.partition] = record.seq
+          return
+        } catch (error) {
+          this.#degrade(error)
+        }
+      }
+    }
+    this.#homeless.push(record)
+  }
+
+  /** Syncs at the end of this turn of the loop. */
+  syncNow(): void {
+    this.#sync.now()
+  }
+
+  /** Resolves when everything written so far is on the disk. */
+  synced(): Promise<void> {
+    if (this.#syncedWrites >= this.#writes && !this.hasHomeless) return Promise.resolve()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waiting.push({ writes: this.#writes, resolve })
+    this.#sync.now()
+    return promise
+  }
+
+  /** Ends timers and closes files. What is synced stays readable. */
+  async stop(): Promise<void> {
+    clearInterval(this.#recoveryTimer)
+    await this.#sync.stop()
+    if (this.#active) closeSync(this.#active.fd)
+    this.#active = undefined
+    if (this.#reserve) closeSync(this.#reserve.fd)
+    this.#reserve = undefined
+    removeReserve(this.#options.directory)
+  }
+
+  /**
+   * Deletes the oldest segments whose events are all posted. In order only: an OPEN must not outlive its CLOSE.
+   * `contiguous(p)`: every number of partition p up to it is posted.
+   */
+  deletePosted(contiguous: (partition: number) => number): void {
+    for (;;) {
+      const oldest = this.#segments[0]
+      if (!oldest || this.#segments.length < 2 || oldest.open > 0) return
+      // Until a sync covers the next one, its leases are in this one alone.
+      if (this.#synced.segment <= oldest.number) return
+      if (oldest.last.some((last, partition) => last > contiguous(partition))) return
+      rmSync(oldest.path, { force: true })
+      this.#segments.shift()
+    }
+  }
+
+  #write(type: RecordType, json: string): void {
+    const active = this.#active
+    if (!active) throw new Error('no segment')
+    const frame = this.#unsynced.encode(type, json)
+    try {
+      writeRecord(active, this.#options.io, frame.buffer, frame.start, frame.end)
+    } catch (error) {
+      this.#unsynced.retract(frame.start)
+      throw error
+    }
+    this.#writes++
+    this.#sync.soon()
+  }
+
+  /** A write has failed: go on in the reserve, and try for a normal segment from now on. */
+  #degrade(error: unknown): void {
+    this.#setState(stateFor(error), error)
+    if (this.#reserve && this.#leaveActive()) this.#enterReserve()
+  }
+
+  #enterReserve(): void {
+    const reserve = this.#reserve
+    if (!reserve) return
+    this.#reserve = undefined
+    try {
+      this.#enter(useReserve(reserve, this.#options.directory, this.#options.epoch, this.#segmentNumber + 1))
+    } catch (err) {
+      this.#options.log.error({ err }, 'journal reserve cannot be used')
+    }
+  }
+
+  /** Syncs all of the active segment, so that the next may begin. False: the sync failed, which was dealt with. */
+  #leaveActive(): boolean {
+    const active = this.#active
+    if (!active) return true
+    try {
+      fdatasyncSync(active.fd)
+    } catch (error) {
+      this.#syncFailed(error, active, [])
+      return false
+    }
+    this.#unsynced.take()
+    this.#advanceSynced({ segment: active.number, offset: active.size }, this.#writes)
+    this.#seal(active)
+    return true
+  }
+
+  #seal(active: WritableSegment): void {
+    this.#active = undefined
+    const state = this.#segments.at(-1)
+    if (state) state.last = [...this.#lastWritten]
+    try {
+      // Off with what a failed write left, and with what a reserve still has behind its records.
+      ftruncateSync(active.fd, active.size)
+    } catch (err) {
+      this.#options.log.warn({ err }, 'segment not cut to its records')
+    }
+    // A sync under way still uses the descriptor.
+    const syncing = this.#sync.running
+    if (syncing) void syncing.finally(() => closeSync(active.fd))
+    else closeSync(active.fd)
+  }
+
+  /** Makes a segment the active one and writes its head. @throws the system's error, without an active segment */
+  #enter(segment: WritableSegment): void {
+    const { gatewayId, epoch, now, listLeases } = this.#options
+    const header: HeaderRecord = {
+      format: 1,
+      gateway_id: gatewayId,
+      epoch,
+      segment: segment.number,
+      last: this.#lastWritten,
+      created_at_ms: now(),
+    }
+    this.#active = segment
+    this.#newNames = true
+    try {
+      this.#write(recordType.header, JSON.stringify(header))
+      for (const lease of listLeases()) this.#write(recordType.lease, JSON.stringify(lease))
+    } catch (error) {
+      this.#discard(segment)
+      throw error
+    }
+    this.#segmentNumber = segment.number
+    this.#segments.push({ number: segment.number, path: segment.path, open: 0, last: [...this.#lastWritten] })
+  }
+
+  /** Undoes {@link #enter}: the segment holds nothing but its head, or what is kept to be written again. */
+  #discard(segment: WritableSegment): void {
+    this.#active = undefined
+    this.#unsynced.take()
+    if (this.#segments.at(-1)?.number === segment.number) this.#segments.pop()
+    closeSync(segment.fd)
+    rmSync(segment.path, { force: true })
+  }
+
+  /** Opens a normal segment with a whole reserve behind it, writes what has waited, and proves the disk by a sync. */
+  #recover(): void {
+    try {
+      const { directory, epoch, reserveBytes, io } = this.#options
+      if (!this.#reserve) {
+        const { bavail, bsize } = statfsSync(directory)
+        if (bavail * bsize < 2 * reserveBytes) throw Object.assign(new Error('no room'), { code: 'ENOSPC' })
+        this.#reserve = createReserve(directory, io, reserveBytes)
+      }
+      if (!this.#leaveActive()) return
+      const segment = createSegment(directory, epoch, this.#segmentNumber + 1)
+      this.#enter(segment)
+      try {
+        for (const frames of this.#toRewrite) writeRecord(segment, io, frames, 0, frames.length)
+        fdatasyncSync(segment.fd)
+      } catch (error) {
+        this.#discard(segment)
+        throw error
+      }
+      this.#toRewrite = []
+      clearInterval(this.#recoveryTimer)
+      this.#recoveryTimer = undefined
+      this.#setState('ok')
+      this.#writeHomeless()
+    } catch (error) {
+      this.#setState(stateFor(error), error)
+      // Without a segment, what closes now would be in memory only.
+      if (!this.#active && this.#toRewrite.length === 0) this.#enterReserve()
+    }
+  }
+
+  #writeHomeless(): void {
+    const waiting = this.#homeless
+    this.#homeless = []
+    for (const record of waiting) this.keep(record)
+    for (const waiter of this.#waiting) waiter.writes = this.#writes
+  }
+
+  #setState(state: JournalState, err?: unknown): void {
+    if (state !== 'ok') this.#recoveryTimer ??= setInterval(() => this.#recover(), this.#options.recoveryIntervalMs)
+    if (state === this.#state) return
+    this.#state = state
+    const { gatewayId, epoch, log } = this.#options
+    if (state === 'ok') log.info({ gatewayId, epoch }, 'journal takes records')
+    else log.error({ err, state }, 'journal takes no new calls')
+    this.onState(state)
+  }
+
+  async #syncActive(): Promise<void> {
+    const active = this.#active
+    if (!active) return
+    const { io, directory, segmentBytes } = this.#options
+    const frames = this.#unsynced.take()
+    const upTo = { segment: active.number, offset: active.size }
+    const writes = this.#writes
+    try {
+      await io.fdatasync(active.fd)
+      if (this.#newNames) {
+        this.#newNames = false
+        await syncNames(directory)
+      }
+    } catch (error) {
+      this.#syncFailed(error, active, frames)
+      return
+    }
+    this.#unsynced.recycle(frames)
+    this.#advanceSynced(upTo, writes)
+    if (this.#active === active && active.size >= segmentBytes && this.#state === 'ok') this.#rotate()
+  }
+
+  #rotate(): void {
+    try {
+      if (!this.#leaveActive()) return
+      this.#enter(createSegment(this.#options.directory, this.#options.epoch, this.#segmentNumber + 1))
+    } catch (error) {
+      this.#degrade(error)
+    }
+  }
+
+  /**
+   * What was written since the last good sync goes to another file. This one keeps its bytes, since a killed process's
+   * replay may still find them: a record that is read twice counts once.
+   */
+  #syncFailed(error: unknown, segment: WritableSegment, frames: readonly Buffer[]): void {
+    this.#toRewrite.push(...frames)
+    if (this.#active === segment) {
+      this.#toRewrite.push(...this.#unsynced.take())
+      this.#seal(segment)
+    }
+    this.#setState(stateFor(error), error)
+    this.#recover()
+  }
+
+  #advanceSynced(position: Position, writes: number): void {
+    const behind =
+      position.segment < this.#synced.segment ||
+      (position.segment === this.#synced.segment && position.offset <= this.#synced.offset)
+    if (!behind) this.#synced = position
+    this.#syncedWrites = Math.max(this.#syncedWrites, writes)
+    this.#waiting = this.#waiting.filter(waiter => {
+      if (waiter.writes > this.#syncedWrites || this.hasHomeless) return true
+      waiter.resolve()
+      return false
+    })
+    this.onSynced()
+  }
+}
+
+function stateFor(error: unknown): JournalState {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG' ? 'full' : 'failed'
+}
+
+async function syncNames(directory: string): Promise<void> {
+  const fd = openSync(directory, 'r')
+  try {
+    await fsyncFile(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
