@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { findCadence } from './cadence.ts'
 
 const FAULTS = [
   'overloaded',
@@ -14,8 +15,10 @@ const FAULTS = [
   'garbage',
   'crlf',
   'gzip',
-  'extra_delta',
   'no_split',
+  'usage_grows',
+  'usage_shrinks',
+  'spliced',
 ] as const
 
 export type Fault = (typeof FAULTS)[number]
@@ -42,6 +45,8 @@ const NUMBERS = [
   'over',
   'chop',
   'snapshot',
+  'report_input',
+  'report_output',
 ] as const
 
 const TEXTS = [
@@ -54,6 +59,7 @@ const TEXTS = [
   'error_type',
   'error_code',
   'id',
+  'cadence',
 ] as const
 
 export type NumberDirective = (typeof NUMBERS)[number]
@@ -133,8 +139,13 @@ function toDirectives(found: ReadonlyMap<string, string>): Directives {
       throw new DirectiveError(`The simulator knows no directive "${name}".`)
     }
   }
+  const cadence = texts.get('cadence')
+  const defaults = cadence === undefined ? undefined : findCadence(cadence)
+  if (cadence !== undefined && defaults === undefined) {
+    throw new DirectiveError(`The simulator knows no cadence "${cadence}".`)
+  }
   return {
-    number: name => numbers.get(name),
+    number: name => numbers.get(name) ?? defaults?.[name],
     text: name => texts.get(name),
     has: fault => faults.has(fault),
   }

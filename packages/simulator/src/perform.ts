@@ -6,6 +6,7 @@ import { Pace } from './pace.ts'
 import { playStream } from './play-stream.ts'
 import { playWhole } from './play-whole.ts'
 import { Production } from './production.ts'
+import { reportUsage } from './report-usage.ts'
 import type { Script } from './script.ts'
 import type { StreamTrouble } from './stream-faults.ts'
 
@@ -30,11 +31,4 @@ export async function perform(call: Call, directives: Directives, performance: P
   const frames = performance.frames(reported)
   if (streamed) await playStream({ call, directives, production, pace, frames, trouble })
   else await playWhole({ call, directives, production, pace, frames, answer: performance.answer(reported) })
-}
-
-/** Faults in what is reported; the bill stays right. */
-function reportUsage(metered: Metered, directives: Directives): Metered | undefined {
-  if (directives.has('no_usage')) return undefined
-  if (!directives.has('wrong_usage')) return metered
-  return { ...metered, input_fresh: metered.input_fresh * 2 + 1, output: metered.output * 2 + 1 }
 }

@@ -22,7 +22,7 @@ export function* applyStreamFaults(
   let garbage = directives.has('garbage')
   let unknown = directives.has('unknown')
   let generated = 0
-  for (const frame of frames) {
+  for (const frame of directives.has('spliced') ? spliceEvents(frames) : frames) {
     const reached = at === undefined ? frame.closing === true : generated >= at || frame.closing === true
     if (errorKind !== undefined && generated >= (at ?? 0)) {
       yield { lastWords: trouble.errorEvent(errorKind, generated) }
@@ -49,6 +49,21 @@ export function* applyStreamFaults(
     yield sent
     if (directives.has('duplicate') && sent.sse !== '') yield { sse: sent.sse, tokens: 0 }
   }
+}
+
+/** Leaves the blank line out between every second pair of events, so that two stand in one. The last event stays whole. */
+function* spliceEvents(frames: Iterable<Frame>): Generator<Frame> {
+  let before: Frame | undefined
+  let isOpen = false
+  for (const frame of frames) {
+    if (before !== undefined) {
+      const opens: boolean = !isOpen && before.sse !== '' && frame.sse !== ''
+      yield opens ? { ...before, sse: before.sse.slice(0, -1) } : before
+      isOpen = opens
+    }
+    before = frame
+  }
+  if (before !== undefined) yield before
 }
 
 function reshape(frame: Frame, directives: Directives): Frame {

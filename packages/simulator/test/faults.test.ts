@@ -221,7 +221,7 @@ test('a reply is compressed on demand for a client that takes it', async t => {
 
 test('a message can report twice, or leave out how its cache writes divide', async t => {
   const { simulator, anthropic } = await startFor(t)
-  const stream = anthropic.messages.stream(message('output_tokens=10 cache_write=4 fault=extra_delta,no_split'))
+  const stream = anthropic.messages.stream(message('output_tokens=10 cache_write=4 fault=usage_grows,no_split'))
   const outputs: number[] = []
   for await (const event of stream) if (event.type === 'message_delta') outputs.push(event.usage.output_tokens)
   const final = await stream.finalMessage()
@@ -229,4 +229,58 @@ test('a message can report twice, or leave out how its cache writes divide', asy
   assert.equal(final.usage.cache_creation, null)
   assert.equal(final.usage.cache_creation_input_tokens, 4)
   assert.equal(onlyRecord(simulator).billed.output, 10)
+})
+
+test('usage can be told twice, growing or shrinking, or as any numbers at all, and stays right on the bill', async t => {
+  const { simulator } = await startFor(t)
+  const outputs = async (path: string, body: object, name: string) => {
+    const text = await (await post(simulator, path, body)).text()
+    return [...text.matchAll(new RegExp(`"${name}":(\\d+)`, 'g'))].map(found => Number(found[1]))
+  }
+  const told = { stream: true, stream_options: { include_usage: true } }
+  for (const [fault, expected] of [
+    ['usage_grows', [5, 10]],
+    ['usage_shrinks', [10, 5]],
+  ] as const) {
+    const directives = `output_tokens=10 fault=${fault}`
+    const input = `[[sim ${directives}]]`
+    assert.deepEqual(await outputs('/v1/chat/completions', chat(directives, told), 'completion_tokens'), expected)
+    assert.deepEqual(
+      await outputs('/v1/responses', { model: 'gpt-5.4', input, stream: true }, 'output_tokens'),
+      expected,
+    )
+    const messages = await outputs('/v1/messages', message(directives, { stream: true }), 'output_tokens')
+    assert.deepEqual(messages.slice(1), expected)
+  }
+  const lie = 'output_tokens=10 report_input=3 report_output=0'
+  assert.deepEqual(await outputs('/v1/chat/completions', chat(lie), 'prompt_tokens'), [3])
+  assert.deepEqual(await outputs('/v1/messages', message(lie), 'output_tokens'), [0])
+  for (const { billed } of simulator.bill.since()) {
+    assert.equal(billed.output, 10)
+    assert.ok(billed.input_fresh > 3)
+  }
+})
+
+test('two events can stand in one, and nothing but their blank lines is lost', async t => {
+  const { simulator } = await startFor(t)
+  const told = { stream: true, stream_options: { include_usage: true } }
+  const spliced = await (
+    await post(simulator, '/v1/chat/completions', chat('output_tokens=5 fault=spliced', told))
+  ).text()
+  const events = spliced.split('\n\n').slice(0, -1)
+  const pairs = events.filter(event => event.split('data: ').length === 3)
+  assert.ok(pairs.length > 0 && pairs.length * 2 >= events.length)
+  assert.match(spliced, /"total_tokens":\d+/)
+  assert.ok(spliced.endsWith('data: [DONE]\n\n'))
+})
+
+test('a cadence gives a call the waits of a real model, and explicit waits win', async t => {
+  const { simulator } = await startFor(t)
+  const started = performance.now()
+  const asked = chat('cadence=typical output_tokens=8 first_delay_ms=1', { stream: true })
+  await (await post(simulator, '/v1/chat/completions', asked)).text()
+  const elapsed = performance.now() - started
+  // Four chunks of two tokens: three waits of 22 ms.
+  assert.ok(elapsed >= 60 && elapsed < 390, `${elapsed} ms`)
+  assert.equal((await post(simulator, '/v1/chat/completions', chat('cadence=swing'))).status, 400)
 })

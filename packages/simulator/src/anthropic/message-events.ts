@@ -49,10 +49,9 @@ export function* toEvents(message: Message, reported: Metered | undefined): Gene
     }
     yield quiet('content_block_stop', { index })
   }
-  if (message.sendsExtraDelta && reported !== undefined) {
-    const half = { ...reported, output: Math.ceil(reported.output / 2) }
+  if (message.earlyUsage !== undefined && reported !== undefined) {
     const delta = { stop_reason: null, stop_sequence: null, stop_details: null, container: null }
-    yield quiet('message_delta', { delta, usage: deltaUsage(half) })
+    yield quiet('message_delta', { delta, usage: deltaUsage(message.earlyUsage) })
   }
   yield {
     ...quiet('message_delta', {

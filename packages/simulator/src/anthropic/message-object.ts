@@ -6,7 +6,8 @@ export interface Message {
   readonly id: string
   readonly script: Script
   readonly splitsCacheWrites: boolean
-  readonly sendsExtraDelta: boolean
+  /** Told by a `message_delta` that stands before the last one. */
+  readonly earlyUsage: Metered | undefined
   readonly tokensPerChunk: number
 }
 

@@ -4,6 +4,7 @@ import { readModel, readOrders } from '../generation.ts'
 import { asCount, asObject, asText, type JsonObject } from '../json.ts'
 import { perform } from '../perform.ts'
 import { ProviderError } from '../provider-error.ts'
+import { reportEarly } from '../report-usage.ts'
 import { firstToolName, writeScript } from '../script.ts'
 import { toEvents } from './message-events.ts'
 import { type Message, messageUsage, STOP_REASON, toBlocks, toMessage } from './message-object.ts'
@@ -41,7 +42,7 @@ export async function messages(call: Call): Promise<void> {
     id: `msg_${call.id}`,
     script,
     splitsCacheWrites: !directives.has('no_split'),
-    sendsExtraDelta: directives.has('extra_delta'),
+    earlyUsage: reportEarly(script.metered, directives),
     tokensPerChunk: Math.max(1, directives.number('tokens_per_chunk') ?? 1),
   }
   await perform(call, directives, {

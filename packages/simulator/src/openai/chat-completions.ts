@@ -5,6 +5,7 @@ import { asCount, asList, asObject, asText, isObject, type JsonObject } from '..
 import { perform } from '../perform.ts'
 import { type Prompt, PromptTally } from '../prompt.ts'
 import { ProviderError } from '../provider-error.ts'
+import { reportEarly } from '../report-usage.ts'
 import { firstToolName, writeScript } from '../script.ts'
 import { type Chat, toChunks, toCompletion } from './chat-object.ts'
 
@@ -39,6 +40,7 @@ export async function chatCompletions(call: Call): Promise<void> {
     includeUsage: options.include_usage === true,
     obfuscate: options.include_obfuscation === true,
     tokensPerChunk: Math.max(1, directives.number('tokens_per_chunk') ?? 1),
+    earlyUsage: reportEarly(script.metered, directives),
   }
   await perform(call, directives, {
     responseId: chat.id,

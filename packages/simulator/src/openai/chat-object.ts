@@ -11,6 +11,8 @@ export interface Chat {
   readonly includeUsage: boolean
   readonly obfuscate: boolean
   readonly tokensPerChunk: number
+  /** A usage chunk that stands before the last one and tells something else. */
+  readonly earlyUsage: Metered | undefined
 }
 
 const FINISH = { stop: 'stop', limit: 'length', tool: 'tool_calls' } as const
@@ -102,8 +104,9 @@ export function* toChunks(chat: Chat, reported: Metered | undefined): Generator<
     }
     yield { ...chunk(index, '{}', FINISH[script.finish]), ...(index === 0 ? { closing: true } : {}) }
   }
-  if (includeUsage && reported !== undefined) {
-    yield { sse: `${head}"choices":[],"usage":${JSON.stringify(chatUsage(reported))}}\n\n`, tokens: 0, closing: true }
+  for (const usage of includeUsage ? [chat.earlyUsage, reported] : []) {
+    if (usage === undefined) continue
+    yield { sse: `${head}"choices":[],"usage":${JSON.stringify(chatUsage(usage))}}\n\n`, tokens: 0, closing: true }
   }
   yield { sse: 'data: [DONE]\n\n', tokens: 0, closing: true }
 }

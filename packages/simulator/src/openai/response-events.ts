@@ -37,7 +37,9 @@ export function* toEvents(answer: Answer, sequence: Sequence, reported: Metered 
     yield quiet('response.output_item.done', { output_index: index, item })
   }
   const status = endStatus(script)
-  yield { ...quiet(`response.${status}`, { response: toResponse(answer, status, items, reported) }), closing: true }
+  for (const usage of answer.earlyUsage === undefined ? [reported] : [answer.earlyUsage, reported]) {
+    yield { ...quiet(`response.${status}`, { response: toResponse(answer, status, items, usage) }), closing: true }
+  }
 }
 
 interface Place {

@@ -9,6 +9,8 @@ export interface Answer {
   readonly body: JsonObject
   readonly script: Script
   readonly tokensPerChunk: number
+  /** Told by a terminal event that stands before the last one. */
+  readonly earlyUsage: Metered | undefined
 }
 
 type Status = 'in_progress' | 'completed' | 'incomplete' | 'failed'

@@ -5,6 +5,7 @@ import { asCount, asList, asObject, asText, isObject, type JsonObject } from '..
 import { perform } from '../perform.ts'
 import { type Prompt, PromptTally } from '../prompt.ts'
 import { ProviderError } from '../provider-error.ts'
+import { reportEarly } from '../report-usage.ts'
 import { firstToolName, writeScript } from '../script.ts'
 import { sequencedEvent, toEvents } from './response-events.ts'
 import { type Answer, endStatus, toItems, toResponse } from './response-object.ts'
@@ -37,6 +38,7 @@ export async function responses(call: Call): Promise<void> {
     body,
     script,
     tokensPerChunk: Math.max(1, directives.number('tokens_per_chunk') ?? 1),
+    earlyUsage: reportEarly(script.metered, directives),
   }
   const sequence = { next: 0 }
   await perform(call, directives, {

@@ -244,7 +244,7 @@ export function errorsAreTold(gateway: GatewayStack, provider: ScriptedProvider,
       for (const [path, body] of [
         ['/v1/chat/completions', chat('[[sim fault=duplicate output_tokens=20]]', { stream: true })],
         ['/v1/responses', { model: 'gpt-5.4-mini', stream: true, input: '[[sim fault=duplicate output_tokens=20]]' }],
-        ['/anthropic/v1/messages', message('[[sim fault=duplicate,extra_delta output_tokens=20]]', { stream: true })],
+        ['/anthropic/v1/messages', message('[[sim fault=duplicate,usage_grows output_tokens=20]]', { stream: true })],
       ] as const) {
         const answer = await gateway.post(path, apiKey, body)
         await answer.text()
