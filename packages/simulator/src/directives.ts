@@ -60,6 +60,7 @@ const TEXTS = [
   'error_code',
   'id',
   'cadence',
+  'steps',
 ] as const
 
 export type NumberDirective = (typeof NUMBERS)[number]

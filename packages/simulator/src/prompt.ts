@@ -9,8 +9,8 @@ export interface Prompt {
   readonly marked5m: number
   /** All text of the last user message that has any. */
   readonly userText: string
-  /** A tool's answer follows that message: the model has what it asked for. */
-  readonly toolAnswered: boolean
+  /** Answers of tools that follow that message: the model has what it asked for so often. */
+  readonly toolAnswers: number
 }
 
 const TOKENS_PER_MESSAGE = 4
@@ -22,7 +22,7 @@ export class PromptTally {
   #mark1h = 0
   #mark5m = 0
   #userText = ''
-  #toolAnswered = false
+  #toolAnswers = 0
 
   addText(text: string | undefined): void {
     if (text !== undefined) this.#tokens += countTokens(text)
@@ -49,7 +49,7 @@ export class PromptTally {
     }
     if (role === 'user' && texts.length > 0) {
       this.#userText = texts.join('\n')
-      this.#toolAnswered = false
+      this.#toolAnswers = 0
     }
   }
 
@@ -66,7 +66,7 @@ export class PromptTally {
   }
 
   toolAnswered(): void {
-    this.#toolAnswered = true
+    this.#toolAnswers += 1
   }
 
   total(): Prompt {
@@ -75,7 +75,7 @@ export class PromptTally {
       marked1h: this.#mark1h,
       marked5m: Math.max(0, this.#mark5m - this.#mark1h),
       userText: this.#userText,
-      toolAnswered: this.#toolAnswered,
+      toolAnswers: this.#toolAnswers,
     }
   }
 

@@ -3,6 +3,7 @@ import { DirectiveError, type Directives } from './directives.ts'
 import { asList, asObject, asText } from './json.ts'
 import type { SimPrice } from './prices.ts'
 import type { Prompt } from './prompt.ts'
+import { readStep } from './steps.ts'
 import { countTokens, isAlphabet, makeText, takeTokens } from './tokens.ts'
 
 export interface ToolCall {
@@ -49,14 +50,19 @@ export function writeScript(asked: Asked, prompt: Prompt, directives: Directives
   const alphabet = directives.text('alphabet') ?? 'latin'
   if (!isAlphabet(alphabet)) throw new DirectiveError(`The simulator knows no alphabet "${alphabet}".`)
 
-  const toolNames = chooseTools(asked, prompt, directives)
-  const written = directives.text('text')
+  const step = readStep(directives, prompt)
+  const toolNames =
+    step === undefined ? chooseTools(asked, prompt, directives) : step.tool === undefined ? [] : [step.tool]
+  const written = step?.text ?? directives.text('text')
   const defaultOutput = toolNames.length > 0 ? 0 : 16 + (prompt.tokens % 17)
   const wantedThinking = directives.number('reasoning') ?? (asked.thinks ? THINKING_TOKENS_WHEN_ASKED : 0)
   const wantedText = written ?? makeText(directives.number('output_tokens') ?? defaultOutput, alphabet)
   const wantedTools = toolNames.map(name => ({
     name,
-    arguments: directives.text('tool_args') ?? makeArguments(directives.number('tool_tokens') ?? DEFAULT_TOOL_TOKENS),
+    arguments:
+      step?.arguments ??
+      directives.text('tool_args') ??
+      makeArguments(directives.number('tool_tokens') ?? DEFAULT_TOOL_TOKENS),
   }))
 
   const limit = directives.has('over_limit')
@@ -124,7 +130,7 @@ function divideInput(total: number, prompt: Prompt, directives: Directives) {
 }
 
 function chooseTools(asked: Asked, prompt: Prompt, directives: Directives): readonly string[] {
-  if (prompt.toolAnswered) return []
+  if (prompt.toolAnswers > 0) return []
   const named = directives.text('tool')
   if (named !== undefined) return named.split(',')
   return asked.forcedTool === undefined ? [] : [asked.forcedTool]

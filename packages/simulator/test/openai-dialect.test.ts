@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { chat, onlyRecord, startFor } from './simulator.ts'
+import type OpenAI from 'openai'
+import { chat, message, onlyRecord, startFor } from './simulator.ts'
 
 test('a chat completion reports what the bill charges, to the nano-dollar', async t => {
   const { simulator, openai } = await startFor(t)
@@ -215,4 +216,26 @@ test('models are listed and found, and say that they are simulated', async t => 
   }
   assert.ok(ids.includes('gpt-5.4-mini') && !ids.some(id => id.startsWith('claude')))
   assert.equal((await openai.models.retrieve('gpt-4o')).id, 'gpt-4o')
+})
+
+test('a scripted task calls one tool after the other and ends with its last words', async t => {
+  const { openai, anthropic } = await startFor(t)
+  const steps = JSON.stringify(
+    JSON.stringify([{ tool: 'look', args: { at: 'a b' } }, { tool: 'act' }, { text: 'Done it.' }]),
+  )
+  const input: OpenAI.Responses.ResponseInputItem[] = [{ role: 'user', content: `Go. [[sim steps=${steps}]]` }]
+  const called: string[] = []
+  let said = ''
+  while (said === '') {
+    const { output, output_text } = await openai.responses.create({ model: 'gpt-5.4', input })
+    said = output_text
+    for (const item of output) {
+      if (item.type !== 'function_call') continue
+      called.push(`${item.name} ${item.arguments}`)
+      input.push(item, { type: 'function_call_output', call_id: item.call_id, output: 'ok' })
+    }
+  }
+  assert.deepEqual([called[0], called.length, said], ['look {"at":"a b"}', 2, 'Done it.'])
+  const refused = message('x', { messages: [{ role: 'user', content: '[[sim steps={}]]' }] })
+  await assert.rejects(anthropic.messages.create(refused), /as a JSON list of/)
 })
