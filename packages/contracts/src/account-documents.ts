@@ -80,6 +80,19 @@ export const IntegrationSchema = Type.Object({
 })
 export type Integration = Static<typeof IntegrationSchema>
 
+/**
+ * Paths of providers that a project may open, each class by one switch, off by default. `stored`: background responses and
+ * what is kept of responses; `free`: moderations and files; `batches`: OpenAI's batches.
+ */
+export const pathClasses = ['stored', 'free', 'batches'] as const
+export type PathClass = (typeof pathClasses)[number]
+export const PathClasses = Type.Object({
+  stored: Type.Optional(Type.Boolean()),
+  free: Type.Optional(Type.Boolean()),
+  batches: Type.Optional(Type.Boolean()),
+})
+export type PathClasses = Static<typeof PathClasses>
+
 export const ProjectSchema = Type.Object({
   project_id: Uuid,
   version: Type.Integer({ minimum: 1 }),
@@ -96,6 +109,8 @@ export const ProjectSchema = Type.Object({
     openai: Type.Union([Type.Literal('drain'), Type.Literal('cancel')]),
     anthropic: Type.Union([Type.Literal('drain'), Type.Literal('cancel')]),
   }),
+  /** Classes that are absent or false are off. */
+  path_classes: Type.Optional(PathClasses),
   /** Force one status for spent budgets, whatever the client (`refusals.md` d6 otherwise). */
   budget_status: Type.Optional(Type.Literal(402)),
   override_price_book_id: Type.Optional(Type.String()),

@@ -1,4 +1,4 @@
-import type { Project } from '@sluice/contracts'
+import { type Project, pathClasses } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -15,6 +15,16 @@ export const KnownSettings = Type.Object({
   on_client_abort: Type.Optional(
     Type.Object(
       { openai: Type.Optional(AbortPolicy), anthropic: Type.Optional(AbortPolicy) },
+      { additionalProperties: false },
+    ),
+  ),
+  path_classes: Type.Optional(
+    Type.Object(
+      {
+        stored: Type.Optional(Type.Boolean()),
+        free: Type.Optional(Type.Boolean()),
+        batches: Type.Optional(Type.Boolean()),
+      },
       { additionalProperties: false },
     ),
   ),
@@ -40,7 +50,7 @@ export function checkSettings(settings: Record<string, unknown>): Record<string,
     const first = known.Errors(settings)[0]
     const where = first?.instancePath.replaceAll('/', '.').slice(1) || 'settings'
     throw errorOf(errors.invalidRequest, {
-      message: `${where} ${first?.message ?? 'is not valid'}. Known: unpriced (deny, meter_tokens_only), on_client_abort {openai, anthropic} (drain, cancel), budget_status (402).`,
+      message: `${where} ${first?.message ?? 'is not valid'}. Known: unpriced (deny, meter_tokens_only), on_client_abort {openai, anthropic} (drain, cancel), path_classes {${pathClasses.join(', ')}} (true, false), budget_status (402).`,
     })
   }
   if (Buffer.byteLength(JSON.stringify(settings)) > maxBytes)
@@ -60,20 +70,27 @@ export function checkSettings(settings: Record<string, unknown>): Record<string,
 /** What a project document says, with the defaults of what is not set. */
 export function effectiveSettings(
   settings: Record<string, unknown>,
-): Pick<Project, 'unpriced' | 'on_client_abort' | 'budget_status'> {
-  const { unpriced, on_client_abort, budget_status }: KnownSettings = known.Check(settings) ? settings : {}
+): Pick<Project, 'unpriced' | 'on_client_abort' | 'path_classes' | 'budget_status'> {
+  const { unpriced, on_client_abort, path_classes, budget_status }: KnownSettings = known.Check(settings)
+    ? settings
+    : {}
   return {
     unpriced: unpriced ?? 'deny',
     // Read to the end by default: the cost of a stopped stream is an estimate, that of a finished one is not.
     on_client_abort: { openai: on_client_abort?.openai ?? 'drain', anthropic: on_client_abort?.anthropic ?? 'drain' },
+    path_classes: {
+      stored: path_classes?.stored ?? false,
+      free: path_classes?.free ?? false,
+      batches: path_classes?.batches ?? false,
+    },
     ...(budget_status === undefined ? {} : { budget_status }),
   }
 }
 
 /** What the audit trail keeps of a settings object: known values, and only the names of the rest. */
 export function auditedSettings(settings: Record<string, unknown>): Record<string, unknown> {
-  const { unpriced, on_client_abort, budget_status, ...others } = settings
-  return { unpriced, on_client_abort, budget_status, other_names: Object.keys(others).sort() }
+  const { unpriced, on_client_abort, path_classes, budget_status, ...others } = settings
+  return { unpriced, on_client_abort, path_classes, budget_status, other_names: Object.keys(others).sort() }
 }
 
 function findSecretName(value: unknown): string | undefined {

@@ -77,7 +77,10 @@ test('what a project says about providers', async t => {
 
   await t.test('settings keep what they do not know, say what is in force, and take no credential', async () => {
     const answer = await put('', { unpriced: 'meter_tokens_only', theme: { colour: 'blue' } })
-    const inForce = { on_client_abort: { openai: 'drain', anthropic: 'drain' } }
+    const inForce = {
+      on_client_abort: { openai: 'drain', anthropic: 'drain' },
+      path_classes: { stored: false, free: false, batches: false },
+    }
     assert.deepEqual(answer.json(), { unpriced: 'meter_tokens_only', theme: { colour: 'blue' }, ...inForce })
     assert.deepEqual((await get('')).json(), answer.json())
     const project = await app.inject({
@@ -88,6 +91,8 @@ test('what a project says about providers', async t => {
     for (const wrong of [
       { unpriced: 'free' },
       { on_client_abort: { openai: 'wait' } },
+      { path_classes: { assistants: true } },
+      { path_classes: { stored: 'yes' } },
       { budget_status: 200 },
       { llm: { openai_api_key: 'sk-x' } },
       { blob: 'x'.repeat(20_000) },
@@ -96,6 +101,11 @@ test('what a project says about providers', async t => {
       [],
     ])
       assert.equal((await put('', wrong)).statusCode, 400, JSON.stringify(wrong).slice(0, 60))
+  })
+
+  await t.test('a class of paths is opened by name, the others stay off', async () => {
+    const answer = await put('', { path_classes: { stored: true } })
+    assert.deepEqual(answer.json().path_classes, { stored: true, free: false, batches: false })
   })
 
   await t.test('a policy that no gateway follows is refused, and says which ones there are', async () => {

@@ -7,6 +7,7 @@ import type { Endpoint } from './endpoints.ts'
 import type { Hold } from './hold-budget.ts'
 import type { PathMatch } from './match-path.ts'
 import type { Route } from './resolve-route.ts'
+import type { AskedUsage } from './shapes/reply-shape.ts'
 
 /** A call that was let in: who, what, at which prices, to where. Fixed at admission. */
 export interface AdmittedCall {
@@ -22,10 +23,13 @@ export interface AdmittedCall {
   client: ClientApp
   claimed: ClaimedDimensions
   principal: Principal
+  /** Empty where the endpoint has none. */
   requestedModel: string
   streamed: boolean
   /** Counts where the provider tells no number of its own. */
   estimatedInputTokens: number
+  /** What the request itself tells of its use, where that is not text: counts instead of `estimatedInputTokens`. */
+  asked: AskedUsage | undefined
   /** As it goes to the provider. */
   body: Buffer
   /** We asked for the usage chunk; the client did not, and does not get it. */

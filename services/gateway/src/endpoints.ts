@@ -1,21 +1,37 @@
-import type { Dialect } from '@sluice/contracts'
+import type { Dialect, PathClass } from '@sluice/contracts'
+import type { OwnHandler } from './own-handlers.ts'
+import type { ReplyShapeName } from './reply-reader.ts'
 
-/** How a reply is read: which converter and which ending of `packages/usage` and `endings/` it takes. */
-export type ReplyShape = 'chat' | 'responses' | 'embeddings' | 'messages' | 'token-count'
+export type Method = 'GET' | 'POST' | 'DELETE'
 
 /** One path of the proxy. What has no row here is refused: there is no unmetered path. */
 export interface Endpoint {
   /** Name in events, metrics and the price book's words. */
   name: string
   dialect: Dialect
-  method: 'POST' | 'GET'
-  /** Behind the mount point, query not included. */
+  transport: 'http' | 'websocket'
+  /** A path with several methods has a row for each. */
+  method: Method
+  /**
+   * Behind the mount point, query not included. One segment may be a parameter in braces: `{model}` takes any text, every
+   * other name an id of letters, digits and `_ . : -`, since it goes on to the provider as it came.
+   */
   path: string
   /** `gen_ai.operation.name`. */
   operation: string
-  /** Answered from the gateway's own views, or forwarded to the provider. */
-  handledBy: 'provider' | 'models-list'
-  shape: ReplyShape
+  /** Off unless the project has opened the class; absent: open to every project. */
+  pathClass?: PathClass
+  /** Forwarded to the provider, or handled by a function of our own. */
+  handledBy: 'provider' | OwnHandler
+  /** How the request body is read, before it goes on as it came. */
+  body: 'json' | 'multipart' | 'none'
+  /**
+   * Where the model's name sits: a member of the JSON body, a field of the form, `?model=` of the query, each turn of a
+   * socket; `none`: the call has no model, so that no list of models and no price decides on it.
+   */
+  model: 'json' | 'form' | 'query' | 'turns' | 'none'
+  /** How the reply is read. */
+  shape: ReplyShapeName
   /** May be streamed by `"stream": true`. */
   streamable: boolean
   /** Free calls are metered with zero cost and no budget refuses them. */
@@ -26,89 +42,66 @@ export interface Endpoint {
 
 const MiB = 1024 * 1024
 
-export const endpoints: readonly Endpoint[] = [
+/** What most rows have in common: a JSON body that names a model, answered by the provider. */
+const posted = {
+  transport: 'http',
+  method: 'POST',
+  operation: 'chat',
+  handledBy: 'provider',
+  body: 'json',
+  model: 'json',
+  streamable: true,
+  free: false,
+  maxBodyBytes: 32 * MiB,
+} as const satisfies Partial<Endpoint>
+
+/** A look-up: no body, no model, no cost. */
+const lookedUp = {
+  transport: 'http',
+  method: 'GET',
+  handledBy: 'provider',
+  body: 'none',
+  model: 'none',
+  shape: 'token-count',
+  streamable: false,
+  free: true,
+  maxBodyBytes: 0,
+} as const satisfies Partial<Endpoint>
+
+const listed = { ...lookedUp, name: 'models', operation: 'list_models', handledBy: 'models-list' } as const
+
+const openai: readonly Endpoint[] = [
+  { ...posted, dialect: 'openai', name: 'chat.completions', path: '/v1/chat/completions', shape: 'chat' },
+  { ...posted, dialect: 'openai', name: 'responses', path: '/v1/responses', shape: 'responses' },
   {
-    name: 'chat.completions',
+    ...posted,
     dialect: 'openai',
-    method: 'POST',
-    path: '/v1/chat/completions',
-    operation: 'chat',
-    handledBy: 'provider',
-    shape: 'chat',
-    streamable: true,
-    free: false,
-    maxBodyBytes: 32 * MiB,
-  },
-  {
-    name: 'responses',
-    dialect: 'openai',
-    method: 'POST',
-    path: '/v1/responses',
-    operation: 'chat',
-    handledBy: 'provider',
-    shape: 'responses',
-    streamable: true,
-    free: false,
-    maxBodyBytes: 32 * MiB,
-  },
-  {
     name: 'embeddings',
-    dialect: 'openai',
-    method: 'POST',
     path: '/v1/embeddings',
     operation: 'embeddings',
-    handledBy: 'provider',
     shape: 'embeddings',
     streamable: false,
-    free: false,
     maxBodyBytes: 16 * MiB,
   },
+  { ...listed, dialect: 'openai', path: '/v1/models' },
+  { ...listed, dialect: 'openai', path: '/v1/models/{model}' },
+]
+
+const anthropic: readonly Endpoint[] = [
+  { ...posted, dialect: 'anthropic', name: 'messages', path: '/v1/messages', shape: 'messages' },
   {
-    name: 'messages',
+    ...posted,
     dialect: 'anthropic',
-    method: 'POST',
-    path: '/v1/messages',
-    operation: 'chat',
-    handledBy: 'provider',
-    shape: 'messages',
-    streamable: true,
-    free: false,
-    maxBodyBytes: 32 * MiB,
-  },
-  {
     name: 'messages.count_tokens',
-    dialect: 'anthropic',
-    method: 'POST',
     path: '/v1/messages/count_tokens',
     operation: 'count_tokens',
-    handledBy: 'provider',
     shape: 'token-count',
     streamable: false,
     free: true,
-    maxBodyBytes: 32 * MiB,
   },
-  {
-    name: 'models',
-    dialect: 'openai',
-    method: 'GET',
-    path: '/v1/models',
-    operation: 'list_models',
-    handledBy: 'models-list',
-    shape: 'token-count',
-    streamable: false,
-    free: true,
-    maxBodyBytes: 0,
-  },
-  {
-    name: 'models',
-    dialect: 'anthropic',
-    method: 'GET',
-    path: '/v1/models',
-    operation: 'list_models',
-    handledBy: 'models-list',
-    shape: 'token-count',
-    streamable: false,
-    free: true,
-    maxBodyBytes: 0,
-  },
+  { ...listed, dialect: 'anthropic', path: '/v1/models' },
+  { ...listed, dialect: 'anthropic', path: '/v1/models/{model}' },
 ]
+
+/** Every path of the proxy. */
+export const endpoints: readonly Endpoint[] = [...openai, ...anthropic]

@@ -6,7 +6,7 @@ import type { Journal } from './journal/journal.ts'
 import type { LiveCalls } from './live-calls.ts'
 import type { Refusal } from './refusal.ts'
 import { Relay } from './relay.ts'
-import { estimateInput } from './reply-reader.ts'
+import { estimateAsked } from './reply-reader.ts'
 import { upstreamPath } from './resolve-route.ts'
 import { type Outcome, settle } from './settle.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -51,7 +51,7 @@ export function forward(
     admitted_at_ms: call.admittedAtMs,
     price_book_id: call.prices.book.id,
     ...(call.prices.override ? { override_price_book_id: call.prices.override.id } : {}),
-    estimated_input: call.endpoint.free ? {} : estimateInput(call.estimatedInputTokens).quantities,
+    estimated_input: call.endpoint.free ? {} : estimateAsked(call).quantities,
     leases: [],
     held: [],
   })

@@ -1,33 +1,26 @@
 import type { ServerResponse } from 'node:http'
 import { type Dialect, responseHeaders } from '@sluice/contracts'
 import { isAllowed, type PriceBooksOfCall } from './allow-model.ts'
-import type { Principal } from './authenticate.ts'
-import type { PathMatch } from './match-path.ts'
 import { Refusal } from './refusal.ts'
+import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
 import type { Route } from './resolve-route.ts'
-
-export interface ModelsRequest {
-  match: PathMatch
-  principal: Principal
-  prices: PriceBooksOfCall
-  route: Route
-  callId: string
-}
 
 /**
  * Answers `GET /models` and `/models/{id}` from the price books: the models that this credential may call, in the dialect's
  * own shape. @throws Refusal 403 for a model that is not allowed or not known, which look the same
  */
-export function listModels(response: ServerResponse, request: ModelsRequest): void {
-  const { match, principal, prices, route, callId } = request
+export function listModels(deps: GatewayDeps, call: AuthenticatedCall): void {
+  const { match, principal, prices, callId, response } = call
+  const route = deps.routes.resolve(principal.project, match.dialect)
   const ids = modelIds(prices, match.dialect).filter(id => isAllowed(principal, match.dialect, id))
-  if (match.modelId !== undefined) {
-    if (!ids.includes(match.modelId))
+  const model = match.parameter
+  if (model !== undefined) {
+    if (!ids.includes(model))
       throw new Refusal(
         'model_not_allowed',
-        `Model "${match.modelId}" is not allowed for this credential, or is not known here.`,
+        `Model "${model}" is not allowed for this credential, or is not known here.`,
       )
-    send(response, describe(match.dialect, match.modelId, route), route, callId)
+    send(response, describe(match.dialect, model, route), route, callId)
     return
   }
   const data = ids.map(id => describe(match.dialect, id, route))

@@ -22,7 +22,18 @@ test('room, query and model id are read from the target', () => {
   const match = matchPath('GET', '/rooms/my-room/openai/v1/models/ft%3Agpt-4o?a=b%20c')
   assert.equal(match?.room, 'my-room')
   assert.equal(match?.query, '?a=b%20c')
-  assert.equal(match?.modelId, 'ft:gpt-4o')
+  assert.equal(match?.parameter, 'ft:gpt-4o')
+})
+
+test('a parameter is one segment that is there', () => {
+  assert.equal(matchPath('GET', '/anthropic/v1/models/claude-opus-4-5')?.parameter, 'claude-opus-4-5')
+  assert.equal(matchPath('GET', '/v1/models/vendor%2Fmodel')?.parameter, 'vendor/model')
+  for (const id of ['', 'a/b', 'gpt-4o/', '%zz', 'x'.repeat(1_000)])
+    assert.equal(nameOf('GET', `/v1/models/${id}`), undefined, id.slice(0, 20))
+})
+
+test('a socket is opened on a path for sockets only', () => {
+  assert.equal(matchPath('GET', '/v1/models', 'websocket')?.endpoint, undefined)
 })
 
 test('what is in no row has no endpoint, also with a trailing slash, another method or another spelling', () => {
@@ -30,6 +41,7 @@ test('what is in no row has no endpoint, also with a trailing slash, another met
     ['POST', '/openai/v1/files'],
     ['POST', '/openai/v1/chat/completions/'],
     ['GET', '/openai/v1/chat/completions'],
+    ['DELETE', '/openai/v1/models'],
     ['POST', '/openai/v1/Chat/completions'],
     ['POST', '/openai/v1//chat/completions'],
     ['POST', '/openai/v1/./chat/completions'],

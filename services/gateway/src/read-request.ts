@@ -4,6 +4,7 @@ import type { Endpoint } from './endpoints.ts'
 import { isPlainText } from './plain-text.ts'
 import { Refusal } from './refusal.ts'
 import { isTrue, JsonScanError, parseString, scanObject } from './scan-json.ts'
+import type { AskedUsage } from './shapes/reply-shape.ts'
 import { applySplices, requestUsageChunk } from './splice-body.ts'
 
 /** Bodies in memory, over all calls: beyond the cap new ones wait outside. */
@@ -68,12 +69,19 @@ const tokensPerBinaryPart = 1_000
 
 /** What the gateway must know of a request body. */
 export interface ModelRequest {
+  /** Empty where the endpoint has none. */
   model: string
   streamed: boolean
   body: Buffer
   withholdUsage: boolean
   /** Input tokens that the body amounts to, where its provider will tell no number. */
   estimatedInputTokens: number
+  asked: AskedUsage | undefined
+}
+
+/** A request without a model and without a body that anyone must read. */
+export function readPlainRequest(body: Buffer): ModelRequest {
+  return { model: '', streamed: false, body, withholdUsage: false, estimatedInputTokens: 0, asked: undefined }
 }
 
 const wanted: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options', 'background'])
@@ -105,6 +113,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       withholdUsage: splice !== undefined,
       estimatedInputTokens:
         estimateInputTokens(body.length, scanned.binaryBytes) + scanned.binaryParts * tokensPerBinaryPart,
+      asked: undefined,
     }
   } catch (error) {
     if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)

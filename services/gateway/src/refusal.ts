@@ -9,6 +9,7 @@ export const refusalReasons = {
   unauthorized: 401,
   credential_revoked: 401,
   model_not_allowed: 403,
+  path_not_open: 403,
   llm_not_granted: 403,
   room_not_granted: 403,
   project_disabled: 403,

@@ -7,15 +7,10 @@ import type { AdmittedCall } from './call.ts'
 import { formatUsd } from './format-amount.ts'
 import type { CutOrder, LiveCall } from './live-calls.ts'
 import { Refusal, type RefusalReason } from './refusal.ts'
-import {
-  estimateInput,
-  maxParsedBytes,
-  openStreamReader,
-  readJsonReply,
-  type StreamReader,
-  usageTailBytes,
-} from './reply-reader.ts'
+import { estimateAsked, replyShapes } from './reply-reader.ts'
 import type { Outcome } from './settle.ts'
+import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
+import type { StreamReader } from './shapes/reply-shape.ts'
 
 /**
  * How far a reply is.
@@ -60,6 +55,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #clientGone = false
   #httpStatus = 0
   #headers: string[] = []
+  #contentType = ''
   #providerRequestId: string | undefined
   #reader: StreamReader | undefined
   #chunks: Buffer[] = []
@@ -119,9 +115,9 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     const requestId = headers['x-request-id'] ?? headers['request-id']
     if (typeof requestId === 'string') this.#providerRequestId = requestId.slice(0, 128)
     const contentType = headers['content-type']
-    const isStream = status === 200 && typeof contentType === 'string' && contentType.startsWith('text/event-stream')
-    if (isStream)
-      this.#reader = openStreamReader(this.#call.endpoint, this.#call.requestedModel, this.#call.withholdUsage)
+    if (typeof contentType === 'string') this.#contentType = contentType
+    const isStream = status === 200 && this.#contentType.startsWith('text/event-stream')
+    if (isStream) this.#reader = this.#openReader()
     if (this.#phase !== 'waiting') return
     this.#headers = answerHeaders(this.#call, headers, this.#overheadUs)
     const declared = Number(headers['content-length'] ?? 0)
@@ -305,6 +301,11 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
 
   // ── usage ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  #openReader(): StreamReader {
+    const { endpoint, requestedModel: model, withholdUsage, asked, estimatedInputTokens: inputTokens } = this.#call
+    return replyShapes[endpoint.shape].openStream({ model, withholdUsage, inputTokens, asked })
+  }
+
   #tapUsage(reader: StreamReader): UsageResult {
     return reader.tap.usage({ inputTokens: this.#call.estimatedInputTokens })
   }
@@ -314,10 +315,11 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     // Nothing was sent: nothing is charged. What was sent may have been worked on, answered or not.
     if (!this.#controller || this.#httpStatus >= 400) return noUsage
     if (this.#reader) return this.#tapUsage(this.#reader)
-    const { endpoint, estimatedInputTokens: inputTokens } = this.#call
-    if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateInput(inputTokens)
+    const { endpoint, asked, estimatedInputTokens: inputTokens } = this.#call
+    if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateAsked(this.#call)
     const kept = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks)
-    return readJsonReply(endpoint.shape, kept, { wholeBytes: this.#collected, inputTokens })
+    const facts = { wholeBytes: this.#collected, contentType: this.#contentType, inputTokens, asked }
+    return replyShapes[endpoint.shape].read(kept, facts)
   }
 
   /** Into the journal, then whatever of the answer has waited for it. @returns the phase the reply was in */

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { maxParsedBytes, readJsonReply, usageTailBytes } from './reply-reader.ts'
+import { type ReplyShapeName, replyShapes } from './reply-reader.ts'
+import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
 
-const read = (shape: Parameters<typeof readJsonReply>[0], reply: unknown) => {
+const known = { contentType: 'application/json', inputTokens: 100, asked: undefined }
+const read = (shape: ReplyShapeName, reply: unknown) => {
   const body = Buffer.from(typeof reply === 'string' ? reply : JSON.stringify(reply))
-  return readJsonReply(shape, body, { wholeBytes: body.length, inputTokens: 100 })
+  return replyShapes[shape].read(body, { ...known, wholeBytes: body.length })
 }
 
 test('a reply without usage is estimated by what was asked and said, not by its names and ids', () => {
@@ -54,7 +56,7 @@ test('an embedding without usage has an input only, a token count nothing', () =
 
 test('of a reply too large to parse the end is enough', () => {
   const tail = `${'0,'.repeat(usageTailBytes / 2)}0],"model":"m","usage":{"prompt_tokens":9,"total_tokens":9}}`
-  const usage = readJsonReply('embeddings', Buffer.from(tail), { wholeBytes: maxParsedBytes + 1, inputTokens: 100 })
+  const usage = replyShapes.embeddings.read(Buffer.from(tail), { ...known, wholeBytes: maxParsedBytes + 1 })
   assert.deepEqual(
     [usage.quantities, usage.provenance, usage.served_model],
     [{ in_text: 9 }, { in_text: 'measured' }, 'm'],

@@ -6,11 +6,13 @@ import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
 import { type AuthenticateDeps, authenticate, type Principal } from './authenticate.ts'
 import type { AdmittedCall } from './call.ts'
 import { recogniseClient } from './client-class.ts'
+import type { Endpoint } from './endpoints.ts'
 import { type ForwardDeps, forward } from './forward.ts'
 import { holdBudget } from './hold-budget.ts'
-import { listModels } from './list-models.ts'
 import type { PathMatch } from './match-path.ts'
-import { type BodyMemory, readBody, readModelRequest } from './read-request.ts'
+import { ownHandlers } from './own-handlers.ts'
+import { requireOpenClass } from './path-class.ts'
+import { type BodyMemory, type ModelRequest, readBody, readModelRequest, readPlainRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
 import { answerRefusal } from './refusal-answer.ts'
 import { type ReadHeaders, readHeaders } from './request-headers.ts'
@@ -32,6 +34,25 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   onInternalError: (error: unknown, callId: string) => void
 }
 
+/** A call that may use its path, before its body is read and anything is admitted. */
+export interface AuthenticatedCall {
+  callId: string
+  nowMs: number
+  /** On the clock of `performance.now()`. */
+  startedAt: number
+  match: PathMatch
+  endpoint: Endpoint
+  request: IncomingMessage
+  response: ServerResponse
+  headers: ReadHeaders
+  principal: Principal
+  prices: PriceBooksOfCall
+  /** Writes a refusal as the answer. */
+  refuse: (refusal: Refusal) => void
+  /** What a refusal from now on says of the request. */
+  onModel: (model: string) => void
+}
+
 /**
  * One call, top to bottom: match → authenticate → allow → hold → route → forward → relay → settle. Matching came first
  * (`match-path.ts`); relay and settle happen in `forward`, as the provider answers. Nothing here waits for anything but the
@@ -43,7 +64,7 @@ export async function handleCall(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  let startedAt = performance.now()
+  const startedAt = performance.now()
   const nowMs = Date.now()
   const callId = randomUUIDv7()
   let headers: ReadHeaders | undefined
@@ -65,58 +86,86 @@ export async function handleCall(
     if (closed) throw closed
 
     principal = await authenticate(deps, headers.credential, match.room, nowMs)
+    requireOpenClass(endpoint, principal.project)
     const prices = booksOf(deps.prices, principal, nowMs)
-    if (endpoint.handledBy === 'models-list') {
-      listModels(response, {
-        match,
-        principal,
-        prices,
-        route: deps.routes.resolve(principal.project, match.dialect),
-        callId,
-      })
-      return
+    const onModel = (model: string): void => {
+      requestedModel = model
     }
-
-    const waitingSince = performance.now()
-    const received = await readBody(request, endpoint, deps.bodyMemory)
-    // What the client takes to send its body is not our overhead.
-    startedAt += performance.now() - waitingSince
-    response.on('close', () => deps.bodyMemory.release(received.length))
-    const { model, streamed, body, withholdUsage, estimatedInputTokens } = readModelRequest(endpoint, received)
-    requestedModel = model
-    allowModel(principal, match.dialect, model, prices)
-    const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
-    const route = deps.routes.resolve(principal.project, match.dialect)
-    const span = deps.spans.begin(headers.traceparent)
-    const call: AdmittedCall = {
+    const call = {
       callId,
-      eventId: randomUUIDv7(),
-      attempt: 1,
-      admittedAtMs: nowMs,
+      nowMs,
       startedAt,
-      endpoint,
       match,
-      client: headers.client,
-      claimed: headers.claimed,
+      endpoint,
+      request,
+      response,
+      headers,
       principal,
-      requestedModel: model,
-      streamed,
-      estimatedInputTokens,
-      body,
-      withholdUsage,
-      wantsReceipt: headers.wantsReceipt,
       prices,
-      hold,
-      route,
-      span,
+      refuse,
+      onModel,
     }
-    const forwarded = headers.forwarded
-    if (span) replaceTraceparent(forwarded, formatTraceparent(span.context))
-    forwarded.push('via', headers.via === '' ? ownVia(deps.gatewayId) : `${headers.via}, ${ownVia(deps.gatewayId)}`)
-    forward(deps, call, forwarded, response, refuse)
+    if (endpoint.handledBy === 'provider') await forwardToProvider(deps, call)
+    else await ownHandlers[endpoint.handledBy](deps, call)
   } catch (error) {
     refuse(toRefusal(error, deps, callId))
   }
+}
+
+/** Reads the body, admits the call and sends it to its provider as it came. */
+async function forwardToProvider(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const waitingSince = performance.now()
+  const received = await readBody(call.request, call.endpoint, deps.bodyMemory)
+  // What the client takes to send its body is not our overhead.
+  call.startedAt += performance.now() - waitingSince
+  call.response.on('close', () => deps.bodyMemory.release(received.length))
+  const asked = call.endpoint.model === 'json' ? readModelRequest(call.endpoint, received) : readPlainRequest(received)
+  const admitted = admit(deps, call, asked)
+  forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
+}
+
+/** Allows, holds and routes: what comes back may go to its provider. @throws Refusal */
+export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRequest): AdmittedCall {
+  const { endpoint, match, principal, prices, headers, nowMs } = call
+  const { model } = asked
+  call.onModel(model)
+  if (endpoint.model !== 'none') allowModel(principal, match.dialect, model, prices)
+  const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  return {
+    callId: call.callId,
+    eventId: randomUUIDv7(),
+    attempt: 1,
+    admittedAtMs: nowMs,
+    startedAt: call.startedAt,
+    endpoint,
+    match,
+    client: headers.client,
+    claimed: headers.claimed,
+    principal,
+    requestedModel: model,
+    streamed: asked.streamed,
+    estimatedInputTokens: asked.estimatedInputTokens,
+    asked: asked.asked,
+    body: asked.body,
+    withholdUsage: asked.withholdUsage,
+    wantsReceipt: headers.wantsReceipt,
+    prices,
+    hold,
+    route: deps.routes.resolve(principal.project, match.dialect),
+    span: deps.spans.begin(headers.traceparent),
+  }
+}
+
+/** The client's headers as they go on: with our mark, and with our span in place of the client's. */
+export function headersToForward(
+  deps: GatewayDeps,
+  { headers }: AuthenticatedCall,
+  { span }: Pick<AdmittedCall, 'span'>,
+): string[] {
+  const { forwarded } = headers
+  if (span) replaceTraceparent(forwarded, formatTraceparent(span.context))
+  forwarded.push('via', headers.via === '' ? ownVia(deps.gatewayId) : `${headers.via}, ${ownVia(deps.gatewayId)}`)
+  return forwarded
 }
 
 const nothingHeld = { budgets: [], urgent: false, tightest: undefined } as const
