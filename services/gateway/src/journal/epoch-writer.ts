@@ -5,7 +5,7 @@ import type { Logger } from '@sluice/runtime'
 import type { Position } from './epoch-reader.ts'
 import { GroupSync } from './group-sync.ts'
 import type { HeaderRecord } from './open-record.ts'
-import { type RecordType, recordType } from './record.ts'
+import { encodeFrames, type RecordType, recordType } from './record.ts'
 import {
   createReserve,
   createSegment,
@@ -62,7 +62,7 @@ const fsyncFile = promisify(fsync)
  * process at once) and to the disk by a group sync at most `syncIntervalMs` later (then they survive a power cut, and only
  * then are they published).
  *
- * A segment is left for the next only when all of it is synced, so a power cut can tear nothing but the end of the last one.
+ * A segment is left with nothing in it but what is synced, so a power cut can tear nothing but the end of the last one.
  * When the disk is full, CLOSEs overwrite a reserve in place; when that is full too, they wait in memory. When a sync fails,
  * the system may have dropped what was written since the last one: it is written again to another file, never synced again.
  */
@@ -257,6 +257,18 @@ export class EpochWriter {
 
   /** Makes a segment the active one and writes its head. @throws the system's error, without an active segment */
   #enter(segment: WritableSegment): void {
+    this.#active = segment
+    try {
+      for (const { type, json } of this.#headOf(segment)) this.#write(type, json)
+    } catch (error) {
+      this.#discard(segment)
+      throw error
+    }
+    this.#begin(segment)
+  }
+
+  /** What each segment begins with. */
+  #headOf(segment: WritableSegment): { type: RecordType; json: string }[] {
     const { gatewayId, epoch, now, listLeases } = this.#options
     const header: HeaderRecord = {
       format: 1,
@@ -266,15 +278,15 @@ export class EpochWriter {
       last: this.#lastWritten,
       created_at_ms: now(),
     }
+    return [
+      { type: recordType.header, json: JSON.stringify(header) },
+      ...listLeases().map(lease => ({ type: recordType.lease, json: JSON.stringify(lease) })),
+    ]
+  }
+
+  #begin(segment: WritableSegment): void {
     this.#active = segment
     this.#newNames = true
-    try {
-      this.#write(recordType.header, JSON.stringify(header))
-      for (const lease of listLeases()) this.#write(recordType.lease, JSON.stringify(lease))
-    } catch (error) {
-      this.#discard(segment)
-      throw error
-    }
     this.#segmentNumber = segment.number
     this.#segments.push({ number: segment.number, path: segment.path, open: 0, last: [...this.#lastWritten] })
   }
@@ -355,16 +367,34 @@ export class EpochWriter {
     }
     this.#unsynced.recycle(frames)
     this.#advanceSynced(upTo, writes)
-    if (this.#active === active && active.size >= segmentBytes && this.#state === 'ok') this.#rotate()
+    if (this.#active === active && active.size >= segmentBytes && this.#state === 'ok')
+      this.#rotate(active, upTo.offset)
   }
 
-  #rotate(): void {
+  /**
+   * Goes on in the next segment without waiting for the disk: what was written since the last sync began is written once
+   * more, behind the next one's head, so the segment that is left ends with what is synced. Killed in between, a record is
+   * read twice and counts once.
+   */
+  #rotate(active: WritableSegment, syncedBytes: number): void {
+    const { directory, epoch, io } = this.#options
+    let next: WritableSegment | undefined
     try {
-      if (!this.#leaveActive()) return
-      this.#enter(createSegment(this.#options.directory, this.#options.epoch, this.#segmentNumber + 1))
+      next = createSegment(directory, epoch, this.#segmentNumber + 1)
+      const head = encodeFrames(this.#headOf(next))
+      for (const frames of [head, ...this.#unsynced.frames()]) writeRecord(next, io, frames, 0, frames.length)
     } catch (error) {
+      if (next) {
+        closeSync(next.fd)
+        rmSync(next.path, { force: true })
+      }
       this.#degrade(error)
+      return
     }
+    active.size = syncedBytes
+    this.#seal(active)
+    this.#begin(next)
+    this.#sync.soon()
   }
 
   /**

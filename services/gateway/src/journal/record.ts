@@ -42,6 +42,14 @@ export function writeFrame(buffer: Buffer, at: number, type: RecordType, json: s
   return frameHeaderBytes + length
 }
 
+/** Records as one row of frames. */
+export function encodeFrames(records: readonly { type: RecordType; json: string }[]): Buffer {
+  const buffer = Buffer.allocUnsafe(records.reduce((sum, { json }) => sum + frameBound(json), 0))
+  let end = 0
+  for (const { type, json } of records) end += writeFrame(buffer, end, type, json)
+  return buffer.subarray(0, end)
+}
+
 /** A frame found in a buffer; `json` is a view into it. */
 export interface Frame {
   type: number

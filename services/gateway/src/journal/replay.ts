@@ -7,7 +7,7 @@ import { fitDraft } from './fit-draft.ts'
 import { killedDraft } from './killed-draft.ts'
 import { MissingNumbers } from './missing-numbers.ts'
 import type { CheckpointRecord, EndRecord, HeaderRecord, OpenRecord, RateDraft } from './open-record.ts'
-import { frameBound, recordType, writeFrame } from './record.ts'
+import { encodeFrames, recordType } from './record.ts'
 import { nodeIo, type SegmentName, writeRecord } from './segment.ts'
 
 export interface ReplayOptions {
@@ -209,10 +209,8 @@ function append(
       size: end.segment === segment.number ? end.offset : 0,
     }
     ftruncateSync(fd, writable.size)
-    for (const { type, json } of records) {
-      const buffer = Buffer.allocUnsafe(frameBound(json))
-      writeRecord(writable, nodeIo, buffer, 0, writeFrame(buffer, 0, type, json))
-    }
+    const frames = encodeFrames(records)
+    writeRecord(writable, nodeIo, frames, 0, frames.length)
     fdatasyncSync(fd)
     return { segment: segment.number, offset: writable.size }
   } finally {

@@ -35,9 +35,14 @@ export class UnsyncedFrames {
     this.#used = start
   }
 
+  /** Every frame, as views that are good until the next call. */
+  frames(): Buffer[] {
+    return this.#used > 0 ? [...this.#older, this.#chunk.subarray(0, this.#used)] : this.#older
+  }
+
   /** Hands over every frame and begins anew: what is now synced, and will be given back by {@link recycle} or kept. */
   take(): Buffer[] {
-    const frames = this.#used > 0 ? [...this.#older, this.#chunk.subarray(0, this.#used)] : this.#older
+    const frames = this.frames()
     if (this.#used > 0) this.#chunk = this.#takeChunk()
     this.#older = []
     this.#used = 0
