@@ -1,19 +1,25 @@
 import type { Quantities, UsageModifiers } from '@sluice/contracts'
 import { countOf, defined, isObject, type JsonObject, listOf, nameOf, objectOf } from '../json-fields.ts'
 import { addQuantities, freeUsage, measuredAs, type UsageResult } from '../usage-result.ts'
+import { answeredBy, readIterations } from './iterations.ts'
+import { messageTokens } from './message-tokens.ts'
 
-/** Usage of a message. Anthropic's `input_tokens` leave cache reads and writes out: nothing is subtracted. */
+/**
+ * Usage of a message. Anthropic's `input_tokens` leave cache reads and writes out: nothing is subtracted. A message that was
+ * declined before its first token is not charged.
+ */
 export function fromMessage(body: unknown): UsageResult {
   const reply = objectOf(body)
   const model = nameOf(reply.model)
   const usage = isObject(reply.usage) ? reply.usage : undefined
+  const finish = nameOf(reply.stop_reason)
   return {
-    ...(usage ? usageOf(usage, model) : { ...measuredAs({}, 'measured'), modifiers: {} }),
+    ...(usage ? usageOf(usage, { model, finish }) : { ...measuredAs({}, 'measured'), modifiers: {} }),
     raw_usage: usage ?? null,
     ...defined({
       served_model: model,
       response_id: nameOf(reply.id),
-      finish_reason: nameOf(reply.stop_reason),
+      finish_reason: finish,
     }),
   }
 }
@@ -31,71 +37,32 @@ export function fromBatchResult(line: unknown): UsageResult {
   return { ...usage, modifiers: { ...usage.modifiers, batch: true } }
 }
 
-interface Part {
-  model: string
-  quantities: Quantities
-}
-
-/** Each becomes lines of the event, which is bounded; a message has a handful. */
-const maxParts = 64
-
 type Converted = Pick<UsageResult, 'quantities' | 'provenance' | 'modifiers' | 'parts'>
 
-export function usageOf(usage: JsonObject, model: string | undefined): Converted {
-  const own = tokensOf(usage)
-  const parts: Part[] = []
+function usageOf(usage: JsonObject, message: { model: string | undefined; finish: string | undefined }): Converted {
+  const own = messageTokens(usage)
   const iterations = listOf(usage.iterations).map(objectOf)
-  let total: Quantities = own
-  if (iterations.length > 0) {
-    // The top level tells what the answering model took; compactions, advisors and fallbacks stand only in the list.
-    const answering: Quantities = {}
-    const beside: Quantities = {}
-    for (const iteration of iterations) {
-      const quantities = tokensOf(iteration)
-      const isAnswer = iteration.type === undefined || iteration.type === 'message'
-      addQuantities(isAnswer ? answering : beside, quantities)
-      const other = nameOf(iteration.model)
-      if (other !== undefined && other !== model) addPart(parts, other, withoutZeros(quantities))
-    }
-    total = addQuantities(sumOf(answering) >= sumOf(own) ? answering : { ...own }, beside)
-  }
-  const tools = objectOf(usage.server_tool_use)
-  const quantities: Quantities = {
-    ...total,
-    web_search_calls: countOf(tools.web_search_requests),
-    web_fetch_calls: countOf(tools.web_fetch_requests),
-  }
+  const { answering, beside, parts } = readIterations(iterations, message.model)
+  const declined = message.finish === 'refusal' && countOf(usage.output_tokens) === 0
+  // The top level repeats what the answering model took; where it tells less than the list, the list is right.
+  const answer = declined ? {} : answeredBy(answering, own)
   return {
-    ...measuredAs(quantities, 'measured'),
+    ...measuredAs({ ...addQuantities({ ...answer }, beside), ...serverTools(usage) }, 'measured'),
     modifiers: modifiersOf(usage),
     ...(parts.length > 0 && { parts }),
   }
 }
 
-/** Past the bound, a part joins the last of its model; one of yet another model stays with what the call's own model took. */
-function addPart(parts: Part[], model: string, quantities: Quantities): void {
-  if (parts.length < maxParts) {
-    parts.push({ model, quantities })
-    return
-  }
-  const last = parts.findLast(part => part.model === model)
-  if (last) addQuantities(last.quantities, quantities)
-}
-
-function tokensOf(usage: JsonObject): Quantities {
-  const written = countOf(usage.cache_creation_input_tokens)
-  const split = objectOf(usage.cache_creation)
-  const hour = countOf(split.ephemeral_1h_input_tokens)
-  const fiveMinutes = countOf(split.ephemeral_5m_input_tokens)
-  const output = countOf(usage.output_tokens)
+/** Calls of tools that run at Anthropic. What this code does not know by name counts too, so that it is not free unseen. */
+function serverTools(usage: JsonObject): Quantities {
+  let others = 0
+  const tools = objectOf(usage.server_tool_use)
+  for (const [name, value] of Object.entries(tools))
+    if (name !== 'web_search_requests' && name !== 'web_fetch_requests') others += countOf(value)
   return {
-    in_text: countOf(usage.input_tokens),
-    in_cache_read: countOf(usage.cache_read_input_tokens),
-    // What the split does not name was written for five minutes, the default.
-    in_cache_write_5m: Math.max(fiveMinutes, written - hour),
-    in_cache_write_1h: hour,
-    out_text: output,
-    out_reasoning: Math.min(output, countOf(objectOf(usage.output_tokens_details).thinking_tokens)),
+    web_search_calls: countOf(tools.web_search_requests),
+    web_fetch_calls: countOf(tools.web_fetch_requests),
+    other_tool_calls: others,
   }
 }
 
@@ -109,18 +76,4 @@ function modifiersOf(usage: JsonObject): UsageModifiers {
     }),
     ...(tier === 'batch' && { batch: true }),
   }
-}
-
-function sumOf(quantities: Quantities): number {
-  return (
-    (quantities.in_text ?? 0) +
-    (quantities.in_cache_read ?? 0) +
-    (quantities.in_cache_write_5m ?? 0) +
-    (quantities.in_cache_write_1h ?? 0) +
-    (quantities.out_text ?? 0)
-  )
-}
-
-function withoutZeros(quantities: Quantities): Quantities {
-  return measuredAs(quantities, 'measured').quantities
 }

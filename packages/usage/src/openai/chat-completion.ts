@@ -3,21 +3,37 @@ import { defined, isObject, listOf, nameOf, objectOf } from '../json-fields.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { tokenQuantities } from './token-usage.ts'
 
+/** Models that search the web for every chat completion, and do not say so in its usage. */
+const searchingModel = /-search-(preview|api)(-|$)/
+
 /** Usage of a chat completion, or of a legacy text completion: both have the same shape. */
 export function fromChatCompletion(body: unknown): UsageResult {
   const reply = objectOf(body)
+  const model = nameOf(reply.model)
   const finish = listOf(reply.choices)
     .map(choice => nameOf(objectOf(choice).finish_reason))
     .find(reason => reason !== undefined)
+  const tokens = measuredAs(isObject(reply.usage) ? tokenQuantities(reply.usage) : {}, 'measured')
   return {
-    ...measuredAs(isObject(reply.usage) ? tokenQuantities(reply.usage) : {}, 'measured'),
+    ...(isObject(reply.usage) ? withSearch(tokens, model) : tokens),
     modifiers: servedTier(reply),
     raw_usage: reply.usage ?? null,
     ...defined({
-      served_model: nameOf(reply.model),
+      served_model: model,
       response_id: nameOf(reply.id),
       finish_reason: finish,
     }),
+  }
+}
+
+type Counted = Pick<UsageResult, 'quantities' | 'provenance'>
+
+/** The same with the one search that a model of this name makes for each answer. */
+export function withSearch(counted: Counted, model: string | undefined): Counted {
+  if (model === undefined || !searchingModel.test(model)) return counted
+  return {
+    quantities: { ...counted.quantities, web_search_calls: 1 },
+    provenance: { ...counted.provenance, web_search_calls: 'estimated' },
   }
 }
 

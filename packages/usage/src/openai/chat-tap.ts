@@ -3,7 +3,7 @@ import { isObject, type JsonObject, listOf, objectOf, parseJson, textOf } from '
 import { SseFramer, sseData } from '../sse-framer.ts'
 import type { StreamTap, UsageEstimate } from '../stream-tap.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
-import { fromChatCompletion } from './chat-completion.ts'
+import { fromChatCompletion, withSearch } from './chat-completion.ts'
 
 export interface ChatTapOptions {
   /** The model asked for; replaced by the one the chunks name. */
@@ -216,6 +216,6 @@ class ChatStreamTap implements ChatTap {
       in_text: estimate.inputTokens ?? 0,
       out_text: estimateTokens(this.outputBytes, estimate.bytesPerTokenTenths),
     }
-    return { ...result, ...measuredAs(estimated, 'estimated') }
+    return { ...result, ...withSearch(measuredAs(estimated, 'estimated'), result.served_model) }
   }
 }

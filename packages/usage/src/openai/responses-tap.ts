@@ -3,7 +3,8 @@ import { isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-
 import { SseFramer, sseData } from '../sse-framer.ts'
 import type { StreamTap, UsageEstimate } from '../stream-tap.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
-import { fromResponse, toolQuantities } from './response.ts'
+import { fromResponse } from './response.ts'
+import { toolQuantities } from './tool-usage.ts'
 
 /** What a clean end of a Responses stream needs. */
 export interface ResponsesState {
@@ -182,7 +183,8 @@ class ResponsesStreamTap implements ResponsesTap {
   /** Tool calls of items that were dropped for their size: they are charged all the same. */
   #droppedTools: JsonObject[] = []
   #countTools(item: JsonObject): void {
-    const { id, type, action, container_id } = item
+    const { id, type, action } = item
+    const container_id = item.container_id ?? objectOf(item.environment).container_id
     if ((textOf(type) ?? '').endsWith('_call') && this.#droppedTools.length < 1024)
       this.#droppedTools.push({ id, type, action: { type: objectOf(action).type }, container_id })
   }

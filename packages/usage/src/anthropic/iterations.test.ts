@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { fromMessage } from './message.ts'
+
+const tokens = (input: number, output: number, read = 0, written = 0) => ({
+  input_tokens: input,
+  output_tokens: output,
+  cache_read_input_tokens: read,
+  cache_creation_input_tokens: written,
+})
+
+test('a model that declined mid-stream is charged beside the one that answered, which the top level repeats', () => {
+  const result = fromMessage({
+    model: 'claude-opus-4-8',
+    stop_reason: 'end_turn',
+    usage: {
+      ...tokens(2, 13_658, 79_214),
+      iterations: [
+        { type: 'message', model: 'claude-fable-5', ...tokens(2, 578, 72_769, 10_421) },
+        { type: 'fallback_message', model: 'claude-opus-4-8', ...tokens(2, 13_658, 79_214) },
+      ],
+    },
+  })
+  assert.deepEqual(result.parts, [
+    {
+      model: 'claude-fable-5',
+      quantities: { in_text: 2, in_cache_read: 72_769, in_cache_write_5m: 10_421, out_text: 578 },
+    },
+  ])
+  assert.deepEqual(result.quantities, {
+    in_text: 4,
+    in_cache_read: 151_983,
+    in_cache_write_5m: 10_421,
+    out_text: 14_236,
+  })
+})
+
+test('a model that declined before its first token is not charged', () => {
+  const result = fromMessage({
+    model: 'claude-opus-4-8',
+    usage: {
+      ...tokens(412, 264),
+      iterations: [
+        { type: 'message', model: 'claude-fable-5', ...tokens(412, 0) },
+        { type: 'fallback_message', model: 'claude-opus-4-8', ...tokens(412, 264) },
+      ],
+    },
+  })
+  assert.deepEqual(result.quantities, { in_text: 412, out_text: 264 })
+  assert.equal(result.parts, undefined)
+  const refused = { model: 'claude-fable-5', stop_reason: 'refusal', usage: tokens(412, 0) }
+  assert.deepEqual(fromMessage(refused).quantities, {})
+  assert.deepEqual(fromMessage({ ...refused, usage: tokens(412, 3) }).quantities, { in_text: 412, out_text: 3 })
+})
+
+test('turns of a server tool loop are the top level, not beside it', () => {
+  const result = fromMessage({
+    model: 'claude-opus-5',
+    usage: {
+      ...tokens(300, 50),
+      iterations: [
+        { type: 'message', ...tokens(100, 20) },
+        { type: 'message', ...tokens(200, 30) },
+      ],
+      server_tool_use: { web_search_requests: 2, web_fetch_requests: 1, hosted_shell_requests: 4 },
+    },
+  })
+  assert.deepEqual(result.quantities, {
+    in_text: 300,
+    out_text: 50,
+    web_search_calls: 2,
+    web_fetch_calls: 1,
+    other_tool_calls: 4,
+  })
+})
+
+test('a compaction and a turn of a kind not known yet stand only in the list, and are charged', () => {
+  const result = fromMessage({
+    model: 'claude-opus-5',
+    usage: {
+      ...tokens(100, 20),
+      iterations: [
+        { type: 'compaction', ...tokens(5000, 400) },
+        { type: 'message', ...tokens(100, 20) },
+        { type: 'dream', model: 'claude-haiku-5-5', ...tokens(7, 1) },
+        'no object',
+      ],
+    },
+  })
+  assert.deepEqual(result.quantities, { in_text: 5107, out_text: 421 })
+  assert.deepEqual(result.parts, [{ model: 'claude-haiku-5-5', quantities: { in_text: 7, out_text: 1 } }])
+})
+
+test('cache writes keep their lifetime: five minutes where none is told, another one apart', () => {
+  const written = (usage: object) => fromMessage({ model: 'claude-opus-5', usage: { output_tokens: 1, ...usage } })
+  assert.equal(written({ cache_creation_input_tokens: 900, cache_creation: null }).quantities.in_cache_write_5m, 900)
+  assert.deepEqual(
+    written({
+      cache_creation_input_tokens: 900,
+      cache_creation: {
+        ephemeral_5m_input_tokens: 100,
+        ephemeral_1h_input_tokens: 300,
+        ephemeral_24h_input_tokens: 500,
+      },
+    }).quantities,
+    { in_cache_write_5m: 100, in_cache_write_1h: 300, in_cache_write_other: 500, out_text: 1 },
+  )
+})
+
+test('thinking is inside the output, served tier, place and speed are kept, and so is what this code does not know', () => {
+  const usage = {
+    ...tokens(10, 90),
+    output_tokens_details: { thinking_tokens: 30 },
+    service_tier: 'priority',
+    inference_geo: 'us',
+    speed: 'fast',
+    fallback_credit: { status: { type: 'redeemed' } },
+    quantum_tokens: 5,
+  }
+  const result = fromMessage({ model: 'claude-opus-5', usage })
+  assert.deepEqual(result.quantities, { in_text: 10, out_text: 90, out_reasoning: 30 })
+  assert.deepEqual(result.modifiers, { service_tier: 'priority', inference_geo: 'us', speed: 'fast' })
+  assert.deepEqual(result.raw_usage, usage)
+})

@@ -1,0 +1,89 @@
+import type { Quantities } from '@sluice/contracts'
+import { countOf, isObject, type JsonObject, listOf, nameOf, objectOf, textOf } from '../json-fields.ts'
+import { measuredAs } from '../usage-result.ts'
+import { tokenQuantities } from './token-usage.ts'
+
+/** The image model of the tool where the reply does not name it. */
+const defaultImageModel = 'gpt-image-1'
+
+/**
+ * Output items that are charged apart from tokens. Searches as the reply sums them up, where it does: only there it says
+ * which of them are charged. Containers are counted once each, however often a call ran in them.
+ */
+export function toolQuantities(output: readonly unknown[], toolUsage?: unknown): Quantities {
+  let searches = 0
+  let fileSearches = 0
+  let images = 0
+  const containers = new Set<string>()
+  for (const entry of output) {
+    const item = objectOf(entry)
+    switch (item.type) {
+      case 'web_search_call': {
+        // Opening a page or searching in it belongs to the search that found it.
+        const action = textOf(objectOf(item.action).type)
+        if (action === undefined || action === 'search') searches += 1
+        break
+      }
+      case 'file_search_call':
+        fileSearches += 1
+        break
+      case 'code_interpreter_call':
+        containers.add(textOf(item.container_id) ?? textOf(item.id) ?? '')
+        break
+      case 'shell_call': {
+        // A shell of the client's own is not charged.
+        const container = textOf(item.container_id) ?? textOf(objectOf(item.environment).container_id)
+        if (container !== undefined) containers.add(container)
+        break
+      }
+      case 'image_generation_call':
+        images += 1
+        break
+    }
+  }
+  const told = objectOf(toolUsage)
+  return {
+    web_search_calls: isObject(told.web_search) ? countOf(told.web_search.num_requests) : searches,
+    file_search_calls: fileSearches,
+    code_container_sessions: containers.size,
+    // Images whose tokens are not told have no price: counted, so that the call shows as not fully priced.
+    other_tool_calls: totalTokens(told.image_gen) > 0 ? 0 : images,
+  }
+}
+
+/** What the image tool of a Responses reply used: tokens of another model than the reply's. */
+export function imageTokens(reply: JsonObject): { model: string; quantities: Quantities } | undefined {
+  const usage = objectOf(objectOf(reply.tool_usage).image_gen)
+  if (totalTokens(usage) === 0) return undefined
+  const tool = listOf(reply.tools)
+    .map(objectOf)
+    .find(candidate => candidate.type === 'image_generation')
+  const cached = objectOf(usage.cached_tokens_details)
+  const tokens = tokenQuantities({
+    ...usage,
+    input_tokens_details: {
+      ...objectOf(usage.input_tokens_details),
+      cached_tokens: usage.cached_tokens,
+      cached_tokens_details: { image_tokens: cached.cached_image_tokens },
+    },
+  })
+  // Without a split, everything an image model puts out is image.
+  const split = isObject(usage.output_tokens_details)
+  const { out_text = 0, out_image = 0 } = tokens
+  const output = split ? { out_text, out_image } : { out_text: 0, out_image: out_text + out_image }
+  return {
+    model: nameOf(tool?.model) ?? defaultImageModel,
+    quantities: measuredAs({ ...tokens, ...output }, 'measured').quantities,
+  }
+}
+
+/** Whether a reply's sum of what tools used says anything. */
+export function tellsToolUsage(toolUsage: unknown): boolean {
+  const { image_gen, web_search } = objectOf(toolUsage)
+  return totalTokens(image_gen) > 0 || countOf(objectOf(web_search).num_requests) > 0
+}
+
+function totalTokens(usage: unknown): number {
+  const { input_tokens, output_tokens } = objectOf(usage)
+  return countOf(input_tokens) + countOf(output_tokens)
+}
