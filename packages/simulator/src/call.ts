@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import type { BatchShop } from './batch-shop.ts'
 import type { Bill, BillRecord } from './bill.ts'
 import type { JsonObject } from './json.ts'
 
@@ -19,6 +20,8 @@ export interface Call {
   readonly record: BillRecord | undefined
   /** How often each retried scenario was seen (`times=`). */
   readonly attempts: Map<string, number>
+  readonly batches: BatchShop
+  readonly credentialSha256: string
 }
 
 /** Answers with JSON. */

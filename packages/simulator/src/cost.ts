@@ -35,6 +35,8 @@ export interface Rating {
 /** The lines of a bill; each is rounded once, half to even, and the cost is their sum. */
 export function priceLines(price: SimPrice, metered: Metered, rating: Rating): BillLine[] {
   const rates = chooseRates(price, metered, rating.tier)
+  // A batch pays half of every token rate, cache rates included; a search costs what it costs.
+  const share = rating.tier === 'batch' ? 2 : 1
   const premium = price.usInferencePremium === true && rating.geo === 'us'
   const lines: BillLine[] = []
   const add = (item: keyof Metered, rate: number) => {
@@ -43,7 +45,9 @@ export function priceLines(price: SimPrice, metered: Metered, rating: Rating): B
     lines.push({
       item,
       units,
-      nano_usd: premium ? divideHalfEven(units * rate * 11, 10_000) : divideHalfEven(units * rate, 1_000),
+      nano_usd: premium
+        ? divideHalfEven(units * rate * 11, 10_000 * share)
+        : divideHalfEven(units * rate, 1_000 * share),
     })
   }
   add('input_fresh', rates.input)

@@ -47,6 +47,7 @@ const NUMBERS = [
   'snapshot',
   'report_input',
   'report_output',
+  'batch_ms',
 ] as const
 
 const TEXTS = [
@@ -61,6 +62,7 @@ const TEXTS = [
   'id',
   'cadence',
   'steps',
+  'result',
 ] as const
 
 export type NumberDirective = (typeof NUMBERS)[number]

@@ -1,3 +1,10 @@
+import {
+  cancelMessageBatch,
+  createMessageBatch,
+  deleteMessageBatch,
+  listMessageBatches,
+  readMessageBatch,
+} from './anthropic/batches.ts'
 import { countMessageTokens } from './anthropic/count-tokens.ts'
 import { messages } from './anthropic/messages.ts'
 import { getAnthropicModel, listAnthropicModels } from './anthropic/models.ts'
@@ -15,6 +22,8 @@ export interface Endpoint {
   readonly path: string
   /** Gets a record on the bill, free or not. */
   readonly onBill: boolean
+  /** A POST that says everything in its path. */
+  readonly bodyless?: true
   readonly answer: (call: Call) => void | Promise<void>
 }
 
@@ -27,6 +36,19 @@ export const ENDPOINTS: readonly Endpoint[] = [
   { dialect: 'openai', method: 'GET', path: '/v1/models/', onBill: false, answer: getOpenAiModel },
   { dialect: 'anthropic', method: 'POST', path: '/v1/messages', onBill: true, answer: messages },
   { dialect: 'anthropic', method: 'POST', path: '/v1/messages/count_tokens', onBill: true, answer: countMessageTokens },
+  // What a batch costs is on the bill when it has ended, a record for each of its requests.
+  { dialect: 'anthropic', method: 'POST', path: '/v1/messages/batches', onBill: false, answer: createMessageBatch },
+  { dialect: 'anthropic', method: 'GET', path: '/v1/messages/batches', onBill: false, answer: listMessageBatches },
+  { dialect: 'anthropic', method: 'GET', path: '/v1/messages/batches/', onBill: false, answer: readMessageBatch },
+  {
+    dialect: 'anthropic',
+    method: 'POST',
+    path: '/v1/messages/batches/',
+    onBill: false,
+    bodyless: true,
+    answer: cancelMessageBatch,
+  },
+  { dialect: 'anthropic', method: 'DELETE', path: '/v1/messages/batches/', onBill: false, answer: deleteMessageBatch },
   { dialect: 'anthropic', method: 'GET', path: '/v1/models', onBill: false, answer: listAnthropicModels },
   { dialect: 'anthropic', method: 'GET', path: '/v1/models/', onBill: false, answer: getAnthropicModel },
 ]

@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net'
+import { BatchShop } from './batch-shop.ts'
 import { Bill } from './bill.ts'
 import { RequestLog } from './request-log.ts'
 import { buildServer } from './server.ts'
@@ -31,7 +32,8 @@ export interface Simulator {
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const bill = new Bill()
   const requests = new RequestLog()
-  const server = buildServer({ bill, requests, attempts: new Map(), log: options.log ?? (() => undefined) })
+  const batches = new BatchShop()
+  const server = buildServer({ bill, requests, attempts: new Map(), batches, log: options.log ?? (() => undefined) })
   const host = options.host ?? '127.0.0.1'
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -48,6 +50,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     requests,
     close: () =>
       new Promise(resolve => {
+        batches.close()
         server.close(() => resolve())
         server.closeAllConnections()
       }),

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { BatchShop } from './batch-shop.ts'
 import type { Bill } from './bill.ts'
 import type { Call, Dialect } from './call.ts'
 import { answerControl } from './control.ts'
@@ -13,6 +14,7 @@ export interface SimulatorState {
   readonly bill: Bill
   readonly requests: RequestLog
   readonly attempts: Map<string, number>
+  readonly batches: BatchShop
   readonly log: (message: string, detail: { readonly [name: string]: unknown }) => void
 }
 
@@ -63,20 +65,22 @@ async function answer(
   const speaksAnthropic = request.headers['anthropic-version'] !== undefined
   const { dialect, endpoint } = findEndpoint(method, path, asked, speaksAnthropic)
   const credential = readCredential(request)
+  const credentialSha256 = credential === undefined ? null : hashCredential(credential)
   const record = endpoint?.onBill
     ? state.bill.open({
         billId: id,
-        credentialSha256: credential === undefined ? null : hashCredential(credential),
+        credentialSha256,
         dialect,
         endpoint: endpoint.path,
       })
     : undefined
   const { headers } = request
   const rest = { id, dialect, path, query: url.searchParams, headers, reply, record }
-  const call: Call = { ...rest, body: {}, bill: state.bill, attempts: state.attempts }
+  const { bill, attempts, batches } = state
+  const call: Call = { ...rest, body: {}, bill, attempts, batches, credentialSha256: credentialSha256 ?? '' }
   try {
     checkCall(dialect, endpoint, path, credential)
-    await endpoint?.answer({ ...call, body: method === 'POST' ? parseBody(dialect, body) : {} })
+    await endpoint?.answer({ ...call, body: readsBody(endpoint, method) ? parseBody(dialect, body) : {} })
   } catch (error) {
     if (error instanceof ProviderError) return sendError(call, error)
     if (error instanceof DirectiveError) return sendError(call, errorOfStatus(dialect, 400, error.message))
@@ -89,6 +93,10 @@ function checkCall(dialect: Dialect, endpoint: Endpoint | undefined, path: strin
   if (endpoint === undefined) throw errorOfStatus(dialect, 404, `The simulator serves no ${path} with this method.`)
   if (credential === undefined) throw errorOfStatus(dialect, 401, 'The request carries no credential.')
   if (credential.startsWith(REFUSED_CREDENTIAL)) throw errorOfStatus(dialect, 401, 'The credential is not valid.')
+}
+
+function readsBody(endpoint: Endpoint | undefined, method: string): boolean {
+  return method === 'POST' && endpoint?.bodyless !== true
 }
 
 function splitPrefix(path: string): [Dialect | undefined, string] {

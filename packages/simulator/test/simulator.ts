@@ -23,10 +23,13 @@ export function onlyRecord({ bill }: Simulator): BillRecord {
 }
 
 /** Waits for the event loop to bring about what is asked for. */
-export async function eventually<T>(find: () => T | undefined | false, withinMs = 5_000): Promise<T> {
+export async function eventually<T>(
+  find: () => T | undefined | false | Promise<T | undefined | false>,
+  withinMs = 5_000,
+): Promise<T> {
   const deadline = Date.now() + withinMs
   for (;;) {
-    const found = find()
+    const found = await find()
     if (found !== undefined && found !== false) return found
     if (Date.now() > deadline) throw new Error('It did not come about in time.')
     await new Promise(resolve => setTimeout(resolve, 5))

@@ -1,17 +1,25 @@
 import type { Call } from '../call.ts'
+import type { Directives } from '../directives.ts'
 import { namedEvent } from '../frames.ts'
 import { readModel, readOrders } from '../generation.ts'
 import { asCount, asObject, asText, type JsonObject } from '../json.ts'
 import { perform } from '../perform.ts'
 import { ProviderError } from '../provider-error.ts'
 import { reportEarly } from '../report-usage.ts'
-import { firstToolName, writeScript } from '../script.ts'
+import { firstToolName, type Script, writeScript } from '../script.ts'
 import { toEvents } from './message-events.ts'
 import { type Message, messageUsage, STOP_REASON, toBlocks, toMessage } from './message-object.ts'
 import { readMessagesPrompt } from './prompt.ts'
 
-/** `POST /v1/messages` */
-export async function messages(call: Call): Promise<void> {
+/** What a Messages request makes the model say, and how. */
+export interface ComposedMessage {
+  readonly message: Message
+  readonly script: Script
+  readonly directives: Directives
+}
+
+/** Reads a Messages request and writes its answer's script. @throws ProviderError, DirectiveError */
+export function composeMessage(call: Call): ComposedMessage {
   const { body } = call
   const served = readModel(call, 'text')
   const limit = asCount(body.max_tokens)
@@ -45,6 +53,13 @@ export async function messages(call: Call): Promise<void> {
     earlyUsage: reportEarly(script.metered, directives),
     tokensPerChunk: Math.max(1, directives.number('tokens_per_chunk') ?? 1),
   }
+  return { message, script, directives }
+}
+
+/** `POST /v1/messages` */
+export async function messages(call: Call): Promise<void> {
+  const { body } = call
+  const { message, script, directives } = composeMessage(call)
   await perform(call, directives, {
     responseId: message.id,
     script,
