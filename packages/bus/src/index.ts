@@ -1,6 +1,7 @@
 export * from './apply-in-halves.ts'
 export * from './connect.ts'
 export * from './consume-batches.ts'
+export * from './kv-records.ts'
 export * from './kv-view.ts'
 export * from './kv-writer.ts'
 export * from './publish.ts'

@@ -22,6 +22,7 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-cutoff': contracts.Cutoff,
   'document-price-book-entry': contracts.PriceBookEntry,
   'document-mark': contracts.Mark,
+  'document-batch-job': contracts.BatchJob,
   'document-budget': contracts.Budget,
   'document-budget-window': contracts.BudgetWindow,
   'document-key': contracts.Key,

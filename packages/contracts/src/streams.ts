@@ -40,7 +40,14 @@ export interface StreamDefinition {
   description: string
 }
 
-/** KV buckets (history 1): each holds state, one writer service each. */
+/** One row of {@link buckets}. */
+export interface BucketDefinition {
+  writer: ServiceName
+  description: string
+  maxAgeMs?: number
+}
+
+/** KV buckets (history 1): each holds state, one writer service each. `maxAgeMs`: what is not written for so long is gone. */
 export const buckets = {
   keys: { writer: 'accounts', description: 'Keys of projects' },
   projects: { writer: 'accounts', description: 'Settings of projects' },
@@ -50,7 +57,13 @@ export const buckets = {
   cutoffs: { writer: 'budget', description: 'Budget copies whose calls are ended and refused' },
   'price-books': { writer: 'billing', description: 'Price books by id; the books are in the object store' },
   marks: { writer: 'billing', description: 'How far each series is posted' },
-} as const satisfies Record<string, { writer: ServiceName; description: string }>
+  batches: {
+    writer: 'gateway',
+    description: 'Batches at providers: who made them, and whether they are settled',
+    // Providers keep results for about a month.
+    maxAgeMs: 60 * day,
+  },
+} as const satisfies Record<string, BucketDefinition>
 export type BucketName = keyof typeof buckets
 
 /** Object stores. */

@@ -24,6 +24,7 @@ export const bucketReaders: Record<BucketName, readonly ServiceName[]> = {
   cutoffs: ['gateway'],
   'price-books': ['gateway', 'analytics'],
   marks: ['gateway'],
+  batches: [],
 }
 
 const objectStoreReaders: Record<keyof typeof objectStores, readonly ServiceName[]> = {

@@ -12,7 +12,14 @@ import {
   type StreamConfig,
 } from '@nats-io/jetstream'
 import { type NatsConnection, nanos } from '@nats-io/transport-node'
-import { buckets, consumers, objectStores, type StreamDefinition, streams } from '@sluice/contracts'
+import {
+  type BucketDefinition,
+  buckets,
+  consumers,
+  objectStores,
+  type StreamDefinition,
+  streams,
+} from '@sluice/contracts'
 import { StackError } from './stack-error.ts'
 
 export interface ProvisionOptions {
@@ -54,11 +61,12 @@ export function planStreams(replicas: number): StreamPlan[] {
     discard: definition.discard === 'new' ? DiscardPolicy.New : DiscardPolicy.Old,
   }))
   // The layout every NATS client library knows as a KV bucket and as an object store.
-  const keyValue = Object.entries(buckets).map(([bucket, { description }]) => ({
+  const keyValue = Object.entries<BucketDefinition>(buckets).map(([bucket, { description, maxAgeMs }]) => ({
     ...common,
     name: `KV_${bucket}`,
     description,
     subjects: [`$KV.${bucket}.>`],
+    ...(maxAgeMs === undefined ? {} : { max_age: nanos(maxAgeMs) }),
     max_msgs_per_subject: 1,
     discard: DiscardPolicy.New,
     deny_delete: true,
