@@ -3,9 +3,11 @@ import { test } from 'node:test'
 import { importCatalogue } from './catalogue.ts'
 import { compilePriceBook } from './compile-price-book.ts'
 import { decimalText, rateFromUsd, scaleDecimal } from './decimal.ts'
+import { hasRate } from './has-rate.ts'
 import { PriceBookError, parsePriceBook } from './parse-price-book.ts'
 import { type PriceBook, priceBookId, serialisePriceBook } from './price-book.ts'
 import { priceTable } from './price-table.ts'
+import { rate } from './rate.ts'
 
 const atMs = Date.parse('2026-11-23T00:00:00Z')
 const { book, skipped } = importCatalogue({ atMs })
@@ -86,4 +88,43 @@ test('the price table lists USD per unit as decimal text under the keys clients 
   )
   assert.equal(table.anthropic?.['claude-haiku-4-5']?.cache_creation_input_tokens, '0.00000125')
   assert.equal(table.openai?.['gpt-4.1-2025-04-14']?.output_tokens, '0.000008')
+})
+
+test('speech, transcripts and images cost what their providers list, by hand', () => {
+  const table: [string, Parameters<typeof rate>[1]['quantities'], Parameters<typeof rate>[1]['modifiers'], number][] = [
+    // 1,000 characters at 15 USD a million; twice that in high definition.
+    ['tts-1', { chars_in: 1000 }, {}, 15_000_000],
+    ['tts-1-hd', { chars_in: 1000 }, {}, 30_000_000],
+    // 100 × 0.60 + 2,000 × 12 USD a million
+    ['gpt-4o-mini-tts-2025-12-15', { in_text: 100, out_audio: 2000 }, {}, 24_060_000],
+    // A minute and a half at 0.006 USD a minute; at 0.27 USD an hour.
+    ['whisper-1', { audio_ms_in: 90_000 }, {}, 9_000_000],
+    ['gpt-transcribe', { audio_ms_in: 90_000 }, {}, 6_750_000],
+    ['gpt-4o-transcribe', { in_audio: 1000, in_text: 100, out_text: 50 }, {}, 6_000_000 + 250_000 + 500_000],
+    ['gpt-4o-mini-transcribe-2025-12-15', { in_audio: 1000, out_text: 50 }, {}, 3_250_000],
+    ['dall-e-2', { images: 3 }, { image_size: '256x256' }, 48_000_000],
+    ['dall-e-2', { images: 3 }, { image_size: '1024x1024', image_quality: 'standard' }, 60_000_000],
+    ['dall-e-3', { images: 1 }, { image_size: '1792x1024', image_quality: 'hd' }, 120_000_000],
+    ['dall-e-3', { images: 1 }, { image_size: '1792x1024', image_quality: 'standard' }, 80_000_000],
+    ['gpt-image-1.5', { in_text: 10, in_image: 100, out_image: 1056 }, {}, 50_000 + 800_000 + 33_792_000],
+    ['gpt-image-2', { in_text: 10, out_image: 1000 }, {}, 30_050_000],
+    ['gpt-image-2.5-flare-2026-09-08', { in_text: 10, in_image: 100, out_image: 1000 }, {}, 30_850_000],
+    ['gpt-image-1-mini', { in_text: 10, in_image: 100, out_image: 272 }, {}, 20_000 + 250_000 + 2_176_000],
+  ]
+  for (const [model, quantities, modifiers, expected] of table) {
+    const rating = rate({ book: compiled }, { provider: 'openai', model, quantities, modifiers })
+    assert.deepEqual([rating.cost_nano_usd, rating.unpriced], [expected, []], model)
+  }
+})
+
+test('a book says by which quantity a model is sold', () => {
+  const sold = (model: string) =>
+    (['chars_in', 'audio_ms_in', 'images', 'in_text'] as const).filter(name =>
+      hasRate({ book: compiled }, 'openai', model, name),
+    )
+  assert.deepEqual(sold('tts-1'), ['chars_in'])
+  assert.deepEqual(sold('gpt-4o-mini-tts'), ['in_text'])
+  assert.deepEqual(sold('whisper-1'), ['audio_ms_in'])
+  assert.deepEqual(sold('dall-e-3'), ['images'])
+  assert.deepEqual(sold('nothing-known'), [])
 })

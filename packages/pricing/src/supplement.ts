@@ -50,6 +50,15 @@ const imageVariant = (size: string, quality: string | undefined, usd: string) =>
   rates: { images: each(usd) },
 })
 
+/** The image models since 2.5 put out images alone. */
+const imageTokens = {
+  in_text: perMillion('5'),
+  in_cache_read: perMillion('1.25'),
+  in_image: perMillion('8'),
+  in_cache_read_image: perMillion('2'),
+  out_image: perMillion('30'),
+}
+
 export const supplement: Supplement = {
   models: [
     {
@@ -67,6 +76,55 @@ export const supplement: Supplement = {
       rates: { chars_in: perMillion('30') },
       source: 'https://developers.openai.com/api/docs/models/tts-1-hd',
       date: '2026-11-23',
+    },
+    {
+      // The catalogue has its output as text; what it speaks is sound.
+      provider: 'openai',
+      id: 'gpt-4o-mini-tts',
+      match: named('gpt-4o-mini-tts'),
+      rates: { in_text: perMillion('0.6'), out_audio: perMillion('12') },
+      source: 'https://developers.openai.com/api/docs/models/gpt-4o-mini-tts',
+      date: '2026-11-25',
+    },
+    {
+      // The catalogue knows the undated name alone.
+      provider: 'openai',
+      id: 'gpt-4o-mini-transcribe',
+      match: named('gpt-4o-mini-transcribe'),
+      rates: { in_text: perMillion('1.25'), in_audio: perMillion('3'), out_text: perMillion('5') },
+      source: 'https://developers.openai.com/api/docs/models/gpt-4o-mini-transcribe',
+      date: '2026-11-25',
+    },
+    {
+      provider: 'openai',
+      id: 'gpt-image-2.6-sunburst',
+      match: named('gpt-image-2.6-sunburst'),
+      rates: imageTokens,
+      source: 'https://developers.openai.com/de-DE/api/docs/models/gpt-image-2.6-sunburst',
+      date: '2026-11-25',
+    },
+    {
+      provider: 'openai',
+      id: 'gpt-image-2.5',
+      match: named('gpt-image-2.5-flare', 'gpt-image-2.5-sunburst'),
+      rates: imageTokens,
+      source: 'https://apifox.com/apiskills/gpt-image-2-5-api-cn/',
+      date: '2026-11-25',
+    },
+    {
+      provider: 'openai',
+      id: 'chatgpt-image-latest',
+      match: { equals: 'chatgpt-image-latest' },
+      rates: {
+        in_text: perMillion('5'),
+        in_cache_read: perMillion('1.25'),
+        in_image: perMillion('8'),
+        in_cache_read_image: perMillion('2'),
+        out_text: perMillion('10'),
+        out_image: perMillion('32'),
+      },
+      source: 'https://developers.openai.com/api/docs/models/chatgpt-image-latest',
+      date: '2026-11-25',
     },
     {
       provider: 'openai',

@@ -3,11 +3,12 @@ import { test } from 'node:test'
 import { totalInputTokens, totalOutputTokens } from '@sluice/contracts'
 import { fromBatchResult, fromCountTokens, fromMessage } from './anthropic/message.ts'
 import { estimateInputTokens, estimateTokens } from './estimate.ts'
-import { fromSpeechDone, fromSpeechInput, fromTranscription } from './openai/audio.ts'
 import { fromChatCompletion } from './openai/chat-completion.ts'
 import { fromEmbedding } from './openai/embedding.ts'
-import { fromImages } from './openai/image.ts'
+import { fromImages, imageInput } from './openai/image.ts'
 import { fromResponse } from './openai/response.ts'
+import { fromSpeechBytes, fromSpeechDone, speechInput } from './openai/speech.ts'
+import { fromTranscriptBytes, fromTranscription, transcriptionInput } from './openai/transcription.ts'
 import { boundedRawUsage } from './raw-usage.ts'
 
 test('OpenAI counts cached tokens as input: each token is counted once', () => {
@@ -159,8 +160,8 @@ test('embeddings, audio and images are counted in their own units', () => {
     { in_text: 4, in_audio: 10, out_text: 45 },
   )
   assert.deepEqual(fromTranscription({ usage: { type: 'duration', seconds: 61.2 } }).quantities, { audio_ms_in: 61200 })
-  assert.deepEqual(fromTranscription({ text: 'x', duration: '8.47' }).quantities, { audio_ms_in: 8470 })
-  assert.deepEqual(fromSpeechInput('Grüße 🙂').quantities, { chars_in: 7 })
+  assert.deepEqual(fromTranscription({ text: 'x', duration: '8.47' }).quantities, { audio_ms_in: 8000 })
+  assert.deepEqual(fromTranscription({ text: 'x', duration: 0.2 }).quantities, { audio_ms_in: 1000 })
   assert.deepEqual(fromSpeechDone({ usage: { input_tokens: 5, output_tokens: 90, total_tokens: 95 } }).quantities, {
     in_text: 5,
     out_audio: 90,
@@ -183,6 +184,52 @@ test('embeddings, audio and images are counted in their own units', () => {
     }).quantities,
     { in_text: 10, in_image: 40, out_image: 4160 },
   )
+})
+
+test('speech that tells no usage costs the characters of its input, or its tokens by what was heard', () => {
+  const characters = speechInput({ input: 'Grüße 🙂', instructionBytes: 20, perCharacter: true })
+  assert.deepEqual(characters, { chars_in: 7 })
+  const whole = fromSpeechBytes(characters, { audioBytes: 9_000, format: 'mp3', isWhole: true })
+  assert.deepEqual([whole.quantities, whole.provenance], [{ chars_in: 7 }, { chars_in: 'measured' }])
+  const part = fromSpeechBytes(characters, { audioBytes: 9, format: 'mp3', isWhole: false })
+  assert.deepEqual([part.quantities, part.provenance], [{ chars_in: 7 }, { chars_in: 'estimated' }])
+  const tokens = speechInput({ input: 'a'.repeat(36), instructionBytes: 36, perCharacter: false })
+  const heard = fromSpeechBytes(tokens, { audioBytes: 48_000, format: 'pcm', isWhole: true })
+  assert.deepEqual(heard.quantities, { in_text: 20, out_audio: 20 })
+  assert.deepEqual(heard.provenance, { in_text: 'estimated', out_audio: 'estimated' })
+})
+
+test('a transcript that tells no usage costs the seconds of its sound, or tokens by seconds and text', () => {
+  const minutes = transcriptionInput({ durationMs: 61_400, promptBytes: 50, perMinute: true })
+  assert.deepEqual(minutes, { audio_ms_in: 61_000 })
+  assert.deepEqual(fromTranscriptBytes(minutes, 500).quantities, { audio_ms_in: 61_000 })
+  assert.deepEqual(transcriptionInput({ durationMs: 90, promptBytes: 0, perMinute: true }), { audio_ms_in: 1_000 })
+  const tokens = transcriptionInput({ durationMs: 61_400, promptBytes: 36, perMinute: false })
+  const usage = fromTranscriptBytes(tokens, 360)
+  assert.deepEqual(usage.quantities, { in_text: 10, in_audio: 614, out_text: 100 })
+  assert.ok(Object.values(usage.provenance).every(mark => mark === 'estimated'))
+})
+
+test('images cost by the piece where they are sold so, and what the reply says of them beats what was asked', () => {
+  assert.deepEqual(imageInput({ images: 3, promptBytes: 90, inputImages: 1, perImage: true }), { images: 3 })
+  assert.deepEqual(imageInput({ images: 3, promptBytes: 90, inputImages: 1, perImage: false }), {
+    in_text: 25,
+    in_image: 323,
+  })
+  const asked = { size: 'auto', quality: 'high' }
+  const told = fromImages({ data: [{}], size: '1024x1536', quality: 'low' }, asked)
+  assert.deepEqual(told.modifiers, { image_size: '1024x1536', image_quality: 'low' })
+  assert.deepEqual(fromImages({ data: [{}] }, asked).modifiers, { image_size: '1024x1024', image_quality: 'high' })
+})
+
+test('a drawing of another model is a part of the reply, priced as that model', () => {
+  const usage = fromImages({
+    data: [{}],
+    usage: { input_tokens: 10, output_tokens: 400, total_tokens: 410 },
+    svg_usage: { model: 'gpt-5.4', input_tokens: 700, output_tokens: 90, reasoning_tokens: 30, total_tokens: 790 },
+  })
+  assert.deepEqual(usage.quantities, { in_text: 710, out_image: 400, out_text: 90 })
+  assert.deepEqual(usage.parts, [{ model: 'gpt-5.4', quantities: { in_text: 700, out_text: 90 } }])
 })
 
 test('counting tokens is free, and so are batch requests that did not succeed', () => {

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { totalOutputTokens } from '@sluice/contracts'
 import fc from 'fast-check'
 import { openMessagesTap } from './anthropic/messages-tap.ts'
 import { openChatTap } from './openai/chat-tap.ts'
+import { openImagesTap } from './openai/images-tap.ts'
 import { openResponsesTap } from './openai/responses-tap.ts'
+import { openSpeechTap } from './openai/speech-tap.ts'
+import { openTranscriptTap } from './openai/transcript-tap.ts'
 import type { StreamTap } from './stream-tap.ts'
 
 const read = (name: string): Buffer => readFileSync(new URL(`./fixtures/${name}.sse`, import.meta.url))
@@ -33,6 +37,24 @@ const streams: { name: string; open: () => StreamTap; outputBytes: number; quant
     open: () => openResponsesTap({ model: 'gpt-5.5' }),
     outputBytes: Buffer.byteLength('Das Wetter ist schön ☀.{"a":1}'),
     quantities: { in_text: 388, in_cache_read: 512, out_text: 64, out_reasoning: 20, web_search_calls: 1 },
+  },
+  {
+    name: 'openai-speech-with-usage',
+    open: () => openSpeechTap({ input: {}, format: 'wav', unwrap: false }),
+    outputBytes: 23,
+    quantities: { in_text: 14, out_audio: 101 },
+  },
+  {
+    name: 'openai-transcript-of-tokens',
+    open: () => openTranscriptTap({ input: {} }),
+    outputBytes: Buffer.byteLength('Grüße aus Mainz 🙂'),
+    quantities: { in_text: 4, in_audio: 34, out_text: 9 },
+  },
+  {
+    name: 'openai-image-with-two-partial-ones',
+    open: () => openImagesTap({ input: {}, size: 'auto', partialImages: 2 }),
+    outputBytes: 0,
+    quantities: { in_text: 20, in_image: 40, out_image: 608 },
   },
   {
     name: 'anthropic-thinking-cache-and-tool-call',
@@ -122,7 +144,7 @@ for (const { name, open, outputBytes, quantities } of streams) {
       assert.ok(tap.outputBytes >= before && tap.outputBytes <= full.outputBytes)
       before = tap.outputBytes
       for (const value of Object.values(usage.quantities)) assert.ok(Number.isSafeInteger(value))
-      if (tap.outputBytes > 0) assert.ok((usage.quantities.out_text ?? 0) > 0)
+      if (tap.outputBytes > 0) assert.ok(totalOutputTokens(usage.quantities) > 0)
     }
   })
 
