@@ -59,6 +59,22 @@ export const AttemptStatus = Type.Union([
 ])
 export type AttemptStatus = Static<typeof AttemptStatus>
 
+/**
+ * Why the numbers of an attempt want a look. `usage_missing`: the reply was whole and told none. `input_missing`: it told
+ * output only. `output_below_text`: it told fewer tokens than its text can be. `output_above_limit`: more than the request
+ * allows. `usage_shrank`: a later number was below an earlier one; the highest counts. `tier_not_asked`: served in another
+ * tier than the request insists on; the served one is priced.
+ */
+export const UsageDoubt = Type.Union([
+  Type.Literal('usage_missing'),
+  Type.Literal('input_missing'),
+  Type.Literal('output_below_text'),
+  Type.Literal('output_above_limit'),
+  Type.Literal('usage_shrank'),
+  Type.Literal('tier_not_asked'),
+])
+export type UsageDoubt = Static<typeof UsageDoubt>
+
 /** Who pays the provider: our managed credential, the project's own one, or a flat seat (notional cost). */
 export const PaidBy = Type.Union([Type.Literal('managed'), Type.Literal('own_credential'), Type.Literal('seat')])
 
@@ -121,6 +137,8 @@ export const UsageRecordedData = Type.Object({
   modifiers: UsageModifiers,
   /** The provider's own usage object, untouched; null where it sent none. */
   raw_usage: Type.Unknown(),
+  /** Absent: nothing is odd about the numbers. */
+  doubts: Type.Optional(Type.Array(UsageDoubt)),
 
   price_book_id: Type.String(),
   /** The project's override book, consulted first. */

@@ -1,6 +1,9 @@
 /** Bytes of UTF-8 per token in tenths, before any measurement of the model: Latin text. */
 export const startBytesPerTokenTenths = 36
 
+/** More bytes than a token of any text has on average: a count below is no count of that text. */
+export const maxBytesPerToken = 16
+
 /** Tokens that this many bytes of text amount to, rounded up. An estimate: mark it so. */
 export function estimateTokens(bytes: number, bytesPerTokenTenths: number = startBytesPerTokenTenths): number {
   if (bytes <= 0) return 0

@@ -1,4 +1,18 @@
+import { parseJson } from './json-fields.ts'
 import type { UsageResult } from './usage-result.ts'
+
+/**
+ * Hands the data of an event on. Some proxies lose the blank line between two events: where several lines are no JSON
+ * together, each is an event of its own. @returns false where they were taken apart
+ */
+export function observeData(data: string, observe: (data: string) => void): boolean {
+  if (!data.includes('\n') || parseJson(data) !== undefined) {
+    observe(data)
+    return true
+  }
+  for (const line of data.split('\n')) observe(line)
+  return false
+}
 
 /** What is assumed where the provider told no number. */
 export interface UsageEstimate {

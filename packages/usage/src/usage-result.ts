@@ -11,6 +11,10 @@ export interface UsageResult {
   parts?: { model: string; quantities: Quantities }[]
   /** The provider's own usage object; null where it sent none. */
   raw_usage: unknown
+  /** A number was told that was below an earlier one of the same reply. */
+  shrank?: true
+  /** Bytes of text, thinking and tool arguments in a reply that came whole, where its usage is low enough to look. */
+  outputBytes?: number
   served_model?: string
   response_id?: string
   finish_reason?: string

@@ -1,6 +1,7 @@
 import type { ClaimedDimensions } from '@sluice/contracts'
 import type { SampledCall } from '@sluice/telemetry'
 import type { PriceBooksOfCall } from './allow-model.ts'
+import type { AskedLimits } from './asked-limits.ts'
 import type { Principal } from './authenticate.ts'
 import type { ClientApp } from './client-class.ts'
 import type { Endpoint } from './endpoints.ts'
@@ -30,6 +31,8 @@ export interface AdmittedCall {
   estimatedInputTokens: number
   /** What the request itself tells of its use, where that is not text: counts instead of `estimatedInputTokens`. */
   asked: AskedUsage | undefined
+  /** What the request insists on, by which its reply's usage is judged. */
+  limits?: AskedLimits
   /** As it goes to the provider. */
   body: Buffer
   /** We asked for the usage chunk; the client did not, and does not get it. */

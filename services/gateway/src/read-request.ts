@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { estimateInputTokens } from '@sluice/usage'
+import { type AskedLimits, limitMembers, readAskedLimits } from './asked-limits.ts'
 import type { Endpoint } from './endpoints.ts'
 import { isPlainText } from './plain-text.ts'
 import { Refusal } from './refusal.ts'
@@ -77,6 +78,8 @@ export interface ModelRequest {
   /** Input tokens that the body amounts to, where its provider will tell no number. */
   estimatedInputTokens: number
   asked: AskedUsage | undefined
+  /** Absent where the body has no limits that anyone reads. */
+  limits?: AskedLimits
 }
 
 /** A request without a model and without a body that anyone must read. */
@@ -84,7 +87,7 @@ export function readPlainRequest(body: Buffer): ModelRequest {
   return { model: '', streamed: false, body, withholdUsage: false, estimatedInputTokens: 0, asked: undefined }
 }
 
-const wanted: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options', 'background'])
+const wanted: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options', 'background', ...limitMembers])
 
 /**
  * Finds model and mode in one scan and splices in what metering needs; the client's bytes are never written anew.
@@ -114,6 +117,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       estimatedInputTokens:
         estimateInputTokens(body.length, scanned.binaryBytes) + scanned.binaryParts * tokensPerBinaryPart,
       asked: undefined,
+      limits: readAskedLimits(body, scanned),
     }
   } catch (error) {
     if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)

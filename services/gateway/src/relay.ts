@@ -336,6 +336,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
       status,
       httpStatus: this.#httpStatus,
       usage,
+      ...(this.#reader && { outputBytes: this.#reader.tap.outputBytes }),
       drained: phase === 'silent',
       errorCode: how.errorCode,
       cutBy: how.cutBy,

@@ -146,6 +146,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
     streamed: asked.streamed,
     estimatedInputTokens: asked.estimatedInputTokens,
     asked: asked.asked,
+    ...(asked.limits && { limits: asked.limits }),
     body: asked.body,
     withholdUsage: asked.withholdUsage,
     wantsReceipt: headers.wantsReceipt,

@@ -2,6 +2,7 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import { type Rating, rate, ratedModel } from '@sluice/pricing'
 import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
+import { doubtUsage } from './doubt-usage.ts'
 import type { Journal, UsageDraft } from './journal/journal.ts'
 
 /** How an attempt ended, and what it is known to have used. */
@@ -9,6 +10,8 @@ export interface Outcome {
   status: UsageRecordedData['status']
   httpStatus: number
   usage: UsageResult
+  /** What was said in a stream, as text. */
+  outputBytes?: number
   /** The numbers came after the client had gone. */
   drained: boolean
   errorCode: string | undefined
@@ -36,7 +39,10 @@ export function rateCall(call: AdmittedCall, usage: UsageResult): Rating {
  * returns the event survives the process.
  */
 export function settle(journal: Journal, call: AdmittedCall, outcome: Outcome): UsageRecordedData {
-  const { usage } = outcome
+  const { usage, doubts } = doubtUsage(call, outcome.usage, {
+    outputBytes: outcome.outputBytes ?? outcome.usage.outputBytes ?? 0,
+    whole: outcome.status === 'completed',
+  })
   const rating = rateCall(call, usage)
   const { provider, servedBy, paidBy } = call.route
   const draft: UsageDraft = {
@@ -69,6 +75,7 @@ export function settle(journal: Journal, call: AdmittedCall, outcome: Outcome): 
     leases: [],
     held: [],
   }
+  if (doubts.length > 0) draft.doubts = doubts
   if (usage.served_model !== undefined) draft.served_model = usage.served_model
   if (usage.response_id !== undefined) draft.response_id = usage.response_id
   if (usage.finish_reason !== undefined) draft.finish_reason = usage.finish_reason

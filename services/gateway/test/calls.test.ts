@@ -2,6 +2,7 @@ import { after } from 'node:test'
 import { abortsAreSettled } from './calls/aborts.ts'
 import { bytesPassUntouched } from './calls/bytes.ts'
 import { cutsAreClean } from './calls/cuts.ts'
+import { liesAreDoubted } from './calls/lies.ts'
 import { chat, longStream, openStalled, stallMs, streamsAreBounded } from './calls/load.ts'
 import { errorsAreTold, impatience } from './calls/provider-errors.ts'
 import { GatewayStack } from './gateway-stack.ts'
@@ -33,4 +34,5 @@ bytesPassUntouched(gateway, provider, scripted)
 abortsAreSettled(gateway, { cancel, drain })
 cutsAreClean(gateway)
 errorsAreTold(gateway, provider, scripted)
+liesAreDoubted(gateway)
 streamsAreBounded(gateway, provider, scripted, stalled)

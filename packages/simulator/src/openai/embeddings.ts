@@ -36,7 +36,7 @@ export function embeddings(call: Call): void {
       },
     )
   }
-  const told = directives.has('wrong_usage') ? tokens * 2 + 1 : tokens
+  const told = directives.number('report_input') ?? (directives.has('wrong_usage') ? tokens * 2 + 1 : tokens)
   sendJson(call, 200, {
     object: 'list',
     data,

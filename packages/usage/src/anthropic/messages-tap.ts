@@ -1,7 +1,7 @@
 import { estimateTokens } from '../estimate.ts'
-import { isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
+import { countOf, isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
 import { SseFramer, sseData } from '../sse-framer.ts'
-import type { StreamTap, UsageEstimate } from '../stream-tap.ts'
+import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.ts'
 import type { UsageResult } from '../usage-result.ts'
 import { fromMessage } from './message.ts'
 
@@ -35,6 +35,7 @@ class MessagesStreamTap implements MessagesTap {
   #id: string | undefined
   #model: string
   #usage: JsonObject | undefined
+  #shrank = false
   #stopReason: string | undefined
   #final = false
   outputBytes = 0
@@ -84,7 +85,7 @@ class MessagesStreamTap implements MessagesTap {
 
   #onEvent = (event: Buffer): void => {
     const data = sseData(event)
-    if (data !== undefined) this.observe(data)
+    if (data !== undefined) observeData(data, line => this.observe(line))
   }
 
   observe(data: string): void {
@@ -105,7 +106,12 @@ class MessagesStreamTap implements MessagesTap {
         break
       case 'message_delta':
         this.#stopReason = textOf(objectOf(event.delta).stop_reason) ?? this.#stopReason
-        if (isObject(event.usage)) this.#usage = mergeUsage(this.#usage, event.usage)
+        if (isObject(event.usage)) {
+          // 0 stands for what this event does not tell.
+          const told = countOf(event.usage.output_tokens)
+          if (told > 0 && told < countOf(this.#usage?.output_tokens)) this.#shrank = true
+          this.#usage = mergeUsage(this.#usage, event.usage)
+        }
         // Several may come, each with the numbers so far: the one that tells why the message stops has the final ones.
         if (isObject(event.usage) && this.#stopReason !== undefined) this.#final = true
         break
@@ -146,6 +152,7 @@ class MessagesStreamTap implements MessagesTap {
 
   usage(estimate: UsageEstimate = {}): UsageResult {
     const result = fromMessage({ id: this.#id, model: this.#model, stop_reason: this.#stopReason, usage: this.#usage })
+    if (this.#shrank) result.shrank = true
     if (this.#final) return result
     // Without a message nothing was charged.
     if (this.#id === undefined && this.#usage === undefined && this.outputBytes === 0) return result

@@ -1,9 +1,10 @@
 import { estimateTokens } from '../estimate.ts'
 import { isObject, type JsonObject, listOf, objectOf, parseJson, textOf } from '../json-fields.ts'
 import { SseFramer, sseData } from '../sse-framer.ts'
-import type { StreamTap, UsageEstimate } from '../stream-tap.ts'
+import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { fromChatCompletion, withSearch } from './chat-completion.ts'
+import { totalTold } from './token-usage.ts'
 
 export interface ChatTapOptions {
   /** The model asked for; replaced by the one the chunks name. */
@@ -56,6 +57,9 @@ class ChatStreamTap implements ChatTap {
   #created: number | undefined
   #serviceTier: string | undefined
   #usage: JsonObject | undefined
+  /** Tokens that `#usage` tells. */
+  #told = 0
+  #shrank = false
   #started = false
   #lastEventIsUsage = false
   /** Bytes of the event under way that the client has not got. */
@@ -140,7 +144,9 @@ class ChatStreamTap implements ChatTap {
   #onEvent = (event: Buffer): void => {
     const data = sseData(event)
     this.#lastEventIsUsage = false
-    if (data !== undefined) this.observe(data)
+    if (data === undefined) return
+    // Of two events in one the second may be the client's: both pass.
+    if (!observeData(data, line => this.observe(line))) this.#lastEventIsUsage = false
   }
 
   observe(data: string): void {
@@ -158,8 +164,11 @@ class ChatStreamTap implements ChatTap {
     const choices = chunk.choices
     if (Array.isArray(choices)) for (const choice of choices) this.#onChoice(objectOf(choice))
     if (isObject(chunk.usage)) {
-      // Sent once at the end, or cumulative in every chunk: the last one is the whole.
-      this.#usage = chunk.usage
+      // Sent once at the end, or cumulative in every chunk: the highest is the whole.
+      const told = totalTold(chunk.usage)
+      if (told < this.#told) this.#shrank = true
+      else this.#usage = chunk.usage
+      this.#told = Math.max(told, this.#told)
       this.#lastEventIsUsage = Array.isArray(choices) && choices.length === 0
     }
   }
@@ -211,6 +220,7 @@ class ChatStreamTap implements ChatTap {
       usage: this.#usage,
       choices: [...this.#choices.values()].map(choice => ({ finish_reason: choice.finishReason })),
     })
+    if (this.#shrank) result.shrank = true
     if (this.#usage || !this.#started) return result
     const estimated = {
       in_text: estimate.inputTokens ?? 0,

@@ -1,9 +1,10 @@
 import { estimateTokens } from '../estimate.ts'
 import { isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
 import { SseFramer, sseData } from '../sse-framer.ts'
-import type { StreamTap, UsageEstimate } from '../stream-tap.ts'
+import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { fromResponse } from './response.ts'
+import { totalTold } from './token-usage.ts'
 import { toolQuantities } from './tool-usage.ts'
 
 /** What a clean end of a Responses stream needs. */
@@ -64,6 +65,7 @@ class ResponsesStreamTap implements ResponsesTap {
   readonly #requestedModel: string
   #response: JsonObject | undefined
   #terminal: JsonObject | undefined
+  #shrank = false
   #sequenceNumber = -1
   #finished: { outputIndex: number; item: JsonObject }[] = []
   #open = new Map<number, Item>()
@@ -114,7 +116,7 @@ class ResponsesStreamTap implements ResponsesTap {
 
   #onEvent = (event: Buffer): void => {
     const data = sseData(event)
-    if (data !== undefined) this.observe(data)
+    if (data !== undefined) observeData(data, line => this.observe(line))
   }
 
   observe(data: string): void {
@@ -146,7 +148,8 @@ class ResponsesStreamTap implements ResponsesTap {
       type === 'response.cancelled' ||
       type === 'response.done'
     ) {
-      this.#terminal = response
+      if (totalTold(response.usage) < totalTold(this.#terminal?.usage)) this.#shrank = true
+      else this.#terminal = response
       this.ended = true
     }
   }
@@ -221,6 +224,7 @@ class ResponsesStreamTap implements ResponsesTap {
   usage(estimate: UsageEstimate = {}): UsageResult {
     const last = this.#terminal ?? this.#response
     const result = fromResponse(last ?? { model: this.#requestedModel })
+    if (this.#shrank) result.shrank = true
     if (isObject(last?.usage) || !this.#response) return result
     const estimated = measuredAs(
       {

@@ -1,6 +1,14 @@
 import type { Quantities } from '@sluice/contracts'
 import { countOf, objectOf } from '../json-fields.ts'
 
+/** Tokens of both sides that a usage object tells, by which two of the same reply are compared. */
+export function totalTold(usage: unknown): number {
+  const fields = objectOf(usage)
+  return (
+    countOf(fields.prompt_tokens ?? fields.input_tokens) + countOf(fields.completion_tokens ?? fields.output_tokens)
+  )
+}
+
 /**
  * Quantities of a usage object in either naming (`prompt_tokens` / `input_tokens`). OpenAI's input contains cached and
  * written tokens: they are taken out, so that every token meets one rate.

@@ -1,4 +1,5 @@
-import { estimateTokens, freeUsage, measuredAs, type UsageResult } from '@sluice/usage'
+import { totalOutputTokens } from '@sluice/contracts'
+import { estimateTokens, freeUsage, maxBytesPerToken, measuredAs, type UsageResult } from '@sluice/usage'
 import type { WholeReplyFacts } from './reply-shape.ts'
 
 /** Above this a JSON body is not parsed whole: only its usage object is looked for at its end. */
@@ -20,7 +21,11 @@ export function readJson(
 ): UsageResult {
   const parsed = facts.wholeBytes > maxParsedBytes ? parseTail(body) : parse(body)
   const usage = parsed === undefined ? freeUsage() : convert(parsed)
-  if (usage.raw_usage !== null) return usage
+  if (usage.raw_usage !== null) {
+    // Where the usage could be too low for what was said, what was said is looked at.
+    const isLow = !options.saysNothing && totalOutputTokens(usage.quantities) * maxBytesPerToken < facts.wholeBytes
+    return isLow && parsed !== undefined ? { ...usage, outputBytes: outputBytesOf(parsed) } : usage
+  }
   const input = estimateInput(facts.inputTokens)
   // A reply that cannot be read is all output: its client has had it.
   const outputBytes = parsed === undefined ? facts.wholeBytes : outputBytesOf(parsed)
