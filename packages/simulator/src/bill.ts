@@ -101,16 +101,19 @@ export class Bill {
 
   /** Ends a call, once; a second end of the same call changes nothing. */
   close(record: BillRecord, ended: Exclude<Ended, 'running'>, metered: Metered, rated?: Rated): void {
+    if (record.ended === 'running') record.billed = metered
+    this.closeAt(record, ended, rated === undefined ? [] : priceLines(rated.price, metered, rated))
+  }
+
+  /** Ends a call at lines that were priced elsewhere, once. */
+  closeAt(record: BillRecord, ended: Exclude<Ended, 'running'>, lines: readonly BillLine[]): void {
     if (record.ended !== 'running') return
     record.ended = ended
     record.ended_at_ms = Date.now()
-    record.billed = metered
-    if (rated !== undefined) {
-      record.lines = priceLines(rated.price, metered, rated)
-      let cost = 0
-      for (const line of record.lines) cost += line.nano_usd
-      record.cost_nano_usd = cost
-    }
+    record.lines = lines
+    let cost = 0
+    for (const line of lines) cost += line.nano_usd
+    record.cost_nano_usd = cost
     if (record.seq <= this.#resetAtSeq) return
     this.#ended[ended] += 1
     if (record.cost_nano_usd === 0) return

@@ -14,6 +14,8 @@ export interface Call {
   readonly query: URLSearchParams
   readonly headers: IncomingHttpHeaders
   readonly body: JsonObject
+  /** As it came: a form is read from it. */
+  readonly bytes: Buffer
   readonly reply: ServerResponse
   readonly bill: Bill
   /** The bill record of a billable endpoint. */

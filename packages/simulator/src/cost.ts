@@ -22,7 +22,8 @@ export const NOTHING_METERED: Metered = {
 }
 
 export interface BillLine {
-  readonly item: keyof Metered
+  /** A member of `Metered`, or of what a socket's turn used. */
+  readonly item: string
   readonly units: number
   readonly nano_usd: number
 }

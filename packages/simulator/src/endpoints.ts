@@ -9,6 +9,9 @@ import { countMessageTokens } from './anthropic/count-tokens.ts'
 import { messages } from './anthropic/messages.ts'
 import { getAnthropicModel, listAnthropicModels } from './anthropic/models.ts'
 import type { Call, Dialect } from './call.ts'
+import { createImages, createImageVariation, editImages } from './media/images.ts'
+import { speech } from './media/speech.ts'
+import { transcriptions, translations } from './media/transcriptions.ts'
 import { chatCompletions } from './openai/chat-completions.ts'
 import { embeddings } from './openai/embeddings.ts'
 import { getOpenAiModel, listOpenAiModels } from './openai/models.ts'
@@ -24,6 +27,8 @@ export interface Endpoint {
   readonly onBill: boolean
   /** A POST that says everything in its path. */
   readonly bodyless?: true
+  /** Its body is a multipart form. */
+  readonly form?: true
   readonly answer: (call: Call) => void | Promise<void>
 }
 
@@ -32,6 +37,26 @@ export const ENDPOINTS: readonly Endpoint[] = [
   { dialect: 'openai', method: 'POST', path: '/v1/chat/completions', onBill: true, answer: chatCompletions },
   { dialect: 'openai', method: 'POST', path: '/v1/responses', onBill: true, answer: responses },
   { dialect: 'openai', method: 'POST', path: '/v1/embeddings', onBill: true, answer: embeddings },
+  { dialect: 'openai', method: 'POST', path: '/v1/audio/speech', onBill: true, answer: speech },
+  {
+    dialect: 'openai',
+    method: 'POST',
+    path: '/v1/audio/transcriptions',
+    onBill: true,
+    form: true,
+    answer: transcriptions,
+  },
+  { dialect: 'openai', method: 'POST', path: '/v1/audio/translations', onBill: true, form: true, answer: translations },
+  { dialect: 'openai', method: 'POST', path: '/v1/images/generations', onBill: true, answer: createImages },
+  { dialect: 'openai', method: 'POST', path: '/v1/images/edits', onBill: true, form: true, answer: editImages },
+  {
+    dialect: 'openai',
+    method: 'POST',
+    path: '/v1/images/variations',
+    onBill: true,
+    form: true,
+    answer: createImageVariation,
+  },
   { dialect: 'openai', method: 'GET', path: '/v1/models', onBill: false, answer: listOpenAiModels },
   { dialect: 'openai', method: 'GET', path: '/v1/models/', onBill: false, answer: getOpenAiModel },
   { dialect: 'anthropic', method: 'POST', path: '/v1/messages', onBill: true, answer: messages },

@@ -2,7 +2,7 @@ import { type Call, replyHeaders } from './call.ts'
 import type { Directives } from './directives.ts'
 import type { Frame } from './frames.ts'
 import type { Pace } from './pace.ts'
-import type { Production } from './production.ts'
+import type { Producing } from './production.ts'
 import { ReplySink, readByteFaults } from './reply-sink.ts'
 import { applyStreamFaults, type StreamTrouble } from './stream-faults.ts'
 
@@ -12,7 +12,7 @@ const FLUSH_CHARACTERS = 16_384
 export async function playStream(play: {
   readonly call: Call
   readonly directives: Directives
-  readonly production: Production
+  readonly production: Producing
   readonly pace: Pace
   readonly frames: Iterable<Frame>
   readonly trouble: StreamTrouble

@@ -3,7 +3,7 @@ import { type Call, replyHeaders } from './call.ts'
 import type { Directives } from './directives.ts'
 import type { Frame } from './frames.ts'
 import type { Pace } from './pace.ts'
-import type { Production } from './production.ts'
+import type { Producing } from './production.ts'
 import { errorOfStatus } from './provider-error.ts'
 import { ReplySink, readByteFaults } from './reply-sink.ts'
 
@@ -11,10 +11,11 @@ import { ReplySink, readByteFaults } from './reply-sink.ts'
 export async function playWhole(play: {
   readonly call: Call
   readonly directives: Directives
-  readonly production: Production
+  readonly production: Producing
   readonly pace: Pace
   readonly frames: Iterable<Frame>
-  readonly answer: object
+  /** An object goes as JSON, text as it is. */
+  readonly answer: object | string
 }): Promise<void> {
   const { call, directives, production, pace } = play
   if (directives.has('overloaded')) {
@@ -33,14 +34,15 @@ export async function playWhole(play: {
   }
   if (production.ended) return
 
-  const answer = directives.has('unknown')
-    ? { sim_future_field: { nested: [1, null, 'x'] }, ...play.answer }
-    : play.answer
+  const answer =
+    directives.has('unknown') && typeof play.answer !== 'string'
+      ? { sim_future_field: { nested: [1, null, 'x'] }, ...play.answer }
+      : play.answer
   const body = encode(call, directives, answer)
   const faults = readByteFaults(directives)
   const sink = new ReplySink(call.reply, faults, () => production.end('failed'))
   call.reply.writeHead(200, {
-    'content-type': 'application/json',
+    'content-type': typeof answer === 'string' ? 'text/plain; charset=utf-8' : 'application/json',
     'content-length': body.bytes.length,
     ...body.headers,
     ...replyHeaders(call),
@@ -59,9 +61,9 @@ export async function playWhole(play: {
 function encode(
   call: Call,
   directives: Directives,
-  answer: object,
+  answer: object | string,
 ): { bytes: Buffer; headers: { [name: string]: string } } {
-  const bytes = Buffer.from(JSON.stringify(answer))
+  const bytes = Buffer.from(typeof answer === 'string' ? answer : JSON.stringify(answer))
   if (!directives.has('gzip') || !/\bgzip\b/.test(String(call.headers['accept-encoding'] ?? ''))) {
     return { bytes, headers: {} }
   }

@@ -3,8 +3,21 @@ import { NOTHING_METERED } from './cost.ts'
 import type { Frame } from './frames.ts'
 import type { Script } from './script.ts'
 
+/** What plays a generation needs of it. */
+export interface Producing {
+  /** The bill is closed: completed, failed, or the client hung up. */
+  readonly ended: boolean
+  produce: (frame: Frame) => void
+  /** Everything at once, for an answer that takes no time. */
+  produceAll: () => void
+  /** Closes the bill, once. */
+  end: (ended: 'completed' | 'aborted' | 'failed') => void
+  /** Lets time pass; cut short when the client hangs up. */
+  pause: (ms: number) => Promise<void>
+}
+
 /** One generation while it runs: what has been produced so far, and whether anyone still listens. */
-export class Production {
+export class Production implements Producing {
   readonly #call: Call
   readonly #script: Script
   #output = 0

@@ -75,7 +75,7 @@ async function answer(
       })
     : undefined
   const { headers } = request
-  const rest = { id, dialect, path, query: url.searchParams, headers, reply, record }
+  const rest = { id, dialect, path, query: url.searchParams, headers, reply, record, bytes: body }
   const { bill, attempts, batches } = state
   const call: Call = { ...rest, body: {}, bill, attempts, batches, credentialSha256: credentialSha256 ?? '' }
   try {
@@ -96,7 +96,7 @@ function checkCall(dialect: Dialect, endpoint: Endpoint | undefined, path: strin
 }
 
 function readsBody(endpoint: Endpoint | undefined, method: string): boolean {
-  return method === 'POST' && endpoint?.bodyless !== true
+  return method === 'POST' && endpoint?.bodyless !== true && endpoint?.form !== true
 }
 
 function splitPrefix(path: string): [Dialect | undefined, string] {
