@@ -113,7 +113,6 @@ export const ProjectSchema = Type.Object({
   path_classes: Type.Optional(PathClasses),
   /** Force one status for spent budgets, whatever the client (`refusals.md` d6 otherwise). */
   budget_status: Type.Optional(Type.Literal(402)),
-  override_price_book_id: Type.Optional(Type.String()),
   teams: Type.Array(Type.Object({ team_id: Id, name: Type.String() })),
 })
 

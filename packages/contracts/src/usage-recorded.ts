@@ -13,6 +13,8 @@ export const LineItem = Type.Object({
   multiplier: Type.Optional(Type.Tuple([Type.Integer({ minimum: 0 }), Type.Integer({ minimum: 1 })])),
   /** The model this line is priced as, where it is not the call's (per-iteration models). */
   model: Type.Optional(Type.String()),
+  /** Where a rate or a ratio comes from that the model itself has not (`assume_max`): a model's id, rules of modifiers. */
+  assumed_from: Type.Optional(Type.String()),
   cost_nano_usd: NanoUsd,
 })
 export type LineItem = Static<typeof LineItem>
@@ -143,8 +145,12 @@ export const UsageRecordedData = Type.Object({
   price_book_id: Type.String(),
   /** The project's override book, consulted first. */
   override_price_book_id: Type.Optional(Type.String()),
-  /** False: no rate was found for a quantity that was used (`meter_tokens_only`). */
+  /** False: something that was used has no rate, and the cost leaves it out. */
   priced: Type.Boolean(),
+  /** What the project had said at admission of what has no rate; absent: it is left out of the cost. */
+  unpriced_policy: Type.Optional(Type.Literal('assume_max')),
+  /** The cost holds rates that were assumed: the lines name from where. Absent: none. */
+  assumed: Type.Optional(Type.Literal(true)),
   line_items: Type.Array(LineItem),
   cost_nano_usd: NanoUsd,
 

@@ -21,13 +21,24 @@ test('an event rated again from itself alone costs the same, turns of other mode
       models,
       tokens,
       fc.array(fc.record({ model: models, quantities: tokens }), { maxLength: 3 }),
-      (model, own, parts) => {
+      fc.boolean(),
+      (model, own, parts, assumeDearest) => {
         const quantities = { ...own }
         for (const part of parts)
           for (const name of ['in_text', 'in_audio', 'out_text'] as const) quantities[name] += part.quantities[name]
-        const usage = { provider: 'anthropic', model, quantities, modifiers: { inference_geo: 'us' }, parts }
+        const usage = {
+          provider: 'anthropic',
+          model,
+          quantities,
+          modifiers: { inference_geo: 'us' },
+          parts,
+          assumeDearest,
+        }
         const rating = rate(books, usage)
-        const stored = JSON.parse(JSON.stringify({ ...usage, ...rating, requested_model: model })) as UsageRecordedData
+        const policy = assumeDearest ? { unpriced_policy: 'assume_max' } : {}
+        const stored = JSON.parse(
+          JSON.stringify({ ...usage, ...rating, ...policy, requested_model: model }),
+        ) as UsageRecordedData
         const again = rateRecorded(books, stored)
         assert.equal(again.cost_nano_usd, rating.cost_nano_usd)
         assert.deepEqual(again.line_items, rating.line_items)

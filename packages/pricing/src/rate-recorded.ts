@@ -12,6 +12,7 @@ export function rateRecorded(books: PriceBooks, event: UsageRecordedData): Ratin
     quantities: event.quantities,
     modifiers: event.modifiers,
     parts: partsOf(event),
+    assumeDearest: event.unpriced_policy === 'assume_max',
   })
 }
 

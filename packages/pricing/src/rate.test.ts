@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { compilePriceBook } from './compile-price-book.ts'
 import { exactLineCost } from './half-even.ts'
 import type { PriceBook } from './price-book.ts'
-import { rate } from './rate.ts'
+import { findUnpriced, rate } from './rate.ts'
 
 const book = compilePriceBook({
   format: 1,
@@ -175,4 +175,97 @@ test('every quantity is either priced as itself or named as unpriced', () => {
     const informational = ['out_reasoning', 'pred_accepted', 'pred_rejected'].includes(name)
     assert.equal(rating.line_items.length + rating.unpriced.length, informational ? 0 : 1, name)
   }
+})
+
+const assumed = (model: string, quantities: Quantities, modifiers: UsageModifiers = {}) =>
+  rate({ book }, { provider: 'acme', model, quantities, modifiers, assumeDearest: true })
+
+test('a model without a price costs what the dearest of its provider takes for each quantity, and each line says whose', () => {
+  const rating = assumed('unheard-of', { in_text: 1000, in_cache_read: 1000, out_text: 100, web_search_calls: 1 })
+  assert.deepEqual(
+    rating.line_items.map(line => [line.quantity_name, line.cost_nano_usd, line.assumed_from]),
+    [
+      // The long-context rate of "long" is the highest for input and output, of "plain" for nothing.
+      ['in_text', 5_000_000, 'long'],
+      ['in_cache_read', 500_000, 'long'],
+      ['out_text', 2_250_000, 'long'],
+      ['web_search_calls', 10_000_000, 'plain'],
+    ],
+  )
+  assert.deepEqual([rating.priced, rating.assumed, rating.cost_nano_usd], [true, true, 17_750_000])
+})
+
+test('a quantity without a rate on a priced model is assumed alone, and what no model has a rate for stays named', () => {
+  const rating = assumed('plain', { in_text: 1000, images: 1, other_tool_calls: 2 })
+  assert.deepEqual(
+    rating.line_items.map(line => [line.quantity_name, line.cost_nano_usd, line.assumed_from]),
+    [
+      ['in_text', 3_000_000, undefined],
+      ['images', 120_000_000, 'pictures'],
+    ],
+  )
+  assert.deepEqual([rating.priced, rating.unpriced, rating.assumed], [false, ['other_tool_calls'], true])
+})
+
+test('a modifier without a rule takes the highest ratio of its kind, and never the discount of another', () => {
+  const geo = assumed('plain', { in_text: 1000 }, { inference_geo: 'moon' })
+  assert.deepEqual([geo.cost_nano_usd, geo.line_items[0]?.assumed_from], [3_300_000, 'us'])
+  const tier = assumed('long-1', { in_text: 1000 }, { service_tier: 'flex' })
+  assert.deepEqual([tier.cost_nano_usd, tier.line_items[0]?.assumed_from, tier.priced], [2_500_000, 'flex', true])
+  const unknown = assumed('plain', { in_text: 1000 }, { region: 'eu' })
+  assert.deepEqual([unknown.cost_nano_usd, unknown.priced, unknown.unpriced], [3_000_000, false, ['region=eu']])
+})
+
+test('nothing is assumed where everything has a price, and nothing unless it is asked for', () => {
+  const usual = assumed('plain', { in_text: 1000, out_text: 200 }, { batch: true })
+  assert.deepEqual([usual.cost_nano_usd, usual.assumed, usual.priced], [3_000_000, false, true])
+  const left = cost('unheard-of', { in_text: 1000 })
+  assert.deepEqual([left.cost_nano_usd, left.assumed, left.priced], [0, false, false])
+  assert.equal(rate({ book }, { ...usage, provider: 'nobody', assumeDearest: true }).priced, false)
+})
+
+const usage = { provider: 'acme', model: 'plain', quantities: { in_text: 10 }, modifiers: {} }
+
+test('a rate of the override beats one of the catalogue, but not what it would only stand in for', () => {
+  const override = compilePriceBook({
+    format: 1,
+    providers: {
+      acme: { models: [{ id: 'own', match: { equals: 'plain' }, rates: { in_text: { base: 2_000_000_000 } } }] },
+    },
+  })
+  const rating = rate(
+    { book, override },
+    { ...usage, quantities: { in_text: 1000, in_cache_read: 1000, in_image: 1000, out_text: 100 } },
+  )
+  assert.deepEqual(
+    rating.line_items.map(line => line.cost_nano_usd),
+    [2_000_000, 2_000_000, 300_000, 1_500_000],
+  )
+})
+
+test('an override is rated by the rules of the catalogue it is asked with, whichever came first', () => {
+  const override = compilePriceBook({
+    format: 1,
+    providers: {
+      acme: { models: [{ id: 'own', match: { equals: 'plain' }, rates: { in_text: { base: 2_000_000 } } }] },
+    },
+  })
+  const third = compilePriceBook({
+    format: 1,
+    providers: {
+      acme: {
+        models: [{ id: 'plain', match: { equals: 'plain' }, rates: { in_text: { base: 1 } } }],
+        modifiers: [{ id: 'batch', when: { batch: true }, ratio: [1, 4] }],
+      },
+    },
+  })
+  const batch = { ...usage, quantities: { in_text: 1_000_000 }, modifiers: { batch: true } }
+  assert.equal(rate({ book, override }, batch).cost_nano_usd, 1_000_000)
+  assert.equal(rate({ book: third, override }, batch).cost_nano_usd, 500_000)
+})
+
+test('which quantity a model has no price for is told before it is called', () => {
+  assert.equal(findUnpriced({ book }, 'acme', 'plain', ['in_text', 'out_text']), undefined)
+  assert.equal(findUnpriced({ book }, 'acme', 'pictures', ['in_text', 'out_text']), 'in_text')
+  assert.equal(findUnpriced({ book }, 'acme', 'plain', ['in_text', 'in_audio']), 'in_audio')
 })

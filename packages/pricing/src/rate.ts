@@ -7,8 +7,9 @@ import {
   totalInputTokens,
   type UsageModifiers,
 } from '@sluice/contracts'
-import type { CompiledPriceBook, ResolvedRates } from './compile-price-book.ts'
+import type { CompiledPriceBook } from './compile-price-book.ts'
 import { lineCost } from './half-even.ts'
+import { isTokens, type ResolvedRate, type ResolvedRates } from './resolve-rates.ts'
 
 /** The catalogue, and a project's own book that is asked first, quantity by quantity. */
 export interface PriceBooks {
@@ -25,6 +26,8 @@ export interface RatedUsage {
   modifiers: UsageModifiers
   /** Quantities that another model than the call's produced, priced as that model. */
   parts?: readonly { model: string; quantities: Quantities }[] | undefined
+  /** What has no rate costs what the provider's dearest model takes for it; else it is left out of the cost. */
+  assumeDearest?: boolean | undefined
 }
 
 export interface Rating {
@@ -34,18 +37,20 @@ export interface Rating {
   /** False: something that was used has no rate; `unpriced` names it and the cost leaves it out. */
   priced: boolean
   unpriced: readonly string[]
+  /** A rate or a ratio was assumed: `assumed_from` of the line names where it comes from. */
+  assumed: boolean
 }
 
 const priceable = quantityNames.filter(name => !informational.has(name))
 const nothing: readonly string[] = []
-const noRates: ResolvedRates = { rates: {}, tiered: false, unknownModifiers: [] }
+const noRates: ResolvedRates = { rates: {}, billedAs: {}, unknownModifiers: nothing, assumedRules: nothing }
 
 /** Rates one attempt. Pure: the same books and usage give the same lines, in the gateway and again in billing. */
 export function rate(books: PriceBooks, usage: RatedUsage): Rating {
-  const rating: Mutable = { line_items: [], cost_nano_usd: 0, priced: true, unpriced: nothing }
+  const rating: Rating = { line_items: [], cost_nano_usd: 0, priced: true, unpriced: nothing, assumed: false }
   const { parts } = usage
   if (!parts || parts.length === 0) {
-    addLines(rating, books, usage, usage.model, usage.quantities, undefined, totalInputTokens(usage.quantities))
+    addLines(rating, books, usage, usage.model, usage.quantities, undefined)
     return rating
   }
   const rest: Quantities = { ...usage.quantities }
@@ -54,66 +59,112 @@ export function rate(books: PriceBooks, usage: RatedUsage): Rating {
       const value = part.quantities[name]
       if (value) rest[name] = Math.max(0, (rest[name] ?? 0) - value)
     }
-  addLines(rating, books, usage, usage.model, rest, undefined, totalInputTokens(rest))
+  addLines(rating, books, usage, usage.model, rest, undefined)
   // Each part is a turn of its own model: its own input decides its tier.
-  for (const part of parts)
-    addLines(rating, books, usage, part.model, part.quantities, part.model, totalInputTokens(part.quantities))
+  for (const part of parts) addLines(rating, books, usage, part.model, part.quantities, part.model)
   return rating
 }
 
-interface Mutable extends Rating {
-  unpriced: readonly string[]
+/** Whether a model has a rate for each of these quantities; the first that has none. */
+export function findUnpriced(
+  books: PriceBooks,
+  provider: string,
+  model: string,
+  names: readonly QuantityName[],
+): QuantityName | undefined {
+  const { base, first } = resolveBooks(books, { provider, modifiers: {}, assumeDearest: false }, model)
+  return names.find(name => findRate(first, base, name) === undefined)
 }
 
 function addLines(
-  rating: Mutable,
+  rating: Rating,
   books: PriceBooks,
   usage: RatedUsage,
   model: string,
   quantities: Quantities,
   lineModel: string | undefined,
-  inputTokens: number,
 ): void {
-  const catalogue = books.book.find(usage.provider, model)
-  const overriding = books.override?.find(usage.provider, model)
-  const base = catalogue ? catalogue.resolve(usage.modifiers) : noRates
-  const first = overriding ? overriding.resolve(usage.modifiers, catalogue) : noRates
+  const { base, first, rules } = resolveBooks(books, usage, model)
+  const inputTokens = totalInputTokens(quantities)
   let used = false
   for (const name of priceable) {
     const quantity = quantities[name]
     if (quantity === undefined || quantity === 0) continue
     used = true
-    const found = first.rates[name] ?? base.rates[name]
-    const cost = found
-      ? lineCost(quantity, tierRate(found, inputTokens), found.numerator, found.denominator)
-      : Number.NaN
+    let found = findRate(first, base, name)
+    let from = rules.assumedRules.length > 0 && isTokens(name) ? rules.assumedRules.join(', ') : undefined
+    if (!found && usage.assumeDearest) {
+      const dearest = findDearest(books, usage, name)
+      found = dearest?.rate
+      from = dearest?.from
+    }
+    const lineRate = found ? tierRate(found, inputTokens) : 0
+    const cost = found ? lineCost(quantity, lineRate, found.numerator, found.denominator) : Number.NaN
     if (!found || !Number.isSafeInteger(rating.cost_nano_usd + cost)) {
       addUnpriced(rating, lineModel === undefined ? name : `${lineModel}:${name}`)
       // Kept at zero for parts, so that the lines alone say which model a quantity belongs to.
-      if (lineModel !== undefined) rating.line_items.push(line(name, quantity, 0, 1, 1, lineModel, 0))
+      if (lineModel !== undefined) rating.line_items.push(line(name, quantity, 0, unchanged, lineModel, 0))
       continue
     }
     rating.cost_nano_usd += cost
-    rating.line_items.push(
-      line(name, quantity, tierRate(found, inputTokens), found.numerator, found.denominator, lineModel, cost),
-    )
+    const item = line(name, quantity, lineRate, found, lineModel, cost)
+    if (from !== undefined) {
+      item.assumed_from = from
+      rating.assumed = true
+    }
+    rating.line_items.push(item)
   }
-  const unknown = (overriding && books.override ? first : base).unknownModifiers
-  if (used && unknown.length > 0) for (const modifier of unknown) addUnpriced(rating, modifier)
+  if (used) for (const modifier of rules.unknownModifiers) addUnpriced(rating, modifier)
 }
 
-function tierRate(found: NonNullable<ResolvedRates['rates'][QuantityName]>, inputTokens: number): number {
+/** An override's rules hold where it knows the model, else the catalogue's. */
+function resolveBooks(
+  books: PriceBooks,
+  usage: Pick<RatedUsage, 'provider' | 'modifiers' | 'assumeDearest'>,
+  model: string,
+): { base: ResolvedRates; first: ResolvedRates; rules: ResolvedRates } {
+  const { provider, modifiers, assumeDearest = false } = usage
+  const catalogue = books.book.find(provider, model)
+  const overriding = books.override?.find(provider, model)
+  const base = catalogue ? catalogue.resolve(modifiers, undefined, assumeDearest) : noRates
+  const first = overriding ? overriding.resolve(modifiers, catalogue, assumeDearest) : noRates
+  return { base, first, rules: overriding ? first : base }
+}
+
+function findRate(first: ResolvedRates, base: ResolvedRates, name: QuantityName): ResolvedRate | undefined {
+  return first.rates[name] ?? base.rates[name] ?? first.billedAs[name] ?? base.billedAs[name]
+}
+
+function findDearest(
+  books: PriceBooks,
+  usage: RatedUsage,
+  name: QuantityName,
+): { rate: ResolvedRate; from: string } | undefined {
+  let found: { rate: ResolvedRate; from: string } | undefined
+  for (const book of [books.override, books.book]) {
+    const dearest = book?.findDearest(usage.provider)
+    const resolved = dearest?.model.resolve(usage.modifiers, books.book.findDearest(usage.provider)?.model, true)
+    const rate = resolved?.rates[name]
+    const from = dearest?.from[name]
+    if (rate && from !== undefined && (!found || rate.base > found.rate.base))
+      found = { rate, from: [from, ...(resolved?.assumedRules ?? [])].join(', ') }
+  }
+  return found
+}
+
+function tierRate(found: ResolvedRate, inputTokens: number): number {
   let chosen = found.base
   for (const tier of found.tiers) if (inputTokens > tier.above_input_tokens) chosen = tier.rate
   return chosen
 }
 
+const unchanged = { numerator: 1, denominator: 1 }
+
 function line(
   name: QuantityName,
   quantity: number,
   lineRate: number,
-  numerator: number,
-  denominator: number,
+  { numerator, denominator }: { numerator: number; denominator: number },
   model: string | undefined,
   cost: number,
 ): LineItem {
@@ -123,7 +174,7 @@ function line(
   return item
 }
 
-function addUnpriced(rating: Mutable, what: string): void {
+function addUnpriced(rating: Rating, what: string): void {
   rating.priced = false
   if (!rating.unpriced.includes(what)) rating.unpriced = [...rating.unpriced, what]
 }

@@ -11,7 +11,9 @@ const AbortPolicy = Type.Union([Type.Literal('drain'), Type.Literal('cancel')])
 
 /** The settings that Sluice acts on. Everything else in the object is kept as it came and acted on by nobody. */
 export const KnownSettings = Type.Object({
-  unpriced: Type.Optional(Type.Union([Type.Literal('deny'), Type.Literal('meter_tokens_only')])),
+  unpriced: Type.Optional(
+    Type.Union([Type.Literal('deny'), Type.Literal('assume_max'), Type.Literal('meter_tokens_only')]),
+  ),
   on_client_abort: Type.Optional(
     Type.Object(
       { openai: Type.Optional(AbortPolicy), anthropic: Type.Optional(AbortPolicy) },
@@ -42,15 +44,11 @@ const secretName = /(api[_-]?key|secret|token|password|credential)s?$/i
  * this object is stored and shown in clear
  */
 export function checkSettings(settings: Record<string, unknown>): Record<string, unknown> {
-  if (settings.unpriced === 'assume_max')
-    throw errorOf(errors.invalidRequest, {
-      message: 'unpriced "assume_max" is not supported yet. Use "deny" or "meter_tokens_only".',
-    })
   if (!known.Check(settings)) {
     const first = known.Errors(settings)[0]
     const where = first?.instancePath.replaceAll('/', '.').slice(1) || 'settings'
     throw errorOf(errors.invalidRequest, {
-      message: `${where} ${first?.message ?? 'is not valid'}. Known: unpriced (deny, meter_tokens_only), on_client_abort {openai, anthropic} (drain, cancel), path_classes {${pathClasses.join(', ')}} (true, false), budget_status (402).`,
+      message: `${where} ${first?.message ?? 'is not valid'}. Known: unpriced (deny, assume_max, meter_tokens_only), on_client_abort {openai, anthropic} (drain, cancel), path_classes {${pathClasses.join(', ')}} (true, false), budget_status (402).`,
     })
   }
   if (Buffer.byteLength(JSON.stringify(settings)) > maxBytes)

@@ -108,12 +108,12 @@ test('what a project says about providers', async t => {
     assert.deepEqual(answer.json().path_classes, { stored: true, free: false, batches: false })
   })
 
-  await t.test('a policy that no gateway follows is refused, and says which ones there are', async () => {
-    const answer = await put('', { unpriced: 'assume_max' })
-    assert.equal(answer.statusCode, 400)
-    assert.match(answer.json().error.message, /not supported yet. Use "deny" or "meter_tokens_only"/)
+  await t.test('what happens to a model without a price is one of three, and denied unless said', async () => {
+    for (const unpriced of ['deny', 'assume_max', 'meter_tokens_only'])
+      assert.equal((await put('', { unpriced })).json().unpriced, unpriced)
+    const answer = await put('', { unpriced: 'free' })
+    assert.match(answer.json().error.message, /deny, assume_max, meter_tokens_only/)
   })
-
   await t.test('every part of the product is found at the one origin', async () => {
     const { domains } = (await app.inject({ url: '/config' })).json()
     assert.equal(domains.api, 'http://127.0.0.1:8080')

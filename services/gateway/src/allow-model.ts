@@ -1,6 +1,8 @@
-import type { CompiledPriceBook } from '@sluice/pricing'
+import type { QuantityName } from '@sluice/contracts'
+import { type CompiledPriceBook, findUnpriced } from '@sluice/pricing'
 import type { Principal } from './authenticate.ts'
 import { Refusal } from './refusal.ts'
+import type { ReplyShapeName } from './reply-reader.ts'
 
 /** `provider/model`, or a prefix that ends in `*`. An empty list allows nothing. */
 export function isListed(list: readonly string[], provider: string, model: string): boolean {
@@ -20,22 +22,52 @@ export interface PriceBooksOfCall {
   override: CompiledPriceBook | undefined
 }
 
+/** What every call of a kind uses: a model without a rate for it is refused before it is called. */
+const needed: Partial<Record<ReplyShapeName, readonly QuantityName[]>> = {
+  chat: ['in_text', 'out_text'],
+  responses: ['in_text', 'out_text'],
+  messages: ['in_text', 'out_text'],
+  embeddings: ['in_text'],
+}
+
 /**
- * Lets a model pass: every list must allow it, and it must have a price, so that nothing is ever free in silence.
+ * Lets a model pass: every list must allow it, and it must have a price, so that nothing is ever free in silence. What of a
+ * priced model has no rate (sound, say) may show only in the reply: it is left out of the cost, and the event says so.
  * @throws Refusal 403 `model_not_allowed`, 400 `model_not_priced`
  */
-export function allowModel(principal: Principal, provider: string, model: string, prices: PriceBooksOfCall): void {
+export function allowModel(
+  principal: Principal,
+  provider: string,
+  model: string,
+  prices: PriceBooksOfCall,
+  shape: ReplyShapeName,
+): void {
   if (!isAllowed(principal, provider, model)) {
     throw new Refusal(
       'model_not_allowed',
       `Model "${provider}/${model}" is not allowed for this credential or project. Ask a project admin, or choose one of GET /models.`,
     )
   }
-  if (principal.project.unpriced === 'meter_tokens_only') return
-  if (!prices.override?.find(provider, model) && !prices.book.find(provider, model)) {
+  const { unpriced } = principal.project
+  if (unpriced === 'meter_tokens_only') return
+  const names = needed[shape] ?? []
+  const isKnown = prices.override?.find(provider, model) ?? prices.book.find(provider, model)
+  if (!isKnown) {
+    if (unpriced === 'assume_max' && canAssume(prices, provider, names)) return
     throw new Refusal(
       'model_not_priced',
-      `Model "${model}" has no price here, so it is not served. Check its name; an admin can add a price or allow unpriced models.`,
+      `Model "${model}" has no price here, so it is not served. Check its name; an admin can add a price, or have the highest price assumed.`,
     )
   }
+  const missing = findUnpriced(prices, provider, model, names)
+  if (missing === undefined || (unpriced === 'assume_max' && canAssume(prices, provider, [missing]))) return
+  throw new Refusal(
+    'model_not_priced',
+    `Model "${model}" has no price for ${missing} here, so it is not served on this path. An admin can add one.`,
+  )
+}
+
+function canAssume(prices: PriceBooksOfCall, provider: string, names: readonly QuantityName[]): boolean {
+  const dearest = [prices.override, prices.book].map(book => book?.findDearest(provider)?.from)
+  return names.every(name => dearest.some(from => from?.[name] !== undefined))
 }

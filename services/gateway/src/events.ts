@@ -8,6 +8,7 @@ const refusals = counter('gateway_calls_refused_total', 'Calls refused', ['reaso
 const cuts = counter('gateway_calls_cut_total', 'Running calls ended by a cutoff, a revocation or a stop', ['reason'])
 const faults = counter('gateway_internal_errors_total', 'Calls that met a fault of the gateway')
 const doubted = counter('gateway_usage_doubts_total', 'Calls whose provider told numbers that want a look', ['doubt'])
+const assumed = counter('gateway_calls_assumed_total', 'Calls whose cost holds a rate that was assumed')
 const unpriced = counter('gateway_calls_unpriced_total', 'Calls settled with a quantity that has no rate')
 
 /** What the gateway tells its operator, one function an event: counter, and log line where one is worth its cost. */
@@ -16,6 +17,7 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
     callSettled(call: AdmittedCall, event: UsageRecordedData): void {
       calls.labels(event.dialect, event.status).inc()
       if (!event.priced) unpriced.inc()
+      if (event.assumed) assumed.inc()
       for (const doubt of event.doubts ?? []) doubted.labels(doubt).inc()
       if (event.status === 'cut') cuts.labels(event.cut_by?.reason ?? 'unknown').inc()
       const inputTokens = totalInputTokens(event.quantities)

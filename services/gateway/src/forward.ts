@@ -50,6 +50,7 @@ export function forward(
     served_by: route.servedBy,
     admitted_at_ms: call.admittedAtMs,
     price_book_id: call.prices.book.id,
+    ...(call.principal.project.unpriced === 'assume_max' ? { unpriced_policy: 'assume_max' } : {}),
     ...(call.prices.override ? { override_price_book_id: call.prices.override.id } : {}),
     estimated_input: call.endpoint.free ? {} : estimateAsked(call).quantities,
     leases: [],

@@ -14,11 +14,12 @@ export function rateKilled(prices: PricesView, draft: UnratedDraft): DraftRating
   if (!book) return { line_items: [], cost_nano_usd: 0, priced: false }
   const override = draft.override_price_book_id === undefined ? undefined : prices.find(draft.override_price_book_id)
   const books = { book, override }
-  const { line_items, cost_nano_usd, priced } = rate(books, {
+  const { line_items, cost_nano_usd, priced, assumed } = rate(books, {
     provider: draft.provider,
     model: ratedModel(books, draft.provider, draft.requested_model, draft.served_model),
     quantities: draft.quantities,
     modifiers: draft.modifiers,
+    assumeDearest: draft.unpriced_policy === 'assume_max',
   })
-  return { line_items, cost_nano_usd, priced }
+  return { line_items, cost_nano_usd, priced, ...(assumed && { assumed }) }
 }

@@ -129,7 +129,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
   const { endpoint, match, principal, prices, headers, nowMs } = call
   const { model } = asked
   call.onModel(model)
-  if (endpoint.model !== 'none') allowModel(principal, match.dialect, model, prices)
+  if (endpoint.model !== 'none') allowModel(principal, match.dialect, model, prices, endpoint.shape)
   const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
   return {
     callId: call.callId,
@@ -183,8 +183,12 @@ function booksOf(prices: PricesView, principal: Principal, nowMs: number): Price
   const book = prices.current(nowMs)
   if (!book)
     throw new Refusal('view_stale', 'This gateway has no price book yet. Try again in a moment.', { retryAfterS: 1 })
-  const overrideId = principal.project.override_price_book_id
-  return { book, override: overrideId === undefined ? undefined : prices.find(overrideId) }
+  const override = prices.override(principal.project.project_id, nowMs)
+  if (override === 'missing')
+    throw new Refusal('view_stale', "This gateway has not got the project's own prices yet. Try again in a moment.", {
+      retryAfterS: 1,
+    })
+  return { book, override }
 }
 
 function replaceTraceparent(headers: string[], traceparent: string): void {

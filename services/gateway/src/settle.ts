@@ -31,6 +31,7 @@ export function rateCall(call: AdmittedCall, usage: UsageResult): Rating {
     quantities: usage.quantities,
     modifiers: usage.modifiers,
     parts: usage.parts,
+    assumeDearest: call.principal.project.unpriced === 'assume_max',
   })
 }
 
@@ -83,6 +84,8 @@ export function settle(journal: Journal, call: AdmittedCall, outcome: Outcome): 
   if (outcome.errorCode !== undefined) draft.error_code = outcome.errorCode
   if (outcome.cutBy !== undefined) draft.cut_by = outcome.cutBy
   if (outcome.timeToFirstChunkMs !== undefined) draft.time_to_first_chunk_ms = outcome.timeToFirstChunkMs
+  if (call.principal.project.unpriced === 'assume_max') draft.unpriced_policy = 'assume_max'
+  if (rating.assumed) draft.assumed = true
   if (call.prices.override) draft.override_price_book_id = call.prices.override.id
   return journal.close(draft, { urgent: call.hold.urgent })
 }

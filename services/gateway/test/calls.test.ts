@@ -5,6 +5,7 @@ import { cutsAreClean } from './calls/cuts.ts'
 import { liesAreDoubted } from './calls/lies.ts'
 import { chat, longStream, openStalled, stallMs, streamsAreBounded } from './calls/load.ts'
 import { errorsAreTold, impatience } from './calls/provider-errors.ts'
+import { unpricedIsNeverFree } from './calls/unpriced.ts'
 import { GatewayStack } from './gateway-stack.ts'
 import { startScriptedProvider } from './scripted-provider.ts'
 
@@ -35,4 +36,5 @@ abortsAreSettled(gateway, { cancel, drain })
 cutsAreClean(gateway)
 errorsAreTold(gateway, provider, scripted)
 liesAreDoubted(gateway)
+unpricedIsNeverFree(gateway, provider)
 streamsAreBounded(gateway, provider, scripted, stalled)

@@ -19,6 +19,7 @@ export interface OpenRecord
     | 'admitted_at_ms'
     | 'price_book_id'
     | 'override_price_book_id'
+    | 'unpriced_policy'
     | 'leases'
     | 'held'
   > {
@@ -45,8 +46,8 @@ export interface CheckpointRecord {
 export type UsageDraft = Omit<UsageRecordedData, 'gateway_id' | 'epoch' | 'partition' | 'seq'>
 
 /** A draft before it has a price. */
-export type UnratedDraft = Omit<UsageDraft, 'priced' | 'line_items' | 'cost_nano_usd'>
-export type DraftRating = Pick<UsageDraft, 'priced' | 'line_items' | 'cost_nano_usd'>
+export type UnratedDraft = Omit<UsageDraft, 'priced' | 'assumed' | 'line_items' | 'cost_nano_usd'>
+export type DraftRating = Pick<UsageDraft, 'priced' | 'assumed' | 'line_items' | 'cost_nano_usd'>
 
 /** Prices a draft with the books it names. What throws is tried again later; a book that is gone for ever is `priced: false`. */
 export type RateDraft = (draft: UnratedDraft) => DraftRating | Promise<DraftRating>

@@ -4,6 +4,7 @@ import { type Bus, followBucket } from '@sluice/bus'
 import { PriceBookEntry } from '@sluice/contracts'
 import { type CompiledPriceBook, compilePriceBook, parsePriceBook, priceBookId } from '@sluice/pricing'
 import type { Logger } from '@sluice/runtime'
+import { PriceSchedule } from './price-schedule.ts'
 
 /**
  * Price books in memory: named by KV `price-books`, fetched from the object store of the same name. A book is immutable,
@@ -12,6 +13,8 @@ import type { Logger } from '@sluice/runtime'
 export interface PricesView {
   /** The catalogue in force at `nowMs`; undefined until the first one has come. */
   current: (nowMs: number) => CompiledPriceBook | undefined
+  /** A project's own book; undefined where it has none, `missing` where it is known of and not here. */
+  override: (projectId: string, nowMs: number) => CompiledPriceBook | 'missing' | undefined
   find: (priceBookId: string) => CompiledPriceBook | undefined
   /** Billing has published a book of this id; it may still be on its way here. */
   isPublished: (priceBookId: string) => boolean
@@ -20,7 +23,7 @@ export interface PricesView {
 
 export async function followPrices(bus: Bus, log: Logger): Promise<PricesView> {
   const books = new Map<string, CompiledPriceBook>()
-  let catalogues: PriceBookEntry[] = []
+  const schedule = new PriceSchedule(priceBookId => books.has(priceBookId))
   const loading = new Set<Promise<void>>()
 
   async function load(entry: PriceBookEntry): Promise<void> {
@@ -32,11 +35,6 @@ export async function followPrices(bus: Bus, log: Logger): Promise<PricesView> {
     if (priceBookId(book) !== entry.price_book_id)
       throw new Error(`price book ${entry.price_book_id} has another content than its id says`)
     books.set(entry.price_book_id, compilePriceBook(book, entry.price_book_id))
-    if (entry.kind === 'catalogue') {
-      catalogues = [...catalogues.filter(other => other.price_book_id !== entry.price_book_id), entry].sort(
-        (a, b) => b.effective_at_ms - a.effective_at_ms,
-      )
-    }
   }
 
   const stopping = new AbortController()
@@ -55,7 +53,9 @@ export async function followPrices(bus: Bus, log: Logger): Promise<PricesView> {
   const view = await followBucket(bus, 'price-books', PriceBookEntry, {
     log,
     onChange: (_key, entry) => {
-      if (!entry || books.has(entry.price_book_id)) return
+      if (!entry) return
+      schedule.put(entry)
+      if (books.has(entry.price_book_id)) return
       const task = loadUntilThere(entry).finally(() => loading.delete(task))
       loading.add(task)
     },
@@ -65,8 +65,15 @@ export async function followPrices(bus: Bus, log: Logger): Promise<PricesView> {
 
   return {
     current: nowMs => {
-      for (const entry of catalogues) if (entry.effective_at_ms <= nowMs) return books.get(entry.price_book_id)
-      return undefined
+      const id = schedule.catalogueAt(nowMs)
+      return id === undefined ? undefined : books.get(id)
+    },
+    override: (projectId, nowMs) => {
+      const id = schedule.overrideAt(projectId, nowMs)
+      if (id === undefined || id === 'missing') return id
+      const book = books.get(id)
+      // An empty book is how a project's prices end.
+      return book?.isEmpty ? undefined : book
     },
     find: priceBookId => books.get(priceBookId),
     isPublished: priceBookId => view.get(priceBookId) !== undefined,

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { compilePriceBook } from '@sluice/pricing'
+import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
+import type { Principal } from './authenticate.ts'
+import type { Refusal } from './refusal.ts'
+
+const rate = (base: number) => ({ base })
+const book = compilePriceBook({
+  format: 1,
+  providers: {
+    openai: {
+      models: [
+        { id: 'talker', match: { equals: 'talker' }, rates: { in_text: rate(1), out_text: rate(2) } },
+        { id: 'speaker', match: { equals: 'speaker' }, rates: { chars_in: rate(3) } },
+        { id: 'nothing', match: { contains: 'moderation' }, rates: {} },
+      ],
+    },
+  },
+})
+const prices: PriceBooksOfCall = { book, override: undefined }
+
+function refusalOf(unpriced: string, model: string, books = prices, provider = 'openai', shape = 'chat' as const) {
+  const principal = { project: { allowed_models: null, unpriced }, modelLists: [] } as unknown as Principal
+  try {
+    allowModel(principal, provider, model, books, shape)
+    return undefined
+  } catch (error) {
+    return error as Refusal
+  }
+}
+
+test('a model without a price is refused, assumed at the highest price, or metered without one, as the project says', () => {
+  assert.equal(refusalOf('deny', 'talker'), undefined)
+  assert.equal(refusalOf('deny', 'unheard-of')?.reason, 'model_not_priced')
+  assert.equal(refusalOf('assume_max', 'unheard-of'), undefined)
+  assert.equal(refusalOf('meter_tokens_only', 'unheard-of'), undefined)
+})
+
+test('a model with a price for something else than this path uses is treated like one without', () => {
+  const refusal = refusalOf('deny', 'speaker')
+  assert.equal(refusal?.reason, 'model_not_priced')
+  assert.match(refusal?.message ?? '', /no price for in_text/)
+  assert.equal(refusalOf('deny', 'omni-moderation-2')?.reason, 'model_not_priced')
+  assert.equal(refusalOf('assume_max', 'speaker'), undefined)
+  assert.equal(refusalOf('meter_tokens_only', 'speaker'), undefined)
+})
+
+test('where nothing can be assumed the model is refused, never free', () => {
+  assert.equal(refusalOf('assume_max', 'unheard-of', prices, 'anthropic')?.reason, 'model_not_priced')
+})
+
+test("a project's own price lets its model pass", () => {
+  const override = compilePriceBook({
+    format: 1,
+    providers: {
+      openai: {
+        models: [{ id: 'mine', match: { equals: 'my-model' }, rates: { in_text: rate(1), out_text: rate(1) } }],
+      },
+    },
+  })
+  assert.equal(refusalOf('deny', 'my-model')?.reason, 'model_not_priced')
+  assert.equal(refusalOf('deny', 'my-model', { book, override }), undefined)
+})
