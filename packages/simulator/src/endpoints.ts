@@ -5,6 +5,7 @@ import {
   listMessageBatches,
   readMessageBatch,
 } from './anthropic/batches.ts'
+import { complete } from './anthropic/completion.ts'
 import { countMessageTokens } from './anthropic/count-tokens.ts'
 import { messages } from './anthropic/messages.ts'
 import { getAnthropicModel, listAnthropicModels } from './anthropic/models.ts'
@@ -13,7 +14,9 @@ import { createImages, createImageVariation, editImages } from './media/images.t
 import { speech } from './media/speech.ts'
 import { transcriptions, translations } from './media/transcriptions.ts'
 import { chatCompletions } from './openai/chat-completions.ts'
+import { compactResponses } from './openai/compact.ts'
 import { embeddings } from './openai/embeddings.ts'
+import { countResponseTokens } from './openai/input-tokens.ts'
 import { getOpenAiModel, listOpenAiModels } from './openai/models.ts'
 import { responses } from './openai/responses.ts'
 
@@ -36,6 +39,8 @@ export interface Endpoint {
 export const ENDPOINTS: readonly Endpoint[] = [
   { dialect: 'openai', method: 'POST', path: '/v1/chat/completions', onBill: true, answer: chatCompletions },
   { dialect: 'openai', method: 'POST', path: '/v1/responses', onBill: true, answer: responses },
+  { dialect: 'openai', method: 'POST', path: '/v1/responses/compact', onBill: true, answer: compactResponses },
+  { dialect: 'openai', method: 'POST', path: '/v1/responses/input_tokens', onBill: true, answer: countResponseTokens },
   { dialect: 'openai', method: 'POST', path: '/v1/embeddings', onBill: true, answer: embeddings },
   { dialect: 'openai', method: 'POST', path: '/v1/audio/speech', onBill: true, answer: speech },
   {
@@ -74,6 +79,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
     answer: cancelMessageBatch,
   },
   { dialect: 'anthropic', method: 'DELETE', path: '/v1/messages/batches/', onBill: false, answer: deleteMessageBatch },
+  { dialect: 'anthropic', method: 'POST', path: '/v1/complete', onBill: true, answer: complete },
   { dialect: 'anthropic', method: 'GET', path: '/v1/models', onBill: false, answer: listAnthropicModels },
   { dialect: 'anthropic', method: 'GET', path: '/v1/models/', onBill: false, answer: getAnthropicModel },
 ]

@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { totalOutputTokens } from '@sluice/contracts'
 import fc from 'fast-check'
+import { openCompletionTap } from './anthropic/completion-tap.ts'
 import { openMessagesTap } from './anthropic/messages-tap.ts'
+import { openFreeTap } from './free-tap.ts'
 import { openChatTap } from './openai/chat-tap.ts'
 import { openImagesTap } from './openai/images-tap.ts'
 import { openResponsesTap } from './openai/responses-tap.ts'
@@ -13,7 +15,14 @@ import type { StreamTap } from './stream-tap.ts'
 
 const read = (name: string): Buffer => readFileSync(new URL(`./fixtures/${name}.sse`, import.meta.url))
 
-const streams: { name: string; open: () => StreamTap; outputBytes: number; quantities: object }[] = [
+const streams: {
+  name: string
+  open: () => StreamTap
+  outputBytes: number
+  quantities: object
+  /** The provider tells no usage in this stream. */
+  silent?: true
+}[] = [
   {
     name: 'openai-chat-cached-and-reasoning',
     open: () => openChatTap({ model: 'gpt-5.4' }),
@@ -71,6 +80,14 @@ const streams: { name: string; open: () => StreamTap; outputBytes: number; quant
       web_fetch_calls: 2,
     },
   },
+  {
+    name: 'anthropic-legacy-completion',
+    open: () => openCompletionTap({ model: 'claude-2' }),
+    outputBytes: Buffer.byteLength(' Grüße, 世界 🌧'),
+    // 21 bytes at 3.6 a token.
+    quantities: { out_text: 6 },
+    silent: true,
+  },
 ]
 
 const cutAt = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
@@ -84,7 +101,7 @@ const cutAt = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
   return chunks
 }
 
-for (const { name, open, outputBytes, quantities } of streams) {
+for (const { name, open, outputBytes, quantities, silent = false } of streams) {
   const bytes = read(name)
 
   test(`${name}: its usage is read from one chunk`, () => {
@@ -92,8 +109,9 @@ for (const { name, open, outputBytes, quantities } of streams) {
     assert.equal(tap.write(bytes), bytes.length)
     assert.deepEqual(tap.usage().quantities, quantities)
     assert.equal(tap.outputBytes, outputBytes)
-    assert.ok(tap.ended && tap.measured && tap.atEventBoundary)
-    assert.ok(Object.values(tap.usage().provenance).every(mark => mark === 'measured'))
+    assert.ok(tap.ended && tap.measured === !silent && tap.atEventBoundary)
+    const marks = Object.values(tap.usage().provenance)
+    assert.ok(marks.length > 0 && marks.every(mark => mark === (silent ? 'estimated' : 'measured')))
   })
 
   test(`${name}: no chunk border changes usage, bytes or what is known`, () => {
@@ -302,6 +320,29 @@ test('an error before any work costs nothing', () => {
   assert.equal(tap.ended, true)
 })
 
+test('a legacy completion is estimated on both sides, and not before its first word', () => {
+  const tap = openCompletionTap({ model: 'claude-2' })
+  tap.observe('{"type":"ping"}')
+  assert.deepEqual(tap.usage({ inputTokens: 10 }).quantities, {})
+  tap.observe('{"type":"completion","id":"compl_1","completion":" Hello","stop_reason":null,"model":"claude-2.1"}')
+  assert.deepEqual(tap.usage({ inputTokens: 10 }), {
+    quantities: { in_text: 10, out_text: 2 },
+    provenance: { in_text: 'estimated', out_text: 'estimated' },
+    modifiers: {},
+    raw_usage: null,
+    served_model: 'claude-2.1',
+    response_id: 'compl_1',
+  })
+})
+
+test('a stream that is free stays free, whatever it says', () => {
+  const tap = openFreeTap()
+  const half = Buffer.from('data: {"usage":{"output_tokens":9}}\n\ndata: {')
+  assert.equal(tap.write(half), half.length - 'data: {'.length)
+  assert.equal(tap.atEventBoundary, false)
+  assert.deepEqual(tap.usage({ inputTokens: 10 }).quantities, {})
+})
+
 test('an error inside a stream is seen in every dialect, and a stream without one has not failed', () => {
   const taps = [
     [openChatTap({ model: 'm' }), '{"error":{"message":"overloaded"}}', '{"choices":[],"error":null}'],
@@ -312,6 +353,7 @@ test('an error inside a stream is seen in every dialect, and a stream without on
       '{"type":"response.created","response":{"error":null}}',
     ],
     [openMessagesTap({ model: 'm' }), '{"type":"error","error":{}}', '{"type":"message_stop"}'],
+    [openCompletionTap({ model: 'm' }), '{"type":"error","error":{}}', '{"type":"completion","completion":"a"}'],
   ] as const
   for (const [tap, error, other] of taps) {
     tap.observe(other)

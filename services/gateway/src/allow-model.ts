@@ -27,6 +27,8 @@ const needed: Partial<Record<ReplyShapeName, readonly QuantityName[]>> = {
   chat: ['in_text', 'out_text'],
   responses: ['in_text', 'out_text'],
   messages: ['in_text', 'out_text'],
+  compaction: ['in_text', 'out_text'],
+  completion: ['in_text', 'out_text'],
   embeddings: ['in_text'],
 }
 
@@ -54,9 +56,13 @@ export function allowModel(
   const isKnown = prices.override?.find(provider, model) ?? prices.book.find(provider, model)
   if (!isKnown) {
     if (unpriced === 'assume_max' && canAssume(prices, provider, names)) return
+    const other = provider === 'openai' ? 'anthropic' : 'openai'
+    const isTheirs = prices.override?.find(other, model) ?? prices.book.find(other, model)
     throw new Refusal(
       'model_not_priced',
-      `Model "${model}" has no price here, so it is not served. Check its name; an admin can add a price, or have the highest price assumed.`,
+      isTheirs
+        ? `Model "${model}" is one of ${other}: call it at the paths below /${other}/v1.`
+        : `Model "${model}" has no price here, so it is not served. Check its name; an admin can add a price, or have the highest price assumed.`,
     )
   }
   const missing = findUnpriced(prices, provider, model, names)

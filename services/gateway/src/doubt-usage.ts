@@ -4,7 +4,7 @@ import type { AdmittedCall } from './call.ts'
 import { estimateAsked, type ReplyShapeName } from './reply-reader.ts'
 
 /** Kinds of replies whose providers tell what they used, always. */
-const tellsUsage: ReadonlySet<ReplyShapeName> = new Set(['chat', 'responses', 'messages', 'embeddings'])
+const tellsUsage: ReadonlySet<ReplyShapeName> = new Set(['chat', 'responses', 'compaction', 'messages', 'embeddings'])
 
 type JudgedCall = Pick<AdmittedCall, 'limits' | 'asked' | 'estimatedInputTokens'> & {
   endpoint: Pick<AdmittedCall['endpoint'], 'shape' | 'free'>

@@ -55,6 +55,15 @@ const posted = {
   maxBodyBytes: 32 * MiB,
 } as const satisfies Partial<Endpoint>
 
+/** How many tokens a request would be: free, and no budget refuses it. */
+const counted = {
+  ...posted,
+  operation: 'count_tokens',
+  shape: 'token-count',
+  streamable: false,
+  free: true,
+} as const satisfies Partial<Endpoint>
+
 /** A look-up: no body, no model, no cost. */
 const lookedUp = {
   transport: 'http',
@@ -76,6 +85,15 @@ const openai: readonly Endpoint[] = [
   {
     ...posted,
     dialect: 'openai',
+    name: 'responses.compact',
+    path: '/v1/responses/compact',
+    shape: 'compaction',
+    streamable: false,
+  },
+  { ...counted, dialect: 'openai', name: 'responses.input_tokens', path: '/v1/responses/input_tokens' },
+  {
+    ...posted,
+    dialect: 'openai',
     name: 'embeddings',
     path: '/v1/embeddings',
     operation: 'embeddings',
@@ -89,15 +107,14 @@ const openai: readonly Endpoint[] = [
 
 const anthropic: readonly Endpoint[] = [
   { ...posted, dialect: 'anthropic', name: 'messages', path: '/v1/messages', shape: 'messages' },
+  { ...counted, dialect: 'anthropic', name: 'messages.count_tokens', path: '/v1/messages/count_tokens' },
   {
     ...posted,
     dialect: 'anthropic',
-    name: 'messages.count_tokens',
-    path: '/v1/messages/count_tokens',
-    operation: 'count_tokens',
-    shape: 'token-count',
-    streamable: false,
-    free: true,
+    name: 'complete',
+    path: '/v1/complete',
+    operation: 'text_completion',
+    shape: 'completion',
   },
   { ...listed, dialect: 'anthropic', path: '/v1/models' },
   { ...listed, dialect: 'anthropic', path: '/v1/models/{model}' },

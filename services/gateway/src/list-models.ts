@@ -5,41 +5,74 @@ import { Refusal } from './refusal.ts'
 import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
 import type { Route } from './resolve-route.ts'
 
-/**
- * Answers `GET /models` and `/models/{id}` from the price books: the models that this credential may call, in the dialect's
- * own shape. @throws Refusal 403 for a model that is not allowed or not known, which look the same
- */
-export function listModels(deps: GatewayDeps, call: AuthenticatedCall): void {
-  const { match, principal, prices, callId, response } = call
-  const route = deps.routes.resolve(principal.project, match.dialect)
-  const ids = modelIds(prices, match.dialect).filter(id => isAllowed(principal, match.dialect, id))
-  const model = match.parameter
-  if (model !== undefined) {
-    if (!ids.includes(model))
-      throw new Refusal(
-        'model_not_allowed',
-        `Model "${model}" is not allowed for this credential, or is not known here.`,
-      )
-    send(response, describe(match.dialect, model, route), route, callId)
-    return
-  }
-  const data = ids.map(id => describe(match.dialect, id, route))
-  const body =
-    match.dialect === 'openai'
-      ? { object: 'list', data }
-      : { data, has_more: false, first_id: ids[0] ?? null, last_id: ids.at(-1) ?? null }
-  send(response, body, route, callId)
+/** A model as lists show it, whatever the dialect. */
+interface ListedModel {
+  id: string
+  provider: Dialect
+  route: Route
 }
 
-function modelIds(prices: PriceBooksOfCall, dialect: Dialect): string[] {
-  const ids = new Set([...(prices.override?.listModels(dialect) ?? []), ...prices.book.listModels(dialect)])
+/**
+ * Answers `GET /models` and `/models/{id}` from the price books: the models that this credential may call, those of the
+ * path's own provider first, in the dialect's own shape. A provider that this project cannot reach is left out.
+ * @throws Refusal 403 for a model that is not allowed or not known, which look the same; what keeps every provider away
+ */
+export function listModels(deps: GatewayDeps, call: AuthenticatedCall): void {
+  const { match, principal, callId, response } = call
+  const own = match.dialect
+  const other: Dialect = own === 'openai' ? 'anthropic' : 'openai'
+  const routes = [own, other].map(dialect => resolved(() => deps.routes.resolve(principal.project, dialect)))
+  const reachable = routes.filter((route): route is Route => !(route instanceof Refusal))
+  const [first] = reachable
+  if (!first) throw routes[0]
+  const models = reachable.flatMap(route => modelsOf(call, route))
+  const id = match.parameter
+  if (id === undefined) {
+    send(response, listOf(own, models), first, callId)
+    return
+  }
+  const model = models.find(candidate => candidate.id === id)
+  if (!model)
+    throw new Refusal(
+      'model_not_allowed',
+      `Model "${id}" is not allowed for this credential, or is not known here. GET /models lists those that are.`,
+    )
+  send(response, describe(own, model), model.route, callId)
+}
+
+function resolved(resolve: () => Route): Route | Refusal {
+  try {
+    return resolve()
+  } catch (error) {
+    if (error instanceof Refusal) return error
+    throw error
+  }
+}
+
+function modelsOf({ principal, prices }: AuthenticatedCall, route: Route): ListedModel[] {
+  const { provider } = route
+  return modelIds(prices, provider)
+    .filter(id => isAllowed(principal, provider, id))
+    .map(id => ({ id, provider, route }))
+}
+
+function modelIds(prices: PriceBooksOfCall, provider: Dialect): string[] {
+  const ids = new Set([...(prices.override?.listModels(provider) ?? []), ...prices.book.listModels(provider)])
   return [...ids].sort()
 }
 
-function describe(dialect: Dialect, id: string, route: Route): Record<string, unknown> {
+function listOf(dialect: Dialect, models: readonly ListedModel[]): object {
+  const data = models.map(model => describe(dialect, model))
+  return dialect === 'openai'
+    ? { object: 'list', data }
+    : { data, has_more: false, first_id: models[0]?.id ?? null, last_id: models.at(-1)?.id ?? null }
+}
+
+/** The owner is who answers: a client of either dialect sees whose model it is and that a simulated one is. */
+function describe(dialect: Dialect, { id, provider, route }: ListedModel): object {
   const simulated = route.servedBy === 'simulator'
   return dialect === 'openai'
-    ? { id, object: 'model', created: 0, owned_by: simulated ? 'simulator' : 'openai' }
+    ? { id, object: 'model', created: 0, owned_by: simulated ? 'simulator' : provider }
     : { type: 'model', id, display_name: simulated ? `${id} (simulator)` : id, created_at: '1970-01-01T00:00:00Z' }
 }
 

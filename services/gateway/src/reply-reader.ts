@@ -1,5 +1,7 @@
 import type { UsageResult } from '@sluice/usage'
 import { chat } from './shapes/chat.ts'
+import { compaction } from './shapes/compaction.ts'
+import { completion } from './shapes/completion.ts'
 import { embeddings } from './shapes/embeddings.ts'
 import { messages } from './shapes/messages.ts'
 import { estimateInput } from './shapes/read-json.ts'
@@ -13,6 +15,8 @@ export const replyShapes = {
   responses,
   embeddings,
   messages,
+  completion,
+  compaction,
   'token-count': tokenCount,
 } satisfies Record<string, ReplyShape>
 

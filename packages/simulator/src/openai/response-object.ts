@@ -20,7 +20,7 @@ export function endStatus(script: Script): Status {
 }
 
 /** `input_tokens` includes what came from the cache; `output_tokens` includes reasoning. */
-function responsesUsage(metered: Metered): object {
+export function responsesUsage(metered: Metered): object {
   const written = metered.input_to_cache_5m + metered.input_to_cache_1h
   const input = metered.input_fresh + metered.input_from_cache + written
   return {

@@ -1,14 +1,14 @@
 import type { Call } from '../call.ts'
 import { namedEvent } from '../frames.ts'
 import { readModel, readOrders } from '../generation.ts'
-import { asCount, asList, asObject, asText, isObject, type JsonObject } from '../json.ts'
+import { asCount, asObject, asText, isObject, type JsonObject } from '../json.ts'
 import { perform } from '../perform.ts'
-import { type Prompt, PromptTally } from '../prompt.ts'
 import { ProviderError } from '../provider-error.ts'
 import { reportEarly } from '../report-usage.ts'
 import { firstToolName, writeScript } from '../script.ts'
 import { sequencedEvent, toEvents } from './response-events.ts'
 import { type Answer, endStatus, toItems, toResponse } from './response-object.ts'
+import { readResponsesPrompt } from './responses-prompt.ts'
 
 /** `POST /v1/responses` */
 export async function responses(call: Call): Promise<void> {
@@ -62,20 +62,6 @@ export async function responses(call: Call): Promise<void> {
       unknownEvent: namedEvent('response.future_thing.delta', '{"type":"response.future_thing.delta","delta":{"x":1}}'),
     },
   })
-}
-
-function readResponsesPrompt(body: JsonObject): Prompt {
-  const tally = new PromptTally()
-  tally.addJson(body.tools)
-  tally.addText(asText(body.instructions))
-  if (typeof body.input === 'string') tally.addMessage('user', body.input)
-  for (const entry of asList(body.input)) {
-    const item = asObject(entry)
-    if (item.content !== undefined && asText(item.role) !== undefined) tally.addMessage(asText(item.role), item.content)
-    else tally.addJson(item)
-    if (asText(item.type)?.endsWith('_call_output')) tally.toolAnswered()
-  }
-  return tally.total()
 }
 
 function readForcedTool(body: JsonObject): string | undefined {

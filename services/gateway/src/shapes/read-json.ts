@@ -11,25 +11,26 @@ export const usageTailBytes = 64 * 1024
  * Reads a JSON reply by a converter. What its provider does not tell is estimated: the input from the request, the output
  * from what was said.
  * @param body the reply, or its end where it is larger than `maxParsedBytes`
- * @param options.saysNothing the reply has no output that is charged
+ * @param options.outputBytes bytes of what was generated, where that is not text that stands in the reply
  */
 export function readJson(
   body: Buffer,
   facts: WholeReplyFacts,
   convert: (parsed: unknown) => UsageResult,
-  options: { saysNothing?: boolean } = {},
+  options: { outputBytes?: (parsed: unknown) => number } = {},
 ): UsageResult {
   const parsed = facts.wholeBytes > maxParsedBytes ? parseTail(body) : parse(body)
   const usage = parsed === undefined ? freeUsage() : convert(parsed)
+  const bytesOf = options.outputBytes ?? outputBytesOf
   if (usage.raw_usage !== null) {
     // Where the usage could be too low for what was said, what was said is looked at.
-    const isLow = !options.saysNothing && totalOutputTokens(usage.quantities) * maxBytesPerToken < facts.wholeBytes
-    return isLow && parsed !== undefined ? { ...usage, outputBytes: outputBytesOf(parsed) } : usage
+    const isLow = totalOutputTokens(usage.quantities) * maxBytesPerToken < facts.wholeBytes
+    return isLow && parsed !== undefined ? { ...usage, outputBytes: bytesOf(parsed) } : usage
   }
   const input = estimateInput(facts.inputTokens)
   // A reply that cannot be read is all output: its client has had it.
-  const outputBytes = parsed === undefined ? facts.wholeBytes : outputBytesOf(parsed)
-  const output = measuredAs({ out_text: options.saysNothing ? 0 : estimateTokens(outputBytes) }, 'estimated')
+  const outputBytes = parsed === undefined ? facts.wholeBytes : bytesOf(parsed)
+  const output = measuredAs({ out_text: estimateTokens(outputBytes) }, 'estimated')
   return {
     ...usage,
     quantities: { ...usage.quantities, ...input.quantities, ...output.quantities },

@@ -1,0 +1,95 @@
+import { estimateTokens } from '../estimate.ts'
+import { isObject, parseJson, textOf } from '../json-fields.ts'
+import { SseFramer, sseData } from '../sse-framer.ts'
+import type { StreamTap, UsageEstimate } from '../stream-tap.ts'
+import { measuredAs, type UsageResult } from '../usage-result.ts'
+import { fromCompletion } from './completion.ts'
+
+/** What a clean end of a legacy completion stream needs. */
+export interface CompletionState {
+  readonly id: string | undefined
+  readonly model: string
+}
+
+/** Watches a stream of legacy completions (`event: completion`), which never tells its usage. */
+export interface CompletionTap extends StreamTap {
+  readonly state: CompletionState
+}
+
+export function openCompletionTap(options: { model: string }): CompletionTap {
+  return new CompletionStreamTap(options.model)
+}
+
+const nothing: readonly Uint8Array[] = []
+
+class CompletionStreamTap implements CompletionTap {
+  readonly #framer = new SseFramer()
+  #id: string | undefined
+  #model: string
+  #stopReason: string | undefined
+  #begun = false
+  outputBytes = 0
+  ended = false
+  failed = false
+  readonly measured = false
+
+  constructor(model: string) {
+    this.#model = model
+  }
+
+  get atEventBoundary(): boolean {
+    return this.#framer.atEventBoundary
+  }
+
+  get state(): CompletionState {
+    return { id: this.#id, model: this.#model }
+  }
+
+  write(chunk: Uint8Array): number {
+    return this.#framer.push(chunk, this.#onEvent)
+  }
+
+  eventEndIn(chunk: Uint8Array): number {
+    return this.#framer.eventEndIn(chunk)
+  }
+
+  forward(chunk: Uint8Array): readonly Uint8Array[] {
+    this.write(chunk)
+    return [chunk]
+  }
+
+  flush(): readonly Uint8Array[] {
+    return nothing
+  }
+
+  #onEvent = (event: Buffer): void => {
+    const data = sseData(event)
+    if (data !== undefined) this.observe(data)
+  }
+
+  observe(data: string): void {
+    const event = parseJson(data)
+    if (!isObject(event)) return
+    if (event.type === 'error' || isObject(event.error)) {
+      this.failed = true
+      this.ended = true
+      return
+    }
+    // What follows the end is an echo of it.
+    if (this.ended || typeof event.completion !== 'string') return
+    this.#begun = true
+    this.#id = textOf(event.id) ?? this.#id
+    this.#model = textOf(event.model) ?? this.#model
+    this.outputBytes += Buffer.byteLength(event.completion)
+    this.#stopReason = textOf(event.stop_reason) ?? this.#stopReason
+    if (this.#stopReason !== undefined) this.ended = true
+  }
+
+  usage(estimate: UsageEstimate = {}): UsageResult {
+    const result = fromCompletion({ id: this.#id, model: this.#model, stop_reason: this.#stopReason })
+    // An error before any word costs nothing.
+    if (!this.#begun) return result
+    const output = estimateTokens(this.outputBytes, estimate.bytesPerTokenTenths)
+    return { ...result, ...measuredAs({ in_text: estimate.inputTokens ?? 0, out_text: output }, 'estimated') }
+  }
+}

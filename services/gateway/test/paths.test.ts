@@ -1,0 +1,11 @@
+import { after } from 'node:test'
+import { GatewayStack } from './gateway-stack.ts'
+import { modelsAreListed } from './paths/models.ts'
+import { textPathsSettle } from './paths/text.ts'
+
+// The table of endpoints, path by path, on one installation.
+const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'budget', 'gateway'] })
+const project = await gateway.newProject()
+
+textPathsSettle(gateway, project)
+modelsAreListed(gateway, project)
