@@ -4,7 +4,7 @@ import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
 import type { Journal } from './journal/journal.ts'
 import type { LiveCalls } from './live-calls.ts'
-import type { Refusal } from './refusal.ts'
+import { meteringUnavailable, type Refusal } from './refusal.ts'
 import { Relay } from './relay.ts'
 import { estimateAsked } from './reply-reader.ts'
 import { upstreamPath } from './resolve-route.ts'
@@ -35,28 +35,6 @@ export function forward(
   refuse: (refusal: Refusal) => void,
 ): void {
   const { route } = call
-  deps.journal.open({
-    event_id: call.eventId,
-    call_id: call.callId,
-    attempt: call.attempt,
-    identity: call.principal.identity,
-    claimed: call.claimed,
-    paid_by: route.paidBy,
-    dialect: call.endpoint.dialect,
-    endpoint: call.endpoint.name,
-    streamed: call.streamed,
-    requested_model: call.requestedModel,
-    provider: route.provider,
-    served_by: route.servedBy,
-    admitted_at_ms: call.admittedAtMs,
-    price_book_id: call.prices.book.id,
-    ...(call.principal.project.unpriced === 'assume_max' ? { unpriced_policy: 'assume_max' } : {}),
-    ...(call.prices.override ? { override_price_book_id: call.prices.override.id } : {}),
-    estimated_input: call.endpoint.free ? {} : estimateAsked(call).quantities,
-    leases: [],
-    held: [],
-  })
-
   const relay = new Relay(
     {
       maxDrainMs: deps.timeouts.maxDrainMs,
@@ -74,9 +52,9 @@ export function forward(
           ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
           http_status: httpStatus,
         }),
-      settle: outcome => {
+      settle: (outcome, written) => {
         deps.liveCalls.remove(relay)
-        const event = settle(deps.journal, call, outcome)
+        const event = settle(deps.journal, call, outcome, written)
         deps.onSettled(call, event, outcome)
         return event
       },
@@ -84,19 +62,57 @@ export function forward(
     call,
     response,
   )
+  deps.journal.open(
+    {
+      event_id: call.eventId,
+      call_id: call.callId,
+      attempt: call.attempt,
+      identity: call.principal.identity,
+      claimed: call.claimed,
+      paid_by: route.paidBy,
+      dialect: call.endpoint.dialect,
+      endpoint: call.endpoint.name,
+      streamed: call.streamed,
+      requested_model: call.requestedModel,
+      provider: route.provider,
+      served_by: route.servedBy,
+      admitted_at_ms: call.admittedAtMs,
+      price_book_id: call.prices.book.id,
+      ...(call.principal.project.unpriced === 'assume_max' ? { unpriced_policy: 'assume_max' } : {}),
+      ...(call.prices.override ? { override_price_book_id: call.prices.override.id } : {}),
+      estimated_input: call.endpoint.free ? {} : estimateAsked(call).quantities,
+      leases: [],
+      held: [],
+    },
+    error => {
+      if (!error) return send(deps, call, headers, relay)
+      deps.liveCalls.remove(relay)
+      relay.abandon(meteringUnavailable(error))
+    },
+  )
   deps.liveCalls.add(relay)
+}
 
+/** The OPEN stands in the journal: the call may leave. */
+function send(deps: ForwardDeps, call: AdmittedCall, headers: string[], relay: Relay): void {
+  const { route } = call
+  // It may have been left or cut since.
+  if (relay.isSettled) return
   for (const part of route.credentialHeaders) headers.push(part)
   headers.push('accept-encoding', 'identity')
-  deps.upstreams.poolOf(route).dispatch(
-    {
-      path: upstreamPath(route, call.match),
-      method: call.endpoint.method,
-      headers,
-      body: call.body,
-      headersTimeout: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
-      bodyTimeout: deps.timeouts.idleMs,
-    },
-    relay,
-  )
+  try {
+    deps.upstreams.poolOf(route).dispatch(
+      {
+        path: upstreamPath(route, call.match),
+        method: call.endpoint.method,
+        headers,
+        body: call.body,
+        headersTimeout: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
+        bodyTimeout: deps.timeouts.idleMs,
+      },
+      relay,
+    )
+  } catch (error) {
+    relay.onResponseError(undefined, error as Error)
+  }
 }

@@ -59,3 +59,12 @@ export class Refusal extends Error {
     this.retryAfterS = options.retryAfterS
   }
 }
+
+/** The journal takes no new calls. */
+export function meteringUnavailable(cause: unknown): Refusal {
+  return new Refusal(
+    'metering_unavailable',
+    'This gateway cannot record usage right now, so it takes no calls. Try again in a moment.',
+    { retryAfterS: 1, cause },
+  )
+}

@@ -25,7 +25,8 @@ type Phase = 'waiting' | 'collecting' | 'passing' | 'silent' | 'settled'
 export interface RelayDeps {
   /** Writes the CHECKPOINT of this call. */
   checkpoint: (usage: UsageResult, outputBytes: number, httpStatus: number) => void
-  settle: (outcome: Outcome) => UsageRecordedData
+  /** `written` is called when the event survives this process; absent: it does when this returns. */
+  settle: (outcome: Outcome, written?: () => void) => UsageRecordedData
   /** Writes a refusal as the answer. */
   refuse: (refusal: Refusal) => void
   /** Longest time a provider is read on for a client that left. */
@@ -84,6 +85,17 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
       clearTimeout(this.#stallTimer)
       this.#controller?.resume()
     })
+  }
+
+  /** Nothing more is to come of it. */
+  get isSettled(): boolean {
+    return this.#phase === 'settled'
+  }
+
+  /** Ends a call that has no OPEN, and so no event. */
+  abandon(refusal: Refusal): void {
+    this.#phase = 'settled'
+    this.#deps.refuse(refusal)
   }
 
   get keyId(): string | undefined {
@@ -145,8 +157,12 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     const usage = this.#readUsage()
     const errorCode = this.#failureOfReply()
     const status = this.#clientGone ? 'aborted' : errorCode === undefined ? 'completed' : 'failed'
-    const { phase } = this.#settle(status, usage, { errorCode })
-    if (phase === 'passing') this.#endPassing()
+    const phase = this.#phase
+    const isAnswer = status === 'completed' || (status === 'failed' && this.#httpStatus >= 400)
+    if (phase === 'passing') this.#settle(status, usage, { errorCode }, () => this.#endPassing())
+    else if (phase === 'collecting' && isAnswer)
+      this.#settle(status, usage, { errorCode }, event => this.#answerCollected(event))
+    else this.#settle(status, usage, { errorCode })
   }
 
   /** Why a reply that has come to its end is none: its status, an error inside its stream, its last words missing. */
@@ -157,7 +173,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     return failed ? 'provider_failed_in_stream' : ended ? undefined : 'provider_ended_early'
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
     if (this.#phase === 'settled') return
     const { reason, message, code } = describeFailure(error, this.#call.route.servedBy)
     const usage = this.#readUsage()
@@ -322,32 +338,38 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     return replyShapes[endpoint.shape].read(kept, facts)
   }
 
-  /** Into the journal, then whatever of the answer has waited for it. @returns the phase the reply was in */
+  /**
+   * Into the journal.
+   * @param answer what of the answer waits until the event is safe there
+   * @returns the phase the reply was in
+   */
   #settle(
     status: Outcome['status'],
     usage: UsageResult,
     how: { errorCode?: string | undefined; cutBy?: Outcome['cutBy'] },
+    answer?: (event: UsageRecordedData) => void,
   ): { phase: Phase } {
     const phase = this.#phase
     this.#phase = 'settled'
     clearTimeout(this.#drainTimer)
     clearTimeout(this.#stallTimer)
-    const event = this.#deps.settle({
-      status,
-      httpStatus: this.#httpStatus,
-      usage,
-      ...(this.#reader && { outputBytes: this.#reader.tap.outputBytes }),
-      drained: phase === 'silent',
-      errorCode: how.errorCode,
-      cutBy: how.cutBy,
-      providerRequestId: this.#providerRequestId,
-      timeToFirstChunkMs: this.#firstChunkMs,
-      overheadUs: this.#overheadUs,
-      finishedAtMs: Date.now(),
-    })
+    const event = this.#deps.settle(
+      {
+        status,
+        httpStatus: this.#httpStatus,
+        usage,
+        ...(this.#reader && { outputBytes: this.#reader.tap.outputBytes }),
+        drained: phase === 'silent',
+        errorCode: how.errorCode,
+        cutBy: how.cutBy,
+        providerRequestId: this.#providerRequestId,
+        timeToFirstChunkMs: this.#firstChunkMs,
+        overheadUs: this.#overheadUs,
+        finishedAtMs: Date.now(),
+      },
+      answer && (() => answer(event)),
+    )
     if (this.#call.wantsReceipt) this.#receipt = receiptComment(event)
-    if (phase === 'collecting' && (status === 'completed' || (status === 'failed' && this.#httpStatus >= 400)))
-      this.#answerCollected(event)
     return { phase }
   }
 

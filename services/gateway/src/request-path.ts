@@ -9,11 +9,12 @@ import { recogniseClient } from './client-class.ts'
 import type { Endpoint } from './endpoints.ts'
 import { type ForwardDeps, forward } from './forward.ts'
 import { holdBudget } from './hold-budget.ts'
+import { JournalUnavailableError } from './journal/journal-unavailable-error.ts'
 import type { PathMatch } from './match-path.ts'
 import { ownHandlers } from './own-handlers.ts'
 import { requireOpenClass } from './path-class.ts'
 import { type BodyMemory, type ModelRequest, readBody, readModelRequest, readPlainRequest } from './read-request.ts'
-import { Refusal } from './refusal.ts'
+import { meteringUnavailable, Refusal } from './refusal.ts'
 import { answerRefusal } from './refusal-answer.ts'
 import { type ReadHeaders, readHeaders } from './request-headers.ts'
 import type { RouteResolver } from './resolve-route.ts'
@@ -211,13 +212,7 @@ function pathNotSupported(match: PathMatch, method: string): Refusal {
 /** What is no refusal is a fault of ours: the caller gets the call id, the operator the error. */
 function toRefusal(error: unknown, deps: GatewayDeps, callId: string): Refusal {
   if (error instanceof Refusal) return error
-  if ((error as { code?: string }).code === 'metering_unavailable') {
-    return new Refusal(
-      'metering_unavailable',
-      'This gateway cannot record usage right now, so it takes no calls. Try again in a moment.',
-      { retryAfterS: 1 },
-    )
-  }
+  if (error instanceof JournalUnavailableError) return meteringUnavailable(error)
   deps.onInternalError(error, callId)
   return new Refusal('internal', 'internal')
 }

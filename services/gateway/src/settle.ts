@@ -36,10 +36,15 @@ export function rateCall(call: AdmittedCall, usage: UsageResult): Rating {
 }
 
 /**
- * Settles an attempt, always and once: rated, then into the journal, which numbers it and has it published. After this
- * returns the event survives the process.
+ * Settles an attempt, always and once: rated, then into the journal, which numbers it and has it published. When `written`
+ * is called, or, where none is given, after this returns, the event survives the process.
  */
-export function settle(journal: Journal, call: AdmittedCall, outcome: Outcome): UsageRecordedData {
+export function settle(
+  journal: Journal,
+  call: AdmittedCall,
+  outcome: Outcome,
+  written?: () => void,
+): UsageRecordedData {
   const { usage, doubts } = doubtUsage(call, outcome.usage, {
     outputBytes: outcome.outputBytes ?? outcome.usage.outputBytes ?? 0,
     whole: outcome.status === 'completed',
@@ -87,7 +92,7 @@ export function settle(journal: Journal, call: AdmittedCall, outcome: Outcome): 
   if (call.principal.project.unpriced === 'assume_max') draft.unpriced_policy = 'assume_max'
   if (rating.assumed) draft.assumed = true
   if (call.prices.override) draft.override_price_book_id = call.prices.override.id
-  return journal.close(draft, { urgent: call.hold.urgent })
+  return journal.close(draft, { urgent: call.hold.urgent, written })
 }
 
 function drained(provenance: UsageResult['provenance']): UsageResult['provenance'] {

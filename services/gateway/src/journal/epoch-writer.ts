@@ -17,6 +17,7 @@ import {
   type WritableSegment,
   writeRecord,
 } from './segment.ts'
+import type { TurnRecord } from './turn-batch.ts'
 import { UnsyncedFrames } from './unsynced-frames.ts'
 
 /** `full`: the disk has no room. `failed`: it refuses writes or syncs. In both, running calls settle and no new one begins. */
@@ -58,7 +59,7 @@ export interface NumberedRecord {
 const fsyncFile = promisify(fsync)
 
 /**
- * Takes the records of a run to the disk, whatever the disk does: to the system with one write each (they survive a killed
+ * Takes the records of a run to the disk, whatever the disk does: to the system with one write (they survive a killed
  * process at once) and to the disk by a group sync at most `syncIntervalMs` later (then they survive a power cut, and only
  * then are they published).
  *
@@ -132,6 +133,32 @@ export class EpochWriter {
       this.#degrade(error)
       throw error
     }
+  }
+
+  /**
+   * Writes records with as few writes as they take, usually one.
+   * @returns how many the system has; what follows is in no file, and is to be written by {@link write} or {@link keep}
+   */
+  writeTogether(records: readonly TurnRecord[]): number {
+    const active = this.#active
+    if (!active || this.hasHomeless) return 0
+    let done = 0
+    while (done < records.length) {
+      const { buffer, start, end, next } = this.#unsynced.encodeRun(records, done)
+      try {
+        writeRecord(active, this.#options.io, buffer, start, end)
+      } catch {
+        this.#unsynced.retract(start)
+        break
+      }
+      this.#writes += next - done
+      for (; done < next; done++) {
+        const numbered = records[done]?.numbered
+        if (numbered) this.#lastWritten[numbered.partition] = numbered.seq
+      }
+    }
+    if (done > 0) this.#sync.soon()
+    return done
   }
 
   /** Writes an event, to the reserve or to memory if it must be. Never throws for the disk's sake. */

@@ -9,6 +9,7 @@ import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { epochSource } from './epoch-source.ts'
 import type { EpochWriterOptions, JournalState } from './epoch-writer.ts'
 import { beginEpoch } from './gateway-identity.ts'
+import type { JournalUnavailableError } from './journal-unavailable-error.ts'
 import type { CheckpointRecord, OpenRecord, RateDraft, UsageDraft } from './open-record.ts'
 import { type PastEpoch, publishPastEpoch } from './past-epoch.ts'
 import { RunningEpoch } from './running-epoch.ts'
@@ -22,11 +23,17 @@ export type { CheckpointRecord, DraftRating, OpenRecord, RateDraft, UnratedDraft
 export interface Journal {
   readonly gatewayId: string
   readonly epoch: number
-  /** Before the upstream call. @throws JournalUnavailableError: do not make it */
-  open: (record: OpenRecord) => void
+  /**
+   * Before the upstream call: make it when `written` is called without an error, or, where none is given, when this returns.
+   * @throws JournalUnavailableError: do not make it
+   */
+  open: (record: OpenRecord, written?: (error: JournalUnavailableError | undefined) => void) => void
   checkpoint: (record: CheckpointRecord) => void
-  /** Numbers the event, writes it and gives it back (the draft itself). Never throws for the disk's sake. */
-  close: (draft: UsageDraft, options: { urgent: boolean }) => UsageRecordedData
+  /**
+   * Numbers the event, writes it and gives it back (the draft itself). Never throws for the disk's sake. It survives this
+   * process when `written` is called, or, where none is given, when this returns.
+   */
+  close: (draft: UsageDraft, options: { urgent: boolean; written?: (() => void) | undefined }) => UsageRecordedData
   readonly state: JournalState
   /** Tells each change of `state`. */
   onState: (listener: (state: JournalState) => void) => void
@@ -190,9 +197,9 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   return {
     gatewayId,
     epoch,
-    open: record => running.open(record),
+    open: (record, written) => running.open(record, written),
     checkpoint: record => running.checkpoint(record),
-    close: (draft, { urgent }) => running.close(draft, urgent),
+    close: (draft, { urgent, written }) => running.close(draft, urgent, written),
     get state() {
       return running.state
     },

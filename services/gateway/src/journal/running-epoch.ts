@@ -6,6 +6,13 @@ import { fitDraft } from './fit-draft.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
 import type { CheckpointRecord, EndRecord, OpenRecord, UsageDraft } from './open-record.ts'
 import { recordType } from './record.ts'
+import { TurnBatch } from './turn-batch.ts'
+
+/** An attempt whose CLOSE has not been asked for. */
+interface Attempt {
+  /** Where its OPEN stands; undefined until it is written. */
+  segment: SegmentState | undefined
+}
 
 /**
  * The journal of this run: which attempts are open, and which number each event gets. Where their records go is
@@ -17,7 +24,8 @@ export class RunningEpoch {
   readonly #options: EpochWriterOptions
   readonly #writer: EpochWriter
   readonly #prefix: string
-  readonly #attempts = new Map<string, SegmentState>()
+  readonly #turn: TurnBatch
+  readonly #attempts = new Map<string, Attempt>()
   readonly #last: number[] = Array(PARTITIONS).fill(0)
   #ended = false
 
@@ -27,6 +35,9 @@ export class RunningEpoch {
     this.#options = options
     this.#prefix = closePrefix(this.gatewayId, this.epoch)
     this.#writer = new EpochWriter(options)
+    this.#turn = new TurnBatch(this.#writer, err =>
+      options.log.error({ err }, 'a call failed behind its journal record'),
+    )
   }
 
   get state(): JournalState {
@@ -56,38 +67,51 @@ export class RunningEpoch {
   /** How far the files can be read: what an fdatasync covers. */
   readonly readLimit = (): Position => this.#writer.readLimit()
 
-  /** @throws JournalUnavailableError: the attempt must not be sent to its provider */
-  open(record: OpenRecord): void {
+  /**
+   * @param written called when the OPEN is with the system, or with why it is not; absent: it is when this returns
+   * @throws JournalUnavailableError: the attempt must not be sent to its provider
+   */
+  open(record: OpenRecord, written?: (error: JournalUnavailableError | undefined) => void): void {
     if (this.state !== 'ok' || this.#ended) throw new JournalUnavailableError({ detail: this.state })
-    const json = JSON.stringify(record)
-    try {
-      this.#writer.write(recordType.open, json)
-    } catch (cause) {
-      throw new JournalUnavailableError({ cause })
-    }
-    const { segment } = this.#writer
-    if (!segment) throw new JournalUnavailableError()
-    segment.open++
-    this.#attempts.set(record.event_id, segment)
+    const attempt: Attempt = { segment: undefined }
+    let failed: JournalUnavailableError | undefined
+    this.#attempts.set(record.event_id, attempt)
+    this.#turn.add({
+      type: recordType.open,
+      json: JSON.stringify(record),
+      settle: cause => {
+        const { segment } = this.#writer
+        if (cause === undefined && segment) {
+          attempt.segment = segment
+          segment.open++
+          return
+        }
+        failed = new JournalUnavailableError({ cause })
+        this.#attempts.delete(record.event_id)
+      },
+      written: written && (() => written(failed)),
+    })
+    if (written) return
+    this.#turn.flush()
+    if (failed) throw failed
   }
 
   /** Not written while the disk is full: the reserve is for CLOSEs. */
   checkpoint(record: CheckpointRecord): void {
     if (this.state !== 'ok' || !this.#attempts.has(record.event_id)) return
-    try {
-      this.#writer.write(recordType.checkpoint, JSON.stringify(record))
-    } catch {
-      // The writer has dealt with it; the next one says more than this one.
-    }
+    // Where the disk refuses it, the writer has dealt with that; the next one says more than this one.
+    this.#turn.add({ type: recordType.checkpoint, json: JSON.stringify(record) })
+    this.#turn.flush()
   }
 
   /**
    * Numbers the event and writes it. The draft becomes the event. Never throws for the disk's sake.
+   * @param written called when the event survives this process; absent: it does when this returns
    * @throws Error where the attempt is not open: closed twice, it would be paid twice
    */
-  close(draft: UsageDraft, urgent: boolean): UsageRecordedData {
-    const segment = this.#attempts.get(draft.event_id)
-    if (!segment && draft.settlement_key === undefined) throw new Error(`attempt ${draft.event_id} is not open`)
+  close(draft: UsageDraft, urgent: boolean, written?: () => void): UsageRecordedData {
+    const attempt = this.#attempts.get(draft.event_id)
+    if (!attempt && draft.settlement_key === undefined) throw new Error(`attempt ${draft.event_id} is not open`)
     const partition = partitionOf(draft.identity.project_id)
     const seq = (this.#last[partition] ?? 0) + 1
     const draftJson = fitDraft(draft, bytes =>
@@ -96,24 +120,35 @@ export class RunningEpoch {
         'event too large, only what it costs and who pays is kept',
       ),
     )
-    this.#writer.keep({ json: closeLine(this.#prefix, partition, seq, draftJson), partition, seq })
+    const json = closeLine(this.#prefix, partition, seq, draftJson)
     this.#last[partition] = seq
-    if (segment) {
-      segment.open--
-      this.#attempts.delete(draft.event_id)
-    }
-    if (urgent) this.#writer.syncNow()
+    this.#attempts.delete(draft.event_id)
+    this.#turn.add(
+      {
+        type: recordType.close,
+        json,
+        numbered: { json, partition, seq },
+        settle: () => {
+          if (attempt?.segment) attempt.segment.open--
+        },
+        written,
+      },
+      urgent,
+    )
+    if (!written) this.#turn.flush()
     return Object.assign(draft, { gateway_id: this.gatewayId, epoch: this.epoch, partition, seq })
   }
 
   /** Resolves when everything written so far is on the disk. */
   synced(): Promise<void> {
+    this.#turn.flush()
     return this.#writer.synced()
   }
 
   /** Writes that nothing follows, and syncs it. False where attempts are open or events have no file: replay will end it. */
   async end(): Promise<boolean> {
     this.#ended = true
+    this.#turn.flush()
     if (this.#attempts.size > 0 || this.#writer.hasHomeless) return false
     const now = this.#options.now ?? Date.now
     const record: EndRecord = { last: this.#last, ended_by: this.gatewayId, at_ms: now() }
@@ -130,6 +165,7 @@ export class RunningEpoch {
   /** Ends timers and closes files. What is synced stays readable. */
   async stop(): Promise<void> {
     this.#ended = true
+    this.#turn.flush()
     await this.#writer.stop()
   }
 

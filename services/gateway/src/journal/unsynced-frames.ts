@@ -30,7 +30,26 @@ export class UnsyncedFrames {
     return { buffer: this.#chunk, start, end: this.#used }
   }
 
-  /** Forgets the frame encoded last, which was not written. */
+  /**
+   * Encodes the records from `from` on that fit into one chunk, at least one, as one piece.
+   * @returns the piece, and the index of the first record that is not in it
+   */
+  encodeRun(
+    records: readonly { readonly type: RecordType; readonly json: string }[],
+    from: number,
+  ): { buffer: Buffer; start: number; end: number; next: number } {
+    const first = records[from]
+    if (!first) throw new Error('no record to encode')
+    const { buffer, start } = this.encode(first.type, first.json)
+    let next = from + 1
+    for (let record = records[next]; record; record = records[++next]) {
+      if (this.#used + frameBound(record.json) > buffer.length) break
+      this.#used += writeFrame(buffer, this.#used, record.type, record.json)
+    }
+    return { buffer, start, end: this.#used, next }
+  }
+
+  /** Forgets the frames from `start` on, which were not written. */
   retract(start: number): void {
     this.#used = start
   }

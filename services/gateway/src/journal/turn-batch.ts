@@ -1,0 +1,79 @@
+import type { EpochWriter, NumberedRecord } from './epoch-writer.ts'
+import { type RecordType, recordType } from './record.ts'
+
+/** A record on its way to the system. */
+export interface TurnRecord {
+  readonly type: RecordType
+  readonly json: string
+  /** Of a CLOSE: its place in its series. */
+  readonly numbered?: NumberedRecord
+  /** What the turn's write comes to for this record: called before any `written`. `error`: it is in no file. */
+  readonly settle?: (error: unknown) => void
+  /** Called once the system has every record of the turn, in their order. */
+  readonly written?: ((error: unknown) => void) | undefined
+}
+
+/**
+ * The records of one turn of the event loop, which go to the system in one write at the turn's end: a write costs as much as
+ * half a dozen records do, and under load a turn has as many. What waits for its record (a call for its OPEN, an answer for
+ * its CLOSE) goes on right behind that write.
+ */
+export class TurnBatch {
+  readonly #writer: EpochWriter
+  readonly #onThrown: (error: unknown) => void
+  #records: TurnRecord[] = []
+  #immediate: NodeJS.Immediate | undefined
+  #urgent = false
+  readonly #flushOfTurn = (): void => this.flush()
+
+  /** @param onThrown told what a `written` throws; the others are called all the same */
+  constructor(writer: EpochWriter, onThrown: (error: unknown) => void) {
+    this.#writer = writer
+    this.#onThrown = onThrown
+  }
+
+  /** Takes a record. `urgent`: the disk should have it as soon as the system has. */
+  add(record: TurnRecord, urgent = false): void {
+    this.#records.push(record)
+    if (urgent) this.#urgent = true
+    this.#immediate ??= setImmediate(this.#flushOfTurn)
+  }
+
+  /** Writes what has come so far. */
+  flush(): void {
+    if (this.#immediate === undefined) return
+    clearImmediate(this.#immediate)
+    this.#immediate = undefined
+    const records = this.#records
+    this.#records = []
+    const together = this.#writer.writeTogether(records)
+    const errors = together === records.length ? undefined : this.#writeRest(records, together)
+    for (let i = 0; i < records.length; i++) records[i]?.settle?.(errors?.[i])
+    if (this.#urgent) this.#writer.syncNow()
+    this.#urgent = false
+    for (let i = 0; i < records.length; i++) {
+      try {
+        records[i]?.written?.(errors?.[i])
+      } catch (error) {
+        this.#onThrown(error)
+      }
+    }
+  }
+
+  /** The disk did not take them together: each by itself, an event to wherever there is room. */
+  #writeRest(records: readonly TurnRecord[], from: number): unknown[] {
+    const errors: unknown[] = Array(records.length)
+    for (let i = from; i < records.length; i++) {
+      const record = records[i]
+      if (record?.type === recordType.close && record.numbered) this.#writer.keep(record.numbered)
+      else if (record) {
+        try {
+          this.#writer.write(record.type, record.json)
+        } catch (error) {
+          errors[i] = error
+        }
+      }
+    }
+    return errors
+  }
+}
