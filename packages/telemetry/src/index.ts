@@ -1,4 +1,5 @@
 export * from './call-metrics.ts'
+export * from './completeness-metrics.ts'
 export * from './gen-ai.ts'
 export * from './metrics.ts'
 export * from './sampled-spans.ts'

@@ -1,5 +1,5 @@
 import { isClickhouseDataError } from '@sluice/clickhouse'
-import { isDataError, storableText } from '@sluice/postgres'
+import { isDataError, storableText, wasDiscarded } from '@sluice/postgres'
 import type { Kysely } from 'kysely'
 import type { AnalyticsTables } from './db/schema.ts'
 
@@ -36,6 +36,7 @@ export interface DeadLetterStore {
 export function deadLetterStore(db: Kysely<AnalyticsTables>): DeadLetterStore {
   return {
     keepDeadLetter: async message => {
+      if (await wasDiscarded(db, message.content)) return
       await db
         .insertInto('dead_letters')
         .values({

@@ -27,11 +27,6 @@ export const errors = {
     statusCode: 404,
     message: 'There is no such call, or you have no access to its project. A call appears within a second of its end.',
   },
-  letterNotReplayable: {
-    code: 'dead_letter_not_replayable',
-    statusCode: 409,
-    message: 'There is no such dead letter of a single event, or this version cannot read it either. It stays.',
-  },
   storeUnavailable: {
     code: 'usage_store_unavailable',
     statusCode: 503,

@@ -14,6 +14,7 @@ import {
   seriesOfEpoch,
   storableText,
   transact,
+  wasDiscarded,
 } from '@sluice/postgres'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { AnalyticsTables } from './db/schema.ts'
@@ -227,7 +228,10 @@ async function keepOwnSettlements(trx: Transaction<AnalyticsTables>, fresh: Fres
   }
 }
 
-async function writeDeadLetters(trx: Transaction<AnalyticsTables>, dead: readonly DeadLetter[]): Promise<number> {
+async function writeDeadLetters(trx: Transaction<AnalyticsTables>, received: readonly DeadLetter[]): Promise<number> {
+  const dead: DeadLetter[] = []
+  for (const letter of received)
+    if (letter.series !== '' || !(await wasDiscarded(trx, letter.content))) dead.push(letter)
   if (dead.length === 0) return 0
   const written = await trx
     .insertInto('dead_letters')

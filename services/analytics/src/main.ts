@@ -1,8 +1,8 @@
 import { connectBus } from '@sluice/bus'
 import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
-import { openDatabase } from '@sluice/postgres'
+import { letterArchive, openDatabase, watchCompleteness } from '@sluice/postgres'
 import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
-import { metricsText } from '@sluice/telemetry'
+import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { buildApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { consumeRefused } from './consumers/call-refused.ts'
@@ -59,6 +59,14 @@ const refusedConsumer = closing.use(
 )
 closing.use(startRollups(rollups, { everyMs: config.rollupEveryMs, logger }), 'rollups')
 
+closing.use(
+  watchCompleteness(database.db, {
+    onState: completenessMetrics('analytics'),
+    onError: err => logger.warn({ err }, 'completeness not looked at'),
+  }),
+  'completeness watch',
+)
+
 const operator = closing.use(
   await startOperatorServer({
     host: config.host,
@@ -68,7 +76,7 @@ const operator = closing.use(
       return usageConsumer.isHealthy() && refusedConsumer.isHealthy() ? undefined : 'rows cannot be written'
     },
     metrics: metricsText,
-    routes: operatorRoutes({ deadLetters, log, rows }),
+    routes: operatorRoutes({ deadLetters, archive: letterArchive(database.db, 'id'), log, rows, logger }),
   }),
   'operator',
 )

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { ContractError, type SeriesRange, seriesKey, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
-import { isDataError, type Kysely, storableText, type Transaction, transact } from '@sluice/postgres'
+import { isDataError, type Kysely, storableText, type Transaction, transact, wasDiscarded } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Tables } from './db/schema.ts'
 import { type CheckRating, postEvents } from './event-posting-store.ts'
@@ -109,6 +109,7 @@ function readEvent(content: Uint8Array): UsageRecordedData | undefined {
 /** Keeps letters in the caller's transaction; the same letter delivered again is the same row. */
 export async function insertDeadLetters(trx: Transaction<Tables>, letters: readonly DeadLetter[]): Promise<void> {
   for (const { range, reason, content } of letters) {
+    if (!range && (await wasDiscarded(trx, content))) continue
     const fingerprint = createHash('sha256')
       .update(range ? `${seriesKey(range)}.${range.first}-${range.last}\n` : '\n')
       .update(content)

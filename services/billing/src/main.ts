@@ -1,7 +1,7 @@
 import { connectBus, consumeBatches } from '@sluice/bus'
-import { openDatabase } from '@sluice/postgres'
+import { letterArchive, openDatabase, watchCompleteness } from '@sluice/postgres'
 import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
-import { metricsText } from '@sluice/telemetry'
+import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { sql } from 'kysely'
 import { buildApp } from './app.ts'
 import { databaseSchema, readConfig } from './config.ts'
@@ -15,7 +15,7 @@ import { openPriceBookPublisher } from './price-book-publisher.ts'
 import { priceBookStore } from './price-book-store.ts'
 import { keepCatalogue, priceBookShelf, republishMissing } from './price-books.ts'
 import { completeness } from './routes/completeness.ts'
-import { replayDeadLetter } from './routes/replay-dead-letter.ts'
+import { deadLetters as deadLetterRoutes } from './routes/dead-letters.ts'
 import { usageStore } from './usage-store.ts'
 import { followCredentials } from './views/credentials-view.ts'
 
@@ -32,6 +32,7 @@ async function run(): Promise<void> {
     const marks = closing.use(await openMarksPublisher(bus, log), 'marks')
     const usage = usageStore(database.db)
     const deadLetters = deadLetterStore(database.db)
+    const discarded = letterArchive(database.db, 'dead_letter_id')
     const priceBooks = priceBookStore(database.db)
     const shelf = priceBookShelf(priceBooks)
 
@@ -54,6 +55,14 @@ async function run(): Promise<void> {
       'consumer',
     )
 
+    closing.use(
+      watchCompleteness(database.db, {
+        onState: completenessMetrics('billing'),
+        onError: err => log.warn({ err }, 'completeness not looked at'),
+      }),
+      'completeness watch',
+    )
+
     const app = closing.use(
       buildApp({ credentials, ledger: ledgerStore(database.db), priceBooks, nowMs: Date.now, log }),
       'http',
@@ -71,8 +80,8 @@ async function run(): Promise<void> {
           return undefined
         },
         routes: operator => {
-          completeness(operator, { usage, deadLetters })
-          replayDeadLetter(operator, { deadLetters, shelf })
+          completeness(operator, { usage, deadLetters, archive: discarded })
+          deadLetterRoutes(operator, { deadLetters, archive: discarded, shelf, log })
         },
       }),
       'operator',

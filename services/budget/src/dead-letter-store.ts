@@ -1,4 +1,4 @@
-import { isDataError, type Kysely, storableText, type Transaction } from '@sluice/postgres'
+import { isDataError, type Kysely, storableText, type Transaction, wasDiscarded } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from './db/schema.ts'
 
@@ -16,9 +16,12 @@ export interface DeadLetter {
 
 export async function insertDeadLetters(
   trx: Transaction<BudgetTables>,
-  letters: readonly DeadLetter[],
+  received: readonly DeadLetter[],
   nowMs: number,
 ): Promise<void> {
+  const letters: DeadLetter[] = []
+  for (const letter of received)
+    if (letter.series !== undefined || !(await wasDiscarded(trx, letter.content))) letters.push(letter)
   if (letters.length === 0) return
   await trx
     .insertInto('dead_letters')

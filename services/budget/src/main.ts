@@ -1,8 +1,8 @@
 import { type Bus, connectBus } from '@sluice/bus'
 import type { Cutoff } from '@sluice/contracts'
-import { listCompleteness, openDatabase, startOutboxRelay } from '@sluice/postgres'
+import { letterArchive, listCompleteness, openDatabase, startOutboxRelay, watchCompleteness } from '@sluice/postgres'
 import { ClosingStack, createLogger, type Logger, startOperatorServer } from '@sluice/runtime'
-import { metricsText } from '@sluice/telemetry'
+import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { uuidv7 } from 'uuidv7'
 import { buildApp } from './app.ts'
 import { manageBudgets } from './budget-management-store.ts'
@@ -79,6 +79,14 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'rollover',
   )
 
+  closing.use(
+    watchCompleteness(db, {
+      onState: completenessMetrics('budget'),
+      onError: err => log.warn({ err }, 'completeness not looked at'),
+    }),
+    'completeness watch',
+  )
+
   const app = closing.use(
     buildApp(
       {
@@ -104,7 +112,10 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       routes: operatorApp =>
         addOperatorRoutes(operatorApp, {
           completeness: () => listCompleteness(db),
-          deadLetters: async () => ({ count: await countDeadLetters(db), first: await listDeadLetters(db, 100) }),
+          countDeadLetters: () => countDeadLetters(db),
+          listDeadLetters: limit => listDeadLetters(db, limit),
+          archive: letterArchive(db, 'id'),
+          log,
           replay: async id => {
             const replay = await replayDeadLetter(db, id, findWindow, Date.now())
             if (replay.outcome === 'applied') tell(replay.spend.cutoffs, replay.spend.copies)

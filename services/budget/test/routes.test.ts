@@ -138,7 +138,7 @@ test('the operator port says what is there and what is missing', async () => {
   assert.deepEqual(await (await fetch(`${base}/completeness`)).json(), {
     complete: true,
     series: [],
-    dead_letters: 0,
-    first_dead_letters: [],
+    dead_letters: { count: 0, oldest: [] },
+    discarded: { count: 0, latest: [] },
   })
 })

@@ -65,10 +65,17 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
     callsCut(count: number, reason: string): void {
       if (count > 0) log.info({ count, reason }, 'running calls cut')
     },
-    observe(read: { activeCalls: () => number; unpublishedEvents: () => number }): void {
+    observe(read: {
+      activeCalls: () => number
+      unpublishedEvents: () => number
+      journalUnavailable: () => boolean
+    }): void {
       gauge('gateway_active_calls', 'Calls under way', { read: read.activeCalls })
       gauge('gateway_unpublished_events', 'Events in the journal that JetStream has not acknowledged', {
         read: read.unpublishedEvents,
+      })
+      gauge('gateway_journal_unavailable', '1: the disk below the journal is full or broken, no call is let in', {
+        read: () => (read.journalUnavailable() ? 1 : 0),
       })
     },
   }

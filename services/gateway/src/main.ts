@@ -96,7 +96,11 @@ closing.use(
   }),
   'heartbeat',
 )
-events.observe({ activeCalls: () => liveCalls.size, unpublishedEvents: () => journal.unpublishedEvents() })
+events.observe({
+  activeCalls: () => liveCalls.size,
+  unpublishedEvents: () => journal.unpublishedEvents(),
+  journalUnavailable: () => journal.state !== 'ok',
+})
 const app = buildApp({
   journal,
   upstreams,

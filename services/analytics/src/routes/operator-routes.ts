@@ -1,49 +1,54 @@
 import { parseSeriesKey } from '@sluice/contracts'
-import { errorOf } from '@sluice/runtime'
+import type { LetterArchive } from '@sluice/postgres'
+import { addDeadLetterRoutes, type Logger, type ReplayOutcome } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
 import { isRefusedByClickhouse, isRefusedForGood } from '../dead-letter-store.ts'
-import { errors } from '../errors.ts'
 import { readLine } from '../usage-message.ts'
 import { type UsageWriterDeps, writeReplayed } from '../usage-writer.ts'
 
 export interface OperatorRouteDeps extends UsageWriterDeps {
   deadLetters: DeadLetterStore
+  archive: LetterArchive
+  logger: Logger
 }
 
-const mostDeadLetters = 100
-
 /**
- * Of the operator port: `/completeness` says what of every series has come and what could not be applied;
- * `POST /dead-letters/{id}/replay` applies a letter that this version can read.
+ * Of the operator port: `/completeness` says what of every series has come and what could not be applied; `/dead-letters…`
+ * shows it, applies what this version can read, and gives up the rest with a name and a reason.
  */
 export function operatorRoutes(deps: OperatorRouteDeps): (app: FastifyInstance) => void {
+  const { deadLetters, archive } = deps
   return app => {
     app.get('/completeness', async () => {
       const series = await deps.log.listCompleteness()
+      const count = await deadLetters.countDeadLetters()
       return {
-        complete: series.every(one => one.gaps.length === 0),
+        complete: count === 0 && series.every(one => one.gaps.length === 0),
         series,
-        dead_letter_count: await deps.deadLetters.countDeadLetters(),
-        dead_letters: await deps.deadLetters.listDeadLetters(mostDeadLetters),
+        dead_letters: { count, oldest: await deadLetters.listDeadLetters(100) },
+        discarded: { count: await archive.countDiscarded(), latest: await archive.listDiscarded(100) },
       }
     })
-    app.post<{ Params: { id: string } }>(
-      '/dead-letters/:id/replay',
-      { schema: { params: { type: 'object', properties: { id: { type: 'string', pattern: '^[0-9]{1,18}$' } } } } },
-      async request => {
-        const { id } = request.params
-        const line = await deps.deadLetters.findLine(id)
-        if (!line) throw errorOf(errors.letterNotReplayable)
-        try {
-          await writeReplayed(deps, id, readLine(line.content, { ...parseSeriesKey(line.series), seq: line.seq }))
-        } catch (cause) {
-          if (isRefusedForGood(cause) || isRefusedByClickhouse(cause))
-            throw errorOf(errors.letterNotReplayable, { cause })
-          throw cause
-        }
-        return { replayed: id }
-      },
-    )
+    addDeadLetterRoutes(app, {
+      ...archive,
+      count: deadLetters.countDeadLetters,
+      list: deadLetters.listDeadLetters,
+      replay: id => replay(deps, id),
+      log: deps.logger,
+    })
+  }
+}
+
+/** Only lines of a series: a whole message, and a refused call, stay. */
+async function replay(deps: OperatorRouteDeps, id: string): Promise<ReplayOutcome> {
+  const line = await deps.deadLetters.findLine(id)
+  if (!line) return (await deps.archive.find(id)) ? 'still-dead' : 'unknown'
+  try {
+    await writeReplayed(deps, id, readLine(line.content, { ...parseSeriesKey(line.series), seq: line.seq }))
+    return 'applied'
+  } catch (cause) {
+    if (isRefusedForGood(cause) || isRefusedByClickhouse(cause)) return 'still-dead'
+    throw cause
   }
 }

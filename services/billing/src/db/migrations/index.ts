@@ -1,4 +1,4 @@
-import { createSeriesMarks, type Migration } from '@sluice/postgres'
+import { createDiscardedLetters, createSeriesMarks, type Migration } from '@sluice/postgres'
 import { createPriceBooks } from './001-create-price-books.ts'
 import { createUsageLog } from './002-create-usage-log.ts'
 import { createLedger } from './003-create-ledger.ts'
@@ -10,4 +10,5 @@ export const migrations: readonly Migration[] = [
   createUsageLog,
   createLedger,
   createStreamPosition,
+  createDiscardedLetters,
 ]

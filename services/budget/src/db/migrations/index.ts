@@ -1,4 +1,4 @@
-import { createOutbox, createSeriesMarks, type Migration } from '@sluice/postgres'
+import { createDiscardedLetters, createOutbox, createSeriesMarks, type Migration } from '@sluice/postgres'
 import { createBudgets } from './001-create-budgets.ts'
 import { createSpendFacts } from './002-create-spend-facts.ts'
 import { createAuditEntries } from './003-create-audit-entries.ts'
@@ -10,6 +10,7 @@ export const migrations: readonly Migration[] = [
   createBudgets,
   createSpendFacts,
   createAuditEntries,
+  createDiscardedLetters,
 ]
 
 /** The one schema of this service. */
