@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { aborts } from './faults/aborts.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
 import { journalFull } from './faults/journal-full.ts'
 import { natsDown } from './faults/nats-down.ts'
@@ -15,6 +16,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [gatewayKilled.name]: options => prove(gatewayKilled, options),
   [natsDown.name]: options => prove(natsDown, options),
   [journalFull.name]: options => prove(journalFull, options),
+  [aborts.name]: options => prove(aborts, options),
 }
 
 interface Options {

@@ -323,7 +323,11 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   }
 
   #tapUsage(reader: StreamReader): UsageResult {
-    return reader.tap.usage({ inputTokens: this.#call.estimatedInputTokens })
+    const { tap } = reader
+    const usage = tap.usage({ inputTokens: this.#call.estimatedInputTokens })
+    const isNothing = usage.raw_usage === null && Object.keys(usage.quantities).length === 0
+    // Broken before its first event: what was sent may have been worked on. A provider that said it failed has not.
+    return isNothing && !tap.ended && !tap.failed && !this.#call.endpoint.free ? estimateAsked(this.#call) : usage
   }
 
   /** What is known now: measured where the provider has said it, else estimated; an error before any work costs nothing. */

@@ -1,0 +1,26 @@
+import type { UsageRecordedData } from '@sluice/contracts'
+import type { TestStack } from '@sluice/test-env'
+
+/** Every usage event of a stack from now on, as it stands on the bus. */
+export class EventFeed {
+  readonly all: UsageRecordedData[] = []
+
+  constructor(stack: TestStack) {
+    stack.natsAdmin.subscribe('usage.recorded.v1.*', {
+      callback: (_error, message) => {
+        for (const line of message.string().split('\n'))
+          if (line !== '') this.all.push(JSON.parse(line) as UsageRecordedData)
+      },
+    })
+  }
+
+  /** Events whose caller gave this tag, by the tag's value. */
+  byTag(name: string): Map<string, UsageRecordedData[]> {
+    const found = new Map<string, UsageRecordedData[]>()
+    for (const event of this.all) {
+      const value = event.claimed.tags?.[name]
+      if (value !== undefined) found.set(value, [...(found.get(value) ?? []), event])
+    }
+    return found
+  }
+}
