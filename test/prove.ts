@@ -9,7 +9,9 @@ import { aborts } from './faults/aborts.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
 import { journalFull } from './faults/journal-full.ts'
 import { natsDown } from './faults/nats-down.ts'
+import { ratingsAddUp } from './faults/ratings-add-up.ts'
 import { brokenPromises, logFolder, type Outcome, type Scenario, type ScenarioRun } from './faults/scenario.ts'
+import { streamsFuzzed } from './faults/streams-fuzzed.ts'
 
 const root = join(import.meta.dirname, '..')
 const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
@@ -17,6 +19,8 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [natsDown.name]: options => prove(natsDown, options),
   [journalFull.name]: options => prove(journalFull, options),
   [aborts.name]: options => prove(aborts, options),
+  [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
+  [streamsFuzzed.name]: options => prove(streamsFuzzed, options),
 }
 
 interface Options {

@@ -13,6 +13,8 @@ export const LineItem = Type.Object({
   multiplier: Type.Optional(Type.Tuple([Type.Integer({ minimum: 0 }), Type.Integer({ minimum: 1 })])),
   /** The model this line is priced as, where it is not the call's (per-iteration models). */
   model: Type.Optional(Type.String()),
+  /** Which of the turns of other models the line belongs to, from 1. Only where `model` is. */
+  turn: Type.Optional(Type.Integer({ minimum: 1 })),
   /** Where a rate or a ratio comes from that the model itself has not (`assume_max`): a model's id, rules of modifiers. */
   assumed_from: Type.Optional(Type.String()),
   cost_nano_usd: NanoUsd,

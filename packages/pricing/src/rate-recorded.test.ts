@@ -53,3 +53,22 @@ test('a served model that no book knows is priced as the one that was asked for'
   assert.equal(ratedModel(books, 'openai', 'gpt-5.4', 'my-deployment'), 'gpt-5.4')
   assert.equal(ratedModel(books, 'openai', 'gpt-5.4', undefined), 'gpt-5.4')
 })
+
+test('two turns of one model stay two, although they used different things: each has its own tier', () => {
+  const parts = [
+    { model: 'claude-sonnet-4-5', quantities: { in_text: 150_000 } },
+    { model: 'claude-sonnet-4-5', quantities: { in_cache_read: 150_000, out_text: 10 } },
+  ]
+  const quantities = { in_text: 150_000, in_cache_read: 150_000, out_text: 10 }
+  const rating = rate(books, { provider: 'anthropic', model: 'claude-opus-5', quantities, modifiers: {}, parts })
+  // 150,000 × 3 USD and × 0.30 USD a million, 10 × 15: together they would be long context.
+  assert.equal(rating.cost_nano_usd, 450_000_000 + 45_000_000 + 150_000)
+  const event = {
+    provider: 'anthropic',
+    requested_model: 'claude-opus-5',
+    quantities,
+    modifiers: {},
+    line_items: rating.line_items,
+  } as unknown as UsageRecordedData
+  assert.deepEqual(rateRecorded(books, event).line_items, rating.line_items)
+})

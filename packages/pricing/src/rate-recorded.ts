@@ -24,15 +24,16 @@ export function ratedModel(books: PriceBooks, provider: string, requested: strin
 }
 
 function partsOf(event: UsageRecordedData): { model: string; quantities: Quantities }[] | undefined {
-  let parts: { model: string; quantities: Quantities }[] | undefined
+  let parts: { model: string; quantities: Quantities; turn: number | undefined }[] | undefined
   for (const item of event.line_items) {
     if (item.model === undefined) continue
     const name = item.quantity_name as QuantityName
     parts ??= []
-    // One model may take several turns: a name that comes again begins the next one.
     let part = parts.at(-1)
-    if (!part || part.model !== item.model || part.quantities[name] !== undefined) {
-      part = { model: item.model, quantities: {} }
+    // Lines without a number are older: there a name that comes again begins the model's next turn.
+    const isNext = item.turn === undefined ? part?.quantities[name] !== undefined : part?.turn !== item.turn
+    if (!part || part.model !== item.model || isNext) {
+      part = { model: item.model, quantities: {}, turn: item.turn }
       parts.push(part)
     }
     part.quantities[name] = item.quantity

@@ -61,7 +61,8 @@ export function rate(books: PriceBooks, usage: RatedUsage): Rating {
     }
   addLines(rating, books, usage, usage.model, rest, undefined)
   // Each part is a turn of its own model: its own input decides its tier.
-  for (const part of parts) addLines(rating, books, usage, part.model, part.quantities, part.model)
+  for (const { model, quantities } of parts)
+    addLines(rating, books, usage, model, quantities, { model, turn: (rating.line_items.at(-1)?.turn ?? 0) + 1 })
   return rating
 }
 
@@ -76,13 +77,16 @@ export function findUnpriced(
   return names.find(name => findRate(first, base, name) === undefined)
 }
 
+/** Whose turn a line belongs to, where it is not the call's own model's. */
+type PartOfLine = { model: string; turn: number }
+
 function addLines(
   rating: Rating,
   books: PriceBooks,
   usage: RatedUsage,
   model: string,
   quantities: Quantities,
-  lineModel: string | undefined,
+  part: PartOfLine | undefined,
 ): void {
   const { base, first, rules } = resolveBooks(books, usage, model)
   const inputTokens = totalInputTokens(quantities)
@@ -101,13 +105,13 @@ function addLines(
     const lineRate = found ? tierRate(found, inputTokens) : 0
     const cost = found ? lineCost(quantity, lineRate, found.numerator, found.denominator) : Number.NaN
     if (!found || !Number.isSafeInteger(rating.cost_nano_usd + cost)) {
-      addUnpriced(rating, lineModel === undefined ? name : `${lineModel}:${name}`)
+      addUnpriced(rating, part ? `${part.model}:${name}` : name)
       // Kept at zero for parts, so that the lines alone say which model a quantity belongs to.
-      if (lineModel !== undefined) rating.line_items.push(line(name, quantity, 0, unchanged, lineModel, 0))
+      if (part) rating.line_items.push(line(name, quantity, 0, unchanged, part, 0))
       continue
     }
     rating.cost_nano_usd += cost
-    const item = line(name, quantity, lineRate, found, lineModel, cost)
+    const item = line(name, quantity, lineRate, found, part, cost)
     if (from !== undefined) {
       item.assumed_from = from
       rating.assumed = true
@@ -165,12 +169,15 @@ function line(
   quantity: number,
   lineRate: number,
   { numerator, denominator }: { numerator: number; denominator: number },
-  model: string | undefined,
+  part: PartOfLine | undefined,
   cost: number,
 ): LineItem {
   const item: LineItem = { quantity_name: name, quantity, rate_nano_usd_per_million: lineRate, cost_nano_usd: cost }
   if (numerator !== denominator) item.multiplier = [numerator, denominator]
-  if (model !== undefined) item.model = model
+  if (part) {
+    item.model = part.model
+    item.turn = part.turn
+  }
   return item
 }
 

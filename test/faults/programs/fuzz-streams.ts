@@ -1,0 +1,184 @@
+/**
+ * Every tap that `packages/usage` exports meets every stream that its fixtures hold, in random chunks and cut off anywhere.
+ * What one piece gives, at the same length, is the measure. Prints the outcome as JSON.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as usage from '@sluice/usage'
+import { seededRandom } from '../random.ts'
+import type { Outcome } from '../scenario.ts'
+
+const { runs, repeatedMiB, seed } = JSON.parse(process.argv[2] ?? '{}') as {
+  runs: number
+  repeatedMiB: number
+  seed: number
+}
+const folder = join(import.meta.dirname, '..', '..', '..', 'packages', 'usage', 'src', 'fixtures')
+const random = seededRandom(seed)
+const below = (end: number): number => Math.floor(random() * end)
+
+/** What any tap may be asked to open with. */
+const options = { model: 'model', input: {}, partialImages: 0, unwrap: false, inputTokens: 0 }
+const taps = Object.entries(usage)
+  .filter(([name]) => /^open\w+Tap$/.test(name))
+  .map(([name, open]) => ({ name, open: () => (open as (given: typeof options) => usage.StreamTap)(options) }))
+const fixtures = readdirSync(folder)
+  .filter(file => file.endsWith('.sse'))
+  .map(file => ({ file, bytes: readFileSync(join(folder, file)) }))
+
+/** What a tap knows when it has had this much of a stream in one piece: all that must not depend on chunks. */
+interface Known {
+  usage: string
+  outputBytes: number
+  ended: boolean
+  failed: boolean
+  measured: boolean
+}
+const knownOf = (tap: usage.StreamTap): Known => ({
+  usage: JSON.stringify(tap.usage({ inputTokens: 100 })),
+  outputBytes: tap.outputBytes,
+  ended: tap.ended,
+  failed: tap.failed,
+  measured: tap.measured,
+})
+
+interface Pair {
+  tap: (typeof taps)[number]
+  file: string
+  bytes: Buffer
+  /** By length of what was seen: each length at which an event ends, ascending. */
+  borders: number[]
+  known: Known[]
+}
+
+function lookAtInOnePiece(tap: (typeof taps)[number], file: string, bytes: Buffer): Pair {
+  const pair: Pair = { tap, file, bytes, borders: [0], known: [knownOf(tap.open())] }
+  for (let length = 1; length <= bytes.length; length++) {
+    const opened = tap.open()
+    if (opened.write(bytes.subarray(0, length)) !== length) continue
+    pair.borders.push(length)
+    pair.known.push(knownOf(opened))
+  }
+  return pair
+}
+
+const pairs = taps.flatMap(tap => fixtures.map(({ file, bytes }) => lookAtInOnePiece(tap, file, bytes)))
+const own = pairs.filter(pair => pair.known.at(-1)?.measured)
+const foreign = pairs.filter(pair => !own.includes(pair))
+
+const found = { differences: [] as string[], exceptions: [] as string[], shrinks: [] as string[] }
+for (const { tap, file, known } of pairs)
+  for (const [index, { outputBytes }] of known.entries())
+    if (outputBytes < (known[index - 1]?.outputBytes ?? 0)) found.shrinks.push(`${tap.name} of ${file}`)
+
+/** Cuts that like the places where something may be torn: line ends, and single bytes. */
+function randomCuts(bytes: Buffer, length: number): number[] {
+  const cuts = new Set<number>()
+  for (let i = below(24); i > 0; i--) {
+    const at = below(length)
+    if (random() < 0.5) cuts.add(at)
+    else {
+      const feed = bytes.indexOf(0x0a, at)
+      if (feed !== -1 && feed < length) cuts.add(feed + below(3))
+    }
+  }
+  if (random() < 0.1) for (let at = below(length); at < length && cuts.size < 200; at++) cuts.add(at)
+  return [...cuts].filter(at => at > 0 && at < length).sort((a, b) => a - b)
+}
+
+function playOnce({ tap, file, bytes, borders, known }: Pair): void {
+  const length = random() < 0.5 ? bytes.length : below(bytes.length + 1)
+  const cuts = length === 0 ? [] : randomCuts(bytes, length)
+  const opened = tap.open()
+  const passes = random() < 0.5
+  const out: Uint8Array[] = []
+  let from = 0
+  for (const to of [...cuts, length]) {
+    // A chunk of its own memory, gone afterwards, as a socket gives it.
+    const chunk = Buffer.from(bytes.subarray(from, to))
+    if (passes) out.push(...opened.forward(chunk).map(part => Buffer.from(part)))
+    else opened.write(chunk)
+    chunk.fill(0xff)
+    from = to
+  }
+  if (passes) out.push(...opened.flush())
+  const seen = knownOf(opened)
+  const border = borders.findLastIndex(at => at <= length)
+  const expected = known[border]
+  if (JSON.stringify(seen) !== JSON.stringify(expected))
+    found.differences.push(`${tap.name} of ${file}, ${length} bytes cut at ${cuts.join(',')}`)
+  if (passes && !Buffer.concat(out).equals(bytes.subarray(0, length)))
+    found.differences.push(`bytes of ${tap.name} of ${file}, ${length} bytes cut at ${cuts.join(',')}`)
+}
+
+let played = 0
+function play(pair: Pair, times: number): void {
+  for (let i = 0; i < times; i++) {
+    played += 1
+    try {
+      playOnce(pair)
+    } catch (error) {
+      found.exceptions.push(`${pair.tap.name} of ${pair.file}: ${error}`)
+    }
+  }
+}
+
+const heap = (): number => {
+  globalThis.gc?.()
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
+const startedAt = performance.now()
+for (const pair of pairs) play(pair, 20)
+const before = heap()
+for (const pair of own) play(pair, runs)
+for (const pair of foreign) play(pair, Math.ceil(runs / 50))
+const grownBytes = heap() - before
+
+/** One stream without end: its middle over and over, in one tap. What the tap keeps of it is what it grows by. */
+function grownByLongStream({ tap, bytes }: Pair): number {
+  const opened = tap.open()
+  const before = heap()
+  for (let written = 0; written < repeatedMiB * 1024 * 1024; ) {
+    const end = Math.max(1, below(bytes.length))
+    opened.write(Buffer.from(bytes.subarray(0, end)))
+    opened.write(Buffer.from(bytes.subarray(end)))
+    written += bytes.length
+  }
+  const grown = heap() - before
+  knownOf(opened)
+  return grown
+}
+const longest = Math.max(...own.map(grownByLongStream))
+
+const tapsWithout = taps.filter(tap => !own.some(pair => pair.tap === tap)).map(tap => tap.name)
+const fixturesWithout = fixtures.filter(({ file }) => !own.some(pair => pair.file === file)).map(({ file }) => file)
+const first = (list: string[]): string => (list.length === 0 ? 'none' : `${list.length}, first: ${list[0]}`)
+const mib = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`
+const outcome: Outcome = {
+  figures: {
+    taps: taps.length,
+    fixtures: fixtures.length,
+    'streams played': played,
+    seconds: ((performance.now() - startedAt) / 1000).toFixed(1),
+    'heap grown over all of them': mib(grownBytes),
+    'heap grown in one endless stream': mib(longest),
+  },
+  kept: [
+    {
+      promise: 'usage and bytes do not depend on chunks or on what was cut off behind the last event',
+      kept: found.differences.length === 0,
+      found: first(found.differences),
+    },
+    { promise: 'no exception', kept: found.exceptions.length === 0, found: first(found.exceptions) },
+    { promise: 'a longer beginning never says less', kept: found.shrinks.length === 0, found: first(found.shrinks) },
+    { promise: 'memory is bounded over many streams', kept: grownBytes < 16 * 1024 * 1024, found: mib(grownBytes) },
+    { promise: 'memory is bounded in one stream', kept: longest < 4 * 1024 * 1024, found: mib(longest) },
+    {
+      promise: 'every tap has a fixture that it measures, every fixture a tap',
+      kept: tapsWithout.length + fixturesWithout.length === 0,
+      found: first([...tapsWithout, ...fixturesWithout]),
+    },
+  ],
+}
+process.stdout.write(`${JSON.stringify(outcome)}\n`)
