@@ -1,5 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { limitClosing } from './limit-closing.ts'
+import type { Logger } from './logger.ts'
+import { answerErrors } from './rest-error-handler.ts'
 
 /** Answers "may traffic come?": undefined means yes, a text says what is missing. */
 export type ReadinessCheck = () => Promise<string | undefined> | string | undefined
@@ -12,6 +14,8 @@ export interface OperatorDeps {
   metrics: () => Promise<string> | string
   /** More routes for operators only. */
   routes?: (app: FastifyInstance) => void
+  /** Where given, errors of those routes are answered as management routes answer them, and logged. */
+  log?: Logger
 }
 
 /**
@@ -19,7 +23,13 @@ export interface OperatorDeps {
  * no shutdown under way), `/metrics`. Never reachable through the public origin.
  */
 export async function startOperatorServer(deps: OperatorDeps): Promise<{ port: number; close: () => Promise<void> }> {
-  const app = Fastify({ logger: false, bodyLimit: 65536 })
+  const app = Fastify({
+    logger: false,
+    bodyLimit: 65536,
+    // A member that nobody knows is refused: what is taken away in silence was meant for something.
+    ajv: { customOptions: { removeAdditional: false } },
+  })
+  if (deps.log) answerErrors(app, deps.log)
   limitClosing(app, 500)
   app.get('/health/live', async () => ({ status: 'live' }))
   app.get('/health/ready', async (_request, reply) => {

@@ -26,6 +26,12 @@ export function createRestApp(log: Logger): FastifyInstance {
       .code(404)
       .send({ error: { code: 'not_found', message: 'There is no such resource.', request_id: request.id } })
   })
+  answerErrors(app, log)
+  return app
+}
+
+/** Errors in the one shape of management routes. */
+export function answerErrors(app: FastifyInstance, log: Logger): void {
   app.setErrorHandler((error, request, reply) => {
     const known = toAppError(error)
     if (known && known.statusCode < 500) {
@@ -49,7 +55,6 @@ export function createRestApp(log: Logger): FastifyInstance {
       },
     })
   })
-  return app
 }
 
 function toAppError(error: unknown): AppError | undefined {
