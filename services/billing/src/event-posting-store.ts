@@ -2,8 +2,8 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import type { Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Tables } from './db/schema.ts'
-import { postUsage } from './ledger.ts'
-import { insertPostings } from './ledger-store.ts'
+import { postUsage, sumByHour } from './ledger.ts'
+import { addToHours, insertPostings } from './ledger-store.ts'
 import type { RatingDifference } from './rate-usage.ts'
 
 export type CheckRating = (event: UsageRecordedData) => RatingDifference | undefined
@@ -32,6 +32,15 @@ export async function postEvents(
       postUsage(events.filter(isFirst)).map(posting => ({ ...posting, batchId, reference })),
     ),
   )
+  await addToHours(trx, sumByHour(all.filter(isFirst)))
+  for (const { batchId, events } of groups)
+    for (const event of events)
+      if (!isFirst(event))
+        await trx
+          .insertInto('duplicate_settlements')
+          .values({ batch_id: batchId, seq: event.seq, event_id: event.event_id })
+          .onConflict(conflict => conflict.doNothing())
+          .execute()
   return { events: all.length - repeated.size, duplicates: repeated.size, differences }
 }
 

@@ -1,7 +1,7 @@
 import type { Kysely, Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Tables } from './db/schema.ts'
-import type { LedgerPosting } from './ledger.ts'
+import type { LedgerPosting, UsageHour } from './ledger.ts'
 
 /** What a project has used and been charged. */
 export interface ProjectBalance {
@@ -13,6 +13,8 @@ export interface ProjectBalance {
 
 export interface LedgerTransaction {
   transactionId: string
+  /** The transaction that this one corrects; undefined: usage as it was recorded. */
+  adjusts: string | undefined
   eventCount: number
   costNanoUsd: bigint
   chargeNanoUsd: bigint
@@ -45,7 +47,7 @@ export function ledgerStore(db: Kysely<Tables>): LedgerStore {
     async listTransactions({ projectId, accountId, before, limit }) {
       let query = db
         .selectFrom('ledger_transactions')
-        .select(['transaction_id', 'event_count', 'cost_nano_usd', 'charge_nano_usd', 'posted_at'])
+        .select(['transaction_id', 'adjusts', 'event_count', 'cost_nano_usd', 'charge_nano_usd', 'posted_at'])
         .where('project_id', '=', projectId)
         .where('account_id', '=', accountId)
         .orderBy('transaction_id', 'desc')
@@ -53,6 +55,7 @@ export function ledgerStore(db: Kysely<Tables>): LedgerStore {
       if (before !== undefined) query = query.where('transaction_id', '<', String(before))
       return (await query.execute()).map(row => ({
         transactionId: row.transaction_id,
+        adjusts: row.adjusts ?? undefined,
         eventCount: row.event_count,
         costNanoUsd: BigInt(row.cost_nano_usd),
         chargeNanoUsd: BigInt(row.charge_nano_usd),
@@ -62,12 +65,15 @@ export function ledgerStore(db: Kysely<Tables>): LedgerStore {
   }
 }
 
-/** Posts in the caller's transaction. Accounts are touched in one order, so that two writers never wait in a circle. */
+/**
+ * Posts in the caller's transaction. Accounts are touched in one order, so that two writers never wait in a circle.
+ * @returns the ids of the transactions, in the order of the postings
+ */
 export async function insertPostings(
   trx: Transaction<Tables>,
-  postings: readonly (LedgerPosting & { batchId: string; reference: string })[],
-): Promise<void> {
-  if (postings.length === 0) return
+  postings: readonly (LedgerPosting & { batchId: string; reference: string; adjusts?: string })[],
+): Promise<string[]> {
+  if (postings.length === 0) return []
   const totals = new Map<string, { kind: string; owner: string; amount: bigint }>()
   for (const entry of postings.flatMap(posting => posting.entries)) {
     const key = `${entry.kind} ${entry.owner}`
@@ -84,28 +90,44 @@ export async function insertPostings(
   const accountIds = new Map(accounts.rows.map(row => [`${row.kind} ${row.owner}`, row.ledger_account]))
 
   const transactions = await sql<{ transaction_id: string; batch_id: string; project_id: string; account_id: string }>`
-    insert into ledger_transactions (batch_id, project_id, account_id, kind, event_count, cost_nano_usd, charge_nano_usd, reference)
-    select batch_id, project_id, account_id, 'usage', event_count, cost, charge, reference from unnest(
+    insert into ledger_transactions (batch_id, project_id, account_id, kind, event_count, cost_nano_usd, charge_nano_usd, reference, adjusts)
+    select batch_id, project_id, account_id, case when adjusts is null then 'usage' else 'adjustment' end,
+      event_count, cost, charge, reference, adjusts from unnest(
       ${postings.map(one => one.batchId)}::bigint[], ${postings.map(one => one.projectId)}::uuid[],
       ${postings.map(one => one.accountId)}::text[], ${postings.map(one => one.eventCount)}::int[],
       ${postings.map(one => String(one.cost))}::bigint[], ${postings.map(one => String(one.charge))}::bigint[],
-      ${postings.map(one => one.reference)}::text[]
-    ) as posting (batch_id, project_id, account_id, event_count, cost, charge, reference)
+      ${postings.map(one => one.reference)}::text[], ${postings.map(one => one.adjusts ?? null)}::bigint[]
+    ) as posting (batch_id, project_id, account_id, event_count, cost, charge, reference, adjusts)
     returning transaction_id, batch_id, project_id, account_id`.execute(trx)
   const transactionIds = new Map(
     transactions.rows.map(row => [`${row.batch_id} ${row.project_id} ${row.account_id}`, row.transaction_id]),
   )
 
+  const idOf = (posting: (typeof postings)[number]) =>
+    transactionIds.get(`${posting.batchId} ${posting.projectId} ${posting.accountId}`) ?? ''
   const entries = postings.flatMap(posting =>
     posting.entries.map(entry => ({
-      transaction: transactionIds.get(`${posting.batchId} ${posting.projectId} ${posting.accountId}`) ?? '',
+      transaction: idOf(posting),
       account: accountIds.get(`${entry.kind} ${entry.owner}`) ?? '',
       amount: String(entry.amount),
     })),
   )
-  if (entries.length === 0) return
-  await sql`insert into ledger_entries (transaction_id, ledger_account, amount_nano_usd)
+  if (entries.length > 0)
+    await sql`insert into ledger_entries (transaction_id, ledger_account, amount_nano_usd)
     select * from unnest(${entries.map(one => one.transaction)}::bigint[], ${entries.map(one => one.account)}::bigint[], ${entries.map(one => one.amount)}::bigint[])`.execute(
-    trx,
-  )
+      trx,
+    )
+  return postings.map(idOf)
+}
+
+/** Adds to the sums by hour, in the transaction that posts them. `hours` come in one order. */
+export async function addToHours(trx: Transaction<Tables>, hours: readonly UsageHour[]): Promise<void> {
+  if (hours.length === 0) return
+  await sql`insert into usage_hours (hour, project_id, events, cost_nano_usd, seat_cost_nano_usd)
+    select * from unnest(${hours.map(one => new Date(one.hourMs).toISOString())}::timestamptz[],
+      ${hours.map(one => one.projectId)}::uuid[], ${hours.map(one => one.events)}::bigint[],
+      ${hours.map(one => String(one.cost))}::bigint[], ${hours.map(one => String(one.seatCost))}::bigint[])
+    on conflict (hour, project_id) do update set events = usage_hours.events + excluded.events,
+      cost_nano_usd = usage_hours.cost_nano_usd + excluded.cost_nano_usd,
+      seat_cost_nano_usd = usage_hours.seat_cost_nano_usd + excluded.seat_cost_nano_usd`.execute(trx)
 }

@@ -63,3 +63,56 @@ export function postUsage(events: readonly UsageRecordedData[]): LedgerPosting[]
     return { ...posting, entries: entries.filter(entry => entry.amount !== 0n) }
   })
 }
+
+/** The posting of a correction: what changes of one event's cost, on the accounts that the event was posted to. */
+export function postDifference(event: UsageRecordedData, difference: bigint): LedgerPosting {
+  const { project_id: projectId, account_id: accountId } = event.identity
+  const charge = event.paid_by === 'managed' ? difference : 0n
+  const entries: LedgerEntry[] = [
+    { kind: 'usage_cost', owner: projectId, amount: difference },
+    { kind: 'provider_cost', owner: event.provider, amount: -difference },
+    { kind: 'project_balance', owner: projectId, amount: charge },
+    { kind: 'charges', owner: '', amount: -charge },
+  ]
+  return {
+    projectId,
+    accountId,
+    eventCount: 0,
+    cost: difference,
+    charge,
+    entries: entries.filter(entry => entry.amount !== 0n),
+  }
+}
+
+/** What a project has used in one hour of admission. */
+export interface UsageHour {
+  projectId: string
+  hourMs: number
+  events: number
+  cost: bigint
+  /** Of the cost, what a flat seat paid. */
+  seatCost: bigint
+}
+
+const hourMs = 3_600_000
+
+/** Start of the hour that a time is in. */
+export function hourOf(timeMs: number): number {
+  return Math.floor(timeMs / hourMs) * hourMs
+}
+
+/** Sums by project and hour of admission, in one order, so that two writers never wait in a circle. Pure. */
+export function sumByHour(events: readonly UsageRecordedData[]): UsageHour[] {
+  const hours = new Map<string, UsageHour>()
+  for (const event of events) {
+    const projectId = event.identity.project_id
+    const start = hourOf(event.admitted_at_ms)
+    const key = `${String(start).padStart(16, '0')} ${projectId}`
+    const hour = hours.get(key) ?? { projectId, hourMs: start, events: 0, cost: 0n, seatCost: 0n }
+    hour.events += 1
+    hour.cost += BigInt(event.cost_nano_usd)
+    if (event.paid_by === 'seat') hour.seatCost += BigInt(event.cost_nano_usd)
+    hours.set(key, hour)
+  }
+  return [...hours].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, hour]) => hour)
+}

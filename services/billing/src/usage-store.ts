@@ -1,4 +1,4 @@
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { zstdCompressSync } from 'node:zlib'
 import { type Series, seriesKey } from '@sluice/contracts'
 import {
   type Kysely,
@@ -37,8 +37,6 @@ export interface UsageStore {
   listCompleteness(): Promise<SeriesCompleteness[]>
   readStreamPosition(): Promise<number>
   resetStreamPosition(streamSeq: number): Promise<void>
-  /** The events of the log, in the order of their series, for rebuild and audit. */
-  readLog(series: Series): AsyncIterable<string>
 }
 
 interface FreshRange {
@@ -97,25 +95,6 @@ export function usageStore(db: Kysely<Tables>): UsageStore {
     },
     async resetStreamPosition(streamSeq) {
       await sql`update stream_position set stream_seq = ${streamSeq}`.execute(db)
-    },
-    async *readLog(series) {
-      let after = 0
-      for (;;) {
-        const row = await db
-          .selectFrom('usage_batches')
-          .innerJoin('usage_series', 'usage_series.series_no', 'usage_batches.series_no')
-          .select(['first', 'content'])
-          .where('gateway_id', '=', series.gatewayId)
-          .where('epoch', '=', String(series.epoch))
-          .where('partition', '=', series.partition)
-          .where('first', '>', String(after))
-          .orderBy('first')
-          .limit(1)
-          .executeTakeFirst()
-        if (!row) return
-        after = Number(row.first)
-        for (const line of zstdDecompressSync(row.content).toString('utf8').split('\n')) if (line !== '') yield line
-      }
     },
   }
 }

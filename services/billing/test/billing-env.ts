@@ -12,6 +12,10 @@ import {
   type UsageOverrides,
 } from '@sluice/test-env'
 import { sql } from 'kysely'
+import { adjustmentStore } from '../src/adjustment-store.ts'
+import { archiveDayStore } from '../src/archive/archive-day-store.ts'
+import { archiveReader } from '../src/archive/archive-reader.ts'
+import type { ArchiveStorage } from '../src/archive/archive-storage.ts'
 import { usageRecorded } from '../src/consumers/usage-recorded.ts'
 import { migrations } from '../src/db/migrations/index.ts'
 import type { Tables } from '../src/db/schema.ts'
@@ -19,6 +23,8 @@ import { ledgerStore } from '../src/ledger-store.ts'
 import { openMarksPublisher } from '../src/marks-publisher.ts'
 import { priceBookStore } from '../src/price-book-store.ts'
 import { priceBookShelf } from '../src/price-books.ts'
+import { usageHourStore } from '../src/usage-hour-store.ts'
+import { usageLogStore } from '../src/usage-log-store.ts'
 import { usageStore } from '../src/usage-store.ts'
 
 export const log: Logger = createLogger('billing', 'silent')
@@ -43,7 +49,7 @@ export function ratedEvent(overrides: UsageOverrides = {}): UsageRecordedData {
 }
 
 /** Billing's stores on a fresh database that knows the catalogue. */
-export async function billingStores(t: TestScope) {
+export async function billingStores(t: TestScope, storage?: ArchiveStorage) {
   const { url } = await testPostgres(t, { schemas: ['billing'] })
   const database = openDatabase<Tables>({ url, schema: 'billing' })
   t.after(() => database.close())
@@ -54,6 +60,10 @@ export async function billingStores(t: TestScope) {
     body: serialisePriceBook(book),
   })
   const usage = usageStore(database.db)
+  const days = archiveDayStore(database.db)
+  const log = usageLogStore(database.db, archiveReader({ storage, days }))
+  const adjustments = adjustmentStore(database.db)
+  const hours = usageHourStore(database.db)
   const ledger = ledgerStore(database.db)
   const sumLedger = async (): Promise<bigint> => {
     const { rows } = await sql<{
@@ -61,7 +71,7 @@ export async function billingStores(t: TestScope) {
     }>`select sum(cost_nano_usd) as total from ledger_transactions`.execute(database.db)
     return BigInt(rows[0]?.total ?? 0)
   }
-  return { db: database.db, priceBooks, usage, ledger, sumLedger }
+  return { db: database.db, priceBooks, usage, ledger, sumLedger, days, log, adjustments, hours }
 }
 
 export type BillingStores = Awaited<ReturnType<typeof billingStores>>

@@ -73,7 +73,7 @@ test('batches in any borders, any order and any number post each event once, to 
   await Promise.all([1, 2, 3].map(() => stores.usage.post([message(events, 1, 40)], unrated)))
 
   assert.equal(await stores.sumLedger(), sumOf(events))
-  const logged = await readAll(stores.usage.readLog(series))
+  const logged = await readAll(stores.log.readSeries(series))
   assert.deepEqual(
     logged.map(event => event.event_id),
     events.map(event => event.event_id),

@@ -22,7 +22,7 @@ export interface Tables {
     first: Bigint
     last: Bigint
     span: string
-    content: Buffer
+    content: Buffer | null
     posted_at: CreatedAt
   }
   settlement_keys: { project_id: string; settlement_key: string; event_id: string }
@@ -61,13 +61,42 @@ export interface Tables {
     batch_id: string
     project_id: string
     account_id: string
-    kind: 'usage'
+    kind: 'usage' | 'adjustment'
+    adjusts: string | null
     event_count: number
     cost_nano_usd: Bigint
     charge_nano_usd: Bigint
     reference: Generated<string>
     posted_at: CreatedAt
   }
+  archive_days: {
+    /** Written as `YYYY-MM-DD`; read as text by `to_char`. */
+    day: string
+    number: number
+    hash: string
+    document: string
+    archived_at: CreatedAt
+    dropped_at: Date | null
+  }
+  adjustments: {
+    seq: Bigint
+    event_id: string
+    version: number
+    project_id: string
+    transaction_id: string
+    actor: string
+    reason: string
+    payload: string
+    posted_at: CreatedAt
+  }
+  usage_hours: {
+    hour: Date
+    project_id: string
+    events: Bigint
+    cost_nano_usd: Bigint
+    seat_cost_nano_usd: Bigint
+  }
+  duplicate_settlements: { batch_id: string; seq: Bigint; event_id: string }
   ledger_entries: {
     transaction_id: string
     ledger_account: string

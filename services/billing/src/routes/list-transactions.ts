@@ -1,7 +1,7 @@
 import { authenticateRest, errorOf, type RestCredentialViews, requirePermission } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { billingErrors } from '../errors.ts'
-import type { LedgerStore } from '../ledger-store.ts'
+import type { LedgerStore, LedgerTransaction } from '../ledger-store.ts'
 import { usdNumber } from '../usd-text.ts'
 
 interface Deps {
@@ -37,12 +37,17 @@ export function listTransactions(app: FastifyInstance, deps: Deps): void {
           amount: usdNumber(-row.chargeNanoUsd),
           amount_nano_usd: String(-row.chargeNanoUsd),
           cost_nano_usd: String(row.costNanoUsd),
-          referenceType: 'usage',
-          reference: row.transactionId,
-          description: row.eventCount === 1 ? 'Usage: 1 call' : `Usage: ${row.eventCount} calls`,
+          referenceType: row.adjusts === undefined ? 'usage' : 'adjustment',
+          reference: row.adjusts ?? row.transactionId,
+          description: describe(row),
           created_at: row.postedAt.toISOString(),
         })),
       }
     },
   )
+}
+
+function describe(row: LedgerTransaction): string {
+  if (row.adjusts !== undefined) return 'Correction of 1 call'
+  return row.eventCount === 1 ? 'Usage: 1 call' : `Usage: ${row.eventCount} calls`
 }

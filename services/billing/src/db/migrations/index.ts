@@ -1,8 +1,11 @@
-import { createDiscardedLetters, createSeriesMarks, type Migration } from '@sluice/postgres'
+import { createDiscardedLetters, createOutbox, createSeriesMarks, type Migration } from '@sluice/postgres'
 import { createPriceBooks } from './001-create-price-books.ts'
 import { createUsageLog } from './002-create-usage-log.ts'
 import { createLedger } from './003-create-ledger.ts'
 import { createStreamPosition } from './004-create-stream-position.ts'
+import { createAdjustments } from './005-create-adjustments.ts'
+import { createUsageHours } from './006-create-usage-hours.ts'
+import { createArchive } from './007-create-archive.ts'
 
 export const migrations: readonly Migration[] = [
   createSeriesMarks,
@@ -11,4 +14,8 @@ export const migrations: readonly Migration[] = [
   createLedger,
   createStreamPosition,
   createDiscardedLetters,
+  createOutbox,
+  createAdjustments,
+  createUsageHours,
+  createArchive,
 ]
