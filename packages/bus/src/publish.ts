@@ -1,9 +1,11 @@
 import { jetstream } from '@nats-io/jetstream'
-import { headers, type MsgHdrs } from '@nats-io/transport-node'
+import { type MsgHdrs, headers as newHeaders } from '@nats-io/transport-node'
 import { context, propagation } from '@opentelemetry/api'
 import type { EventContract } from '@sluice/contracts'
 import type { Static, TSchema } from 'typebox'
 import type { Bus } from './connect.ts'
+
+export { type MsgHdrs, newHeaders }
 
 /** CloudEvents attributes of a message, in binary mode. */
 export interface CloudEventAttributes {
@@ -16,7 +18,7 @@ export interface CloudEventAttributes {
 
 /** Headers of a message: CloudEvents attributes and the trace context of the caller. */
 export function cloudEventHeaders(attributes: CloudEventAttributes, contentType = 'application/json'): MsgHdrs {
-  const result = headers()
+  const result = newHeaders()
   result.set('ce-specversion', '1.0')
   result.set('ce-id', attributes.id)
   result.set('ce-source', attributes.source)

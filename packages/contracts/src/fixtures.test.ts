@@ -28,6 +28,10 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-key': contracts.Key,
   'document-project': contracts.Project,
   'document-session': contracts.Session,
+  'document-usage-log-request': contracts.UsageLogRequest,
+  'document-usage-log-batch': contracts.UsageLogBatch,
+  'document-usage-hours-request': contracts.UsageHoursRequest,
+  'document-usage-hours-page': contracts.UsageHoursPage,
 }
 
 function read(name: string): string {

@@ -1,4 +1,6 @@
 import { PARTITIONS } from './partitions.ts'
+import { usageHoursSubjects } from './usage-hours.ts'
+import { usageLogSubject } from './usage-log.ts'
 
 const day = 24 * 60 * 60 * 1000
 
@@ -11,6 +13,7 @@ export const streams = {
     duplicateWindowMs: 10 * 60 * 1000,
     discard: 'new',
     description: 'Metered attempts, their adjustments, ends of epochs',
+    purgedBy: 'billing',
   },
   CALLS: {
     subjects: ['call.>'],
@@ -38,6 +41,8 @@ export interface StreamDefinition {
   duplicateWindowMs: number
   discard: 'new' | 'old'
   description: string
+  /** Who may delete what every durable consumer has acknowledged, before it is too old. Absent: nobody. */
+  purgedBy?: ServiceName
 }
 
 /** One row of {@link buckets}. */
@@ -112,11 +117,17 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
   },
   accounts: { publish: ['project.changed.v1', 'key.revoked.v1'], subscribe: [] },
   budget: {
-    publish: ['budget.cutoff.v1', 'budget.released.v1'],
-    subscribe: ['gateway.heartbeat.v1', 'gateway.hello.v1'],
+    publish: ['budget.cutoff.v1', 'budget.released.v1', usageLogSubject],
+    subscribe: ['gateway.heartbeat.v1', 'gateway.hello.v1', usageHoursSubjects.budget],
   },
-  billing: { publish: ['price-book.published.v1', 'usage.adjusted.v1'], subscribe: [] },
-  analytics: { publish: [], subscribe: [] },
+  billing: {
+    publish: ['price-book.published.v1', 'usage.adjusted.v1', ...Object.values(usageHoursSubjects)],
+    subscribe: [usageLogSubject],
+  },
+  analytics: {
+    publish: [usageLogSubject],
+    subscribe: [usageHoursSubjects.analytics_rows, usageHoursSubjects.analytics_rollups],
+  },
 }
 
 export { PARTITIONS }

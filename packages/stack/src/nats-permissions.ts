@@ -4,7 +4,9 @@ import {
   consumers,
   objectStores,
   type ServiceName,
+  type StreamDefinition,
   serviceNames,
+  streams,
   subjectPermissions,
 } from '@sluice/contracts'
 
@@ -66,6 +68,12 @@ export function natsPermissions(service: ServiceName): NatsPermissions {
       allow.add(`$JS.API.STREAM.PURGE.OBJ_${store}`)
     }
     if (writer === service || objectStoreReaders[store].includes(service)) readStreams.add(`OBJ_${store}`)
+  }
+
+  for (const [stream, { purgedBy }] of Object.entries<StreamDefinition>(streams)) {
+    if (purgedBy !== service) continue
+    allow.add(`$JS.API.STREAM.PURGE.${stream}`)
+    allow.add(`$JS.API.CONSUMER.LIST.${stream}`)
   }
 
   for (const stream of readStreams) {

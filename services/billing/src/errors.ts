@@ -11,4 +11,52 @@ export const billingErrors = {
     statusCode: 400,
     message: 'Send "before" as the id of a transaction from an earlier page.',
   },
+  eventNotFound: {
+    code: 'event_not_found',
+    statusCode: 404,
+    message:
+      'The log holds no such event of this project. Where its id is not a UUIDv7, send "posted_from_ms": when it was posted, at the latest.',
+  },
+  eventNotPosted: {
+    code: 'event_not_posted',
+    statusCode: 409,
+    message:
+      'This event counts nowhere: it is a dead letter, or another event has its settlement key. There is nothing to correct.',
+  },
+  unknownPriceBook: {
+    code: 'unknown_price_book',
+    statusCode: 409,
+    message: 'Billing does not have the price book to rate this event by. Send "price_book_id" of one that it has.',
+  },
+  noRate: {
+    code: 'no_rate',
+    statusCode: 409,
+    message: 'The price book has no rate for one of the quantities. Send "price_book_id" of a book that has.',
+  },
+  nothingToAdjust: {
+    code: 'nothing_to_adjust',
+    statusCode: 409,
+    message: 'The event already has these quantities, price book and cost. Nothing was posted.',
+  },
+  noArchive: {
+    code: 'no_archive',
+    statusCode: 409,
+    message: 'No archive is configured. Set SLUICE_ARCHIVE to a folder or an S3-compatible store, then start again.',
+  },
+  archiveBusy: {
+    code: 'archive_busy',
+    statusCode: 409,
+    message: 'Another process is archiving. Try again when it has finished.',
+  },
+  archiveDamaged: {
+    code: 'archive_damaged',
+    statusCode: 409,
+    message: 'The archive is not as it was written.',
+  },
+  invalidSpan: {
+    code: 'invalid_span',
+    statusCode: 400,
+    message:
+      'Give start and end as whole hours in ISO 8601, such as 2026-01-31T00:00:00Z; start before end, at most 31 days apart.',
+  },
 } as const satisfies Record<string, ErrorDefinition>

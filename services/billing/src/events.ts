@@ -1,5 +1,7 @@
+import type { UsageAdjustedData } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
-import { counter } from '@sluice/telemetry'
+import { counter, gauge } from '@sluice/telemetry'
+import { type Reconciliation, reconciledPlaces } from './reconciliation.ts'
 
 const events = counter('sluice_billing_events_total', 'Usage events posted to the ledger')
 const deadLetters = counter('sluice_billing_dead_letters_total', 'Usage that could not be applied', ['reason'])
@@ -13,6 +15,18 @@ const duplicates = counter(
   'Events whose settlement key was posted before',
 )
 const published = counter('sluice_billing_price_books_published_total', 'Price books published')
+const adjusted = counter('sluice_billing_adjustments_total', 'Corrections posted to the ledger')
+const archived = counter('sluice_billing_archived_days_total', 'Posting days brought into the archive')
+const archiveFailures = counter('sluice_billing_archive_failures_total', 'Runs of the archiver that failed')
+const archiveProblems = gauge('sluice_billing_archive_problems', 'What the last look through the archive found wrong')
+const streamFull = gauge('sluice_billing_stream_full_per_mille', 'Bytes of stream USAGE, in thousandths of its limit')
+const purges = counter('sluice_billing_stream_purges_total', 'Times acknowledged messages were deleted to make room')
+const reconciledHours = gauge(
+  'sluice_billing_reconciliation_differences',
+  'Projects and hours of the last two days whose sum differs from the ledger',
+  { labelNames: ['place'] },
+)
+const unanswered = gauge('sluice_billing_reconciliation_unanswered', 'Places that did not say what they have counted')
 
 /** Each thing that happened in a batch, counted and logged once it is committed. */
 export function batchPosted(
@@ -39,4 +53,51 @@ export function batchPosted(
 export function priceBookPublished(log: Logger, priceBookId: string): void {
   published.inc()
   log.info({ priceBookId }, 'price book published')
+}
+
+/** Audit: who corrected which event, and by how much. The reason is in the table. */
+export function usageAdjusted(log: Pick<Logger, 'info'>, event: UsageAdjustedData, actor: string): void {
+  adjusted.inc()
+  log.info(
+    {
+      eventId: event.event_id,
+      projectId: event.project_id,
+      version: event.version,
+      differenceNanoUsd: event.difference_nano_usd,
+      actor,
+    },
+    'usage adjusted',
+  )
+}
+
+export function daysArchived(log: Logger, done: { archived: readonly string[]; dropped: readonly string[] }): void {
+  archived.inc(done.archived.length)
+  if (done.archived.length > 0) log.info({ days: done.archived }, 'days archived')
+  if (done.dropped.length > 0) log.info({ days: done.dropped }, 'content of archived days dropped from the database')
+}
+
+export function archiveFailed(log: Logger, err: unknown): void {
+  archiveFailures.inc()
+  log.error({ err }, 'days not archived, will be tried again')
+}
+
+export function archiveVerified(log: Logger, report: { days: number; problems: readonly string[] }): void {
+  archiveProblems.set(report.problems.length)
+  for (const problem of report.problems) log.error({ problem }, 'archive is not as it was written')
+  log.info({ days: report.days, problems: report.problems.length }, 'archive verified')
+}
+
+export function streamPurged(log: Logger, relief: { fullPerMille: number; keptFrom: number | undefined }): void {
+  streamFull.set(relief.fullPerMille)
+  if (relief.keptFrom === undefined) return
+  purges.inc()
+  log.warn({ ...relief }, 'stream USAGE was nearly full: what every consumer has acknowledged is deleted')
+}
+
+/** An alarm for each place that has not counted what the ledger has posted. */
+export function usageReconciled(log: Logger, result: Reconciliation): void {
+  for (const place of reconciledPlaces)
+    reconciledHours.set({ place }, result.differences.filter(difference => difference.place === place).length)
+  unanswered.set(reconciledPlaces.filter(place => result.places[place] === null).length)
+  for (const difference of result.differences.slice(0, 20)) log.error({ ...difference }, 'sums differ from the ledger')
 }

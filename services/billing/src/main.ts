@@ -1,21 +1,35 @@
 import { connectBus, consumeBatches } from '@sluice/bus'
-import { letterArchive, openDatabase, watchCompleteness } from '@sluice/postgres'
+import { letterArchive, openDatabase, startOutboxRelay, watchCompleteness } from '@sluice/postgres'
 import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { sql } from 'kysely'
+import { adjustmentStore } from './adjustment-store.ts'
 import { buildApp } from './app.ts'
+import { archiveDayStore } from './archive/archive-day-store.ts'
+import { startArchiveJob } from './archive/archive-job.ts'
+import { archiveReader } from './archive/archive-reader.ts'
+import { openArchive } from './archive/archive-storage.ts'
 import { databaseSchema, readConfig } from './config.ts'
 import { readMissedUsage } from './consumers/missed-usage.ts'
+import { closedUntil, reconcileUsage, startReconciliation } from './consumers/reconcile-usage.ts'
+import { startStreamRelief } from './consumers/relieve-stream.ts'
+import { answerUsageLog } from './consumers/usage-log-asked.ts'
 import { usageRecorded } from './consumers/usage-recorded.ts'
 import type { Tables } from './db/schema.ts'
 import { deadLetterStore } from './dead-letter-store.ts'
 import { ledgerStore } from './ledger-store.ts'
 import { openMarksPublisher } from './marks-publisher.ts'
+import { createOutboxPublisher } from './outbox-publisher.ts'
 import { openPriceBookPublisher } from './price-book-publisher.ts'
 import { priceBookStore } from './price-book-store.ts'
 import { keepCatalogue, priceBookShelf, republishMissing } from './price-books.ts'
+import { adjustments } from './routes/adjustments.ts'
+import { archive } from './routes/archive.ts'
 import { completeness } from './routes/completeness.ts'
 import { deadLetters as deadLetterRoutes } from './routes/dead-letters.ts'
+import { reconciliation } from './routes/reconciliation.ts'
+import { usageHourStore } from './usage-hour-store.ts'
+import { usageLogStore } from './usage-log-store.ts'
 import { usageStore } from './usage-store.ts'
 import { followCredentials } from './views/credentials-view.ts'
 
@@ -35,6 +49,16 @@ async function run(): Promise<void> {
     const discarded = letterArchive(database.db, 'dead_letter_id')
     const priceBooks = priceBookStore(database.db)
     const shelf = priceBookShelf(priceBooks)
+    const days = archiveDayStore(database.db)
+    const storage = config.archive && closing.use(await openArchive(config.archive), 'archive')
+    const usageLog = usageLogStore(database.db, archiveReader({ storage, days }))
+    const archiver = storage && {
+      storage,
+      days,
+      log: usageLog,
+      nowMs: Date.now,
+      ...(config.archiveDropAfterDays === undefined ? {} : { dropAfterDays: config.archiveDropAfterDays }),
+    }
 
     const publisher = await openPriceBookPublisher(bus, log)
     await republishMissing({ store: priceBooks, publisher })
@@ -62,6 +86,14 @@ async function run(): Promise<void> {
       }),
       'completeness watch',
     )
+    const outbox = closing.use(startOutboxRelay(database.db, createOutboxPublisher(bus), { log }), 'outbox')
+    closing.use(answerUsageLog(bus, { store: usageLog, log }), 'usage log')
+    closing.use(startStreamRelief(bus, { everyMs: config.streamCheckIntervalMs, log }), 'stream relief')
+    if (archiver)
+      closing.use(startArchiveJob(archiver, { everyMs: config.archiveIntervalMs, log }), 'archive of closed days')
+    const hours = usageHourStore(database.db)
+    const reconcileDeps = { bus, hours, nowMs: Date.now, log }
+    closing.use(startReconciliation(reconcileDeps, config.reconcileIntervalMs), 'reconciliation')
 
     const app = closing.use(
       buildApp({ credentials, ledger: ledgerStore(database.db), priceBooks, nowMs: Date.now, log }),
@@ -73,6 +105,7 @@ async function run(): Promise<void> {
         host: config.host,
         port: config.operatorPort,
         metrics: metricsText,
+        log,
         ready: async () => {
           if (!bus.isConnected()) return 'NATS is not connected'
           if (!consumer.isHealthy()) return 'usage is not being posted'
@@ -82,6 +115,20 @@ async function run(): Promise<void> {
         routes: operator => {
           completeness(operator, { usage, deadLetters, archive: discarded })
           deadLetterRoutes(operator, { deadLetters, archive: discarded, shelf, log })
+          archive(operator, { archiver, logger: log })
+          reconciliation(operator, {
+            reconcile: (fromMs, toMs) => reconcileUsage(reconcileDeps, fromMs, toMs),
+            hours,
+            closedUntil: () => closedUntil(Date.now()),
+          })
+          adjustments(operator, {
+            adjustments: adjustmentStore(database.db),
+            log: usageLog,
+            shelf,
+            onAdjusted: () => void outbox.flush(),
+            nowMs: Date.now,
+            logger: log,
+          })
         },
       }),
       'operator',

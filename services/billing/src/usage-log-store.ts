@@ -185,7 +185,10 @@ async function isUnposted(db: Kysely<Tables>, batch: LogBatch, seq: number): Pro
   const { rows } = await sql<{ unposted: boolean }>`select exists(
       select 1 from duplicate_settlements where batch_id = ${batch.batchId} and seq = ${seq}
       union all select 1 from dead_letters where gateway_id = ${batch.gatewayId} and epoch = ${batch.epoch}
-        and partition = ${batch.partition} and first <= ${seq} and last >= ${seq}) as unposted`.execute(db)
+        and partition = ${batch.partition} and first <= ${seq} and last >= ${seq}
+      union all select 1 from discarded_letters where letter->>'gateway_id' = ${batch.gatewayId}
+        and (letter->>'epoch')::bigint = ${batch.epoch} and (letter->>'partition')::int = ${batch.partition}
+        and (letter->>'first')::bigint <= ${seq} and (letter->>'last')::bigint >= ${seq}) as unposted`.execute(db)
   return rows[0]?.unposted === true
 }
 
