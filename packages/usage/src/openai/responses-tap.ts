@@ -35,6 +35,8 @@ export interface OpenItem {
 /** Watches a Responses stream (server-sent events, or WebSocket events by `observe`). */
 export interface ResponsesTap extends StreamTap {
   readonly state: ResponsesState
+  /** As `observe`, for who has parsed the event already. `size`: bytes of its JSON. */
+  observeEvent(event: JsonObject, size: number): void
 }
 
 export function openResponsesTap(options: { model: string }): ResponsesTap {
@@ -121,13 +123,16 @@ class ResponsesStreamTap implements ResponsesTap {
 
   observe(data: string): void {
     const event = parseJson(data)
-    if (!isObject(event)) return
+    if (isObject(event)) this.observeEvent(event, data.length)
+  }
+
+  observeEvent(event: JsonObject, size: number): void {
     const type = textOf(event.type) ?? ''
     if (typeof event.sequence_number === 'number') this.#sequenceNumber = event.sequence_number
     if (isObject(event.response)) this.#onResponse(type, event.response)
     else if (type.endsWith('.delta')) this.#onDelta(type, event)
     else if (type === 'response.output_item.added') this.#onItemAdded(event)
-    else if (type === 'response.output_item.done') this.#onItemDone(event, data.length)
+    else if (type === 'response.output_item.done') this.#onItemDone(event, size)
     else if (type === 'response.content_part.added') this.#onPartAdded(event)
     else if (type === 'response.content_part.done') this.#onPartDone(event)
     else if (type === 'error') this.#onError()
