@@ -6,8 +6,14 @@ import { findModel } from './prices.ts'
 import type { Prompt } from './prompt.ts'
 import { errorOfStatus, ProviderError } from './provider-error.ts'
 
+/** What is read of a request for a generation, whichever way it came. */
+export type GeneratingCall = Pick<Call, 'id' | 'dialect' | 'headers' | 'body' | 'record' | 'attempts'>
+
 /** The model a request names; throws the dialect's own error where there is none. */
-export function readModel(call: Call, kind: SimPrice['kind']): { name: string; model: string; price: SimPrice } {
+export function readModel(
+  call: GeneratingCall,
+  kind: SimPrice['kind'],
+): { name: string; model: string; price: SimPrice } {
   const name = asText(call.body.model)
   if (name === undefined) throw errorOfStatus(call.dialect, 400, 'The request names no model.')
   const found = findModel(name)
@@ -21,7 +27,7 @@ export function readModel(call: Call, kind: SimPrice['kind']): { name: string; m
 }
 
 /** The directives of a call; throws where they order a refusal or make no sense. */
-export function readOrders(call: Call, prompt: Pick<Prompt, 'userText'>): Directives {
+export function readOrders(call: GeneratingCall, prompt: Pick<Prompt, 'userText'>): Directives {
   const directives = readDirectives(call.headers, prompt.userText)
   const status = directives.number('status')
   if (status === undefined) return directives

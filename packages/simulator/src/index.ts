@@ -33,7 +33,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const bill = new Bill()
   const requests = new RequestLog()
   const batches = new BatchShop()
-  const server = buildServer({ bill, requests, attempts: new Map(), batches, log: options.log ?? (() => undefined) })
+  const { server, endSockets } = buildServer({
+    bill,
+    requests,
+    attempts: new Map(),
+    batches,
+    log: options.log ?? (() => undefined),
+  })
   const host = options.host ?? '127.0.0.1'
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -53,6 +59,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
         batches.close()
         server.close(() => resolve())
         server.closeAllConnections()
+        endSockets()
       }),
   }
 }

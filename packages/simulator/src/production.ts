@@ -16,9 +16,14 @@ export interface Producing {
   pause: (ms: number) => Promise<void>
 }
 
+/** What is charged, and who has to stay for it: an HTTP reply or a socket. */
+export interface ProducingCall extends Pick<Call, 'record' | 'bill'> {
+  readonly reply: { once(event: 'close', listener: () => void): unknown }
+}
+
 /** One generation while it runs: what has been produced so far, and whether anyone still listens. */
 export class Production implements Producing {
-  readonly #call: Call
+  readonly #call: ProducingCall
   readonly #script: Script
   #output = 0
   #thinking = 0
@@ -27,7 +32,7 @@ export class Production implements Producing {
   #ended = false
   #wake: (() => void) | undefined
 
-  constructor(call: Call, script: Script, about: { readonly responseId: string; readonly streamed: boolean }) {
+  constructor(call: ProducingCall, script: Script, about: { readonly responseId: string; readonly streamed: boolean }) {
     const { record, reply } = call
     if (record === undefined) throw new Error('Only an endpoint that is on the bill produces.')
     this.#call = call

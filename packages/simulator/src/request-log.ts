@@ -47,7 +47,7 @@ export class RequestLog {
     for (let index = 0; index + 1 < found.raw.length; index += 2) {
       const name = found.raw[index] ?? ''
       const value = found.raw[index + 1] ?? ''
-      headers.push([name, CREDENTIALS.has(name.toLowerCase()) ? `sha256:${hashCredential(value)}` : value])
+      headers.push([name, shown(name.toLowerCase(), value)])
     }
     const text = body.toString()
     return {
@@ -67,6 +67,17 @@ export class RequestLog {
     this.#requests.clear()
     this.#bytes = 0
   }
+}
+
+function shown(name: string, value: string): string {
+  if (CREDENTIALS.has(name)) return `sha256:${hashCredential(value)}`
+  // A browser's key stands among the subprotocols.
+  return name === 'sec-websocket-protocol'
+    ? value.replaceAll(
+        /(openai-insecure-api-key\.)([^,\s]+)/g,
+        (_, prefix, key) => `${prefix}sha256:${hashCredential(key)}`,
+      )
+    : value
 }
 
 /** SHA-256 of a credential, without its scheme, in hex. */

@@ -9,6 +9,7 @@ import { type Endpoint, findEndpoint } from './endpoints.ts'
 import { isObject, type JsonObject } from './json.ts'
 import { errorOfStatus, ProviderError, sendError } from './provider-error.ts'
 import { hashCredential, type RequestLog } from './request-log.ts'
+import { attachSockets } from './sockets/socket-server.ts'
 
 export interface SimulatorState {
   readonly bill: Bill
@@ -22,12 +23,15 @@ export interface SimulatorState {
 const REFUSED_CREDENTIAL = 'sk-invalid'
 
 /** The HTTP server of both dialects; listens to nothing yet. */
-export function buildServer(state: SimulatorState): Server {
+export function buildServer(state: SimulatorState): { server: Server; endSockets: () => void } {
   const run = randomBytes(4).toString('hex')
   let count = 0
-  const server = createServer((request, reply) => {
+  const nextId = (): string => {
     count += 1
-    const id = `req_sim_${run}_${count}`
+    return `req_sim_${run}_${count}`
+  }
+  const server = createServer((request, reply) => {
+    const id = nextId()
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
@@ -38,7 +42,7 @@ export function buildServer(state: SimulatorState): Server {
   })
   server.keepAliveTimeout = 120_000
   server.requestTimeout = 0
-  return server
+  return { server, endSockets: attachSockets(server, state, nextId) }
 }
 
 async function answer(

@@ -1,8 +1,9 @@
 import type { Call } from '../call.ts'
+import type { Directives } from '../directives.ts'
 import { namedEvent } from '../frames.ts'
-import { readModel, readOrders } from '../generation.ts'
+import { type GeneratingCall, readModel, readOrders } from '../generation.ts'
 import { asCount, asObject, asText, isObject, type JsonObject } from '../json.ts'
-import { perform } from '../perform.ts'
+import { type Performance, perform } from '../perform.ts'
 import { ProviderError } from '../provider-error.ts'
 import { reportEarly } from '../report-usage.ts'
 import { firstToolName, writeScript } from '../script.ts'
@@ -12,6 +13,21 @@ import { readResponsesPrompt } from './responses-prompt.ts'
 
 /** `POST /v1/responses` */
 export async function responses(call: Call): Promise<void> {
+  const { directives, performance } = planResponse(call)
+  await perform(call, directives, performance)
+}
+
+/** What came before a turn in its conversation: charged again, as far as it goes from the cache. */
+export interface ResponseHistory {
+  readonly tokens: number
+  readonly cachedTokens: number
+}
+
+/** Reads a request for a response and fixes everything that will be said. Throws the dialect's own errors. */
+export function planResponse(
+  call: GeneratingCall,
+  history?: ResponseHistory,
+): { readonly directives: Directives; readonly performance: Performance } {
   const { body } = call
   const served = readModel(call, 'text')
   if (body.input === undefined) throw new ProviderError(400, 'invalid_request_error', 'The request has no input.')
@@ -29,8 +45,8 @@ export async function responses(call: Call): Promise<void> {
       forcedTool: readForcedTool(body),
       searches: true,
     },
-    prompt,
-    directives,
+    history === undefined ? prompt : { ...prompt, tokens: prompt.tokens + history.tokens },
+    history === undefined ? directives : withCached(directives, history.cachedTokens),
   )
   const answer: Answer = {
     id: `resp_${call.id}`,
@@ -41,7 +57,7 @@ export async function responses(call: Call): Promise<void> {
     earlyUsage: reportEarly(script.metered, directives),
   }
   const sequence = { next: 0 }
-  await perform(call, directives, {
+  const performance: Performance = {
     responseId: answer.id,
     script,
     streamed: body.stream === true,
@@ -61,7 +77,12 @@ export async function responses(call: Call): Promise<void> {
       },
       unknownEvent: namedEvent('response.future_thing.delta', '{"type":"response.future_thing.delta","delta":{"x":1}}'),
     },
-  })
+  }
+  return { directives, performance }
+}
+
+function withCached(directives: Directives, cachedTokens: number): Directives {
+  return { ...directives, number: name => directives.number(name) ?? (name === 'cached' ? cachedTokens : undefined) }
 }
 
 function readForcedTool(body: JsonObject): string | undefined {

@@ -1,7 +1,7 @@
 import { defined, nameOf, objectOf } from '../json-fields.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
-import { fromTranscription } from './transcription.ts'
 import { tokenQuantities } from './token-usage.ts'
+import { fromTranscription } from './transcription.ts'
 
 /**
  * Usage of a realtime response, as `response.done` carries it whatever its status: text, audio and images, each fresh or

@@ -1,0 +1,78 @@
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { errorBody, errorOfStatus, type ProviderError } from '../provider-error.ts'
+import { hashCredential } from '../request-log.ts'
+import type { SimulatorState } from '../server.ts'
+import { acceptRealtime } from './realtime-socket.ts'
+import { acceptResponses } from './responses-socket.ts'
+
+/** One socket on its way through the simulator. */
+export interface SocketCall {
+  readonly id: string
+  readonly socket: WebSocket
+  readonly query: URLSearchParams
+  readonly headers: IncomingMessage['headers']
+  readonly credentialSha256: string
+}
+
+/** What a browser, which can set no header, puts its key behind. */
+const keyProtocol = 'openai-insecure-api-key.'
+
+/** The sockets of the OpenAI dialect, also below `/openai`. */
+const accepts: { readonly [path: string]: (state: SimulatorState, call: SocketCall) => void } = {
+  '/v1/responses': acceptResponses,
+  '/v1/realtime': acceptRealtime,
+}
+
+/** Lets a server take the sockets of both endpoints. @returns ends them all: a server does not close before its sockets */
+export function attachSockets(server: Server, state: SimulatorState, nextId: () => string): () => void {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: 64 * 1024 * 1024,
+    handleProtocols: offered => [...offered].find(name => !name.startsWith(keyProtocol)) ?? false,
+  })
+  server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+    const id = nextId()
+    const url = new URL(request.url ?? '/', 'http://simulator')
+    state.requests.add(
+      {
+        id,
+        received_at_ms: Date.now(),
+        method: 'GET',
+        target: request.url ?? '/',
+        http_version: request.httpVersion,
+        body: Buffer.alloc(0),
+      },
+      request.rawHeaders,
+    )
+    const accept = accepts[url.pathname.startsWith('/openai/') ? url.pathname.slice('/openai'.length) : url.pathname]
+    const credential = readCredential(request)
+    if (accept === undefined) return refuse(stream, id, errorOfStatus('openai', 404, 'There is no such socket.'))
+    if (credential === undefined || credential.startsWith('sk-invalid'))
+      return refuse(stream, id, errorOfStatus('openai', 401, 'The credential is missing or not valid.'))
+    const ordered = Number(request.headers['x-sim-upgrade-status'])
+    if (ordered >= 400) return refuse(stream, id, errorOfStatus('openai', ordered, 'The simulator was told to fail.'))
+    sockets.handleUpgrade(request, stream, head, socket => {
+      const { headers } = request
+      accept(state, { id, socket, query: url.searchParams, headers, credentialSha256: hashCredential(credential) })
+    })
+  })
+  return () => {
+    for (const socket of sockets.clients) socket.terminate()
+  }
+}
+
+function readCredential({ headers }: IncomingMessage): string | undefined {
+  const bearer = /^Bearer\s+(\S+)$/i.exec(headers.authorization ?? '')?.[1]
+  if (bearer !== undefined) return bearer
+  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map(name => name.trim())
+  return offered.find(name => name.startsWith(keyProtocol))?.slice(keyProtocol.length)
+}
+
+function refuse(stream: Duplex, id: string, error: ProviderError): void {
+  const body = JSON.stringify(errorBody('openai', error, id))
+  stream.end(
+    `HTTP/1.1 ${error.status} Refused\r\ncontent-type: application/json\r\nx-request-id: ${id}\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}
