@@ -8,6 +8,7 @@ import { meteringUnavailable, type Refusal } from './refusal.ts'
 import { Relay } from './relay.ts'
 import { estimateAsked } from './reply-reader.ts'
 import { upstreamPath } from './resolve-route.ts'
+import { SecuredAnswer } from './secured-answer.ts'
 import { type Outcome, settle } from './settle.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -35,12 +36,13 @@ export function forward(
   refuse: (refusal: Refusal) => void,
 ): void {
   const { route } = call
+  const { secured } = deps.journal
   const relay = new Relay(
     {
       maxDrainMs: deps.timeouts.maxDrainMs,
       maxStallMs: deps.timeouts.maxStallMs,
       refuse,
-      checkpoint: (usage: UsageResult, outputBytes, httpStatus) =>
+      checkpoint: (usage: UsageResult, { outputBytes, httpStatus, providerRequestId }) =>
         deps.journal.checkpoint({
           event_id: call.eventId,
           at_ms: Date.now(),
@@ -50,6 +52,7 @@ export function forward(
           modifiers: usage.modifiers,
           ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
           ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
+          ...(providerRequestId === undefined ? {} : { provider_request_id: providerRequestId }),
           http_status: httpStatus,
         }),
       settle: (outcome, written) => {
@@ -60,7 +63,7 @@ export function forward(
       },
     },
     call,
-    response,
+    secured ? new SecuredAnswer(response, secured) : response,
   )
   deps.journal.open(
     {
@@ -86,6 +89,7 @@ export function forward(
     },
     error => {
       if (!error) return send(deps, call, headers, relay)
+      if (error.attemptIsOpen) return relay.onResponseError(undefined, error)
       deps.liveCalls.remove(relay)
       relay.abandon(meteringUnavailable(error))
     },
