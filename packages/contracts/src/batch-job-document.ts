@@ -18,9 +18,12 @@ export const BatchCreator = Type.Object({
   admitted_at_ms: UnixMs,
   price_book_id: Type.String(),
   override_price_book_id: Type.Optional(Type.String()),
+  unpriced_policy: Type.Optional(Type.Literal('assume_max')),
   /** Distinct models that its requests name. */
   models: Type.Array(Type.String(), { minItems: 1, maxItems: 64 }),
   request_count: Count,
+  /** Of one of its requests, estimated: counts for a result whose provider tells no number. */
+  estimated_input_tokens: Count,
   /** OpenAI: the file that holds the requests, and the path they are for. */
   input_file_id: Type.Optional(Type.String()),
   target_endpoint: Type.Optional(Type.String()),
@@ -51,6 +54,8 @@ export const BatchJobSchema = Type.Object({
   served_by: Type.String(),
   /** The provider's id. Absent while `creating`. */
   batch_id: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+  /** Anthropic: the workspace that its creation named. */
+  workspace_id: Type.Optional(Type.String({ maxLength: 256 })),
   /** By the provider's clock where it says so. */
   created_at_ms: UnixMs,
   /** Absent: `unknown` or `dismissed`. */
@@ -59,6 +64,8 @@ export const BatchJobSchema = Type.Object({
   next_look_at_ms: UnixMs,
   /** The gateway that looked last. */
   taken_by: Type.Optional(Id),
+  /** It is being settled by `taken_by`, who has lost it when `next_look_at_ms` has passed. */
+  settling: Type.Optional(Type.Boolean()),
   /** `creating`: the provider's answer did not come, so the batch may exist. */
   answer_lost: Type.Optional(Type.Boolean()),
   /** OpenAI: files that hold its results, once there are any. */

@@ -1,19 +1,18 @@
 import { ConfigReader, readServiceConfig, type ServiceConfig } from '@sluice/runtime'
 import { type FrontRoute, FrontRoutesError, parseFrontRoutes } from './front-routes.ts'
-import { type JournalMode, journalModes } from './journal/journal.ts'
 import { defaultBaseUrls, type ManagedUpstream } from './resolve-route.ts'
 
 export interface GatewayConfig extends ServiceConfig {
   journalDir: string
   /** Folder of sibling journals, adopted when their process has ended. */
   journalRoot: string | undefined
-  journalMode: JournalMode
-  /** How long a call waits for its records in the stricter modes. */
-  journalWaitMs: number
   frontRoutes: FrontRoute[]
   allowPrivateUpstreams: boolean
   maxViewAgeMs: number
   maxBodyMemoryBytes: number
+  maxSpoolBytes: number
+  /** Between two looks at a batch, and between two listings of batches at a provider; how long a taken batch stays taken. */
+  batches: { minIntervalMs: number; listIntervalMs: number; leaseMs: number }
   drainMs: number
   traceRatio: number
   tracesExported: boolean
@@ -47,12 +46,16 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
     ...readServiceConfig(reader, 'GATEWAY', 8080),
     journalDir: reader.string('GATEWAY_JOURNAL_DIR'),
     journalRoot: reader.optionalString('GATEWAY_JOURNAL_ROOT'),
-    journalMode: reader.oneOf('GATEWAY_JOURNAL', journalModes, 'group'),
-    journalWaitMs: reader.integer('GATEWAY_JOURNAL_WAIT_MS', 5_000, { min: 10 }),
     frontRoutes: readFrontRoutes(reader),
     allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
     maxViewAgeMs: reader.integer('SLUICE_MAX_VIEW_AGE', 900, { min: 1 }) * 1000,
     maxBodyMemoryBytes: reader.integer('GATEWAY_MAX_BODY_MEMORY_MIB', 512, { min: 32 }) * 1024 * 1024,
+    maxSpoolBytes: reader.integer('GATEWAY_MAX_SPOOL_MIB', 4096, { min: 256 }) * 1024 * 1024,
+    batches: {
+      minIntervalMs: reader.integer('GATEWAY_BATCH_POLL_MS', 10_000, { min: 50 }),
+      listIntervalMs: reader.integer('GATEWAY_BATCH_LIST_MS', 300_000, { min: 200 }),
+      leaseMs: reader.integer('GATEWAY_BATCH_LEASE_MS', 60_000, { min: 1_000 }),
+    },
     drainMs: reader.integer('GATEWAY_DRAIN_MS', 600_000),
     traceRatio: readRatio(reader, 'GATEWAY_TRACE_RATIO_PER_MILLE'),
     tracesExported: reader.optionalString('OTEL_EXPORTER_OTLP_ENDPOINT') !== undefined,

@@ -79,6 +79,9 @@ const lookedUp = {
 
 const listed = { ...lookedUp, name: 'models', operation: 'list_models', handledBy: 'models-list' } as const
 
+/** Calls about batches cost nothing: their results do, and are settled apart. */
+const aboutBatches = { ...lookedUp, dialect: 'anthropic', operation: 'batch' } as const
+
 const openai: readonly Endpoint[] = [
   { ...posted, dialect: 'openai', name: 'chat.completions', path: '/v1/chat/completions', shape: 'chat' },
   { ...posted, dialect: 'openai', name: 'responses', path: '/v1/responses', shape: 'responses' },
@@ -115,6 +118,37 @@ const anthropic: readonly Endpoint[] = [
     path: '/v1/complete',
     operation: 'text_completion',
     shape: 'completion',
+  },
+  {
+    ...aboutBatches,
+    name: 'messages.batches.create',
+    method: 'POST',
+    path: '/v1/messages/batches',
+    handledBy: 'message-batch-create',
+    body: 'json',
+    maxBodyBytes: 256 * MiB,
+  },
+  { ...aboutBatches, name: 'messages.batches.list', path: '/v1/messages/batches', handledBy: 'batch-list' },
+  { ...aboutBatches, name: 'messages.batches.get', path: '/v1/messages/batches/{batch}', handledBy: 'batch-read' },
+  {
+    ...aboutBatches,
+    name: 'messages.batches.cancel',
+    method: 'POST',
+    path: '/v1/messages/batches/{batch}/cancel',
+    handledBy: 'batch-read',
+  },
+  {
+    ...aboutBatches,
+    name: 'messages.batches.delete',
+    method: 'DELETE',
+    path: '/v1/messages/batches/{batch}',
+    handledBy: 'batch-delete',
+  },
+  {
+    ...aboutBatches,
+    name: 'messages.batches.results',
+    path: '/v1/messages/batches/{batch}/results',
+    handledBy: 'batch-results',
   },
   { ...listed, dialect: 'anthropic', path: '/v1/models' },
   { ...listed, dialect: 'anthropic', path: '/v1/models/{model}' },

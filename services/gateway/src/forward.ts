@@ -4,11 +4,10 @@ import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
 import type { Journal } from './journal/journal.ts'
 import type { LiveCalls } from './live-calls.ts'
+import { openRecordOf } from './open-call.ts'
 import { meteringUnavailable, type Refusal } from './refusal.ts'
 import { Relay } from './relay.ts'
-import { estimateAsked } from './reply-reader.ts'
 import { upstreamPath } from './resolve-route.ts'
-import { SecuredAnswer } from './secured-answer.ts'
 import { type Outcome, settle } from './settle.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -35,14 +34,12 @@ export function forward(
   response: ServerResponse,
   refuse: (refusal: Refusal) => void,
 ): void {
-  const { route } = call
-  const { secured } = deps.journal
   const relay = new Relay(
     {
       maxDrainMs: deps.timeouts.maxDrainMs,
       maxStallMs: deps.timeouts.maxStallMs,
       refuse,
-      checkpoint: (usage: UsageResult, { outputBytes, httpStatus, providerRequestId }) =>
+      checkpoint: (usage: UsageResult, outputBytes, httpStatus) =>
         deps.journal.checkpoint({
           event_id: call.eventId,
           at_ms: Date.now(),
@@ -52,7 +49,6 @@ export function forward(
           modifiers: usage.modifiers,
           ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
           ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
-          ...(providerRequestId === undefined ? {} : { provider_request_id: providerRequestId }),
           http_status: httpStatus,
         }),
       settle: (outcome, written) => {
@@ -63,37 +59,13 @@ export function forward(
       },
     },
     call,
-    secured ? new SecuredAnswer(response, secured) : response,
+    response,
   )
-  deps.journal.open(
-    {
-      event_id: call.eventId,
-      call_id: call.callId,
-      attempt: call.attempt,
-      identity: call.principal.identity,
-      claimed: call.claimed,
-      paid_by: route.paidBy,
-      dialect: call.endpoint.dialect,
-      endpoint: call.endpoint.name,
-      streamed: call.streamed,
-      requested_model: call.requestedModel,
-      provider: route.provider,
-      served_by: route.servedBy,
-      admitted_at_ms: call.admittedAtMs,
-      price_book_id: call.prices.book.id,
-      ...(call.principal.project.unpriced === 'assume_max' ? { unpriced_policy: 'assume_max' } : {}),
-      ...(call.prices.override ? { override_price_book_id: call.prices.override.id } : {}),
-      estimated_input: call.endpoint.free ? {} : estimateAsked(call).quantities,
-      leases: [],
-      held: [],
-    },
-    error => {
-      if (!error) return send(deps, call, headers, relay)
-      if (error.attemptIsOpen) return relay.onResponseError(undefined, error)
-      deps.liveCalls.remove(relay)
-      relay.abandon(meteringUnavailable(error))
-    },
-  )
+  deps.journal.open(openRecordOf(call), error => {
+    if (!error) return send(deps, call, headers, relay)
+    deps.liveCalls.remove(relay)
+    relay.abandon(meteringUnavailable(error))
+  })
   deps.liveCalls.add(relay)
 }
 

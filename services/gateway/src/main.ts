@@ -1,10 +1,15 @@
 import { readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { connectBus } from '@sluice/bus'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
 import { metricsText, noSpans, sampledSpans } from '@sluice/telemetry'
 import { createAdmissionGate } from './admission-gate.ts'
 import { buildApp } from './app.ts'
 import { TokenCache } from './authenticate.ts'
+import { createBatchEvents } from './batches/batch-events.ts'
+import { BatchPoller } from './batches/batch-poller.ts'
+import { BatchFinder } from './batches/found-batches.ts'
+import { batchRoutes } from './batches/operator-routes.ts'
 import { readConfig } from './config.ts'
 import { createGatewayEvents } from './events.ts'
 import { createFront } from './front-routes.ts'
@@ -17,6 +22,7 @@ import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
 import { createUpstreams } from './upstreams.ts'
+import { followBatchJobs } from './views/batch-jobs-view.ts'
 import { followBudgets } from './views/budgets-view.ts'
 import { followKeys } from './views/keys-view.ts'
 import { followPrices } from './views/prices-view.ts'
@@ -60,8 +66,6 @@ const prices = closing.use(await followPrices(bus, log), 'prices view')
 const journal = await openJournal({
   directory: config.journalDir,
   root: config.journalRoot,
-  mode: config.journalMode,
-  securedTimeoutMs: config.journalWaitMs,
   bus,
   log,
   rate: draft => rateKilled(prices, draft),
@@ -76,6 +80,30 @@ const upstreams = closing.use(
   }),
   'upstreams',
 )
+const routes = new RouteResolver({
+  managed: secrets.managed,
+  secretBox,
+  allowPrivateUpstreams: config.allowPrivateUpstreams,
+})
+const jobs = closing.use(await followBatchJobs(bus, log), 'batches view')
+const batchEvents = createBatchEvents(log)
+batchEvents.observe(jobs.all)
+const { minIntervalMs, listIntervalMs, leaseMs } = config.batches
+const own = { gatewayId: journal.gatewayId, epoch: journal.epoch, maxCreateMs: config.timeouts.headersMs + 300_000 }
+const asking = { jobs, routes, projects, upstreams, timeouts: config.timeouts, events: batchEvents }
+const poller = closing.use(
+  new BatchPoller({
+    ...asking,
+    journal,
+    prices,
+    gatewayId: journal.gatewayId,
+    minIntervalMs,
+    leaseMs,
+    onResult: batchEvents.resultSettled,
+  }),
+  'batch poller',
+)
+closing.use(new BatchFinder({ ...asking, own, intervalMs: listIntervalMs }), 'batch finder')
 const gate = createAdmissionGate({
   freshAtMs: () => Math.min(keys.freshAtMs(), projects.freshAtMs(), budgets.freshAtMs()),
   maxViewAgeMs: config.maxViewAgeMs,
@@ -113,11 +141,16 @@ const app = buildApp({
   tokens,
   budgets,
   prices,
-  routes: new RouteResolver({
-    managed: secrets.managed,
-    secretBox,
-    allowPrivateUpstreams: config.allowPrivateUpstreams,
-  }),
+  routes,
+  batches: {
+    jobs,
+    poller,
+    events: batchEvents,
+    own,
+    minIntervalMs,
+    spoolDirectory: tmpdir(),
+    spoolSpace: new BodyMemory(config.maxSpoolBytes),
+  },
   bodyMemory: new BodyMemory(config.maxBodyMemoryBytes),
   spans,
   gatewayId: journal.gatewayId,
@@ -137,6 +170,8 @@ closing.use(
     port: config.operatorPort,
     metrics: metricsText,
     ready: notReady,
+    routes: batchRoutes(jobs),
+    log,
   }),
   'operator server',
 )

@@ -1,3 +1,6 @@
+import { createMessageBatch } from './batches/create-message-batch.ts'
+import { listBatches } from './batches/list-batches.ts'
+import { deleteBatch, downloadResults, readBatch } from './batches/read-batch.ts'
 import { listModels } from './list-models.ts'
 import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
 
@@ -7,6 +10,11 @@ export type EndpointHandler = (deps: GatewayDeps, call: AuthenticatedCall) => vo
 /** What is done for rows of the endpoint table that are not simply forwarded. */
 export const ownHandlers = {
   'models-list': listModels,
+  'message-batch-create': createMessageBatch,
+  'batch-list': listBatches,
+  'batch-read': readBatch,
+  'batch-results': downloadResults,
+  'batch-delete': deleteBatch,
 } satisfies Record<string, EndpointHandler>
 
 export type OwnHandler = keyof typeof ownHandlers

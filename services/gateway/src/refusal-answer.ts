@@ -90,6 +90,7 @@ const openaiCodes: Partial<Record<RefusalReason, string>> = {
 const anthropicTypes: Partial<Record<RefusalReason, string>> = {
   budget_spent: 'billing_error',
   body_too_large: 'request_too_large',
+  not_found: 'not_found_error',
 }
 
 function defaultOpenaiType(status: number): string {

@@ -14,6 +14,7 @@ export const refusalReasons = {
   room_not_granted: 403,
   project_disabled: 403,
   stopped_by_admin: 403,
+  not_found: 404,
   body_too_large: 413,
   budget_spent: 429,
   internal: 500,

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
 import type { Dispatcher } from 'undici'
@@ -5,9 +6,9 @@ import { addCost, answerHeaders } from './answer-headers.ts'
 import type { AdmittedCall } from './call.ts'
 import { formatUsd } from './format-amount.ts'
 import type { CutOrder, LiveCall } from './live-calls.ts'
-import { Refusal, type RefusalReason } from './refusal.ts'
+import { describeFailure } from './provider-failure.ts'
+import { Refusal } from './refusal.ts'
 import { estimateAsked, replyShapes } from './reply-reader.ts'
-import type { Answer } from './secured-answer.ts'
 import type { Outcome } from './settle.ts'
 import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
 import type { StreamReader } from './shapes/reply-shape.ts'
@@ -24,12 +25,9 @@ type Phase = 'waiting' | 'collecting' | 'passing' | 'silent' | 'settled'
 
 export interface RelayDeps {
   /** Writes the CHECKPOINT of this call. */
-  checkpoint: (
-    usage: UsageResult,
-    about: { outputBytes: number; httpStatus: number; providerRequestId: string | undefined },
-  ) => void
+  checkpoint: (usage: UsageResult, outputBytes: number, httpStatus: number) => void
   /** `written` is called when the event survives this process; absent: it does when this returns. */
-  settle: (outcome: Outcome, written?: (error?: Error) => void) => UsageRecordedData
+  settle: (outcome: Outcome, written?: () => void) => UsageRecordedData
   /** Writes a refusal as the answer. */
   refuse: (refusal: Refusal) => void
   /** Longest time a provider is read on for a client that left. */
@@ -46,14 +44,12 @@ const checkpointBytes = 16 * 1024
 /** Up to here a text is cheaper to write than a second buffer. */
 const oneWriteBytes = 16 * 1024
 const checkpointMs = 250
-/** Between the first CHECKPOINTs of a stream: most streams that a kill finds are young, and would lose all but their beginning. */
-const firstCheckpointsMs = [40, 60, 100]
 
 /** Carries one attempt's reply from the provider to the client, meters it beside, and ends it cleanly whatever happens. */
 export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   readonly #deps: RelayDeps
   readonly #call: AdmittedCall
-  readonly #response: Answer
+  readonly #response: ServerResponse
   place = -1
   #controller: Dispatcher.DispatchController | undefined
   #stopReason: Error | undefined
@@ -74,12 +70,11 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #overheadUs = 0
   #firstChunkMs: number | undefined
   #checkpointAt = 0
-  #checkpoints = 0
   #sinceCheckpoint = 0
   #drainTimer: NodeJS.Timeout | undefined
   #stallTimer: NodeJS.Timeout | undefined
 
-  constructor(deps: RelayDeps, call: AdmittedCall, response: Answer) {
+  constructor(deps: RelayDeps, call: AdmittedCall, response: ServerResponse) {
     this.#deps = deps
     this.#call = call
     this.#response = response
@@ -265,16 +260,10 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #checkpointIfDue(reader: StreamReader, bytes: number, isFirst: boolean): void {
     this.#sinceCheckpoint += bytes
     const now = performance.now()
-    const dueMs = firstCheckpointsMs[this.#checkpoints - 1] ?? checkpointMs
-    if (!isFirst && this.#sinceCheckpoint < checkpointBytes && now - this.#checkpointAt < dueMs) return
+    if (!isFirst && this.#sinceCheckpoint < checkpointBytes && now - this.#checkpointAt < checkpointMs) return
     this.#checkpointAt = now
-    this.#checkpoints++
     this.#sinceCheckpoint = 0
-    this.#deps.checkpoint(this.#tapUsage(reader), {
-      outputBytes: reader.tap.outputBytes,
-      httpStatus: this.#httpStatus,
-      providerRequestId: this.#providerRequestId,
-    })
+    this.#deps.checkpoint(this.#tapUsage(reader), reader.tap.outputBytes, this.#httpStatus)
   }
 
   #onBodyBytes(chunk: Buffer): void {
@@ -383,7 +372,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
         overheadUs: this.#overheadUs,
         finishedAtMs: Date.now(),
       },
-      answer && (error => (error ? this.#response.destroy() : answer(event))),
+      answer && (() => answer(event)),
     )
     if (this.#call.wantsReceipt) this.#receipt = receiptComment(event)
     return { phase }
@@ -405,34 +394,4 @@ const noUsage: UsageResult = { quantities: {}, provenance: {}, modifiers: {}, ra
 /** The last comment of a stream whose client asked for it; clients skip comments. */
 function receiptComment(event: UsageRecordedData): string {
   return `: sluice-receipt ${JSON.stringify({ call_id: event.call_id, cost_usd: formatUsd(event.cost_nano_usd), quantities: event.quantities, provenance: event.provenance })}\n\n`
-}
-
-function describeFailure(error: Error, servedBy: string): { reason: RefusalReason; message: string; code: string } {
-  const code = (error as NodeJS.ErrnoException).code ?? error.name
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
-    return {
-      reason: 'provider_timeout',
-      message: `${servedBy} did not answer in time. Try again.`,
-      code: 'provider_timeout',
-    }
-  }
-  if (code === 'metering_unavailable') {
-    return {
-      reason: 'metering_unavailable',
-      message: 'This gateway cannot record usage right now, so the call was not sent. Try again in a moment.',
-      code,
-    }
-  }
-  if (code === 'EPRIVATEADDRESS') {
-    return {
-      reason: 'provider_unreachable',
-      message: `The address of ${servedBy} is not a public one, which this installation does not allow.`,
-      code: 'private_address',
-    }
-  }
-  return {
-    reason: 'provider_unreachable',
-    message: `${servedBy} could not be reached or broke off (${code}). Try again.`,
-    code: 'provider_unreachable',
-  }
 }

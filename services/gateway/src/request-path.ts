@@ -4,6 +4,7 @@ import type { CallIdentity, CallRefusedData } from '@sluice/contracts'
 import { formatTraceparent, type SampledSpans } from '@sluice/telemetry'
 import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
 import { type AuthenticateDeps, authenticate, type Principal } from './authenticate.ts'
+import type { Batches } from './batches/batches.ts'
 import type { AdmittedCall } from './call.ts'
 import { recogniseClient } from './client-class.ts'
 import type { Endpoint } from './endpoints.ts'
@@ -27,6 +28,7 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   prices: PricesView
   routes: RouteResolver
   bodyMemory: BodyMemory
+  batches: Batches
   spans: SampledSpans
   gatewayId: string
   /** Says what keeps new calls out now: shutting down, stale views; undefined: nothing. */

@@ -17,6 +17,8 @@ export interface Route {
   /** Name, value, … */
   credentialHeaders: readonly string[]
   paidBy: 'managed' | 'own_credential'
+  /** Whose access it is: `managed`, or the id of the project's integration. */
+  access: string
   /** The operator chose this address; a project's own one may not be private. */
   trustedAddress: boolean
 }
@@ -63,6 +65,11 @@ export class RouteResolver {
     return route
   }
 
+  /** The operator's own access, whatever a project has set. @throws Refusal where there is none */
+  managed(dialect: Dialect): Route {
+    return managedRoute(dialect, this.#deps.managed[dialect])
+  }
+
   #build(project: Project, dialect: Dialect): Route {
     const integration = project.integrations.find(candidate => candidate.dialect === dialect)
     if (!integration) return managedRoute(dialect, this.#deps.managed[dialect])
@@ -85,6 +92,7 @@ export class RouteResolver {
       basePath: url.pathname.replace(/\/$/, ''),
       credentialHeaders: credential === undefined ? [] : credentialHeaders(dialect, credential),
       paidBy: 'own_credential',
+      access: integration.integration_id,
       trustedAddress: this.#deps.allowPrivateUpstreams,
     }
   }
@@ -117,6 +125,7 @@ function managedRoute(dialect: Dialect, managed: ManagedUpstream): Route {
     basePath: url.pathname.replace(/\/$/, ''),
     credentialHeaders: credentialHeaders(dialect, managed.apiKey),
     paidBy: 'managed',
+    access: 'managed',
     trustedAddress: true,
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Batch, BatchItem, Verdict } from '../batch-shop.ts'
 import { type Call, replyHeaders, sendJson } from '../call.ts'
 import { DirectiveError, readDirectives } from '../directives.ts'
@@ -12,7 +13,7 @@ const maxRequests = 100_000
 const resultNames = new Set(['errored', 'canceled', 'expired'])
 
 /** `POST /v1/messages/batches` */
-export function createMessageBatch(call: Call): void {
+export async function createMessageBatch(call: Call): Promise<void> {
   const requests = asList(call.body.requests).map(asObject)
   if (requests.length === 0) throw new ProviderError(400, 'invalid_request_error', 'requests: Field required')
   if (requests.length > maxRequests) {
@@ -36,6 +37,8 @@ export function createMessageBatch(call: Call): void {
     items: requests.map((request, index) => itemOf(call, request, index)),
     fields: {},
   })
+  // The batch exists while its maker still waits for the answer.
+  await delay(first.number('first_delay_ms') ?? 0)
   batch.advance(Date.now())
   sendJson(call, 200, toObject(call, batch))
 }

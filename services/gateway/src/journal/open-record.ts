@@ -39,7 +39,6 @@ export interface CheckpointRecord {
   modifiers?: UsageModifiers
   served_model?: string
   response_id?: string
-  provider_request_id?: string
   http_status: number
 }
 

@@ -1,0 +1,56 @@
+import { allowModel } from '../allow-model.ts'
+import type { AdmittedCall } from '../call.ts'
+import { type Hold, holdBudget } from '../hold-budget.ts'
+import type { ReplyShapeName } from '../reply-reader.ts'
+import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
+
+/**
+ * Admits the requests of a batch: each of their models must be allowed and priced, and no budget that one of them counts
+ * against may be spent.
+ * @param shape of their replies: what they need a price for
+ * @throws Refusal
+ */
+export function admitRequests(
+  deps: GatewayDeps,
+  call: AuthenticatedCall,
+  admitted: AdmittedCall,
+  models: readonly string[],
+  shape: ReplyShapeName,
+): AdmittedCall {
+  const { principal, match, prices } = call
+  // The body may have taken its time: admission is now.
+  const nowMs = Date.now()
+  for (const model of models) {
+    call.onModel(model)
+    allowModel(principal, match.dialect, model, prices, shape)
+  }
+  const holds = models.map(model => {
+    call.onModel(model)
+    return holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  })
+  const [only = ''] = models
+  return {
+    ...admitted,
+    admittedAtMs: nowMs,
+    requestedModel: models.length === 1 ? only : '',
+    hold: joinHolds(holds),
+  }
+}
+
+/** One hold for the whole batch. A batch's estimated total is to be set aside here, once there are leases. */
+function joinHolds(holds: readonly Hold[]): Hold {
+  const [first, ...rest] = holds
+  if (!first) return { budgets: [], urgent: false, tightest: undefined }
+  const known = new Set<string>()
+  const budgets = holds
+    .flatMap(hold => hold.budgets)
+    .filter(({ budget, copy }) => {
+      const name = `${budget.budget_id} ${copy}`
+      return known.has(name) ? false : Boolean(known.add(name))
+    })
+  return {
+    budgets,
+    urgent: holds.some(hold => hold.urgent),
+    tightest: [first, ...rest].find(hold => hold.tightest)?.tightest,
+  }
+}

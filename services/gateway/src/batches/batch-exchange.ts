@@ -1,0 +1,102 @@
+import type { UsageRecordedData } from '@sluice/contracts'
+import { freeUsage } from '@sluice/usage'
+import { addCost, answerHeaders } from '../answer-headers.ts'
+import type { AdmittedCall } from '../call.ts'
+import type { LiveCall } from '../live-calls.ts'
+import { openRecordOf } from '../open-call.ts'
+import { Refusal } from '../refusal.ts'
+import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
+import { type Outcome, settle } from '../settle.ts'
+import { type ProviderAnswer, ProviderAwayError } from './ask-provider.ts'
+
+/** What came of asking, and the event that it made. */
+export interface Exchanged {
+  answer: ProviderAnswer
+  event: UsageRecordedData
+  overheadUs: number
+}
+
+export interface ExchangeOptions {
+  /** Between the OPEN and the asking. */
+  prepare?: () => Promise<void>
+  ask: (signal: AbortSignal) => Promise<ProviderAnswer>
+  /** May be broken off when permission goes: it changes nothing at the provider that we would have to know of. */
+  breakable: boolean
+}
+
+/**
+ * One call about batches: the OPEN, the asking, its event at no cost. What batches cost is settled from their results.
+ * @throws ProviderAwayError, and what `prepare` throws; the event is written in any case
+ */
+export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: ExchangeOptions): Promise<Exchanged> {
+  deps.journal.open(openRecordOf(call))
+  const stop = new AbortController()
+  const live: LiveCall = {
+    keyId: call.principal.identity.key_id,
+    projectId: call.principal.identity.project_id,
+    budgets: call.hold.budgets,
+    place: -1,
+    cut: ({ refusal }) => {
+      if (options.breakable) stop.abort(refusal)
+    },
+  }
+  deps.liveCalls.add(live)
+  let overheadUs = 0
+  const settleAs = (part: Pick<Outcome, 'status' | 'httpStatus' | 'errorCode' | 'providerRequestId'>) => {
+    deps.liveCalls.remove(live)
+    const outcome: Outcome = {
+      ...part,
+      usage: freeUsage(),
+      drained: false,
+      cutBy: undefined,
+      timeToFirstChunkMs: undefined,
+      overheadUs,
+      finishedAtMs: Date.now(),
+    }
+    const event = settle(deps.journal, call, outcome)
+    deps.onSettled(call, event, outcome)
+    return event
+  }
+  try {
+    await options.prepare?.()
+    overheadUs = Math.max(0, Math.round((performance.now() - call.startedAt) * 1000))
+    const answer = await options.ask(stop.signal)
+    const failed = answer.status >= 400
+    const event = settleAs({
+      status: failed ? 'failed' : 'completed',
+      httpStatus: answer.status,
+      errorCode: failed ? `provider_${answer.status}` : undefined,
+      providerRequestId: requestIdOf(answer),
+    })
+    return { answer, event, overheadUs }
+  } catch (error) {
+    const code = error instanceof ProviderAwayError ? error.failure.code : 'not_sent'
+    settleAs({ status: 'failed', httpStatus: 0, errorCode: code, providerRequestId: undefined })
+    throw stop.signal.aborted && stop.signal.reason instanceof Refusal ? stop.signal.reason : error
+  }
+}
+
+/** What a caller is told of a provider that gave no answer. */
+export function refusalOfAway(error: unknown): unknown {
+  if (!(error instanceof ProviderAwayError)) return error
+  return new Refusal(error.failure.reason, error.failure.message, { cause: error })
+}
+
+/** Sends the provider's answer on, or another body in its place. */
+export function answerExchange(
+  call: AuthenticatedCall,
+  admitted: AdmittedCall,
+  { answer, event, overheadUs }: Exchanged,
+  body: Buffer = answer.body,
+): void {
+  const headers = answerHeaders(admitted, answer.headers, overheadUs)
+  addCost(headers, event.cost_nano_usd)
+  headers.push('content-length', String(body.length))
+  call.response.writeHead(answer.status, headers)
+  call.response.end(body)
+}
+
+function requestIdOf(answer: ProviderAnswer): string | undefined {
+  const id = answer.headers['x-request-id'] ?? answer.headers['request-id']
+  return typeof id === 'string' ? id.slice(0, 128) : undefined
+}

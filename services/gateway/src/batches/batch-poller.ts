@@ -1,0 +1,199 @@
+import type { KvRecord } from '@sluice/bus'
+import type { BatchJob } from '@sluice/contracts'
+import type { RouteResolver } from '../resolve-route.ts'
+import type { BatchJobsView, KeptBatch } from '../views/batch-jobs-view.ts'
+import type { ProjectsView } from '../views/projects-view.ts'
+import { askProvider } from './ask-provider.ts'
+import { headersForBatch, routeOfBatch } from './batch-access.ts'
+import { type BatchStanding, batchDialectOf } from './batch-dialect.ts'
+import { isOwned, type OwnedBatch } from './batch-draft.ts'
+import type { BatchEvents } from './batch-events.ts'
+import { type SettleDeps, settleResults } from './settle-results.ts'
+
+export interface PollerDeps extends SettleDeps {
+  jobs: BatchJobsView
+  routes: RouteResolver
+  projects: ProjectsView
+  gatewayId: string
+  events: BatchEvents
+  /** Between two looks at a young batch; an old one waits a twentieth of its age, five minutes at most. */
+  minIntervalMs: number
+  /** A gateway that has not said for so long that it still settles a batch has lost it. */
+  leaseMs?: number
+  now?: () => number
+}
+
+/** How far a look has brought a batch. `elsewhere`: another gateway is at it. */
+export type LookOutcome = 'settled' | 'running' | 'elsewhere' | 'failed'
+
+const maxIntervalMs = 5 * 60 * 1000
+const tickMs = 1_000
+const maxAtOnce = 4
+/** Providers keep results for 29 or 30 days. */
+const resultsKeptMs = 30 * 24 * 60 * 60 * 1000
+
+/** Thrown inside a settlement that another gateway has taken over. */
+class TakenOverError extends Error {
+  override name = 'TakenOverError'
+}
+
+/**
+ * Looks at batches until they have ended, and settles them, whoever downloads results or not. All gateways run one; a batch
+ * is looked at by whoever first moves its `next_look_at_ms` by compare-and-set. Who settles moves it on while it works; who
+ * dies does not, and when it has passed the batch is anybody's, to be settled from the start under the same ids.
+ */
+export class BatchPoller {
+  readonly #deps: PollerDeps
+  readonly #leaseMs: number
+  readonly #now: () => number
+  readonly #looking = new Map<string, Promise<LookOutcome>>()
+  readonly #stop = new AbortController()
+  readonly #timer: NodeJS.Timeout
+
+  constructor(deps: PollerDeps) {
+    this.#deps = deps
+    this.#leaseMs = deps.leaseMs ?? 60_000
+    this.#now = deps.now ?? Date.now
+    this.#timer = setInterval(() => this.#tick(), Math.min(tickMs, deps.minIntervalMs))
+  }
+
+  /** Looks at a batch now, due or not, and settles it if it has ended. */
+  look({ key }: KeptBatch): Promise<LookOutcome> {
+    return this.#look(key, { onlyIfDue: false })
+  }
+
+  /** Stops looking; a settlement under way is given up and taken up by another gateway, or the next run. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#stop.abort()
+    await Promise.allSettled(this.#looking.values())
+  }
+
+  #tick(): void {
+    const nowMs = this.#now()
+    for (const { key, job } of this.#deps.jobs.all()) {
+      if (this.#looking.size >= maxAtOnce) return
+      if (job.state === 'running' && this.#isDue(job, nowMs)) void this.#look(key, { onlyIfDue: true })
+    }
+  }
+
+  #look(key: string, how: { onlyIfDue: boolean }): Promise<LookOutcome> {
+    const under = this.#looking.get(key)
+    if (under) return under
+    const looking = this.#lookOnce(key, how).finally(() => this.#looking.delete(key))
+    this.#looking.set(key, looking)
+    return looking
+  }
+
+  async #lookOnce(key: string, { onlyIfDue }: { onlyIfDue: boolean }): Promise<LookOutcome> {
+    const { records } = this.#deps.jobs
+    let held: KvRecord<BatchJob> | undefined
+    try {
+      const record = await records.get(key)
+      if (!record || !isOwned(record.value)) return 'failed'
+      if (record.value.state !== 'running') return record.value.state === 'settled' ? 'settled' : 'failed'
+      if (!this.#isDue(record.value, this.#now()) && (onlyIfDue || record.value.settling === true)) return 'elsewhere'
+      held = await this.#move(key, record, { next_look_at_ms: this.#now() + this.#leaseMs })
+      if (!held) return 'elsewhere'
+      return await this.#lookAt(key, held as KvRecord<OwnedBatch>)
+    } catch (error) {
+      if (this.#stop.signal.aborted) return 'failed'
+      if (error instanceof TakenOverError) return 'elsewhere'
+      if (held) this.#deps.events.lookFailed(held.value, error)
+      return 'failed'
+    }
+  }
+
+  async #lookAt(key: string, taken: KvRecord<OwnedBatch>): Promise<LookOutcome> {
+    const { jobs, gatewayId, events } = this.#deps
+    const job = taken.value
+    const standing = await this.#ask(job)
+    if (!standing) {
+      if (this.#now() - job.created_at_ms > resultsKeptMs) {
+        await this.#move(key, taken, { state: 'lost' })
+        events.batchLost(job)
+        return 'failed'
+      }
+      await this.#move(key, taken, { next_look_at_ms: this.#nextLookAtMs(job) })
+      throw new Error('the provider does not have the batch')
+    }
+    if (!standing.ended) {
+      await this.#move(key, taken, { next_look_at_ms: this.#nextLookAtMs(job) })
+      return 'running'
+    }
+    let held: KvRecord<BatchJob> = taken
+    let renewAtMs = this.#now() + this.#leaseMs / 3
+    const renew = async (): Promise<void> => {
+      if (this.#now() < renewAtMs) return
+      const renewed = await this.#move(key, held, { next_look_at_ms: this.#now() + this.#leaseMs, settling: true })
+      if (!renewed) throw new TakenOverError()
+      held = renewed
+      renewAtMs = this.#now() + this.#leaseMs / 3
+    }
+    renewAtMs = 0
+    await renew()
+    const route = routeOfBatch(this.#deps, job)
+    const total = await settleResults(this.#deps, route, job, standing, {
+      headers: headersForBatch(job),
+      stillOurs: renew,
+      signal: this.#stop.signal,
+    })
+    const { settling: _, ...rest } = held.value
+    const settled: BatchJob = {
+      ...rest,
+      state: 'settled',
+      next_look_at_ms: this.#now(),
+      ...(standing.resultFileIds.length > 0 && { result_file_ids: standing.resultFileIds }),
+      settlement: {
+        settled_at_ms: this.#now(),
+        settled_by: gatewayId,
+        results: total.results,
+        succeeded: total.succeeded,
+        unreadable: total.unreadable,
+        cost_nano_usd: String(total.costNanoUsd),
+      },
+    }
+    // Who was slower than its lease has settled the same events as whoever took over: nothing is lost by not saying so.
+    if ((await jobs.records.update(key, settled, held.revision)) === undefined) return 'elsewhere'
+    events.batchSettled(settled, total)
+    return 'settled'
+  }
+
+  async #ask(job: OwnedBatch): Promise<BatchStanding | undefined> {
+    const dialect = batchDialectOf(job.dialect)
+    const route = routeOfBatch(this.#deps, job)
+    const answer = await askProvider(this.#deps, route, {
+      method: 'GET',
+      path: `${route.basePath}${dialect.objectPath(job.batch_id)}`,
+      headers: headersForBatch(job),
+      signal: this.#stop.signal,
+    })
+    if (answer.status === 404) return undefined
+    if (answer.status !== 200) throw new Error(`the provider answered ${answer.status}`)
+    const standing = dialect.readStanding(JSON.parse(answer.body.toString('utf8')))
+    if (standing?.id !== job.batch_id) throw new Error('the provider answered with something else than the batch')
+    return standing
+  }
+
+  /** Undefined: somebody else was first. */
+  async #move(
+    key: string,
+    record: KvRecord<BatchJob>,
+    change: Partial<BatchJob>,
+  ): Promise<KvRecord<OwnedBatch> | undefined> {
+    const value = { ...record.value, taken_by: this.#deps.gatewayId, ...change } as OwnedBatch
+    const revision = await this.#deps.jobs.records.update(key, value, record.revision)
+    return revision === undefined ? undefined : { value, revision }
+  }
+
+  /** What an earlier run of ours was settling when it ended is ours at once. */
+  #isDue(job: BatchJob, nowMs: number): boolean {
+    return job.next_look_at_ms <= nowMs || (job.settling === true && job.taken_by === this.#deps.gatewayId)
+  }
+
+  #nextLookAtMs(job: BatchJob): number {
+    const nowMs = this.#now()
+    const byAge = Math.floor((nowMs - job.created_at_ms) / 20)
+    return nowMs + Math.min(Math.max(byAge, this.#deps.minIntervalMs), maxIntervalMs)
+  }
+}

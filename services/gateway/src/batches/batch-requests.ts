@@ -1,0 +1,101 @@
+import { isPlainText } from '../plain-text.ts'
+import { Refusal } from '../refusal.ts'
+import { JsonScanError } from '../scan-json.ts'
+import { type JsonPath, JsonWalker } from './json-walker.ts'
+
+/** What must be known of a batch's requests before they go to the provider. */
+export interface BatchRequests {
+  /** Distinct, in the order of their first appearance. */
+  models: string[]
+  count: number
+}
+
+/** Reads the requests of a batch as their bytes come. Everything it throws is a Refusal. */
+export interface BatchRequestsReader {
+  write: (chunk: Buffer) => void
+  end: () => BatchRequests
+}
+
+const maxRequests = 100_000
+/** Results are matched to the models of the creation, which are kept; real batches name one or two. */
+const maxModels = 64
+/** A custom id becomes part of the key that its result is settled under. */
+const maxCustomIdLength = 512
+
+/** The body of `POST /v1/messages/batches`: each request needs an id of its own and a model. */
+export function readMessageRequests(): BatchRequestsReader {
+  const tally = new RequestTally()
+  const walker = new JsonWalker({
+    once: new Set(['requests', 'custom_id', 'params', 'model']),
+    wants: path => path[0] === 'requests' && (isAt(path, 'custom_id') || isAt(path, 'params', 'model')),
+    onText: (path, text) => (path.length === 3 ? tally.customId(text) : tally.model(text)),
+    onClose: path => {
+      if (path.length === 2 && path[0] === 'requests') tally.endRequest(`requests.${path[1]}`)
+    },
+  })
+  return {
+    write: chunk => scanning(() => walker.write(chunk)),
+    end: () => {
+      scanning(() => walker.end())
+      return tally.total('"requests"')
+    },
+  }
+}
+
+function isAt(path: JsonPath, ...names: string[]): boolean {
+  return path.length === 2 + names.length && names.every((name, index) => path[2 + index] === name)
+}
+
+/** Counts requests and gathers what they name. */
+export class RequestTally {
+  readonly #models = new Set<string>()
+  readonly #customIds = new Set<string>()
+  #customId: string | undefined
+  #model: string | undefined
+  #count = 0
+
+  customId(text: string): void {
+    this.#customId = text
+  }
+
+  model(text: string): void {
+    this.#model = text
+  }
+
+  /** @param where the request in the client's own terms */
+  endRequest(where: string): void {
+    const customId = this.#customId
+    const model = this.#model
+    this.#customId = undefined
+    this.#model = undefined
+    if (customId === undefined || customId === '' || customId.length > maxCustomIdLength || !isPlainText(customId))
+      throw new Refusal('invalid_request', `${where} has no usable "custom_id".`)
+    if (this.#customIds.has(customId))
+      throw new Refusal('invalid_request', `${where}: its "custom_id" is also that of an earlier request.`)
+    if (model === undefined || model === '' || model.length > 256 || !isPlainText(model))
+      throw new Refusal('model_missing', `${where} names no usable "model".`)
+    this.#customIds.add(customId)
+    this.#models.add(model)
+    this.#count++
+    if (this.#count > maxRequests)
+      throw new Refusal('invalid_request', `A batch may have at most ${maxRequests} requests.`)
+    if (this.#models.size > maxModels)
+      throw new Refusal('invalid_request', `A batch may name at most ${maxModels} different models.`)
+  }
+
+  /** @param what where requests would have been */
+  total(what: string): BatchRequests {
+    if (this.#count === 0) throw new Refusal('invalid_request', `${what} must hold at least one request.`)
+    return { models: [...this.#models], count: this.#count }
+  }
+}
+
+/** What is no JSON is the client's to repair. */
+export function scanning<T>(scan: () => T): T {
+  try {
+    return scan()
+  } catch (error) {
+    if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)
+    throw error
+  }
+}

@@ -1,0 +1,69 @@
+import { readPlainRequest } from '../read-request.ts'
+import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { upstreamPath } from '../resolve-route.ts'
+import { admitRequests } from './admit-requests.ts'
+import { anthropicBatches } from './anthropic-batches.ts'
+import { askProvider } from './ask-provider.ts'
+import { readMessageRequests } from './batch-requests.ts'
+import { answerCreated, recordCreation } from './record-creation.ts'
+import { withOwnResultsUrl } from './results-url.ts'
+import { spoolBody } from './spooled-body.ts'
+
+/**
+ * `POST /v1/messages/batches`: every request's model is allowed and priced before one byte goes on; the batch is recorded
+ * before its maker hears of it, and its results are settled by our own poller.
+ * @throws Refusal
+ */
+export async function createMessageBatch(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const reader = readMessageRequests()
+  const waitingSince = performance.now()
+  const body = await spoolBody(call.request, {
+    directory: deps.batches.spoolDirectory,
+    space: deps.batches.spoolSpace,
+    maxBytes: call.endpoint.maxBodyBytes,
+    look: reader.write,
+  })
+  try {
+    const requests = reader.end()
+    call.startedAt += performance.now() - waitingSince
+    const admitted = admitRequests(
+      deps,
+      call,
+      admit(deps, call, readPlainRequest(Buffer.alloc(0))),
+      requests.models,
+      'messages',
+    )
+    const headers = headersToForward(deps, call, admitted)
+    headers.push('content-length', String(body.size))
+    const created = await recordCreation(deps, admitted, {
+      requests: { ...requests, bytes: body.size },
+      workspaceId: headerOf(headers, 'anthropic-workspace-id'),
+      readStanding: anthropicBatches.readStanding,
+      ask: signal =>
+        askProvider(deps, admitted.route, {
+          method: 'POST',
+          path: upstreamPath(admitted.route, call.match),
+          headers,
+          body: body.read(),
+          signal,
+        }),
+    })
+    answerCreated(call, admitted, created, (answer, batchId) =>
+      withOwnResultsUrl(call.request, mountOf(call), answer, batchId),
+    )
+  } finally {
+    await body.dispose()
+  }
+}
+
+/** What stands before `/v1` in the client's own path. */
+export function mountOf({ request, match }: Pick<AuthenticatedCall, 'request' | 'match'>): string {
+  const path = (request.url ?? '').split('?', 1)[0] ?? ''
+  return path.slice(0, path.length - match.path.length)
+}
+
+/** Of a flat list of names and values. */
+function headerOf(headers: readonly string[], name: string): string | undefined {
+  const at = headers.findIndex((part, index) => index % 2 === 0 && part.toLowerCase() === name)
+  return at < 0 ? undefined : headers[at + 1]
+}

@@ -1,0 +1,55 @@
+import type { BatchJob } from '@sluice/contracts'
+import type { FastifyInstance } from 'fastify'
+import type { BatchJobsView, KeptBatch } from '../views/batch-jobs-view.ts'
+import { isOverdue } from './batch-events.ts'
+
+const mostShown = 1_000
+
+/**
+ * Of the operator port: `GET /batches` says what is not as it should be; `POST /batches/unknown/{key}/dismiss` says that a
+ * person has seen a batch which was not made through us.
+ */
+export function batchRoutes(jobs: BatchJobsView): (app: FastifyInstance) => void {
+  return app => {
+    app.get('/batches', async () => {
+      const nowMs = Date.now()
+      const all = [...jobs.all()]
+      const show = (is: (job: BatchJob) => boolean) =>
+        all
+          .filter(({ job }) => is(job))
+          .slice(0, mostShown)
+          .map(toShown)
+      return {
+        running: all.filter(({ job }) => job.state === 'running').length,
+        unknown: show(job => job.state === 'unknown'),
+        overdue: show(job => isOverdue(job, nowMs)),
+        without_answer: show(job => job.state === 'creating' && job.answer_lost === true),
+        unreadable: show(job => (job.settlement?.unreadable ?? 0) > 0),
+      }
+    })
+    app.post<{ Params: { key: string } }>('/batches/unknown/:key/dismiss', async (request, reply) => {
+      const { key } = request.params
+      const record = /^[\w.-]{1,256}$/.test(key) ? await jobs.records.get(key) : undefined
+      if (record?.value.state !== 'unknown')
+        return reply.code(404).send({ error: { code: 'not_found', message: 'No unknown batch has this key.' } })
+      const revision = await jobs.records.update(key, { ...record.value, state: 'dismissed' }, record.revision)
+      if (revision === undefined)
+        return reply.code(409).send({ error: { code: 'conflict', message: 'It has just changed. Look again.' } })
+      return { dismissed: key }
+    })
+  }
+}
+
+function toShown({ key, job }: KeptBatch) {
+  return {
+    key,
+    state: job.state,
+    dialect: job.dialect,
+    access: job.access,
+    batch_id: job.batch_id ?? null,
+    created_at: new Date(job.created_at_ms).toISOString(),
+    project_id: job.creator?.identity.project_id ?? null,
+    call_id: job.creator?.call_id ?? null,
+    settlement: job.settlement ?? null,
+  }
+}

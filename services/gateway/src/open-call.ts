@@ -1,0 +1,29 @@
+import type { AdmittedCall } from './call.ts'
+import type { OpenRecord } from './journal/journal.ts'
+import { estimateAsked } from './reply-reader.ts'
+
+/** What the journal must know of a call before anything of it goes to a provider, so that whoever finds it can settle it. */
+export function openRecordOf(call: AdmittedCall): OpenRecord {
+  const { route, prices, principal, endpoint } = call
+  return {
+    event_id: call.eventId,
+    call_id: call.callId,
+    attempt: call.attempt,
+    identity: principal.identity,
+    claimed: call.claimed,
+    paid_by: route.paidBy,
+    dialect: endpoint.dialect,
+    endpoint: endpoint.name,
+    streamed: call.streamed,
+    requested_model: call.requestedModel,
+    provider: route.provider,
+    served_by: route.servedBy,
+    admitted_at_ms: call.admittedAtMs,
+    price_book_id: prices.book.id,
+    ...(principal.project.unpriced === 'assume_max' ? { unpriced_policy: 'assume_max' } : {}),
+    ...(prices.override ? { override_price_book_id: prices.override.id } : {}),
+    estimated_input: endpoint.free ? {} : estimateAsked(call).quantities,
+    leases: [],
+    held: [],
+  }
+}

@@ -1,0 +1,33 @@
+import type { RefusalReason } from './refusal.ts'
+
+/** A provider's failure, for the caller and for the event. */
+export interface ProviderFailure {
+  reason: RefusalReason
+  message: string
+  /** `error_code` of the event. */
+  code: string
+}
+
+/** What became of a request whose provider gave no whole answer. */
+export function describeFailure(error: Error, servedBy: string): ProviderFailure {
+  const code = (error as NodeJS.ErrnoException).code ?? error.name
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
+    return {
+      reason: 'provider_timeout',
+      message: `${servedBy} did not answer in time. Try again.`,
+      code: 'provider_timeout',
+    }
+  }
+  if (code === 'EPRIVATEADDRESS') {
+    return {
+      reason: 'provider_unreachable',
+      message: `The address of ${servedBy} is not a public one, which this installation does not allow.`,
+      code: 'private_address',
+    }
+  }
+  return {
+    reason: 'provider_unreachable',
+    message: `${servedBy} could not be reached or broke off (${code}). Try again.`,
+    code: 'provider_unreachable',
+  }
+}
