@@ -20,6 +20,8 @@ const entries = {
   start: 'packages/stack/src/start.ts',
   test: 'test/run.ts',
   prove: 'test/prove.ts',
+  rebuild: 'packages/stack/src/rebuild.ts',
+  archive: 'packages/stack/src/archive.ts',
 }
 
 const [command = '', ...args] = process.argv.slice(2)

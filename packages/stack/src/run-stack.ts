@@ -8,6 +8,7 @@ import { createDatabase } from './create-database.ts'
 import { freePort } from './free-port.ts'
 import { createStoreKeeper } from './keep-store.ts'
 import { readKeptSecrets } from './kept-files.ts'
+import { writeOperators } from './operators.ts'
 import { provisionBus } from './provision-bus.ts'
 import { type DatabaseService, databaseServices, provisionDatabases } from './provision-databases.ts'
 import { planServices, planSimulator, type ServicePlan } from './service-plan.ts'
@@ -174,6 +175,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
     ...(needsSimulator ? { simulatorUrl: simulatorPlan.url } : {}),
     publicUrl: url,
   })
+  writeOperators(home, ports)
   const wanted: readonly string[] = options.services ?? serviceNames
   const plans = all.filter(plan => wanted.includes(plan.name))
   const bootstrapFile = join(home, 'bootstrap.json')

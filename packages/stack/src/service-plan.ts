@@ -107,7 +107,13 @@ function own(name: ServiceName, input: PlanInput): Record<string, string | undef
     case 'budget':
       return { BUDGET_DATABASE_URL: input.databaseUrls.budget }
     case 'billing':
-      return { BILLING_DATABASE_URL: input.databaseUrls.billing }
+      return {
+        BILLING_DATABASE_URL: input.databaseUrls.billing,
+        SLUICE_ARCHIVE: input.env.SLUICE_ARCHIVE,
+        SLUICE_ARCHIVE_ACCESS_KEY_ID: input.env.SLUICE_ARCHIVE_ACCESS_KEY_ID,
+        SLUICE_ARCHIVE_SECRET_ACCESS_KEY: input.env.SLUICE_ARCHIVE_SECRET_ACCESS_KEY,
+        SLUICE_ARCHIVE_SECRET_ACCESS_KEY_FILE: input.env.SLUICE_ARCHIVE_SECRET_ACCESS_KEY_FILE,
+      }
     case 'analytics':
       return {
         ANALYTICS_DATABASE_URL: input.databaseUrls.analytics,

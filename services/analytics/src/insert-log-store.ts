@@ -85,7 +85,7 @@ export function insertLogStore(db: Kysely<AnalyticsTables>): InsertLogStore {
         const marks = await openMarks(trx, seriesOf(run))
         const { dead } = receiveRun(run, marks)
         for (const message of run.messages) if (message.kind === 'closed') marks.close(message.closed)
-        const deadLetters = await writeDeadLetters(trx, dead)
+        const deadLetters = await writeDeadLetters(trx, dead, stream)
         await postponeAdjustments(trx, outcome)
         await touchHours(trx, outcome.dirtyHours)
         await marks.save()
@@ -156,7 +156,8 @@ function seriesOf(run: UsageRun): Series[] {
   })
 }
 
-interface DeadLetter extends DeadLine {
+/** A line that is put aside, with its place. */
+export interface DeadLetter extends DeadLine {
   streamSeq: number
   series: string
 }
@@ -188,7 +189,7 @@ function receiveRun(run: UsageRun, marks: MarkSession): { fresh: FreshUsage; dea
  * What several gateways may settle has one event id and may have two admissions, which no sorting key would bring
  * together: the first to come owns the key in its project, the others are left out. The same one owns it when the run comes again.
  */
-async function keepOwnSettlements(trx: Transaction<AnalyticsTables>, fresh: FreshUsage): Promise<FreshUsage> {
+export async function keepOwnSettlements(trx: Transaction<AnalyticsTables>, fresh: FreshUsage): Promise<FreshUsage> {
   const claims = fresh.recorded.flatMap(({ event }) =>
     event.settlement_key === undefined
       ? []
@@ -228,7 +229,12 @@ async function keepOwnSettlements(trx: Transaction<AnalyticsTables>, fresh: Fres
   }
 }
 
-async function writeDeadLetters(trx: Transaction<AnalyticsTables>, received: readonly DeadLetter[]): Promise<number> {
+/** Puts lines aside, each once. @returns how many were new */
+export async function writeDeadLetters(
+  trx: Transaction<AnalyticsTables>,
+  received: readonly DeadLetter[],
+  stream: string,
+): Promise<number> {
   const dead: DeadLetter[] = []
   for (const letter of received)
     if (letter.series !== '' || !(await wasDiscarded(trx, letter.content))) dead.push(letter)
@@ -274,7 +280,7 @@ async function advancePositions(trx: Transaction<AnalyticsTables>, run: UsageRun
   )
 }
 
-async function postponeAdjustments(trx: Transaction<AnalyticsTables>, outcome: InsertOutcome): Promise<void> {
+export async function postponeAdjustments(trx: Transaction<AnalyticsTables>, outcome: InsertOutcome): Promise<void> {
   for (const { adjusted, streamSeq } of outcome.postponed)
     await trx
       .insertInto('pending_adjustments')
@@ -295,7 +301,7 @@ async function postponeAdjustments(trx: Transaction<AnalyticsTables>, outcome: I
 }
 
 /** Notes that the rollups of these hours are older than their rows. In key order: two writers never wait in a circle. */
-async function touchHours(
+export async function touchHours(
   trx: Transaction<AnalyticsTables>,
   hours: readonly { projectId: string; hourMs: number }[],
 ): Promise<void> {

@@ -1,22 +1,26 @@
-import { connectBus } from '@sluice/bus'
+import { answerUsageHours, connectBus } from '@sluice/bus'
 import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
-import { letterArchive, openDatabase, watchCompleteness } from '@sluice/postgres'
+import { usageHoursSubjects } from '@sluice/contracts'
+import { letterArchive, openDatabase, rebuildStore, watchCompleteness } from '@sluice/postgres'
 import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { buildApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { consumeRefused } from './consumers/call-refused.ts'
+import { rebuildRows } from './consumers/rebuild-rows.ts'
 import { consumeUsage } from './consumers/usage-recorded.ts'
 import type { AnalyticsTables } from './db/schema.ts'
 import { deadLetterStore } from './dead-letter-store.ts'
 import { insertLogStore } from './insert-log-store.ts'
 import { clickhouseSteps } from './migrate.ts'
 import { queriesForRoutes } from './query-store.ts'
+import { rebuildLogStore } from './rebuild-log-store.ts'
 import { recentCalls } from './recent-calls.ts'
 import { refusedRowStore } from './refused-row-store.ts'
 import { startRollups } from './rollup-job.ts'
 import { rollupStore } from './rollup-store.ts'
 import { operatorRoutes } from './routes/operator-routes.ts'
+import { usageHourStore } from './usage-hour-store.ts'
 import { usageRowStore } from './usage-row-store.ts'
 import { usageSumStore } from './usage-sum-store.ts'
 import { followCredentials } from './views/credentials-view.ts'
@@ -58,6 +62,11 @@ const refusedConsumer = closing.use(
   'refused consumer',
 )
 closing.use(startRollups(rollups, { everyMs: config.rollupEveryMs, logger }), 'rollups')
+const memory = rebuildStore(database.db)
+closing.use(rebuildRows(bus, { log, rows, again: rebuildLogStore(database.db), memory, logger }), 'rebuild')
+const hours = usageHourStore(queries)
+closing.use(answerUsageHours(bus, usageHoursSubjects.analytics_rows, hours.sumRows, logger), 'sums of rows')
+closing.use(answerUsageHours(bus, usageHoursSubjects.analytics_rollups, hours.sumRollups, logger), 'sums of rollups')
 
 closing.use(
   watchCompleteness(database.db, {
@@ -76,7 +85,7 @@ const operator = closing.use(
       return usageConsumer.isHealthy() && refusedConsumer.isHealthy() ? undefined : 'rows cannot be written'
     },
     metrics: metricsText,
-    routes: operatorRoutes({ deadLetters, archive: letterArchive(database.db, 'id'), log, rows, logger }),
+    routes: operatorRoutes({ memory, deadLetters, archive: letterArchive(database.db, 'id'), log, rows, logger }),
   }),
   'operator',
 )

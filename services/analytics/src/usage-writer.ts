@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { InsertLogStore, PendingAdjustment } from './insert-log-store.ts'
+import type { RebuildLogStore } from './rebuild-log-store.ts'
 import { hourOf, toAdjustedRow, toUsageRow, type UsageRow } from './usage-row.ts'
 import type { UsageRowStore } from './usage-row-store.ts'
 import type { FreshUsage, UsageRun } from './usage-run.ts'
@@ -30,6 +31,21 @@ export async function writeRun(deps: UsageWriterDeps, run: UsageRun): Promise<Wr
   )
   const { deadLetters } = await deps.log.finish(run, { dirtyHours: [...hours.values()], postponed, resolved })
   return { rows, deadLetters }
+}
+
+/**
+ * Writes a page of the usage log again: insert, then marks. The token is that of one rebuild, since an insert of before must
+ * not pass for one into a table that was lost. A row that is there is replaced by itself.
+ */
+export async function writeAgain(
+  deps: { log: InsertLogStore; rows: UsageRowStore; again: RebuildLogStore },
+  rebuildId: string,
+  run: UsageRun,
+): Promise<void> {
+  const { rows, postponed, resolved } = await buildRows(deps, await deps.again.begin(run.messages))
+  if (rows.length > 0) await deps.rows.insertUsage(rows, `${rebuildId}:${tokenOf(run, rows)}`)
+  const dirtyHours = rows.map(row => ({ projectId: row.project_id, hourMs: hourOf(row) }))
+  await deps.again.finish(run.messages, { dirtyHours, postponed, resolved })
 }
 
 /**

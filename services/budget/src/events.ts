@@ -28,3 +28,8 @@ export function cutoffsChanged(
     log.info({ cutoffId, version, active }, 'cutoff changed')
   }
 }
+
+/** A window that differed from its facts is worth a look: nothing but a lost or a changed table makes one. */
+export function windowsRebuilt(log: Logger, budgetId: string, corrected: number): void {
+  if (corrected > 0) log.warn({ budgetId, corrected }, 'windows made equal to their facts')
+}

@@ -1,30 +1,40 @@
-import { type Bus, connectBus } from '@sluice/bus'
-import type { Cutoff } from '@sluice/contracts'
-import { letterArchive, listCompleteness, openDatabase, startOutboxRelay, watchCompleteness } from '@sluice/postgres'
+import { answerUsageHours, type Bus, connectBus } from '@sluice/bus'
+import { type Cutoff, usageHoursSubjects } from '@sluice/contracts'
+import {
+  letterArchive,
+  listCompleteness,
+  openDatabase,
+  rebuildStore,
+  startOutboxRelay,
+  watchCompleteness,
+} from '@sluice/postgres'
 import { ClosingStack, createLogger, type Logger, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { uuidv7 } from 'uuidv7'
 import { buildApp } from './app.ts'
 import { manageBudgets } from './budget-management-store.ts'
 import { type BudgetConfig, readConfig } from './config.ts'
+import { rebuildBudgets } from './consumers/rebuild-windows.ts'
 import { consumeUsage } from './consumers/usage.ts'
 import { pushCutoffs } from './cutoff-publisher.ts'
 import { databaseSchema } from './db/migrations/index.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { countDeadLetters, listDeadLetters } from './dead-letter-store.ts'
-import { cutoffsChanged, usageApplied } from './events.ts'
+import { cutoffsChanged, usageApplied, windowsRebuilt } from './events.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
 import { readPublishedState } from './published-state-store.ts'
 import { isDatabaseReady } from './readiness-store.ts'
+import { adjustAgain, closeEpochs, countAgain } from './rebuild-store.ts'
 import { startRollover } from './rollover.ts'
-import { endCutoffs, pruneOld } from './rollover-store.ts'
+import { endCutoffs, keptMs, pruneOld } from './rollover-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
 import { repairBuckets } from './state-publisher.ts'
 import { applyUsage, replayDeadLetter } from './usage-store.ts'
 import { openCredentialsView } from './views/credentials-view.ts'
 import { createWindowFinder } from './window.ts'
 import { startWindowPublisher } from './window-publisher.ts'
+import { listBudgetIds, listFactHours, rebuildWindows } from './window-rebuild-store.ts'
 import { listWindowsToPublish } from './window-store.ts'
 
 /** Everything this process does, in the order in which it is opened; `closing` ends it in reverse. */
@@ -79,6 +89,38 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'rollover',
   )
 
+  const memory = rebuildStore(db)
+  closing.use(
+    rebuildBudgets(bus, {
+      memory,
+      countAgain: async batches => {
+        const nowMs = Date.now()
+        const { cutoffs, copies } = await countAgain(db, batches, findWindow, nowMs, nowMs - keptMs)
+        tell(cutoffs, copies)
+      },
+      adjustAgain: async adjusted => {
+        const { cutoffs, copies } = await adjustAgain(db, adjusted, findWindow, Date.now())
+        tell(cutoffs, copies)
+      },
+      closeEpochs: closed => closeEpochs(db, closed),
+      rebuildWindows: async signal => {
+        for (const { projectId, budgetId } of await listBudgetIds(db)) {
+          signal.throwIfAborted()
+          const nowMs = Date.now()
+          const rebuilt = await rebuildWindows(db, projectId, budgetId, findWindow, nowMs, nowMs - keptMs)
+          tell(rebuilt.cutoffs, rebuilt.copies)
+          windowsRebuilt(log, budgetId, rebuilt.corrected)
+        }
+      },
+      log,
+    }),
+    'rebuild',
+  )
+  closing.use(
+    answerUsageHours(bus, usageHoursSubjects.budget, query => listFactHours(db, query), log),
+    'sums by hour',
+  )
+
   closing.use(
     watchCompleteness(db, {
       onState: completenessMetrics('budget'),
@@ -104,6 +146,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       host: config.host,
       port: config.operatorPort,
       metrics: metricsText,
+      log,
       ready: async () => {
         if (!bus.isConnected()) return 'NATS'
         if (!(await isDatabaseReady(db))) return 'PostgreSQL'
@@ -115,6 +158,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
           countDeadLetters: () => countDeadLetters(db),
           listDeadLetters: limit => listDeadLetters(db, limit),
           archive: letterArchive(db, 'id'),
+          memory,
           log,
           replay: async id => {
             const replay = await replayDeadLetter(db, id, findWindow, Date.now())

@@ -1,5 +1,5 @@
-import type { LetterArchive, SeriesCompleteness } from '@sluice/postgres'
-import { addDeadLetterRoutes, type Logger, type ReplayOutcome } from '@sluice/runtime'
+import type { LetterArchive, RebuildStore, SeriesCompleteness } from '@sluice/postgres'
+import { addDeadLetterRoutes, addRebuildRoutes, type Logger, type ReplayOutcome } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { DeadLetterSummary } from './dead-letter-store.ts'
 
@@ -10,10 +10,11 @@ export interface OperatorRouteDeps {
   /** Applies a dead letter after its cause is gone. */
   replay: (id: string) => Promise<ReplayOutcome>
   archive: LetterArchive
+  memory: Pick<RebuildStore, 'read' | 'begin'>
   log: Logger
 }
 
-/** For operators: what this service has received of each series, and what it could not apply. */
+/** For operators: what this service has received of each series, what it could not apply, and a rebuild from the usage log. */
 export function addOperatorRoutes(app: FastifyInstance, deps: OperatorRouteDeps): void {
   app.get('/completeness', async () => {
     const series = await deps.completeness()
@@ -25,6 +26,7 @@ export function addOperatorRoutes(app: FastifyInstance, deps: OperatorRouteDeps)
       discarded: { count: await deps.archive.countDiscarded(), latest: await deps.archive.listDiscarded(100) },
     }
   })
+  addRebuildRoutes(app, deps.memory)
   addDeadLetterRoutes(app, {
     ...deps.archive,
     count: deps.countDeadLetters,

@@ -4,7 +4,8 @@ import type { BudgetTables } from './db/schema.ts'
 
 /**
  * Takes settlement keys for events. What several gateways may settle (batch results, background responses) counts for the
- * one event of its project that takes its key first. @returns the ids of the events that have their key
+ * one event of its project that takes its key first; the same event again is that one. @returns the ids of the events that have
+ * their key
  */
 export async function takeSettlements(
   trx: Transaction<BudgetTables>,
@@ -13,12 +14,14 @@ export async function takeSettlements(
 ): Promise<Set<string>> {
   if (wanted.length === 0) return new Set()
   const { rows } = await sql<{ event_id: string }>`
-    insert into settlements (project_id, settlement_key, event_id, settled_at_ms)
-    select project, key, event, ${nowMs}::bigint from unnest(
+    with wanted as (select * from unnest(
       ${wanted.map(entry => entry.projectId)}::uuid[],
-      ${wanted.map(entry => entry.settlementKey)}::text[], ${wanted.map(entry => entry.eventId)}::uuid[]) as wanted(project, key, event)
-    order by project, key
-    on conflict (project_id, settlement_key) do nothing returning event_id`.execute(trx)
+      ${wanted.map(entry => entry.settlementKey)}::text[], ${wanted.map(entry => entry.eventId)}::uuid[]) as w(project, key, event)),
+    taken as (insert into settlements (project_id, settlement_key, event_id, settled_at_ms)
+      select project, key, event, ${nowMs}::bigint from wanted order by project, key
+      on conflict (project_id, settlement_key) do nothing returning event_id)
+    select event_id from taken union select event_id from settlements join wanted
+      on project_id = project and settlement_key = key and event_id = event`.execute(trx)
   return new Set(rows.map(row => row.event_id))
 }
 

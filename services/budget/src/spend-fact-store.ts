@@ -71,19 +71,44 @@ export async function sumFacts(
   budget: CountedBudget,
   window: Window,
 ): Promise<{ copy: string; amount: bigint }[]> {
+  const { copy, counts } = matchingFacts(budget)
+  const fromMs = Math.max(window.startMs, budget.countsFromMs)
+  const { rows } = await sql<{ copy: string; amount: string }>`
+    select ${copy} as copy, sum(${amountColumns[budget.unit]})::numeric as amount from spend_facts
+    where admitted_at_ms >= ${fromMs} and admitted_at_ms < ${window.endMs ?? Number.MAX_SAFE_INTEGER} and ${counts}
+    group by 1 having sum(${amountColumns[budget.unit]}) <> 0`.execute(db)
+  return rows.map(row => ({ copy: row.copy, amount: BigInt(row.amount) }))
+}
+
+/**
+ * What facts say a budget has spent since a time, per copy and quarter of an hour; per minute where its windows are minutes.
+ * No window of any time zone begins within one of these.
+ */
+export async function sumFactsByQuarter(
+  db: Reader,
+  budget: CountedBudget,
+  fromMs: number,
+): Promise<{ copy: string; atMs: number; amount: bigint }[]> {
+  const { copy, counts } = matchingFacts(budget)
+  const stepMs = budget.window === 'minute' ? 60_000 : 900_000
+  const { rows } = await sql<{ copy: string; at_ms: string; amount: string }>`
+    select ${copy} as copy, min(admitted_at_ms) as at_ms, sum(${amountColumns[budget.unit]})::numeric as amount
+    from spend_facts where admitted_at_ms >= ${fromMs} and ${counts}
+    group by 1, admitted_at_ms / ${stepMs}::bigint having sum(${amountColumns[budget.unit]}) <> 0`.execute(db)
+  return rows.map(row => ({ copy: row.copy, atMs: Number(row.at_ms), amount: BigInt(row.amount) }))
+}
+
+/** The copy that a fact counts in, and whether it counts in this budget at all. */
+function matchingFacts(budget: CountedBudget): { copy: RawBuilder<unknown>; counts: RawBuilder<unknown> } {
   const scope = Object.entries(budget.scope) as [keyof Dimensions, string | undefined][]
   const conditions = scope.flatMap(([name, value]) =>
     value === undefined ? [] : [sql`${sql.ref(columnOf[name])}::text = ${value}`],
   )
   const copy = budget.per === undefined ? sql`''` : sql.ref(columnOf[budget.per])
-  const fromMs = Math.max(window.startMs, budget.countsFromMs)
-  const { rows } = await sql<{ copy: string; amount: string }>`
-    select ${copy} as copy, sum(${amountColumns[budget.unit]})::numeric as amount from spend_facts
-    where project_id = ${budget.projectId} and admitted_at_ms >= ${fromMs}
-      and admitted_at_ms < ${window.endMs ?? Number.MAX_SAFE_INTEGER}
-      and ${copy} is not null and ${sql.join([sql`true`, ...conditions], sql` and `)}
-    group by 1 having sum(${amountColumns[budget.unit]}) <> 0`.execute(db)
-  return rows.map(row => ({ copy: row.copy, amount: BigInt(row.amount) }))
+  return {
+    copy,
+    counts: sql`project_id = ${budget.projectId} and ${copy} is not null and ${sql.join([sql`true`, ...conditions], sql` and `)}`,
+  }
 }
 
 /** Forgets facts admitted before `beforeMs`. @returns how many; call again while it is `most` */

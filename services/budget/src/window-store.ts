@@ -48,6 +48,17 @@ export async function listOpenWindows(db: Reader, budgetIds: readonly string[], 
   return rows.map(fromRow)
 }
 
+/** Every window of a budget that ends after `sinceMs`, or never. */
+export async function listWindowsSince(db: Reader, budgetId: string, sinceMs: number): Promise<WindowSum[]> {
+  const rows = await db
+    .selectFrom('budget_windows')
+    .selectAll()
+    .where('budget_id', '=', budgetId)
+    .where(eb => eb.or([eb('window_end_ms', '>', String(sinceMs)), eb('window_end_ms', 'is', null)]))
+    .execute()
+  return rows.map(fromRow)
+}
+
 /** A window as it is published: with when it last changed. */
 export interface OpenWindow {
   sum: WindowSum

@@ -1,6 +1,6 @@
 import { parseSeriesKey } from '@sluice/contracts'
-import type { LetterArchive } from '@sluice/postgres'
-import { addDeadLetterRoutes, type Logger, type ReplayOutcome } from '@sluice/runtime'
+import type { LetterArchive, RebuildStore } from '@sluice/postgres'
+import { addDeadLetterRoutes, addRebuildRoutes, type Logger, type ReplayOutcome } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
 import { isRefusedByClickhouse, isRefusedForGood } from '../dead-letter-store.ts'
@@ -10,12 +10,14 @@ import { type UsageWriterDeps, writeReplayed } from '../usage-writer.ts'
 export interface OperatorRouteDeps extends UsageWriterDeps {
   deadLetters: DeadLetterStore
   archive: LetterArchive
+  memory: Pick<RebuildStore, 'read' | 'begin'>
   logger: Logger
 }
 
 /**
  * Of the operator port: `/completeness` says what of every series has come and what could not be applied; `/dead-letters…`
- * shows it, applies what this version can read, and gives up the rest with a name and a reason.
+ * shows it, applies what this version can read, and gives up the rest with a name and a reason; `/rebuild` fills ClickHouse
+ * again from the usage log.
  */
 export function operatorRoutes(deps: OperatorRouteDeps): (app: FastifyInstance) => void {
   const { deadLetters, archive } = deps
@@ -30,6 +32,7 @@ export function operatorRoutes(deps: OperatorRouteDeps): (app: FastifyInstance) 
         discarded: { count: await archive.countDiscarded(), latest: await archive.listDiscarded(100) },
       }
     })
+    addRebuildRoutes(app, deps.memory)
     addDeadLetterRoutes(app, {
       ...archive,
       count: deadLetters.countDeadLetters,

@@ -1,5 +1,10 @@
-import { createDiscardedLetters, createSeriesMarks, type Migration } from '@sluice/postgres'
+import { createDiscardedLetters, createRebuild, createSeriesMarks, type Migration } from '@sluice/postgres'
 import { createInsertLog } from './001-create-insert-log.ts'
 
 /** Every step of schema `analytics`, in order. */
-export const migrations: readonly Migration[] = [createSeriesMarks, createInsertLog, createDiscardedLetters]
+export const migrations: readonly Migration[] = [
+  createSeriesMarks,
+  createInsertLog,
+  createDiscardedLetters,
+  createRebuild,
+]

@@ -1,4 +1,10 @@
-import { createDiscardedLetters, createOutbox, createSeriesMarks, type Migration } from '@sluice/postgres'
+import {
+  createDiscardedLetters,
+  createOutbox,
+  createRebuild,
+  createSeriesMarks,
+  type Migration,
+} from '@sluice/postgres'
 import { createBudgets } from './001-create-budgets.ts'
 import { createSpendFacts } from './002-create-spend-facts.ts'
 import { createAuditEntries } from './003-create-audit-entries.ts'
@@ -11,6 +17,7 @@ export const migrations: readonly Migration[] = [
   createSpendFacts,
   createAuditEntries,
   createDiscardedLetters,
+  createRebuild,
 ]
 
 /** The one schema of this service. */

@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import type { ServiceName } from '@sluice/contracts'
+import { eventually, startTestStack, type TestStack, testFolder } from '@sluice/test-env'
+import pg from 'pg'
+import { readLedger } from './faults/accounts-of-a-run.ts'
+import { startLoad } from './faults/load-client.ts'
+import { type Management, signIn } from './management.ts'
+
+const run = promisify(execFile)
+const root = join(import.meta.dirname, '..')
+
+interface Reconciliation {
+  equal: boolean
+  ledger: { events: number; cost_nano_usd: string }
+  places: Record<'analytics_rows' | 'analytics_rollups' | 'budget', { events: number; cost_nano_usd: string } | null>
+  differences: { project_id: string; hour: string; place: string }[]
+}
+
+test('ClickHouse and what budgets have counted are deleted, and come back from log and archive, equal to the nano-dollar', async t => {
+  const archiveFolder = testFolder(t, 'archive')
+  const stack = await startTestStack(t, {
+    env: {
+      SLUICE_ARCHIVE: archiveFolder,
+      BILLING_ARCHIVE_DROP_AFTER_DAYS: '1',
+      ANALYTICS_ROLLUP_MS: '200',
+      ANALYTICS_INSERT_WINDOW_MS: '50',
+    },
+  })
+  const admin = await signIn(stack)
+  await makeBudgets(admin)
+  const logs = testFolder(t, 'logs')
+  let loads = 0
+  const call = async (seconds: number) => {
+    const load = startLoad({
+      origin: stack.url,
+      apiKey: stack.apiKey,
+      seed: 7 + loads,
+      logFile: join(logs, `client-${++loads}.ndjson`),
+      connections: 16,
+      perSecond: 60,
+      streamed: 0.2,
+    })
+    await new Promise(resolve => setTimeout(resolve, seconds * 1000))
+    await load.stop()
+    return load.calls.filter(one => one.ended === 'whole').length
+  }
+
+  const answered = await call(3)
+  assert.ok(answered > 100, `${answered} calls`)
+  const { events } = await eventually(async () => {
+    const ledger = await readLedger(stack)
+    return ledger.total.events >= answered && ledger
+  })
+  await eventually(async () => (await reconcile(stack)).equal, { timeoutMs: 15_000 })
+
+  // An operator corrects three events, one of them twice.
+  for (const [index, event] of [events[0], events[5], events[9], events[0]].entries()) {
+    const corrected = await operator(stack, 'billing', 'POST', '/adjustments', {
+      project_id: stack.projectId,
+      event_id: event?.eventId,
+      quantities: { in_text: 1_000 + index, out_text: 7 },
+      reason: 'provider credit note 17',
+      actor: 'ops@example.com',
+    })
+    assert.equal(corrected.status, 201, JSON.stringify(corrected.body))
+  }
+  await eventually(async () => (await reconcile(stack)).equal, { timeoutMs: 15_000 })
+
+  // Days pass: half of the log was posted three days ago, and is in the archive alone from now on.
+  await query(
+    stack.databaseUrls.billing,
+    `update billing.usage_batches set posted_at = posted_at - interval '3 days' where batch_id % 2 = 0`,
+  )
+  const { stdout: archived } = await command(stack, 'archive.ts')
+  assert.match(archived, /archived: \d{4}-\d\d-\d\d\ndropped from PostgreSQL: \d{4}-\d\d-\d\d/)
+  const [gone] = await query<{ gone: number; kept: number }>(
+    stack.databaseUrls.billing,
+    'select count(*) filter (where content is null)::int as gone, count(content)::int as kept from billing.usage_batches',
+  )
+  assert.ok(gone && gone.gone > 5 && gone.kept > 5, JSON.stringify(gone))
+  assert.match((await command(stack, 'archive.ts', 'verify')).stdout, /as it was written, and agrees with the ledger/)
+
+  const rows = await readRows(stack)
+  const windows = await readWindows(stack)
+  const before = await reconcile(stack)
+
+  // ClickHouse is lost with everything in it.
+  const { analytics, budget } = stack.services
+  await analytics.stop()
+  rmSync(join(stack.home, 'clickhouse'), { recursive: true })
+  await analytics.start()
+  await analytics.untilReady()
+  const lost = await reconcile(stack)
+  assert.equal(lost.equal, false)
+  assert.deepEqual(lost.places.analytics_rows, { events: 0, cost_nano_usd: '0' })
+  assert.deepEqual(
+    lost.differences.map(({ project_id, place }) => `${place} ${project_id}`).sort(),
+    ['analytics_rollups', 'analytics_rows'].map(place => `${place} ${stack.projectId}`),
+  )
+  // The rebuild is killed right after it has begun, and goes on by itself.
+  await operator(stack, 'analytics', 'POST', '/rebuild')
+  await analytics.kill()
+  await analytics.start()
+  await analytics.untilReady()
+  const { stdout: rebuilt } = await command(stack, 'rebuild.ts', 'analytics')
+  assert.match(rebuilt, /done: \d+ batches, \d+ events, 4 corrections/)
+  assert.deepEqual(await readRows(stack), rows)
+  assert.deepEqual(await reconcile(stack), before)
+  const marks = await completeness(stack, 'analytics')
+
+  // What budgets have counted is lost, while calls go on.
+  await query(
+    stack.databaseUrls.budget,
+    'truncate budget.spend_facts, budget.budget_windows, budget.settlements, budget.series_marks, budget.series_positions',
+  )
+  assert.notDeepEqual(await readWindows(stack), windows)
+  assert.match((await command(stack, 'rebuild.ts', 'budgets')).stdout, /done: \d+ batches/)
+  assert.deepEqual(await readWindows(stack), windows)
+  assert.deepEqual(await reconcile(stack), before)
+  assert.deepEqual(await completeness(stack, 'budget'), marks)
+
+  // And both go on from the stream: what comes now counts once, also after they have read the stream again.
+  const more = await call(2)
+  await budget.stop()
+  await budget.start()
+  await budget.untilReady()
+  const after = await eventually(async () => {
+    const now = await reconcile(stack)
+    return now.equal && now.ledger.events >= before.ledger.events + more && now
+  })
+  assert.equal(after.ledger.events, (await readRows(stack)).length)
+})
+
+async function makeBudgets(admin: Management): Promise<void> {
+  for (const budget of [
+    { name: 'all', unit: 'usd', limit: '1000', window: 'total' },
+    { name: 'month', unit: 'tokens', limit: '100000000', window: 'month', time_zone: 'Asia/Kathmandu' },
+    { name: 'day', unit: 'usd', limit: '1000', window: 'day', per: 'key' },
+    { name: 'hour', unit: 'requests', limit: '100000', window: 'hour', scope: { model: 'gpt-4o-mini' } },
+  ]) {
+    const { status, body } = await admin.call('POST', `${admin.project}/budgets`, { ...budget, mode: 'soft' })
+    assert.equal(status, 201, JSON.stringify(body))
+  }
+}
+
+async function operator<Body>(stack: TestStack, service: ServiceName, method: string, path: string, body?: object) {
+  const origin = new URL(stack.services[service].plan.readyUrl).origin
+  const answer = await fetch(`${origin}${path}`, {
+    method,
+    ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  })
+  return { status: answer.status, body: (await answer.json()) as Body }
+}
+
+/** The hours around now, which are not closed: nothing is on its way where they are equal. */
+async function reconcile(stack: TestStack): Promise<Reconciliation> {
+  const hour = 3_600_000
+  const start = Math.floor(Date.now() / hour) * hour
+  const span = `start=${new Date(start - hour).toISOString()}&end=${new Date(start + hour).toISOString()}`
+  const { body } = await operator<Reconciliation & { from: string; to: string }>(
+    stack,
+    'billing',
+    'GET',
+    `/reconciliation?${span}`,
+  )
+  return body
+}
+
+async function completeness(stack: TestStack, service: ServiceName) {
+  const { body } = await operator<{
+    complete: boolean
+    series: { gateway_id: string; partition: number; last: number }[]
+  }>(stack, service, 'GET', '/completeness')
+  assert.equal(body.complete, true)
+  return body.series.filter(one => one.last > 0)
+}
+
+async function readRows(stack: TestStack) {
+  const rows: { event_id: string; cost_nano_usd: string }[] = []
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const url = `${stack.url}/accounts/projects/${stack.projectId}/usage/events?limit=1000${cursor === '' ? '' : `&cursor=${cursor}`}`
+    const answer = await fetch(url, { headers: { authorization: `Bearer ${stack.apiKey}` } })
+    const page = (await answer.json()) as { events: typeof rows; next_cursor: string | null }
+    rows.push(...page.events)
+    cursor = page.next_cursor
+  }
+  return rows
+}
+
+function readWindows(stack: TestStack) {
+  return query(
+    stack.databaseUrls.budget,
+    'select budget_id, copy, window_start_ms, window_end_ms, spent from budget.budget_windows order by 1, 2, 3',
+  )
+}
+
+/** One of the commands of this repository, on this stack. */
+function command(stack: TestStack, file: string, ...args: string[]) {
+  return run(process.execPath, [join(root, 'packages', 'stack', 'src', file), ...args], {
+    env: { ...process.env, SLUICE_HOME: stack.home },
+  })
+}
+
+async function query<Row extends pg.QueryResultRow>(url: string, text: string): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return (await client.query<Row>(text)).rows
+  } finally {
+    await client.end()
+  }
+}
