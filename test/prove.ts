@@ -9,6 +9,7 @@ import { aborts } from './faults/aborts.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
 import { journalFull } from './faults/journal-full.ts'
 import { natsDown } from './faults/nats-down.ts'
+import { powerLost, powerLostStrict } from './faults/power-lost.ts'
 import { ratingsAddUp } from './faults/ratings-add-up.ts'
 import { brokenPromises, logFolder, type Outcome, type Scenario, type ScenarioRun } from './faults/scenario.ts'
 import { streamsFuzzed } from './faults/streams-fuzzed.ts'
@@ -21,6 +22,8 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [aborts.name]: options => prove(aborts, options),
   [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
   [streamsFuzzed.name]: options => prove(streamsFuzzed, options),
+  [powerLost.name]: options => prove(powerLost, options),
+  [powerLostStrict.name]: options => prove(powerLostStrict, options),
 }
 
 interface Options {

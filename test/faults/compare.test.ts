@@ -66,6 +66,24 @@ test('a row that ClickHouse lacks, has too much or prices otherwise is found', (
   assert.match(broken({ ...views, rows: dearer }).join('\n'), /differ in ClickHouse: 3/)
 })
 
+test('an answer read to its end whose event is another one is found', () => {
+  const views = sound()
+  const events = views.events.map(each => ({ ...each, status: 'killed' as const }))
+  assert.match(broken({ ...views, events }).join('\n'), /on record as something else: 3/)
+})
+
+test('what is missing from the bill is told apart by what was known of it', () => {
+  const cutOff = { ...event(2), status: 'killed' as const, costNanoUsd: 60 }
+  const unanswered = { ...event(3), status: 'killed' as const, costNanoUsd: 3, providerRequestId: undefined }
+  const { sums } = compareViews({ ...sound(), events: [event(1), cutOff, unanswered] })
+  assert.deepEqual(sums, {
+    all: { log: 164n, bill: 306n },
+    finished: { log: 101n, bill: 101n },
+    cutOff: { log: 60n, bill: 102n },
+    unanswered: { log: 3n, bill: 103n },
+  })
+})
+
 test('a cost that is not the bill’s, or a ledger that is not the sum, is found', () => {
   const views = sound()
   const bill = views.bill.map(line => ({ ...line, costNanoUsd: line.costNanoUsd + 1 }))

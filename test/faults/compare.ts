@@ -11,6 +11,11 @@ export interface Views {
   bill: readonly BillLine[]
 }
 
+export interface Sums {
+  log: bigint
+  bill: bigint
+}
+
 /** What the views say of each other. */
 export interface Comparison {
   /** Ids of calls whose bytes reached a client and that no event speaks of. */
@@ -25,8 +30,18 @@ export interface Comparison {
   ledgerDifference: bigint
   /** Completed calls whose cost is not that of the provider's bill. */
   wrongCost: string[]
-  /** Sum of all events minus the whole bill, in nano-USD: what estimates for killed calls are off. */
-  estimateDifference: bigint
+  /** Answers that a client read to their end and whose event is none of a finished call. */
+  inexact: string[]
+  /** What the log has and what the bill has, in nano-USD. */
+  sums: {
+    all: Sums
+    /** Calls whose provider ended them and whose event says so. */
+    finished: Sums
+    /** Calls of which a part had come: their event names the provider's call, and counts what is known of it. */
+    cutOff: Sums
+    /** Calls of which nothing had come: the provider may have worked on them, and told nobody. */
+    unanswered: Sums
+  }
 }
 
 /** Holds the client's log, billing, analytics and the provider's bill against each other. */
@@ -41,8 +56,14 @@ export function compareViews(views: Views): Comparison {
   const withoutEvent = bill.filter(line => !named.has(line.id)).length
   const costs = new Map(rows.map(row => [row.eventId, row.costNanoUsd]))
   const logged = new Set(events.map(event => event.eventId))
-  const sum = (values: readonly { costNanoUsd: number }[]) =>
-    values.reduce((total, value) => total + BigInt(value.costNanoUsd), 0n)
+  const finished = new Set(events.filter(event => event.status === 'completed').map(event => event.callId))
+  const finishedLines = new Set(
+    events.flatMap(event => (event.status === 'completed' ? (event.providerRequestId ?? []) : [])),
+  )
+  const sums = (
+    ofEvents: (event: LoggedEvent) => boolean,
+    ofLines: (line: BillLine) => boolean,
+  ): { log: bigint; bill: bigint } => ({ log: sum(events.filter(ofEvents)), bill: sum(bill.filter(ofLines)) })
   return {
     lost: [...new Set(answered)].filter(id => !known.has(id)),
     unbilled: Math.max(0, withoutEvent - nameless),
@@ -63,13 +84,42 @@ export function compareViews(views: Views): Comparison {
         return event.status === 'completed' && line?.ended === 'completed' && line.costNanoUsd !== event.costNanoUsd
       })
       .map(event => event.eventId),
-    estimateDifference: sum(events) - sum(bill),
+    inexact: calls.flatMap(call =>
+      call.ended === 'whole' && call.callId !== undefined && !finished.has(call.callId) ? [call.callId] : [],
+    ),
+    sums: {
+      all: sums(
+        () => true,
+        () => true,
+      ),
+      finished: sums(
+        event => event.status === 'completed',
+        line => finishedLines.has(line.id),
+      ),
+      cutOff: sums(
+        event => event.status !== 'completed' && event.providerRequestId !== undefined,
+        line => named.has(line.id) && !finishedLines.has(line.id),
+      ),
+      unanswered: sums(
+        event => event.status !== 'completed' && event.providerRequestId === undefined,
+        line => !named.has(line.id),
+      ),
+    },
   }
+}
+
+function sum(values: readonly { costNanoUsd: number }[]): bigint {
+  return values.reduce((total, value) => total + BigInt(value.costNanoUsd), 0n)
 }
 
 function repeated(values: readonly string[]): string[] {
   const seen = new Set<string>()
   return values.filter(value => seen.size === seen.add(value).size)
+}
+
+function asShare({ log, bill }: Sums): string {
+  const perMille = bill === 0n ? undefined : Number((log * 10_000n) / bill)
+  return `${perMille === undefined ? '–' : `${(perMille / 100).toFixed(2)} %`} (${log} of ${bill} nano-USD)`
 }
 
 /** The comparison as promises and figures. */
@@ -90,7 +140,10 @@ export function judge(comparison: Comparison, views: Views): Outcome {
       'recovered from the journal': views.events.filter(event => event.status === 'killed').length,
       "lines on the provider's bill": views.bill.length,
       'ledger, nano-USD': String(views.total.costNanoUsd),
-      'estimates off by, nano-USD': String(comparison.estimateDifference),
+      'of the bill on record': asShare(comparison.sums.all),
+      '  calls that ended': asShare(comparison.sums.finished),
+      '  cut off, counted to the last checkpoint': asShare(comparison.sums.cutOff),
+      '  nothing had come, counted by their input': asShare(comparison.sums.unanswered),
     },
     kept: [
       none('calls lost', comparison.lost),
@@ -101,6 +154,7 @@ export function judge(comparison: Comparison, views: Views): Outcome {
       },
       none('events doubled', comparison.doubled),
       none('events that differ in ClickHouse', comparison.differsInAnalytics),
+      none('answers read to their end that are on record as something else', comparison.inexact),
       none('completed calls with another cost than the bill', comparison.wrongCost),
       {
         promise: 'ledger minus the sum of events, nano-USD',

@@ -59,13 +59,13 @@ async function disguisedDisk(stack: TestStack): Promise<Disk> {
   const flag = join(stack.home, 'disk-is-full')
   const { gateway } = stack.services
   await gateway.stop()
-  addPreload(gateway, 'full-disk.ts')
-  gateway.plan.env.SLUICE_FAULT_FULL_DISK = flag
+  addPreload(gateway, 'broken-disk.ts')
+  gateway.plan.env.SLUICE_FAULT_DISK = flag
   await gateway.start()
   await gateway.untilReady()
   return {
     kind: 'writes that grow a file answer ENOSPC',
-    fill: () => writeFileSync(flag, ''),
+    fill: () => writeFileSync(flag, 'full'),
     free: () => rmSync(flag, { force: true }),
   }
 }

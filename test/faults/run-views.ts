@@ -15,15 +15,21 @@ export async function judgeRun(
   run: ScenarioRun,
   stack: TestStack,
   calls: readonly ClientCall[],
-  options: { quietMs?: number; timeoutMs?: number } = {},
+  options: {
+    quietMs?: number
+    timeoutMs?: number
+    /** Promises that this fault may break; what it may take is judged elsewhere. */
+    without?: readonly string[]
+  } = {},
 ): Promise<Outcome> {
-  const { quietMs = 8_000, timeoutMs = 120_000 } = options
+  const { quietMs = 8_000, timeoutMs = 120_000, without = [] } = options
   const startedAt = performance.now()
   let changedAt = startedAt
   let size = ''
   for (;;) {
     const views = await readViews(stack, calls)
     const outcome = judge(compareViews(views), views)
+    outcome.kept = outcome.kept.filter(({ promise }) => !without.includes(promise))
     const now = performance.now()
     const sizeNow = `${views.events.length} ${views.rows.length} ${views.total.events}`
     if (sizeNow !== size) changedAt = now

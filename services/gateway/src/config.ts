@@ -1,11 +1,15 @@
 import { ConfigReader, readServiceConfig, type ServiceConfig } from '@sluice/runtime'
 import { type FrontRoute, FrontRoutesError, parseFrontRoutes } from './front-routes.ts'
+import { type JournalMode, journalModes } from './journal/journal.ts'
 import { defaultBaseUrls, type ManagedUpstream } from './resolve-route.ts'
 
 export interface GatewayConfig extends ServiceConfig {
   journalDir: string
   /** Folder of sibling journals, adopted when their process has ended. */
   journalRoot: string | undefined
+  journalMode: JournalMode
+  /** How long a call waits for its records in the stricter modes. */
+  journalWaitMs: number
   frontRoutes: FrontRoute[]
   allowPrivateUpstreams: boolean
   maxViewAgeMs: number
@@ -46,6 +50,8 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
     ...readServiceConfig(reader, 'GATEWAY', 8080),
     journalDir: reader.string('GATEWAY_JOURNAL_DIR'),
     journalRoot: reader.optionalString('GATEWAY_JOURNAL_ROOT'),
+    journalMode: reader.oneOf('GATEWAY_JOURNAL', journalModes, 'group'),
+    journalWaitMs: reader.integer('GATEWAY_JOURNAL_WAIT_MS', 5_000, { min: 10 }),
     frontRoutes: readFrontRoutes(reader),
     allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
     maxViewAgeMs: reader.integer('SLUICE_MAX_VIEW_AGE', 900, { min: 1 }) * 1000,

@@ -8,6 +8,7 @@ import { openRecordOf } from './open-call.ts'
 import { meteringUnavailable, type Refusal } from './refusal.ts'
 import { Relay } from './relay.ts'
 import { upstreamPath } from './resolve-route.ts'
+import { SecuredAnswer } from './secured-answer.ts'
 import { type Outcome, settle } from './settle.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -34,12 +35,13 @@ export function forward(
   response: ServerResponse,
   refuse: (refusal: Refusal) => void,
 ): void {
+  const { secured } = deps.journal
   const relay = new Relay(
     {
       maxDrainMs: deps.timeouts.maxDrainMs,
       maxStallMs: deps.timeouts.maxStallMs,
       refuse,
-      checkpoint: (usage: UsageResult, outputBytes, httpStatus) =>
+      checkpoint: (usage: UsageResult, { outputBytes, httpStatus, providerRequestId }) =>
         deps.journal.checkpoint({
           event_id: call.eventId,
           at_ms: Date.now(),
@@ -49,6 +51,7 @@ export function forward(
           modifiers: usage.modifiers,
           ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
           ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
+          ...(providerRequestId === undefined ? {} : { provider_request_id: providerRequestId }),
           http_status: httpStatus,
         }),
       settle: (outcome, written) => {
@@ -59,10 +62,11 @@ export function forward(
       },
     },
     call,
-    response,
+    secured ? new SecuredAnswer(response, secured) : response,
   )
   deps.journal.open(openRecordOf(call), error => {
     if (!error) return send(deps, call, headers, relay)
+    if (error.attemptIsOpen) return relay.onResponseError(undefined, error)
     deps.liveCalls.remove(relay)
     relay.abandon(meteringUnavailable(error))
   })

@@ -66,6 +66,8 @@ const prices = closing.use(await followPrices(bus, log), 'prices view')
 const journal = await openJournal({
   directory: config.journalDir,
   root: config.journalRoot,
+  mode: config.journalMode,
+  securedTimeoutMs: config.journalWaitMs,
   bus,
   log,
   rate: draft => rateKilled(prices, draft),

@@ -18,6 +18,13 @@ export function describeFailure(error: Error, servedBy: string): ProviderFailure
       code: 'provider_timeout',
     }
   }
+  if (code === 'metering_unavailable') {
+    return {
+      reason: 'metering_unavailable',
+      message: 'This gateway cannot record usage right now, so the call was not sent. Try again in a moment.',
+      code,
+    }
+  }
   if (code === 'EPRIVATEADDRESS') {
     return {
       reason: 'provider_unreachable',

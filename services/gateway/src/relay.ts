@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
 import type { Dispatcher } from 'undici'
@@ -9,6 +8,7 @@ import type { CutOrder, LiveCall } from './live-calls.ts'
 import { describeFailure } from './provider-failure.ts'
 import { Refusal } from './refusal.ts'
 import { estimateAsked, replyShapes } from './reply-reader.ts'
+import type { Answer } from './secured-answer.ts'
 import type { Outcome } from './settle.ts'
 import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
 import type { StreamReader } from './shapes/reply-shape.ts'
@@ -25,9 +25,12 @@ type Phase = 'waiting' | 'collecting' | 'passing' | 'silent' | 'settled'
 
 export interface RelayDeps {
   /** Writes the CHECKPOINT of this call. */
-  checkpoint: (usage: UsageResult, outputBytes: number, httpStatus: number) => void
+  checkpoint: (
+    usage: UsageResult,
+    about: { outputBytes: number; httpStatus: number; providerRequestId: string | undefined },
+  ) => void
   /** `written` is called when the event survives this process; absent: it does when this returns. */
-  settle: (outcome: Outcome, written?: () => void) => UsageRecordedData
+  settle: (outcome: Outcome, written?: (error?: Error) => void) => UsageRecordedData
   /** Writes a refusal as the answer. */
   refuse: (refusal: Refusal) => void
   /** Longest time a provider is read on for a client that left. */
@@ -44,12 +47,14 @@ const checkpointBytes = 16 * 1024
 /** Up to here a text is cheaper to write than a second buffer. */
 const oneWriteBytes = 16 * 1024
 const checkpointMs = 250
+/** Between the first CHECKPOINTs of a stream: most streams that a kill finds are young, and would lose all but their beginning. */
+const firstCheckpointsMs = [40, 60, 100]
 
 /** Carries one attempt's reply from the provider to the client, meters it beside, and ends it cleanly whatever happens. */
 export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   readonly #deps: RelayDeps
   readonly #call: AdmittedCall
-  readonly #response: ServerResponse
+  readonly #response: Answer
   place = -1
   #controller: Dispatcher.DispatchController | undefined
   #stopReason: Error | undefined
@@ -70,11 +75,12 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #overheadUs = 0
   #firstChunkMs: number | undefined
   #checkpointAt = 0
+  #checkpoints = 0
   #sinceCheckpoint = 0
   #drainTimer: NodeJS.Timeout | undefined
   #stallTimer: NodeJS.Timeout | undefined
 
-  constructor(deps: RelayDeps, call: AdmittedCall, response: ServerResponse) {
+  constructor(deps: RelayDeps, call: AdmittedCall, response: Answer) {
     this.#deps = deps
     this.#call = call
     this.#response = response
@@ -260,10 +266,16 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
   #checkpointIfDue(reader: StreamReader, bytes: number, isFirst: boolean): void {
     this.#sinceCheckpoint += bytes
     const now = performance.now()
-    if (!isFirst && this.#sinceCheckpoint < checkpointBytes && now - this.#checkpointAt < checkpointMs) return
+    const dueMs = firstCheckpointsMs[this.#checkpoints - 1] ?? checkpointMs
+    if (!isFirst && this.#sinceCheckpoint < checkpointBytes && now - this.#checkpointAt < dueMs) return
     this.#checkpointAt = now
+    this.#checkpoints++
     this.#sinceCheckpoint = 0
-    this.#deps.checkpoint(this.#tapUsage(reader), reader.tap.outputBytes, this.#httpStatus)
+    this.#deps.checkpoint(this.#tapUsage(reader), {
+      outputBytes: reader.tap.outputBytes,
+      httpStatus: this.#httpStatus,
+      providerRequestId: this.#providerRequestId,
+    })
   }
 
   #onBodyBytes(chunk: Buffer): void {
@@ -372,7 +384,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
         overheadUs: this.#overheadUs,
         finishedAtMs: Date.now(),
       },
-      answer && (() => answer(event)),
+      answer && (error => (error ? this.#response.destroy() : answer(event))),
     )
     if (this.#call.wantsReceipt) this.#receipt = receiptComment(event)
     return { phase }

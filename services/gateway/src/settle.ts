@@ -43,7 +43,7 @@ export function settle(
   journal: Journal,
   call: AdmittedCall,
   outcome: Outcome,
-  written?: () => void,
+  written?: (error?: Error) => void,
 ): UsageRecordedData {
   const { usage, doubts } = doubtUsage(call, outcome.usage, {
     outputBytes: outcome.outputBytes ?? outcome.usage.outputBytes ?? 0,

@@ -42,3 +42,27 @@ test('what a call costs in the journal is printed', async t => {
   await epoch.synced()
   await epoch.stop()
 })
+
+test('what waiting for the disk adds to a call is printed', async t => {
+  const epoch = new RunningEpoch({ directory: testFolder(t, 'journal'), gatewayId: 'gw_1', epoch: 1, log })
+  for (const callers of [1, 100]) {
+    const waits: number[] = []
+    const call = async (): Promise<void> => {
+      for (let i = 0; i < 50; i++) {
+        const open = openRecord(projects[i % projects.length])
+        const beganAt = performance.now()
+        epoch.open(open)
+        await epoch.synced()
+        waits.push(performance.now() - beganAt)
+        epoch.close(draftOf(open), false)
+      }
+    }
+    await Promise.all(Array.from({ length: callers }, call))
+    waits.sort((a, b) => a - b)
+    const at = (share: number): string => (waits[Math.floor(waits.length * share)] ?? Number.NaN).toFixed(2)
+    t.diagnostic(`${callers} callers: a wait of p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`)
+    assert.equal(waits.length, callers * 50)
+  }
+  assert.equal(epoch.openAttempts, 0)
+  await epoch.stop()
+})

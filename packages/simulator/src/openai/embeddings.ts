@@ -6,7 +6,7 @@ import { ProviderError } from '../provider-error.ts'
 import { countTokens } from '../tokens.ts'
 
 /** `POST /v1/embeddings` */
-export function embeddings(call: Call): void {
+export async function embeddings(call: Call): Promise<void> {
   const { body, record, bill } = call
   const served = readModel(call, 'embedding')
   const inputs = readInputs(body.input)
@@ -22,6 +22,9 @@ export function embeddings(call: Call): void {
     return { object: 'embedding', index, embedding: asBase64 ? toBase64(vector) : Array.from(vector) }
   })
   const tokens = directives.number('input_tokens') ?? counted
+  // Vectors come at once, after the time they take.
+  const waitMs = directives.number('first_delay_ms') ?? 0
+  if (waitMs > 0) await new Promise(resolve => setTimeout(resolve, waitMs))
   if (record !== undefined) {
     record.http_status = 200
     record.served_tier = 'default'

@@ -1,6 +1,6 @@
 /**
- * Decides when to sync: `intervalMs` after a write, or at the end of this turn of the loop where somebody waits. One sync
- * runs at a time, and what is written meanwhile shares the next.
+ * Decides when to sync: `intervalMs` after the first write that no sync covers, or at the end of this turn of the loop where
+ * somebody waits. One sync runs at a time, and what is written meanwhile shares the next.
  */
 export class GroupSync {
   readonly #sync: () => Promise<void>
@@ -9,6 +9,7 @@ export class GroupSync {
   #timer: NodeJS.Timeout | undefined
   #immediate: NodeJS.Immediate | undefined
   #wanted = false
+  #wantedAt = 0
   #urgent = false
 
   constructor(sync: () => Promise<void>, intervalMs: number) {
@@ -23,9 +24,10 @@ export class GroupSync {
 
   /** Something was written. */
   soon(): void {
+    if (this.#wanted) return
     this.#wanted = true
-    if (this.#running || this.#timer || this.#immediate) return
-    this.#timer = setTimeout(() => this.#start(), this.#intervalMs)
+    this.#wantedAt = performance.now()
+    if (!this.#running && !this.#immediate) this.#wait()
   }
 
   /** Somebody waits for what was written. */
@@ -44,6 +46,11 @@ export class GroupSync {
     await this.#running
   }
 
+  #wait(): void {
+    const waitedMs = performance.now() - this.#wantedAt
+    this.#timer ??= setTimeout(() => this.#start(), Math.max(0, this.#intervalMs - waitedMs))
+  }
+
   #start(): void {
     this.#timer = undefined
     this.#immediate = undefined
@@ -52,7 +59,7 @@ export class GroupSync {
     this.#running = this.#sync().finally(() => {
       this.#running = undefined
       if (this.#urgent) this.now()
-      else if (this.#wanted) this.soon()
+      else if (this.#wanted) this.#wait()
     })
   }
 }

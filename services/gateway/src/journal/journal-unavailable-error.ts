@@ -3,6 +3,8 @@ import { AppError } from '@sluice/runtime'
 /** No new call can be metered: the journal's disk is full or broken. It recovers alone. */
 export class JournalUnavailableError extends AppError {
   override name = 'JournalUnavailableError'
+  /** The OPEN stands in the journal and is not secured: the attempt is to be closed. */
+  attemptIsOpen = false
   constructor(options: { cause?: unknown; detail?: unknown } = {}) {
     super(
       'metering_unavailable',

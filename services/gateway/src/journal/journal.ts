@@ -9,11 +9,12 @@ import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { epochSource } from './epoch-source.ts'
 import type { EpochWriterOptions, JournalState } from './epoch-writer.ts'
 import { beginEpoch } from './gateway-identity.ts'
-import type { JournalUnavailableError } from './journal-unavailable-error.ts'
+import { JournalUnavailableError } from './journal-unavailable-error.ts'
 import type { CheckpointRecord, OpenRecord, RateDraft, UsageDraft } from './open-record.ts'
 import { type PastEpoch, publishPastEpoch } from './past-epoch.ts'
 import { RunningEpoch } from './running-epoch.ts'
 import { listSegments } from './segment.ts'
+import { withinDeadline } from './within-deadline.ts'
 
 export type { JournalState } from './epoch-writer.ts'
 export { JournalUnavailableError } from './journal-unavailable-error.ts'
@@ -31,14 +32,23 @@ export interface Journal {
   checkpoint: (record: CheckpointRecord) => void
   /**
    * Numbers the event, writes it and gives it back (the draft itself). Never throws for the disk's sake. It survives this
-   * process when `written` is called, or, where none is given, when this returns.
+   * process when `written` is called, or, where none is given, when this returns. An error: it does, but not as safely as the
+   * mode promises.
    */
-  close: (draft: UsageDraft, options: { urgent: boolean; written?: (() => void) | undefined }) => UsageRecordedData
+  close: (
+    draft: UsageDraft,
+    options: { urgent: boolean; written?: ((error?: JournalUnavailableError) => void) | undefined },
+  ) => UsageRecordedData
   readonly state: JournalState
   /** Tells each change of `state`. */
   onState: (listener: (state: JournalState) => void) => void
   /** Events that the stream has not acknowledged, adopted and earlier ones included. */
   unpublishedEvents: () => number
+  /**
+   * In a mode where calls wait: resolves when what was written so far is as safe as the mode promises, which is also when
+   * `written` is called. Rejects with JournalUnavailableError where that takes too long. Undefined: nobody waits.
+   */
+  readonly secured: (() => Promise<void>) | undefined
   /** Resolves when what was written so far would survive a power cut. */
   synced: () => Promise<void>
   /** Waits until everything is synced and published. False: it took longer. */
@@ -47,6 +57,13 @@ export interface Journal {
   shutdown: () => Promise<void>
 }
 
+export const journalModes = ['group', 'strict'] as const
+/**
+ * `group`: calls never wait for the disk, and a power cut takes the records of its last moments. `strict`: an OPEN is synced
+ * before its call leaves, a CHECKPOINT before the first byte of a stream, a CLOSE before an answer or the end of a stream.
+ */
+export type JournalMode = (typeof journalModes)[number]
+
 type Lease = GatewayHelloData['leases'][number]
 
 export interface JournalOptions
@@ -54,6 +71,9 @@ export interface JournalOptions
     Pick<UsagePublisherOptions, 'bus' | 'gapAfterMs'> {
   /** Journals of sibling gateways are folders of this one: those whose process has ended are adopted. */
   root?: string | undefined
+  mode?: JournalMode
+  /** How long a call waits for its records in `strict` mode. */
+  securedTimeoutMs?: number
   rate: RateDraft
   log: Logger
   /** Of this program, for `gateway.hello`. */
@@ -193,24 +213,46 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     lock.release()
   }
 
+  const secured =
+    options.mode === 'strict' ? withinDeadline(() => running.synced(), options.securedTimeoutMs ?? 5_000) : undefined
   let shuttingDown: Promise<void> | undefined
   return {
     gatewayId,
     epoch,
-    open: (record, written) => running.open(record, written),
+    open: (record, written) => running.open(record, written && secured ? afterwards(secured, written) : written),
     checkpoint: record => running.checkpoint(record),
-    close: (draft, { urgent, written }) => running.close(draft, urgent, written),
+    close: (draft, { urgent, written }) =>
+      running.close(draft, urgent, written && secured ? afterwards(secured, written) : written),
     get state() {
       return running.state
     },
     onState: listener => void listeners.push(listener),
     unpublishedEvents,
+    secured,
     synced: () => running.synced(),
     drain,
     shutdown: () => {
       shuttingDown ??= shutdown()
       return shuttingDown
     },
+  }
+}
+
+/** Tells of a record when it is secured, not when it is written. */
+function afterwards(
+  secured: () => Promise<void>,
+  written: (error: JournalUnavailableError | undefined) => void,
+): (error?: JournalUnavailableError) => void {
+  return error => {
+    if (error) return written(error)
+    secured().then(
+      () => written(undefined),
+      cause => {
+        const unsecured = new JournalUnavailableError({ cause })
+        unsecured.attemptIsOpen = true
+        written(unsecured)
+      },
+    )
   }
 }
 

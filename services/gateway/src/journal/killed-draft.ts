@@ -12,6 +12,7 @@ export function killedDraft(open: OpenRecord, checkpoint: CheckpointRecord | und
     ...admitted,
     ...(checkpoint?.served_model === undefined ? {} : { served_model: checkpoint.served_model }),
     ...(checkpoint?.response_id === undefined ? {} : { response_id: checkpoint.response_id }),
+    ...(checkpoint?.provider_request_id === undefined ? {} : { provider_request_id: checkpoint.provider_request_id }),
     http_status: checkpoint?.http_status ?? 0,
     status: 'killed',
     error_code: 'gateway_killed',

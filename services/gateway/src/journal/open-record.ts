@@ -39,6 +39,7 @@ export interface CheckpointRecord {
   modifiers?: UsageModifiers
   served_model?: string
   response_id?: string
+  provider_request_id?: string
   http_status: number
 }
 

@@ -1,0 +1,50 @@
+import { createAnthropic } from '@ai-sdk/anthropic'
+import { createOpenAI } from '@ai-sdk/openai'
+import { embedMany, generateText, type LanguageModel, streamText } from 'ai'
+import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
+
+const client = 'AI SDK'
+
+function openai({ openaiBaseUrl, apiKey, headers }: Setup) {
+  return createOpenAI({ baseURL: openaiBaseUrl, apiKey, headers })
+}
+
+function anthropic({ anthropicBaseUrl, apiKey, headers }: Setup) {
+  return createAnthropic({ baseURL: `${anthropicBaseUrl}/v1`, apiKey, headers })
+}
+
+function textCalls(endpoint: string, orders: string, modelOf: (setup: Setup) => LanguageModel): ClientCalls {
+  return {
+    client,
+    endpoint,
+    orders,
+    plain: (setup, asked, abortSignal) =>
+      generateText({ model: modelOf(setup), prompt: promptOf(asked), maxRetries: 0, abortSignal }),
+    streamed: async (setup, asked, abortSignal) =>
+      streamText({
+        model: modelOf(setup),
+        prompt: promptOf(asked),
+        maxRetries: 0,
+        abortSignal,
+        onError: () => undefined,
+      }).fullStream,
+  }
+}
+
+/** Vercel's AI SDK. */
+export const aiSdk: readonly ClientCalls[] = [
+  textCalls('chat.completions', 'cached=8 reasoning=16', setup => openai(setup).chat('gpt-5.4')),
+  textCalls('responses', 'cached=8 reasoning=16', setup => openai(setup).responses('gpt-5.4-mini')),
+  textCalls('messages', 'cached=8 cache_write=5 reasoning=16', setup => anthropic(setup)('claude-sonnet-4-6')),
+  {
+    client,
+    endpoint: 'embeddings',
+    plain: (setup, orders, abortSignal) =>
+      embedMany({
+        model: openai(setup).embedding('text-embedding-3-small'),
+        values: ['one', promptOf(orders)],
+        maxRetries: 0,
+        abortSignal,
+      }),
+  },
+]

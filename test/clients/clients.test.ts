@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { after, before, suite, test } from 'node:test'
+import type { UsageRecordedData } from '@sluice/contracts'
+import type { BillRecord } from '@sluice/simulator'
+import { eventually, startTestStack, type TestScope, type TestStack } from '@sluice/test-env'
+import { EventFeed } from '../event-feed.ts'
+import { readLedger } from '../faults/accounts-of-a-run.ts'
+import { signIn } from '../management.ts'
+import { type NewProject, newProject } from '../new-project.ts'
+import { aiSdk } from './ai-sdk.ts'
+import { anthropicSdk } from './anthropic-sdk.ts'
+import { billedQuantities, pricedQuantities } from './bill-quantities.ts'
+import type { ClientCalls, Setup } from './client-calls.ts'
+import { langchain } from './langchain.ts'
+import { openaiSdk } from './openai-sdk.ts'
+
+/** Every path through every client; a next path is a row in the client's file. */
+const rows: readonly ClientCalls[] = [...openaiSdk, ...anthropicSdk, ...langchain, ...aiSdk]
+
+/** How a call goes: to its end, or left in the middle. */
+const modes = ['plain', 'streamed', 'plain, left', 'streamed, left'] as const
+type Mode = (typeof modes)[number]
+
+let stack: TestStack
+let project: NewProject
+let feed: EventFeed
+const ends: (() => unknown)[] = []
+
+before(async () => {
+  stack = await startTestStack({ after: (end: () => unknown) => ends.push(end) } as TestScope)
+  project = await newProject(stack, await signIn(stack), { on_client_abort: { openai: 'drain', anthropic: 'drain' } })
+  feed = new EventFeed(stack)
+})
+after(async () => {
+  for (const end of ends.reverse()) await end()
+})
+
+async function billOf(event: UsageRecordedData): Promise<BillRecord> {
+  return eventually(async () => {
+    const answer = await fetch(`${stack.simulatorUrl}/simulator/bill/${event.provider_request_id}`)
+    const bill = (await answer.json()) as BillRecord
+    return bill.ended !== 'running' && bill
+  })
+}
+
+/** Makes the call as its user would, and leaves where the mode says so. */
+async function call(row: ClientCalls, mode: Mode, setup: Setup): Promise<void> {
+  const leave = new AbortController()
+  const isLeft = mode.endsWith('left')
+  const tokens = row.orders?.includes('tool=') ? '' : ' output_tokens=60'
+  const isPlain = mode.startsWith('plain')
+  // A plain call is left while its provider thinks, by a wide margin; a stream at its third piece.
+  const pace = isLeft ? `first_delay_ms=${isPlain ? 1_000 : 1} delay_ms=8${tokens}` : tokens
+  const orders = `${row.orders ?? ''} ${pace}`.trim()
+  if (isLeft && isPlain) setTimeout(() => leave.abort(), 200)
+  try {
+    if (isPlain) await row.plain?.(setup, orders, leave.signal)
+    else {
+      let seen = 0
+      for await (const _ of (await row.streamed?.(setup, orders, leave.signal)) ?? [])
+        if (++seen === 3 && isLeft) leave.abort()
+      assert.ok(seen > 2, 'a stream comes in pieces')
+    }
+    assert.ok(!isLeft || !isPlain, 'the client has left')
+  } catch (error) {
+    if (!leave.signal.aborted) throw error
+  }
+}
+
+suite('official clients', { concurrency: 6 }, () => {
+  for (const row of rows) {
+    for (const mode of modes) {
+      if (row[mode.startsWith('plain') ? 'plain' : 'streamed'] === undefined) continue
+      if (row.stays && mode.endsWith('left')) continue
+      const name = `${row.client}, ${row.endpoint}, ${mode}`
+      test(`a call settles to the provider’s own bill, to the token and the nano-dollar: ${name}`, async t => {
+        const { openaiBaseUrl, anthropicBaseUrl } = stack
+        const headers = { 'sluice-tag-case': name }
+        await call(row, mode, { openaiBaseUrl, anthropicBaseUrl, apiKey: project.apiKey, headers })
+        const events = await eventually(() => feed.byTag('case').get(name), { message: 'an event', timeoutMs: 15_000 })
+        assert.equal(events.length, 1, 'one attempt, one event')
+        const event = events[0] as UsageRecordedData
+        const bill = await billOf(event)
+        assert.equal(event.endpoint, row.endpoint.split(':')[0])
+        assert.equal(event.streamed, mode.startsWith('streamed'))
+        assert.equal(event.status, mode.endsWith('left') ? 'aborted' : 'completed')
+        assert.equal(bill.ended, 'completed')
+        if (row.isTold === false) {
+          assert.ok(Object.values(event.provenance).every(mark => mark === 'estimated'))
+          assert.ok(event.cost_nano_usd > 0)
+          t.diagnostic(`estimate / bill: ${(event.cost_nano_usd / bill.cost_nano_usd).toFixed(2)}`)
+          return
+        }
+        assert.deepEqual(pricedQuantities(event.quantities), billedQuantities(bill))
+        assert.equal(event.quantities.out_reasoning ?? 0, bill.billed.output_thinking)
+        assert.equal(event.cost_nano_usd, bill.cost_nano_usd)
+        const expected = mode.endsWith('left') ? 'drained' : 'measured'
+        assert.ok(
+          Object.values(event.provenance).every(mark => mark === expected),
+          JSON.stringify(event.provenance),
+        )
+        assert.equal(event.doubts, undefined)
+      })
+    }
+  }
+})
+
+test('everything that clients spent is in the ledger, and every line of the bill has its event', async () => {
+  const answer = await fetch(`${stack.simulatorUrl}/simulator/bill`)
+  const { records } = (await answer.json()) as { records: BillRecord[] }
+  const known = new Set(feed.all.map(event => event.provider_request_id))
+  assert.deepEqual(
+    records.filter(record => !known.has(record.bill_id)).map(record => record.endpoint),
+    [],
+  )
+  const sum = feed.all.reduce((total, event) => total + BigInt(event.cost_nano_usd), 0n)
+  await eventually(async () => {
+    const { total } = await readLedger(stack)
+    assert.deepEqual([total.events, total.costNanoUsd], [feed.all.length, sum])
+    return true
+  })
+})

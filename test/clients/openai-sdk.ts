@@ -1,0 +1,78 @@
+import OpenAI from 'openai'
+import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
+
+const client = 'openai'
+
+function open({ openaiBaseUrl, apiKey, headers }: Setup): OpenAI {
+  return new OpenAI({ baseURL: openaiBaseUrl, apiKey, defaultHeaders: headers, maxRetries: 0 })
+}
+
+const chat = (orders: string) => ({
+  model: 'gpt-5.4',
+  messages: [{ role: 'user' as const, content: promptOf(orders) }],
+})
+
+/** The official OpenAI SDK. */
+export const openaiSdk: readonly ClientCalls[] = [
+  {
+    client,
+    endpoint: 'chat.completions',
+    orders: 'cached=8 reasoning=16',
+    plain: (setup, orders, signal) => open(setup).chat.completions.create(chat(orders), { signal }),
+    streamed: (setup, orders, signal) =>
+      open(setup).chat.completions.create({ ...chat(orders), stream: true }, { signal }),
+  },
+  {
+    client,
+    endpoint: 'chat.completions: three choices and the usage chunk asked for',
+    orders: 'reasoning=4',
+    plain: (setup, orders, signal) => open(setup).chat.completions.create({ ...chat(orders), n: 3 }, { signal }),
+    streamed: (setup, orders, signal) =>
+      open(setup).chat.completions.create(
+        { ...chat(orders), n: 3, stream: true, stream_options: { include_usage: true } },
+        { signal },
+      ),
+  },
+  {
+    client,
+    endpoint: 'chat.completions: a tool in the flex tier',
+    orders: 'tool=look tool_tokens=30',
+    plain: (setup, orders, signal) =>
+      open(setup).chat.completions.create({ ...chat(orders), tools: [tool], service_tier: 'flex' }, { signal }),
+    streamed: (setup, orders, signal) =>
+      open(setup).chat.completions.create(
+        { ...chat(orders), tools: [tool], service_tier: 'flex', stream: true },
+        { signal },
+      ),
+  },
+  {
+    client,
+    endpoint: 'responses',
+    orders: 'cached=8 reasoning=16 searches=2',
+    plain: (setup, orders, signal) =>
+      open(setup).responses.create({ model: 'gpt-5.4-mini', input: promptOf(orders) }, { signal }),
+    streamed: (setup, orders, signal) =>
+      open(setup).responses.create({ model: 'gpt-5.4-mini', input: promptOf(orders), stream: true }, { signal }),
+  },
+  {
+    client,
+    endpoint: 'responses.compact',
+    plain: (setup, orders, signal) =>
+      open(setup).responses.compact({ model: 'gpt-5.4', input: promptOf(orders) }, { signal }),
+  },
+  {
+    client,
+    endpoint: 'responses.input_tokens',
+    stays: true,
+    plain: (setup, orders, signal) =>
+      open(setup).responses.inputTokens.count({ model: 'gpt-5.4', input: promptOf(orders) }, { signal }),
+  },
+  {
+    client,
+    endpoint: 'embeddings',
+    plain: (setup, orders, signal) =>
+      open(setup).embeddings.create({ model: 'text-embedding-3-large', input: ['one', promptOf(orders)] }, { signal }),
+  },
+]
+
+const tool = { type: 'function' as const, function: { name: 'look', parameters: { type: 'object' } } }
