@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { realAgents } from './clients/agents.ts'
 import { aborts } from './faults/aborts.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
 import { journalFull } from './faults/journal-full.ts'
@@ -20,6 +21,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [natsDown.name]: options => prove(natsDown, options),
   [journalFull.name]: options => prove(journalFull, options),
   [aborts.name]: options => prove(aborts, options),
+  [realAgents.name]: options => prove(realAgents, options),
   [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
   [streamsFuzzed.name]: options => prove(streamsFuzzed, options),
   [powerLost.name]: options => prove(powerLost, options),
