@@ -42,7 +42,7 @@ export function importCatalogue(options: {
   const rows = options.supplement ?? supplement
   const skipped: string[] = []
   const book: PriceBook = { format: 1, providers: {} }
-  for (const id of options.providers ?? ['openai', 'anthropic']) {
+  for (const id of options.providers ?? catalogueProviders) {
     const models: ModelPrices[] = []
     // The supplement speaks first: its rows are for models that the catalogue lacks or has wrong.
     for (const row of rows.models.filter(model => model.provider === id))
@@ -85,6 +85,19 @@ export function importCatalogue(options: {
   }
   return { book, skipped }
 }
+
+/** Later instants at which the catalogue has another price for one of these providers, ascending. */
+export function catalogueChanges(options: { afterMs: number; providers?: readonly string[] }): number[] {
+  const instants = new Set<number>()
+  for (const id of options.providers ?? catalogueProviders)
+    for (const model of findProvider({ providerId: id })?.models ?? [])
+      if (Array.isArray(model.prices))
+        for (const { constraint } of model.prices as { constraint?: { start_date?: string } }[])
+          if (constraint?.start_date !== undefined) instants.add(Date.parse(constraint.start_date))
+  return [...instants].filter(instant => instant > options.afterMs).sort((a, b) => a - b)
+}
+
+const catalogueProviders = ['openai', 'anthropic'] as const
 
 type CataloguePrices = Record<string, unknown>
 

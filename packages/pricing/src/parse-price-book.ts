@@ -1,11 +1,7 @@
 import { quantityNames } from '@sluice/contracts'
+import { list, PriceBookError, record } from './json-shape.ts'
 import type { ModelMatch } from './model-match.ts'
 import { type PriceBook, priceBookId } from './price-book.ts'
-
-/** The text or the object is no price book. The message names the place. */
-export class PriceBookError extends Error {
-  override name = 'PriceBookError'
-}
 
 /**
  * Reads a book from its JSON text and checks every rate; with `expectedId`, also that the content is the one of that name.
@@ -28,6 +24,8 @@ export function parsePriceBook(json: string, expectedId?: string): PriceBook {
 export function checkPriceBook(data: unknown): asserts data is PriceBook {
   const book = record(data, 'book')
   if (book.format !== 1) throw new PriceBookError('format: not 1')
+  if (book.project_id !== undefined && typeof book.project_id !== 'string')
+    throw new PriceBookError('project_id: not text')
   for (const [provider, value] of Object.entries(record(book.providers, 'providers'))) {
     const prices = record(value, provider)
     for (const [index, row] of list(prices.models, `${provider}.models`).entries()) {
@@ -95,15 +93,4 @@ function checkMatch(value: unknown, at: string): asserts value is ModelMatch {
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-}
-
-function record(value: unknown, at: string): Record<string, unknown> {
-  if (value === null || typeof value !== 'object' || Array.isArray(value))
-    throw new PriceBookError(`${at}: not an object`)
-  return value as Record<string, unknown>
-}
-
-function list(value: unknown, at: string): unknown[] {
-  if (!Array.isArray(value)) throw new PriceBookError(`${at}: not a list`)
-  return value
 }

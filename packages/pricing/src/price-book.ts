@@ -45,6 +45,8 @@ export interface ProviderPrices {
 /** An immutable list of rates, named by its content. */
 export interface PriceBook {
   format: 1
+  /** Of a project's own book: whose it is. Part of the content, so that no two projects share a book. */
+  project_id?: string
   providers: Record<string, ProviderPrices>
 }
 

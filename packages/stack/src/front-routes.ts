@@ -13,6 +13,7 @@ const routes: readonly [pattern: string, owner: keyof FrontOwners][] = [
   ['/api/calls/**', 'analytics'],
   ['/accounts/projects/*/balance', 'billing'],
   ['/accounts/projects/*/transactions', 'billing'],
+  ['/accounts/projects/*/price-book', 'billing'],
   ['/accounts/projects/*/budgets/**', 'budget'],
   ['/accounts/projects/*/budgets', 'budget'],
   ['/pricing', 'billing'],

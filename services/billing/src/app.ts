@@ -2,14 +2,17 @@ import { createRestApp, type Logger, type RestCredentialViews } from '@sluice/ru
 import type { FastifyInstance } from 'fastify'
 import type { LedgerStore } from './ledger-store.ts'
 import type { PriceBookStore } from './price-book-store.ts'
+import type { PriceBookPublisher } from './price-books.ts'
 import { getBalance } from './routes/get-balance.ts'
 import { getPricing } from './routes/get-pricing.ts'
 import { listTransactions } from './routes/list-transactions.ts'
+import { projectPriceBook } from './routes/project-price-book.ts'
 
 export interface BillingDeps {
   credentials: RestCredentialViews
   ledger: LedgerStore
   priceBooks: PriceBookStore
+  publisher: PriceBookPublisher
   nowMs: () => number
   log: Logger
 }
@@ -19,5 +22,6 @@ export function buildApp(deps: BillingDeps): FastifyInstance {
   getPricing(app, deps)
   getBalance(app, deps)
   listTransactions(app, deps)
+  projectPriceBook(app, deps)
   return app
 }

@@ -6,6 +6,31 @@ export const billingErrors = {
     statusCode: 503,
     message: 'No price book has been published yet. Try again in a moment.',
   },
+  priceBookInvalid: {
+    code: 'price_book_invalid',
+    statusCode: 400,
+    message: 'The prices could not be read.',
+  },
+  alreadyInForce: {
+    code: 'already_in_force',
+    statusCode: 409,
+    message: 'These prices are in force already, or about to be.',
+  },
+  notPreviewed: {
+    code: 'not_previewed',
+    statusCode: 409,
+    message: 'Look at the changes first, then publish the book that they name.',
+  },
+  noOwnPrices: {
+    code: 'no_own_prices',
+    statusCode: 404,
+    message: 'This project has no prices of its own.',
+  },
+  notAccountAdmin: {
+    code: 'forbidden',
+    statusCode: 403,
+    message: 'Only an administrator of the account may change what a project pays.',
+  },
   invalidCursor: {
     code: 'invalid_cursor',
     statusCode: 400,

@@ -101,3 +101,7 @@ export function usageReconciled(log: Logger, result: Reconciliation): void {
   unanswered.set(reconciledPlaces.filter(place => result.places[place] === null).length)
   for (const difference of result.differences.slice(0, 20)) log.error({ ...difference }, 'sums differ from the ledger')
 }
+
+export function priceBookWithdrawn(log: Logger, priceBookId: string): void {
+  log.info({ priceBookId }, 'price book withdrawn before it came into force')
+}

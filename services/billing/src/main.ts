@@ -25,6 +25,7 @@ import { priceBookStore } from './price-book-store.ts'
 import { keepCatalogue, priceBookShelf, republishMissing } from './price-books.ts'
 import { adjustments } from './routes/adjustments.ts'
 import { archive } from './routes/archive.ts'
+import { catalogueBooks } from './routes/catalogue-books.ts'
 import { completeness } from './routes/completeness.ts'
 import { deadLetters as deadLetterRoutes } from './routes/dead-letters.ts'
 import { reconciliation } from './routes/reconciliation.ts'
@@ -96,7 +97,7 @@ async function run(): Promise<void> {
     closing.use(startReconciliation(reconcileDeps, config.reconcileIntervalMs), 'reconciliation')
 
     const app = closing.use(
-      buildApp({ credentials, ledger: ledgerStore(database.db), priceBooks, nowMs: Date.now, log }),
+      buildApp({ credentials, ledger: ledgerStore(database.db), priceBooks, publisher, nowMs: Date.now, log }),
       'http',
     )
     await app.listen({ host: config.host, port: config.port })
@@ -116,6 +117,7 @@ async function run(): Promise<void> {
           completeness(operator, { usage, deadLetters, archive: discarded })
           deadLetterRoutes(operator, { deadLetters, archive: discarded, shelf, log })
           archive(operator, { archiver, logger: log })
+          catalogueBooks(operator, { priceBooks, publisher, nowMs: Date.now })
           reconciliation(operator, {
             reconcile: (fromMs, toMs) => reconcileUsage(reconcileDeps, fromMs, toMs),
             hours,

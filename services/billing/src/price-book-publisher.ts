@@ -2,7 +2,7 @@ import { Objm } from '@nats-io/obj'
 import { type Bus, openBucket, publishEvent } from '@sluice/bus'
 import { PriceBookEntry, PriceBookPublished } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
-import { priceBookPublished } from './events.ts'
+import { priceBookPublished, priceBookWithdrawn } from './events.ts'
 import type { PriceBookPublisher } from './price-books.ts'
 
 /** Object first, then its name in the bucket, then the event: whoever hears of a book can fetch it. */
@@ -25,6 +25,12 @@ export async function openPriceBookPublisher(bus: Bus, log: Logger): Promise<Pri
         timeMs: entry.effective_at_ms,
       })
       priceBookPublished(log, entry.price_book_id)
+    },
+    async withdraw(priceBookIds) {
+      for (const priceBookId of priceBookIds) {
+        await bucket.delete(priceBookId)
+        priceBookWithdrawn(log, priceBookId)
+      }
     },
   }
 }

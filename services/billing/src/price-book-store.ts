@@ -2,26 +2,39 @@ import type { PriceBookEntry } from '@sluice/contracts'
 import type { Kysely } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Tables } from './db/schema.ts'
+import type { PriceBookRecord, PriceBookStanding, StoredPriceBook } from './price-books.ts'
 
-export interface StoredPriceBook {
-  entry: PriceBookEntry
-  body: string
-}
-
-/** Price books in PostgreSQL: the record that everything published can be published from again. */
+/** Price books in PostgreSQL: the record that everything published can be published from again. Books are never deleted. */
 export interface PriceBookStore {
-  insert(book: StoredPriceBook): Promise<boolean>
-  /** Makes a catalogue that is known already the one in force. */
-  setEffective(priceBookId: string, effectiveAtMs: number): Promise<void>
+  insert(book: StoredPriceBook, standing?: PriceBookStanding): Promise<boolean>
+  /** Gives a book that is known already another instant, and who said so. */
+  setEffective(priceBookId: string, effectiveAtMs: number, standing: PriceBookStanding): Promise<void>
   find(priceBookId: string): Promise<StoredPriceBook | undefined>
+  findRecord(priceBookId: string): Promise<PriceBookRecord | undefined>
   findCurrentCatalogue(nowMs: number): Promise<StoredPriceBook | undefined>
+  /** A project's own book in force. */
+  findCurrentOverride(projectId: string, nowMs: number): Promise<StoredPriceBook | undefined>
+  /** Published ones, oldest instant first: of everyone, or of one project. */
+  listRecords(projectId?: string): Promise<PriceBookRecord[]>
   listEntries(): Promise<PriceBookEntry[]>
+  /** Takes back what has not come into force yet: of this project, or imported catalogues. @returns their ids */
+  withdrawUpcoming(of: { projectId: string } | { origin: 'catalogue' }, nowMs: number): Promise<string[]>
 }
 
 export function priceBookStore(db: Kysely<Tables>): PriceBookStore {
   const columns = ['price_book_id', 'kind', 'project_id', 'effective_at', 'body'] as const
+  const published = db.selectFrom('price_books').where('withdrawn_at', 'is', null)
+  const records = published.select([
+    'price_book_id',
+    'kind',
+    'project_id',
+    'effective_at',
+    'origin',
+    'published_by',
+    sql<number>`octet_length(body)`.as('size'),
+  ])
   return {
-    async insert({ entry, body }) {
+    async insert({ entry, body }, standing = imported) {
       const { numInsertedOrUpdatedRows } = await db
         .insertInto('price_books')
         .values({
@@ -30,15 +43,17 @@ export function priceBookStore(db: Kysely<Tables>): PriceBookStore {
           project_id: entry.project_id ?? null,
           effective_at: new Date(entry.effective_at_ms),
           body,
+          origin: standing.origin,
+          published_by: standing.publishedBy,
         })
         .onConflict(conflict => conflict.doNothing())
         .executeTakeFirst()
       return (numInsertedOrUpdatedRows ?? 0n) > 0n
     },
-    async setEffective(priceBookId, effectiveAtMs) {
+    async setEffective(priceBookId, effectiveAtMs, { origin, publishedBy }) {
       await db
         .updateTable('price_books')
-        .set({ effective_at: new Date(effectiveAtMs) })
+        .set({ effective_at: new Date(effectiveAtMs), origin, published_by: publishedBy, withdrawn_at: null })
         .where('price_book_id', '=', priceBookId)
         .execute()
     },
@@ -50,9 +65,12 @@ export function priceBookStore(db: Kysely<Tables>): PriceBookStore {
         .executeTakeFirst()
       return row && fromRow(row)
     },
+    async findRecord(priceBookId) {
+      const row = await records.where('price_book_id', '=', priceBookId).executeTakeFirst()
+      return row && toRecord(row)
+    },
     async findCurrentCatalogue(nowMs) {
-      const row = await db
-        .selectFrom('price_books')
+      const row = await published
         .select(columns)
         .where('kind', '=', 'catalogue')
         .where('effective_at', '<=', new Date(nowMs))
@@ -62,21 +80,60 @@ export function priceBookStore(db: Kysely<Tables>): PriceBookStore {
         .executeTakeFirst()
       return row && fromRow(row)
     },
-    async listEntries() {
-      const rows = await db
-        .selectFrom('price_books')
-        .select(['price_book_id', 'kind', 'project_id', 'effective_at', sql<number>`octet_length(body)`.as('size')])
+    async findCurrentOverride(projectId, nowMs) {
+      const row = await published
+        .select(columns)
+        .where('kind', '=', 'override')
+        .where('project_id', '=', projectId)
+        .where('effective_at', '<=', new Date(nowMs))
+        .orderBy('effective_at', 'desc')
+        .limit(1)
+        .executeTakeFirst()
+      return row && fromRow(row)
+    },
+    async listRecords(projectId) {
+      const rows = await (projectId === undefined
+        ? records.where('project_id', 'is', null)
+        : records.where('project_id', '=', projectId)
+      )
         .orderBy('effective_at')
         .execute()
+      return rows.map(toRecord)
+    },
+    async listEntries() {
+      const rows = await records.orderBy('effective_at').execute()
       return rows.map(row => toEntry(row, row.size))
+    },
+    async withdrawUpcoming(of, nowMs) {
+      const rows = await db
+        .updateTable('price_books')
+        .set({ withdrawn_at: new Date(nowMs) })
+        .where('withdrawn_at', 'is', null)
+        .where('effective_at', '>', new Date(nowMs))
+        .where(eb =>
+          'projectId' in of
+            ? eb('project_id', '=', of.projectId)
+            : eb.and([eb('kind', '=', 'catalogue'), eb('origin', '=', of.origin)]),
+        )
+        .returning('price_book_id')
+        .execute()
+      return rows.map(row => row.price_book_id)
     },
   }
 }
+
+const imported: PriceBookStanding = { origin: 'catalogue', publishedBy: 'billing' }
 
 type Row = { price_book_id: string; kind: 'catalogue' | 'override'; project_id: string | null; effective_at: Date }
 
 function fromRow(row: Row & { body: string }): StoredPriceBook {
   return { entry: toEntry(row, Buffer.byteLength(row.body)), body: row.body }
+}
+
+function toRecord(
+  row: Row & { size: number; origin: PriceBookStanding['origin']; published_by: string },
+): PriceBookRecord {
+  return { ...toEntry(row, row.size), origin: row.origin, publishedBy: row.published_by }
 }
 
 function toEntry(row: Row, sizeBytes: number): PriceBookEntry {

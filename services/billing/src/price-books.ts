@@ -1,18 +1,41 @@
 import type { PriceBookEntry } from '@sluice/contracts'
 import {
   type CompiledPriceBook,
+  catalogueChanges,
+  changesBetween,
+  changesOfOverride,
   compilePriceBook,
   importCatalogue,
+  type PriceBook,
+  type PriceChange,
   parsePriceBook,
   priceBookId,
   serialisePriceBook,
 } from '@sluice/pricing'
+import { errorOf } from '@sluice/runtime'
+import { billingErrors } from './errors.ts'
 import type { PriceBookStore } from './price-book-store.ts'
+
+export interface StoredPriceBook {
+  entry: PriceBookEntry
+  body: string
+}
+
+/** Where a book comes from, and who put it in force: a member, a key, an operator, or this service by itself. */
+export interface PriceBookStanding {
+  origin: 'catalogue' | 'operator' | 'project'
+  publishedBy: string
+}
+
+/** A published book without its content. */
+export interface PriceBookRecord extends PriceBookEntry, PriceBookStanding {}
 
 /** Tells gateways of a book; must be harmless when repeated. */
 export interface PriceBookPublisher {
   isPublished(entry: PriceBookEntry): Promise<boolean>
   publish(entry: PriceBookEntry, body: string): Promise<void>
+  /** Takes back books that have not come into force. */
+  withdraw(priceBookIds: readonly string[]): Promise<void>
 }
 
 /** The books this process has compiled, and those it can fetch. */
@@ -37,32 +60,141 @@ export function priceBookShelf(store: PriceBookStore): PriceBookShelf {
   }
 }
 
+interface PriceBookDeps {
+  store: PriceBookStore
+  publisher: PriceBookPublisher
+  nowMs: number
+}
+
 /**
  * Imports the catalogue as it holds now and puts it in force where it is not: always for a book that is new; for one that
- * was in force before, only with `reinstate`, so that two versions of this service side by side do not take turns.
- * @returns the id of the imported book
+ * was in force before, only with `reinstate`, so that two versions of this service side by side do not take turns. Changes
+ * that the catalogue has a date for are published ahead. While an operator's own book is in force, nothing is imported.
+ * @returns the id of the book in force
  */
-export async function keepCatalogue(
-  deps: { store: PriceBookStore; publisher: PriceBookPublisher; nowMs: number },
-  options: { reinstate: boolean },
-): Promise<string> {
-  const { book } = importCatalogue({ atMs: deps.nowMs })
+export async function keepCatalogue(deps: PriceBookDeps, options: { reinstate: boolean }): Promise<string> {
+  const { store, nowMs } = deps
+  const current = await store.findCurrentCatalogue(nowMs)
+  const inForce = current && (await store.findRecord(current.entry.price_book_id))
+  if (inForce?.origin === 'operator') return inForce.price_book_id
+  const { book } = importCatalogue({ atMs: nowMs })
   const id = priceBookId(book)
-  const current = await deps.store.findCurrentCatalogue(deps.nowMs)
-  if (current?.entry.price_book_id === id) return id
-  const body = serialisePriceBook(book)
-  const entry: PriceBookEntry = {
-    price_book_id: id,
-    kind: 'catalogue',
-    effective_at_ms: deps.nowMs,
-    size_bytes: Buffer.byteLength(body),
+  if (current?.entry.price_book_id !== id) await putInForce(deps, { book, atMs: nowMs }, options.reinstate)
+  let before = id
+  for (const atMs of catalogueChanges({ afterMs: nowMs })) {
+    const next = importCatalogue({ atMs }).book
+    if (priceBookId(next) === before) continue
+    before = priceBookId(next)
+    await putInForce(deps, { book: next, atMs }, false)
   }
-  // Stored before it is published: an event may name no book that billing could not rate with.
-  const isNew = await deps.store.insert({ entry, body })
-  if (!isNew && !options.reinstate) return id
-  if (!isNew) await deps.store.setEffective(id, deps.nowMs)
-  await deps.publisher.publish(entry, body)
   return id
+}
+
+async function putInForce(
+  deps: PriceBookDeps,
+  { book, atMs }: { book: PriceBook; atMs: number },
+  reinstate: boolean,
+): Promise<void> {
+  const prepared = prepare(book, atMs)
+  // Stored before it is published: an event may name no book that billing could not rate with.
+  const isNew = await deps.store.insert(prepared)
+  if (!isNew && !reinstate) return
+  if (!isNew) await deps.store.setEffective(prepared.entry.price_book_id, atMs, imported)
+  await deps.publisher.publish(prepared.entry, prepared.body)
+}
+
+const imported: PriceBookStanding = { origin: 'catalogue', publishedBy: 'billing' }
+
+function prepare(book: PriceBook, effectiveAtMs: number): StoredPriceBook {
+  const body = serialisePriceBook(book)
+  return {
+    entry: {
+      price_book_id: priceBookId(book),
+      kind: book.project_id === undefined ? 'catalogue' : 'override',
+      ...(book.project_id !== undefined && { project_id: book.project_id }),
+      effective_at_ms: effectiveAtMs,
+      size_bytes: Buffer.byteLength(body),
+    },
+    body,
+  }
+}
+
+/** The catalogue of this release with an operator's prices before it, or these alone. */
+export function operatorCatalogue(prices: PriceBook | undefined, atMs: number, alone: boolean): PriceBook {
+  const { book } = importCatalogue({ atMs })
+  if (!prices) return book
+  if (alone) return prices
+  for (const [provider, own] of Object.entries(prices.providers)) {
+    const listed = book.providers[provider] ?? { models: [] }
+    book.providers[provider] = {
+      models: [...own.models, ...listed.models],
+      defaults: { ...listed.defaults, ...own.defaults },
+      modifiers: [...(own.modifiers ?? []), ...(listed.modifiers ?? [])],
+    }
+  }
+  return book
+}
+
+/** What a book would change, beside what is in force when it would come into force. */
+export async function previewChanges(store: PriceBookStore, book: PriceBook, atMs: number): Promise<PriceChange[]> {
+  const catalogue = await store.findCurrentCatalogue(atMs)
+  const before = (stored: StoredPriceBook | undefined) =>
+    stored && parsePriceBook(stored.body, stored.entry.price_book_id)
+  if (book.project_id === undefined) return changesBetween(before(catalogue), book)
+  if (!catalogue) throw errorOf(billingErrors.priceBookMissing)
+  const own = await store.findCurrentOverride(book.project_id, atMs)
+  const compiled = compilePriceBook(parsePriceBook(catalogue.body), catalogue.entry.price_book_id)
+  return changesOfOverride(compiled, before(own), book)
+}
+
+/**
+ * Puts a book in force from an instant on, also one that was before. @throws AppError 409 where that book is in force or
+ * about to be: giving it a later instant would take it out of force until then
+ */
+export async function publishBook(
+  deps: PriceBookDeps,
+  book: PriceBook,
+  effectiveAtMs: number,
+  standing: PriceBookStanding,
+): Promise<PriceBookEntry> {
+  const { store, nowMs } = deps
+  const projectId = book.project_id
+  const current =
+    projectId === undefined
+      ? await store.findCurrentCatalogue(nowMs)
+      : await store.findCurrentOverride(projectId, nowMs)
+  // Of two books of one instant nobody could tell which holds.
+  const prepared = prepare(book, Math.max(effectiveAtMs, (current?.entry.effective_at_ms ?? 0) + 1))
+  const id = prepared.entry.price_book_id
+  const known = await store.findRecord(id)
+  if (known) {
+    if (current?.entry.price_book_id === id || known.effective_at_ms > nowMs)
+      throw errorOf(billingErrors.alreadyInForce, {
+        message: `These are exactly the prices of ${id}, in force from ${new Date(known.effective_at_ms).toISOString()}. Publish them again when other prices have come into force.`,
+      })
+  }
+  const isNew = await store.insert(prepared, standing)
+  if (!isNew) await store.setEffective(id, prepared.entry.effective_at_ms, standing)
+  await deps.publisher.publish(prepared.entry, prepared.body)
+  if (standing.origin === 'operator')
+    await deps.publisher.withdraw(await store.withdrawUpcoming({ origin: 'catalogue' }, nowMs))
+  return prepared.entry
+}
+
+/** Ends a project's own prices now, those that were to come too. @returns false where it has none */
+export async function endProjectBook(deps: PriceBookDeps, projectId: string, publishedBy: string): Promise<boolean> {
+  const { store, publisher, nowMs } = deps
+  const withdrawn = await store.withdrawUpcoming({ projectId }, nowMs)
+  await publisher.withdraw(withdrawn)
+  const current = await store.findCurrentOverride(projectId, nowMs)
+  const isEmpty = !current || Object.keys(parsePriceBook(current.body).providers).length === 0
+  if (isEmpty) return withdrawn.length > 0
+  // An empty book is how prices end: calls before it keep theirs.
+  await publishBook(deps, { format: 1, project_id: projectId, providers: {} }, nowMs, {
+    origin: 'project',
+    publishedBy,
+  })
+  return true
 }
 
 /** Publishes every stored book that the bus does not have: after a crash between store and bus, or a new bus. */

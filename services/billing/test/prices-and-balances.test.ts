@@ -108,7 +108,14 @@ test('a balance is told to those who may know it, exactly, and to nobody else', 
         : undefined,
     accountOfProject: id => (id === project ? 'acct_1' : id === other ? 'acct_2' : undefined),
   }
-  const app = buildApp({ credentials, ledger: stores.ledger, priceBooks: stores.priceBooks, nowMs: Date.now, log })
+  const app = buildApp({
+    credentials,
+    ledger: stores.ledger,
+    priceBooks: stores.priceBooks,
+    publisher: { isPublished: async () => true, publish: async () => {}, withdraw: async () => {} },
+    nowMs: Date.now,
+    log,
+  })
   t.after(() => app.close())
   const get = (path: string, bearer?: string) =>
     app.inject({ url: `/accounts/projects/${path}`, ...(bearer && { headers: { authorization: `Bearer ${bearer}` } }) })

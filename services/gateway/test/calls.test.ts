@@ -4,6 +4,7 @@ import { bytesPassUntouched } from './calls/bytes.ts'
 import { cutsAreClean } from './calls/cuts.ts'
 import { liesAreDoubted } from './calls/lies.ts'
 import { chat, longStream, openStalled, stallMs, streamsAreBounded } from './calls/load.ts'
+import { ownPricesHold } from './calls/own-prices.ts'
 import { errorsAreTold, impatience } from './calls/provider-errors.ts'
 import { unpricedIsNeverFree } from './calls/unpriced.ts'
 import { GatewayStack } from './gateway-stack.ts'
@@ -37,4 +38,5 @@ cutsAreClean(gateway)
 errorsAreTold(gateway, provider, scripted)
 liesAreDoubted(gateway)
 unpricedIsNeverFree(gateway, provider)
+ownPricesHold(gateway)
 streamsAreBounded(gateway, provider, scripted, stalled)

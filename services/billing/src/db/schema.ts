@@ -13,6 +13,9 @@ export interface Tables {
     project_id: string | null
     effective_at: Date
     body: string
+    origin: Generated<'catalogue' | 'operator' | 'project'>
+    published_by: Generated<string>
+    withdrawn_at: Date | null
     created_at: CreatedAt
   }
   usage_series: { series_no: Generated<number>; gateway_id: string; epoch: Bigint; partition: number }

@@ -52,3 +52,12 @@ test("a project's own book is that project's alone, and is missing rather than n
   assert.equal(schedule.overrideAt('p', 100), 'pb_p')
   assert.equal(schedule.catalogueAt(500), undefined)
 })
+
+test('a book that is taken back before its instant never comes into force', () => {
+  const schedule = new PriceSchedule(() => true)
+  for (const known of [entry('pb_a', 100), entry('pb_b', 200), entry('pb_p', 200, 'p')]) schedule.put(known)
+  schedule.remove('pb_b')
+  schedule.remove('pb_p')
+  assert.equal(schedule.catalogueAt(300), 'pb_a')
+  assert.equal(schedule.overrideAt('p', 300), undefined)
+})

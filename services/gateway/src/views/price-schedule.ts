@@ -20,6 +20,14 @@ export class PriceSchedule {
       this.#overrides.set(entry.project_id, withEntry(this.#overrides.get(entry.project_id) ?? [], entry))
   }
 
+  /** Takes back a book that was announced. */
+  remove(priceBookId: string): void {
+    const others = (entries: readonly PriceBookEntry[]) => entries.filter(entry => entry.price_book_id !== priceBookId)
+    this.#catalogues = others(this.#catalogues)
+    for (const [projectId, entries] of this.#overrides)
+      if (entries.some(entry => entry.price_book_id === priceBookId)) this.#overrides.set(projectId, others(entries))
+  }
+
   /** The catalogue in force; undefined until the first one is here. */
   catalogueAt(nowMs: number): string | undefined {
     return this.#latest(this.#catalogues, nowMs)

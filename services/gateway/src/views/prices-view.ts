@@ -52,8 +52,11 @@ export async function followPrices(bus: Bus, log: Logger): Promise<PricesView> {
 
   const view = await followBucket(bus, 'price-books', PriceBookEntry, {
     log,
-    onChange: (_key, entry) => {
-      if (!entry) return
+    onChange: (priceBookId, entry) => {
+      if (!entry) {
+        schedule.remove(priceBookId)
+        return
+      }
       schedule.put(entry)
       if (books.has(entry.price_book_id)) return
       const task = loadUntilThere(entry).finally(() => loading.delete(task))

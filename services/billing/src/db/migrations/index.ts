@@ -6,6 +6,7 @@ import { createStreamPosition } from './004-create-stream-position.ts'
 import { createAdjustments } from './005-create-adjustments.ts'
 import { createUsageHours } from './006-create-usage-hours.ts'
 import { createArchive } from './007-create-archive.ts'
+import { addPriceBookOrigin } from './008-add-price-book-origin.ts'
 
 export const migrations: readonly Migration[] = [
   createSeriesMarks,
@@ -18,4 +19,5 @@ export const migrations: readonly Migration[] = [
   createAdjustments,
   createUsageHours,
   createArchive,
+  addPriceBookOrigin,
 ]
