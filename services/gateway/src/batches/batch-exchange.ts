@@ -58,6 +58,7 @@ export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: E
     return event
   }
   try {
+    await deps.journal.secured?.()
     await options.prepare?.()
     overheadUs = Math.max(0, Math.round((performance.now() - call.startedAt) * 1000))
     const answer = await options.ask(stop.signal)
