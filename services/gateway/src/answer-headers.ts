@@ -27,20 +27,20 @@ const dropped = new Set([
   'access-control-max-age',
 ])
 
-/** The provider's headers that reach the client, then ours. Flat: name, value, … */
-export function answerHeaders(
-  call: AdmittedCall,
-  provider: Record<string, string | string[] | undefined>,
-  overheadUs: number,
-): string[] {
+/**
+ * The provider's headers that reach the client, then ours. Flat: name, value, …
+ * @param provider names in lower case
+ */
+export function answerHeaders(call: AdmittedCall, provider: readonly string[], overheadUs: number): string[] {
   const headers: string[] = []
-  for (const name in provider) {
+  let hasRequestId = false
+  for (let i = 0; i < provider.length; i += 2) {
+    const name = provider[i] as string
     if (dropped.has(name) || name.startsWith('sluice-')) continue
-    const value = provider[name]
-    if (typeof value === 'string') headers.push(name, value)
-    else if (value) for (const one of value) headers.push(name, one)
+    if (name === 'x-request-id') hasRequestId = true
+    headers.push(name, provider[i + 1] as string)
   }
-  if (provider['x-request-id'] === undefined) headers.push('x-request-id', call.callId)
+  if (!hasRequestId) headers.push('x-request-id', call.callId)
   headers.push(
     responseHeaders.callId,
     call.callId,

@@ -80,19 +80,16 @@ function send(deps: ForwardDeps, call: AdmittedCall, headers: string[], relay: R
   if (relay.isSettled) return
   for (const part of route.credentialHeaders) headers.push(part)
   headers.push('accept-encoding', 'identity')
-  try {
-    deps.upstreams.poolOf(route).dispatch(
-      {
-        path: upstreamPath(route, call.match),
-        method: call.endpoint.method,
-        headers,
-        body: call.body,
-        headersTimeout: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
-        bodyTimeout: deps.timeouts.idleMs,
-      },
-      relay,
-    )
-  } catch (error) {
-    relay.onResponseError(undefined, error as Error)
-  }
+  deps.upstreams.dispatch(
+    route,
+    {
+      path: upstreamPath(route, call.match),
+      method: call.endpoint.method,
+      headers,
+      body: call.body,
+      headersTimeoutMs: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
+      idleTimeoutMs: deps.timeouts.idleMs,
+    },
+    relay,
+  )
 }

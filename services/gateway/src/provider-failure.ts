@@ -8,10 +8,13 @@ export interface ProviderFailure {
   code: string
 }
 
+/** Our own codes, and those of the library that sends bodies which are not in memory. */
+const timeouts = new Set(['HEADERS_TIMEOUT', 'IDLE_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
+
 /** What became of a request whose provider gave no whole answer. */
 export function describeFailure(error: Error, servedBy: string): ProviderFailure {
   const code = (error as NodeJS.ErrnoException).code ?? error.name
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
+  if (timeouts.has(code)) {
     return {
       reason: 'provider_timeout',
       message: `${servedBy} did not answer in time. Try again.`,

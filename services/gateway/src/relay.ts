@@ -1,6 +1,5 @@
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
-import type { Dispatcher } from 'undici'
 import { addCost, answerHeaders } from './answer-headers.ts'
 import type { AdmittedCall } from './call.ts'
 import { formatUsd } from './format-amount.ts'
@@ -12,6 +11,7 @@ import type { Answer } from './secured-answer.ts'
 import type { Outcome } from './settle.ts'
 import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
 import type { StreamReader } from './shapes/reply-shape.ts'
+import type { UpstreamController, UpstreamHandler } from './upstream/upstream-handler.ts'
 
 /**
  * How far a reply is.
@@ -51,12 +51,12 @@ const checkpointMs = 250
 const firstCheckpointsMs = [40, 60, 100]
 
 /** Carries one attempt's reply from the provider to the client, meters it beside, and ends it cleanly whatever happens. */
-export class Relay implements Dispatcher.DispatchHandler, LiveCall {
+export class Relay implements UpstreamHandler, LiveCall {
   readonly #deps: RelayDeps
   readonly #call: AdmittedCall
   readonly #response: Answer
   place = -1
-  #controller: Dispatcher.DispatchController | undefined
+  #controller: UpstreamController | undefined
   #stopReason: Error | undefined
   #phase: Phase = 'waiting'
   #clientGone = false
@@ -117,29 +117,22 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
 
   // ── the provider ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: UpstreamController): void {
     this.#controller = controller
     this.#overheadUs = Math.round((performance.now() - this.#call.startedAt) * 1000)
     if (this.#stopReason) controller.abort(this.#stopReason)
   }
 
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    if (status < 200) return
+  onResponseStart(_controller: UpstreamController, status: number, headers: readonly string[]): void {
     this.#httpStatus = status
     this.#firstChunkMs = Math.max(0, Date.now() - this.#call.admittedAtMs)
-    const requestId = headers['x-request-id'] ?? headers['request-id']
-    if (typeof requestId === 'string') this.#providerRequestId = requestId.slice(0, 128)
-    const contentType = headers['content-type']
-    if (typeof contentType === 'string') this.#contentType = contentType
+    this.#providerRequestId = (headerOf(headers, 'x-request-id') ?? headerOf(headers, 'request-id'))?.slice(0, 128)
+    this.#contentType = headerOf(headers, 'content-type') ?? ''
     const isStream = status === 200 && this.#contentType.startsWith('text/event-stream')
     if (isStream) this.#reader = this.#openReader()
     if (this.#phase !== 'waiting') return
     this.#headers = answerHeaders(this.#call, headers, this.#overheadUs)
-    const declared = Number(headers['content-length'] ?? 0)
+    const declared = Number(headerOf(headers, 'content-length') ?? 0)
     if (isStream || declared > maxCollectedBytes) {
       this.#phase = 'passing'
       if (declared > 0) this.#headers.push('content-length', String(declared))
@@ -151,7 +144,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     } else this.#phase = 'collecting'
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_controller: UpstreamController, chunk: Buffer): void {
     if (this.#phase === 'settled') return
     this.#collected += chunk.length
     if (this.#reader) this.#onStreamBytes(this.#reader, chunk)
@@ -180,7 +173,7 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     return failed ? 'provider_failed_in_stream' : ended ? undefined : 'provider_ended_early'
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+  onResponseError(_controller: UpstreamController | undefined, error: Error): void {
     if (this.#phase === 'settled') return
     const { reason, message, code } = describeFailure(error, this.#call.route.servedBy)
     const usage = this.#readUsage()
@@ -399,6 +392,12 @@ export class Relay implements Dispatcher.DispatchHandler, LiveCall {
     if (body.length <= oneWriteBytes) this.#response.end(body.toString('latin1'), 'latin1')
     else this.#response.end(body)
   }
+}
+
+/** @param headers name in lower case, value, name, value … */
+function headerOf(headers: readonly string[], name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) return headers[i + 1]
+  return undefined
 }
 
 const noUsage: UsageResult = { quantities: {}, provenance: {}, modifiers: {}, raw_usage: null }

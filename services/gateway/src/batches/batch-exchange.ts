@@ -7,6 +7,7 @@ import { openRecordOf } from '../open-call.ts'
 import { Refusal } from '../refusal.ts'
 import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
 import { type Outcome, settle } from '../settle.ts'
+import { flatHeaders } from '../upstream/flat-headers.ts'
 import { type ProviderAnswer, ProviderAwayError } from './ask-provider.ts'
 
 /** What came of asking, and the event that it made. */
@@ -90,7 +91,7 @@ export function answerExchange(
   { answer, event, overheadUs }: Exchanged,
   body: Buffer = answer.body,
 ): void {
-  const headers = answerHeaders(admitted, answer.headers, overheadUs)
+  const headers = answerHeaders(admitted, flatHeaders(answer.headers), overheadUs)
   addCost(headers, event.cost_nano_usd)
   headers.push('content-length', String(body.length))
   call.response.writeHead(answer.status, headers)

@@ -1,0 +1,223 @@
+import type { Socket } from 'node:net'
+import { encodeRequest } from './encode-request.ts'
+import type { ResponseHead } from './response-head.ts'
+import { ResponseParser, type ResponseSink } from './response-parser.ts'
+import { UpstreamError } from './upstream-error.ts'
+import type { UpstreamController, UpstreamHandler, UpstreamRequest } from './upstream-handler.ts'
+
+/** What a connection tells its pool. */
+export interface ConnectionOwner {
+  readonly host: string
+  /** A clock of milliseconds, read often: it may be a quarter of a second behind. */
+  readonly nowMs: number
+  onIdle: (connection: Connection) => void
+  onClosed: (connection: Connection) => void
+}
+
+/** Opens a socket; `readyEvent` says that it may be written to. */
+export type OpenSocket = () => { socket: Socket; readyEvent: string }
+
+const connectTimeoutMs = 5_000
+/** Providers close idle connections, too: one that is about to must not be given a call. */
+const idleMs = 30_000
+const idleMarginMs = 1_000
+
+/** One request and its answer. It outlives its connection's interest in it: a late order does nothing. */
+class Exchange implements UpstreamController {
+  readonly request: UpstreamRequest
+  readonly handler: UpstreamHandler
+  #connection: Connection | undefined
+
+  constructor(connection: Connection, request: UpstreamRequest, handler: UpstreamHandler) {
+    this.#connection = connection
+    this.request = request
+    this.handler = handler
+  }
+
+  /** The connection has nothing to do with it any more. */
+  detach(): void {
+    this.#connection = undefined
+  }
+
+  abort(reason: Error): void {
+    this.#connection?.fail(reason)
+  }
+
+  pause(): void {
+    this.#connection?.pause()
+  }
+
+  resume(): void {
+    this.#connection?.resume()
+  }
+}
+
+/**
+ * One HTTP/1.1 connection to a provider: one exchange at a time, no pipelining. It is *connecting* until the system says
+ * otherwise (its first exchange waits), then *busy* with an exchange or *idle*, and *closed* in the end; any error closes it.
+ */
+export class Connection implements ResponseSink {
+  readonly #owner: ConnectionOwner
+  readonly #socket: Socket
+  readonly #parser = new ResponseParser(this)
+  #phase: 'connecting' | 'busy' | 'idle' | 'closed' = 'connecting'
+  #exchange: Exchange | undefined
+  #paused = false
+  #deadlineMs: number
+  #headSeen = false
+
+  constructor(owner: ConnectionOwner, open: OpenSocket) {
+    this.#owner = owner
+    this.#deadlineMs = owner.nowMs + connectTimeoutMs
+    const { socket, readyEvent } = open()
+    this.#socket = socket
+    socket.on(readyEvent, () => this.#onReady())
+    // The socket's option `onread` would save an allocation, and keeps what a call leaves alive until a full collection.
+    socket.on('data', (bytes: Buffer) => this.#onBytes(bytes))
+    socket.on('error', error => this.fail(error))
+    socket.on('end', () => this.#onEnded())
+    socket.on('close', () => this.fail(otherSideClosed()))
+  }
+
+  /** Takes a request; the connection is connecting and has none, or idle. */
+  start(request: UpstreamRequest, handler: UpstreamHandler): void {
+    const exchange = new Exchange(this, request, handler)
+    this.#exchange = exchange
+    if (this.#phase === 'idle') this.#send(exchange)
+  }
+
+  /** Idle, and not about to be closed by the other side. */
+  isFresh(nowMs: number): boolean {
+    return this.#phase === 'idle' && nowMs < this.#deadlineMs
+  }
+
+  /** Called often: ends what has waited for too long. */
+  check(nowMs: number): void {
+    if (nowMs < this.#deadlineMs || this.#paused) return
+    if (this.#phase === 'connecting') this.fail(new UpstreamError('CONNECT_TIMEOUT', 'no connection within 5 s'))
+    else if (this.#phase === 'idle') this.fail(new UpstreamError('CLOSED', 'idle'))
+    else if (this.#headSeen) this.fail(new UpstreamError('IDLE_TIMEOUT', 'the answer has come to a stop'))
+    else this.fail(new UpstreamError('HEADERS_TIMEOUT', 'no answer in time'))
+  }
+
+  /** Closes the connection. An exchange under way is told why. */
+  fail(reason: Error): void {
+    if (this.#phase === 'closed') return
+    const wasSent = this.#phase === 'busy'
+    this.#phase = 'closed'
+    this.#socket.destroy()
+    this.#owner.onClosed(this)
+    const exchange = this.#exchange
+    this.#exchange = undefined
+    exchange?.detach()
+    exchange?.handler.onResponseError(wasSent ? exchange : undefined, reason)
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#touch()
+    this.#socket.resume()
+  }
+
+  // ── the response ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  onHead(head: ResponseHead): void {
+    const exchange = this.#exchange
+    if (!exchange) return
+    this.#headSeen = true
+    this.#idleS = head.keepAliveS
+    exchange.handler.onResponseStart(exchange, head.status, head.headers)
+  }
+
+  onBody(chunk: Buffer): void {
+    const exchange = this.#exchange
+    if (exchange) exchange.handler.onResponseData(exchange, chunk)
+  }
+
+  onEnd(reusable: boolean): void {
+    const exchange = this.#exchange
+    if (!exchange) return
+    this.#exchange = undefined
+    exchange.detach()
+    // An answer that came before its request was out: the rest of that request must not meet the next exchange.
+    if (reusable && this.#socket.writableLength === 0) this.#becomeIdle()
+    else this.fail(new UpstreamError('CLOSED', 'not to be used again'))
+    exchange.handler.onResponseEnd()
+  }
+
+  #idleS: number | undefined
+
+  #becomeIdle(): void {
+    if (this.#paused) this.resume()
+    this.#phase = 'idle'
+    const allowedMs = this.#idleS === undefined ? idleMs : Math.min(idleMs, this.#idleS * 1_000 - idleMarginMs)
+    this.#deadlineMs = this.#owner.nowMs + allowedMs
+    this.#owner.onIdle(this)
+  }
+
+  // ── the socket ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onReady(): void {
+    if (this.#phase !== 'connecting') return
+    this.#phase = 'idle'
+    this.#socket.setKeepAlive(true, 60_000)
+    if (this.#exchange) this.#send(this.#exchange)
+  }
+
+  #send(exchange: Exchange): void {
+    const { request, handler } = exchange
+    this.#phase = 'busy'
+    this.#headSeen = false
+    this.#deadlineMs = this.#owner.nowMs + request.headersTimeoutMs
+    handler.onRequestStart(exchange)
+    // It may have been aborted there.
+    if (this.#exchange !== exchange) return
+    const encoded = encodeRequest(this.#owner.host, request)
+    if (encoded === undefined) {
+      this.fail(new UpstreamError('BAD_REQUEST', 'a header that cannot be sent'))
+      return
+    }
+    this.#parser.expect(request.method)
+    if (encoded.body === undefined) this.#socket.write(encoded.text, 'latin1')
+    else {
+      this.#socket.cork()
+      this.#socket.write(encoded.text, 'latin1')
+      this.#socket.write(encoded.body)
+      this.#socket.uncork()
+    }
+  }
+
+  #onBytes(bytes: Buffer): void {
+    if (this.#phase === 'closed') return
+    this.#touch()
+    try {
+      this.#parser.feed(bytes)
+    } catch (error) {
+      this.fail(error as Error)
+    }
+  }
+
+  #onEnded(): void {
+    try {
+      this.#parser.finish()
+      this.fail(otherSideClosed())
+    } catch (error) {
+      this.fail(error as Error)
+    }
+  }
+
+  #touch(): void {
+    const exchange = this.#exchange
+    if (this.#headSeen && exchange) this.#deadlineMs = this.#owner.nowMs + exchange.request.idleTimeoutMs
+  }
+}
+
+function otherSideClosed(): UpstreamError {
+  return new UpstreamError('OTHER_SIDE_CLOSED', 'the other side closed the connection')
+}

@@ -1,0 +1,29 @@
+import type { UpstreamRequest } from './upstream-handler.ts'
+
+/** Bodies up to this size are written together with their head, as one text of the same bytes. */
+const oneWriteBytes = 16 * 1024
+
+/** What stands in a header and would end it, or is no field text (RFC 9110, 5.5). */
+const notFieldText = /[^\t\x20-\x7e\x80-\xff]/
+
+/**
+ * A request as it is written: `text` in latin1 and, where it is large, the body behind it.
+ * @returns undefined where a header or the path cannot stand in a request
+ */
+export function encodeRequest(
+  host: string,
+  { method, path, headers, body }: UpstreamRequest,
+): { text: string; body: Buffer | undefined } | undefined {
+  let text = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n`
+  if (notFieldText.test(path) || path.includes(' ')) return undefined
+  for (let i = 0; i < headers.length; i += 2) {
+    const value = headers[i + 1] as string
+    if (notFieldText.test(value)) return undefined
+    text += `${headers[i]}: ${value}\r\n`
+  }
+  if (body.length > 0 || (method !== 'GET' && method !== 'DELETE' && method !== 'HEAD'))
+    text += `content-length: ${body.length}\r\n`
+  text += '\r\n'
+  if (body.length === 0) return { text, body: undefined }
+  return body.length <= oneWriteBytes ? { text: text + body.toString('latin1'), body: undefined } : { text, body }
+}
