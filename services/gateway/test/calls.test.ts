@@ -6,6 +6,7 @@ import { liesAreDoubted } from './calls/lies.ts'
 import { chat, longStream, openStalled, stallMs, streamsAreBounded } from './calls/load.ts'
 import { ownPricesHold } from './calls/own-prices.ts'
 import { errorsAreTold, impatience } from './calls/provider-errors.ts'
+import { theUnknownPasses } from './calls/unknown.ts'
 import { unpricedIsNeverFree } from './calls/unpriced.ts'
 import { GatewayStack } from './gateway-stack.ts'
 import { startScriptedProvider } from './scripted-provider.ts'
@@ -37,6 +38,7 @@ abortsAreSettled(gateway, { cancel, drain })
 cutsAreClean(gateway)
 errorsAreTold(gateway, provider, scripted)
 liesAreDoubted(gateway)
+theUnknownPasses(gateway, provider, scripted)
 unpricedIsNeverFree(gateway, provider)
 ownPricesHold(gateway)
 streamsAreBounded(gateway, provider, scripted, stalled)
