@@ -8,7 +8,8 @@ import type { Endpoint } from './endpoints.ts'
 import type { Hold } from './hold-budget.ts'
 import type { PathMatch } from './match-path.ts'
 import type { Route } from './resolve-route.ts'
-import type { AskedUsage } from './shapes/reply-shape.ts'
+import type { AskedUsage, MediaAsk } from './shapes/reply-shape.ts'
+import type { SpooledFile } from './uploads/spool.ts'
 
 /** A call that was let in: who, what, at which prices, to where. Fixed at admission. */
 export interface AdmittedCall {
@@ -33,8 +34,10 @@ export interface AdmittedCall {
   asked: AskedUsage | undefined
   /** What the request insists on, by which its reply's usage is judged. */
   limits?: AskedLimits
+  /** Of calls for sound and images. */
+  media?: MediaAsk
   /** As it goes to the provider. */
-  body: Buffer
+  body: Buffer | SpooledFile
   /** We asked for the usage chunk; the client did not, and does not get it. */
   withholdUsage: boolean
   wantsReceipt: boolean

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { ConfigReader, readServiceConfig, type ServiceConfig } from '@sluice/runtime'
 import { type FrontRoute, FrontRoutesError, parseFrontRoutes } from './front-routes.ts'
 import { type JournalMode, journalModes } from './journal/journal.ts'
@@ -14,6 +15,8 @@ export interface GatewayConfig extends ServiceConfig {
   allowPrivateUpstreams: boolean
   maxViewAgeMs: number
   maxBodyMemoryBytes: number
+  /** Where uploads wait; of this gateway alone. */
+  spoolDir: string
   maxSpoolBytes: number
   /** Between two looks at a batch, and between two listings of batches at a provider; how long a taken batch stays taken. */
   batches: { minIntervalMs: number; listIntervalMs: number; leaseMs: number }
@@ -46,9 +49,11 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
     reader.problem('GATEWAY_TLS_CERT_FILE and GATEWAY_TLS_KEY_FILE go together')
   const masterKey = reader.secret('SLUICE_MASTER_KEY') ?? ''
   if (masterKey === '') reader.problem('SLUICE_MASTER_KEY or SLUICE_MASTER_KEY_FILE is not set')
+  const journalDir = reader.string('GATEWAY_JOURNAL_DIR')
   const config: GatewayConfig = {
     ...readServiceConfig(reader, 'GATEWAY', 8080),
-    journalDir: reader.string('GATEWAY_JOURNAL_DIR'),
+    journalDir,
+    spoolDir: reader.optionalString('GATEWAY_SPOOL_DIR') ?? join(journalDir, 'uploads'),
     journalRoot: reader.optionalString('GATEWAY_JOURNAL_ROOT'),
     journalMode: reader.oneOf('GATEWAY_JOURNAL', journalModes, 'group'),
     journalWaitMs: reader.integer('GATEWAY_JOURNAL_WAIT_MS', 5_000, { min: 10 }),

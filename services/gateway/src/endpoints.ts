@@ -64,6 +64,9 @@ const counted = {
   free: true,
 } as const satisfies Partial<Endpoint>
 
+/** A form with a file; 25 MB of sound or 50 MB of images, and room for the form around them. */
+const uploaded = { ...posted, handledBy: 'upload', body: 'multipart', model: 'form', maxBodyBytes: 26 * MiB } as const
+
 /** A look-up: no body, no model, no cost. */
 const lookedUp = {
   transport: 'http',
@@ -103,6 +106,62 @@ const openai: readonly Endpoint[] = [
     shape: 'embeddings',
     streamable: false,
     maxBodyBytes: 16 * MiB,
+  },
+  {
+    ...posted,
+    dialect: 'openai',
+    name: 'audio.speech',
+    path: '/v1/audio/speech',
+    operation: 'speech',
+    handledBy: 'media',
+    shape: 'speech',
+    maxBodyBytes: MiB,
+  },
+  {
+    ...uploaded,
+    dialect: 'openai',
+    name: 'audio.transcriptions',
+    path: '/v1/audio/transcriptions',
+    operation: 'transcription',
+    shape: 'transcript',
+  },
+  {
+    ...uploaded,
+    dialect: 'openai',
+    name: 'audio.translations',
+    path: '/v1/audio/translations',
+    operation: 'translation',
+    shape: 'transcript',
+    streamable: false,
+  },
+  {
+    ...posted,
+    dialect: 'openai',
+    name: 'images.generations',
+    path: '/v1/images/generations',
+    operation: 'image_generation',
+    handledBy: 'media',
+    shape: 'images',
+    maxBodyBytes: MiB,
+  },
+  {
+    ...uploaded,
+    dialect: 'openai',
+    name: 'images.edits',
+    path: '/v1/images/edits',
+    operation: 'image_edit',
+    shape: 'images',
+    maxBodyBytes: 51 * MiB,
+  },
+  {
+    ...uploaded,
+    dialect: 'openai',
+    name: 'images.variations',
+    path: '/v1/images/variations',
+    operation: 'image_variation',
+    shape: 'images',
+    streamable: false,
+    maxBodyBytes: 51 * MiB,
   },
   { ...listed, dialect: 'openai', path: '/v1/models' },
   { ...listed, dialect: 'openai', path: '/v1/models/{model}' },

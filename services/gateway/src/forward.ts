@@ -86,7 +86,7 @@ function send(deps: ForwardDeps, call: AdmittedCall, headers: string[], relay: R
       path: upstreamPath(route, call.match),
       method: call.endpoint.method,
       headers,
-      body: call.body,
+      body: Buffer.isBuffer(call.body) ? call.body : call.body.open(),
       headersTimeoutMs: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
       idleTimeoutMs: deps.timeouts.idleMs,
     },

@@ -21,6 +21,8 @@ import { BodyMemory } from './read-request.ts'
 import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
+import { SoundMeter } from './uploads/sound-meter.ts'
+import { Spool } from './uploads/spool.ts'
 import { createUpstreams } from './upstreams.ts'
 import { followBatchJobs } from './views/batch-jobs-view.ts'
 import { followBudgets } from './views/budgets-view.ts'
@@ -73,6 +75,10 @@ const journal = await openJournal({
   rate: draft => rateKilled(prices, draft),
 })
 closing.defer('journal', () => journal.shutdown())
+// Behind the journal, whose lock says that this folder is ours.
+const spoolSpace = new BodyMemory(config.maxSpoolBytes)
+const spool = await Spool.open(config.spoolDir, spoolSpace)
+const soundMeter = closing.use(new SoundMeter(), 'sound meter')
 const refused = createRefusedPublisher({ bus, log })
 closing.defer('refused calls', () => refused.close())
 
@@ -151,9 +157,11 @@ const app = buildApp({
     own,
     minIntervalMs,
     spoolDirectory: tmpdir(),
-    spoolSpace: new BodyMemory(config.maxSpoolBytes),
+    spoolSpace,
   },
   bodyMemory: new BodyMemory(config.maxBodyMemoryBytes),
+  spool,
+  soundMeter,
   spans,
   gatewayId: journal.gatewayId,
   closedFor: gate.closedFor,

@@ -1,6 +1,7 @@
 import { createMessageBatch } from './batches/create-message-batch.ts'
 import { listBatches } from './batches/list-batches.ts'
 import { deleteBatch, downloadResults, readBatch } from './batches/read-batch.ts'
+import { forwardMedia, forwardUpload } from './forward-media.ts'
 import { listModels } from './list-models.ts'
 import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
 
@@ -15,6 +16,8 @@ export const ownHandlers = {
   'batch-read': readBatch,
   'batch-results': downloadResults,
   'batch-delete': deleteBatch,
+  media: forwardMedia,
+  upload: forwardUpload,
 } satisfies Record<string, EndpointHandler>
 
 export type OwnHandler = keyof typeof ownHandlers

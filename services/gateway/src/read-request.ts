@@ -5,8 +5,9 @@ import type { Endpoint } from './endpoints.ts'
 import { isPlainText } from './plain-text.ts'
 import { Refusal } from './refusal.ts'
 import { isTrue, JsonScanError, parseString, scanObject } from './scan-json.ts'
-import type { AskedUsage } from './shapes/reply-shape.ts'
+import type { AskedUsage, MediaAsk } from './shapes/reply-shape.ts'
 import { applySplices, requestUsageChunk } from './splice-body.ts'
+import type { SpooledFile } from './uploads/spool.ts'
 
 /** Bodies in memory, over all calls: beyond the cap new ones wait outside. */
 export class BodyMemory {
@@ -73,11 +74,13 @@ export interface ModelRequest {
   /** Empty where the endpoint has none. */
   model: string
   streamed: boolean
-  body: Buffer
+  body: Buffer | SpooledFile
   withholdUsage: boolean
   /** Input tokens that the body amounts to, where its provider will tell no number. */
   estimatedInputTokens: number
   asked: AskedUsage | undefined
+  /** Of calls for sound and images. */
+  media?: MediaAsk
   /** Absent where the body has no limits that anyone reads. */
   limits?: AskedLimits
 }
@@ -85,6 +88,14 @@ export interface ModelRequest {
 /** A request without a model and without a body that anyone must read. */
 export function readPlainRequest(body: Buffer): ModelRequest {
   return { model: '', streamed: false, body, withholdUsage: false, estimatedInputTokens: 0, asked: undefined }
+}
+
+/** @throws Refusal `model_missing` where it is none that could be served */
+export function checkModel(model: string | undefined): string {
+  if (model === undefined) throw new Refusal('model_missing', 'The request names no "model".')
+  if (model === '' || model.length > 256 || !isPlainText(model))
+    throw new Refusal('model_missing', 'The "model" of the request is empty, too long, or no plain text.')
+  return model
 }
 
 const wanted: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options', 'background', ...limitMembers])
@@ -97,10 +108,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
   try {
     const scanned = scanObject(body, wanted)
     const modelSpan = scanned.members.get('model')
-    if (!modelSpan) throw new Refusal('model_missing', 'The request names no "model".')
-    const model = parseString(body, modelSpan)
-    if (model === '' || model.length > 256 || !isPlainText(model))
-      throw new Refusal('model_missing', 'The "model" of the request is empty, too long, or no plain text.')
+    const model = checkModel(modelSpan && parseString(body, modelSpan))
     if (isTrue(body, scanned.members.get('background'))) {
       throw new Refusal(
         'path_not_supported',

@@ -10,7 +10,7 @@ import { estimateAsked, replyShapes } from './reply-reader.ts'
 import type { Answer } from './secured-answer.ts'
 import type { Outcome } from './settle.ts'
 import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
-import type { StreamReader } from './shapes/reply-shape.ts'
+import type { BodyReader, ReplyShape, StreamReader } from './shapes/reply-shape.ts'
 import type { UpstreamController, UpstreamHandler } from './upstream/upstream-handler.ts'
 
 /**
@@ -65,6 +65,7 @@ export class Relay implements UpstreamHandler, LiveCall {
   #contentType = ''
   #providerRequestId: string | undefined
   #reader: StreamReader | undefined
+  #body: BodyReader | undefined
   #chunks: Buffer[] = []
   #collected = 0
   #kept = 0
@@ -130,10 +131,12 @@ export class Relay implements UpstreamHandler, LiveCall {
     this.#contentType = headerOf(headers, 'content-type') ?? ''
     const isStream = status === 200 && this.#contentType.startsWith('text/event-stream')
     if (isStream) this.#reader = this.#openReader()
+    else if (status === 200) this.#body = this.#openBody()
     if (this.#phase !== 'waiting') return
-    this.#headers = answerHeaders(this.#call, headers, this.#overheadUs)
-    const declared = Number(headerOf(headers, 'content-length') ?? 0)
-    if (isStream || declared > maxCollectedBytes) {
+    const soundType = this.#reader?.soundType
+    this.#headers = answerHeaders(this.#call, withType(headers, soundType), this.#overheadUs)
+    const declared = soundType === undefined ? Number(headerOf(headers, 'content-length') ?? 0) : 0
+    if (isStream || declared > maxCollectedBytes || isHeardAtOnce(this.#contentType)) {
       this.#phase = 'passing'
       if (declared > 0) this.#headers.push('content-length', String(declared))
       this.#response.writeHead(status, this.#headers)
@@ -154,12 +157,12 @@ export class Relay implements UpstreamHandler, LiveCall {
   onResponseEnd(): void {
     if (this.#phase === 'settled') return
     this.#held.push(...((this.#reader?.tap.flush() ?? []) as Buffer[]))
-    const usage = this.#readUsage()
+    const usage = this.#readUsage(true)
     const errorCode = this.#failureOfReply()
     const status = this.#clientGone ? 'aborted' : errorCode === undefined ? 'completed' : 'failed'
     const phase = this.#phase
     const isAnswer = status === 'completed' || (status === 'failed' && this.#httpStatus >= 400)
-    if (phase === 'passing') this.#settle(status, usage, { errorCode }, () => this.#endPassing())
+    if (phase === 'passing') this.#settle(status, usage, { errorCode }, () => this.#endPassing(errorCode !== undefined))
     else if (phase === 'collecting' && isAnswer)
       this.#settle(status, usage, { errorCode }, event => this.#answerCollected(event))
     else this.#settle(status, usage, { errorCode })
@@ -180,11 +183,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     const { phase } = this.#settle(this.#clientGone ? 'aborted' : 'failed', usage, { errorCode: code })
     const refusal = new Refusal(reason, message, { cause: error })
     if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(refusal)
-    else if (phase === 'passing') {
-      if (this.#reader) this.#response.end(this.#ending(this.#reader, { refusal, style: 'explicit' }, usage))
-      // A body with a declared length cannot be ended; the broken connection says so.
-      else this.#response.destroy()
-    }
+    else if (phase === 'passing') this.#breakOff({ refusal, style: 'explicit' }, usage)
   }
 
   // ── the client, and orders to stop ────────────────────────────────────────────────────────────────────────────────
@@ -216,10 +215,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     })
     this.#stopProvider(order.refusal.reason)
     if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(order.refusal)
-    else if (phase === 'passing') {
-      if (this.#reader) this.#response.end(this.#ending(this.#reader, order, usage))
-      else this.#response.destroy()
-    }
+    else if (phase === 'passing') this.#breakOff(order, usage)
   }
 
   /** After settling: stopping tells an error at once, which is no news then. */
@@ -232,7 +228,7 @@ export class Relay implements UpstreamHandler, LiveCall {
 
   #onStreamBytes(reader: StreamReader, chunk: Buffer): void {
     const isFirst = this.#checkpointAt === 0
-    if (this.#call.withholdUsage) {
+    if (this.#call.withholdUsage || reader.soundType !== undefined) {
       const parts = reader.tap.forward(chunk)
       this.#checkpointIfDue(reader, chunk.length, isFirst)
       for (const part of parts) this.#send(part)
@@ -272,6 +268,11 @@ export class Relay implements UpstreamHandler, LiveCall {
   }
 
   #onBodyBytes(chunk: Buffer): void {
+    this.#body?.write(chunk)
+    if (this.#body && this.#phase !== 'collecting') {
+      this.#send(chunk)
+      return
+    }
     this.#chunks.push(chunk)
     this.#kept += chunk.length
     // Of a large body only the end is read again, for its usage.
@@ -300,9 +301,18 @@ export class Relay implements UpstreamHandler, LiveCall {
     this.#heldBytes = 0
   }
 
-  #endPassing(): void {
+  #endPassing(hasFailed: boolean): void {
+    // Sound without its end would pass for the whole: the broken connection says that it is not.
+    if (hasFailed && this.#reader?.soundType !== undefined) return void this.#response.destroy()
     for (const bytes of this.#held) this.#response.write(bytes)
     this.#response.end(this.#receipt)
+  }
+
+  /** Ends a reply that is passing. A body cannot be ended in words; its broken connection says so. */
+  #breakOff(order: CutOrder, usage: UsageResult): void {
+    if (this.#reader && this.#reader.soundType === undefined)
+      this.#response.end(this.#ending(this.#reader, order, usage))
+    else this.#response.destroy()
   }
 
   #receipt: string | undefined
@@ -324,8 +334,15 @@ export class Relay implements UpstreamHandler, LiveCall {
   // ── usage ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #openReader(): StreamReader {
-    const { endpoint, requestedModel: model, withholdUsage, asked, estimatedInputTokens: inputTokens } = this.#call
-    return replyShapes[endpoint.shape].openStream({ model, withholdUsage, inputTokens, asked })
+    const { endpoint, requestedModel: model, withholdUsage, asked, media } = this.#call
+    const inputTokens = this.#call.estimatedInputTokens
+    return replyShapes[endpoint.shape].openStream({ model, withholdUsage, inputTokens, asked, media })
+  }
+
+  #openBody(): BodyReader | undefined {
+    const { endpoint, asked, media, estimatedInputTokens: inputTokens } = this.#call
+    const shape: ReplyShape = replyShapes[endpoint.shape]
+    return shape.openBody?.({ inputTokens, asked, media })
   }
 
   #tapUsage(reader: StreamReader): UsageResult {
@@ -337,14 +354,15 @@ export class Relay implements UpstreamHandler, LiveCall {
   }
 
   /** What is known now: measured where the provider has said it, else estimated; an error before any work costs nothing. */
-  #readUsage(): UsageResult {
+  #readUsage(isWhole = false): UsageResult {
     // Nothing was sent: nothing is charged. What was sent may have been worked on, answered or not.
     if (!this.#controller || this.#httpStatus >= 400) return noUsage
     if (this.#reader) return this.#tapUsage(this.#reader)
+    if (this.#body) return this.#body.usage(isWhole)
     const { endpoint, asked, estimatedInputTokens: inputTokens } = this.#call
     if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateAsked(this.#call)
     const kept = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks)
-    const facts = { wholeBytes: this.#collected, contentType: this.#contentType, inputTokens, asked }
+    const facts = { wholeBytes: this.#collected, contentType: this.#contentType, inputTokens, asked, isWhole }
     return replyShapes[endpoint.shape].read(kept, facts)
   }
 
@@ -379,7 +397,8 @@ export class Relay implements UpstreamHandler, LiveCall {
       },
       answer && (error => (error ? this.#response.destroy() : answer(event))),
     )
-    if (this.#call.wantsReceipt) this.#receipt = receiptComment(event)
+    if (this.#call.wantsReceipt && this.#reader && this.#reader.soundType === undefined)
+      this.#receipt = receiptComment(event)
     return { phase }
   }
 
@@ -392,6 +411,22 @@ export class Relay implements UpstreamHandler, LiveCall {
     if (body.length <= oneWriteBytes) this.#response.end(body.toString('latin1'), 'latin1')
     else this.#response.end(body)
   }
+}
+
+/** The headers with another content type; without one, as they are. */
+function withType(headers: readonly string[], type: string | undefined): readonly string[] {
+  if (type === undefined) return headers
+  return headers.map((part, at) => (at % 2 === 1 && headers[at - 1] === 'content-type' ? type : part))
+}
+
+/** Sound and pictures are of use before their last byte. */
+function isHeardAtOnce(contentType: string): boolean {
+  return (
+    contentType.startsWith('audio/') ||
+    contentType.startsWith('image/') ||
+    contentType.startsWith('video/') ||
+    contentType.startsWith('application/octet-stream')
+  )
 }
 
 /** @param headers name in lower case, value, name, value … */

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { type ReplyShapeName, replyShapes } from './reply-reader.ts'
 import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
 
-const known = { contentType: 'application/json', inputTokens: 100, asked: undefined }
+const known = { isWhole: true, contentType: 'application/json', inputTokens: 100, asked: undefined }
 const read = (shape: ReplyShapeName, reply: unknown) => {
   const body = Buffer.from(typeof reply === 'string' ? reply : JSON.stringify(reply))
   return replyShapes[shape].read(body, { ...known, wholeBytes: body.length })

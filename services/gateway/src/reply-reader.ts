@@ -3,11 +3,14 @@ import { chat } from './shapes/chat.ts'
 import { compaction } from './shapes/compaction.ts'
 import { completion } from './shapes/completion.ts'
 import { embeddings } from './shapes/embeddings.ts'
+import { images } from './shapes/images.ts'
 import { messages } from './shapes/messages.ts'
 import { estimateInput } from './shapes/read-json.ts'
 import type { AskedUsage, ReplyShape } from './shapes/reply-shape.ts'
 import { responses } from './shapes/responses.ts'
+import { speech } from './shapes/speech.ts'
 import { tokenCount } from './shapes/token-count.ts'
+import { transcript } from './shapes/transcript.ts'
 
 /** Every kind of reply, by the name that rows of the endpoint table give. */
 export const replyShapes = {
@@ -17,6 +20,9 @@ export const replyShapes = {
   messages,
   completion,
   compaction,
+  speech,
+  transcript,
+  images,
   'token-count': tokenCount,
 } satisfies Record<string, ReplyShape>
 

@@ -19,6 +19,8 @@ import { meteringUnavailable, Refusal } from './refusal.ts'
 import { answerRefusal } from './refusal-answer.ts'
 import { type ReadHeaders, readHeaders } from './request-headers.ts'
 import type { RouteResolver } from './resolve-route.ts'
+import type { SoundMeter } from './uploads/sound-meter.ts'
+import type { Spool } from './uploads/spool.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
 import type { PricesView } from './views/prices-view.ts'
 
@@ -29,6 +31,8 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   routes: RouteResolver
   bodyMemory: BodyMemory
   batches: Batches
+  spool: Spool
+  soundMeter: SoundMeter
   spans: SampledSpans
   gatewayId: string
   /** Says what keeps new calls out now: shutting down, stale views; undefined: nothing. */
@@ -117,14 +121,20 @@ export async function handleCall(
 
 /** Reads the body, admits the call and sends it to its provider as it came. */
 async function forwardToProvider(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const received = await receiveBody(deps, call)
+  const asked = call.endpoint.model === 'json' ? readModelRequest(call.endpoint, received) : readPlainRequest(received)
+  const admitted = admit(deps, call, asked)
+  forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
+}
+
+/** The whole body, in memory until the answer has ended. */
+export async function receiveBody(deps: GatewayDeps, call: AuthenticatedCall): Promise<Buffer> {
   const waitingSince = performance.now()
   const received = await readBody(call.request, call.endpoint, deps.bodyMemory)
   // What the client takes to send its body is not our overhead.
   call.startedAt += performance.now() - waitingSince
   call.response.on('close', () => deps.bodyMemory.release(received.length))
-  const asked = call.endpoint.model === 'json' ? readModelRequest(call.endpoint, received) : readPlainRequest(received)
-  const admitted = admit(deps, call, asked)
-  forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
+  return received
 }
 
 /** Allows, holds and routes: what comes back may go to its provider. @throws Refusal */
@@ -149,6 +159,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
     streamed: asked.streamed,
     estimatedInputTokens: asked.estimatedInputTokens,
     asked: asked.asked,
+    ...(asked.media && { media: asked.media }),
     ...(asked.limits && { limits: asked.limits }),
     body: asked.body,
     withholdUsage: asked.withholdUsage,

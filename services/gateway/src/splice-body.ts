@@ -38,6 +38,14 @@ export function requestUsageChunk(body: Buffer, scanned: ScannedObject): Splice 
   return isTrue(body, span) ? undefined : { ...span, text: 'true' }
 }
 
+/** Gives a member of a body a value, whether it is there or not. @param json the value, written as JSON */
+export function setMember(scanned: ScannedObject, name: string, json: string): Splice {
+  const span = scanned.members.get(name)
+  return span
+    ? { ...span, text: json }
+    : addMember(scanned.closingBrace, scanned.empty, `${JSON.stringify(name)}:${json}`)
+}
+
 function addMember(closingBrace: number, empty: boolean, member: string): Splice {
   return { start: closingBrace, end: closingBrace, text: empty ? member : `,${member}` }
 }

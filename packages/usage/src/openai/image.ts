@@ -87,9 +87,18 @@ const tokensPerPartialImage = 100
  * taken to be that of the partial images that came among those that were to come, the finished one included.
  */
 export function partialImageTokens(modifiers: UsageResult['modifiers'], seen: number, asked: number): number {
+  const of = Math.max(asked, seen) + 1
+  return Math.ceil((wholeImageTokens(modifiers) * Math.min(seen, of)) / of) + seen * tokensPerPartialImage
+}
+
+/** Usage of images that are sold by the token and of which nothing is told. @param input of {@link imageInput} */
+export function estimateImages(input: Quantities, images: number, modifiers: UsageResult['modifiers']): UsageResult {
+  const output = { out_image: images * wholeImageTokens(modifiers) }
+  return { ...measuredAs({ ...input, ...output }, 'estimated'), modifiers, raw_usage: null }
+}
+
+function wholeImageTokens(modifiers: UsageResult['modifiers']): number {
   const [square, upright, lying] = imageTokens[modifiers.image_quality ?? 'medium'] ?? [1056, 1584, 1568]
   const [width = 1, height = 1] = (modifiers.image_size ?? '').split('x').map(Number)
-  const whole = width === height ? square : width < height ? upright : lying
-  const of = Math.max(asked, seen) + 1
-  return Math.ceil((whole * Math.min(seen, of)) / of) + seen * tokensPerPartialImage
+  return width === height ? square : width < height ? upright : lying
 }

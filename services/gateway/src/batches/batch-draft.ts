@@ -101,6 +101,7 @@ function withEstimates(job: OwnedBatch, result: BatchResult, usage: UsageResult)
     inputTokens: job.creator.estimated_input_tokens,
     asked: undefined,
     contentType: 'application/json',
+    isWhole: true,
   })
   return { ...estimated, modifiers: { ...estimated.modifiers, batch: true } }
 }

@@ -4,11 +4,22 @@ import type { StreamEnding } from '../endings/stream-ending.ts'
 /** What a request itself tells of its use: characters to speak, seconds to hear, images to draw. */
 export type AskedUsage = Pick<UsageResult, 'quantities' | 'provenance' | 'modifiers'>
 
+/** What a request for sound or images says of its reply, beside what it uses. */
+export interface MediaAsk {
+  /** Of sound: `mp3`, `wav`, … */
+  format: string | undefined
+  /** The client asked for sound alone; we had the provider send events, which tell what it used. */
+  unwrap: boolean
+  /** Images that a stream shows before the finished one. */
+  partialImages: number
+}
+
 /** What is known beside the bytes of a reply. */
 export interface ReplyFacts {
   /** Of the request, estimated. */
   inputTokens: number
   asked: AskedUsage | undefined
+  media?: MediaAsk | undefined
 }
 
 /** What is known beside the bytes of a reply that came whole. */
@@ -16,6 +27,8 @@ export interface WholeReplyFacts extends ReplyFacts {
   /** Of a reply above `maxParsedBytes` only the end is kept. */
   wholeBytes: number
   contentType: string
+  /** False where it broke off, or was ended by us. */
+  isWhole: boolean
 }
 
 /** What is known when a stream begins. */
@@ -29,10 +42,20 @@ export interface StreamFacts extends ReplyFacts {
 export interface StreamReader {
   tap: StreamTap
   end: (ending: StreamEnding) => string
+  /** The client gets what the tap forwards, which is sound of this type and no stream of events. */
+  soundType?: string
+}
+
+/** Reads a reply as it passes, whatever its size: no byte of it needs to be kept. */
+export interface BodyReader {
+  write: (chunk: Buffer) => void
+  usage: (isWhole: boolean) => UsageResult
 }
 
 /** One kind of reply: how a whole one is read, how a stream is tapped and ended. Never throws on what a provider sends. */
 export interface ReplyShape {
   read: (body: Buffer, facts: WholeReplyFacts) => UsageResult
   openStream: (facts: StreamFacts) => StreamReader
+  /** For replies that are large or no text; they are not given to `read`. */
+  openBody?: (facts: ReplyFacts) => BodyReader
 }

@@ -1,0 +1,100 @@
+import { forward } from './forward.ts'
+import { type AskedMedia, type MediaFields, type MediaShape, mediaMembers, readAskedMedia } from './media-request.ts'
+import { checkModel, type ModelRequest } from './read-request.ts'
+import { Refusal } from './refusal.ts'
+import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward, receiveBody } from './request-path.ts'
+import { JsonScanError, type MemberSpan, type ScannedObject, scanObject } from './scan-json.ts'
+import { applySplices, setMember } from './splice-body.ts'
+import { readBoundary } from './uploads/form-frame.ts'
+import { receiveForm } from './uploads/receive-form.ts'
+
+/** Forwards a call for speech or images whose body is JSON. */
+export async function forwardMedia(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const admitted = admit(deps, call, readMediaRequest(call, await receiveBody(deps, call)))
+  forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
+}
+
+/** Forwards a call for a transcript or an image whose body is a form: received whole, then sent on byte for byte. */
+export async function forwardUpload(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const { endpoint, request, response } = call
+  const shape = endpoint.shape as MediaShape
+  const waitingSince = performance.now()
+  const form = await receiveForm(deps.spool, request, {
+    boundary: readBoundary(request.rawHeaders),
+    wanted: new Set(mediaMembers[shape]),
+    maxBytes: endpoint.maxBodyBytes,
+  })
+  response.on('close', () => form.file.discard())
+  try {
+    call.startedAt += performance.now() - waitingSince
+    const sizeBytes = form.bytes.get('file') ?? 0
+    const durationMs =
+      shape === 'transcript' && sizeBytes > 0
+        ? await deps.soundMeter.measure({ path: form.file.path, boundary: form.boundary, sizeBytes })
+        : 0
+    let inputImages = 0
+    for (const [name, count] of form.files) if (name.startsWith('image')) inputImages += count
+    const model = checkModel(form.fields.get('model'))
+    const fields: MediaFields = {
+      text: name => form.fields.get(name),
+      promptBytes: form.bytes.get('prompt') ?? 0,
+      inputImages,
+      durationMs,
+    }
+    // A client that left while its upload was looked at has asked for nothing.
+    if (response.destroyed) return form.file.discard()
+    const admitted = admit(deps, call, { ...requestOf(call, shape, model, fields), body: form.file })
+    const headers = headersToForward(deps, call, admitted)
+    headers.push('content-length', String(form.file.size))
+    forward(deps, admitted, headers, response, call.refuse)
+  } catch (error) {
+    form.file.discard()
+    throw error
+  }
+}
+
+function requestOf(
+  { prices, match }: AuthenticatedCall,
+  shape: MediaShape,
+  model: string,
+  fields: MediaFields,
+): Omit<ModelRequest, 'body'> & AskedMedia {
+  const asked = readAskedMedia(shape, fields, { prices, provider: match.dialect, model })
+  return { model, withholdUsage: false, estimatedInputTokens: 0, ...asked }
+}
+
+/** Reads a JSON body in one scan; where sound is to come in events, that is spliced in. @throws Refusal 400 */
+export function readMediaRequest(call: AuthenticatedCall, body: Buffer): ModelRequest {
+  try {
+    const shape = call.endpoint.shape as MediaShape
+    const scanned = scanObject(body, new Set([...mediaMembers[shape], 'prompt']))
+    const text = (name: string) => textOf(body, scanned.members.get(name))
+    const model = checkModel(text('model'))
+    const promptBytes = lengthOf(scanned, 'prompt')
+    const asked = requestOf(call, shape, model, { text, promptBytes, inputImages: scanned.binaryParts, durationMs: 0 })
+    const splices = asked.media.unwrap ? [setMember(scanned, 'stream_format', '"sse"')] : []
+    return { ...asked, body: applySplices(body, splices) }
+  } catch (error) {
+    if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)
+    throw error
+  }
+}
+
+function textOf(body: Buffer, span: MemberSpan | undefined): string | undefined {
+  if (!span) return undefined
+  const first = body[span.start]
+  if (first === 0x7b || first === 0x5b) return undefined
+  let value: unknown
+  try {
+    value = JSON.parse(body.toString('utf8', span.start, span.end))
+  } catch {
+    throw new JsonScanError('The body is not valid JSON.')
+  }
+  return value === null ? undefined : String(value)
+}
+
+/** Bytes of a text, its quotes left out. */
+function lengthOf({ members }: ScannedObject, name: string): number {
+  const span = members.get(name)
+  return span ? Math.max(0, span.end - span.start - 2) : 0
+}

@@ -1,0 +1,36 @@
+import { fromSpeechBytes, openSpeechTap, type UsageResult } from '@sluice/usage'
+import { endMedia } from '../endings/end-media.ts'
+import type { ReplyFacts, ReplyShape } from './reply-shape.ts'
+
+/** Content types of sound that we take out of its events. */
+const soundTypes: Record<string, string> = {
+  mp3: 'audio/mpeg',
+  opus: 'audio/opus',
+  aac: 'audio/aac',
+  flac: 'audio/flac',
+  wav: 'audio/wav',
+  pcm: 'audio/pcm',
+}
+
+/** Speech: sound alone, which tells no usage, or in events, which do. */
+export const speech: ReplyShape = {
+  read: (_body, facts) => usageOf(facts, facts.wholeBytes, facts.isWhole),
+  openStream({ asked, media }) {
+    const unwrap = media?.unwrap ?? false
+    const tap = openSpeechTap({ input: asked?.quantities ?? {}, format: media?.format, unwrap })
+    return { tap, end: endMedia, ...(unwrap && { soundType: soundTypes[media?.format ?? 'mp3'] ?? 'audio/mpeg' }) }
+  },
+  openBody(facts) {
+    let bytes = 0
+    return {
+      write: chunk => {
+        bytes += chunk.length
+      },
+      usage: isWhole => usageOf(facts, bytes, isWhole),
+    }
+  },
+}
+
+function usageOf({ asked, media }: ReplyFacts, audioBytes: number, isWhole: boolean): UsageResult {
+  return fromSpeechBytes(asked?.quantities ?? {}, { audioBytes, format: media?.format, isWhole })
+}

@@ -1,0 +1,70 @@
+import { Worker } from 'node:worker_threads'
+import type { SoundAnswer, SoundJob } from './sound-meter-worker.ts'
+
+/** Where no file says how long it is: sound at 64 kbit/s, as speech is kept. */
+const bytesPerMs = 8
+/** Files that wait for their turn; beyond, and after the time, a length is told by size. */
+const maxWaiting = 16
+const maxJobMs = 2_000
+const maxWaitMs = 3_000
+
+/**
+ * Tells how long uploaded sound is, by the header of its container. Files come from strangers: they are read by a thread of
+ * their own, one after the other, with little memory, and one that takes too long is given up together with its thread.
+ */
+export class SoundMeter {
+  #worker: Worker | undefined
+  #last: Promise<unknown> = Promise.resolve()
+  #waiting = 0
+
+  /** Length in milliseconds; by the size of the file where it cannot be read. */
+  async measure(job: SoundJob): Promise<number> {
+    const bySize = Math.ceil(job.sizeBytes / bytesPerMs)
+    if (this.#waiting >= maxWaiting) return bySize
+    this.#waiting += 1
+    const since = performance.now()
+    const turn = this.#last.then(() => (performance.now() - since > maxWaitMs ? undefined : this.#ask(job)))
+    this.#last = turn
+    const answer = await turn
+    this.#waiting -= 1
+    return answer ?? bySize
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate()
+  }
+
+  #ask(job: SoundJob): Promise<SoundAnswer> {
+    this.#worker ??= this.#start()
+    const worker = this.#worker
+    return new Promise(resolve => {
+      const onAnswer = (answer: SoundAnswer): void => {
+        clearTimeout(timer)
+        worker.off('message', onAnswer)
+        worker.off('exit', onBroken)
+        resolve(answer)
+      }
+      const onBroken = (): void => {
+        this.#worker = undefined
+        onAnswer(undefined)
+        void worker.terminate()
+      }
+      const timer = setTimeout(onBroken, maxJobMs)
+      worker.on('message', onAnswer)
+      worker.on('exit', onBroken)
+      worker.postMessage(job)
+    })
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('./sound-meter-worker.ts', import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 16 },
+      stdout: false,
+      env: {},
+    })
+    // Its exit follows, and says the same.
+    worker.on('error', () => undefined)
+    worker.unref()
+    return worker
+  }
+}
