@@ -35,7 +35,7 @@ const maxNameLength = 256
  */
 export function nameOf(value: unknown): string | undefined {
   const text = textOf(value)
-  if (text === undefined) return undefined
+  if (text === undefined || isPlainName(text)) return text
   const kept = text
     .slice(0, maxNameLength)
     .replaceAll(/\p{Cc}/gu, '')
@@ -43,11 +43,21 @@ export function nameOf(value: unknown): string | undefined {
   return kept === '' ? undefined : kept
 }
 
+/** Nearly every name is short printable ASCII: nothing of it is to be changed. */
+function isPlainName(text: string): boolean {
+  if (text.length > maxNameLength) return false
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code < 0x20 || code > 0x7e) return false
+  }
+  return true
+}
+
 /** An object without its undefined fields. */
 export function defined<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [Key in keyof T]?: Exclude<T[Key], undefined>
-  }
+  const kept: Partial<T> = {}
+  for (const name in fields) if (fields[name] !== undefined) kept[name] = fields[name]
+  return kept as { [Key in keyof T]?: Exclude<T[Key], undefined> }
 }
 
 /** Parses JSON text; undefined where it is none. */

@@ -1,5 +1,4 @@
 import type { Provenance, Quantities, QuantityName, QuantityProvenance, UsageModifiers } from '@sluice/contracts'
-import { quantityNames } from '@sluice/contracts'
 
 /** What one reply of a provider amounts to. */
 export interface UsageResult {
@@ -24,7 +23,7 @@ export interface UsageResult {
 export function measuredAs(values: Quantities, provenance: Provenance): Pick<UsageResult, 'quantities' | 'provenance'> {
   const quantities: Quantities = {}
   const marks: QuantityProvenance = {}
-  for (const name of quantityNames) {
+  for (const name of Object.keys(values) as QuantityName[]) {
     const value = values[name]
     if (!value) continue
     quantities[name] = value

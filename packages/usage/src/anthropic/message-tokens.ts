@@ -1,21 +1,17 @@
 import type { Quantities } from '@sluice/contracts'
 import { countOf, type JsonObject, objectOf } from '../json-fields.ts'
 
-const cacheLifetime = /^ephemeral_(.{1,16})_input_tokens$/
+const told: ReadonlySet<string> = new Set(['ephemeral_5m_input_tokens', 'ephemeral_1h_input_tokens'])
+const otherLifetime = /^ephemeral_.{1,16}_input_tokens$/
 
 /** The tokens of a usage object of Anthropic, of a message or of one of its iterations. */
 export function messageTokens(usage: JsonObject): Quantities {
   const written = countOf(usage.cache_creation_input_tokens)
   const split = objectOf(usage.cache_creation)
-  let fiveMinutes = 0
-  let hour = 0
+  const fiveMinutes = countOf(split.ephemeral_5m_input_tokens)
+  const hour = countOf(split.ephemeral_1h_input_tokens)
   let other = 0
-  for (const [name, value] of Object.entries(split)) {
-    const lifetime = cacheLifetime.exec(name)?.[1]
-    if (lifetime === '5m') fiveMinutes = countOf(value)
-    else if (lifetime === '1h') hour = countOf(value)
-    else if (lifetime !== undefined) other += countOf(value)
-  }
+  for (const name in split) if (!told.has(name) && otherLifetime.test(name)) other += countOf(split[name])
   const output = countOf(usage.output_tokens)
   return {
     in_text: countOf(usage.input_tokens),

@@ -10,9 +10,6 @@ const searchingModel = /-search-(preview|api)(-|$)/
 export function fromChatCompletion(body: unknown): UsageResult {
   const reply = objectOf(body)
   const model = nameOf(reply.model)
-  const finish = listOf(reply.choices)
-    .map(choice => nameOf(objectOf(choice).finish_reason))
-    .find(reason => reason !== undefined)
   const tokens = measuredAs(isObject(reply.usage) ? tokenQuantities(reply.usage) : {}, 'measured')
   return {
     ...(isObject(reply.usage) ? withSearch(tokens, model) : tokens),
@@ -21,9 +18,17 @@ export function fromChatCompletion(body: unknown): UsageResult {
     ...defined({
       served_model: model,
       response_id: nameOf(reply.id),
-      finish_reason: finish,
+      finish_reason: firstFinish(listOf(reply.choices)),
     }),
   }
+}
+
+function firstFinish(choices: readonly unknown[]): string | undefined {
+  for (const choice of choices) {
+    const reason = nameOf(objectOf(choice).finish_reason)
+    if (reason !== undefined) return reason
+  }
+  return undefined
 }
 
 type Counted = Pick<UsageResult, 'quantities' | 'provenance'>
