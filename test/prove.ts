@@ -7,12 +7,16 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { realAgents } from './clients/agents.ts'
 import { aborts } from './faults/aborts.ts'
+import { gapFound } from './faults/gap-found.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
-import { journalFull } from './faults/journal-full.ts'
+import { journalFailing, journalFull } from './faults/journal-full.ts'
+import { longThink } from './faults/long-think.ts'
 import { natsDown } from './faults/nats-down.ts'
 import { powerLost, powerLostStrict } from './faults/power-lost.ts'
 import { ratingsAddUp } from './faults/ratings-add-up.ts'
+import { rollingRestart } from './faults/rolling-restart.ts'
 import { brokenPromises, logFolder, type Outcome, type Scenario, type ScenarioRun } from './faults/scenario.ts'
+import { slowReaders } from './faults/slow-readers.ts'
 import { streamsFuzzed } from './faults/streams-fuzzed.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -20,12 +24,17 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [gatewayKilled.name]: options => prove(gatewayKilled, options),
   [natsDown.name]: options => prove(natsDown, options),
   [journalFull.name]: options => prove(journalFull, options),
+  [journalFailing.name]: options => prove(journalFailing, options),
   [aborts.name]: options => prove(aborts, options),
   [realAgents.name]: options => prove(realAgents, options),
   [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
   [streamsFuzzed.name]: options => prove(streamsFuzzed, options),
   [powerLost.name]: options => prove(powerLost, options),
   [powerLostStrict.name]: options => prove(powerLostStrict, options),
+  [rollingRestart.name]: options => prove(rollingRestart, options),
+  [longThink.name]: options => prove(longThink, options),
+  [gapFound.name]: options => prove(gapFound, options),
+  [slowReaders.name]: options => prove(slowReaders, options),
 }
 
 interface Options {

@@ -10,16 +10,18 @@ import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
 interface Size {
   connections: number
-  fullSeconds: number
+  brokenSeconds: number
+  /** `full`: no room. `eio`: writes and syncs fail. */
+  fault: 'full' | 'eio'
   /** A real file system of its own where we may mount one, else a disk that is made to look full. */
   realDisk: boolean
 }
 
-/** Takes the room away from below the journal, and gives it back. */
+/** Breaks the disk below the journal, and mends it. */
 interface Disk {
   kind: string
-  fill: () => void
-  free: () => void
+  breakDown: () => void
+  mend: () => void
 }
 
 async function smallFileSystem(scope: TestScope, stack: TestStack): Promise<Disk | undefined> {
@@ -42,7 +44,7 @@ async function smallFileSystem(scope: TestScope, stack: TestStack): Promise<Disk
   const ballast = join(folder, 'ballast')
   return {
     kind: 'a tmpfs of 96 MB, filled',
-    fill() {
+    breakDown() {
       const { bavail, bsize } = statfsSync(folder)
       const room = Buffer.alloc(bavail * bsize)
       try {
@@ -51,12 +53,12 @@ async function smallFileSystem(scope: TestScope, stack: TestStack): Promise<Disk
         // The journal took a block in between; there is none left, which was the aim.
       }
     },
-    free: () => rmSync(ballast, { force: true }),
+    mend: () => rmSync(ballast, { force: true }),
   }
 }
 
-async function disguisedDisk(stack: TestStack): Promise<Disk> {
-  const flag = join(stack.home, 'disk-is-full')
+async function disguisedDisk(stack: TestStack, fault: Size['fault']): Promise<Disk> {
+  const flag = join(stack.home, 'disk-is-broken')
   const { gateway } = stack.services
   await gateway.stop()
   addPreload(gateway, 'broken-disk.ts')
@@ -64,16 +66,17 @@ async function disguisedDisk(stack: TestStack): Promise<Disk> {
   await gateway.start()
   await gateway.untilReady()
   return {
-    kind: 'writes that grow a file answer ENOSPC',
-    fill: () => writeFileSync(flag, 'full'),
-    free: () => rmSync(flag, { force: true }),
+    kind: fault === 'full' ? 'writes that grow a file answer ENOSPC' : 'writes and syncs answer EIO',
+    breakDown: () => writeFileSync(flag, fault),
+    mend: () => rmSync(flag, { force: true }),
   }
 }
 
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
   const stack = await startTestStack(at.scope, { ownPostgres: true })
   const { gateway } = stack.services
-  const disk = (size.realDisk ? await smallFileSystem(at.scope, stack) : undefined) ?? (await disguisedDisk(stack))
+  const disk =
+    (size.realDisk ? await smallFileSystem(at.scope, stack) : undefined) ?? (await disguisedDisk(stack, size.fault))
   if (mutant.length > 0) await restartAsMutant(gateway, mutant)
   const load = startLoad({
     origin: stack.url,
@@ -83,48 +86,48 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     connections: size.connections,
     streamed: 0.5,
   })
-  let fullAt = 0
-  let freedAt = 0
+  let brokenAt = 0
+  let mendedAt = 0
   let recoveredAt = 0
   try {
     await eventually(() => load.calls.length > 50, { timeoutMs: 30_000, message: '50 calls' })
-    fullAt = Date.now()
-    disk.fill()
-    at.say('the disk is full')
-    await delay(size.fullSeconds * 1000)
-    freedAt = Date.now()
-    disk.free()
-    await eventually(() => load.calls.some(call => call.startedAtMs > freedAt && call.ended === 'whole'), {
+    brokenAt = Date.now()
+    disk.breakDown()
+    at.say(`the disk is broken: ${disk.kind}`)
+    await delay(size.brokenSeconds * 1000)
+    mendedAt = Date.now()
+    disk.mend()
+    await eventually(() => load.calls.some(call => call.startedAtMs > mendedAt && call.ended === 'whole'), {
       timeoutMs: 30_000,
-      message: 'a call that is answered after the disk has room again',
+      message: 'a call that is answered after the disk is mended',
     })
     recoveredAt = Date.now()
     at.say('calls are answered again')
     await delay(500)
   } finally {
-    disk.free()
+    disk.mend()
     await load.stop()
   }
   const outcome = await judgeRun(at, stack, load.calls)
   const refused = load.calls.filter(call => call.status === 503)
   const between = (from: number, to: number) => (call: ClientCall) => call.startedAtMs > from && call.startedAtMs < to
-  const admittedLate = load.calls.filter(between(fullAt + 1000, freedAt)).filter(call => call.status === 200)
+  const admittedLate = load.calls.filter(between(brokenAt + 1000, mendedAt)).filter(call => call.status === 200)
   const firstRefused = Math.min(...refused.map(call => call.startedAtMs + call.durationMs))
   Object.assign(outcome.figures, {
     disk: disk.kind,
-    'full for, s': ((freedAt - fullAt) / 1000).toFixed(1),
+    'broken for, s': ((mendedAt - brokenAt) / 1000).toFixed(1),
     'refused with 503': refused.length,
-    'first 503 after, ms': Math.round(firstRefused - fullAt),
-    'answered again after, ms': recoveredAt - freedAt,
+    'first 503 after, ms': Math.round(firstRefused - brokenAt),
+    'answered again after, ms': recoveredAt - mendedAt,
   })
   outcome.kept.push(
     {
-      promise: 'calls admitted later than 1 s after the disk was full',
+      promise: 'calls admitted later than 1 s after the disk broke',
       kept: admittedLate.length === 0 && refused.length > 0,
       found: `${admittedLate.length}, ${refused.length} refused`,
     },
     {
-      promise: 'running calls that the full disk broke',
+      promise: 'running calls that the disk broke',
       kept: load.calls.every(call => call.ended !== 'broken'),
       found: String(load.calls.filter(call => call.ended === 'broken').length),
     },
@@ -141,20 +144,34 @@ const withoutOpen: Replacement[] = [
   },
   {
     file: 'services/gateway/src/journal/running-epoch.ts',
-    from: 'throw new JournalUnavailableError({ cause })',
-    to: 'return',
+    from: 'failed = new JournalUnavailableError({ cause })\n        this.#attempts.delete(record.event_id)',
+    to: '',
   },
 ]
 
 export const journalFull: Scenario<Size> = {
   name: 'journal-full',
   promise: 'With no room for the journal no new call is let in, running calls settle, and it recovers by itself',
-  full: { connections: 24, fullSeconds: 20, realDisk: true },
-  small: { connections: 8, fullSeconds: 2, realDisk: false },
+  full: { connections: 24, brokenSeconds: 20, fault: 'full', realDisk: true },
+  small: { connections: 8, brokenSeconds: 2, fault: 'full', realDisk: false },
   run,
   mutant: {
     name: 'calls without an OPEN',
-    size: { connections: 8, fullSeconds: 2, realDisk: false },
+    size: { connections: 8, brokenSeconds: 2, fault: 'full', realDisk: false },
+    run: (at, size) => run(at, size, withoutOpen),
+  },
+}
+
+export const journalFailing: Scenario<Size> = {
+  name: 'journal-failing',
+  promise:
+    'While the journal’s disk fails every write and sync no call is let in, running calls settle, and it recovers by itself',
+  full: { connections: 24, brokenSeconds: 20, fault: 'eio', realDisk: false },
+  small: { connections: 8, brokenSeconds: 2, fault: 'eio', realDisk: false },
+  run,
+  mutant: {
+    name: 'calls without an OPEN',
+    size: { connections: 8, brokenSeconds: 2, fault: 'eio', realDisk: false },
     run: (at, size) => run(at, size, withoutOpen),
   },
 }

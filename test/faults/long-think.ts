@@ -1,0 +1,136 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { Agent } from 'undici'
+import { readLedger } from './accounts-of-a-run.ts'
+import { type Replacement, restartAsMutant } from './mutant.ts'
+import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
+
+interface Size {
+  silenceMs: number
+  /** As an operator may set them; absent: the defaults. */
+  timeoutsMs?: number
+}
+
+interface Thought {
+  call: string
+  silentForMs: number
+  status: number
+  bytes: number
+  /** What broke it. */
+  error: string | undefined
+}
+
+/** Providers are given up after a second without a byte, as HTTP clients do by themselves after some minutes. */
+const impatient: Replacement[] = [
+  { file: 'services/gateway/src/forward.ts', from: 'bodyTimeout: deps.timeouts.idleMs', to: 'bodyTimeout: 1_000' },
+]
+
+/** Calls whose provider thinks for a long time before, in the middle of, and instead of saying something. */
+async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
+  const timeouts = size.timeoutsMs === undefined ? undefined : String(size.timeoutsMs)
+  const stack = await startTestStack(at.scope, {
+    services: ['accounts', 'billing', 'budget', 'gateway'],
+    env: timeouts === undefined ? {} : { GATEWAY_IDLE_TIMEOUT_MS: timeouts, GATEWAY_HEADERS_TIMEOUT_MS: timeouts },
+  })
+  if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
+  const { silenceMs } = size
+  const thoughts = await Promise.all([
+    think(stack, 'stream, before its first token', true, `first_delay_ms=${silenceMs}`, silenceMs),
+    think(stack, 'stream, in its middle', true, `fault=silence silence_ms=${silenceMs} at=5`, silenceMs),
+    think(stack, 'plain answer', false, `first_delay_ms=${silenceMs}`, silenceMs),
+  ])
+  // One that never ends is given up, and told so: patience has an end.
+  const forever =
+    size.timeoutsMs === undefined
+      ? undefined
+      : await think(
+          stack,
+          'stream that stays silent',
+          true,
+          `fault=silence silence_ms=${size.timeoutsMs * 3} at=5`,
+          size.timeoutsMs,
+        )
+  writeFileSync(join(at.logs, 'thoughts.json'), JSON.stringify({ thoughts, forever }, null, 2))
+  const broken = thoughts.filter(thought => thought.status !== 200 || thought.error !== undefined)
+  const expected = thoughts.length + (forever ? 1 : 0)
+  const { events } = await eventually(
+    async () => {
+      const ledger = await readLedger(stack)
+      return ledger.events.length >= expected && ledger
+    },
+    { timeoutMs: 15_000, message: `${expected} events` },
+  )
+  const completed = events.filter(event => event.status === 'completed')
+  const outcome: Outcome = {
+    figures: { 'silent for, s': silenceMs / 1000, calls: thoughts.length },
+    kept: [
+      {
+        promise: 'calls broken by their provider’s silence',
+        kept: broken.length === 0,
+        found: `${broken.length}${broken.map(each => ` (${each.call}: ${each.status} ${each.error ?? ''})`).join('')}`,
+      },
+      {
+        promise: 'calls that are on record as completed, measured',
+        kept: completed.length === thoughts.length && completed.every(event => !event.estimated),
+        found: `${completed.length} of ${thoughts.length}`,
+      },
+    ],
+  }
+  if (forever)
+    outcome.kept.push({
+      promise: 'silence that has no end is told as an error in the stream, and settled',
+      kept: forever.bytes > 0 && forever.error === 'error event' && events.some(event => event.status === 'failed'),
+      found: `${forever.status} ${forever.error ?? 'ended well'}`,
+    })
+  return outcome
+}
+
+async function think(
+  stack: TestStack,
+  call: string,
+  streamed: boolean,
+  directive: string,
+  silentForMs: number,
+): Promise<Thought> {
+  const thought: Thought = { call, silentForMs, status: 0, bytes: 0, error: undefined }
+  // The client is as patient as it must be: its own timeouts are not what is looked at.
+  const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0 })
+  try {
+    const answer = await dispatcher.request({
+      origin: stack.url,
+      method: 'POST',
+      path: '/openai/v1/chat/completions',
+      headers: { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({
+        model: 'gpt-4o-mini',
+        stream: streamed,
+        messages: [{ role: 'user', content: `${call} [[sim output_tokens=20 ${directive}]]` }],
+      }),
+    })
+    thought.status = answer.statusCode
+    let text = ''
+    for await (const chunk of answer.body) text += String(chunk)
+    thought.bytes = text.length
+    if (streamed && /^data: .*"error":/m.test(text)) thought.error = 'error event'
+    else if (streamed && !text.endsWith('data: [DONE]\n\n')) thought.error = 'no end'
+  } catch (error) {
+    thought.error = error instanceof Error ? error.message : String(error)
+  } finally {
+    await dispatcher.close()
+  }
+  return thought
+}
+
+export const longThink: Scenario<Size> = {
+  name: 'long-think',
+  promise: 'A call whose provider is silent for nine minutes goes on where it stopped',
+  full: { silenceMs: 9 * 60_000 },
+  small: { silenceMs: 3_000, timeoutsMs: 6_000 },
+  run,
+  mutant: {
+    name: 'a second of silence is too long',
+    size: { silenceMs: 3_000, timeoutsMs: 6_000 },
+    run: (at, size) => run(at, size, impatient),
+  },
+}

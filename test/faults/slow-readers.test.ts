@@ -1,0 +1,4 @@
+import { slowReaders } from './slow-readers.ts'
+import { testScenario } from './small-scenario.ts'
+
+testScenario(slowReaders)

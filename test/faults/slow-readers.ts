@@ -1,0 +1,148 @@
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { readLedger } from './accounts-of-a-run.ts'
+import { startFloodProvider } from './flood-provider.ts'
+import { type Replacement, restartAsMutant } from './mutant.ts'
+import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
+
+interface Size {
+  readers: number
+  megabytesPerCall: number
+  readForMs: number
+  /** Most that the gateway may grow by. */
+  maxGrowthMiB: number
+}
+
+const MiB = 1024 * 1024
+
+/** What a client does not take is kept for it. */
+const withoutBackpressure: Replacement[] = [
+  {
+    file: 'services/gateway/src/relay.ts',
+    from: 'if (this.#response.write(bytes)) return',
+    to: 'this.#response.write(bytes); return',
+  },
+]
+
+/** Clients that take a stream far more slowly than its provider gives it, many at once. */
+async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
+  const provider = await startFloodProvider(size.megabytesPerCall * MiB)
+  const stack = await startTestStack(at.scope, {
+    services: ['accounts', 'billing', 'budget', 'gateway'],
+    providers: { openai: { baseUrl: `${provider.url}/v1`, apiKey: 'sk-flood' } },
+  })
+  at.scope.after(() => provider.close())
+  if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
+  // One that reads on, so that everything is loaded before it is measured.
+  await readWhole(stack)
+  const base = residentBytes(stack)
+  const samples: { atMs: number; rssMiB: number; sentMiB: number }[] = []
+  const sentBefore = provider.sent
+  const sockets: Socket[] = []
+  let worst = 0
+  let read = 0
+  let sentBytes = 0
+  try {
+    for (let i = 0; i < size.readers; i++) {
+      const socket = await openReader(stack)
+      socket.on('data', chunk => {
+        read += chunk.length
+        // 64 kB, and then nothing for a while.
+        socket.pause()
+        setTimeout(() => socket.resume(), 1_000).unref()
+      })
+      sockets.push(socket)
+    }
+    at.say(`${size.readers} readers`)
+    const endsAt = performance.now() + size.readForMs
+    while (performance.now() < endsAt) {
+      await delay(250)
+      const rss = residentBytes(stack)
+      worst = Math.max(worst, rss)
+      samples.push({
+        atMs: Date.now(),
+        rssMiB: Math.round(rss / MiB),
+        sentMiB: Math.round((provider.sent - sentBefore) / MiB),
+      })
+    }
+  } finally {
+    // Behind them their provider is read to its end: what it was going to bill is on record.
+    sentBytes = provider.sent - sentBefore
+    for (const socket of sockets) socket.destroy()
+  }
+  writeFileSync(join(at.logs, 'memory.json'), JSON.stringify(samples, null, 2))
+  const grownMiB = Math.round((worst - base) / MiB)
+  const events = await eventually(
+    async () => {
+      const found = (await readLedger(stack)).events
+      return found.length === size.readers + 1 && found
+    },
+    { timeoutMs: 60_000, message: `an event for each of ${size.readers} readers that left` },
+  ).catch(() => undefined)
+  return {
+    figures: {
+      readers: size.readers,
+      'MB offered to each': size.megabytesPerCall,
+      'MiB sent by the provider meanwhile': Math.round(sentBytes / MiB),
+      'MiB read by all': Math.round(read / MiB),
+      'memory of the gateway before, MiB': Math.round(base / MiB),
+      'most while they read, MiB': Math.round(worst / MiB),
+    },
+    kept: [
+      {
+        promise: `memory grows by no more than ${size.maxGrowthMiB} MiB`,
+        kept: grownMiB <= size.maxGrowthMiB,
+        found: `${grownMiB} MiB`,
+      },
+      {
+        promise: 'each reader that left has an event',
+        kept: events !== undefined,
+        found: events === undefined ? 'events are missing' : String(events.length - 1),
+      },
+    ],
+  }
+}
+
+function residentBytes(stack: TestStack): number {
+  const status = readFileSync(`/proc/${stack.services.gateway.pid}/status`, 'utf8')
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024
+}
+
+const body = JSON.stringify({ model: 'gpt-4o-mini', stream: true, messages: [{ role: 'user', content: 'x' }] })
+
+async function openReader(stack: TestStack): Promise<Socket> {
+  const { hostname, port } = new URL(stack.url)
+  const socket = connect({ host: hostname, port: Number(port), localAddress: '127.0.0.2' })
+  socket.on('error', () => {})
+  socket.write(
+    `POST /openai/v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${stack.apiKey}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  )
+  await once(socket, 'readable')
+  return socket
+}
+
+async function readWhole(stack: TestStack): Promise<void> {
+  const answer = await fetch(`${stack.url}/openai/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/json' },
+    body,
+  })
+  await answer.arrayBuffer()
+}
+
+export const slowReaders: Scenario<Size> = {
+  name: 'slow-readers',
+  promise: 'Clients that read slowly slow their provider down, not the gateway’s memory up',
+  full: { readers: 1_000, megabytesPerCall: 50, readForMs: 60_000, maxGrowthMiB: 300 },
+  small: { readers: 20, megabytesPerCall: 50, readForMs: 4_000, maxGrowthMiB: 128 },
+  run,
+  mutant: {
+    name: 'what a client does not take is kept for it',
+    size: { readers: 20, megabytesPerCall: 50, readForMs: 4_000, maxGrowthMiB: 128 },
+    run: (at, size) => run(at, size, withoutBackpressure),
+  },
+}
