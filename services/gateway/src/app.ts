@@ -12,10 +12,12 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { createFront } from './front-routes.ts'
 import { matchPath } from './match-path.ts'
 import { type GatewayDeps, handleCall } from './request-path.ts'
+import type { Sockets } from './sockets/socket-upgrade.ts'
 
 export interface AppDeps extends GatewayDeps {
   front: ReturnType<typeof createFront>
   tls: { certFile: string; keyFile: string } | undefined
+  sockets: Sockets
 }
 
 /**
@@ -30,7 +32,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     serverFactory: other =>
-      createServer(deps.tls, (request, response) => {
+      createServer(deps, (request, response) => {
         if (!handleProviderPath(deps, request, response)) other(request, response)
       }),
   })
@@ -49,10 +51,14 @@ export function buildApp(deps: AppDeps): FastifyInstance {
 /** Slow heads and bodies are cut off; how long an answer takes is not limited here. */
 const serverOptions = { headersTimeout: 15_000, requestTimeout: 60_000, keepAliveTimeout: 72_000 }
 
-function createServer(tls: AppDeps['tls'], listener: RequestListener): Server {
-  return tls
-    ? createTlsServer({ ...serverOptions, cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) }, listener)
-    : createHttpServer(serverOptions, listener)
+function createServer(deps: AppDeps, listener: RequestListener): Server {
+  const { tls, sockets } = deps
+  // A request with any other `Upgrade` is an ordinary one: its offer is not taken up.
+  const options = { ...serverOptions, shouldUpgradeCallback: sockets.wants }
+  const server = tls
+    ? createTlsServer({ ...options, cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) }, listener)
+    : createHttpServer(options, listener)
+  return server.on('upgrade', (request, stream, head) => sockets.upgrade(deps, request, stream, head))
 }
 
 /** True where the request was a call, or could not be read as one. */

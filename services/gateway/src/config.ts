@@ -3,6 +3,7 @@ import { ConfigReader, readServiceConfig, type ServiceConfig } from '@sluice/run
 import { type FrontRoute, FrontRoutesError, parseFrontRoutes } from './front-routes.ts'
 import { type JournalMode, journalModes } from './journal/journal.ts'
 import { defaultBaseUrls, type ManagedUpstream } from './resolve-route.ts'
+import type { SocketOptions } from './sockets/socket-upgrade.ts'
 
 export interface GatewayConfig extends ServiceConfig {
   journalDir: string
@@ -20,6 +21,7 @@ export interface GatewayConfig extends ServiceConfig {
   maxSpoolBytes: number
   /** Between two looks at a batch, and between two listings of batches at a provider; how long a taken batch stays taken. */
   batches: { minIntervalMs: number; listIntervalMs: number; leaseMs: number }
+  sockets: SocketOptions
   drainMs: number
   traceRatio: number
   tracesExported: boolean
@@ -66,6 +68,10 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
       minIntervalMs: reader.integer('GATEWAY_BATCH_POLL_MS', 10_000, { min: 50 }),
       listIntervalMs: reader.integer('GATEWAY_BATCH_LIST_MS', 300_000, { min: 200 }),
       leaseMs: reader.integer('GATEWAY_BATCH_LEASE_MS', 60_000, { min: 1_000 }),
+    },
+    sockets: {
+      maxSockets: reader.integer('GATEWAY_MAX_SOCKETS', 20_000, { min: 1 }),
+      allowedOrigins: readOrigins(reader),
     },
     drainMs: reader.integer('GATEWAY_DRAIN_MS', 600_000),
     traceRatio: readRatio(reader, 'GATEWAY_TRACE_RATIO_PER_MILLE'),
@@ -114,6 +120,12 @@ function readFrontRoutes(reader: ConfigReader): FrontRoute[] {
     reader.problem(`SLUICE_FRONT_ROUTES: ${error.message}`)
     return []
   }
+}
+
+/** Origins of browsers that may open sockets; unset: any, for a key must come with each. */
+function readOrigins(reader: ConfigReader): string[] | undefined {
+  const text = reader.optionalString('GATEWAY_SOCKET_ORIGINS')
+  return text?.split(',').map(origin => origin.trim().toLowerCase())
 }
 
 function readRatio(reader: ConfigReader, name: string): number {

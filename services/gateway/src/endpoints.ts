@@ -85,6 +85,19 @@ const listed = { ...lookedUp, name: 'models', operation: 'list_models', handledB
 /** Calls about batches cost nothing: their results do, and are settled apart. */
 const aboutBatches = { ...lookedUp, dialect: 'anthropic', operation: 'batch' } as const
 
+/** A socket: what its frames mean is its session's business. */
+const socket = {
+  transport: 'websocket',
+  method: 'GET',
+  operation: 'chat',
+  handledBy: 'provider',
+  body: 'none',
+  shape: 'responses',
+  streamable: true,
+  free: false,
+  maxBodyBytes: 0,
+} as const satisfies Partial<Endpoint>
+
 const openai: readonly Endpoint[] = [
   { ...posted, dialect: 'openai', name: 'chat.completions', path: '/v1/chat/completions', shape: 'chat' },
   { ...posted, dialect: 'openai', name: 'responses', path: '/v1/responses', shape: 'responses' },
@@ -163,6 +176,8 @@ const openai: readonly Endpoint[] = [
     streamable: false,
     maxBodyBytes: 51 * MiB,
   },
+  { ...socket, dialect: 'openai', name: 'responses.websocket', path: '/v1/responses', model: 'turns' },
+  { ...socket, dialect: 'openai', name: 'realtime', path: '/v1/realtime', model: 'query' },
   { ...listed, dialect: 'openai', path: '/v1/models' },
   { ...listed, dialect: 'openai', path: '/v1/models/{model}' },
 ]

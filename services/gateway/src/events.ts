@@ -67,10 +67,12 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
     },
     observe(read: {
       activeCalls: () => number
+      openSockets: () => number
       unpublishedEvents: () => number
       journalUnavailable: () => boolean
     }): void {
       gauge('gateway_active_calls', 'Calls under way', { read: read.activeCalls })
+      gauge('gateway_open_sockets', 'Sockets of clients', { read: read.openSockets })
       gauge('gateway_unpublished_events', 'Events in the journal that JetStream has not acknowledged', {
         read: read.unpublishedEvents,
       })

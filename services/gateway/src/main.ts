@@ -20,6 +20,7 @@ import { rateKilled } from './rate-killed.ts'
 import { BodyMemory } from './read-request.ts'
 import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
+import { createSockets } from './sockets/socket-upgrade.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
 import { SoundMeter } from './uploads/sound-meter.ts'
 import { Spool } from './uploads/spool.ts'
@@ -41,6 +42,7 @@ const events = createGatewayEvents(log, spans)
 const bus = closing.use(await connectBus(config.nats, 'gateway', log), 'bus')
 
 const liveCalls = new LiveCalls()
+const sockets = createSockets(config.sockets)
 const tokens = new TokenCache()
 const secretBox = createSecretBox(secrets.masterKey)
 const keys = closing.use(
@@ -49,19 +51,22 @@ const keys = closing.use(
     log,
     onChange: (keyId, usable) => {
       tokens.dropKey(keyId)
-      if (!usable) events.callsCut(cutKey(liveCalls, keyId), 'credential_revoked')
+      if (!usable) events.callsCut(cutKey(liveCalls, keyId) + cutKey(sockets.live, keyId), 'credential_revoked')
     },
   }),
   'keys view',
 )
 const projects = closing.use(
   await followProjects(bus, log, (projectId, project) => {
-    if (!project || project.disabled) events.callsCut(cutProject(liveCalls, projectId), 'project_disabled')
+    if (!project || project.disabled)
+      events.callsCut(cutProject(liveCalls, projectId) + cutProject(sockets.live, projectId), 'project_disabled')
   }),
   'projects view',
 )
 const budgets = closing.use(
-  await followBudgets(bus, log, cutoff => events.callsCut(cutBudget(liveCalls, cutoff), cutoff.reason)),
+  await followBudgets(bus, log, cutoff =>
+    events.callsCut(cutBudget(liveCalls, cutoff) + cutBudget(sockets.live, cutoff), cutoff.reason),
+  ),
   'budgets view',
 )
 const prices = closing.use(await followPrices(bus, log), 'prices view')
@@ -136,6 +141,7 @@ closing.use(
 )
 events.observe({
   activeCalls: () => liveCalls.size,
+  openSockets: () => sockets.count,
   unpublishedEvents: () => journal.unpublishedEvents(),
   journalUnavailable: () => journal.state !== 'ok',
 })
@@ -173,6 +179,7 @@ const app = buildApp({
   onInternalError: events.internalError,
   front: closing.use(createFront(config.frontRoutes), 'front'),
   tls: config.tls,
+  sockets,
 })
 closing.use(
   await startOperatorServer({
@@ -189,7 +196,9 @@ closing.use(app, 'app')
 // Runs first at shutdown: no new calls, then the running ones end, by themselves or at the deadline.
 closing.defer('running calls', async () => {
   gate.shutDown()
+  sockets.leave()
   if (!(await liveCalls.whenIdle(config.drainMs))) endAllCalls(liveCalls)
+  await sockets.close()
 })
 await app.listen({ host: config.host, port: config.port })
 log.info(

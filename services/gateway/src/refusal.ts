@@ -12,6 +12,7 @@ export const refusalReasons = {
   path_not_open: 403,
   llm_not_granted: 403,
   room_not_granted: 403,
+  origin_not_allowed: 403,
   project_disabled: 403,
   stopped_by_admin: 403,
   not_found: 404,

@@ -46,7 +46,16 @@ const dropped = new Set([
   'openai-organization',
   'openai-project',
 ])
-const droppedPrefixes = ['x-forwarded-', 'meshagent-', 'sluice-', 'x-meshagent-', 'proxy-', 'cf-'] as const
+/** A browser's key stands in `Sec-WebSocket-Protocol`. */
+const droppedPrefixes = [
+  'x-forwarded-',
+  'meshagent-',
+  'sluice-',
+  'x-meshagent-',
+  'proxy-',
+  'cf-',
+  'sec-websocket-',
+] as const
 /** First letters of the prefixes above, so that most names are done with one comparison. */
 const prefixInitials = new Set([...'xmspc'])
 

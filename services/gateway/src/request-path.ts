@@ -1,6 +1,6 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { CallIdentity, CallRefusedData } from '@sluice/contracts'
+import type { CallRefusedData } from '@sluice/contracts'
 import { formatTraceparent, type SampledSpans } from '@sluice/telemetry'
 import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
 import { type AuthenticateDeps, authenticate, type Principal } from './authenticate.ts'
@@ -17,6 +17,7 @@ import { requireOpenClass } from './path-class.ts'
 import { type BodyMemory, type ModelRequest, readBody, readModelRequest, readPlainRequest } from './read-request.ts'
 import { meteringUnavailable, Refusal } from './refusal.ts'
 import { answerRefusal } from './refusal-answer.ts'
+import { refusedCall } from './refused-call.ts'
 import { type ReadHeaders, readHeaders } from './request-headers.ts'
 import type { RouteResolver } from './resolve-route.ts'
 import type { SoundMeter } from './uploads/sound-meter.ts'
@@ -174,7 +175,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
 /** The client's headers as they go on: with our mark, and with our span in place of the client's. */
 export function headersToForward(
   deps: GatewayDeps,
-  { headers }: AuthenticatedCall,
+  { headers }: Pick<AuthenticatedCall, 'headers'>,
   { span }: Pick<AdmittedCall, 'span'>,
 ): string[] {
   const { forwarded } = headers
@@ -189,11 +190,11 @@ function ownVia(gatewayId: string): string {
   return `1.1 sluice-${gatewayId}`
 }
 
-function namesUs(via: string, gatewayId: string): boolean {
+export function namesUs(via: string, gatewayId: string): boolean {
   return via.split(',').some(hop => hop.trim().endsWith(` sluice-${gatewayId}`))
 }
 
-function booksOf(prices: PricesView, principal: Principal, nowMs: number): PriceBooksOfCall {
+export function booksOf(prices: PricesView, principal: Principal, nowMs: number): PriceBooksOfCall {
   const book = prices.current(nowMs)
   if (!book)
     throw new Refusal('view_stale', 'This gateway has no price book yet. Try again in a moment.', { retryAfterS: 1 })
@@ -215,7 +216,7 @@ function replaceTraceparent(headers: string[], traceparent: string): void {
   headers.push('traceparent', traceparent)
 }
 
-function pathNotSupported(match: PathMatch, method: string): Refusal {
+export function pathNotSupported(match: PathMatch, method: string): Refusal {
   return new Refusal(
     'path_not_supported',
     `${method} ${match.path} is not a path of this proxy's ${match.dialect} side. The README lists the paths.`,
@@ -223,7 +224,7 @@ function pathNotSupported(match: PathMatch, method: string): Refusal {
 }
 
 /** What is no refusal is a fault of ours: the caller gets the call id, the operator the error. */
-function toRefusal(error: unknown, deps: GatewayDeps, callId: string): Refusal {
+export function toRefusal(error: unknown, deps: GatewayDeps, callId: string): Refusal {
   if (error instanceof Refusal) return error
   if (error instanceof JournalUnavailableError) return meteringUnavailable(error)
   deps.onInternalError(error, callId)
@@ -258,31 +259,13 @@ function refuseCall(deps: GatewayDeps, context: RefusedContext, refusal: Refusal
     response.writeHead(answer.status, answer.headers)
     response.end(answer.body)
   }
-  const identity: CallIdentity | undefined = principal?.identity
-  deps.onRefused({
-    call_id: callId,
-    gateway_id: deps.gatewayId,
-    refused_at_ms: nowMs,
-    ...(identity ? { identity } : {}),
-    claimed: headers?.claimed ?? {},
-    dialect: match.dialect,
-    endpoint: match.endpoint?.name ?? 'unknown',
-    ...(context.requestedModel === undefined ? {} : { requested_model: context.requestedModel }),
-    reason: refusal.reason,
-    http_status: answer.status,
-    ...(refusal.budget
-      ? {
-          budget: {
-            budget_id: refusal.budget.budget_id,
-            name: refusal.budget.name,
-            copy: refusal.budget.copy,
-            unit: refusal.budget.unit,
-            limit: refusal.budget.limit,
-            spent: refusal.budget.spent,
-            ...(refusal.budget.resets_at_ms === undefined ? {} : { resets_at_ms: refusal.budget.resets_at_ms }),
-          },
-        }
-      : {}),
-    count: 1,
-  })
+  deps.onRefused(
+    refusedCall(deps.gatewayId, callId, refusal, answer.status, {
+      identity: principal?.identity,
+      claimed: headers?.claimed ?? {},
+      dialect: match.dialect,
+      endpoint: match.endpoint?.name ?? 'unknown',
+      requestedModel: context.requestedModel,
+    }),
+  )
 }

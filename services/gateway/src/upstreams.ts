@@ -22,6 +22,8 @@ export interface Upstreams {
   ) => void
   /** For requests of the gateway's own. */
   poolOf: (route: Route) => Pool
+  /** How a connection of its own (a socket) is made, with the same checks. */
+  connectOptionsOf: (route: Route) => { lookup?: LookupFunction; ca?: string }
   close: () => Promise<void>
 }
 
@@ -56,6 +58,11 @@ export function createUpstreams(options: { ca?: string | undefined } = {}): Upst
   // A project's own address never shares connections with one that the operator trusts.
   const keyOf = (route: Route): string => (route.trustedAddress ? route.origin : `public ${route.origin}`)
 
+  const connectOptionsOf = (route: Route): { lookup?: LookupFunction; ca?: string } => ({
+    ...(route.trustedAddress ? {} : { lookup: publicLookup }),
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+  })
+
   function originOf(route: Route): OriginPool {
     const key = keyOf(route)
     let pool = origins.get(key)
@@ -76,8 +83,7 @@ export function createUpstreams(options: { ca?: string | undefined } = {}): Upst
       pool = new Pool(route.origin, {
         connect: {
           timeout: 5_000,
-          ...(route.trustedAddress ? {} : { lookup: publicLookup }),
-          ...(options.ca === undefined ? {} : { ca: options.ca }),
+          ...connectOptionsOf(route),
         },
         keepAliveTimeout: 30_000,
         pipelining: 1,
@@ -89,6 +95,7 @@ export function createUpstreams(options: { ca?: string | undefined } = {}): Upst
   }
 
   return {
+    connectOptionsOf,
     dispatch(route, request, handler) {
       const { body } = request
       if (Buffer.isBuffer(body)) return originOf(route).dispatch({ ...request, body }, handler)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import Anthropic from '@anthropic-ai/sdk'
 import type { UsageRecordedData } from '@sluice/contracts'
@@ -180,6 +181,11 @@ export class GatewayStack {
   /** The gateway's metrics, as Prometheus reads them. */
   async metrics(): Promise<string> {
     return (await fetch(this.stack.services.gateway.plan.readyUrl.replace('/health/ready', '/metrics'))).text()
+  }
+
+  /** Everything the gateway has logged. */
+  logs(): string {
+    return readFileSync(this.stack.services.gateway.logFile, 'utf8')
   }
 
   /** Sends bytes over a socket of their own and reads until the gateway closes it or is silent. */

@@ -139,6 +139,7 @@ async function play(
   const pace = new Pace(directives)
   const dropAt = directives.has('drop') ? (directives.number('at') ?? 0) : undefined
   let produced = 0
+  let isClosed = false
   const send = (sse: string): void => {
     for (const line of sse.split(/\r?\n/)) if (line.startsWith('data: ')) socket.send(inLane(line.slice(6), lane))
   }
@@ -152,7 +153,7 @@ async function play(
     else {
       const wait = step.tokens > 0 ? pace.next() : 0
       if (wait > 0) await production.pause(wait)
-      if (production.ended) return
+      if (production.ended && !isClosed) return
       if (dropAt !== undefined && produced >= dropAt && (step.tokens > 0 || step.closing)) {
         production.end('failed')
         return socket.terminate()
@@ -160,11 +161,14 @@ async function play(
       production.produce(step)
       produced += step.tokens
       // Out before the next one is produced: a slow reader slows the model.
-      if (step.closing) production.end('completed')
+      if (step.closing) {
+        isClosed = true
+        production.end('completed')
+      }
       send(step.sse)
       if (socket.bufferedAmount > 1024 * 1024) await drained(socket)
     }
-    if (production.ended && !('tokens' in step && step.closing)) return
+    if (production.ended && !isClosed) return
   }
 }
 

@@ -32,8 +32,11 @@ export function attachSockets(server: Server, state: SimulatorState, nextId: () 
     maxPayload: 64 * 1024 * 1024,
     handleProtocols: offered => [...offered].find(name => !name.startsWith(keyProtocol)) ?? false,
   })
+  const ids = new WeakMap<IncomingMessage, string>()
+  sockets.on('headers', (lines, request) => lines.push(`x-request-id: ${ids.get(request)}`, 'x-simulator: sluice'))
   server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     const id = nextId()
+    ids.set(request, id)
     const url = new URL(request.url ?? '/', 'http://simulator')
     state.requests.add(
       {

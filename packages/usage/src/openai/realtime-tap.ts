@@ -32,9 +32,9 @@ export class RealtimeTap {
   get measured(): boolean {
     return isObject(this.#done?.usage)
   }
-  /** Bytes of text and of sound so far. */
-  get outputBytes(): number {
-    return this.#textBytes + this.#audioBytes
+  /** Bytes of text, transcripts and tool arguments so far. */
+  get textBytes(): number {
+    return this.#textBytes
   }
 
   /** Takes an event of this response. */

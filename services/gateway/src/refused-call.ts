@@ -1,0 +1,48 @@
+import type { CallIdentity, CallRefusedData, ClaimedDimensions, Dialect } from '@sluice/contracts'
+import type { Refusal } from './refusal.ts'
+
+/** What is known of who was refused. */
+export interface RefusedCaller {
+  identity: CallIdentity | undefined
+  claimed: ClaimedDimensions
+  dialect: Dialect
+  endpoint: string
+  requestedModel: string | undefined
+}
+
+/** The event of a refused call or turn. */
+export function refusedCall(
+  gatewayId: string,
+  callId: string,
+  refusal: Refusal,
+  httpStatus: number,
+  caller: RefusedCaller,
+): CallRefusedData {
+  const { budget } = refusal
+  return {
+    call_id: callId,
+    gateway_id: gatewayId,
+    refused_at_ms: Date.now(),
+    ...(caller.identity ? { identity: caller.identity } : {}),
+    claimed: caller.claimed,
+    dialect: caller.dialect,
+    endpoint: caller.endpoint,
+    ...(caller.requestedModel === undefined ? {} : { requested_model: caller.requestedModel }),
+    reason: refusal.reason,
+    http_status: httpStatus,
+    ...(budget
+      ? {
+          budget: {
+            budget_id: budget.budget_id,
+            name: budget.name,
+            copy: budget.copy,
+            unit: budget.unit,
+            limit: budget.limit,
+            spent: budget.spent,
+            ...(budget.resets_at_ms === undefined ? {} : { resets_at_ms: budget.resets_at_ms }),
+          },
+        }
+      : {}),
+    count: 1,
+  }
+}

@@ -1,0 +1,112 @@
+import type { UsageResult } from '@sluice/usage'
+import { allowModel } from '../allow-model.ts'
+import { authenticate, type Principal } from '../authenticate.ts'
+import type { AdmittedCall } from '../call.ts'
+import type { Endpoint } from '../endpoints.ts'
+import { type Hold, holdBudget } from '../hold-budget.ts'
+import { Refusal } from '../refusal.ts'
+import { booksOf, type GatewayDeps } from '../request-path.ts'
+import type { SocketContext } from './socket-context.ts'
+import { newAttempt } from './turn.ts'
+
+const nothingHeld: Hold = { budgets: [], urgent: false, tightest: undefined }
+
+/** What a turn asks for. */
+export interface AskedTurn {
+  endpoint: Endpoint
+  /** The first is the one it is recorded under; each must be allowed. */
+  models: readonly string[]
+  /** What its input amounts to, where the provider does not say. */
+  input: Pick<UsageResult, 'quantities'>
+}
+
+/**
+ * Lets a turn in as if it were a call of its own: the credential is proved again, the models are allowed, the budgets are
+ * held. A promise only where a token has to be verified anew. @throws Refusal
+ */
+export function admitTurn(
+  deps: GatewayDeps,
+  context: SocketContext,
+  asked: AskedTurn,
+): AdmittedCall | Promise<AdmittedCall> {
+  const nowMs = Date.now()
+  const closed = deps.closedFor(nowMs)
+  if (closed) throw closed
+  const principal = authenticate(deps, context.credential, context.match.room, nowMs)
+  return principal instanceof Promise
+    ? principal.then(proved => admit(deps, context, asked, proved, nowMs))
+    : admit(deps, context, asked, principal, nowMs)
+}
+
+/**
+ * Records a turn that the provider has begun by itself: it is charged, so it is metered, whatever our answer to it is.
+ * @returns the call, and the refusal for which it has to be ended
+ */
+export function recordStartedTurn(
+  deps: GatewayDeps,
+  context: SocketContext,
+  asked: AskedTurn,
+): { call: AdmittedCall; refusal: Refusal | undefined } {
+  const nowMs = Date.now()
+  try {
+    return { call: admit(deps, context, asked, context.principal, nowMs), refusal: undefined }
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    return { call: callOf(deps, context, asked, context.principal, nowMs, nothingHeld), refusal: error }
+  }
+}
+
+function admit(
+  deps: GatewayDeps,
+  context: SocketContext,
+  asked: AskedTurn,
+  principal: Principal,
+  nowMs: number,
+): AdmittedCall {
+  const { match } = context
+  const model = asked.models[0]
+  if (model === undefined)
+    throw new Refusal('model_missing', 'The event names no "model", and the socket has none of its own.')
+  const prices = booksOf(deps.prices, principal, nowMs)
+  for (const each of asked.models) allowModel(principal, match.dialect, each, prices, asked.endpoint.shape)
+  const hold = holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  return callOf(deps, context, asked, principal, nowMs, hold)
+}
+
+function callOf(
+  deps: GatewayDeps,
+  { match, headers, route }: SocketContext,
+  { endpoint, models, input }: AskedTurn,
+  principal: Principal,
+  nowMs: number,
+  hold: Hold,
+): AdmittedCall {
+  const { quantities } = input
+  const names = Object.keys(quantities) as (keyof typeof quantities)[]
+  return {
+    ...newAttempt(),
+    attempt: 1,
+    admittedAtMs: nowMs,
+    startedAt: performance.now(),
+    endpoint,
+    match,
+    client: headers.client,
+    claimed: headers.claimed,
+    principal,
+    requestedModel: models[0] ?? 'unknown',
+    streamed: true,
+    estimatedInputTokens: 0,
+    asked: {
+      quantities,
+      provenance: Object.fromEntries(names.map(name => [name, 'estimated' as const])),
+      modifiers: {},
+    },
+    body: Buffer.alloc(0),
+    withholdUsage: false,
+    wantsReceipt: false,
+    prices: booksOf(deps.prices, principal, nowMs),
+    hold,
+    route,
+    span: deps.spans.begin(headers.traceparent),
+  }
+}

@@ -1,0 +1,97 @@
+import { isPlainText } from '../plain-text.ts'
+import { Refusal } from '../refusal.ts'
+import { isTrue, JsonScanError, parseString, type ScannedObject, scanObject } from '../scan-json.ts'
+
+/** What is read of a client's event. Its bytes are never written anew. */
+export interface ClientEvent {
+  type: string
+  bytes: Buffer
+  scanned: ScannedObject
+}
+
+const wanted: ReadonlySet<string> = new Set([
+  'type',
+  'event_id',
+  'model',
+  'response',
+  'session',
+  'stream_id',
+  'background',
+  'audio',
+  'item',
+])
+const wantedOfResponse: ReadonlySet<string> = new Set(['model', 'background'])
+
+/**
+ * Reads an event in one scan. Text or binary makes no difference: what a provider might take for an event is one.
+ * @throws Refusal 400 where it is no JSON object with a type, or says one thing twice
+ */
+export function readClientEvent(bytes: Buffer): ClientEvent {
+  return scanning(() => {
+    const scanned = scanObject(bytes, wanted)
+    const type = scanned.members.get('type')
+    if (!type) throw new Refusal('invalid_request', 'The event has no "type".')
+    return { type: parseString(bytes, type), bytes, scanned }
+  })
+}
+
+/** A text member of the event; undefined where it is absent or null. @throws Refusal 400 */
+export function textMember({ bytes, scanned }: ClientEvent, name: string): string | undefined {
+  const span = scanned.members.get(name)
+  if (!span || bytes[span.start] === 0x6e) return undefined
+  const text = scanning(() => parseString(bytes, span))
+  if (text.length > 256 || !isPlainText(text))
+    throw new Refusal('invalid_request', `The event's "${name}" is too long or no plain text.`)
+  return text
+}
+
+/**
+ * The models that a `response.create` names: its own, and that of its `response`. Which one a provider takes is its
+ * business, so each must be allowed. @throws Refusal 400
+ */
+export function modelsOfCreate(event: ClientEvent): string[] {
+  const models = [textMember(event, 'model')]
+  const response = innerObject(event, 'response')
+  if (response) models.push(textMember(response, 'model'))
+  if (isTrue(event.bytes, event.scanned.members.get('background')) || isBackground(response))
+    throw new Refusal('path_not_supported', 'Background responses are not open on a socket: leave "background" out.')
+  return [...new Set(models.filter(model => model !== undefined && model !== ''))] as string[]
+}
+
+function isBackground(response: ClientEvent | undefined): boolean {
+  return response !== undefined && isTrue(response.bytes, response.scanned.members.get('background'))
+}
+
+/** A member that is an object, read like an event. */
+export function innerObject(event: ClientEvent, name: string): ClientEvent | undefined {
+  const span = event.scanned.members.get(name)
+  if (!span || event.bytes[span.start] !== 0x7b) return undefined
+  const bytes = event.bytes.subarray(span.start, span.end)
+  return scanning(() => ({ type: '', bytes, scanned: scanObject(bytes, wantedOfResponse) }))
+}
+
+/** A member of any kind, parsed. @throws Refusal 400 */
+export function parsedMember({ bytes, scanned }: ClientEvent, name: string): unknown {
+  const span = scanned.members.get(name)
+  if (!span) return undefined
+  try {
+    return JSON.parse(bytes.toString('utf8', span.start, span.end))
+  } catch {
+    throw new Refusal('invalid_request', `The event's "${name}" is not valid JSON.`)
+  }
+}
+
+/** Bytes of a text member as it stands in the event. */
+export function memberBytes({ scanned }: ClientEvent, name: string): number {
+  const span = scanned.members.get(name)
+  return span ? Math.max(0, span.end - span.start - 2) : 0
+}
+
+function scanning<T>(scan: () => T): T {
+  try {
+    return scan()
+  } catch (error) {
+    if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message.replace('body', 'event'))
+    throw error
+  }
+}

@@ -1,0 +1,368 @@
+import {
+  base64Bytes,
+  fromInputTranscription,
+  heardTokens,
+  RealtimeTap,
+  RealtimeSession as SessionState,
+  transcriptionModelsOf,
+  type UsageResult,
+} from '@sluice/usage'
+import { allowModel } from '../allow-model.ts'
+import type { AdmittedCall } from '../call.ts'
+import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { Refusal } from '../refusal.ts'
+import type { RefusalAnswer } from '../refusal-answer.ts'
+import { booksOf } from '../request-path.ts'
+import { admitTurn, recordStartedTurn } from './admit-turn.ts'
+import {
+  type ClientEvent,
+  memberBytes,
+  modelsOfCreate,
+  parsedMember,
+  readClientEvent,
+  textMember,
+} from './client-event.ts'
+import { realtimeErrorEvent } from './error-event.ts'
+import { RecentIds } from './recent-ids.ts'
+import { transcriptionEndpoint } from './socket-endpoints.ts'
+import { type ClientFrameNames, SocketSession } from './socket-session.ts'
+import { newAttempt, secured, settleUnsent, Turn } from './turn.ts'
+
+type ServerEvent = Record<string, unknown>
+
+interface RealtimeTurn {
+  turn: Turn
+  tap: RealtimeTap
+  /** Of the client's `response.create`, by which an error names it. */
+  eventId: string | undefined
+}
+
+const maxWaiting = 64
+const maxTranscriptions = 256
+/** How long a cancelled turn may take to tell its usage. */
+const cancelMs = 2_000
+const noUsage: UsageResult = { quantities: {}, provenance: {}, modifiers: {}, raw_usage: null }
+
+/**
+ * `/v1/realtime`: turns that the client asks for and turns that the provider begins by itself when it hears that someone has
+ * spoken; each is settled by its `response.done`, whatever its status. What was heard and written down is an attempt of its
+ * own, at the price of the model that writes.
+ */
+export class RealtimeSession extends SocketSession {
+  readonly #state = new SessionState()
+  readonly #waiting: RealtimeTurn[] = []
+  readonly #running = new Map<string, RealtimeTurn>()
+  readonly #transcriptions = new Map<string, Turn>()
+  readonly #settled = new RecentIds(512)
+  /** Lengths of what the client has committed and the provider has not confirmed yet. */
+  readonly #committedMs: number[] = []
+  #budgets: LiveCall['budgets'] | undefined
+  #ending: CutOrder | undefined
+  #endTimer: NodeJS.Timeout | undefined
+
+  /** The provider may begin a turn at any moment, so money ends the session whether one runs or not. */
+  get budgets(): LiveCall['budgets'] {
+    const { principal, match, model } = this.context
+    this.#budgets ??= model === undefined ? [] : this.deps.budgets.match(principal.identity, match.dialect, model)
+    return this.#budgets
+  }
+
+  // ── one turn, top to bottom: read → admit → open → send → watch → settle ────────────────────────────────────────────
+
+  protected onClientFrame(data: Buffer, isBinary: boolean): void | Promise<void> {
+    let names: ClientFrameNames = {}
+    try {
+      const event = readClientEvent(data)
+      names = { eventId: textMember(event, 'event_id') }
+      if (event.type === 'response.create') return this.#onCreate(event, names, data, isBinary)
+      this.#onClientEvent(event)
+      this.toUpstream(data, isBinary)
+    } catch (error) {
+      this.#refuse(error, names)
+    }
+  }
+
+  #onCreate(event: ClientEvent, names: ClientFrameNames, data: Buffer, isBinary: boolean): void | Promise<void> {
+    const { model } = this.context
+    const models = [...(model === undefined ? [] : [model]), ...modelsOfCreate(event)]
+    names.model = models[0]
+    if (this.isLeaving || this.#ending)
+      throw new Refusal('shutting_down', 'This socket is about to close. Connect again.', { retryAfterS: 1 })
+    if (this.#waiting.length >= maxWaiting)
+      throw new Refusal('overloaded', `At most ${maxWaiting} turns may wait on one socket. Wait for one to end.`)
+    const asked = {
+      endpoint: this.context.endpoint,
+      models,
+      input: { quantities: this.#state.estimateInput() },
+    }
+    const open = (call: AdmittedCall): RealtimeTurn => {
+      this.#budgets = call.hold.budgets
+      return this.#open(call, names.eventId)
+    }
+    const send = (opened: RealtimeTurn): void => {
+      if (opened.turn.isSettled) return
+      this.#waiting.push(opened)
+      this.toUpstream(data, isBinary)
+      opened.turn.sent()
+    }
+    const call = admitTurn(this.deps, this.context, asked)
+    if (!(call instanceof Promise) && !this.deps.journal.secured) {
+      send(open(call))
+      return
+    }
+    return Promise.resolve(call)
+      .then(async admitted => {
+        const opened = open(admitted)
+        await secured(this.deps.journal, opened.turn)
+        if (this.isClientGone) settleUnsent(opened.turn, 'client_closed')
+        else send(opened)
+      })
+      .catch((error: unknown) => this.#refuse(error, names))
+  }
+
+  /** What is not a turn and yet changes what turns cost, or by which model they are heard. @throws Refusal */
+  #onClientEvent(event: ClientEvent): void {
+    switch (event.type) {
+      case 'session.update':
+      case 'transcription_session.update':
+        this.#allowSession(parsedMember(event, 'session'))
+        return
+      case 'input_audio_buffer.append':
+        this.#state.hear(base64Bytes(memberBytes(event, 'audio')))
+        return
+      case 'input_audio_buffer.commit':
+        // Counted now, for the turn that is asked for in the same breath.
+        if (this.#committedMs.length < maxTranscriptions) this.#committedMs.push(this.#state.commitBuffer())
+        return
+      case 'input_audio_buffer.clear':
+        this.#state.clearBuffer()
+        return
+      case 'conversation.item.create': {
+        const { bytes, scanned } = event
+        this.#state.addItem(bytes.length - scanned.binaryBytes, base64Bytes(scanned.binaryBytes))
+        return
+      }
+    }
+  }
+
+  #allowSession(session: unknown): void {
+    const { principal, match, model, endpoint } = this.context
+    const prices = booksOf(this.deps.prices, principal, Date.now())
+    for (const each of transcriptionModelsOf(session))
+      allowModel(principal, match.dialect, each, prices, transcriptionEndpoint.shape)
+    const asked = typeof session === 'object' && session !== null ? (session as ServerEvent).model : undefined
+    if (typeof asked === 'string' && asked !== model)
+      allowModel(principal, match.dialect, asked, prices, endpoint.shape)
+  }
+
+  #open(call: AdmittedCall, eventId: string | undefined): RealtimeTurn {
+    const tap = new RealtimeTap({ outputBytesPerMs: this.#state.outputBytesPerMs })
+    const { model } = this.#state
+    const reader = {
+      usage: () => {
+        const usage = tap.usage(call.asked?.quantities ?? {})
+        return model === undefined ? usage : { ...usage, served_model: model }
+      },
+      get outputBytes() {
+        return tap.textBytes
+      },
+    }
+    const opened: RealtimeTurn = { turn: new Turn(this.deps, call, reader), tap, eventId }
+    opened.turn.onCut = order => this.cut(order)
+    return opened
+  }
+
+  protected onUpstreamFrame(data: Buffer): boolean {
+    const event = parse(data)
+    if (event) this.#observe(event, data.length)
+    return true
+  }
+
+  #observe(event: ServerEvent, size: number): void {
+    const responseId = idOfResponse(event)
+    if (responseId !== undefined) {
+      this.#onResponseEvent(event, responseId, size)
+      return
+    }
+    switch (event.type) {
+      case 'session.created':
+      case 'session.updated':
+      case 'transcription_session.created':
+      case 'transcription_session.updated':
+        this.#state.configure(event.session)
+        return
+      case 'input_audio_buffer.committed':
+        this.#onCommitted(event)
+        return
+      case 'conversation.item.input_audio_transcription.completed':
+      case 'conversation.item.input_audio_transcription.failed':
+        this.#onTranscribed(event)
+        return
+      case 'error':
+        this.#onError(event)
+    }
+  }
+
+  #onResponseEvent(event: ServerEvent, responseId: string, size: number): void {
+    if (this.#settled.has(responseId)) return
+    let running = this.#running.get(responseId)
+    if (!running) {
+      running = this.#waiting.shift() ?? this.#recordStarted()
+      running.turn.responseId = responseId
+      this.#running.set(responseId, running)
+    }
+    running.tap.observe(event)
+    if (running.tap.ended) this.#finish(running, responseId)
+    else running.turn.seen(size)
+  }
+
+  /** The provider has begun a turn by itself: it is charged, so it is metered; without money it is ended at once. */
+  #recordStarted(): RealtimeTurn {
+    const { call, refusal } = recordStartedTurn(this.deps, this.context, {
+      endpoint: this.context.endpoint,
+      models: [this.context.model ?? this.#state.model].filter(model => model !== undefined),
+      input: { quantities: this.#state.estimateInput() },
+    })
+    if (refusal) setImmediate(() => this.cut({ refusal, style: 'soft' }))
+    else this.#budgets = call.hold.budgets
+    return this.#open(call, undefined)
+  }
+
+  #finish({ turn, tap }: RealtimeTurn, responseId: string): void {
+    this.#running.delete(responseId)
+    this.#settled.add(responseId)
+    this.#state.endTurn(turn.usage)
+    if (this.#ending) turn.settleCut(this.#ending)
+    else
+      turn.settle(this.isClientGone ? 'aborted' : tap.failed ? 'failed' : 'completed', {
+        errorCode: tap.failed ? 'provider_failed_in_stream' : undefined,
+        drained: this.isClientGone,
+      })
+  }
+
+  // ── what was heard, written down by another model ───────────────────────────────────────────────────────────────────
+
+  #onCommitted(event: ServerEvent): void {
+    const ms = this.#committedMs.shift() ?? this.#state.commitBuffer()
+    const model = this.#state.transcriptionModel
+    const { item_id: itemId } = event
+    if (model === undefined || typeof itemId !== 'string' || this.#transcriptions.size >= maxTranscriptions) return
+    this.#transcriptions.set(itemId, this.#openTranscription(model, ms))
+  }
+
+  #openTranscription(model: string, ms: number): Turn {
+    const book = this.deps.prices.current(Date.now())
+    const { dialect } = this.context.match
+    const isByTime = book?.find(dialect, model)?.entry.rates.audio_ms_in !== undefined
+    const quantities = isByTime ? { audio_ms_in: ms } : { in_audio: heardTokens(ms) }
+    const { call } = recordStartedTurn(this.deps, this.context, {
+      endpoint: transcriptionEndpoint,
+      models: [model],
+      input: { quantities },
+    })
+    const usage: UsageResult = { ...noUsage, ...call.asked, quantities }
+    const turn = new Turn(this.deps, call, { usage: () => usage, outputBytes: 0 })
+    turn.onCut = order => this.cut(order)
+    return turn
+  }
+
+  #onTranscribed(event: ServerEvent): void {
+    const itemId = typeof event.item_id === 'string' ? event.item_id : ''
+    const key = `${itemId} ${String(event.content_index)}`
+    if (this.#settled.has(key)) return
+    this.#settled.add(key)
+    const isFailed = String(event.type).endsWith('.failed')
+    const usage = fromInputTranscription(event)
+    const turn =
+      this.#transcriptions.get(itemId) ?? this.#openTranscription(this.#state.transcriptionModel ?? 'unknown', 0)
+    this.#transcriptions.delete(itemId)
+    turn.sent()
+    const isTold = usage.raw_usage !== null
+    turn.settle(isFailed ? 'failed' : 'completed', {
+      ...(isTold || isFailed ? { usage } : {}),
+      errorCode: isFailed ? 'transcription_failed' : undefined,
+      drained: this.isClientGone,
+    })
+  }
+
+  /** An error that names the client's event is the answer to it, and costs nothing. */
+  #onError({ error }: ServerEvent): void {
+    const { event_id: eventId, code } = (typeof error === 'object' && error !== null ? error : {}) as ServerEvent
+    if (code === 'input_audio_buffer_commit_empty') this.#committedMs.shift()
+    const named =
+      typeof eventId === 'string'
+        ? this.#waiting.findIndex(waiting => waiting.eventId === eventId)
+        : code === 'conversation_already_has_active_response'
+          ? this.#waiting.findLastIndex(waiting => waiting.eventId === undefined)
+          : -1
+    // Who gives no ids hears errors without one: where nothing else runs, it is the turn that was asked for.
+    const at = named >= 0 || typeof eventId === 'string' || this.#running.size > 0 ? named : this.#waiting.length - 1
+    const [refused] = at < 0 ? [] : this.#waiting.splice(at, 1)
+    refused?.turn.settle('failed', { usage: noUsage, httpStatus: 400, errorCode: 'provider_refused' })
+  }
+
+  // ── orders to stop ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Money is gone: the turn is cancelled and tells its usage, then the socket closes. Permission is gone: at once. */
+  override cut(order: CutOrder): void {
+    if (order.style !== 'soft' || this.#running.size + this.#waiting.length === 0) {
+      super.cut(order)
+      return
+    }
+    if (this.#ending) return
+    this.#ending = order
+    for (const responseId of this.#running.keys())
+      this.toUpstream(JSON.stringify({ type: 'response.cancel', response_id: responseId }))
+    if (this.#running.size === 0) this.toUpstream(JSON.stringify({ type: 'response.cancel' }))
+    this.#endTimer = setTimeout(() => super.cut(order), cancelMs)
+  }
+
+  /** The client has heard how its turn ended: now the socket closes. */
+  protected override afterTurn(): void {
+    if (this.#ending && this.#running.size + this.#waiting.length === 0) super.cut(this.#ending)
+    else super.afterTurn()
+  }
+
+  protected endTurns(order: CutOrder): void {
+    clearTimeout(this.#endTimer)
+    for (const turn of this.runningTurns()) turn.settleCut(order)
+    this.#waiting.length = 0
+    this.#running.clear()
+    this.#transcriptions.clear()
+  }
+
+  protected runningTurns(): readonly Turn[] {
+    return [
+      ...[...this.#running.values(), ...this.#waiting].map(({ turn }) => turn),
+      ...this.#transcriptions.values(),
+    ].filter(turn => !turn.isSettled)
+  }
+
+  protected errorEvent(answer: RefusalAnswer, callId: string, { eventId }: ClientFrameNames): string {
+    return realtimeErrorEvent(answer, callId, eventId)
+  }
+
+  #refuse(error: unknown, names: ClientFrameNames): void {
+    const { callId } = newAttempt()
+    const refusal = this.asRefusal(error, callId)
+    if (closing.has(refusal.reason)) this.cut({ refusal, style: 'soft' })
+    else this.tellRefusal(refusal, callId, names)
+  }
+}
+
+/** After these no turn will ever be let in on this socket. */
+const closing: ReadonlySet<Refusal['reason']> = new Set(['budget_spent', 'unauthorized', 'project_disabled'])
+
+function idOfResponse({ response_id, response }: ServerEvent): string | undefined {
+  const id = typeof response === 'object' && response !== null ? (response as ServerEvent).id : response_id
+  return typeof id === 'string' && id !== '' ? id.slice(0, 256) : undefined
+}
+
+function parse(data: Buffer): ServerEvent | undefined {
+  try {
+    const event: unknown = JSON.parse(data.toString())
+    return typeof event === 'object' && event !== null && !Array.isArray(event) ? (event as ServerEvent) : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,296 @@
+import { estimateInputTokens, openResponsesTap, type ResponsesTap } from '@sluice/usage'
+import { endResponses } from '../endings/end-responses.ts'
+import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { Refusal } from '../refusal.ts'
+import type { RefusalAnswer } from '../refusal-answer.ts'
+import { admitTurn, recordStartedTurn } from './admit-turn.ts'
+import { type ClientEvent, modelsOfCreate, readClientEvent, textMember } from './client-event.ts'
+import { responsesErrorEvent } from './error-event.ts'
+import { RecentIds } from './recent-ids.ts'
+import { type ClientFrameNames, SocketSession } from './socket-session.ts'
+import { newAttempt, secured, settleUnsent, Turn } from './turn.ts'
+import { UpstreamRefusal } from './upstream-socket.ts'
+
+type ServerEvent = Record<string, unknown>
+
+interface ResponsesTurn {
+  turn: Turn
+  tap: ResponsesTap
+  /** An error was told while it ran; what follows says whether it was this turn's. */
+  hasFailed: boolean
+}
+
+/** Turns with the same `stream_id`: the provider works on one after the other. */
+interface Lane {
+  waiting: ResponsesTurn[]
+  active: ResponsesTurn | undefined
+}
+
+const terminal = new Set([
+  'response.completed',
+  'response.incomplete',
+  'response.failed',
+  'response.cancelled',
+  'response.done',
+])
+/** Turns that one socket may have under way, over all its lanes. */
+const maxTurns = 64
+
+/**
+ * `/v1/responses` as a socket, many turns on one connection. Each `response.create` is admitted, opened and settled like a
+ * call; which events are whose is told by lane and response id, and a response that ends twice counts once.
+ */
+export class ResponsesSession extends SocketSession {
+  readonly #lanes = new Map<string, Lane>()
+  readonly #settled = new RecentIds(256)
+
+  /** A socket without a turn costs nothing: only turns meet budgets. */
+  get budgets(): LiveCall['budgets'] {
+    return []
+  }
+
+  // ── one turn, top to bottom: read → admit → open → send → watch → settle ────────────────────────────────────────────
+
+  protected onClientFrame(data: Buffer, isBinary: boolean): void | Promise<void> {
+    let names: ClientFrameNames = {}
+    try {
+      const event = readClientEvent(data)
+      if (event.type !== 'response.create') {
+        if (!this.upstream)
+          throw new Refusal('invalid_request', `No turn is running that "${event.type}" could be for.`)
+        this.toUpstream(data, isBinary)
+        return
+      }
+      names = { streamId: textMember(event, 'stream_id') }
+      const models = modelsOfCreate(event)
+      if (models.length === 0 && this.context.model !== undefined) models.push(this.context.model)
+      names.model = models[0]
+      if (this.isLeaving)
+        throw new Refusal('shutting_down', 'This gateway is shutting down. Connect again: another one will answer.', {
+          retryAfterS: 1,
+        })
+      if (this.runningTurns().length >= maxTurns)
+        throw new Refusal('overloaded', `At most ${maxTurns} turns may run on one socket. Wait for one to end.`)
+      return this.#admit(event, models, names, data, isBinary)
+    } catch (error) {
+      this.#refuse(error, names)
+    }
+  }
+
+  #admit(
+    event: ClientEvent,
+    models: string[],
+    names: ClientFrameNames,
+    data: Buffer,
+    isBinary: boolean,
+  ): void | Promise<void> {
+    const { scanned, bytes } = event
+    const input = { quantities: { in_text: estimateInputTokens(bytes.length, scanned.binaryBytes) } }
+    const call = admitTurn(this.deps, this.context, { endpoint: this.context.endpoint, models, input })
+    if (!(call instanceof Promise) && this.upstream && !this.deps.journal.secured) {
+      this.#send(this.#open(call, names.streamId), names.streamId, data, isBinary)
+      return
+    }
+    return Promise.resolve(call)
+      .then(async admitted => {
+        if (!this.upstream) await this.reconnect()
+        if (this.isClientGone || !this.upstream) return
+        const opened = this.#open(admitted, names.streamId)
+        await secured(this.deps.journal, opened.turn)
+        if (this.isClientGone) settleUnsent(opened.turn, 'client_closed')
+        else if (!opened.turn.isSettled) this.#send(opened, names.streamId, data, isBinary)
+      })
+      .catch((error: unknown) => this.#refuse(error, names))
+  }
+
+  /** The OPEN stands in the journal before the turn leaves. */
+  #open(call: ConstructorParameters<typeof Turn>[1], streamId: string | undefined): ResponsesTurn {
+    const tap = openResponsesTap({ model: call.requestedModel })
+    const reader = {
+      usage: () => tap.usage({ inputTokens: call.asked?.quantities.in_text ?? 0 }),
+      get outputBytes() {
+        return tap.outputBytes
+      },
+    }
+    const opened: ResponsesTurn = { turn: new Turn(this.deps, call, reader), tap, hasFailed: false }
+    opened.turn.onCut = order => this.#cutTurn(opened, streamId, order)
+    return opened
+  }
+
+  #send(opened: ResponsesTurn, streamId: string | undefined, data: Buffer, isBinary: boolean): void {
+    this.#lane(streamId).waiting.push(opened)
+    this.toUpstream(data, isBinary)
+    opened.turn.sent()
+  }
+
+  protected onUpstreamFrame(data: Buffer): boolean {
+    const event = parse(data)
+    if (event) this.#observe(event, data.length)
+    return true
+  }
+
+  #observe(event: ServerEvent, size: number): void {
+    const streamId = typeof event.stream_id === 'string' ? event.stream_id : undefined
+    const lane = this.#lane(streamId)
+    const responseId = idOfResponse(event)
+    if (responseId !== undefined) {
+      if (this.#settled.has(responseId)) return
+      if (lane.active?.turn.responseId !== responseId) this.#begin(lane, responseId, streamId)
+    }
+    const running = lane.active
+    if (event.type === 'error') this.#onError(event, lane, size)
+    else if (running) {
+      running.tap.observeEvent(event, size)
+      if (responseId !== undefined && terminal.has(String(event.type))) this.#finish(lane, running, responseId)
+      else running.turn.seen(size)
+    }
+    if (!lane.active && lane.waiting.length === 0 && streamId !== undefined) this.#lanes.delete(streamId)
+  }
+
+  /** A response has been named: the oldest turn of its lane, or one that the provider has begun by itself (a steered one). */
+  #begin(lane: Lane, responseId: string, streamId: string | undefined): void {
+    if (lane.active) this.#finish(lane, lane.active, lane.active.turn.responseId, 'provider_ended_early')
+    const waiting = lane.waiting.shift()
+    const opened = waiting ?? this.#recordStarted(streamId)
+    opened.turn.responseId = responseId
+    lane.active = opened
+  }
+
+  #recordStarted(streamId: string | undefined): ResponsesTurn {
+    const { call, refusal } = recordStartedTurn(this.deps, this.context, {
+      endpoint: this.context.endpoint,
+      models: this.#lastModel === undefined ? [] : [this.#lastModel],
+      input: { quantities: {} },
+    })
+    const opened = this.#open(call, streamId)
+    if (refusal) setImmediate(() => opened.turn.cut({ refusal, style: 'soft' }))
+    return opened
+  }
+
+  #lastModel: string | undefined
+
+  #finish(lane: Lane, running: ResponsesTurn, responseId: string | undefined, errorCode?: string): void {
+    const { turn, tap } = running
+    lane.active = undefined
+    this.#lastModel = turn.call.requestedModel
+    if (responseId !== undefined) this.#settled.add(responseId)
+    const failure = errorCode ?? (tap.failed ? 'provider_failed_in_stream' : undefined)
+    turn.settle(this.isClientGone ? 'aborted' : failure === undefined ? 'completed' : 'failed', {
+      errorCode: failure,
+      drained: this.isClientGone,
+    })
+  }
+
+  /** Before a response is named, an error is the answer to the oldest turn and costs nothing; later it is only noted. */
+  #onError(event: ServerEvent, lane: Lane, size: number): void {
+    if (lane.active) {
+      lane.active.hasFailed = true
+      lane.active.turn.seen(size)
+      return
+    }
+    const refused = lane.waiting.shift()
+    if (!refused) return
+    const status = typeof event.status === 'number' && Number.isInteger(event.status) ? event.status : 500
+    refused.turn.settle('failed', {
+      usage: { quantities: {}, provenance: {}, modifiers: {}, raw_usage: null },
+      httpStatus: Math.max(0, status),
+      errorCode: `provider_${status}`,
+    })
+  }
+
+  // ── orders to stop ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** There is no event that stops a turn: the connection to the provider is given up, and with it what else runs on it. */
+  #cutTurn(_cut: ResponsesTurn, _streamId: string | undefined, order: CutOrder): void {
+    if (order.refusal.reason !== 'budget_spent' && order.refusal.reason !== 'stopped_by_admin') {
+      this.cut(order)
+      return
+    }
+    this.endTurns(order)
+    this.dropUpstream()
+    this.afterTurn()
+  }
+
+  protected endTurns(order: CutOrder): void {
+    for (const [streamId, lane] of this.#lanes) {
+      const id = streamId === '' ? undefined : streamId
+      if (lane.active) {
+        const { turn, tap } = lane.active
+        const ending = { ...order, callId: turn.call.callId, usage: turn.usage, clientWantsUsage: true }
+        turn.settleCut(order)
+        if (turn.responseId !== undefined) this.#settled.add(turn.responseId)
+        for (const event of eventsOf(endResponses(tap.state, ending))) this.toClient(inLane(event, id))
+      }
+      for (const { turn } of lane.waiting) {
+        turn.settleCut(order)
+        this.tellRefusal(order.refusal, turn.call.callId, { streamId: id, model: turn.call.requestedModel })
+      }
+    }
+    this.#lanes.clear()
+  }
+
+  protected runningTurns(): readonly Turn[] {
+    const turns: Turn[] = []
+    for (const { active, waiting } of this.#lanes.values()) {
+      if (active && !active.turn.isSettled) turns.push(active.turn)
+      for (const { turn } of waiting) if (!turn.isSettled) turns.push(turn)
+    }
+    return turns
+  }
+
+  protected errorEvent(answer: RefusalAnswer, _callId: string, { streamId }: ClientFrameNames): string {
+    return responsesErrorEvent(answer, streamId)
+  }
+
+  #refuse(error: unknown, names: ClientFrameNames): void {
+    const { callId } = newAttempt()
+    const refusal =
+      error instanceof UpstreamRefusal
+        ? new Refusal(
+            'provider_unreachable',
+            `${this.context.route.servedBy} refused a new connection with status ${error.status}.`,
+          )
+        : this.asRefusal(error, callId)
+    this.tellRefusal(refusal, callId, names)
+    // A credential that is gone will not come back on this socket.
+    if (refusal.reason === 'unauthorized' || refusal.reason === 'project_disabled')
+      this.cut({ refusal, style: 'explicit' })
+  }
+
+  #lane(streamId: string | undefined): Lane {
+    const name = streamId ?? ''
+    let lane = this.#lanes.get(name)
+    if (!lane) {
+      lane = { waiting: [], active: undefined }
+      this.#lanes.set(name, lane)
+    }
+    return lane
+  }
+}
+
+function idOfResponse({ response }: ServerEvent): string | undefined {
+  if (typeof response !== 'object' || response === null) return undefined
+  const { id } = response as ServerEvent
+  return typeof id === 'string' && id !== '' ? id.slice(0, 256) : undefined
+}
+
+function parse(data: Buffer): ServerEvent | undefined {
+  try {
+    const event: unknown = JSON.parse(data.toString())
+    return typeof event === 'object' && event !== null && !Array.isArray(event) ? (event as ServerEvent) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The events of a stream's ending, without the dress of server-sent events. */
+function eventsOf(ending: string): string[] {
+  return ending
+    .split('\n')
+    .filter(line => line.startsWith('data: {'))
+    .map(line => line.slice(6))
+}
+
+function inLane(event: string, streamId: string | undefined): string {
+  return streamId === undefined ? event : `{"stream_id":${JSON.stringify(streamId)},${event.slice(1)}`
+}

@@ -1,0 +1,18 @@
+import type { Endpoint } from '../endpoints.ts'
+
+/** What was heard in a realtime session and written down: no path of its own, a row of its own in events. */
+export const transcriptionEndpoint: Endpoint = {
+  name: 'realtime.transcription',
+  dialect: 'openai',
+  transport: 'websocket',
+  method: 'GET',
+  path: '/v1/realtime',
+  operation: 'transcription',
+  handledBy: 'provider',
+  body: 'none',
+  model: 'turns',
+  shape: 'token-count',
+  streamable: true,
+  free: false,
+  maxBodyBytes: 0,
+}

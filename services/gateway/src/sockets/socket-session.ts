@@ -1,0 +1,305 @@
+import type WebSocket from 'ws'
+import { JournalUnavailableError } from '../journal/journal.ts'
+import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { meteringUnavailable, Refusal } from '../refusal.ts'
+import { answerRefusal, type RefusalAnswer } from '../refusal-answer.ts'
+import { refusedCall } from '../refused-call.ts'
+import type { GatewayDeps } from '../request-path.ts'
+import { BoundedSender } from './backpressure.ts'
+import { closeCodes, closeReason, passedCloseCode } from './close-code.ts'
+import { keepAlive } from './keep-alive.ts'
+import type { SocketContext } from './socket-context.ts'
+import type { Turn } from './turn.ts'
+import { newAttempt } from './turn.ts'
+import type { UpstreamSocket } from './upstream-socket.ts'
+
+/** Everything that a session needs of its surroundings. */
+export interface SessionDeps extends GatewayDeps {
+  /** Opens the provider's side again. */
+  connect: (context: SocketContext) => Promise<UpstreamSocket>
+  /** Called once, when both sides are gone. */
+  onEnded: () => void
+}
+
+interface Frame {
+  data: Buffer
+  isBinary: boolean
+}
+
+/**
+ * A client's socket and the provider's, joined: frames pass as they came and in their order, each side waits for the other
+ * to read, and what the frames mean is left to the endpoint's own session. It outlives no permission: orders to stop reach
+ * it whether a turn runs or not.
+ */
+export abstract class SocketSession implements LiveCall {
+  place = -1
+  protected readonly deps: SessionDeps
+  protected readonly context: SocketContext
+  protected readonly client: WebSocket
+  protected upstream: WebSocket | undefined
+  readonly #toClient: BoundedSender
+  #toUpstream: BoundedSender | undefined
+  /** Frames of the client that came while an earlier one was being admitted. */
+  readonly #inbox: Frame[] = []
+  #isBusy = false
+  #isClientGone = false
+  #isLeaving = false
+  #isEnded = false
+  #closeWith: { code: number; reason: string } | undefined
+  #upstreamHeardAt = performance.now()
+  #drainTimer: NodeJS.Timeout | undefined
+
+  constructor(deps: SessionDeps, context: SocketContext, client: WebSocket, upstream: UpstreamSocket) {
+    this.deps = deps
+    this.context = context
+    this.client = client
+    this.#toClient = new BoundedSender(client, isFull => this.#pauseUpstream(isFull), deps.timeouts.maxStallMs)
+    client.on('message', (data: Buffer, isBinary) => this.#onClientFrame({ data, isBinary }))
+    client.on('error', () => client.terminate())
+    client.once('close', () => this.#onClientGone())
+    keepAlive(client, () => this.#checkUpstream())
+    this.#join(upstream)
+  }
+
+  // ── what an endpoint's session says ─────────────────────────────────────────────────────────────────────────────────
+
+  /** A client's frame: forwards it, or refuses it by an error event. A promise: later frames wait for it. */
+  protected abstract onClientFrame(data: Buffer, isBinary: boolean): void | Promise<void>
+  /** A frame of the provider, before it is passed on. False: it is kept from the client. */
+  protected abstract onUpstreamFrame(data: Buffer): boolean
+  protected abstract errorEvent(answer: RefusalAnswer, callId: string, about: ClientFrameNames): string
+  protected abstract runningTurns(): readonly Turn[]
+  /** An order reached the session itself: what runs is ended and told in the endpoint's terms; the socket is closed by us. */
+  protected abstract endTurns(order: CutOrder): void
+  /** Budgets that end the session even where no turn runs. */
+  abstract get budgets(): LiveCall['budgets']
+
+  // ── orders ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get keyId(): string | undefined {
+    return this.context.principal.identity.key_id
+  }
+  get projectId(): string {
+    return this.context.principal.identity.project_id
+  }
+
+  /** Ends the session now: the client is told why, then both sides are closed. */
+  cut(order: CutOrder): void {
+    if (this.#isEnded || this.#closeWith) return
+    this.endTurns(order)
+    this.tellRefusal(order.refusal, newAttempt().callId, {})
+    const isGoing = order.refusal.reason === 'shutting_down'
+    this.close(isGoing ? closeCodes.restart : closeCodes.refused, order.refusal.message)
+  }
+
+  /** This process is going: the session ends when no turn runs any more. */
+  leave(): void {
+    this.#isLeaving = true
+    this.afterTurn()
+  }
+
+  protected get isLeaving(): boolean {
+    return this.#isLeaving
+  }
+  protected get isClientGone(): boolean {
+    return this.#isClientGone
+  }
+
+  /** Called when a frame of the provider has been passed on, which may have ended a turn, and where turns were ended. */
+  protected afterTurn(): void {
+    if (!(this.#isClientGone || this.#isLeaving) || this.runningTurns().length > 0) return
+    if (this.#isClientGone) this.#end()
+    else if (this.#isLeaving) this.close(closeCodes.restart, 'This gateway is shutting down. Connect again.')
+  }
+
+  // ── frames ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  protected toClient(data: Buffer | string, isBinary = false): void {
+    this.#toClient.send(data, isBinary)
+  }
+
+  protected toUpstream(data: Buffer | string, isBinary = false): void {
+    this.#toUpstream?.send(data, isBinary)
+  }
+
+  /** Answers a client's frame with a no; the socket stays. */
+  protected tellRefusal(refusal: Refusal, callId: string, about: ClientFrameNames): void {
+    const { match, headers, principal } = this.context
+    const answer = answerRefusal(refusal, {
+      dialect: match.dialect,
+      refusalClass: headers.client.refusalClass,
+      callId,
+      nowMs: Date.now(),
+      budgetStatus: principal.project.budget_status,
+    })
+    this.toClient(this.errorEvent(answer, callId, about))
+    this.deps.onRefused(
+      refusedCall(this.deps.gatewayId, callId, refusal, answer.status, {
+        identity: principal.identity,
+        claimed: headers.claimed,
+        dialect: match.dialect,
+        endpoint: this.context.endpoint.name,
+        requestedModel: about.model,
+      }),
+    )
+  }
+
+  protected asRefusal(error: unknown, callId: string): Refusal {
+    if (error instanceof Refusal) return error
+    if (error instanceof JournalUnavailableError) return meteringUnavailable(error)
+    this.deps.onInternalError(error, callId)
+    return new Refusal('internal', 'internal')
+  }
+
+  #onClientFrame(frame: Frame): void {
+    if (this.#closeWith) return
+    if (this.#isBusy) this.#inbox.push(frame)
+    else this.#handle(frame)
+  }
+
+  #handle({ data, isBinary }: Frame): void {
+    const handled = this.onClientFrame(data, isBinary)
+    if (!handled) return
+    this.#isBusy = true
+    this.#pauseClient()
+    handled
+      .catch((error: unknown) => this.deps.onInternalError(error, this.context.callId))
+      .finally(() => {
+        this.#isBusy = false
+        while (!this.#isBusy) {
+          const next = this.#inbox.shift()
+          if (!next) break
+          this.#handle(next)
+        }
+        this.#pauseClient()
+      })
+  }
+
+  #pauseClient(): void {
+    if (this.client.readyState !== this.client.OPEN) return
+    if (this.#isBusy || this.#toUpstream?.isFull) this.client.pause()
+    else this.client.resume()
+  }
+
+  #pauseUpstream(isFull: boolean): void {
+    const { upstream } = this
+    if (upstream?.readyState !== upstream?.OPEN) return
+    if (isFull) upstream?.pause()
+    else upstream?.resume()
+  }
+
+  // ── the provider's side ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  #join({ socket }: UpstreamSocket): void {
+    this.upstream = socket
+    this.#toUpstream = new BoundedSender(socket, () => this.#pauseClient(), this.deps.timeouts.maxStallMs)
+    this.#upstreamHeardAt = performance.now()
+    socket.on('message', (data: Buffer, isBinary) => {
+      if (this.upstream !== socket) return
+      this.#upstreamHeardAt = performance.now()
+      const passes = this.onUpstreamFrame(data)
+      if (passes) this.toClient(data, isBinary)
+      this.afterTurn()
+    })
+    socket.on('error', () => socket.terminate())
+    socket.once('close', (code, reason) => {
+      if (this.upstream === socket) this.#onUpstreamGone(code, reason.toString())
+    })
+    if (!this.#toClient.isFull) socket.resume()
+  }
+
+  /** Opens the provider's side again where it was given up to stop a turn. @throws Refusal or UpstreamRefusal */
+  protected async reconnect(): Promise<void> {
+    const opened = await this.deps.connect(this.context)
+    if (this.#isClientGone || this.#isEnded) opened.socket.terminate()
+    else this.#join(opened)
+  }
+
+  /** Gives the provider's side up: the only way to stop a turn where there is no event for it. */
+  protected dropUpstream(): void {
+    const { upstream } = this
+    this.upstream = undefined
+    this.#toUpstream = undefined
+    upstream?.terminate()
+    this.#pauseClient()
+  }
+
+  #onUpstreamGone(code: number, reason: string): void {
+    this.upstream = undefined
+    for (const turn of this.runningTurns())
+      turn.settle(this.#isClientGone ? 'aborted' : 'failed', { errorCode: 'provider_ended_early' })
+    if (this.#isClientGone) {
+      this.#end()
+      return
+    }
+    const passed = passedCloseCode(code)
+    if (passed === undefined) this.client.close()
+    else this.close(passed, reason)
+  }
+
+  /** A provider that says nothing at all while a turn runs is given up. */
+  #checkUpstream(): void {
+    const turns = this.runningTurns()
+    if (turns.length === 0) this.#upstreamHeardAt = performance.now()
+    if (performance.now() - this.#upstreamHeardAt < this.deps.timeouts.idleMs) return
+    for (const turn of turns) turn.settle('failed', { errorCode: 'provider_timeout' })
+    this.tellRefusal(
+      new Refusal('provider_timeout', `${this.context.route.servedBy} did not answer in time. Try again.`),
+      this.context.callId,
+      {},
+    )
+    this.close(closeCodes.upstream, 'The provider did not answer in time.')
+  }
+
+  // ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Closes the client's side, and the provider's with it. */
+  protected close(code: number, reason: string): void {
+    if (this.#closeWith) return
+    this.#closeWith = { code, reason: closeReason(reason) }
+    this.client.resume()
+    this.client.close(code, this.#closeWith.reason)
+    this.dropUpstream()
+  }
+
+  /** Ends it without a word: it has had its time. */
+  terminate(): void {
+    this.#end()
+  }
+
+  #onClientGone(): void {
+    this.#isClientGone = true
+    const running = this.runningTurns()
+    if (running.length === 0 || !this.upstream) {
+      this.#end()
+      return
+    }
+    if (this.context.principal.project.on_client_abort[this.context.match.dialect] === 'cancel') {
+      for (const turn of running) turn.settle('aborted', { errorCode: 'client_closed' })
+      this.#end()
+      return
+    }
+    // Read on to what the turns have cost.
+    this.#drainTimer = setTimeout(() => {
+      for (const turn of this.runningTurns()) turn.settle('aborted', { errorCode: 'drain_timeout' })
+      this.#end()
+    }, this.deps.timeouts.maxDrainMs)
+  }
+
+  #end(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    clearTimeout(this.#drainTimer)
+    for (const turn of this.runningTurns()) turn.settle('aborted', { errorCode: 'client_closed' })
+    this.dropUpstream()
+    if (this.client.readyState !== this.client.CLOSED) this.client.terminate()
+    this.deps.onEnded()
+  }
+}
+
+/** What an error event may name of the frame that it answers. */
+export interface ClientFrameNames {
+  streamId?: string | undefined
+  eventId?: string | undefined
+  model?: string | undefined
+}

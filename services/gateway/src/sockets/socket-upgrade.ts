@@ -1,0 +1,274 @@
+import { randomUUIDv7 } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer } from 'ws'
+import { allowModel } from '../allow-model.ts'
+import { authenticate, type Principal } from '../authenticate.ts'
+import { recogniseClient } from '../client-class.ts'
+import type { Endpoint } from '../endpoints.ts'
+import { holdBudget } from '../hold-budget.ts'
+import { LiveCalls } from '../live-calls.ts'
+import { matchPath, type PathMatch } from '../match-path.ts'
+import { requireOpenClass } from '../path-class.ts'
+import { isPlainText } from '../plain-text.ts'
+import { Refusal } from '../refusal.ts'
+import { answerRefusal } from '../refusal-answer.ts'
+import { refusedCall } from '../refused-call.ts'
+import { type ReadHeaders, readHeaders } from '../request-headers.ts'
+import { booksOf, type GatewayDeps, headersToForward, namesUs, pathNotSupported, toRefusal } from '../request-path.ts'
+import { RealtimeSession } from './realtime-session.ts'
+import { ResponsesSession } from './responses-session.ts'
+import type { SocketContext } from './socket-context.ts'
+import type { SocketSession } from './socket-session.ts'
+import { readOfferedProtocols } from './subprotocols.ts'
+import { maxMessageBytes, openUpstreamSocket, UpstreamRefusal, type UpstreamSocket } from './upstream-socket.ts'
+
+export interface SocketOptions {
+  /** Sockets of clients, over all projects. */
+  maxSockets: number
+  /** Origins from which browsers may connect; undefined: any, since a key must come with each socket. */
+  allowedOrigins: readonly string[] | undefined
+}
+
+/** The sockets of this gateway, to be ended when permission goes or the process does. */
+export interface Sockets {
+  /** Sessions, whether a turn runs in them or not. */
+  readonly live: LiveCalls
+  readonly count: number
+  /** Whether a request asks for one of our sockets; every other one is answered as usual. */
+  wants: (request: IncomingMessage) => boolean
+  upgrade: (deps: GatewayDeps, request: IncomingMessage, stream: Duplex, head: Buffer) => void
+  /** No new ones; those without a running turn close with 1012, the others when theirs has ended. */
+  leave: () => void
+  /** Ends what is left. */
+  close: () => Promise<void>
+}
+
+/** Compression for clients only: each message by itself, so that an idle socket keeps no tables. */
+const deflate = {
+  serverNoContextTakeover: true,
+  clientNoContextTakeover: true,
+  threshold: 1024,
+  concurrencyLimit: 8,
+  zlibDeflateOptions: { level: 3, memLevel: 7 },
+}
+const closeTimeoutMs = 1_000
+
+export function createSockets(options: SocketOptions): Sockets {
+  const live = new LiveCalls()
+  const sessions = new Set<SocketSession>()
+  const chosen = new WeakMap<IncomingMessage, string>()
+  const answerLines = new WeakMap<IncomingMessage, string[]>()
+  let opening = 0
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: maxMessageBytes,
+    perMessageDeflate: deflate,
+    handleProtocols: (_offered, request) => chosen.get(request) ?? false,
+  })
+  server.on('headers', (lines, request) => lines.push(...(answerLines.get(request) ?? [])))
+
+  async function upgrade(deps: GatewayDeps, request: IncomingMessage, stream: Duplex, head: Buffer): Promise<void> {
+    const callId = randomUUIDv7()
+    const nowMs = Date.now()
+    const match = matchPath('GET', request.url ?? '/', 'websocket')
+    let headers: ReadHeaders | undefined
+    let principal: Principal | undefined
+    let model: string | undefined
+    // Nobody else listens while the provider is asked.
+    stream.on('error', () => stream.destroy())
+    opening++
+    try {
+      if (!match) throw new Refusal('path_not_supported', 'There is no socket at this path.')
+      refuseBadFraming(request)
+      headers = readHeaders(request.rawHeaders)
+      const { endpoint } = match
+      if (!endpoint) throw pathNotSupported(match, 'WebSocket')
+      if (headers.via !== '' && namesUs(headers.via, deps.gatewayId))
+        throw new Refusal('proxy_loop', 'This socket has already passed this gateway: a provider base URL points back.')
+      refuseOrigin(request.headers.origin, options.allowedOrigins)
+      const closed = deps.closedFor(nowMs)
+      if (closed) throw closed
+      if (sessions.size + opening > options.maxSockets)
+        throw new Refusal('overloaded', 'This gateway holds as many sockets as it may. Try again in a moment.', {
+          retryAfterS: 1,
+        })
+      const offered = readOfferedProtocols(request.headers['sec-websocket-protocol'])
+      const credential = headers.credential === '' ? offered.credential : headers.credential
+      principal = await authenticate(deps, credential, match.room, nowMs)
+      requireOpenClass(endpoint, principal.project)
+      model = modelOfQuery(match)
+      admitSocket(deps, endpoint, match, principal, model, nowMs)
+      const route = deps.routes.resolve(principal.project, match.dialect)
+      const context: SocketContext = { callId, match, endpoint, headers, credential, principal, route, model }
+      const forwarded = headersToForward(deps, { headers }, { span: undefined })
+      const connect = (): Promise<UpstreamSocket> =>
+        openUpstreamSocket(deps.upstreams, route, match, { headers: forwarded, protocols: offered.protocols })
+      const upstream = await connect()
+      if (stream.destroyed) {
+        upstream.socket.terminate()
+        return
+      }
+      if (upstream.socket.protocol !== '') chosen.set(request, upstream.socket.protocol)
+      answerLines.set(request, [
+        `sluice-call-id: ${callId}`,
+        `sluice-served-by: ${route.servedBy}`,
+        `x-request-id: ${upstream.requestId ?? callId}`,
+      ])
+      server.handleUpgrade(request, stream, head, client => {
+        const Session = endpoint.model === 'query' ? RealtimeSession : ResponsesSession
+        const session: SocketSession = new Session(
+          {
+            ...deps,
+            connect,
+            onEnded: () => {
+              sessions.delete(session)
+              live.remove(session)
+            },
+          },
+          context,
+          client,
+          upstream,
+        )
+        sessions.add(session)
+        live.add(session)
+      })
+    } catch (error) {
+      refuse(deps, { match, request, stream, callId, headers, principal, model }, error)
+    } finally {
+      opening--
+    }
+  }
+
+  return {
+    live,
+    get count() {
+      return sessions.size
+    },
+    wants: request => wantsSocket(request),
+    upgrade: (deps, request, stream, head) => void upgrade(deps, request, stream, head),
+    leave: () => {
+      for (const session of [...sessions]) session.leave()
+    },
+    async close() {
+      for (const session of [...sessions]) session.leave()
+      const deadline = performance.now() + closeTimeoutMs
+      while (sessions.size > 0 && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, 10))
+      for (const session of [...sessions]) session.terminate()
+    },
+  }
+}
+
+function wantsSocket(request: IncomingMessage): boolean {
+  const target = request.url ?? '/'
+  return (
+    request.method === 'GET' &&
+    request.httpVersion === '1.1' &&
+    request.headers.upgrade?.toLowerCase() === 'websocket' &&
+    target.startsWith('/') &&
+    matchPath('GET', target, 'websocket') !== undefined
+  )
+}
+
+/** A handshake has no body; whoever sends one hopes that someone behind us reads it as a request. */
+function refuseBadFraming({ headers }: IncomingMessage): void {
+  const version = headers['sec-websocket-version']
+  const key = headers['sec-websocket-key']
+  if (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0')
+    throw new Refusal('invalid_request', 'A WebSocket handshake has no body.')
+  if (version !== '13' || key === undefined || !/^[+/0-9A-Za-z]{22}==$/.test(key))
+    throw new Refusal('invalid_request', 'This is no WebSocket handshake of version 13.')
+}
+
+function refuseOrigin(origin: string | undefined, allowed: readonly string[] | undefined): void {
+  if (origin === undefined || allowed === undefined || allowed.includes(origin.toLowerCase())) return
+  throw new Refusal(
+    'origin_not_allowed',
+    'Browsers may not connect from this origin. The operator lists those that may.',
+  )
+}
+
+/** `?model=`, once: readers disagree on which of two counts. */
+function modelOfQuery({ query }: PathMatch): string | undefined {
+  const models = new URLSearchParams(query).getAll('model')
+  if (models.length > 1) throw new Refusal('invalid_request', 'The URL names two models. Name one.')
+  const [model] = models
+  if (model === undefined) return undefined
+  if (model === '' || model.length > 256 || !isPlainText(model))
+    throw new Refusal('model_missing', 'The "model" of the URL is empty, too long, or no plain text.')
+  return model
+}
+
+/** Where the URL names the model, the socket is refused as its turns would be. */
+function admitSocket(
+  deps: GatewayDeps,
+  endpoint: Endpoint,
+  match: PathMatch,
+  principal: Principal,
+  model: string | undefined,
+  nowMs: number,
+): void {
+  if (endpoint.model !== 'query') return
+  const query = new URLSearchParams(match.query)
+  if (query.has('call_id'))
+    throw new Refusal(
+      'path_not_supported',
+      'Joining a call by "call_id" is not open here: this gateway meters calls so.',
+    )
+  if (model === undefined) {
+    if (query.get('intent') === 'transcription') return
+    throw new Refusal('model_missing', 'The URL names no model: add "?model=…", or "?intent=transcription".')
+  }
+  allowModel(principal, match.dialect, model, booksOf(deps.prices, principal, nowMs), endpoint.shape)
+  holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+}
+
+interface RefusedUpgrade {
+  match: PathMatch | undefined
+  request: IncomingMessage
+  stream: Duplex
+  callId: string
+  headers: ReadHeaders | undefined
+  principal: Principal | undefined
+  model: string | undefined
+}
+
+/** The answer to a handshake that becomes no socket: status and body as for a call, the provider's own where it gave one. */
+function refuse(deps: GatewayDeps, refused: RefusedUpgrade, error: unknown): void {
+  const { match, stream, callId, headers, principal, model } = refused
+  if (error instanceof UpstreamRefusal) {
+    writeAnswer(stream, error.status, [...error.headers, 'sluice-call-id', callId], error.body)
+    return
+  }
+  const refusal = toRefusal(error, deps, callId)
+  const dialect = match?.dialect ?? 'openai'
+  const answer = answerRefusal(refusal, {
+    dialect,
+    refusalClass: (headers?.client ?? recogniseClient('', false)).refusalClass,
+    callId,
+    nowMs: Date.now(),
+    budgetStatus: principal?.project.budget_status,
+  })
+  writeAnswer(stream, answer.status, answer.headers, Buffer.from(answer.body))
+  deps.onRefused(
+    refusedCall(deps.gatewayId, callId, refusal, answer.status, {
+      identity: principal?.identity,
+      claimed: headers?.claimed ?? {},
+      dialect,
+      endpoint: match?.endpoint?.name ?? 'unknown',
+      requestedModel: model,
+    }),
+  )
+}
+
+function writeAnswer(stream: Duplex, status: number, headers: readonly string[], body: Buffer): void {
+  if (stream.destroyed) return
+  let head = `HTTP/1.1 ${status} Refused\r\n`
+  for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`
+  stream.end(
+    Buffer.concat([Buffer.from(`${head}content-length: ${body.length}\r\nconnection: close\r\n\r\n`, 'latin1'), body]),
+  )
+  // A client that goes on sending is not waited for.
+  setTimeout(() => stream.destroy(), closeTimeoutMs).unref()
+}

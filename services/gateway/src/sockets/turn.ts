@@ -1,0 +1,182 @@
+import { randomUUIDv7 } from 'node:crypto'
+import type { UsageRecordedData } from '@sluice/contracts'
+import type { UsageResult } from '@sluice/usage'
+import type { AdmittedCall } from '../call.ts'
+import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { estimateAsked } from '../reply-reader.ts'
+import type { GatewayDeps } from '../request-path.ts'
+import { type Outcome, settle } from '../settle.ts'
+
+export type TurnDeps = Pick<GatewayDeps, 'journal' | 'liveCalls' | 'onSettled'>
+
+/** What watches a turn's events. */
+export interface TurnReader {
+  usage: () => UsageResult
+  /** Bytes of text said so far, for the judgement of what the provider tells. */
+  readonly outputBytes: number
+}
+
+const checkpointBytes = 16 * 1024
+const checkpointMs = 250
+
+/** One turn of a socket: an attempt with an OPEN, CHECKPOINTs and one settlement, whatever becomes of its socket. */
+export class Turn implements LiveCall {
+  readonly call: AdmittedCall
+  place = -1
+  /** Bound when the provider names the response. */
+  responseId: string | undefined
+  /** Tells how this turn is ended when money or permission goes. */
+  onCut: (order: CutOrder) => void = () => {}
+  readonly #deps: TurnDeps
+  readonly #reader: TurnReader
+  #isSettled = false
+  #overheadUs = 0
+  #firstEventMs: number | undefined
+  #checkpointAt = 0
+  #sinceCheckpoint = 0
+
+  /** The OPEN stands in the journal when this returns. @throws JournalUnavailableError: the turn must not be sent */
+  constructor(deps: TurnDeps, call: AdmittedCall, reader: TurnReader) {
+    this.#deps = deps
+    this.call = call
+    this.#reader = reader
+    const { route } = call
+    deps.journal.open({
+      event_id: call.eventId,
+      call_id: call.callId,
+      attempt: call.attempt,
+      identity: call.principal.identity,
+      claimed: call.claimed,
+      paid_by: route.paidBy,
+      dialect: call.endpoint.dialect,
+      endpoint: call.endpoint.name,
+      streamed: true,
+      requested_model: call.requestedModel,
+      provider: route.provider,
+      served_by: route.servedBy,
+      admitted_at_ms: call.admittedAtMs,
+      price_book_id: call.prices.book.id,
+      ...(call.principal.project.unpriced === 'assume_max' ? { unpriced_policy: 'assume_max' } : {}),
+      ...(call.prices.override ? { override_price_book_id: call.prices.override.id } : {}),
+      estimated_input: estimateAsked(call).quantities,
+      leases: [],
+      held: [],
+    })
+    deps.liveCalls.add(this)
+  }
+
+  get keyId(): string | undefined {
+    return this.call.principal.identity.key_id
+  }
+  get projectId(): string {
+    return this.call.principal.identity.project_id
+  }
+  get budgets(): LiveCall['budgets'] {
+    return this.call.hold.budgets
+  }
+  get isSettled(): boolean {
+    return this.#isSettled
+  }
+  /** What is known of its use now. */
+  get usage(): UsageResult {
+    return this.#reader.usage()
+  }
+
+  cut(order: CutOrder): void {
+    if (!this.#isSettled) this.onCut(order)
+  }
+
+  /** It has left for the provider. */
+  sent(): void {
+    this.#overheadUs = Math.round((performance.now() - this.call.startedAt) * 1000)
+  }
+
+  /** An event of it has come: what is known is in the journal before the client sees the first, then from time to time. */
+  seen(bytes: number): void {
+    if (this.#isSettled) return
+    const now = performance.now()
+    const isFirst = this.#firstEventMs === undefined
+    this.#firstEventMs ??= Math.max(0, Date.now() - this.call.admittedAtMs)
+    this.#sinceCheckpoint += bytes
+    if (!isFirst && this.#sinceCheckpoint < checkpointBytes && now - this.#checkpointAt < checkpointMs) return
+    this.#checkpointAt = now
+    this.#sinceCheckpoint = 0
+    const usage = this.#reader.usage()
+    this.#deps.journal.checkpoint({
+      event_id: this.call.eventId,
+      at_ms: Date.now(),
+      output_bytes: this.#reader.outputBytes,
+      quantities: usage.quantities,
+      provenance: usage.provenance,
+      modifiers: usage.modifiers,
+      ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
+      ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
+      http_status: 200,
+    })
+  }
+
+  /** Into the journal, once. */
+  settle(
+    status: Outcome['status'],
+    how: {
+      usage?: UsageResult
+      errorCode?: string | undefined
+      cutBy?: Outcome['cutBy']
+      httpStatus?: number
+      drained?: boolean
+    } = {},
+  ): UsageRecordedData | undefined {
+    if (this.#isSettled) return undefined
+    this.#isSettled = true
+    this.#deps.liveCalls.remove(this)
+    const outcome: Outcome = {
+      status,
+      httpStatus: how.httpStatus ?? 200,
+      usage: how.usage ?? this.#reader.usage(),
+      outputBytes: this.#reader.outputBytes,
+      drained: how.drained ?? false,
+      errorCode: how.errorCode,
+      cutBy: how.cutBy,
+      providerRequestId: undefined,
+      timeToFirstChunkMs: this.#firstEventMs,
+      overheadUs: this.#overheadUs,
+      finishedAtMs: Date.now(),
+    }
+    const event = settle(this.#deps.journal, this.call, outcome)
+    this.#deps.onSettled(this.call, event, outcome)
+    return event
+  }
+
+  /** By an order from outside. */
+  settleCut(order: CutOrder): void {
+    const { reason, budget } = order.refusal
+    this.settle('cut', {
+      cutBy: { reason, ...(budget ? { budget_id: budget.budget_id, copy: budget.copy } : {}) },
+    })
+  }
+}
+
+/**
+ * Waits, in a mode where calls do, until a turn's OPEN is as safe as that mode promises.
+ * @throws JournalUnavailableError: the turn is settled as never sent
+ */
+export async function secured(journal: TurnDeps['journal'], turn: Turn): Promise<void> {
+  try {
+    await journal.secured?.()
+  } catch (error) {
+    settleUnsent(turn, 'metering_unavailable')
+    throw error
+  }
+}
+
+/** A turn that did not leave after all costs nothing. */
+export function settleUnsent(turn: Turn, errorCode: string): void {
+  turn.settle('failed', { usage: nothingUsed, httpStatus: 0, errorCode })
+}
+
+const nothingUsed: UsageResult = { quantities: {}, provenance: {}, modifiers: {}, raw_usage: null }
+
+/** Ids of one attempt. */
+export function newAttempt(): { callId: string; eventId: string } {
+  return { callId: randomUUIDv7(), eventId: randomUUIDv7() }
+}

@@ -1,0 +1,14 @@
+import { after } from 'node:test'
+import { GatewayStack } from './gateway-stack.ts'
+import { realtimeIsMetered } from './sockets/realtime.ts'
+import { socketsAreRefused } from './sockets/refusals.ts'
+import { responsesSocketsAreMetered } from './sockets/responses.ts'
+import { socketsEnd } from './sockets/stops.ts'
+
+// Both sockets on one installation; the gateway itself is killed and stopped last.
+const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'budget', 'gateway'] })
+
+responsesSocketsAreMetered(gateway)
+realtimeIsMetered(gateway)
+socketsAreRefused(gateway)
+socketsEnd(gateway)

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { eventually } from '@sluice/test-env'
+import { OpenAIRealtimeWS } from 'openai/realtime/ws'
+import type { GatewayStack, TestProject } from '../gateway-stack.ts'
+import { openSocket, plainConnection, type SocketEvent } from './socket-client.ts'
+
+const realtime = '/v1/realtime?model=gpt-realtime'
+const sound = (ms: number) => ({ type: 'input_audio_buffer.append', audio: Buffer.alloc(ms * 48).toString('base64') })
+const create = (directives: string) => ({
+  type: 'response.create',
+  response: { instructions: `[[sim ${directives}]]` },
+})
+const hearWith = (transcription: string | null, turn_detection: object | null = null) => ({
+  type: 'session.update',
+  session: {
+    type: 'realtime',
+    audio: { input: { turn_detection, transcription: transcription === null ? null : { model: transcription } } },
+  },
+})
+
+/** Every realtime turn, whoever began it and however it ended, and every transcription is settled to the provider's bill. */
+export function realtimeIsMetered(gateway: GatewayStack): void {
+  async function settled(project: TestProject, count: number) {
+    const events = await eventually(() => {
+      const found = gateway.eventsOf(project.projectId)
+      return found.length >= count && found
+    })
+    assert.equal(events.length, count, 'nothing is settled twice')
+    const bills = await eventually(async () => {
+      const found = await gateway.billsOf(project)
+      return found.every(({ ended }) => ended !== 'running') && found
+    })
+    return events.map(event => ({ event, bill: bills.find(bill => bill.response_id === event.response_id) }))
+  }
+
+  test('sound in and out through the official client: turns, a transcription and a cancelled turn, to the bill', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = new OpenAIRealtimeWS(
+      { model: 'gpt-realtime', options: plainConnection },
+      gateway.openai(project.apiKey),
+    )
+    const events: SocketEvent[] = []
+    client.on('event', event => events.push(event))
+    const until = (type: string, count = 1) =>
+      eventually(() => events.filter(event => event.type === type).length >= count)
+    await until('session.created')
+    client.send(hearWith('gpt-4o-transcribe') as never)
+    client.send(sound(2_340) as never)
+    client.send({ type: 'input_audio_buffer.commit' })
+    client.send(create('output_tokens=21') as never)
+    await until('response.done')
+    await until('conversation.item.input_audio_transcription.completed')
+    client.send(create('output_tokens=9 ') as never)
+    await until('response.done', 2)
+    client.send(create('output_tokens=900 delay_ms=4') as never)
+    await eventually(() => events.filter(({ type }) => type === 'response.output_audio.delta').length > 40)
+    client.send({ type: 'response.cancel' })
+    await until('response.done', 3)
+    client.close()
+    assert.ok(!events.some(({ type }) => type === 'error'))
+    const found = await settled(project, 4)
+    for (const { event, bill } of found) {
+      assert.equal(event.cost_nano_usd, bill?.cost_nano_usd, JSON.stringify(event.quantities))
+      assert.ok(event.cost_nano_usd > 0)
+      assert.deepEqual([event.status, event.priced], ['completed', true])
+      assert.deepEqual(new Set(Object.values(event.provenance)), new Set(['measured']))
+    }
+    const names = found.map(({ event }) => `${event.endpoint} ${event.requested_model}`).sort()
+    assert.deepEqual(names, [
+      'realtime gpt-realtime',
+      'realtime gpt-realtime',
+      'realtime gpt-realtime',
+      'realtime.transcription gpt-4o-transcribe',
+    ])
+    assert.ok(found.some(({ event }) => (event.quantities.in_cache_read_audio ?? 0) > 0))
+    assert.ok(found.some(({ event }) => event.finish_reason === 'client_cancelled'))
+  })
+
+  test('turns that the provider begins by itself, spoken into, and minutes written down: all on one event each', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, '/openai/v1/realtime?model=gpt-realtime-mini', project.apiKey)
+    client.send(hearWith('whisper-1', { type: 'server_vad' }))
+    await client.until('session.updated')
+    client.send({
+      type: 'conversation.item.create',
+      item: {
+        type: 'message',
+        role: 'user',
+        content: [{ type: 'input_text', text: '[[sim output_tokens=300 delay_ms=5 fault=duplicate,unknown]]' }],
+      },
+    })
+    client.send(sound(1_000))
+    await client.until('response.output_audio.delta', 10)
+    client.send(sound(1_500))
+    await client.until('response.done', 2)
+    client.send({ type: 'response.cancel' })
+    await client.until('response.done', 4)
+    client.socket.close()
+    const found = await settled(project, 4)
+    for (const { event, bill } of found) assert.equal(event.cost_nano_usd, bill?.cost_nano_usd)
+    assert.deepEqual(found.map(({ event }) => event.quantities.audio_ms_in ?? 0).sort(), [0, 0, 1_000, 1_500])
+  })
+
+  test('incomplete and failed turns are charged as the provider charges them, a refused one is not', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, realtime, project.apiKey)
+    client.send({ ...create('status=500'), event_id: 'mine' })
+    const [error] = await client.until('error')
+    assert.equal(error.error.event_id, 'mine')
+    client.send({
+      type: 'response.create',
+      response: { instructions: '[[sim output_tokens=50]]', max_output_tokens: 5, output_modalities: ['text'] },
+    })
+    await client.until('response.done')
+    client.send(create('output_tokens=50 fault=error at=7'))
+    await client.until('response.done', 2)
+    client.socket.close()
+    const found = await settled(project, 3)
+    const byStatus = new Map(found.map(each => [`${each.event.status} ${each.event.finish_reason ?? ''}`, each]))
+    assert.equal(byStatus.get('failed ')?.event.cost_nano_usd, 0)
+    for (const key of ['completed max_output_tokens', 'failed failed'])
+      assert.equal(byStatus.get(key)?.event.cost_nano_usd, byStatus.get(key)?.bill?.cost_nano_usd, key)
+  })
+
+  test('a turn whose socket dies is estimated from what was heard and said; a transcription under way too', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, realtime, project.apiKey)
+    client.send(sound(3_000))
+    client.send({ type: 'input_audio_buffer.commit' })
+    client.send(create('output_tokens=60 fault=drop at=20'))
+    assert.equal((await client.closed).code, 1011)
+    const [only] = await settled(project, 1)
+    assert.deepEqual([only?.event.status, only?.event.error_code], ['failed', 'provider_ended_early'])
+    // 20 tokens are 80 bytes of transcript and two seconds of sound; three seconds were heard.
+    assert.deepEqual(
+      [only?.event.quantities.out_text, only?.event.quantities.out_audio, only?.event.quantities.in_audio],
+      [23, 40, 30],
+    )
+    assert.equal(only?.event.provenance.out_audio, 'estimated')
+  })
+
+  test('an idle socket costs nothing', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, realtime, project.apiKey)
+    await client.until('session.created')
+    client.send(sound(500))
+    client.socket.close()
+    await client.closed
+    assert.deepEqual(gateway.eventsOf(project.projectId), [])
+  })
+}

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { eventually } from '@sluice/test-env'
+import { ResponsesWS } from 'openai/resources/responses/ws'
+import type { GatewayStack, TestProject } from '../gateway-stack.ts'
+import { openSocket, type SocketEvent } from './socket-client.ts'
+
+const model = 'gpt-5.4-mini'
+
+/** Every turn of a Responses socket is a settlement of its own, to the provider's own bill. */
+export function responsesSocketsAreMetered(gateway: GatewayStack): void {
+  /** The events of a project, once there are so many, beside the provider's bill of each. */
+  async function settled(project: TestProject, count: number) {
+    const events = await eventually(() => {
+      const found = gateway.eventsOf(project.projectId)
+      return found.length >= count && found
+    })
+    assert.equal(events.length, count, 'no turn is settled twice')
+    const bills = await eventually(async () => {
+      const found = await gateway.billsOf(project)
+      return found.every(({ ended }) => ended !== 'running') && found
+    })
+    return events.map(event => ({ event, bill: bills.find(bill => bill.response_id === event.response_id) }))
+  }
+
+  test('two turns through the official client: two settlements, to the provider’s bill', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const socket = new ResponsesWS(gateway.openai(project.apiKey))
+    const done: SocketEvent[] = []
+    socket.on('response.completed', event => done.push(event))
+    socket.send({ type: 'response.create', model, input: '[[sim output_tokens=40 cached=2 reasoning=8]]' })
+    await eventually(() => done.length === 1)
+    const before = { model, previous_response_id: done[0].response.id }
+    socket.send({ type: 'response.create', ...before, input: 'x [[sim output_tokens=10 searches=2]]' })
+    await eventually(() => done.length === 2)
+    socket.close()
+    for (const { event, bill } of await settled(project, 2)) {
+      assert.equal(event.cost_nano_usd, bill?.cost_nano_usd)
+      assert.ok(event.cost_nano_usd > 0)
+      assert.deepEqual([event.endpoint, event.status, event.priced], ['responses.websocket', 'completed', true])
+      assert.deepEqual(new Set(Object.values(event.provenance)), new Set(['measured']))
+    }
+  })
+
+  test('a turn that ends twice counts once; an event nobody knows passes as it came', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, '/openai/v1/responses', project.apiKey)
+    client.send({ type: 'response.create', model, input: '[[sim fault=duplicate,unknown]]' })
+    await client.until('response.completed', 2)
+    client.send({ type: 'response.create', model, input: '[[sim fault=duplicate]]' })
+    await client.until('response.completed', 4)
+    assert.equal(client.events.filter(event => event.type === 'response.future_thing.delta').length, 1)
+    assert.ok(client.frames.some(({ text }) => text.includes('"sim_future_field":{"nested":[1,null,"x"]}')))
+    client.socket.close()
+    for (const { event, bill } of await settled(project, 2)) assert.equal(event.cost_nano_usd, bill?.cost_nano_usd)
+  })
+
+  test('lanes are told apart: each turn has its own usage, whatever comes between', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+    for (let lane = 0; lane < 6; lane++)
+      client.send({
+        type: 'response.create',
+        stream_id: `lane-${lane % 3}`,
+        model,
+        input: `[[sim output_tokens=${10 + lane * 7} delay_ms=${3 + lane}]]`,
+      })
+    await client.until('response.completed', 6)
+    client.socket.close()
+    for (const { event, bill } of await settled(project, 6)) assert.equal(event.cost_nano_usd, bill?.cost_nano_usd)
+  })
+
+  test('a warm-up without usage costs nothing; a turn the provider refuses costs nothing; the socket stays', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+    client.send({ type: 'response.create', model, input: 'x', previous_response_id: 'resp_of_nobody' })
+    const [error] = await client.until('error')
+    assert.deepEqual([error.status, error.error.code], [400, 'previous_response_not_found'])
+    client.send({ type: 'response.create', model, input: 'x' })
+    await client.until('response.completed')
+    client.socket.close()
+    const found = await settled(project, 2)
+    const [refused, whole] = found.sort((a, b) => a.event.cost_nano_usd - b.event.cost_nano_usd)
+    assert.deepEqual(
+      [refused?.event.status, refused?.event.http_status, refused?.event.cost_nano_usd],
+      ['failed', 400, 0],
+    )
+    assert.equal(whole?.event.cost_nano_usd, whole?.bill?.cost_nano_usd)
+  })
+
+  test('a provider that breaks off: one event, estimated from what was seen, and the close is passed on', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+    client.send({ type: 'response.create', model, input: '[[sim output_tokens=90 fault=drop at=30]]' })
+    assert.equal((await client.closed).code, 1011)
+    const [only] = await settled(project, 1)
+    assert.deepEqual([only?.event.status, only?.event.error_code], ['failed', 'provider_ended_early'])
+    assert.equal(only?.event.provenance.out_text, 'estimated')
+    // 30 tokens are 120 bytes; an estimated token has 3.6.
+    assert.equal(only?.event.quantities.out_text, 34)
+    assert.ok((only?.event.quantities.in_text ?? 0) > 0)
+  })
+
+  test('a client that leaves: drained to the provider’s bill, or cancelled and estimated, as the project has it', async () => {
+    for (const policy of ['drain', 'cancel'] as const) {
+      const project = await gateway.newProject({
+        ownCredential: true,
+        settings: { on_client_abort: { openai: policy, anthropic: policy } },
+      })
+      const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+      client.send({ type: 'response.create', model, input: '[[sim output_tokens=60 delay_ms=10]]' })
+      await client.until('response.output_text.delta', 5)
+      client.socket.terminate()
+      const [only] = await settled(project, 1)
+      assert.equal(only?.event.status, 'aborted')
+      if (policy === 'drain') {
+        assert.equal(only?.event.provenance.out_text, 'drained')
+        assert.equal(only?.event.cost_nano_usd, only?.bill?.cost_nano_usd)
+      } else {
+        assert.equal(only?.bill?.ended, 'aborted')
+        assert.equal(only?.event.provenance.out_text, 'estimated')
+      }
+    }
+  })
+
+  test('frames pass byte for byte, compressed or not, also below a room', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const direct = new Set<string>()
+    for (const perMessageDeflate of [false, true]) {
+      const client = await openSocket(gateway, '/rooms/lobby/openai/v1/responses?x=%41', project.apiKey, {
+        perMessageDeflate,
+      })
+      assert.equal(client.socket.extensions.includes('permessage-deflate'), perMessageDeflate)
+      assert.ok(client.upgraded['sluice-call-id'])
+      client.send({ type: 'response.create', model, input: `[[sim text=${JSON.stringify('é'.repeat(3_000))}]]` })
+      const [done] = await client.until('response.completed')
+      direct.add(done.response.output.at(-1).content[0].text)
+      client.socket.close()
+    }
+    assert.deepEqual([...direct], ['é'.repeat(3_000)])
+    const found = await settled(project, 2)
+    for (const { event, bill } of found) {
+      assert.equal(event.cost_nano_usd, bill?.cost_nano_usd)
+      assert.equal(event.identity.room, 'lobby')
+    }
+  })
+}

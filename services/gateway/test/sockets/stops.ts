@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { eventually } from '@sluice/test-env'
+import type { GatewayStack, TestProject } from '../gateway-stack.ts'
+import { openSocket } from './socket-client.ts'
+
+const model = 'gpt-5.4-mini'
+const slow = { type: 'response.create', model, input: '[[sim output_tokens=4000 delay_ms=20]]' }
+const realtime = '/v1/realtime?model=gpt-realtime'
+const speakSlowly = { type: 'response.create', response: { instructions: '[[sim output_tokens=4000 delay_ms=20]]' } }
+
+/** Sockets and their turns end when money, permission or the gateway goes, and nothing that was spent is lost. */
+export function socketsEnd(gateway: GatewayStack): void {
+  async function withBudget(limit: string): Promise<TestProject> {
+    const project = await gateway.newProject({ ownCredential: true })
+    await gateway.manage('POST', `/accounts/projects/${project.projectId}/budgets`, {
+      name: 'Tiny',
+      unit: 'usd',
+      limit,
+      window: 'total',
+      mode: 'soft',
+    })
+    await eventually(async () => {
+      const answer = await gateway.post('/v1/responses', project.apiKey, { model, input: '[[sim output_tokens=1]]' })
+      await answer.arrayBuffer()
+      return answer.headers.has('sluice-budget-name')
+    })
+    return project
+  }
+  const spend = (project: TestProject) =>
+    gateway
+      .post('/v1/responses', project.apiKey, { model, input: '[[sim input_tokens=700000 output_tokens=1]]' })
+      .then(answer => answer.arrayBuffer())
+  const cutEvents = (project: TestProject, count: number) =>
+    eventually(() => {
+      const found = gateway.eventsOf(project.projectId).filter(({ status }) => status === 'cut')
+      return found.length >= count && found
+    })
+
+  test('money gone: a Responses turn ends softly with what was said, its socket stays and refuses the next', async () => {
+    const project = await withBudget('0.5')
+    const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+    client.send(slow)
+    client.send({ ...slow, stream_id: 'b' })
+    await client.until('response.output_text.delta', 8)
+    await spend(project)
+    const ends = await client.until('response.incomplete', 2)
+    for (const { response } of ends) {
+      assert.deepEqual(response.incomplete_details, { reason: 'max_output_tokens' })
+      assert.ok(response.output[0].content[0].text.startsWith('Sim:'))
+    }
+    assert.deepEqual(new Set(ends.map(({ stream_id }) => stream_id)), new Set([undefined, 'b']))
+    client.send(slow)
+    const [error] = await client.until('error')
+    assert.deepEqual([error.status, error.error.code], [402, 'insufficient_quota'])
+    assert.match(error.error.message, /out of credits/)
+    assert.equal(client.socket.readyState, client.socket.OPEN)
+    const events = await cutEvents(project, 2)
+    for (const event of events) {
+      assert.deepEqual([event.cut_by?.reason, event.provenance.out_text], ['budget_spent', 'estimated'])
+      assert.ok(event.cost_nano_usd > 0)
+    }
+    const bills = await gateway.billsOf(project)
+    assert.equal(bills.filter(({ ended }) => ended === 'aborted').length, 2, 'the provider was stopped')
+    await gateway.manage('DELETE', `/accounts/projects/${project.projectId}/budgets/${await budgetOf(project)}`)
+    await eventually(async () => {
+      client.send({ type: 'response.create', model, input: 'x' })
+      await new Promise(resolve => setTimeout(resolve, 100))
+      return client.events.some(({ type }) => type === 'response.completed')
+    })
+    client.socket.close()
+  })
+
+  async function budgetOf(project: TestProject): Promise<string> {
+    const { body } = await gateway.manage('GET', `/accounts/projects/${project.projectId}/budgets`)
+    return body.budgets[0].id
+  }
+
+  test('money gone: a realtime turn is cancelled, measured and told, then the socket closes with 1008; an idle one at once', async () => {
+    const project = await withBudget('0.5')
+    const client = await openSocket(gateway, realtime, project.apiKey)
+    const idle = await openSocket(gateway, realtime, project.apiKey)
+    client.send(speakSlowly)
+    await client.until('response.output_audio.delta', 5)
+    await spend(project)
+    const [done] = await client.until('response.done')
+    assert.equal(done.response.status, 'cancelled')
+    assert.equal((await client.closed).code, 1008)
+    const [error] = await client.until('error')
+    assert.deepEqual([error.status, error.error.code], [402, 'insufficient_quota'])
+    assert.equal((await idle.closed).code, 1008)
+    const [event] = await cutEvents(project, 1)
+    assert.deepEqual([event?.cut_by?.reason, event?.provenance.out_audio], ['budget_spent', 'measured'])
+    const bill = (await gateway.billsOf(project)).find(({ response_id }) => response_id === event?.response_id)
+    assert.equal(event?.cost_nano_usd, bill?.cost_nano_usd)
+  })
+
+  test('a revoked key closes its sockets with 1008 within a second, running or idle', async t => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const clients = await Promise.all([
+      openSocket(gateway, '/v1/responses', project.apiKey),
+      openSocket(gateway, '/v1/responses', project.apiKey),
+      openSocket(gateway, realtime, project.apiKey),
+      openSocket(gateway, realtime, project.apiKey),
+    ])
+    const [responses, , speaking] = clients
+    responses?.send(slow)
+    speaking?.send(speakSlowly)
+    await responses?.until('response.output_text.delta')
+    await speaking?.until('response.output_audio.delta')
+    const since = performance.now()
+    await gateway.manage('DELETE', `/accounts/projects/${project.projectId}/api-keys/${project.keyId}`)
+    const closes = await Promise.all(clients.map(({ closed }) => closed))
+    const ms = Math.round(performance.now() - since)
+    t.diagnostic(`four sockets closed ${ms} ms after the order (promise: 1000)`)
+    assert.ok(ms < 1_000)
+    assert.deepEqual(
+      closes.map(({ code }) => code),
+      [1008, 1008, 1008, 1008],
+    )
+    for (const client of clients) {
+      const error = client.events.find(({ type }) => type === 'error')
+      assert.deepEqual([error.status, error.error.code], [401, 'credential_revoked'])
+    }
+    assert.equal((await responses?.until('response.failed'))?.[0].response.status, 'failed')
+    const events = await cutEvents(project, 2)
+    assert.deepEqual(
+      events.map(event => event.cut_by?.reason),
+      ['credential_revoked', 'credential_revoked'],
+    )
+  })
+
+  test('a reader that does not read slows the provider down, not the gateway’s memory up', async t => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const residentMiB = async () =>
+      Number(/^process_resident_memory_bytes (\S+)/m.exec(await gateway.metrics())?.[1]) / 1024 / 1024
+    const before = await residentMiB()
+    const clients = await Promise.all(
+      Array.from({ length: 8 }, () => openSocket(gateway, realtime, project.apiKey, { perMessageDeflate: false })),
+    )
+    for (const client of clients) {
+      client.socket.pause()
+      // 20,000 tokens are about 190 MB of events each.
+      client.send({
+        type: 'response.create',
+        response: { instructions: '[[sim output_tokens=20000 tokens_per_chunk=20 delay_ms=1]]' },
+      })
+    }
+    await new Promise(resolve => setTimeout(resolve, 4_000))
+    const grown = (await residentMiB()) - before
+    t.diagnostic(`${grown.toFixed(0)} MiB more with 8 stalled readers`)
+    assert.ok(grown < 150, `${grown} MiB`)
+    for (const client of clients) client.socket.terminate()
+  })
+
+  test('a gateway killed in the middle of a turn: one event for each, estimated, from the last checkpoint', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+    const speaking = await openSocket(gateway, realtime, project.apiKey)
+    client.send(slow)
+    speaking.send(speakSlowly)
+    await client.until('response.output_text.delta', 20)
+    await speaking.until('response.output_audio.delta', 20)
+    await gateway.stack.services.gateway.kill()
+    assert.equal((await client.closed).code, 1006)
+    await gateway.stack.services.gateway.start()
+    await gateway.stack.services.gateway.untilReady()
+    const events = await eventually(
+      () => {
+        const found = gateway.eventsOf(project.projectId)
+        return found.length >= 2 && found
+      },
+      { timeoutMs: 15_000 },
+    )
+    assert.deepEqual(
+      events.map(({ status }) => status),
+      ['killed', 'killed'],
+    )
+    for (const event of events) {
+      assert.ok((event.quantities.out_text ?? 0) > 0)
+      assert.deepEqual(new Set(Object.values(event.provenance)), new Set(['estimated']))
+      assert.ok(event.response_id)
+    }
+  })
+
+  test('a gateway that stops: idle sockets close with 1012 at once, running turns end first', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const idle = await openSocket(gateway, realtime, project.apiKey)
+    const running = await openSocket(gateway, '/v1/responses', project.apiKey)
+    running.send({ type: 'response.create', model, input: '[[sim output_tokens=50 delay_ms=20]]' })
+    await running.until('response.output_text.delta')
+    const stopped = gateway.stack.services.gateway.stop()
+    assert.equal((await idle.closed).code, 1012)
+    await running.until('response.completed')
+    assert.equal((await running.closed).code, 1012)
+    await stopped
+    const [event] = await eventually(() => {
+      const found = gateway.eventsOf(project.projectId)
+      return found.length > 0 && found
+    })
+    assert.deepEqual([event?.status, event?.provenance.out_text], ['completed', 'measured'])
+  })
+}
