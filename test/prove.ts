@@ -7,11 +7,14 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { realAgents } from './clients/agents.ts'
 import { aborts } from './faults/aborts.ts'
+import { clickhouseDown } from './faults/clickhouse-down.ts'
 import { gapFound } from './faults/gap-found.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
 import { journalFailing, journalFull } from './faults/journal-full.ts'
 import { longThink } from './faults/long-think.ts'
 import { natsDown } from './faults/nats-down.ts'
+import { natsKilled } from './faults/nats-killed.ts'
+import { postgresKilled } from './faults/postgres-killed.ts'
 import { powerLost, powerLostStrict } from './faults/power-lost.ts'
 import { ratingsAddUp } from './faults/ratings-add-up.ts'
 import { rollingRestart } from './faults/rolling-restart.ts'
@@ -23,6 +26,9 @@ const root = join(import.meta.dirname, '..')
 const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [gatewayKilled.name]: options => prove(gatewayKilled, options),
   [natsDown.name]: options => prove(natsDown, options),
+  [natsKilled.name]: options => prove(natsKilled, options),
+  [postgresKilled.name]: options => prove(postgresKilled, options),
+  [clickhouseDown.name]: options => prove(clickhouseDown, options),
   [journalFull.name]: options => prove(journalFull, options),
   [journalFailing.name]: options => prove(journalFailing, options),
   [aborts.name]: options => prove(aborts, options),

@@ -55,6 +55,11 @@ function keepLogs(run: ScenarioRun, stack: TestStack, views: Views): void {
   write('ledger-events', views.events)
   write('analytics-rows', views.rows)
   write('provider-bill', views.bill)
+  keepServiceLogs(run, stack)
+}
+
+/** Keeps what the services have logged so far. */
+export function keepServiceLogs(run: ScenarioRun, stack: TestStack): void {
   const services = join(stack.home, 'logs')
   if (existsSync(services)) cpSync(services, join(run.logs, 'services'), { recursive: true })
 }

@@ -35,6 +35,8 @@ export interface StackOptions {
   providers: { openai?: ManagedProvider; anthropic?: ManagedProvider }
   /** false: stores do not wait for the disk, and what ends by itself stays ended. For tests. */
   lasting: boolean
+  /** Whether stores wait for the disk; default: as `lasting`. What a test kills must, or it forgets what it has committed. */
+  durable?: boolean
   /** Default: all of them. */
   services?: readonly ServiceName[]
   /** Tells apart the roles of two stacks on one PostgreSQL server. */
@@ -242,7 +244,7 @@ async function startEmbeddedPostgres(options: StackOptions, parts: Parts): Promi
   const start = async (port?: number): Promise<RunningPostgres> => {
     const server = await startPostgres({
       dataDir: join(options.home, 'postgres'),
-      durable: options.lasting,
+      durable: options.durable ?? options.lasting,
       log: options.log,
       ...(port === undefined ? {} : { port }),
     })
@@ -262,7 +264,7 @@ async function startEmbeddedNats(options: StackOptions, parts: Parts): Promise<R
   const start = async (port?: number): Promise<RunningNats> => {
     const server = await startNats({
       dataDir: join(options.home, 'nats'),
-      durable: options.lasting,
+      durable: options.durable ?? options.lasting,
       log: options.log,
       ...(port === undefined ? {} : { port }),
     })

@@ -14,6 +14,8 @@ export interface TestStackOptions {
   services?: readonly ServiceName[]
   /** A PostgreSQL of its own, to be killed; else a database on the run's shared one. */
   ownPostgres?: boolean
+  /** Stores wait for the disk: for one that is killed in the middle. Default: false, which is faster. */
+  durable?: boolean
 }
 
 export interface TestStack extends RunningStack {
@@ -59,6 +61,7 @@ export async function startTestStack(t: TestScope, options: TestStackOptions = {
     providers: options.providers ?? {},
     ...(options.services === undefined ? {} : { services: options.services }),
     lasting: false,
+    durable: options.durable ?? false,
     log: line => {
       if (process.env.SLUICE_TEST_LOG) process.stderr.write(`${line}\n`)
     },
