@@ -3,7 +3,10 @@ import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { answerUsageHours, connectBus, type UsageHourSum } from '@sluice/bus'
 import { usageHoursSubjects } from '@sluice/contracts'
+import { runMigrations } from '@sluice/postgres'
+import { sql } from 'kysely'
 import { reconcileUsage } from '../src/consumers/reconcile-usage.ts'
+import { migrations } from '../src/db/migrations/index.ts'
 import { readMessage } from '../src/received-message.ts'
 import { billingBus, billingStores, log, ratedEvent, sumOf } from './billing-env.ts'
 
@@ -109,4 +112,36 @@ test('sums are compared over pages of any size, and each difference is named by 
     ],
   )
   assert.deepEqual(await stores.hours.listUnbalanced(), [])
+})
+
+test('what was posted before sums by hour were kept is in them after the migration', async t => {
+  const stores = await billingStores(t)
+  const project = randomUUID()
+  const events = [0, 1, 2, 3].map(at =>
+    ratedEvent({
+      identity: { project_id: project },
+      gateway_id: 'gw_a',
+      partition: 3,
+      seq: at + 1,
+      admitted_at_ms: start + at * 1_700_000,
+      ...(at < 2 ? {} : { settlement_key: 'batch_1/a', event_id: '0195f1a0-0000-5000-8000-000000000001' }),
+    }),
+  )
+  for (const event of events) {
+    const range = { gatewayId: 'gw_a', epoch: 1, partition: 3, first: event.seq, last: event.seq }
+    const body = Buffer.from(`${JSON.stringify(event)}\n`)
+    const message = readMessage('usage.recorded.v1.3', body, () => range)
+    await stores.usage.post([message], { streamSeq: 1, checkRating: () => undefined })
+  }
+  const hours = await stores.hours.list(start, start + 10 * hour)
+  assert.equal(
+    hours.reduce((sum, one) => sum + one.costNanoUsd, 0n),
+    sumOf(events.slice(0, 3)),
+  )
+  await sql`drop table usage_hours, duplicate_settlements`.execute(stores.db)
+  await sql`delete from migrations where name = '006-create-usage-hours'`.execute(stores.db)
+  await runMigrations(stores.db, 'billing', migrations)
+  assert.deepEqual(await stores.hours.list(start, start + 10 * hour), hours)
+  const { rows } = await sql`select batch_id, seq from duplicate_settlements`.execute(stores.db)
+  assert.deepEqual(rows, [{ batch_id: '4', seq: '4' }])
 })
