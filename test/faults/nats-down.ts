@@ -68,11 +68,19 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     'client p99 while away, ms': away.toFixed(1),
     'client p99 change, ms': (away - before).toFixed(1),
   })
-  outcome.kept.push({
-    promise: 'calls that a client saw fail',
-    kept: failed.length === 0,
-    found: String(failed.length),
-  })
+  const caughtUpAfterS = size.afterSeconds + Number(outcome.figures['all views agreed after, s'])
+  outcome.kept.push(
+    {
+      promise: 'calls that a client saw fail',
+      kept: failed.length === 0,
+      found: String(failed.length),
+    },
+    {
+      promise: 'everything is posted within 30 s of the return of NATS',
+      kept: caughtUpAfterS < 30,
+      found: `${caughtUpAfterS.toFixed(1)} s`,
+    },
+  )
   return outcome
 }
 

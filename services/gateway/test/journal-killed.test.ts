@@ -10,8 +10,11 @@ import { lockDirectory } from '../src/journal/directory-lock.ts'
 import {
   areGapless,
   connectGateway,
+  draftOf,
+  openRecord,
   openTestJournal,
   postAll,
+  projects,
   readStream,
   reversed,
   type Scope,
@@ -153,4 +156,35 @@ test('a journal is adopted when its process has ended, not while it is silent, a
   await postAll(nats.admin)
   await eventually(() => !existsSync(join(root, 'sibling', '0000000001-0000000001.journal')))
   assert.equal((await readStream(nats.admin)).events.length, published.events.length)
+})
+
+test('a gateway that ends hands its journal over: a sibling publishes at once what it could not', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const root = testFolder(t, 'journals')
+  const staying = await openTestJournal(scope, {
+    directory: join(root, 'staying'),
+    root,
+    bus: await connectGateway(scope, nats),
+    // So rarely that without being told it would find nothing here.
+    adoptionIntervalMs: 600_000,
+  })
+  const leavingBus = await connectGateway(scope, nats)
+  const leaving = await openTestJournal(scope, { directory: join(root, 'leaving'), root, bus: leavingBus })
+  await leavingBus.close()
+  const records = Array.from({ length: 50 }, (_, i) => openRecord(projects[i % projects.length]))
+  for (const record of records) leaving.open(record)
+  for (const record of records) leaving.close(draftOf(record), { urgent: false })
+  assert.equal(leaving.unpublishedEvents(), records.length)
+  await leaving.shutdown()
+  const { events, series, closed } = await eventually(
+    async () => {
+      const found = await readStream(nats.admin)
+      return found.closed.length === 1 && found
+    },
+    { timeoutMs: 5_000 },
+  )
+  assert.deepEqual(events.map(event => event.event_id).sort(), records.map(record => record.event_id).sort())
+  assert.ok(areGapless(series))
+  assert.deepEqual([closed[0]?.gateway_id, closed[0]?.closed_by], [leaving.gatewayId, staying.gatewayId])
 })

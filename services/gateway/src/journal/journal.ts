@@ -9,6 +9,7 @@ import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { epochSource } from './epoch-source.ts'
 import type { EpochWriterOptions, JournalState } from './epoch-writer.ts'
 import { beginEpoch } from './gateway-identity.ts'
+import { handOver, onHandOver } from './hand-over.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
 import type { CheckpointRecord, OpenRecord, RateDraft, UsageDraft } from './open-record.ts'
 import { type PastEpoch, publishPastEpoch } from './past-epoch.ts'
@@ -158,6 +159,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
         })
   sayHello({ gateway_id: gatewayId, epoch, leases: [...earlierLeases, ...(options.listLeases?.() ?? [])] })
   void adopter?.look()
+  const stopWatching = root === undefined ? undefined : onHandOver(root, () => void adopter?.look(), log)
   const eachSecond = setInterval(() => {
     running.deletePosted(partition => findMark({ gatewayId, epoch, partition })?.contiguous ?? 0)
     publication.repair()
@@ -202,6 +204,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     }
     clearInterval(eachSecond)
     clearInterval(adoption)
+    stopWatching?.()
     stop.abort()
     await adopter?.close()
     await looking
@@ -211,6 +214,8 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     await running.stop()
     await marks.close()
     lock.release()
+    // What billing has not posted yet is a sibling's now, and what was adopted here too.
+    if (root !== undefined) handOver(root)
   }
 
   const secured =
