@@ -1,7 +1,16 @@
 import { createAnthropic } from '@ai-sdk/anthropic'
 import { createOpenAI } from '@ai-sdk/openai'
-import { embedMany, generateText, type LanguageModel, streamText } from 'ai'
+import {
+  embedMany,
+  generateImage,
+  experimental_generateSpeech as generateSpeech,
+  generateText,
+  type LanguageModel,
+  streamText,
+  experimental_transcribe as transcribe,
+} from 'ai'
 import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
+import { silence } from './openai-media.ts'
 
 const client = 'AI SDK'
 
@@ -43,6 +52,41 @@ export const aiSdk: readonly ClientCalls[] = [
       embedMany({
         model: openai(setup).embedding('text-embedding-3-small'),
         values: ['one', promptOf(orders)],
+        maxRetries: 0,
+        abortSignal,
+      }),
+  },
+  {
+    client,
+    endpoint: 'audio.speech',
+    plain: (setup, orders, abortSignal) =>
+      generateSpeech({
+        model: openai(setup).speech('gpt-4o-mini-tts'),
+        text: promptOf(orders),
+        maxRetries: 0,
+        abortSignal,
+      }),
+  },
+  {
+    client,
+    endpoint: 'audio.transcriptions',
+    plain: (setup, orders, abortSignal) =>
+      transcribe({
+        model: openai(setup).transcription('gpt-4o-transcribe'),
+        audio: silence(12),
+        providerOptions: { openai: { prompt: promptOf(orders) } },
+        maxRetries: 0,
+        abortSignal,
+      }),
+  },
+  {
+    client,
+    endpoint: 'images.generations',
+    plain: (setup, orders, abortSignal) =>
+      generateImage({
+        model: openai(setup).image('gpt-image-1.5'),
+        prompt: promptOf(orders),
+        size: '1024x1024',
         maxRetries: 0,
         abortSignal,
       }),

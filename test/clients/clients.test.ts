@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { BillRecord } from '@sluice/simulator'
 import { eventually, startTestStack, type TestScope, type TestStack } from '@sluice/test-env'
@@ -10,12 +11,13 @@ import { type NewProject, newProject } from '../new-project.ts'
 import { aiSdk } from './ai-sdk.ts'
 import { anthropicSdk } from './anthropic-sdk.ts'
 import { billedQuantities, pricedQuantities } from './bill-quantities.ts'
-import type { ClientCalls, Setup } from './client-calls.ts'
+import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
 import { langchain } from './langchain.ts'
+import { openaiMedia } from './openai-media.ts'
 import { openaiSdk } from './openai-sdk.ts'
 
 /** Every path through every client; a next path is a row in the client's file. */
-const rows: readonly ClientCalls[] = [...openaiSdk, ...anthropicSdk, ...langchain, ...aiSdk]
+const rows: readonly ClientCalls[] = [...openaiSdk, ...openaiMedia, ...anthropicSdk, ...langchain, ...aiSdk]
 
 /** How a call goes: to its end, or left in the middle. */
 const modes = ['plain', 'streamed', 'plain, left', 'streamed, left'] as const
@@ -27,7 +29,9 @@ let feed: EventFeed
 const ends: (() => unknown)[] = []
 
 before(async () => {
-  stack = await startTestStack({ after: (end: () => unknown) => ends.push(end) } as TestScope)
+  stack = await startTestStack({ after: (end: () => unknown) => ends.push(end) } as TestScope, {
+    env: { GATEWAY_BATCH_POLL_MS: '100' },
+  })
   project = await newProject(stack, await signIn(stack), { on_client_abort: { openai: 'drain', anthropic: 'drain' } })
   feed = new EventFeed(stack)
 })
@@ -41,6 +45,11 @@ async function billOf(event: UsageRecordedData): Promise<BillRecord> {
     const bill = (await answer.json()) as BillRecord
     return bill.ended !== 'running' && bill
   })
+}
+
+async function readBills(): Promise<BillRecord[]> {
+  const answer = await fetch(`${stack.simulatorUrl}/simulator/bill`)
+  return ((await answer.json()) as { records: BillRecord[] }).records
 }
 
 /** Makes the call as its user would, and leaves where the mode says so. */
@@ -67,7 +76,7 @@ async function call(row: ClientCalls, mode: Mode, setup: Setup): Promise<void> {
   }
 }
 
-suite('official clients', { concurrency: 6 }, () => {
+suite('official clients', { concurrency: 8 }, () => {
   for (const row of rows) {
     for (const mode of modes) {
       if (row[mode.startsWith('plain') ? 'plain' : 'streamed'] === undefined) continue
@@ -105,12 +114,40 @@ suite('official clients', { concurrency: 6 }, () => {
   }
 })
 
+test('a batch settles to the provider’s own bill, request by request: @anthropic-ai/sdk', async () => {
+  const client = new Anthropic({ baseURL: stack.anthropicBaseUrl, apiKey: project.apiKey, maxRetries: 0 })
+  const requests = ['output_tokens=40 cached=8', 'output_tokens=7 reasoning=16'].map((orders, index) => ({
+    custom_id: `request-${index}`,
+    params: {
+      model: 'claude-sonnet-4-6',
+      max_tokens: 100,
+      messages: [{ role: 'user' as const, content: promptOf(orders) }],
+    },
+  }))
+  const { id } = await client.messages.batches.create({ requests })
+  const events = await eventually(
+    () => {
+      const found = feed.all.filter(event => event.settlement_key?.startsWith(`${id}/`))
+      return found.length === requests.length && found
+    },
+    { timeoutMs: 20_000, message: 'an event for each request' },
+  )
+  const bills = await readBills()
+  for (const event of events) {
+    const bill = bills.find(record => record.response_id === event.response_id)
+    assert.ok(bill !== undefined && bill.cost_nano_usd > 0)
+    assert.deepEqual(pricedQuantities(event.quantities), billedQuantities(bill))
+    assert.deepEqual([event.cost_nano_usd, event.modifiers.batch], [bill.cost_nano_usd, true])
+  }
+})
+
 test('everything that clients spent is in the ledger, and every line of the bill has its event', async () => {
-  const answer = await fetch(`${stack.simulatorUrl}/simulator/bill`)
-  const { records } = (await answer.json()) as { records: BillRecord[] }
-  const known = new Set(feed.all.map(event => event.provider_request_id))
+  const known = new Set(feed.all.flatMap(event => [event.provider_request_id, event.response_id]))
+  const missed = (await readBills()).filter(
+    ({ bill_id, response_id }) => !known.has(bill_id) && !known.has(response_id ?? ''),
+  )
   assert.deepEqual(
-    records.filter(record => !known.has(record.bill_id)).map(record => record.endpoint),
+    missed.map(record => record.endpoint),
     [],
   )
   const sum = feed.all.reduce((total, event) => total + BigInt(event.cost_nano_usd), 0n)

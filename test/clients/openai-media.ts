@@ -1,0 +1,130 @@
+import { deflateSync } from 'node:zlib'
+import OpenAI, { toFile } from 'openai'
+import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
+
+const client = 'openai'
+
+function open({ openaiBaseUrl, apiKey, headers }: Setup): OpenAI {
+  return new OpenAI({ baseURL: openaiBaseUrl, apiKey, defaultHeaders: headers, maxRetries: 0 })
+}
+
+/** Whole seconds of silence as a WAV of 16,000 bytes a second. */
+export function silence(seconds: number): Buffer {
+  const bytes = seconds * 16_000
+  const header = Buffer.from('RIFF....WAVEfmt ....................data....', 'latin1')
+  header.writeUInt32LE(36 + bytes, 4)
+  header.writeUInt32LE(16, 16)
+  header.writeUInt16LE(1, 20)
+  header.writeUInt16LE(1, 22)
+  header.writeUInt32LE(8_000, 24)
+  header.writeUInt32LE(16_000, 28)
+  header.writeUInt16LE(2, 32)
+  header.writeUInt16LE(16, 34)
+  header.writeUInt32LE(bytes, 40)
+  return Buffer.concat([header, Buffer.alloc(bytes)])
+}
+
+/** Bytes that begin as a picture does. */
+export const picture = Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), deflateSync(Buffer.alloc(5_000, 3))])
+
+const sound = () => toFile(silence(12), 'a.wav')
+const image = () => toFile(picture, 'a.png', { type: 'image/png' })
+
+const spoken = async (setup: Setup, body: OpenAI.Audio.SpeechCreateParams, signal: AbortSignal) =>
+  (await open(setup).audio.speech.create(body, { signal })).arrayBuffer()
+
+/** Sound and images by the official OpenAI SDK. */
+export const openaiMedia: readonly ClientCalls[] = [
+  {
+    client,
+    endpoint: 'audio.speech',
+    plain: (setup, orders, signal) =>
+      spoken(setup, { model: 'gpt-4o-mini-tts', voice: 'alloy', input: promptOf(orders) }, signal),
+  },
+  {
+    client,
+    endpoint: 'audio.speech: sold by the character',
+    plain: (setup, orders, signal) =>
+      spoken(setup, { model: 'tts-1', voice: 'alloy', input: promptOf(orders) }, signal),
+  },
+  {
+    client,
+    endpoint: 'audio.transcriptions',
+    plain: async (setup, orders, signal) =>
+      open(setup).audio.transcriptions.create(
+        { model: 'gpt-4o-transcribe', file: await sound(), prompt: promptOf(orders) },
+        { signal },
+      ),
+    streamed: async (setup, orders, signal) =>
+      open(setup).audio.transcriptions.create(
+        { model: 'gpt-4o-transcribe', file: await sound(), prompt: promptOf(orders), stream: true },
+        { signal },
+      ),
+  },
+  {
+    client,
+    endpoint: 'audio.transcriptions: sold by the second',
+    plain: async (setup, orders, signal) =>
+      open(setup).audio.transcriptions.create(
+        { model: 'whisper-1', file: await sound(), prompt: promptOf(orders) },
+        { signal },
+      ),
+  },
+  {
+    client,
+    endpoint: 'audio.translations',
+    plain: async (setup, orders, signal) =>
+      open(setup).audio.translations.create(
+        { model: 'whisper-1', file: await sound(), prompt: promptOf(orders) },
+        { signal },
+      ),
+  },
+  {
+    client,
+    endpoint: 'images.generations',
+    plain: (setup, orders, signal) =>
+      open(setup).images.generate({ model: 'gpt-image-1.5', prompt: promptOf(orders), n: 2 }, { signal }),
+    streamed: (setup, orders, signal) =>
+      open(setup).images.generate(
+        { model: 'gpt-image-1.5', prompt: promptOf(orders), stream: true, partial_images: 3 },
+        { signal },
+      ),
+  },
+  {
+    client,
+    endpoint: 'images.generations: sold by the piece',
+    plain: (setup, orders, signal) =>
+      open(setup).images.generate(
+        { model: 'dall-e-3', prompt: promptOf(orders), quality: 'hd', size: '1792x1024' },
+        { signal },
+      ),
+  },
+  {
+    client,
+    endpoint: 'images.edits',
+    plain: async (setup, orders, signal) =>
+      open(setup).images.edit({ model: 'gpt-image-1.5', image: await image(), prompt: promptOf(orders) }, { signal }),
+    streamed: async (setup, orders, signal) =>
+      open(setup).images.edit(
+        {
+          model: 'gpt-image-1.5',
+          image: await image(),
+          prompt: promptOf(orders),
+          stream: true,
+          partial_images: 3,
+        },
+        { signal },
+      ),
+  },
+  {
+    client,
+    endpoint: 'images.variations',
+    // It takes no prompt, and with it no orders.
+    stays: true,
+    plain: async (setup, _orders, signal) =>
+      open(setup).images.createVariation(
+        { model: 'dall-e-2', image: await image(), n: 2, size: '512x512' },
+        { signal },
+      ),
+  },
+]
