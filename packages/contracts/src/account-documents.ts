@@ -82,14 +82,16 @@ export type Integration = Static<typeof IntegrationSchema>
 
 /**
  * Paths of providers that a project may open, each class by one switch, off by default. `stored`: background responses and
- * what is kept of responses; `free`: moderations and files; `batches`: OpenAI's batches.
+ * what is kept of responses; `free`: moderations and files; `batches`: OpenAI's batches; `realtime_calls`: calls whose sound
+ * goes between client and provider, metered beside them.
  */
-export const pathClasses = ['stored', 'free', 'batches'] as const
+export const pathClasses = ['stored', 'free', 'batches', 'realtime_calls'] as const
 export type PathClass = (typeof pathClasses)[number]
 export const PathClasses = Type.Object({
   stored: Type.Optional(Type.Boolean()),
   free: Type.Optional(Type.Boolean()),
   batches: Type.Optional(Type.Boolean()),
+  realtime_calls: Type.Optional(Type.Boolean()),
 })
 export type PathClasses = Static<typeof PathClasses>
 

@@ -19,6 +19,7 @@ import { embeddings } from './openai/embeddings.ts'
 import { countResponseTokens } from './openai/input-tokens.ts'
 import { getOpenAiModel, listOpenAiModels } from './openai/models.ts'
 import { responses } from './openai/responses.ts'
+import { controlRealtimeCall, createRealtimeCall } from './sockets/realtime-calls.ts'
 
 /** One thing the simulated provider can be asked for. */
 export interface Endpoint {
@@ -61,6 +62,22 @@ export const ENDPOINTS: readonly Endpoint[] = [
     onBill: true,
     form: true,
     answer: createImageVariation,
+  },
+  {
+    dialect: 'openai',
+    method: 'POST',
+    path: '/v1/realtime/calls',
+    onBill: false,
+    form: true,
+    answer: createRealtimeCall,
+  },
+  {
+    dialect: 'openai',
+    method: 'POST',
+    path: '/v1/realtime/calls/',
+    onBill: false,
+    bodyless: true,
+    answer: controlRealtimeCall,
   },
   { dialect: 'openai', method: 'GET', path: '/v1/models', onBill: false, answer: listOpenAiModels },
   { dialect: 'openai', method: 'GET', path: '/v1/models/', onBill: false, answer: getOpenAiModel },

@@ -3,6 +3,7 @@ import { BatchShop } from './batch-shop.ts'
 import { Bill } from './bill.ts'
 import { RequestLog } from './request-log.ts'
 import { buildServer } from './server.ts'
+import { RealtimeCalls } from './sockets/realtime-calls.ts'
 
 export type { BillRecord, BillTotals, Ended } from './bill.ts'
 export { Bill } from './bill.ts'
@@ -33,11 +34,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const bill = new Bill()
   const requests = new RequestLog()
   const batches = new BatchShop()
+  const realtimeCalls = new RealtimeCalls()
   const { server, endSockets } = buildServer({
     bill,
     requests,
     attempts: new Map(),
     batches,
+    realtimeCalls,
     log: options.log ?? (() => undefined),
   })
   const host = options.host ?? '127.0.0.1'
@@ -57,6 +60,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     close: () =>
       new Promise(resolve => {
         batches.close()
+        realtimeCalls.close()
         server.close(() => resolve())
         server.closeAllConnections()
         endSockets()

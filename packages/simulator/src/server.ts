@@ -9,6 +9,7 @@ import { type Endpoint, findEndpoint } from './endpoints.ts'
 import { isObject, type JsonObject } from './json.ts'
 import { errorOfStatus, ProviderError, sendError } from './provider-error.ts'
 import { hashCredential, type RequestLog } from './request-log.ts'
+import type { RealtimeCalls } from './sockets/realtime-calls.ts'
 import { attachSockets } from './sockets/socket-server.ts'
 
 export interface SimulatorState {
@@ -16,6 +17,7 @@ export interface SimulatorState {
   readonly requests: RequestLog
   readonly attempts: Map<string, number>
   readonly batches: BatchShop
+  readonly realtimeCalls: RealtimeCalls
   readonly log: (message: string, detail: { readonly [name: string]: unknown }) => void
 }
 
@@ -80,8 +82,16 @@ async function answer(
     : undefined
   const { headers } = request
   const rest = { id, dialect, path, query: url.searchParams, headers, reply, record, bytes: body }
-  const { bill, attempts, batches } = state
-  const call: Call = { ...rest, body: {}, bill, attempts, batches, credentialSha256: credentialSha256 ?? '' }
+  const { bill, attempts, batches, realtimeCalls } = state
+  const call: Call = {
+    ...rest,
+    body: {},
+    bill,
+    attempts,
+    batches,
+    realtimeCalls,
+    credentialSha256: credentialSha256 ?? '',
+  }
   try {
     checkCall(dialect, endpoint, path, credential)
     await endpoint?.answer({ ...call, body: readsBody(endpoint, method) ? parseBody(dialect, body) : {} })

@@ -26,6 +26,7 @@ export const KnownSettings = Type.Object({
         stored: Type.Optional(Type.Boolean()),
         free: Type.Optional(Type.Boolean()),
         batches: Type.Optional(Type.Boolean()),
+        realtime_calls: Type.Optional(Type.Boolean()),
       },
       { additionalProperties: false },
     ),
@@ -80,6 +81,7 @@ export function effectiveSettings(
       stored: path_classes?.stored ?? false,
       free: path_classes?.free ?? false,
       batches: path_classes?.batches ?? false,
+      realtime_calls: path_classes?.realtime_calls ?? false,
     },
     ...(budget_status === undefined ? {} : { budget_status }),
   }

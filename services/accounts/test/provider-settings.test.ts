@@ -79,7 +79,7 @@ test('what a project says about providers', async t => {
     const answer = await put('', { unpriced: 'meter_tokens_only', theme: { colour: 'blue' } })
     const inForce = {
       on_client_abort: { openai: 'drain', anthropic: 'drain' },
-      path_classes: { stored: false, free: false, batches: false },
+      path_classes: { stored: false, free: false, batches: false, realtime_calls: false },
     }
     assert.deepEqual(answer.json(), { unpriced: 'meter_tokens_only', theme: { colour: 'blue' }, ...inForce })
     assert.deepEqual((await get('')).json(), answer.json())
@@ -105,7 +105,7 @@ test('what a project says about providers', async t => {
 
   await t.test('a class of paths is opened by name, the others stay off', async () => {
     const answer = await put('', { path_classes: { stored: true } })
-    assert.deepEqual(answer.json().path_classes, { stored: true, free: false, batches: false })
+    assert.deepEqual(answer.json().path_classes, { stored: true, free: false, batches: false, realtime_calls: false })
   })
 
   await t.test('what happens to a model without a price is one of three, and denied unless said', async () => {

@@ -12,12 +12,10 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { createFront } from './front-routes.ts'
 import { matchPath } from './match-path.ts'
 import { type GatewayDeps, handleCall } from './request-path.ts'
-import type { Sockets } from './sockets/socket-upgrade.ts'
 
 export interface AppDeps extends GatewayDeps {
   front: ReturnType<typeof createFront>
   tls: { certFile: string; keyFile: string } | undefined
-  sockets: Sockets
 }
 
 /**

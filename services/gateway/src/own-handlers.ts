@@ -4,6 +4,7 @@ import { deleteBatch, downloadResults, readBatch } from './batches/read-batch.ts
 import { forwardMedia, forwardUpload } from './forward-media.ts'
 import { listModels } from './list-models.ts'
 import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
+import { createRealtimeCall, hangUpRealtimeCall } from './sockets/realtime-calls.ts'
 
 /** Does everything for a call that is authenticated and not admitted yet. What it throws is answered as a refusal. */
 export type EndpointHandler = (deps: GatewayDeps, call: AuthenticatedCall) => void | Promise<void>
@@ -16,6 +17,8 @@ export const ownHandlers = {
   'batch-read': readBatch,
   'batch-results': downloadResults,
   'batch-delete': deleteBatch,
+  'realtime-call': createRealtimeCall,
+  'realtime-hangup': hangUpRealtimeCall,
   media: forwardMedia,
   upload: forwardUpload,
 } satisfies Record<string, EndpointHandler>

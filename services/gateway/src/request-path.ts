@@ -20,6 +20,7 @@ import { answerRefusal } from './refusal-answer.ts'
 import { refusedCall } from './refused-call.ts'
 import { type ReadHeaders, readHeaders } from './request-headers.ts'
 import type { RouteResolver } from './resolve-route.ts'
+import type { Sockets } from './sockets/socket-upgrade.ts'
 import type { SoundMeter } from './uploads/sound-meter.ts'
 import type { Spool } from './uploads/spool.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
@@ -27,6 +28,7 @@ import type { PricesView } from './views/prices-view.ts'
 
 /** Everything a call reads or writes. All of it is in this process's memory or on its disk. */
 export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
+  sockets: Sockets
   budgets: BudgetsView
   prices: PricesView
   routes: RouteResolver
@@ -217,6 +219,11 @@ function replaceTraceparent(headers: string[], traceparent: string): void {
 }
 
 export function pathNotSupported(match: PathMatch, method: string): Refusal {
+  if (match.dialect === 'openai' && match.path.startsWith('/v1/realtime/'))
+    return new Refusal(
+      'path_not_supported',
+      `${method} ${match.path} is not open: what it gives out would reach the provider past this gateway, unmetered. Open a socket at /v1/realtime, or make a call by POST /v1/realtime/calls.`,
+    )
   return new Refusal(
     'path_not_supported',
     `${method} ${match.path} is not a path of this proxy's ${match.dialect} side. The README lists the paths.`,

@@ -1,6 +1,7 @@
 import { after } from 'node:test'
 import { GatewayStack } from './gateway-stack.ts'
 import { realtimeIsMetered } from './sockets/realtime.ts'
+import { callsAreMeteredBeside } from './sockets/realtime-calls.ts'
 import { socketsAreRefused } from './sockets/refusals.ts'
 import { responsesSocketsAreMetered } from './sockets/responses.ts'
 import { socketsEnd } from './sockets/stops.ts'
@@ -10,5 +11,6 @@ const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'bi
 
 responsesSocketsAreMetered(gateway)
 realtimeIsMetered(gateway)
+callsAreMeteredBeside(gateway)
 socketsAreRefused(gateway)
 socketsEnd(gateway)

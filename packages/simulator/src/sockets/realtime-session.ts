@@ -25,7 +25,7 @@ const msOfATurn = 1_000
 
 /** A realtime session: what clients send in, what all of them hear, and its bill. */
 export class RealtimeSession {
-  readonly #state: SimulatorState
+  readonly #state: Pick<SimulatorState, 'bill' | 'log'>
   readonly #about: { id: string; headers: IncomingHttpHeaders; credentialSha256: string; isTranscription: boolean }
   readonly #listeners = new Set<Listener>()
   readonly #conversation = new Conversation()
@@ -37,7 +37,7 @@ export class RealtimeSession {
   #running: RealtimeTurn | undefined
 
   constructor(
-    state: SimulatorState,
+    state: Pick<SimulatorState, 'bill' | 'log'>,
     about: {
       id: string
       headers: IncomingHttpHeaders
@@ -230,7 +230,10 @@ export class RealtimeSession {
       )
     const instructions = asText(asked.instructions) ?? ''
     for (const item of asList(asked.input)) this.#conversation.addItem(asObject(item))
-    const ordered = instructions.includes('[[sim ') ? instructions : this.#conversation.userText
+    const ordered =
+      [instructions, this.#conversation.userText, this.#conversation.instructions].find(text =>
+        text.includes('[[sim '),
+      ) ?? ''
     const directives = readDirectives(this.#about.headers, ordered)
     const status = directives.number('status')
     if (status !== undefined)

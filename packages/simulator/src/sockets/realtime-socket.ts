@@ -10,6 +10,12 @@ export function acceptRealtime(
   state: SimulatorState,
   { id, socket, query, headers, credentialSha256 }: SocketCall,
 ): void {
+  const callId = query.get('call_id')
+  const joined = callId === null ? undefined : state.realtimeCalls.find(callId)
+  if (joined) {
+    listen(joined, socket)
+    return
+  }
   const model = query.get('model') ?? undefined
   if (query.get('intent') !== 'transcription' && (model === undefined || !RealtimeSession.serves(model))) {
     socket.send(

@@ -1,7 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { WebSocketServer } from 'ws'
+import { type WebSocket, WebSocketServer } from 'ws'
 import { allowModel } from '../allow-model.ts'
 import { authenticate, type Principal } from '../authenticate.ts'
 import { recogniseClient } from '../client-class.ts'
@@ -18,6 +18,7 @@ import { type ReadHeaders, readHeaders } from '../request-headers.ts'
 import { booksOf, type GatewayDeps, headersToForward, namesUs, pathNotSupported, toRefusal } from '../request-path.ts'
 import { RealtimeSession } from './realtime-session.ts'
 import { ResponsesSession } from './responses-session.ts'
+import { SilentClient } from './silent-client.ts'
 import type { SocketContext } from './socket-context.ts'
 import type { SocketSession } from './socket-session.ts'
 import { readOfferedProtocols } from './subprotocols.ts'
@@ -30,6 +31,14 @@ export interface SocketOptions {
   allowedOrigins: readonly string[] | undefined
 }
 
+/** A call whose sound goes past this gateway. */
+export interface JoinedCall {
+  /** The provider's id. */
+  callId: string
+  connect: () => Promise<UpstreamSocket>
+  hangUp: () => void
+}
+
 /** The sockets of this gateway, to be ended when permission goes or the process does. */
 export interface Sockets {
   /** Sessions, whether a turn runs in them or not. */
@@ -38,6 +47,10 @@ export interface Sockets {
   /** Whether a request asks for one of our sockets; every other one is answered as usual. */
   wants: (request: IncomingMessage) => boolean
   upgrade: (deps: GatewayDeps, request: IncomingMessage, stream: Duplex, head: Buffer) => void
+  /** Meters a call on the socket that joined it; without permission or money it is hung up. */
+  join: (deps: GatewayDeps, context: SocketContext, upstream: UpstreamSocket, call: JoinedCall) => void
+  /** Hangs a call up. False: there is none of that id in the project. */
+  hangUp: (callId: string, projectId: string) => boolean
   /** No new ones; those without a running turn close with 1012, the others when theirs has ended. */
   leave: () => void
   /** Ends what is left. */
@@ -59,6 +72,7 @@ export function createSockets(options: SocketOptions): Sockets {
   const sessions = new Set<SocketSession>()
   const chosen = new WeakMap<IncomingMessage, string>()
   const answerLines = new WeakMap<IncomingMessage, string[]>()
+  const joined = new Map<string, RealtimeSession>()
   let opening = 0
   const server = new WebSocketServer({
     noServer: true,
@@ -148,6 +162,25 @@ export function createSockets(options: SocketOptions): Sockets {
     },
     wants: request => wantsSocket(request),
     upgrade: (deps, request, stream, head) => void upgrade(deps, request, stream, head),
+    join(deps, context, upstream, { callId, connect, hangUp }) {
+      const onEnded = (): void => {
+        joined.delete(callId)
+        sessions.delete(session)
+        live.remove(session)
+      }
+      // Of a socket only what a session uses of one.
+      const client = new SilentClient(hangUp) as unknown as WebSocket
+      const session = new RealtimeSession({ ...deps, connect, onEnded }, context, client, upstream)
+      joined.set(callId, session)
+      sessions.add(session)
+      live.add(session)
+    },
+    hangUp(callId, projectId) {
+      const session = joined.get(callId)
+      if (session?.projectId !== projectId) return false
+      session.terminate()
+      return true
+    },
     leave: () => {
       for (const session of [...sessions]) session.leave()
     },

@@ -3,7 +3,7 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from '../call.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
-import { estimateAsked } from '../reply-reader.ts'
+import { openRecordOf } from '../open-call.ts'
 import type { GatewayDeps } from '../request-path.ts'
 import { type Outcome, settle } from '../settle.ts'
 
@@ -40,28 +40,7 @@ export class Turn implements LiveCall {
     this.#deps = deps
     this.call = call
     this.#reader = reader
-    const { route } = call
-    deps.journal.open({
-      event_id: call.eventId,
-      call_id: call.callId,
-      attempt: call.attempt,
-      identity: call.principal.identity,
-      claimed: call.claimed,
-      paid_by: route.paidBy,
-      dialect: call.endpoint.dialect,
-      endpoint: call.endpoint.name,
-      streamed: true,
-      requested_model: call.requestedModel,
-      provider: route.provider,
-      served_by: route.servedBy,
-      admitted_at_ms: call.admittedAtMs,
-      price_book_id: call.prices.book.id,
-      ...(call.principal.project.unpriced === 'assume_max' ? { unpriced_policy: 'assume_max' } : {}),
-      ...(call.prices.override ? { override_price_book_id: call.prices.override.id } : {}),
-      estimated_input: estimateAsked(call).quantities,
-      leases: [],
-      held: [],
-    })
+    deps.journal.open(openRecordOf(call))
     deps.liveCalls.add(this)
   }
 

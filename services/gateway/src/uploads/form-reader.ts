@@ -14,8 +14,8 @@ export interface ReadForm {
 const maxParts = 128
 const maxHeaderBytes = 8 * 1024
 const maxHeaderLines = 16
-/** Bytes of a wanted field. */
-const maxFieldBytes = 4 * 1024
+/** Bytes of a wanted field, where nothing else is said. */
+const defaultFieldBytes = 4 * 1024
 const fieldName = /^[\w.[\]-]{1,64}$/
 
 /**
@@ -24,6 +24,7 @@ const fieldName = /^[\w.[\]-]{1,64}$/
  */
 export class FormReader {
   readonly #wanted: ReadonlySet<string>
+  readonly #maxFieldBytes: number
   readonly #frame: FormFrame
   readonly #dicer: Dicer
   readonly #fields = new Map<string, string>()
@@ -35,8 +36,9 @@ export class FormReader {
   #onAllRead: () => void = () => undefined
   #problem: Error | undefined
 
-  constructor(boundary: string, wanted: ReadonlySet<string>) {
+  constructor(boundary: string, wanted: ReadonlySet<string>, maxFieldBytes = defaultFieldBytes) {
     this.#wanted = wanted
+    this.#maxFieldBytes = maxFieldBytes
     this.#frame = new FormFrame(boundary)
     this.#dicer = new Dicer({ boundary })
     this.#dicer.on('part', part => this.#onPart(part))
@@ -88,7 +90,7 @@ export class FormReader {
       if (this.#problem || name === undefined) return
       const bytes = (this.#bytes.get(name) ?? 0) + chunk.length
       this.#bytes.set(name, bytes)
-      if (kept && bytes > maxFieldBytes) this.#refuse(`its "${name}" is longer than ${maxFieldBytes} bytes`)
+      if (kept && bytes > this.#maxFieldBytes) this.#refuse(`its "${name}" is longer than ${this.#maxFieldBytes} bytes`)
       else kept?.push(chunk as Buffer)
     })
     part.on('error', () => undefined)

@@ -1,0 +1,172 @@
+import { transcriptionModelsOf } from '@sluice/usage'
+import { allowModel } from '../allow-model.ts'
+import { holdBudget } from '../hold-budget.ts'
+import { isPlainText } from '../plain-text.ts'
+import { readBody } from '../read-request.ts'
+import { Refusal } from '../refusal.ts'
+import { type AuthenticatedCall, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { type Route, upstreamPath } from '../resolve-route.ts'
+import { readBoundary } from '../uploads/form-frame.ts'
+import { FormReader } from '../uploads/form-reader.ts'
+import type { SocketContext } from './socket-context.ts'
+import { callEndpoint, transcriptionEndpoint } from './socket-endpoints.ts'
+import { openUpstreamSocket } from './upstream-socket.ts'
+
+const maxAnswerBytes = 1024 * 1024
+const maxSessionBytes = 256 * 1024
+const requestTimeoutMs = 30_000
+
+/**
+ * A call by WebRTC: its sound goes between client and provider, so this gateway joins the call by its id and meters there
+ * before the client gets the provider's answer. What cannot be joined is hung up: nothing runs unseen.
+ */
+export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const { match, endpoint, principal, prices, nowMs, request, response } = call
+  const body = await readBody(request, endpoint, deps.bodyMemory)
+  response.on('close', () => deps.bodyMemory.release(body.length))
+  const session = await readSession(request.rawHeaders, body)
+  const model = modelOf(session, match.query)
+  call.onModel(model)
+  allowModel(principal, match.dialect, model, prices, callEndpoint.shape)
+  for (const each of transcriptionModelsOf(session))
+    allowModel(principal, match.dialect, each, prices, transcriptionEndpoint.shape)
+  holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+
+  const route = deps.routes.resolve(principal.project, match.dialect)
+  const headers = headersToForward(deps, call, { span: undefined })
+  const answer = await post(deps, route, upstreamPath(route, match), headers, body)
+  const callId = /\/calls\/([\w.:-]{1,200})$/.exec(answer.location ?? '')?.[1]
+  if (answer.status < 200 || answer.status > 299 || callId === undefined) {
+    write(call, answer)
+    return
+  }
+  const hangUp = (): Promise<unknown> =>
+    post(
+      deps,
+      route,
+      upstreamPath(route, { ...match, path: `/v1/realtime/calls/${callId}/hangup`, query: '' }),
+      headers,
+    )
+  const sideband = { ...match, path: '/v1/realtime', query: `?call_id=${callId}` }
+  const context: SocketContext = {
+    callId: call.callId,
+    match: sideband,
+    endpoint: callEndpoint,
+    headers: call.headers,
+    credential: call.headers.credential,
+    principal,
+    route,
+    model,
+  }
+  const connect = () => openUpstreamSocket(deps.upstreams, route, sideband, { headers, protocols: [] })
+  try {
+    const upstream = await connect()
+    deps.sockets.join(deps, context, upstream, { callId, connect, hangUp: () => void hangUp().catch(() => undefined) })
+  } catch (cause) {
+    await hangUp().catch(() => undefined)
+    throw new Refusal(
+      'provider_unreachable',
+      `The call was made and hung up again: ${route.servedBy} did not let this gateway join it, so what it costs could not be metered. Try again.`,
+      { cause },
+    )
+  }
+  write(call, answer)
+}
+
+/** Ends a call of this project. One that is not known here may be another project's. */
+export async function hangUpRealtimeCall(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const { match, principal, response } = call
+  if (!deps.sockets.hangUp(match.parameter ?? '', principal.project.project_id))
+    throw new Refusal('not_found', 'There is no such call of this project on this gateway.')
+  response.writeHead(200, ['sluice-call-id', call.callId, 'content-length', '0'])
+  response.end()
+}
+
+async function readSession(rawHeaders: readonly string[], body: Buffer): Promise<unknown> {
+  const at = rawHeaders.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'content-type')
+  if (!/^multipart\//i.test(rawHeaders[at + 1] ?? '')) return undefined
+  const reader = new FormReader(readBoundary(rawHeaders), new Set(['session']), maxSessionBytes)
+  await reader.write(body)
+  const text = (await reader.finish()).fields.get('session')
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Refusal('invalid_request', 'The "session" of the form is not valid JSON.')
+  }
+}
+
+/** Of the session, else of the URL; both say the same, or neither is trusted. */
+function modelOf(session: unknown, query: string): string {
+  const inSession = typeof session === 'object' && session !== null ? (session as { model?: unknown }).model : undefined
+  const named = [inSession, ...new URLSearchParams(query).getAll('model')].filter(model => model !== undefined)
+  const [model] = named
+  if (typeof model !== 'string' || model === '' || model.length > 256 || !isPlainText(model))
+    throw new Refusal('model_missing', 'The call names no usable "model", in its session or as "?model=".')
+  if (named.some(other => other !== model)) throw new Refusal('invalid_request', 'The call names two models. Name one.')
+  return model
+}
+
+interface Answered {
+  status: number
+  location: string | undefined
+  contentType: string
+  requestId: string | undefined
+  body: Buffer
+}
+
+async function post(
+  deps: GatewayDeps,
+  route: Route,
+  path: string,
+  headers: readonly string[],
+  body?: Buffer,
+): Promise<Answered> {
+  try {
+    const answer = await deps.upstreams.poolOf(route).request({
+      path,
+      method: 'POST',
+      headers: [...headers, ...route.credentialHeaders, 'accept-encoding', 'identity'],
+      body: body ?? null,
+      headersTimeout: requestTimeoutMs,
+      bodyTimeout: requestTimeoutMs,
+    })
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of answer.body) {
+      size += (chunk as Buffer).length
+      if (size > maxAnswerBytes) throw new Error('the answer is too large')
+      chunks.push(chunk as Buffer)
+    }
+    const text = (name: string): string | undefined => {
+      const value = answer.headers[name]
+      return typeof value === 'string' ? value : undefined
+    }
+    return {
+      status: answer.statusCode,
+      location: text('location'),
+      contentType: text('content-type') ?? 'application/json',
+      requestId: text('x-request-id'),
+      body: Buffer.concat(chunks),
+    }
+  } catch (cause) {
+    throw new Refusal('provider_unreachable', `${route.servedBy} could not be reached or broke off. Try again.`, {
+      cause,
+    })
+  }
+}
+
+function write({ response, callId }: AuthenticatedCall, answer: Answered): void {
+  response.writeHead(answer.status, [
+    'content-type',
+    answer.contentType,
+    'content-length',
+    String(answer.body.length),
+    'sluice-call-id',
+    callId,
+    'x-request-id',
+    answer.requestId ?? callId,
+    ...(answer.location === undefined ? [] : ['location', answer.location]),
+  ])
+  response.end(answer.body)
+}
