@@ -63,6 +63,21 @@ test('a stream of media that ends before its usage is an estimate of what has pa
   assert.deepEqual(image({ images: 1 }, 1), { images: 1 })
 })
 
+test('an image of which nothing is told costs a whole one of its size and quality', () => {
+  const finished = { type: 'image_generation.completed', b64_json: 'AAAA', size: '1024x1536', quality: 'low' }
+  const usage = (input: Quantities) => {
+    const tap = openImagesTap({ input, partialImages: 0 })
+    tap.write(event(finished))
+    return tap.usage()
+  }
+  assert.deepEqual(usage({ in_text: 5 }).quantities, { in_text: 5, out_image: 408 })
+  assert.deepEqual(usage({ in_text: 5 }).provenance, { in_text: 'estimated', out_image: 'estimated' })
+  assert.deepEqual(
+    [usage({ images: 1 }).quantities, usage({ images: 1 }).provenance],
+    [{ images: 1 }, { images: 'measured' }],
+  )
+})
+
 test('a stream of media that begins with an error costs nothing', () => {
   const input = { in_text: 7 }
   for (const tap of [

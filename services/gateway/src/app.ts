@@ -46,8 +46,8 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   return app
 }
 
-/** Slow heads and bodies are cut off; how long an answer takes is not limited here. */
-const serverOptions = { headersTimeout: 15_000, requestTimeout: 60_000, keepAliveTimeout: 72_000 }
+/** Slow heads and bodies are cut off, an upload of 25 MB at 1 Mbit/s is not; how long an answer takes is not limited here. */
+const serverOptions = { headersTimeout: 15_000, requestTimeout: 300_000, keepAliveTimeout: 72_000 }
 
 function createServer(deps: AppDeps, listener: RequestListener): Server {
   const { tls, sockets } = deps

@@ -25,17 +25,18 @@ export function imageInput(request: {
   return { in_text: estimateTokens(request.promptBytes), in_image: request.inputImages * tokensPerInputImage }
 }
 
-/** Usage of an images reply, or of its `*.completed` event: tokens where they are told, else the number of images. */
-export function fromImages(body: unknown, request: ImageRequest = {}): UsageResult {
+/**
+ * Usage of an images reply, or of its `*.completed` event: tokens where they are told, else the number of images.
+ * @param input of {@link imageInput}: without images in it they are sold by the token, and estimated where nothing is told
+ */
+export function fromImages(body: unknown, request: ImageRequest = {}, input: Quantities = { images: 0 }): UsageResult {
   const reply = objectOf(body)
   const modifiers = imageModifiers({ size: nameOf(reply.size), quality: nameOf(reply.quality) }, request)
   if (!isObject(reply.usage)) {
     const isEvent = 'b64_json' in reply || 'url' in reply
-    return {
-      ...measuredAs({ images: isEvent ? 1 : listOf(reply.data).length }, 'measured'),
-      modifiers,
-      raw_usage: null,
-    }
+    const images = isEvent ? 1 : listOf(reply.data).length
+    if (input.images === undefined) return estimateImages(input, images, modifiers)
+    return { ...measuredAs({ images }, 'measured'), modifiers, raw_usage: null }
   }
   const quantities = tokenQuantities(reply.usage)
   const details = objectOf(reply.usage.output_tokens_details)

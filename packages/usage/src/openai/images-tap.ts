@@ -44,7 +44,7 @@ class ImagesTap extends TypedEventTap {
   }
 
   usage(): UsageResult {
-    if (this.#completed) return fromImages(this.#completed, this.#options)
+    if (this.#completed) return fromImages(this.#completed, this.#options, this.#options.input)
     const seen = this.#partial.size
     const { input } = this.#options
     if (seen === 0 && this.failed) return freeUsage()

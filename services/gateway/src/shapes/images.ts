@@ -31,9 +31,7 @@ export const images: ReplyShape = {
 function usageOf({ asked }: ReplyFacts, reply: unknown): UsageResult {
   const input = asked?.quantities ?? {}
   if (reply === undefined) return estimateImages(input, 0, asked?.modifiers ?? {})
-  const usage = fromImages(reply, sizeOf(asked))
-  if (usage.raw_usage !== null || input.images !== undefined) return usage
-  return estimateImages(input, usage.quantities.images ?? 0, usage.modifiers)
+  return fromImages(reply, sizeOf(asked), input)
 }
 
 function sizeOf(asked: AskedUsage | undefined): ImageRequest {

@@ -21,7 +21,10 @@ export async function receiveForm(
 ): Promise<ReceivedForm> {
   const tooLarge = (): Refusal =>
     new Refusal('body_too_large', `The request body is larger than ${form.maxBytes} bytes, the limit of this path.`)
-  if (Number(request.headers['content-length'] ?? 0) > form.maxBytes) throw tooLarge()
+  if (Number(request.headers['content-length'] ?? 0) > form.maxBytes) {
+    request.resume()
+    throw tooLarge()
+  }
   const file = await spool.create()
   try {
     const reader = new FormReader(form.boundary, form.wanted)
