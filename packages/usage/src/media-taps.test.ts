@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { JsonSieve } from './json-sieve.ts'
 import { fromImages } from './openai/image.ts'
 import { openImagesTap } from './openai/images-tap.ts'
+import { bytesPerSecondOf, SoundCount } from './openai/sound-rate.ts'
 import { openSpeechTap } from './openai/speech-tap.ts'
 import { openTranscriptTap } from './openai/transcript-tap.ts'
 
@@ -61,6 +62,25 @@ test('a stream of media that ends before its usage is an estimate of what has pa
   // A quarter of 272, and 100 for the partial image; one that comes twice is one.
   assert.deepEqual(image({ in_text: 5 }, 2), { in_text: 5, out_image: 168 })
   assert.deepEqual(image({ images: 1 }, 1), { images: 1 })
+})
+
+test('sound says itself how many bytes are a second of it, whatever was asked for', () => {
+  const wav = Buffer.alloc(44)
+  wav.write('RIFF')
+  wav.writeUInt32LE(16_000, 28)
+  const table: [Buffer, string | undefined, number][] = [
+    [wav, 'mp3', 16_000],
+    [wav.subarray(0, 20), 'wav', 48_000],
+    [Buffer.from('fffb90c4', 'hex'), undefined, 16_000],
+    [Buffer.from('fff384c4', 'hex'), 'mp3', 8_000],
+    [Buffer.from('ffffffff', 'hex'), 'mp3', 20_000],
+    [Buffer.alloc(0), undefined, 20_000],
+    [Buffer.from('OggS'), 'opus', 8_000],
+  ]
+  for (const [head, format, expected] of table) assert.equal(bytesPerSecondOf(head, format), expected)
+  const count = new SoundCount('wav')
+  for (let at = 0; at < wav.length; at += 5) count.add(wav.subarray(at, at + 5))
+  assert.deepEqual([count.bytes, count.bytesPerSecond], [44, 16_000])
 })
 
 test('an image of which nothing is told costs a whole one of its size and quality', () => {

@@ -2,6 +2,7 @@ import type { Quantities } from '@sluice/contracts'
 import { isObject, type JsonObject } from '../json-fields.ts'
 import type { StreamTap } from '../stream-tap.ts'
 import { freeUsage, type UsageResult } from '../usage-result.ts'
+import { SoundCount } from './sound-rate.ts'
 import { fromSpeechBytes, fromSpeechDone } from './speech.ts'
 import { TypedEventTap } from './typed-event-tap.ts'
 
@@ -25,10 +26,12 @@ class SpeechTap extends TypedEventTap {
   #started = false
   #done: JsonObject | undefined
   #sound: Buffer[] = []
+  readonly #count: SoundCount
 
   constructor(options: SpeechTapOptions) {
     super()
     this.#options = options
+    this.#count = new SoundCount(options.format)
   }
 
   get measured(): boolean {
@@ -43,7 +46,8 @@ class SpeechTap extends TypedEventTap {
       this.ended = true
     } else if (type === 'speech.audio.delta' && typeof event.audio === 'string') {
       const sound = Buffer.from(event.audio, 'base64')
-      this.outputBytes += sound.length
+      this.#count.add(sound)
+      this.outputBytes = this.#count.bytes
       if (this.#options.unwrap && sound.length > 0) this.#sound.push(sound)
     }
   }
@@ -61,7 +65,7 @@ class SpeechTap extends TypedEventTap {
     if (this.failed && !this.#started) return freeUsage()
     return fromSpeechBytes(this.#options.input, {
       audioBytes: this.outputBytes,
-      format: this.#options.format,
+      bytesPerSecond: this.#count.bytesPerSecond,
       isWhole: this.ended && !this.failed,
     })
   }

@@ -28,10 +28,12 @@ function countCharacters(text: string): number {
  */
 export function fromSpeechBytes(
   input: Quantities,
-  reply: { audioBytes: number; format: string | undefined; isWhole: boolean },
+  reply: { audioBytes: number; bytesPerSecond: number; isWhole: boolean },
 ): UsageResult {
   const perCharacter = input.chars_in !== undefined
-  const quantities = perCharacter ? input : { ...input, out_audio: audioTokensOf(reply.audioBytes, reply.format) }
+  const quantities = perCharacter
+    ? input
+    : { ...input, out_audio: audioTokensOf(reply.audioBytes, reply.bytesPerSecond) }
   const provenance = perCharacter && reply.isWhole ? 'measured' : 'estimated'
   return { ...measuredAs(quantities, provenance), modifiers: {}, raw_usage: null }
 }
@@ -49,18 +51,8 @@ export function fromSpeechDone(event: unknown): UsageResult {
 
 /** Twenty tokens are a second of speech. */
 const tokensPerSecond = 20
-/** Bytes of a second in each format: sound without compression has 24,000 samples of two bytes, MP3 comes at 128 kbit/s. */
-const bytesPerSecond: Record<string, number> = {
-  wav: 48_000,
-  pcm: 48_000,
-  flac: 24_000,
-  mp3: 16_000,
-  aac: 16_000,
-  opus: 8_000,
-}
 
 /** Output tokens that this much sound amounts to. An estimate: mark it so. */
-export function audioTokensOf(audioBytes: number, format: string | undefined): number {
-  const rate = bytesPerSecond[format ?? 'mp3'] ?? 16_000
-  return Math.ceil((audioBytes * tokensPerSecond) / rate)
+function audioTokensOf(audioBytes: number, bytesPerSecond: number): number {
+  return Math.ceil((audioBytes * tokensPerSecond) / bytesPerSecond)
 }

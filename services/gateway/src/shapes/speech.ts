@@ -1,4 +1,4 @@
-import { fromSpeechBytes, openSpeechTap, type UsageResult } from '@sluice/usage'
+import { fromSpeechBytes, openSpeechTap, SoundCount, type UsageResult } from '@sluice/usage'
 import { endMedia } from '../endings/end-media.ts'
 import type { ReplyFacts, ReplyShape } from './reply-shape.ts'
 
@@ -14,23 +14,22 @@ const soundTypes: Record<string, string> = {
 
 /** Speech: sound alone, which tells no usage, or in events, which do. */
 export const speech: ReplyShape = {
-  read: (_body, facts) => usageOf(facts, facts.wholeBytes, facts.isWhole),
+  read(body, facts) {
+    const count = new SoundCount(facts.media?.format)
+    count.add(body)
+    return usageOf(facts, count, facts.isWhole)
+  },
   openStream({ asked, media }) {
     const unwrap = media?.unwrap ?? false
     const tap = openSpeechTap({ input: asked?.quantities ?? {}, format: media?.format, unwrap })
     return { tap, end: endMedia, ...(unwrap && { soundType: soundTypes[media?.format ?? 'mp3'] ?? 'audio/mpeg' }) }
   },
   openBody(facts) {
-    let bytes = 0
-    return {
-      write: chunk => {
-        bytes += chunk.length
-      },
-      usage: isWhole => usageOf(facts, bytes, isWhole),
-    }
+    const count = new SoundCount(facts.media?.format)
+    return { write: chunk => count.add(chunk), usage: isWhole => usageOf(facts, count, isWhole) }
   },
 }
 
-function usageOf({ asked, media }: ReplyFacts, audioBytes: number, isWhole: boolean): UsageResult {
-  return fromSpeechBytes(asked?.quantities ?? {}, { audioBytes, format: media?.format, isWhole })
+function usageOf({ asked }: ReplyFacts, { bytes, bytesPerSecond }: SoundCount, isWhole: boolean): UsageResult {
+  return fromSpeechBytes(asked?.quantities ?? {}, { audioBytes: bytes, bytesPerSecond, isWhole })
 }
