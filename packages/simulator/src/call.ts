@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { BatchShop } from './batch-shop.ts'
 import type { Bill, BillRecord } from './bill.ts'
 import type { JsonObject } from './json.ts'
+import type { ResponseShelf } from './openai/response-shelf.ts'
 import type { RealtimeCalls } from './sockets/realtime-calls.ts'
 
 export type Dialect = 'openai' | 'anthropic'
@@ -25,6 +26,7 @@ export interface Call {
   readonly attempts: Map<string, number>
   readonly batches: BatchShop
   readonly realtimeCalls: RealtimeCalls
+  readonly responses: ResponseShelf
   readonly credentialSha256: string
 }
 

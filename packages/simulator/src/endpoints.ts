@@ -19,6 +19,7 @@ import { embeddings } from './openai/embeddings.ts'
 import { countResponseTokens } from './openai/input-tokens.ts'
 import { getOpenAiModel, listOpenAiModels } from './openai/models.ts'
 import { responses } from './openai/responses.ts'
+import { cancelResponse, deleteResponse, readStoredResponse } from './openai/stored-responses.ts'
 import { controlRealtimeCall, createRealtimeCall } from './sockets/realtime-calls.ts'
 
 /** One thing the simulated provider can be asked for. */
@@ -42,6 +43,9 @@ export const ENDPOINTS: readonly Endpoint[] = [
   { dialect: 'openai', method: 'POST', path: '/v1/responses', onBill: true, answer: responses },
   { dialect: 'openai', method: 'POST', path: '/v1/responses/compact', onBill: true, answer: compactResponses },
   { dialect: 'openai', method: 'POST', path: '/v1/responses/input_tokens', onBill: true, answer: countResponseTokens },
+  { dialect: 'openai', method: 'GET', path: '/v1/responses/', onBill: false, answer: readStoredResponse },
+  { dialect: 'openai', method: 'POST', path: '/v1/responses/', onBill: false, bodyless: true, answer: cancelResponse },
+  { dialect: 'openai', method: 'DELETE', path: '/v1/responses/', onBill: false, answer: deleteResponse },
   { dialect: 'openai', method: 'POST', path: '/v1/embeddings', onBill: true, answer: embeddings },
   { dialect: 'openai', method: 'POST', path: '/v1/audio/speech', onBill: true, answer: speech },
   {

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { BatchShop } from './batch-shop.ts'
 import { Bill } from './bill.ts'
+import { ResponseShelf } from './openai/response-shelf.ts'
 import { RequestLog } from './request-log.ts'
 import { buildServer } from './server.ts'
 import { RealtimeCalls } from './sockets/realtime-calls.ts'
@@ -35,12 +36,14 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const requests = new RequestLog()
   const batches = new BatchShop()
   const realtimeCalls = new RealtimeCalls()
+  const responses = new ResponseShelf()
   const { server, endSockets } = buildServer({
     bill,
     requests,
     attempts: new Map(),
     batches,
     realtimeCalls,
+    responses,
     log: options.log ?? (() => undefined),
   })
   const host = options.host ?? '127.0.0.1'
@@ -61,6 +64,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       new Promise(resolve => {
         batches.close()
         realtimeCalls.close()
+        responses.close()
         server.close(() => resolve())
         server.closeAllConnections()
         endSockets()

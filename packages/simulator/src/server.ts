@@ -7,6 +7,7 @@ import { answerControl } from './control.ts'
 import { DirectiveError } from './directives.ts'
 import { type Endpoint, findEndpoint } from './endpoints.ts'
 import { isObject, type JsonObject } from './json.ts'
+import type { ResponseShelf } from './openai/response-shelf.ts'
 import { errorOfStatus, ProviderError, sendError } from './provider-error.ts'
 import { hashCredential, type RequestLog } from './request-log.ts'
 import type { RealtimeCalls } from './sockets/realtime-calls.ts'
@@ -18,6 +19,7 @@ export interface SimulatorState {
   readonly attempts: Map<string, number>
   readonly batches: BatchShop
   readonly realtimeCalls: RealtimeCalls
+  readonly responses: ResponseShelf
   readonly log: (message: string, detail: { readonly [name: string]: unknown }) => void
 }
 
@@ -82,7 +84,7 @@ async function answer(
     : undefined
   const { headers } = request
   const rest = { id, dialect, path, query: url.searchParams, headers, reply, record, bytes: body }
-  const { bill, attempts, batches, realtimeCalls } = state
+  const { bill, attempts, batches, realtimeCalls, responses } = state
   const call: Call = {
     ...rest,
     body: {},
@@ -90,6 +92,7 @@ async function answer(
     attempts,
     batches,
     realtimeCalls,
+    responses,
     credentialSha256: credentialSha256 ?? '',
   }
   try {

@@ -13,7 +13,7 @@ export interface Answer {
   readonly earlyUsage: Metered | undefined
 }
 
-type Status = 'in_progress' | 'completed' | 'incomplete' | 'failed'
+type Status = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled'
 
 export function endStatus(script: Script): Status {
   return script.finish === 'limit' ? 'incomplete' : 'completed'
@@ -48,7 +48,7 @@ export function toResponse(
     object: 'response',
     created_at: createdAt,
     status,
-    background: false,
+    background: body.background === true,
     completed_at: status === 'completed' ? createdAt : null,
     error,
     incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,

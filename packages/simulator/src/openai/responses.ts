@@ -1,20 +1,49 @@
-import type { Call } from '../call.ts'
+import { type Call, sendJson } from '../call.ts'
 import type { Directives } from '../directives.ts'
 import { namedEvent } from '../frames.ts'
 import { type GeneratingCall, readModel, readOrders } from '../generation.ts'
-import { asCount, asObject, asText, isObject, type JsonObject } from '../json.ts'
+import { asCount, asList, asObject, asText, isObject, type JsonObject } from '../json.ts'
 import { type Performance, perform } from '../perform.ts'
 import { ProviderError } from '../provider-error.ts'
-import { reportEarly } from '../report-usage.ts'
+import { reportEarly, reportUsage } from '../report-usage.ts'
 import { firstToolName, writeScript } from '../script.ts'
+import { BackgroundRun } from './background-run.ts'
 import { sequencedEvent, toEvents } from './response-events.ts'
 import { type Answer, endStatus, toItems, toResponse } from './response-object.ts'
 import { readResponsesPrompt } from './responses-prompt.ts'
+import { sendEvents } from './stored-responses.ts'
 
 /** `POST /v1/responses` */
 export async function responses(call: Call): Promise<void> {
-  const { directives, performance } = planResponse(call)
-  await perform(call, directives, performance)
+  const { answer, directives, performance } = planResponse(call)
+  const { body } = call
+  const reported = reportUsage(answer.script.metered, directives)
+  if (body.background !== true) {
+    shelve(call, answer, () => performance.answer(reported))
+    await perform(call, directives, performance)
+    return
+  }
+  if (body.store === false)
+    throw new ProviderError(400, 'invalid_request_error', 'Background responses need "store": true.')
+  const run = new BackgroundRun(call, answer)
+  shelve(call, answer, () => run.object(), run)
+  const queued = run.object()
+  void run.play(performance.frames(reported), directives, performance.trouble)
+  if (body.stream === true) await sendEvents(call, run.events(-1))
+  else sendJson(call, 200, queued)
+}
+
+function shelve(call: Call, { id, body }: Answer, object: () => object, run?: BackgroundRun): void {
+  if (body.store === false) return
+  call.responses.add({ id, credentialSha256: call.credentialSha256, object, run, input: toInputItems(id, body) })
+}
+
+function toInputItems(id: string, { input }: JsonObject): JsonObject[] {
+  const entries =
+    typeof input === 'string'
+      ? [{ type: 'message', role: 'user', content: [{ type: 'input_text', text: input }] }]
+      : input
+  return asList(entries).map((entry, index) => ({ id: `item_${id}_${index}`, ...asObject(entry) }))
 }
 
 /** What came before a turn in its conversation: charged again, as far as it goes from the cache. */
@@ -27,7 +56,7 @@ export interface ResponseHistory {
 export function planResponse(
   call: GeneratingCall,
   history?: ResponseHistory,
-): { readonly directives: Directives; readonly performance: Performance } {
+): { readonly answer: Answer; readonly directives: Directives; readonly performance: Performance } {
   const { body } = call
   const served = readModel(call, 'text')
   if (body.input === undefined) throw new ProviderError(400, 'invalid_request_error', 'The request has no input.')
@@ -78,7 +107,7 @@ export function planResponse(
       unknownEvent: namedEvent('response.future_thing.delta', '{"type":"response.future_thing.delta","delta":{"x":1}}'),
     },
   }
-  return { directives, performance }
+  return { answer, directives, performance }
 }
 
 function withCached(directives: Directives, cachedTokens: number): Directives {
