@@ -32,6 +32,8 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-usage-log-batch': contracts.UsageLogBatch,
   'document-usage-hours-request': contracts.UsageHoursRequest,
   'document-usage-hours-page': contracts.UsageHoursPage,
+  'document-stored-response': contracts.StoredResponse,
+  'document-background-response': contracts.BackgroundResponse,
 }
 
 function read(name: string): string {

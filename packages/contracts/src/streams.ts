@@ -62,6 +62,17 @@ export const buckets = {
   cutoffs: { writer: 'budget', description: 'Budget copies whose calls are ended and refused' },
   'price-books': { writer: 'billing', description: 'Price books by id; the books are in the object store' },
   marks: { writer: 'billing', description: 'How far each series is posted' },
+  'stored-responses': {
+    writer: 'gateway',
+    description: 'Which project made a response that its provider keeps',
+    // Providers keep responses for 30 days.
+    maxAgeMs: 31 * day,
+  },
+  'background-responses': {
+    writer: 'gateway',
+    description: 'Responses made in the background that are not settled',
+    maxAgeMs: 31 * day,
+  },
   batches: {
     writer: 'gateway',
     description: 'Batches at providers: who made them, and whether they are settled',

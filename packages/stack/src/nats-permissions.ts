@@ -26,6 +26,8 @@ export const bucketReaders: Record<BucketName, readonly ServiceName[]> = {
   cutoffs: ['gateway'],
   'price-books': ['gateway', 'analytics'],
   marks: ['gateway'],
+  'stored-responses': [],
+  'background-responses': [],
   batches: [],
 }
 

@@ -23,6 +23,7 @@ export interface GatewayConfig extends ServiceConfig {
   batches: { minIntervalMs: number; listIntervalMs: number; leaseMs: number }
   sockets: SocketOptions
   drainMs: number
+  backgroundPollMs: number
   traceRatio: number
   tracesExported: boolean
   timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number; maxStallMs: number }
@@ -74,6 +75,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
       allowedOrigins: readOrigins(reader),
     },
     drainMs: reader.integer('GATEWAY_DRAIN_MS', 600_000),
+    backgroundPollMs: reader.integer('GATEWAY_BACKGROUND_POLL_MS', 2_000, { min: 10 }),
     traceRatio: readRatio(reader, 'GATEWAY_TRACE_RATIO_PER_MILLE'),
     tracesExported: reader.optionalString('OTEL_EXPORTER_OTLP_ENDPOINT') !== undefined,
     timeouts: {

@@ -84,6 +84,15 @@ const listed = { ...lookedUp, name: 'models', operation: 'list_models', handledB
 
 /** Calls about batches cost nothing: their results do, and are settled apart. */
 const aboutBatches = { ...lookedUp, dialect: 'anthropic', operation: 'batch' } as const
+/** What is kept of a response at its provider. */
+const kept = {
+  ...lookedUp,
+  dialect: 'openai',
+  operation: 'retrieve_response',
+  pathClass: 'stored',
+  handledBy: 'ask-for-response',
+  shape: 'stored-response',
+} as const satisfies Partial<Endpoint>
 
 /** A socket: what its frames mean is its session's business. */
 const socket = {
@@ -100,7 +109,24 @@ const socket = {
 
 const openai: readonly Endpoint[] = [
   { ...posted, dialect: 'openai', name: 'chat.completions', path: '/v1/chat/completions', shape: 'chat' },
-  { ...posted, dialect: 'openai', name: 'responses', path: '/v1/responses', shape: 'responses' },
+  {
+    ...posted,
+    dialect: 'openai',
+    name: 'responses',
+    path: '/v1/responses',
+    handledBy: 'create-response',
+    shape: 'responses',
+  },
+  { ...kept, name: 'responses.retrieve', path: '/v1/responses/{response_id}' },
+  { ...kept, name: 'responses.delete', method: 'DELETE', path: '/v1/responses/{response_id}' },
+  {
+    ...kept,
+    name: 'responses.cancel',
+    method: 'POST',
+    path: '/v1/responses/{response_id}/cancel',
+    maxBodyBytes: 64 * 1024,
+  },
+  { ...kept, name: 'responses.input_items', path: '/v1/responses/{response_id}/input_items' },
   {
     ...posted,
     dialect: 'openai',

@@ -10,6 +10,7 @@ import { Relay } from './relay.ts'
 import { upstreamPath } from './resolve-route.ts'
 import { SecuredAnswer } from './secured-answer.ts'
 import { type Outcome, settle } from './settle.ts'
+import type { UpstreamHandler } from './upstream/upstream-handler.ts'
 import type { Upstreams } from './upstreams.ts'
 
 export interface ForwardDeps {
@@ -21,11 +22,15 @@ export interface ForwardDeps {
   onSettled: (call: AdmittedCall, event: UsageRecordedData, outcome: Outcome) => void
 }
 
+/** Stands between the provider and the relay of one call. */
+export type ReplyObserver = (relay: UpstreamHandler) => UpstreamHandler
+
 /**
  * Sends a call to its provider and relays the answer. The OPEN record is on disk before the first byte leaves, so that a
  * gateway which dies from here on still settles the call.
  * @param headers what is forwarded of the client's headers, ours included
  * @param refuse writes a refusal as the answer
+ * @param observe sees the provider's reply before the relay does
  * @throws JournalUnavailableError where the journal takes no new calls
  */
 export function forward(
@@ -34,6 +39,7 @@ export function forward(
   headers: string[],
   response: ServerResponse,
   refuse: (refusal: Refusal) => void,
+  observe?: ReplyObserver,
 ): void {
   const { secured } = deps.journal
   const relay = new Relay(
@@ -65,7 +71,7 @@ export function forward(
     secured ? new SecuredAnswer(response, secured) : response,
   )
   deps.journal.open(openRecordOf(call), error => {
-    if (!error) return send(deps, call, headers, relay)
+    if (!error) return send(deps, call, headers, relay, observe)
     if (error.attemptIsOpen) return relay.onResponseError(undefined, error)
     deps.liveCalls.remove(relay)
     relay.abandon(meteringUnavailable(error))
@@ -74,7 +80,13 @@ export function forward(
 }
 
 /** The OPEN stands in the journal: the call may leave. */
-function send(deps: ForwardDeps, call: AdmittedCall, headers: string[], relay: Relay): void {
+function send(
+  deps: ForwardDeps,
+  call: AdmittedCall,
+  headers: string[],
+  relay: Relay,
+  observe: ReplyObserver | undefined,
+): void {
   const { route } = call
   // It may have been left or cut since.
   if (relay.isSettled) return
@@ -90,6 +102,6 @@ function send(deps: ForwardDeps, call: AdmittedCall, headers: string[], relay: R
       headersTimeoutMs: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
       idleTimeoutMs: deps.timeouts.idleMs,
     },
-    relay,
+    observe ? observe(relay) : relay,
   )
 }

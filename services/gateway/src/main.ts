@@ -22,6 +22,7 @@ import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
 import { createSockets } from './sockets/socket-upgrade.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
+import { BackgroundPoller } from './stored/background-poller.ts'
 import { SoundMeter } from './uploads/sound-meter.ts'
 import { Spool } from './uploads/spool.ts'
 import { createUpstreams } from './upstreams.ts'
@@ -30,6 +31,7 @@ import { followBudgets } from './views/budgets-view.ts'
 import { followKeys } from './views/keys-view.ts'
 import { followPrices } from './views/prices-view.ts'
 import { followProjects } from './views/projects-view.ts'
+import { StoredResponses } from './views/stored-responses-view.ts'
 
 const { config, secrets } = readConfig(process.env)
 if (process.argv.includes('--check-config')) process.exit(0)
@@ -117,6 +119,23 @@ const poller = closing.use(
   'batch poller',
 )
 closing.use(new BatchFinder({ ...asking, own, intervalMs: listIntervalMs }), 'batch finder')
+const records = closing.use(await StoredResponses.open(bus, log), 'stored responses')
+const background = closing.use(
+  new BackgroundPoller({
+    stored: records,
+    journal,
+    upstreams,
+    timeouts: config.timeouts,
+    routes,
+    projects,
+    keys,
+    budgets,
+    prices,
+    log,
+    minIntervalMs: config.backgroundPollMs,
+  }),
+  'background responses',
+)
 const gate = createAdmissionGate({
   freshAtMs: () => Math.min(keys.freshAtMs(), projects.freshAtMs(), budgets.freshAtMs()),
   maxViewAgeMs: config.maxViewAgeMs,
@@ -165,6 +184,7 @@ const app = buildApp({
     spoolDirectory: tmpdir(),
     spoolSpace,
   },
+  stored: { records, poller: background },
   bodyMemory: new BodyMemory(config.maxBodyMemoryBytes),
   spool,
   soundMeter,

@@ -32,6 +32,16 @@ test('a parameter is one segment that is there', () => {
     assert.equal(nameOf('GET', `/v1/models/${id}`), undefined, id.slice(0, 20))
 })
 
+test('an id of something stored is plain, since it goes on as it came', () => {
+  const match = matchPath('GET', '/v1/responses/resp_0a-1?stream=true')
+  assert.deepEqual([match?.endpoint?.name, match?.parameter], ['responses.retrieve', 'resp_0a-1'])
+  assert.equal(nameOf('POST', '/rooms/lobby/v1/responses/resp_1/cancel'), 'responses.cancel')
+  assert.equal(nameOf('GET', '/openai/v1/responses/resp_1/input_items'), 'responses.input_items')
+  assert.equal(nameOf('DELETE', '/v1/responses/resp_1'), 'responses.delete')
+  for (const id of ['a%2Fb', '..', '.', 'a/b', 'x'.repeat(257), 'resp_1/', 'a b', 'é'])
+    assert.equal(nameOf('GET', `/v1/responses/${id}`), undefined, id.slice(0, 20))
+})
+
 test('a socket is opened on a path for sockets only', () => {
   assert.equal(matchPath('GET', '/v1/models', 'websocket')?.endpoint, undefined)
 })

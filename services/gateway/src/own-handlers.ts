@@ -5,6 +5,7 @@ import { forwardMedia, forwardUpload } from './forward-media.ts'
 import { listModels } from './list-models.ts'
 import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
 import { createRealtimeCall, hangUpRealtimeCall } from './sockets/realtime-calls.ts'
+import { askForResponse, createResponse } from './stored/create-response.ts'
 
 /** Does everything for a call that is authenticated and not admitted yet. What it throws is answered as a refusal. */
 export type EndpointHandler = (deps: GatewayDeps, call: AuthenticatedCall) => void | Promise<void>
@@ -21,6 +22,8 @@ export const ownHandlers = {
   'realtime-hangup': hangUpRealtimeCall,
   media: forwardMedia,
   upload: forwardUpload,
+  'create-response': createResponse,
+  'ask-for-response': askForResponse,
 } satisfies Record<string, EndpointHandler>
 
 export type OwnHandler = keyof typeof ownHandlers

@@ -52,6 +52,8 @@ test('images and files are no text: they count by the piece, not by their bytes'
   assert.ok(withImage - withText < 1_100 && withImage - withText >= 1_000, String(withImage - withText))
 })
 
-test('background responses are refused in words', () => {
+test('what is to be made in the background is refused, but for responses', () => {
   refusedFor({ model: 'm', background: true }, 'path_not_supported')
+  const responses = endpoints.find(endpoint => endpoint.name === 'responses') as (typeof endpoints)[number]
+  assert.equal(readModelRequest(responses, Buffer.from('{"model":"m","background":true}')).background, true)
 })

@@ -76,6 +76,8 @@ export interface ModelRequest {
   streamed: boolean
   body: Buffer | SpooledFile
   withholdUsage: boolean
+  /** The provider answers at once and works on; absent: it does not. */
+  background?: boolean
   /** Input tokens that the body amounts to, where its provider will tell no number. */
   estimatedInputTokens: number
   asked: AskedUsage | undefined
@@ -87,7 +89,14 @@ export interface ModelRequest {
 
 /** A request without a model and without a body that anyone must read. */
 export function readPlainRequest(body: Buffer): ModelRequest {
-  return { model: '', streamed: false, body, withholdUsage: false, estimatedInputTokens: 0, asked: undefined }
+  return {
+    model: '',
+    streamed: false,
+    body,
+    withholdUsage: false,
+    estimatedInputTokens: 0,
+    asked: undefined,
+  }
 }
 
 /** @throws Refusal `model_missing` where it is none that could be served */
@@ -109,12 +118,9 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
     const scanned = scanObject(body, wanted)
     const modelSpan = scanned.members.get('model')
     const model = checkModel(modelSpan && parseString(body, modelSpan))
-    if (isTrue(body, scanned.members.get('background'))) {
-      throw new Refusal(
-        'path_not_supported',
-        'Background responses are not open here: "background" must be false or absent.',
-      )
-    }
+    const background = isTrue(body, scanned.members.get('background'))
+    if (background && endpoint.handledBy !== 'create-response')
+      throw new Refusal('path_not_supported', 'Nothing is made in the background here: leave "background" out.')
     const streamed = endpoint.streamable && isTrue(body, scanned.members.get('stream'))
     const splice = streamed && endpoint.shape === 'chat' ? requestUsageChunk(body, scanned) : undefined
     return {
@@ -122,6 +128,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       streamed,
       body: splice ? applySplices(body, [splice]) : body,
       withholdUsage: splice !== undefined,
+      background,
       estimatedInputTokens:
         estimateInputTokens(body.length, scanned.binaryBytes) + scanned.binaryParts * tokensPerBinaryPart,
       asked: undefined,

@@ -23,6 +23,7 @@ export const refusalReasons = {
   provider_timeout: 504,
   metering_unavailable: 503,
   view_stale: 503,
+  records_unavailable: 503,
   overloaded: 503,
   shutting_down: 503,
   provider_not_configured: 503,

@@ -9,6 +9,7 @@ import { estimateInput } from './shapes/read-json.ts'
 import type { AskedUsage, ReplyShape } from './shapes/reply-shape.ts'
 import { responses } from './shapes/responses.ts'
 import { speech } from './shapes/speech.ts'
+import { storedResponse } from './shapes/stored-response.ts'
 import { tokenCount } from './shapes/token-count.ts'
 import { transcript } from './shapes/transcript.ts'
 
@@ -23,6 +24,7 @@ export const replyShapes = {
   speech,
   transcript,
   images,
+  'stored-response': storedResponse,
   'token-count': tokenCount,
 } satisfies Record<string, ReplyShape>
 

@@ -21,10 +21,12 @@ import { refusedCall } from './refused-call.ts'
 import { type ReadHeaders, readHeaders } from './request-headers.ts'
 import type { RouteResolver } from './resolve-route.ts'
 import type { Sockets } from './sockets/socket-upgrade.ts'
+import type { BackgroundPoller } from './stored/background-poller.ts'
 import type { SoundMeter } from './uploads/sound-meter.ts'
 import type { Spool } from './uploads/spool.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
 import type { PricesView } from './views/prices-view.ts'
+import type { StoredResponses } from './views/stored-responses-view.ts'
 
 /** Everything a call reads or writes. All of it is in this process's memory or on its disk. */
 export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
@@ -34,6 +36,7 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   routes: RouteResolver
   bodyMemory: BodyMemory
   batches: Batches
+  stored: { records: StoredResponses; poller: BackgroundPoller }
   spool: Spool
   soundMeter: SoundMeter
   spans: SampledSpans
@@ -124,10 +127,15 @@ export async function handleCall(
 
 /** Reads the body, admits the call and sends it to its provider as it came. */
 async function forwardToProvider(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
-  const received = await receiveBody(deps, call)
-  const asked = call.endpoint.model === 'json' ? readModelRequest(call.endpoint, received) : readPlainRequest(received)
+  const asked = await readRequest(deps, call)
   const admitted = admit(deps, call, asked)
   forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
+}
+
+/** Reads the body into memory, and what must be known of it. @throws Refusal */
+export async function readRequest(deps: GatewayDeps, call: AuthenticatedCall): Promise<ModelRequest> {
+  const received = await receiveBody(deps, call)
+  return call.endpoint.model === 'json' ? readModelRequest(call.endpoint, received) : readPlainRequest(received)
 }
 
 /** The whole body, in memory until the answer has ended. */

@@ -1,11 +1,16 @@
 import { after } from 'node:test'
 import { GatewayStack } from './gateway-stack.ts'
 import { modelsAreListed } from './paths/models.ts'
+import { backgroundResponsesSettleOnce } from './paths/stored.ts'
 import { textPathsSettle } from './paths/text.ts'
 
 // The table of endpoints, path by path, on one installation.
-const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'budget', 'gateway'] })
+const gateway = await GatewayStack.start(
+  { after },
+  { services: ['accounts', 'billing', 'budget', 'gateway'], env: { GATEWAY_BACKGROUND_POLL_MS: '100' } },
+)
 const project = await gateway.newProject()
 
 textPathsSettle(gateway, project)
 modelsAreListed(gateway, project)
+backgroundResponsesSettleOnce(gateway, project)

@@ -16,6 +16,8 @@ export interface ProviderRequest {
   /** Name, value, …, credentials not included. */
   headers: readonly string[]
   body?: Buffer | Readable
+  /** What is larger is no answer; 16 MiB unless said. */
+  maxBytes?: number
   signal?: AbortSignal
 }
 
@@ -61,7 +63,7 @@ export async function askProvider(deps: AskDeps, route: Route, request: Provider
     let size = 0
     for await (const chunk of body as AsyncIterable<Buffer>) {
       size += chunk.length
-      if (size > maxAnswerBytes) throw new Error('the answer is larger than any of its kind')
+      if (size > (request.maxBytes ?? maxAnswerBytes)) throw new Error('the answer is larger than any of its kind')
       chunks.push(chunk)
     }
     return { status: statusCode, headers, body: Buffer.concat(chunks) }

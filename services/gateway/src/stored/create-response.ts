@@ -1,0 +1,91 @@
+import type { AdmittedCall } from '../call.ts'
+import type { Endpoint } from '../endpoints.ts'
+import { type ForwardDeps, forward, type ReplyObserver } from '../forward.ts'
+import { classNotOpen } from '../path-class.ts'
+import { Refusal } from '../refusal.ts'
+import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward, readRequest } from '../request-path.ts'
+import { BackgroundReply } from './background-reply.ts'
+import { ResponseObserver } from './response-observer.ts'
+
+/**
+ * `POST /v1/responses`: as every call, but that one in the background is recorded before its maker hears of it, and that
+ * the maker of a kept one is remembered where the project may ask for it again.
+ */
+export async function createResponse(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const asked = await readRequest(deps, call)
+  const { project } = call.principal
+  const isOpen = project.path_classes?.stored === true
+  if (asked.background) {
+    if (!isOpen) throw classNotOpen('A response in the background ("background": true)', 'stored', project)
+    deps.stored.records.requireRecords()
+  }
+  const admitted = admit(deps, call, asked)
+  forward(
+    isOpen && !asked.background ? remembering(deps) : deps,
+    admitted,
+    headersToForward(deps, call, admitted),
+    call.response,
+    call.refuse,
+    asked.background ? inBackground(deps, admitted) : undefined,
+  )
+}
+
+function remembering(deps: GatewayDeps): ForwardDeps {
+  return {
+    ...deps,
+    onSettled(call, event, outcome) {
+      if (event.response_id !== undefined && event.http_status === 200)
+        deps.stored.records.remember(call, event.response_id)
+      deps.onSettled(call, event, outcome)
+    },
+  }
+}
+
+function inBackground(deps: GatewayDeps, call: AdmittedCall): ReplyObserver {
+  const { records, poller } = deps.stored
+  const projectId = call.principal.identity.project_id
+  return relay =>
+    new BackgroundReply(relay, {
+      async register(told) {
+        const recorded = await records.register(call, told.id, Date.now(), poller.minIntervalMs)
+        // From here on it is settled under its id, and its asking costs nothing. Not recorded, its input counts here.
+        if (recorded) call.endpoint = askingFor(call.endpoint)
+      },
+      onTold: told => void poller.settleAsTold(projectId, told),
+    })
+}
+
+const asking = new WeakMap<Endpoint, Endpoint>()
+
+/** The same endpoint for a call that only asks for a response: what it says is told, not charged. */
+function askingFor(endpoint: Endpoint): Endpoint {
+  const known = asking.get(endpoint) ?? { ...endpoint, shape: 'stored-response' }
+  asking.set(endpoint, known)
+  return known
+}
+
+/**
+ * `GET`, `DELETE /v1/responses/{id}`, `POST …/cancel`, `GET …/input_items`: free, and only for the project that made the
+ * response. Whoever hears first that a background one has ended settles it.
+ */
+export async function askForResponse(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const { records, poller } = deps.stored
+  const projectId = call.principal.identity.project_id
+  const responseId = call.match.parameter ?? ''
+  const asked = await readRequest(deps, call)
+  const made = await records.find(projectId, responseId)
+  const admitted = admit(deps, call, asked)
+  // One that another project made, or under another credential, looks like one that nobody made.
+  if (made?.access !== admitted.route.access)
+    throw new Refusal('not_found', `Response with id '${responseId}' not found.`)
+  const isDeletion = call.endpoint.method === 'DELETE'
+  // Once it is deleted nobody can know what it cost.
+  if (isDeletion && (await poller.look(projectId, responseId)) !== 'settled')
+    throw new Refusal('invalid_request', `Response '${responseId}' is still being made. Cancel it, then delete it.`)
+  const observer: ReplyObserver = relay =>
+    new ResponseObserver(relay, ({ status, told }) => {
+      if (told) void poller.settleAsTold(projectId, told)
+      if (isDeletion && status === 200) void records.forget(projectId, responseId)
+    })
+  forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse, observer)
+}

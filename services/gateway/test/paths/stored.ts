@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import type { UsageRecordedData } from '@sluice/contracts'
+import { eventually } from '@sluice/test-env'
+import { type GatewayStack, requestIdOf, sseData, type TestProject } from '../gateway-stack.ts'
+
+const model = 'gpt-5.4-mini'
+const asked = (directives: string, members: object = {}) => ({
+  model,
+  input: `Think long of the sea. [[sim ${directives}]]`,
+  background: true,
+  ...members,
+})
+
+/** A response in the background is paid once, by who made it, however and whether anyone asks for it. */
+export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: TestProject): void {
+  const stored = { settings: { path_classes: { stored: true } } }
+  const ask = (method: string, path: string, apiKey: string) =>
+    fetch(`${gateway.url}${path}`, { method, headers: { authorization: `Bearer ${apiKey}` } })
+  const create = async (project: TestProject, body: object, path = '/v1/responses') => {
+    const answer = await gateway.post(path, project.apiKey, body)
+    assert.equal(answer.status, 200, answer.headers.get('x-meshagent-error-message') ?? '')
+    return answer
+  }
+  const settlementsOf = (project: TestProject): UsageRecordedData[] =>
+    gateway.eventsOf(project.projectId).filter(event => event.settlement_key !== undefined)
+  const settled = (project: TestProject, responseId: string) =>
+    eventually(() => settlementsOf(project).find(event => event.settlement_key === responseId), {
+      message: `the settlement of ${responseId}`,
+    })
+
+  suite('background responses', { concurrency: 4 }, () => {
+    test('they are refused until the project opens their class, and the refusal says who can and how', async () => {
+      for (const answer of [
+        await gateway.post('/v1/responses', closed.apiKey, asked('')),
+        await ask('GET', '/v1/responses/resp_1', closed.apiKey),
+        await ask('DELETE', '/v1/responses/resp_1', closed.apiKey),
+        await ask('POST', '/v1/responses/resp_1/cancel', closed.apiKey),
+      ]) {
+        assert.equal(answer.status, 403)
+        const { error } = (await answer.json()) as { error: { code: string; message: string } }
+        assert.equal(error.code, 'path_not_open')
+        assert.match(error.message, /An admin of the project can open it: "path_classes": \{"stored": true\}/)
+      }
+      assert.equal(gateway.eventsOf(closed.projectId).filter(({ settlement_key }) => settlement_key).length, 0)
+    })
+
+    test('nobody asks: it is settled all the same, at its maker, to the provider’s bill', async () => {
+      const project = await gateway.newProject(stored)
+      const answer = await create(
+        project,
+        asked('output_tokens=40 reasoning=8 cached=10 delay_ms=5'),
+        '/rooms/lobby/v1/responses',
+      )
+      const queued = (await answer.json()) as { id: string; status: string }
+      assert.equal(queued.status, 'queued')
+      const event = await settled(project, queued.id)
+      const bill = await gateway.closedBillOf(requestIdOf(answer))
+      assert.equal(event.cost_nano_usd, bill.cost_nano_usd)
+      assert.deepEqual(
+        [event.status, event.endpoint, event.response_id],
+        ['completed', 'responses.background', queued.id],
+      )
+      assert.deepEqual([event.identity.room, event.identity.key_id], ['lobby', project.keyId])
+      assert.deepEqual(event.provenance, {
+        in_text: 'measured',
+        in_cache_read: 'measured',
+        out_text: 'measured',
+        out_reasoning: 'measured',
+      })
+      // Asking for it is an event of its own, of the same call, and costs nothing.
+      assert.equal(event.call_id, answer.headers.get('sluice-call-id'))
+      const asking = await eventually(() => gateway.eventsOf(project.projectId).find(({ attempt }) => attempt === 1))
+      assert.deepEqual([asking.call_id, asking.cost_nano_usd, asking.quantities], [event.call_id, 0, {}])
+    })
+
+    test('everyone asks at once, whole and streamed, again and again: it is settled once', async () => {
+      const project = await gateway.newProject(stored)
+      const answer = await create(project, asked('output_tokens=30 delay_ms=10'))
+      const { id } = (await answer.json()) as { id: string }
+      const streams = await Promise.all(
+        [0, 1, 2].map(async () => (await ask('GET', `/v1/responses/${id}?stream=true`, project.apiKey)).text()),
+      )
+      for (const text of streams) assert.equal(sseData(text).at(-1).type, 'response.completed')
+      await Promise.all(
+        Array.from({ length: 10 }, async () => (await ask('GET', `/v1/responses/${id}`, project.apiKey)).text()),
+      )
+      const replayed = await (
+        await ask('GET', `/v1/responses/${id}?stream=true&starting_after=5`, project.apiKey)
+      ).text()
+      assert.equal(sseData(replayed)[0].sequence_number, 6)
+      const event = await settled(project, id)
+      const bill = await gateway.closedBillOf(requestIdOf(answer))
+      assert.equal(event.cost_nano_usd, bill.cost_nano_usd)
+      // Who settles it twice does so under one id, which counts once.
+      await eventually(async () => (await postedCost(gateway, project)) === bill.cost_nano_usd)
+      assert.equal(new Set(settlementsOf(project).map(({ event_id }) => event_id)).size, 1)
+      const looks = gateway.eventsOf(project.projectId).filter(({ endpoint }) => endpoint === 'responses.retrieve')
+      assert.equal(looks.length, 14)
+      assert.ok(looks.every(look => look.cost_nano_usd === 0))
+    })
+
+    test('one that is streamed from the start is settled once, also where its client leaves', async () => {
+      const project = await gateway.newProject(stored)
+      let billed = 0
+      for (const leaves of [false, true]) {
+        const leave = new AbortController()
+        const body = asked('output_tokens=60 delay_ms=5', { stream: true })
+        const answer = await gateway.post('/v1/responses', project.apiKey, body, { signal: leave.signal })
+        const reader = answer.body?.getReader()
+        let text = ''
+        for (;;) {
+          const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
+          if (done) break
+          text += Buffer.from(value ?? []).toString()
+          if (leaves && text.includes('output_text.delta')) {
+            leave.abort()
+            break
+          }
+        }
+        const [{ response }] = sseData(text)
+        const event = await settled(project, response.id)
+        const bill = await gateway.closedBillOf(requestIdOf(answer))
+        assert.equal(event.cost_nano_usd, bill.cost_nano_usd)
+        assert.deepEqual([event.quantities.out_text, event.status], [60, 'completed'])
+        billed += bill.cost_nano_usd
+      }
+      assert.equal(new Set(settlementsOf(project).map(({ event_id }) => event_id)).size, 2)
+      await eventually(async () => (await postedCost(gateway, project)) === billed)
+    })
+
+    test('a cancelled one pays for what it has said', async () => {
+      const project = await gateway.newProject(stored)
+      const openai = gateway.openai(project.apiKey)
+      const queued = await openai.responses.create({ ...asked('output_tokens=5000 delay_ms=10'), background: true })
+      await new Promise(resolve => setTimeout(resolve, 150))
+      const cancelled = await openai.responses.cancel(queued.id)
+      assert.equal(cancelled.status, 'cancelled')
+      const event = await settled(project, queued.id)
+      assert.deepEqual([event.status, event.finish_reason], ['aborted', 'cancelled'])
+      assert.equal(event.quantities.out_text, cancelled.usage?.output_tokens)
+      assert.ok((event.quantities.out_text ?? 0) > 0)
+    })
+
+    test('one that fails pays for what it has said, and one that never began pays nothing', async () => {
+      const project = await gateway.newProject(stored)
+      const late = await create(project, asked('output_tokens=50 fault=error at=20 delay_ms=2'))
+      const { id } = (await late.json()) as { id: string }
+      const event = await settled(project, id)
+      assert.deepEqual([event.status, event.error_code, event.quantities.out_text], ['failed', 'provider_failed', 20])
+      assert.equal(event.cost_nano_usd, (await gateway.closedBillOf(requestIdOf(late))).cost_nano_usd)
+      const early = await create(project, asked('output_tokens=50 fault=error at=0'))
+      const never = await settled(project, ((await early.json()) as { id: string }).id)
+      assert.deepEqual([never.status, never.cost_nano_usd], ['failed', 0])
+    })
+
+    test('one that its provider tells no usage of is estimated, never free', async () => {
+      const project = await gateway.newProject(stored)
+      const answer = await create(project, asked('output_tokens=90 fault=no_usage'))
+      const event = await settled(project, ((await answer.json()) as { id: string }).id)
+      assert.deepEqual(event.provenance, { in_text: 'estimated', out_text: 'estimated' })
+      // 360 bytes at 3.6 a token.
+      assert.equal(event.quantities.out_text, 100)
+    })
+
+    test('a revoked key ends what it has begun', async () => {
+      const project = await gateway.newProject(stored)
+      const answer = await create(project, asked('output_tokens=50000 delay_ms=20'))
+      const { id } = (await answer.json()) as { id: string }
+      await gateway.manage('DELETE', `/accounts/projects/${project.projectId}/api-keys/${project.keyId}`)
+      const event = await settled(project, id)
+      assert.deepEqual([event.status, event.cut_by?.reason], ['cut', 'credential_revoked'])
+      const bill = await gateway.closedBillOf(requestIdOf(answer))
+      assert.deepEqual([bill.ended, bill.cost_nano_usd], ['aborted', event.cost_nano_usd])
+    })
+  })
+
+  suite('stored responses', { concurrency: 2 }, () => {
+    test('only the project that made a response sees it; to every other one it does not exist', async () => {
+      const [mine, theirs] = [await gateway.newProject(stored), await gateway.newProject(stored)]
+      const answer = await create(mine, asked('output_tokens=10', { background: false }))
+      const { id } = (await answer.json()) as { id: string }
+      const found = await eventually(async () => {
+        const looked = await ask('GET', `/openai/v1/responses/${id}`, mine.apiKey)
+        return looked.status === 200 && ((await looked.json()) as { id: string })
+      })
+      assert.equal(found.id, id)
+      const items = await ask('GET', `/v1/responses/${id}/input_items?limit=5`, mine.apiKey)
+      assert.match(await items.text(), /Think long of the sea/)
+      for (const [method, path] of [
+        ['GET', ''],
+        ['GET', '?stream=true'],
+        ['GET', '/input_items'],
+        ['POST', '/cancel'],
+        ['DELETE', ''],
+      ] as const)
+        for (const asking of [id, 'resp_nobody_made']) {
+          const refused = await ask(method, `/v1/responses/${asking}${path}`, theirs.apiKey)
+          assert.equal(refused.status, 404, `${method} ${path}`)
+          const { error } = (await refused.json()) as { error: { message: string } }
+          assert.equal(error.message, `Response with id '${asking}' not found.`)
+        }
+      // It costs once, however often it is looked at.
+      const { cost_nano_usd } = await gateway.closedBillOf(requestIdOf(answer))
+      await eventually(async () => (await postedCost(gateway, mine)) === cost_nano_usd)
+    })
+
+    test('a deleted response is gone; one that is being made is not deleted before it is paid', async () => {
+      const project = await gateway.newProject(stored)
+      const answer = await create(project, asked('output_tokens=40 delay_ms=20'))
+      const { id } = (await answer.json()) as { id: string }
+      const early = await ask('DELETE', `/v1/responses/${id}`, project.apiKey)
+      assert.equal(early.status, 400)
+      assert.match(await early.text(), /is still being made/)
+      const event = await settled(project, id)
+      assert.equal(event.cost_nano_usd, (await gateway.closedBillOf(requestIdOf(answer))).cost_nano_usd)
+      const deleted = await ask('DELETE', `/v1/responses/${id}`, project.apiKey)
+      assert.equal(deleted.status, 200)
+      await eventually(async () => (await ask('GET', `/v1/responses/${id}`, project.apiKey)).status === 404)
+    })
+  })
+}
+
+/** What billing has posted for a project. */
+async function postedCost(gateway: GatewayStack, { projectId }: TestProject): Promise<number> {
+  const { body } = await gateway.manage('GET', `/accounts/projects/${projectId}/balance`)
+  return Number(body.cost_nano_usd)
+}
