@@ -14,6 +14,6 @@ if [ "$program" = main ] && [ "$SERVICE" != gateway ]; then
 fi
 # One process a core: the collector's helper threads would take from that core what they save.
 if [ "$program" = main ]; then
-  exec node --max-semi-space-size=64 --single-threaded-gc src/main.ts
+  exec node --max-semi-space-size=32 --heap-growing-percent=500 --single-threaded-gc src/main.ts
 fi
 exec node "src/$program.ts"

@@ -1,5 +1,6 @@
+import type { HistogramSeries } from './direct-histogram.ts'
 import { genAiMetrics } from './gen-ai.ts'
-import { histogram } from './metrics.ts'
+import { directHistogram } from './metrics.ts'
 
 /** One attempt at a provider, as its metrics see it. Every text must come from a small set: never a client's own. */
 export interface CallMeasurement {
@@ -19,27 +20,29 @@ export interface CallMeasurement {
 
 const labelNames = ['gen_ai_operation_name', 'gen_ai_provider_name', 'gen_ai_request_model'] as const
 
-const durations = histogram(genAiMetrics.operationDuration.prometheusName, 'Duration of calls to providers', {
+const durations = directHistogram(genAiMetrics.operationDuration.prometheusName, 'Duration of calls to providers', {
   labelNames: [...labelNames, 'error_type'],
   buckets: genAiMetrics.operationDuration.buckets,
 })
-const firstChunks = histogram(genAiMetrics.timeToFirstChunk.prometheusName, 'Time to the first chunk of streams', {
-  labelNames,
-  buckets: genAiMetrics.timeToFirstChunk.buckets,
-})
-const tokens = histogram(genAiMetrics.tokenUsage.prometheusName, 'Tokens of a call, by type', {
+const firstChunks = directHistogram(
+  genAiMetrics.timeToFirstChunk.prometheusName,
+  'Time to the first chunk of streams',
+  {
+    labelNames,
+    buckets: genAiMetrics.timeToFirstChunk.buckets,
+  },
+)
+const tokens = directHistogram(genAiMetrics.tokenUsage.prometheusName, 'Tokens of a call, by type', {
   labelNames: [...labelNames, 'gen_ai_token_type'],
   buckets: genAiMetrics.tokenUsage.buckets,
 })
 
-type Observe = (value: number) => void
-
-/** The histograms of one kind of call, their labels resolved once. */
+/** The series of one kind of call. */
 interface BoundMetrics {
-  duration: Observe
-  firstChunk: Observe
-  inputTokens: Observe
-  outputTokens: Observe
+  duration: HistogramSeries
+  firstChunk: HistogramSeries
+  inputTokens: HistogramSeries
+  outputTokens: HistogramSeries
 }
 
 /** Few, since labels take values from small sets. */
@@ -47,10 +50,10 @@ const boundMetrics = new Map<string, BoundMetrics>()
 
 function bind(operation: string, provider: string, model: string, errorType: string): BoundMetrics {
   return {
-    duration: durations.labels(operation, provider, model, errorType).observe,
-    firstChunk: firstChunks.labels(operation, provider, model).observe,
-    inputTokens: tokens.labels(operation, provider, model, 'input').observe,
-    outputTokens: tokens.labels(operation, provider, model, 'output').observe,
+    duration: durations.bind(operation, provider, model, errorType),
+    firstChunk: firstChunks.bind(operation, provider, model),
+    inputTokens: tokens.bind(operation, provider, model, 'input'),
+    outputTokens: tokens.bind(operation, provider, model, 'output'),
   }
 }
 
@@ -63,8 +66,8 @@ export function measureCall(call: CallMeasurement): void {
     bound = bind(operation, provider, model, errorType)
     boundMetrics.set(key, bound)
   }
-  bound.duration(call.durationSeconds)
-  if (call.timeToFirstChunkSeconds !== undefined) bound.firstChunk(call.timeToFirstChunkSeconds)
-  if (call.inputTokens !== undefined) bound.inputTokens(call.inputTokens)
-  if (call.outputTokens !== undefined) bound.outputTokens(call.outputTokens)
+  bound.duration.observe(call.durationSeconds)
+  if (call.timeToFirstChunkSeconds !== undefined) bound.firstChunk.observe(call.timeToFirstChunkSeconds)
+  if (call.inputTokens !== undefined) bound.inputTokens.observe(call.inputTokens)
+  if (call.outputTokens !== undefined) bound.outputTokens.observe(call.outputTokens)
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { measureCall } from './call-metrics.ts'
-import { counter, gauge, histogram, metricsText } from './metrics.ts'
+import { counter, directHistogram, gauge, histogram, metricsText } from './metrics.ts'
 
 test('a counter asked for twice is one counter, and the operator port shows its sum', async () => {
   counter('test_events_total', 'Events', ['kind']).inc({ kind: 'a' })
@@ -44,4 +44,24 @@ test('a measured call is counted under the GenAI names, errors by their code', a
   assert.ok(text.includes(`gen_ai_client_token_usage_count{${labels},gen_ai_token_type="output"} 1`))
   assert.ok(text.includes(`gen_ai_client_operation_duration_seconds_count{${labels},error_type="provider_timeout"} 1`))
   assert.match(text, /^process_cpu_seconds_total /m)
+})
+
+test('a bound histogram shows cumulative buckets, sum and count of each series', async () => {
+  const sizes = directHistogram('test_sizes', 'Sizes', { labelNames: ['kind'], buckets: [1, 10] })
+  const series = sizes.bind('a')
+  for (const value of [1, 2, 10, 11]) series.observe(value)
+  directHistogram('test_sizes', 'Sizes', { labelNames: ['kind'], buckets: [1, 10] })
+    .bind('a')
+    .observe(0.5)
+  const text = await metricsText()
+  assert.match(text, /^# TYPE test_sizes histogram$/m)
+  for (const line of [
+    'test_sizes_bucket{le="1",kind="a"} 2',
+    'test_sizes_bucket{le="10",kind="a"} 4',
+    'test_sizes_bucket{le="+Inf",kind="a"} 5',
+    'test_sizes_sum{kind="a"} 24.5',
+    'test_sizes_count{kind="a"} 5',
+  ])
+    assert.ok(text.includes(`\n${line}\n`), line)
+  assert.throws(() => directHistogram('test_kind_total', 'Another', { labelNames: [], buckets: [1] }), /another kind/)
 })

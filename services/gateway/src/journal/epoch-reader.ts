@@ -1,6 +1,6 @@
 import { close, open, read } from 'node:fs'
 import { promisify } from 'node:util'
-import { type Frame, findFrame, maxPayloadBytes, readFrame } from './record.ts'
+import { type Frame, findFrame, maxPayloadBytes, type NoFrame, readFrame } from './record.ts'
 import { segmentPath } from './segment.ts'
 
 const openFile = promisify(open)
@@ -20,6 +20,8 @@ export interface EpochReaderOptions {
   from: number
   /** How far may be read now: what lies behind it is not synced, or not there. */
   limit: () => Position
+  /** Frames that are still in memory and begin at a place; what it gives is synced. */
+  recent?: ((at: Position) => Buffer | undefined) | undefined
   /** Told of bytes that are no record, in front of the limit. They are stepped over. */
   onDamage?: (at: Position, skippedBytes: number) => void
   chunkBytes?: number
@@ -51,6 +53,11 @@ export class EpochReader {
   /** The next records; none: there are no more for now. Their bytes are views into one chunk. */
   async next(): Promise<Frame[]> {
     for (;;) {
+      const recent = this.#options.recent?.(this.position)
+      if (recent) {
+        this.#offset += recent.length
+        return framesOf(recent).frames
+      }
       const limit = this.#options.limit()
       const last = this.#segment >= limit.segment
       const available = last ? limit.offset - this.#offset : Number.MAX_SAFE_INTEGER
@@ -67,24 +74,17 @@ export class EpochReader {
       const chunk = Buffer.allocUnsafeSlow(size)
       const { bytesRead } = await readBytes(this.#fd, chunk, 0, size, this.#offset)
       const bytes = chunk.subarray(0, bytesRead)
-      const frames: Frame[] = []
-      let at = 0
-      let frame = readFrame(bytes, at)
-      while (typeof frame === 'object') {
-        frames.push(frame)
-        at = frame.end
-        frame = readFrame(bytes, at)
-      }
-      this.#offset += at
+      const { frames, end, next } = framesOf(bytes)
+      this.#offset += end
       this.#wantedBytes = 0
       if (frames.length > 0) return frames
 
       const endOfFile = bytesRead < size
-      if (frame === 'incomplete' && !endOfFile && size < available) {
+      if (next === 'incomplete' && !endOfFile && size < available) {
         this.#wantedBytes = size * 2
         continue
       }
-      if (bytesRead > 0 && (await this.#stepOverDamage(limit, last, frame === 'end'))) continue
+      if (bytesRead > 0 && (await this.#stepOverDamage(limit, last, next === 'end'))) continue
       if (last) return []
       await this.#nextSegment()
     }
@@ -136,5 +136,17 @@ export class EpochReader {
       this.#offset = at.offset + skipped + found
       return true
     }
+  }
+}
+
+/** The frames at the beginning of a buffer, and why there are no more. */
+function framesOf(bytes: Buffer): { frames: Frame[]; end: number; next: NoFrame } {
+  const frames: Frame[] = []
+  let end = 0
+  for (;;) {
+    const frame = readFrame(bytes, end)
+    if (typeof frame !== 'object') return { frames, end, next: frame }
+    frames.push(frame)
+    end = frame.end
   }
 }

@@ -13,6 +13,8 @@ export interface EpochSourceOptions {
   from: () => number
   /** How far may be read: everything before it is synced. */
   limit: () => Position
+  /** Frames that are still in memory and begin at a place: they are not read from the files. */
+  recent?: ((at: Position) => Buffer | undefined) | undefined
   log: Logger
 }
 
@@ -20,15 +22,16 @@ export interface EpochSourceOptions {
 export function epochSource(options: EpochSourceOptions): UsageSource & { close: () => Promise<void> } {
   const { directory, gatewayId, epoch, before, limit, log } = options
   const prefixBytes = Buffer.byteLength(closePrefix(gatewayId, epoch))
-  const openReader = (): EpochReader =>
+  const openReader = (recent?: EpochSourceOptions['recent']): EpochReader =>
     new EpochReader({
       directory,
       epoch,
       from: options.from(),
       limit,
+      recent,
       onDamage: (at, skippedBytes) => log.error({ directory, epoch, at, skippedBytes }, 'journal damaged'),
     })
-  const reader = openReader()
+  const reader = openReader(options.recent)
 
   async function readLines(from: EpochReader): Promise<UsageLine[]> {
     for (;;) {

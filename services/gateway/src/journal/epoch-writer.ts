@@ -5,6 +5,7 @@ import type { Logger } from '@sluice/runtime'
 import type { Position } from './epoch-reader.ts'
 import { GroupSync } from './group-sync.ts'
 import type { HeaderRecord } from './open-record.ts'
+import { RecentFrames } from './recent-frames.ts'
 import { encodeFrames, type RecordType, recordType } from './record.ts'
 import {
   createReserve,
@@ -75,6 +76,7 @@ export class EpochWriter {
   readonly #options: Required<EpochWriterOptions>
   readonly #sync: GroupSync
   readonly #unsynced = new UnsyncedFrames()
+  readonly #recent = new RecentFrames()
   /** The last number of each partition that is in a file. */
   readonly #lastWritten: number[] = Array(PARTITIONS).fill(0)
   #state: JournalState = 'failed'
@@ -124,6 +126,11 @@ export class EpochWriter {
 
   /** How far the files can be read: what an fdatasync covers. */
   readonly readLimit = (): Position => this.#synced
+
+  /** What was synced last, so that its reader need not go to the files. */
+  get recent(): RecentFrames {
+    return this.#recent
+  }
 
   /** Writes a record to the system. @throws where the disk refuses it, which `state` then says */
   write(type: RecordType, json: string): void {
@@ -347,6 +354,8 @@ export class EpochWriter {
         throw error
       }
       this.#toRewrite = []
+      // All of the segment is synced: what is taken next begins where it ends now.
+      this.#unsynced.take()
       clearInterval(this.#recoveryTimer)
       this.#recoveryTimer = undefined
       this.#setState('ok')
@@ -392,7 +401,7 @@ export class EpochWriter {
       this.#syncFailed(error, active, frames)
       return
     }
-    this.#unsynced.recycle(frames)
+    this.#recent.add(upTo, frames)
     this.#advanceSynced(upTo, writes)
     if (this.#active === active && active.size >= segmentBytes && this.#state === 'ok')
       this.#rotate(active, upTo.offset)

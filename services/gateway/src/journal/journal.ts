@@ -133,6 +133,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     before: [],
     from: () => listSegments(directory).find(segment => segment.epoch === epoch)?.number ?? 1,
     limit: running.readLimit,
+    recent: running.takeRecent,
     log,
   })
   const publication = publisher.follow(source)

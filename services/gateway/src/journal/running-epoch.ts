@@ -67,6 +67,9 @@ export class RunningEpoch {
   /** How far the files can be read: what an fdatasync covers. */
   readonly readLimit = (): Position => this.#writer.readLimit()
 
+  /** {@link RecentFrames.take} */
+  readonly takeRecent = (at: Position): Buffer | undefined => this.#writer.recent.take(at)
+
   /**
    * @param written called when the OPEN is with the system, or with why it is not; absent: it is when this returns
    * @throws JournalUnavailableError: the attempt must not be sent to its provider

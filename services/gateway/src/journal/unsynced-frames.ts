@@ -6,10 +6,11 @@ import { frameBound, type RecordType, writeFrame } from './record.ts'
  */
 export class UnsyncedFrames {
   #chunk: Buffer
+  /** Of `#chunk`: where the frames begin that were not taken, and where the next one goes. */
+  #from = 0
   #used = 0
-  /** Full chunks, older than `#chunk`. */
+  /** Frames in full chunks, older than those in `#chunk`. */
   #older: Buffer[] = []
-  #spare: Buffer | undefined
   readonly #chunkBytes: number
 
   constructor(chunkBytes = 256 * 1024) {
@@ -21,8 +22,9 @@ export class UnsyncedFrames {
   encode(type: RecordType, json: string): { buffer: Buffer; start: number; end: number } {
     const bound = frameBound(json)
     if (this.#used + bound > this.#chunk.length) {
-      if (this.#used > 0) this.#older.push(this.#chunk.subarray(0, this.#used))
-      this.#chunk = bound <= this.#chunkBytes ? this.#takeChunk() : Buffer.allocUnsafeSlow(bound)
+      if (this.#used > this.#from) this.#older.push(this.#chunk.subarray(this.#from, this.#used))
+      this.#chunk = Buffer.allocUnsafeSlow(Math.max(bound, this.#chunkBytes))
+      this.#from = 0
       this.#used = 0
     }
     const start = this.#used
@@ -54,29 +56,16 @@ export class UnsyncedFrames {
     this.#used = start
   }
 
-  /** Every frame, as views that are good until the next call. */
+  /** Every frame, in order. */
   frames(): Buffer[] {
-    return this.#used > 0 ? [...this.#older, this.#chunk.subarray(0, this.#used)] : this.#older
+    return this.#used > this.#from ? [...this.#older, this.#chunk.subarray(this.#from, this.#used)] : this.#older
   }
 
-  /** Hands over every frame and begins anew: what is now synced, and will be given back by {@link recycle} or kept. */
+  /** Hands over every frame and begins anew, in memory of its own: what was handed over stays as it is. */
   take(): Buffer[] {
     const frames = this.frames()
-    if (this.#used > 0) this.#chunk = this.#takeChunk()
     this.#older = []
-    this.#used = 0
+    this.#from = this.#used
     return frames
-  }
-
-  /** Frames taken are synced: their memory serves again. */
-  recycle(frames: readonly Buffer[]): void {
-    const last = frames.at(-1)
-    if (last && last.buffer.byteLength === this.#chunkBytes) this.#spare = Buffer.from(last.buffer)
-  }
-
-  #takeChunk(): Buffer {
-    const chunk = this.#spare ?? Buffer.allocUnsafeSlow(this.#chunkBytes)
-    this.#spare = undefined
-    return chunk
   }
 }
