@@ -22,7 +22,7 @@ export async function receiveForm(
   const tooLarge = (): Refusal =>
     new Refusal('body_too_large', `The request body is larger than ${form.maxBytes} bytes, the limit of this path.`)
   if (Number(request.headers['content-length'] ?? 0) > form.maxBytes) {
-    request.resume()
+    await takeRest(request)
     throw tooLarge()
   }
   const file = await spool.create()
@@ -39,9 +39,26 @@ export async function receiveForm(
     return { ...read, file, boundary: form.boundary }
   } catch (error) {
     file.discard()
-    // Nobody reads the rest; the answer closes the connection.
-    request.resume()
+    await takeRest(request)
     if (error instanceof Refusal) throw error
     throw new Refusal('invalid_request', 'The request ended before its body was complete.', { cause: error })
   }
+}
+
+/** How long a refused client may go on sending. */
+const restMs = 2_000
+
+/** Most clients read no refusal while they send: what is on its way is taken and dropped, for a moment. */
+async function takeRest(request: IncomingMessage): Promise<void> {
+  if (request.complete || request.destroyed) return
+  request.resume()
+  await new Promise<void>(resolve => {
+    const timer = setTimeout(resolve, restMs)
+    const done = (): void => {
+      clearTimeout(timer)
+      resolve()
+    }
+    request.once('end', done)
+    request.once('close', done)
+  })
 }

@@ -227,7 +227,7 @@ export function mediaEndsCleanly(gateway: GatewayStack, provider: ScriptedProvid
     const piece = Buffer.alloc(65_536, 1)
     const script = provider.add({
       headers: ['content-type', 'audio/mpeg'],
-      chunks: Array.from({ length: 640 }, () => piece),
+      chunks: Array.from({ length: 2_000 }, () => piece),
     })
     const before = provider.written
     const { port, hostname } = new URL(gateway.url)
@@ -240,7 +240,7 @@ export function mediaEndsCleanly(gateway: GatewayStack, provider: ScriptedProvid
     await new Promise(resolve => socket.once('data', resolve))
     socket.pause()
     let last = -1
-    // Still: nothing more leaves the provider.
+    // All that the kernel holds for three sockets has left, and then nothing more does.
     await eventually(
       async () => {
         const stands = provider.written === last
@@ -249,7 +249,7 @@ export function mediaEndsCleanly(gateway: GatewayStack, provider: ScriptedProvid
       },
       { intervalMs: 700, timeoutMs: 20_000 },
     )
-    assert.ok(last - before < 20 * MiB, `${last - before} bytes have left the provider`)
+    assert.ok(last - before < 48 * MiB, `${last - before} bytes have left the provider`)
     socket.destroy()
   })
 

@@ -71,9 +71,9 @@ export function mediaIsSettled(gateway: GatewayStack, projects: Record<'cancel' 
     return bytes.toString('latin1').replaceAll(/"created(_at)?":\d+/g, '"created":0')
   }
 
-  suite('clients that leave', { concurrency: 3 }, () => {
+  suite('clients that leave', { concurrency: 6 }, () => {
     // The same pace for all: the work is under way and far from done.
-    const headers = { 'x-sim-delay-ms': '60', 'x-sim-first-delay-ms': '300' }
+    const headers = { 'x-sim-delay-ms': '350', 'x-sim-first-delay-ms': '300', 'x-sim-tokens-per-chunk': '4' }
     /** Leaves when the provider is at work. @returns the provider's record and the event */
     async function leaveInTheMiddle(policy: 'cancel' | 'drain', { ask }: (typeof mediaCalls)[number]) {
       const project = await gateway.newProject({

@@ -101,6 +101,7 @@ export function uploadsAreSafe(gateway: GatewayStack, spoolDir: string): void {
     test('images above 50 MB are refused before they are sent', async () => {
       const socketAnswer = await gateway.raw(
         `POST /v1/images/edits HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${gateway.stack.apiKey}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: ${60 * MiB}\r\n\r\n`,
+        4_000,
       )
       assert.match(socketAnswer, /^HTTP\/1\.1 413 [\s\S]*body_too_large/)
     })
