@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { BatchShop } from './batch-shop.ts'
 import type { Bill, BillRecord } from './bill.ts'
 import type { JsonObject } from './json.ts'
+import type { FileShelf } from './openai/file-shelf.ts'
 import type { ResponseShelf } from './openai/response-shelf.ts'
 import type { RealtimeCalls } from './sockets/realtime-calls.ts'
 
@@ -27,6 +28,7 @@ export interface Call {
   readonly batches: BatchShop
   readonly realtimeCalls: RealtimeCalls
   readonly responses: ResponseShelf
+  readonly files: FileShelf
   readonly credentialSha256: string
 }
 

@@ -16,8 +16,10 @@ import { transcriptions, translations } from './media/transcriptions.ts'
 import { chatCompletions } from './openai/chat-completions.ts'
 import { compactResponses } from './openai/compact.ts'
 import { embeddings } from './openai/embeddings.ts'
+import { deleteFile, listFiles, readFile, uploadFile } from './openai/files.ts'
 import { countResponseTokens } from './openai/input-tokens.ts'
 import { getOpenAiModel, listOpenAiModels } from './openai/models.ts'
+import { moderate } from './openai/moderations.ts'
 import { responses } from './openai/responses.ts'
 import { cancelResponse, deleteResponse, readStoredResponse } from './openai/stored-responses.ts'
 import { controlRealtimeCall, createRealtimeCall } from './sockets/realtime-calls.ts'
@@ -46,6 +48,11 @@ export const ENDPOINTS: readonly Endpoint[] = [
   { dialect: 'openai', method: 'GET', path: '/v1/responses/', onBill: false, answer: readStoredResponse },
   { dialect: 'openai', method: 'POST', path: '/v1/responses/', onBill: false, bodyless: true, answer: cancelResponse },
   { dialect: 'openai', method: 'DELETE', path: '/v1/responses/', onBill: false, answer: deleteResponse },
+  { dialect: 'openai', method: 'POST', path: '/v1/moderations', onBill: true, answer: moderate },
+  { dialect: 'openai', method: 'POST', path: '/v1/files', onBill: false, form: true, answer: uploadFile },
+  { dialect: 'openai', method: 'GET', path: '/v1/files', onBill: false, answer: listFiles },
+  { dialect: 'openai', method: 'GET', path: '/v1/files/', onBill: false, answer: readFile },
+  { dialect: 'openai', method: 'DELETE', path: '/v1/files/', onBill: false, answer: deleteFile },
   { dialect: 'openai', method: 'POST', path: '/v1/embeddings', onBill: true, answer: embeddings },
   { dialect: 'openai', method: 'POST', path: '/v1/audio/speech', onBill: true, answer: speech },
   {

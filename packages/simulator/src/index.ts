@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { BatchShop } from './batch-shop.ts'
 import { Bill } from './bill.ts'
+import { FileShelf } from './openai/file-shelf.ts'
 import { ResponseShelf } from './openai/response-shelf.ts'
 import { RequestLog } from './request-log.ts'
 import { buildServer } from './server.ts'
@@ -44,6 +45,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     batches,
     realtimeCalls,
     responses,
+    files: new FileShelf(),
     log: options.log ?? (() => undefined),
   })
   const host = options.host ?? '127.0.0.1'

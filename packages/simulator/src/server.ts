@@ -7,6 +7,7 @@ import { answerControl } from './control.ts'
 import { DirectiveError } from './directives.ts'
 import { type Endpoint, findEndpoint } from './endpoints.ts'
 import { isObject, type JsonObject } from './json.ts'
+import type { FileShelf } from './openai/file-shelf.ts'
 import type { ResponseShelf } from './openai/response-shelf.ts'
 import { errorOfStatus, ProviderError, sendError } from './provider-error.ts'
 import { hashCredential, type RequestLog } from './request-log.ts'
@@ -20,6 +21,7 @@ export interface SimulatorState {
   readonly batches: BatchShop
   readonly realtimeCalls: RealtimeCalls
   readonly responses: ResponseShelf
+  readonly files: FileShelf
   readonly log: (message: string, detail: { readonly [name: string]: unknown }) => void
 }
 
@@ -84,7 +86,7 @@ async function answer(
     : undefined
   const { headers } = request
   const rest = { id, dialect, path, query: url.searchParams, headers, reply, record, bytes: body }
-  const { bill, attempts, batches, realtimeCalls, responses } = state
+  const { bill, attempts, batches, realtimeCalls, responses, files } = state
   const call: Call = {
     ...rest,
     body: {},
@@ -93,6 +95,7 @@ async function answer(
     batches,
     realtimeCalls,
     responses,
+    files,
     credentialSha256: credentialSha256 ?? '',
   }
   try {

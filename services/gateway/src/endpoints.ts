@@ -107,6 +107,16 @@ const socket = {
   maxBodyBytes: 0,
 } as const satisfies Partial<Endpoint>
 
+/** Files at the provider; 512 MB, and room for the form around one. */
+const file = {
+  ...lookedUp,
+  dialect: 'openai',
+  operation: 'file',
+  pathClass: 'free',
+  handledBy: 'file',
+  shape: 'free',
+} as const
+
 const openai: readonly Endpoint[] = [
   { ...posted, dialect: 'openai', name: 'chat.completions', path: '/v1/chat/completions', shape: 'chat' },
   {
@@ -117,6 +127,23 @@ const openai: readonly Endpoint[] = [
     handledBy: 'create-response',
     shape: 'responses',
   },
+  {
+    ...posted,
+    dialect: 'openai',
+    name: 'moderations',
+    path: '/v1/moderations',
+    operation: 'moderation',
+    pathClass: 'free',
+    model: 'none',
+    shape: 'free',
+    streamable: false,
+    free: true,
+  },
+  { ...file, name: 'files.upload', method: 'POST', path: '/v1/files', body: 'multipart', maxBodyBytes: 513 * MiB },
+  { ...file, name: 'files.list', path: '/v1/files' },
+  { ...file, name: 'files.retrieve', path: '/v1/files/{file_id}' },
+  { ...file, name: 'files.delete', method: 'DELETE', path: '/v1/files/{file_id}' },
+  { ...file, name: 'files.content', path: '/v1/files/{file_id}/content' },
   { ...kept, name: 'responses.retrieve', path: '/v1/responses/{response_id}' },
   { ...kept, name: 'responses.delete', method: 'DELETE', path: '/v1/responses/{response_id}' },
   {

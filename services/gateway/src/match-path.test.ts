@@ -48,7 +48,7 @@ test('a socket is opened on a path for sockets only', () => {
 
 test('what is in no row has no endpoint, also with a trailing slash, another method or another spelling', () => {
   for (const [method, target] of [
-    ['POST', '/openai/v1/files'],
+    ['POST', '/openai/v1/assistants'],
     ['POST', '/openai/v1/chat/completions/'],
     ['GET', '/openai/v1/chat/completions'],
     ['DELETE', '/openai/v1/models'],

@@ -1,6 +1,7 @@
 import { createMessageBatch } from './batches/create-message-batch.ts'
 import { listBatches } from './batches/list-batches.ts'
 import { deleteBatch, downloadResults, readBatch } from './batches/read-batch.ts'
+import { forwardFile } from './forward-file.ts'
 import { forwardMedia, forwardUpload } from './forward-media.ts'
 import { listModels } from './list-models.ts'
 import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
@@ -20,6 +21,7 @@ export const ownHandlers = {
   'batch-delete': deleteBatch,
   'realtime-call': createRealtimeCall,
   'realtime-hangup': hangUpRealtimeCall,
+  file: forwardFile,
   media: forwardMedia,
   upload: forwardUpload,
   'create-response': createResponse,

@@ -10,6 +10,7 @@ export const refusalReasons = {
   credential_revoked: 401,
   model_not_allowed: 403,
   path_not_open: 403,
+  own_credential_required: 403,
   llm_not_granted: 403,
   room_not_granted: 403,
   origin_not_allowed: 403,

@@ -3,6 +3,7 @@ import { chat } from './shapes/chat.ts'
 import { compaction } from './shapes/compaction.ts'
 import { completion } from './shapes/completion.ts'
 import { embeddings } from './shapes/embeddings.ts'
+import { free } from './shapes/free.ts'
 import { images } from './shapes/images.ts'
 import { messages } from './shapes/messages.ts'
 import { estimateInput } from './shapes/read-json.ts'
@@ -26,6 +27,7 @@ export const replyShapes = {
   images,
   'stored-response': storedResponse,
   'token-count': tokenCount,
+  free,
 } satisfies Record<string, ReplyShape>
 
 export type ReplyShapeName = keyof typeof replyShapes

@@ -1,5 +1,6 @@
 import { after } from 'node:test'
 import { GatewayStack } from './gateway-stack.ts'
+import { freePathsCostNothing } from './paths/free.ts'
 import { modelsAreListed } from './paths/models.ts'
 import { backgroundResponsesSettleOnce } from './paths/stored.ts'
 import { textPathsSettle } from './paths/text.ts'
@@ -14,3 +15,4 @@ const project = await gateway.newProject()
 textPathsSettle(gateway, project)
 modelsAreListed(gateway, project)
 backgroundResponsesSettleOnce(gateway, project)
+freePathsCostNothing(gateway, project)

@@ -309,7 +309,7 @@ export function errorsAreTold(gateway: GatewayStack, provider: ScriptedProvider,
     test('a path that is in no row of the table is refused in its dialect', async () => {
       for (const [path, method] of [
         ['/v1/chat/completions/', 'POST'],
-        ['/v1/files', 'POST'],
+        ['/v1/assistants', 'POST'],
         ['/openai/v1/responses/resp_1', 'PUT'],
         ['/v1/chat/completions', 'GET'],
         ['/v1/chat%2Fcompletions', 'POST'],
