@@ -60,17 +60,22 @@ export function startRebuilds(
   const { log, pollMs = 1_000 } = options
   const stopping = new AbortController()
   const { signal } = stopping
-  const pause = () => delay(pollMs, undefined, { signal }).catch(() => undefined)
+  const pause = (ms: number) => delay(ms, undefined, { signal }).catch(() => undefined)
 
   const running = (async () => {
+    let underWay = false
     while (!signal.aborted) {
+      let pauseMs = pollMs
       try {
         const progress = await memory.read()
-        if (progress && progress.phase !== 'done') await memory.alone(() => work(progress.rebuild_id))
+        underWay = progress !== undefined && progress.phase !== 'done'
+        if (progress && underWay) await memory.alone(() => work(progress.rebuild_id))
       } catch (err) {
-        if (!signal.aborted) log.warn({ err }, 'rebuild interrupted, will go on')
+        pauseMs = pollMs * 5
+        // A database that is away while nothing is rebuilt is no news of ours.
+        if (underWay && !signal.aborted) log.warn({ err }, 'rebuild interrupted, will go on')
       }
-      await pause()
+      await pause(pauseMs)
     }
   })()
 
