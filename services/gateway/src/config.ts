@@ -71,6 +71,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
       leaseMs: reader.integer('GATEWAY_BATCH_LEASE_MS', 60_000, { min: 1_000 }),
     },
     sockets: {
+      callsDir: join(journalDir, 'calls'),
       maxSockets: reader.integer('GATEWAY_MAX_SOCKETS', 20_000, { min: 1 }),
       allowedOrigins: readOrigins(reader),
     },

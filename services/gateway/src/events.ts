@@ -62,6 +62,9 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
       faults.inc()
       log.error({ err, callId }, 'call failed in the gateway')
     },
+    leftCallsHungUp({ ended, left }: { ended: number; left: number }): void {
+      if (ended + left > 0) log.warn({ ended, left }, 'realtime calls of an ended run hung up')
+    },
     callsCut(count: number, reason: string): void {
       if (count > 0) log.info({ count, reason }, 'running calls cut')
     },

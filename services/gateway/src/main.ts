@@ -20,6 +20,7 @@ import { rateKilled } from './rate-killed.ts'
 import { BodyMemory } from './read-request.ts'
 import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
+import { hangUpLeftCalls } from './sockets/realtime-calls.ts'
 import { createSockets } from './sockets/socket-upgrade.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
 import { BackgroundPoller } from './stored/background-poller.ts'
@@ -221,6 +222,7 @@ closing.defer('running calls', async () => {
   await sockets.close()
 })
 await app.listen({ host: config.host, port: config.port })
+void hangUpLeftCalls({ upstreams, sockets, projects, routes }).then(events.leftCallsHungUp)
 log.info(
   { gatewayId: journal.gatewayId, epoch: journal.epoch, port: config.port, simulated: config.simulated },
   'gateway listening',

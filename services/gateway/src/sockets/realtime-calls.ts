@@ -40,13 +40,8 @@ export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedC
     write(call, answer)
     return
   }
-  const hangUp = (): Promise<unknown> =>
-    post(
-      deps,
-      route,
-      upstreamPath(route, { ...match, path: `/v1/realtime/calls/${callId}/hangup`, query: '' }),
-      headers,
-    )
+  deps.sockets.calls.add({ callId, projectId: principal.project.project_id })
+  const hangUp = (): Promise<void> => hangUpCall(deps, route, callId, headers)
   const sideband = { ...match, path: '/v1/realtime', query: `?call_id=${callId}` }
   const context: SocketContext = {
     callId: call.callId,
@@ -71,6 +66,36 @@ export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedC
     )
   }
   write(call, answer)
+}
+
+/** Ends a call at its provider, and forgets it where that answers: it is over then. */
+async function hangUpCall(
+  deps: Pick<GatewayDeps, 'upstreams' | 'sockets'>,
+  route: Route,
+  callId: string,
+  headers: readonly string[],
+): Promise<void> {
+  const { status } = await post(deps, route, `${route.basePath}/realtime/calls/${callId}/hangup`, headers)
+  if (status < 500) deps.sockets.calls.remove(callId)
+}
+
+/**
+ * Hangs up the calls of a run that was killed: nobody meters them any more.
+ * @returns how many, and how many could not be reached and stay noted for the next run
+ */
+export async function hangUpLeftCalls(
+  deps: Pick<GatewayDeps, 'upstreams' | 'sockets' | 'projects' | 'routes'>,
+): Promise<{ ended: number; left: number }> {
+  const calls = deps.sockets.calls.list()
+  const ends = await Promise.allSettled(
+    calls.map(async ({ callId, projectId }) => {
+      const project = deps.projects.find(projectId)
+      if (project) await hangUpCall(deps, deps.routes.resolve(project, 'openai'), callId, [])
+      else deps.sockets.calls.remove(callId)
+    }),
+  )
+  const left = ends.filter(({ status }) => status === 'rejected').length
+  return { ended: calls.length - left, left }
 }
 
 /** Ends a call of this project. One that is not known here may be another project's. */
@@ -116,7 +141,7 @@ interface Answered {
 }
 
 async function post(
-  deps: GatewayDeps,
+  deps: Pick<GatewayDeps, 'upstreams'>,
   route: Route,
   path: string,
   headers: readonly string[],

@@ -16,8 +16,8 @@ type ServerEvent = Record<string, unknown>
 interface ResponsesTurn {
   turn: Turn
   tap: ResponsesTap
-  /** An error was told while it ran; what follows says whether it was this turn's. */
-  hasFailed: boolean
+  /** Runs from an error that was told while it ran: where nothing of it follows, the error was its end. */
+  failing: NodeJS.Timeout | undefined
 }
 
 /** Turns with the same `stream_id`: the provider works on one after the other. */
@@ -35,6 +35,8 @@ const terminal = new Set([
 ])
 /** Turns that one socket may have under way, over all its lanes. */
 const maxTurns = 64
+/** How long a turn may be silent behind an error before that is taken for its end. */
+const failingMs = 5_000
 
 /**
  * `/v1/responses` as a socket, many turns on one connection. Each `response.create` is admitted, opened and settled like a
@@ -112,7 +114,7 @@ export class ResponsesSession extends SocketSession {
         return tap.outputBytes
       },
     }
-    const opened: ResponsesTurn = { turn: new Turn(this.deps, call, reader), tap, hasFailed: false }
+    const opened: ResponsesTurn = { turn: new Turn(this.deps, call, reader), tap, failing: undefined }
     opened.turn.onCut = order => this.#cutTurn(opened, streamId, order)
     return opened
   }
@@ -135,11 +137,12 @@ export class ResponsesSession extends SocketSession {
     const responseId = idOfResponse(event)
     if (responseId !== undefined) {
       if (this.#settled.has(responseId)) return
-      if (lane.active?.turn.responseId !== responseId) this.#begin(lane, responseId, streamId)
+      if (lane.active?.turn.responseId !== responseId) this.#begin(lane, responseId, streamId, modelOfResponse(event))
     }
     const running = lane.active
     if (event.type === 'error') this.#onError(event, lane, size)
     else if (running) {
+      clearTimeout(running.failing)
       running.tap.observeEvent(event, size)
       if (responseId !== undefined && terminal.has(String(event.type))) this.#finish(lane, running, responseId)
       else running.turn.seen(size)
@@ -148,18 +151,18 @@ export class ResponsesSession extends SocketSession {
   }
 
   /** A response has been named: the oldest turn of its lane, or one that the provider has begun by itself (a steered one). */
-  #begin(lane: Lane, responseId: string, streamId: string | undefined): void {
+  #begin(lane: Lane, responseId: string, streamId: string | undefined, model: string | undefined): void {
     if (lane.active) this.#finish(lane, lane.active, lane.active.turn.responseId, 'provider_ended_early')
     const waiting = lane.waiting.shift()
-    const opened = waiting ?? this.#recordStarted(streamId)
+    const opened = waiting ?? this.#recordStarted(streamId, model)
     opened.turn.responseId = responseId
     lane.active = opened
   }
 
-  #recordStarted(streamId: string | undefined): ResponsesTurn {
+  #recordStarted(streamId: string | undefined, model: string | undefined): ResponsesTurn {
     const { call, refusal } = recordStartedTurn(this.deps, this.context, {
       endpoint: this.context.endpoint,
-      models: this.#lastModel === undefined ? [] : [this.#lastModel],
+      models: model === undefined ? [] : [model],
       input: { quantities: {} },
     })
     const opened = this.#open(call, streamId)
@@ -167,12 +170,10 @@ export class ResponsesSession extends SocketSession {
     return opened
   }
 
-  #lastModel: string | undefined
-
   #finish(lane: Lane, running: ResponsesTurn, responseId: string | undefined, errorCode?: string): void {
     const { turn, tap } = running
     lane.active = undefined
-    this.#lastModel = turn.call.requestedModel
+    clearTimeout(running.failing)
     if (responseId !== undefined) this.#settled.add(responseId)
     const failure = errorCode ?? (tap.failed ? 'provider_failed_in_stream' : undefined)
     turn.settle(this.isClientGone ? 'aborted' : failure === undefined ? 'completed' : 'failed', {
@@ -181,11 +182,17 @@ export class ResponsesSession extends SocketSession {
     })
   }
 
-  /** Before a response is named, an error is the answer to the oldest turn and costs nothing; later it is only noted. */
+  /** Before a response is named, an error is the answer to the oldest turn and costs nothing. Later it may be its end. */
   #onError(event: ServerEvent, lane: Lane, size: number): void {
     if (lane.active) {
-      lane.active.hasFailed = true
-      lane.active.turn.seen(size)
+      const running = lane.active
+      running.turn.seen(size)
+      clearTimeout(running.failing)
+      running.failing = setTimeout(() => {
+        if (lane.active !== running || running.turn.isSettled) return
+        this.#finish(lane, running, running.turn.responseId, 'provider_failed_in_stream')
+        this.afterTurn()
+      }, failingMs)
       return
     }
     const refused = lane.waiting.shift()
@@ -272,6 +279,11 @@ function idOfResponse({ response }: ServerEvent): string | undefined {
   if (typeof response !== 'object' || response === null) return undefined
   const { id } = response as ServerEvent
   return typeof id === 'string' && id !== '' ? id.slice(0, 256) : undefined
+}
+
+function modelOfResponse({ response }: ServerEvent): string | undefined {
+  const { model } = (typeof response === 'object' && response !== null ? response : {}) as ServerEvent
+  return typeof model === 'string' && model !== '' ? model.slice(0, 256) : undefined
 }
 
 function parse(data: Buffer): ServerEvent | undefined {

@@ -16,6 +16,7 @@ import { answerRefusal } from '../refusal-answer.ts'
 import { refusedCall } from '../refused-call.ts'
 import { type ReadHeaders, readHeaders } from '../request-headers.ts'
 import { booksOf, type GatewayDeps, headersToForward, namesUs, pathNotSupported, toRefusal } from '../request-path.ts'
+import { KnownCalls } from './known-calls.ts'
 import { RealtimeSession } from './realtime-session.ts'
 import { ResponsesSession } from './responses-session.ts'
 import { SilentClient } from './silent-client.ts'
@@ -27,6 +28,8 @@ import { maxMessageBytes, openUpstreamSocket, UpstreamRefusal, type UpstreamSock
 export interface SocketOptions {
   /** Sockets of clients, over all projects. */
   maxSockets: number
+  /** Where the calls of this gateway are noted. */
+  callsDir: string
   /** Origins from which browsers may connect; undefined: any, since a key must come with each socket. */
   allowedOrigins: readonly string[] | undefined
 }
@@ -47,6 +50,8 @@ export interface Sockets {
   /** Whether a request asks for one of our sockets; every other one is answered as usual. */
   wants: (request: IncomingMessage) => boolean
   upgrade: (deps: GatewayDeps, request: IncomingMessage, stream: Duplex, head: Buffer) => void
+  /** Calls that run at the provider. */
+  readonly calls: KnownCalls
   /** Meters a call on the socket that joined it; without permission or money it is hung up. */
   join: (deps: GatewayDeps, context: SocketContext, upstream: UpstreamSocket, call: JoinedCall) => void
   /** Hangs a call up. False: there is none of that id in the project. */
@@ -157,6 +162,7 @@ export function createSockets(options: SocketOptions): Sockets {
 
   return {
     live,
+    calls: new KnownCalls(options.callsDir),
     get count() {
       return sessions.size
     },

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
 import type { GatewayStack, ProjectOptions } from '../gateway-stack.ts'
+import { untilHungUp } from './socket-client.ts'
 
 const open: ProjectOptions = { ownCredential: true, settings: { path_classes: { realtime_calls: true } } }
 const sdp = 'v=0\r\n'
@@ -31,13 +32,7 @@ export function callsAreMeteredBeside(gateway: GatewayStack): void {
     const other = await gateway.newProject(open)
     await assert.rejects(gateway.openai(other.apiKey).realtime.calls.hangup(callId), OpenAI.NotFoundError)
     await client.realtime.calls.hangup(callId)
-    await eventually(async () => {
-      const joined = await fetch(`${gateway.stack.simulatorUrl}/v1/realtime/calls/${callId}/hangup`, {
-        method: 'POST',
-        headers: { authorization: 'Bearer sk-x' },
-      })
-      return joined.status === 404
-    })
+    await untilHungUp(gateway, callId)
     const bills = await gateway.billsOf(project)
     const events = gateway.eventsOf(project.projectId)
     assert.equal(events.length, bills.length)

@@ -90,6 +90,24 @@ export async function refusedUpgrade(
   }
 }
 
+/** Waits until the provider has been told to hang up a call. */
+export async function untilHungUp(gateway: GatewayStack, callId: string): Promise<void> {
+  const requests = `${gateway.stack.simulatorUrl}/simulator/requests`
+  const seen = new Set<string>()
+  await eventually(
+    async () => {
+      const { ids } = (await (await fetch(requests)).json()) as { ids: string[] }
+      for (const id of ids.slice(-300).filter(each => !seen.has(each))) {
+        seen.add(id)
+        const { target } = (await (await fetch(`${requests}/${id}`)).json()) as { target: string }
+        if (target.endsWith(`/${callId}/hangup`)) return true
+      }
+      return false
+    },
+    { timeoutMs: 10_000, intervalMs: 50, message: `the end of ${callId}` },
+  )
+}
+
 /** The official realtime client speaks TLS only; this sends its bytes over a plain connection. */
 export const plainConnection = {
   createConnection: (options: unknown) =>

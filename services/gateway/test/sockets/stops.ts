@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventually } from '@sluice/test-env'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
-import { openSocket } from './socket-client.ts'
+import { openSocket, untilHungUp } from './socket-client.ts'
 
 const model = 'gpt-5.4-mini'
 const slow = { type: 'response.create', model, input: '[[sim output_tokens=4000 delay_ms=20]]' }
@@ -157,6 +157,15 @@ export function socketsEnd(gateway: GatewayStack): void {
     const project = await gateway.newProject({ ownCredential: true })
     const client = await openSocket(gateway, '/v1/responses', project.apiKey)
     const speaking = await openSocket(gateway, realtime, project.apiKey)
+    const calling = await gateway.newProject({
+      ownCredential: true,
+      settings: { path_classes: { realtime_calls: true } },
+    })
+    const call = await gateway.openai(calling.apiKey).realtime.calls.create({
+      sdp: 'v=0',
+      session: { type: 'realtime', model: 'gpt-realtime', instructions: '[[sim output_tokens=5000 delay_ms=10]]' },
+    })
+    await eventually(async () => (await gateway.billsOf(calling)).length > 0)
     client.send(slow)
     speaking.send(speakSlowly)
     await client.until('response.output_text.delta', 20)
@@ -181,6 +190,8 @@ export function socketsEnd(gateway: GatewayStack): void {
       assert.deepEqual(new Set(Object.values(event.provenance)), new Set(['estimated']))
       assert.ok(event.response_id)
     }
+    // A call that goes past the gateway has survived it: it is hung up before it can cost more.
+    await untilHungUp(gateway, call.headers.get('location')?.split('/').at(-1) ?? '')
   })
 
   test('a gateway that stops: idle sockets close with 1012 at once, running turns end first', async () => {

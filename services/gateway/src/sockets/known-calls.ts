@@ -1,0 +1,43 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** A call that runs at the provider. */
+export interface KnownCall {
+  callId: string
+  projectId: string
+}
+
+/**
+ * The calls that this gateway has let begin, a file each: they outlive a killed process, and then nobody meters them. The next
+ * run finds them here and hangs them up.
+ */
+export class KnownCalls {
+  readonly #directory: string
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  add({ callId, projectId }: KnownCall): void {
+    mkdirSync(this.#directory, { recursive: true })
+    writeFileSync(this.#pathOf(callId), JSON.stringify({ callId, projectId } satisfies KnownCall))
+  }
+
+  remove(callId: string): void {
+    rmSync(this.#pathOf(callId), { force: true })
+  }
+
+  list(): KnownCall[] {
+    try {
+      return readdirSync(this.#directory)
+        .filter(name => name.startsWith('call-'))
+        .map(name => JSON.parse(readFileSync(join(this.#directory, name), 'utf8')) as KnownCall)
+    } catch {
+      return []
+    }
+  }
+
+  /** Ids are letters, digits and `_ . : -`; behind the prefix none of them leads elsewhere. */
+  #pathOf(callId: string): string {
+    return join(this.#directory, `call-${callId}`)
+  }
+}
