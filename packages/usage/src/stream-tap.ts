@@ -18,7 +18,8 @@ export function observeData(data: string, observe: (data: string) => void): bool
 export interface UsageEstimate {
   /** Input tokens as estimated at admission. Absent: the input side stays unknown. */
   inputTokens?: number
-  bytesPerTokenTenths?: number
+  /** Of the text so far, where somebody has counted them; else they are told from its bytes. */
+  outputTokens?: number
 }
 
 /**
@@ -49,6 +50,8 @@ export interface StreamTap {
   usage(estimate?: UsageEstimate): UsageResult
   /** Bytes of text, tool arguments and thinking so far. */
   readonly outputBytes: number
+  /** The beginning of that text, at most 1 kB; absent where the stream's text is not what is charged. */
+  readonly outputSample?: string
   /** The bytes so far end on an event border. */
   readonly atEventBoundary: boolean
   /** The provider has ended the reply in the dialect's own terms. */

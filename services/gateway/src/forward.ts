@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
+import { countedTokensOf } from './estimate-body.ts'
 import type { Journal } from './journal/journal.ts'
 import type { LiveCalls } from './live-calls.ts'
 import { openRecordOf } from './open-call.ts'
@@ -10,6 +11,7 @@ import { Relay } from './relay.ts'
 import { upstreamPath } from './resolve-route.ts'
 import { SecuredAnswer } from './secured-answer.ts'
 import { type Outcome, settle } from './settle.ts'
+import type { TokenCounter } from './token-counter.ts'
 import type { UpstreamHandler } from './upstream/upstream-handler.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -17,6 +19,7 @@ export interface ForwardDeps {
   journal: Journal
   upstreams: Upstreams
   liveCalls: LiveCalls
+  tokenCounter: TokenCounter
   timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number; maxStallMs: number }
   /** Called once the event is in the journal. */
   onSettled: (call: AdmittedCall, event: UsageRecordedData, outcome: Outcome) => void
@@ -46,6 +49,7 @@ export function forward(
     {
       maxDrainMs: deps.timeouts.maxDrainMs,
       maxStallMs: deps.timeouts.maxStallMs,
+      tokens: countedTokensOf(deps.tokenCounter, call),
       refuse,
       checkpoint: (usage: UsageResult, { outputBytes, httpStatus, providerRequestId }) =>
         deps.journal.checkpoint({

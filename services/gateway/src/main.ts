@@ -24,6 +24,7 @@ import { hangUpLeftCalls } from './sockets/realtime-calls.ts'
 import { createSockets } from './sockets/socket-upgrade.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
 import { BackgroundPoller } from './stored/background-poller.ts'
+import { TokenCounter } from './token-counter.ts'
 import { SoundMeter } from './uploads/sound-meter.ts'
 import { Spool } from './uploads/spool.ts'
 import { createUpstreams } from './upstreams.ts'
@@ -187,6 +188,7 @@ const app = buildApp({
   },
   stored: { records, poller: background },
   bodyMemory: new BodyMemory(config.maxBodyMemoryBytes),
+  tokenCounter: new TokenCounter(),
   spool,
   soundMeter,
   spans,

@@ -67,7 +67,7 @@ export function readBody(request: IncomingMessage, endpoint: Endpoint, memory: B
 }
 
 /** What an image or a page amounts to where nobody tells: between what the two dialects' guides give for a mid-sized one. */
-const tokensPerBinaryPart = 1_000
+export const tokensPerBinaryPart = 1_000
 
 /** What the gateway must know of a request body. */
 export interface ModelRequest {

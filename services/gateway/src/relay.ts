@@ -1,5 +1,5 @@
 import type { UsageRecordedData } from '@sluice/contracts'
-import type { UsageResult } from '@sluice/usage'
+import type { UsageEstimate, UsageResult } from '@sluice/usage'
 import { addCost, answerHeaders } from './answer-headers.ts'
 import type { AdmittedCall } from './call.ts'
 import { formatUsd } from './format-amount.ts'
@@ -10,7 +10,7 @@ import { estimateAsked, replyShapes } from './reply-reader.ts'
 import type { Answer } from './secured-answer.ts'
 import type { Outcome } from './settle.ts'
 import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
-import type { BodyReader, ReplyShape, StreamReader } from './shapes/reply-shape.ts'
+import type { BodyReader, CountedTokens, ReplyShape, StreamReader } from './shapes/reply-shape.ts'
 import type { UpstreamController, UpstreamHandler } from './upstream/upstream-handler.ts'
 
 /**
@@ -33,6 +33,8 @@ export interface RelayDeps {
   settle: (outcome: Outcome, written?: (error?: Error) => void) => UsageRecordedData
   /** Writes a refusal as the answer. */
   refuse: (refusal: Refusal) => void
+  /** Counts what the provider does not tell, once the reply has ended; a running one is told from its bytes. */
+  tokens: CountedTokens
   /** Longest time a provider is read on for a client that left. */
   maxDrainMs: number
   /** Longest time a client may take nothing of what waits for it. */
@@ -345,24 +347,47 @@ export class Relay implements UpstreamHandler, LiveCall {
     return shape.openBody?.({ inputTokens, asked, media })
   }
 
-  #tapUsage(reader: StreamReader): UsageResult {
-    const { tap } = reader
-    const usage = tap.usage({ inputTokens: this.#call.estimatedInputTokens })
+  #tapUsage({ tap }: StreamReader, estimate: UsageEstimate = {}): UsageResult {
+    const usage = tap.usage({ inputTokens: this.#call.estimatedInputTokens, ...estimate })
     const isNothing = usage.raw_usage === null && Object.keys(usage.quantities).length === 0
     // Broken before its first event: what was sent may have been worked on. A provider that said it failed has not.
     return isNothing && !tap.ended && !tap.failed && !this.#call.endpoint.free ? estimateAsked(this.#call) : usage
+  }
+
+  /** What has not been told is counted now, rather than told from bytes. */
+  #countedUsage(reader: StreamReader): UsageResult {
+    const usage = this.#tapUsage(reader)
+    const { in_text: input, out_text: output } = usage.provenance
+    const { outputBytes, outputSample } = reader.tap
+    const counted = {
+      inputTokens: input === 'estimated' ? this.#deps.tokens.ofRequest() : undefined,
+      outputTokens:
+        output === 'estimated' && outputSample ? this.#deps.tokens.ofText(outputBytes, outputSample) : undefined,
+    }
+    if (counted.inputTokens === undefined && counted.outputTokens === undefined) return usage
+    return this.#tapUsage(reader, {
+      inputTokens: counted.inputTokens ?? this.#call.estimatedInputTokens,
+      ...(counted.outputTokens !== undefined && { outputTokens: counted.outputTokens }),
+    })
   }
 
   /** What is known now: measured where the provider has said it, else estimated; an error before any work costs nothing. */
   #readUsage(isWhole = false): UsageResult {
     // Nothing was sent: nothing is charged. What was sent may have been worked on, answered or not.
     if (!this.#controller || this.#httpStatus >= 400) return noUsage
-    if (this.#reader) return this.#tapUsage(this.#reader)
+    if (this.#reader) return this.#countedUsage(this.#reader)
     if (this.#body) return this.#body.usage(isWhole)
     const { endpoint, asked, estimatedInputTokens: inputTokens } = this.#call
     if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateAsked(this.#call)
     const kept = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks)
-    const facts = { wholeBytes: this.#collected, contentType: this.#contentType, inputTokens, asked, isWhole }
+    const facts = {
+      wholeBytes: this.#collected,
+      contentType: this.#contentType,
+      inputTokens,
+      asked,
+      isWhole,
+      tokens: this.#deps.tokens,
+    }
     return replyShapes[endpoint.shape].read(kept, facts)
   }
 

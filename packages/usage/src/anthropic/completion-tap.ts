@@ -2,6 +2,7 @@ import { estimateTokens } from '../estimate.ts'
 import { isObject, parseJson, textOf } from '../json-fields.ts'
 import { SseFramer, sseData } from '../sse-framer.ts'
 import type { StreamTap, UsageEstimate } from '../stream-tap.ts'
+import { TextSample } from '../text-sample.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { fromCompletion } from './completion.ts'
 
@@ -28,13 +29,21 @@ class CompletionStreamTap implements CompletionTap {
   #model: string
   #stopReason: string | undefined
   #begun = false
-  outputBytes = 0
+  readonly #text = new TextSample()
   ended = false
   failed = false
   readonly measured = false
 
   constructor(model: string) {
     this.#model = model
+  }
+
+  get outputBytes(): number {
+    return this.#text.bytes
+  }
+
+  get outputSample(): string {
+    return this.#text.beginning
   }
 
   get atEventBoundary(): boolean {
@@ -80,7 +89,7 @@ class CompletionStreamTap implements CompletionTap {
     this.#begun = true
     this.#id = textOf(event.id) ?? this.#id
     this.#model = textOf(event.model) ?? this.#model
-    this.outputBytes += Buffer.byteLength(event.completion)
+    this.#text.add(event.completion)
     this.#stopReason = textOf(event.stop_reason) ?? this.#stopReason
     if (this.#stopReason !== undefined) this.ended = true
   }
@@ -89,7 +98,7 @@ class CompletionStreamTap implements CompletionTap {
     const result = fromCompletion({ id: this.#id, model: this.#model, stop_reason: this.#stopReason })
     // An error before any word costs nothing.
     if (!this.#begun) return result
-    const output = estimateTokens(this.outputBytes, estimate.bytesPerTokenTenths)
+    const output = estimate.outputTokens ?? estimateTokens(this.outputBytes)
     return { ...result, ...measuredAs({ in_text: estimate.inputTokens ?? 0, out_text: output }, 'estimated') }
   }
 }

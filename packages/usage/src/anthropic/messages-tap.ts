@@ -2,6 +2,7 @@ import { estimateTokens } from '../estimate.ts'
 import { countOf, isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
 import { SseFramer, sseData } from '../sse-framer.ts'
 import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.ts'
+import { TextSample } from '../text-sample.ts'
 import type { UsageResult } from '../usage-result.ts'
 import { fromMessage } from './message.ts'
 
@@ -38,12 +39,20 @@ class MessagesStreamTap implements MessagesTap {
   #shrank = false
   #stopReason: string | undefined
   #final = false
-  outputBytes = 0
+  readonly #text = new TextSample()
   ended = false
   failed = false
 
   constructor(model: string) {
     this.#model = model
+  }
+
+  get outputBytes(): number {
+    return this.#text.bytes
+  }
+
+  get outputSample(): string {
+    return this.#text.beginning
   }
 
   get atEventBoundary(): boolean {
@@ -147,7 +156,7 @@ class MessagesStreamTap implements MessagesTap {
   }
 
   #count(text: unknown): void {
-    if (typeof text === 'string') this.outputBytes += Buffer.byteLength(text)
+    if (typeof text === 'string') this.#text.add(text)
   }
 
   usage(estimate: UsageEstimate = {}): UsageResult {
@@ -163,7 +172,7 @@ class MessagesStreamTap implements MessagesTap {
       provenance.in_text = 'estimated'
     }
     // The input side is known exactly; the output of `message_start` is only a beginning.
-    const output = Math.max(quantities.out_text ?? 0, estimateTokens(this.outputBytes, estimate.bytesPerTokenTenths))
+    const output = Math.max(quantities.out_text ?? 0, estimate.outputTokens ?? estimateTokens(this.outputBytes))
     if (output > 0) {
       quantities.out_text = output
       provenance.out_text = 'estimated'

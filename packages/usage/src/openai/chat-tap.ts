@@ -2,6 +2,7 @@ import { estimateTokens } from '../estimate.ts'
 import { isObject, type JsonObject, listOf, objectOf, parseJson, textOf } from '../json-fields.ts'
 import { SseFramer, sseData } from '../sse-framer.ts'
 import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.ts'
+import { TextSample } from '../text-sample.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { fromChatCompletion, withSearch } from './chat-completion.ts'
 import { totalTold } from './token-usage.ts'
@@ -66,13 +67,21 @@ class ChatStreamTap implements ChatTap {
   #held: Uint8Array[] = []
   /** The event under way has begun to reach the client. */
   #passing = false
-  outputBytes = 0
+  readonly #text = new TextSample()
   ended = false
   failed = false
 
   constructor(options: ChatTapOptions) {
     this.#model = options.model
     this.#withhold = options.withholdUsageChunk ?? false
+  }
+
+  get outputBytes(): number {
+    return this.#text.bytes
+  }
+
+  get outputSample(): string {
+    return this.#text.beginning
   }
 
   get atEventBoundary(): boolean {
@@ -209,7 +218,7 @@ class ChatStreamTap implements ChatTap {
   }
 
   #count(text: unknown): void {
-    if (typeof text === 'string') this.outputBytes += Buffer.byteLength(text)
+    if (typeof text === 'string') this.#text.add(text)
   }
 
   usage(estimate: UsageEstimate = {}): UsageResult {
@@ -224,7 +233,7 @@ class ChatStreamTap implements ChatTap {
     if (this.#usage || !this.#started) return result
     const estimated = {
       in_text: estimate.inputTokens ?? 0,
-      out_text: estimateTokens(this.outputBytes, estimate.bytesPerTokenTenths),
+      out_text: estimate.outputTokens ?? estimateTokens(this.outputBytes),
     }
     return { ...result, ...withSearch(measuredAs(estimated, 'estimated'), result.served_model) }
   }

@@ -2,6 +2,7 @@ import { estimateTokens } from '../estimate.ts'
 import { isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
 import { SseFramer, sseData } from '../sse-framer.ts'
 import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.ts'
+import { TextSample } from '../text-sample.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { fromResponse } from './response.ts'
 import { totalTold } from './token-usage.ts'
@@ -73,12 +74,20 @@ class ResponsesStreamTap implements ResponsesTap {
   #open = new Map<number, Item>()
   #kept = 0
   #overflow = false
-  outputBytes = 0
+  readonly #text = new TextSample()
   ended = false
   failed = false
 
   constructor(model: string) {
     this.#requestedModel = model
+  }
+
+  get outputBytes(): number {
+    return this.#text.bytes
+  }
+
+  get outputSample(): string {
+    return this.#text.beginning
   }
 
   get atEventBoundary(): boolean {
@@ -163,7 +172,7 @@ class ResponsesStreamTap implements ResponsesTap {
     const { delta } = event
     if (typeof delta !== 'string' || type.includes('audio.')) return
     const bytes = Buffer.byteLength(delta)
-    this.outputBytes += bytes
+    this.#text.add(delta)
     const item = this.#open.get(indexOf(event.output_index))
     if (!item || !this.#keep(bytes)) return
     if (type === 'response.output_text.delta' || type === 'response.refusal.delta') {
@@ -234,7 +243,7 @@ class ResponsesStreamTap implements ResponsesTap {
     const estimated = measuredAs(
       {
         in_text: estimate.inputTokens ?? 0,
-        out_text: estimateTokens(this.outputBytes, estimate.bytesPerTokenTenths),
+        out_text: estimate.outputTokens ?? estimateTokens(this.outputBytes),
       },
       'estimated',
     )

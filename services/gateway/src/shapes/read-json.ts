@@ -1,5 +1,5 @@
 import { totalOutputTokens } from '@sluice/contracts'
-import { estimateTokens, freeUsage, maxBytesPerToken, measuredAs, type UsageResult } from '@sluice/usage'
+import { estimateTokens, freeUsage, maxBytesPerToken, measuredAs, TextSample, type UsageResult } from '@sluice/usage'
 import type { WholeReplyFacts } from './reply-shape.ts'
 
 /** Above this a JSON body is not parsed whole: only its usage object is looked for at its end. */
@@ -21,16 +21,14 @@ export function readJson(
 ): UsageResult {
   const parsed = facts.wholeBytes > maxParsedBytes ? parseTail(body) : parse(body)
   const usage = parsed === undefined ? freeUsage() : convert(parsed)
-  const bytesOf = options.outputBytes ?? outputBytesOf
+  const bytesOf = options.outputBytes ?? ((reply: unknown) => textOf(reply).bytes)
   if (usage.raw_usage !== null) {
     // Where the usage could be too low for what was said, what was said is looked at.
     const isLow = totalOutputTokens(usage.quantities) * maxBytesPerToken < facts.wholeBytes
     return isLow && parsed !== undefined ? { ...usage, outputBytes: bytesOf(parsed) } : usage
   }
-  const input = estimateInput(facts.inputTokens)
-  // A reply that cannot be read is all output: its client has had it.
-  const outputBytes = parsed === undefined ? facts.wholeBytes : bytesOf(parsed)
-  const output = measuredAs({ out_text: estimateTokens(outputBytes) }, 'estimated')
+  const input = estimateInput(facts.tokens?.ofRequest() ?? facts.inputTokens)
+  const output = measuredAs({ out_text: outputTokensOf(parsed, facts, options.outputBytes) }, 'estimated')
   return {
     ...usage,
     quantities: { ...usage.quantities, ...input.quantities, ...output.quantities },
@@ -43,10 +41,24 @@ export function estimateInput(tokens: number): UsageResult {
   return { quantities: { in_text: tokens }, provenance: { in_text: 'estimated' }, modifiers: {}, raw_usage: null }
 }
 
-/** Bytes of what a model has said in a reply of any dialect: text, thinking, arguments of tools. */
-function outputBytesOf(reply: unknown): number {
+/** A reply that cannot be read is all output: its client has had it. */
+function outputTokensOf(
+  parsed: unknown,
+  { wholeBytes, tokens }: WholeReplyFacts,
+  bytesOf: ((parsed: unknown) => number) | undefined,
+): number {
+  if (parsed === undefined) return estimateTokens(wholeBytes)
+  if (bytesOf) return estimateTokens(bytesOf(parsed))
+  const text = textOf(parsed)
+  return tokens?.ofText(text.bytes, text.beginning) ?? estimateTokens(text.bytes)
+}
+
+/** What a model has said in a reply of any dialect: text, thinking, arguments of tools. */
+function textOf(reply: unknown): TextSample {
   const { choices, output, content, completion } = reply as Record<string, unknown>
-  return textBytes([choices, output, content, completion])
+  const text = new TextSample()
+  addText(text, [choices, output, content, completion])
+  return text
 }
 
 /** Members that name and mark things, and are not generated. */
@@ -62,12 +74,10 @@ const notSaid = new Set([
   'finish_reason',
 ])
 
-function textBytes(value: unknown): number {
-  if (typeof value === 'string') return Buffer.byteLength(value)
-  if (typeof value !== 'object' || value === null) return 0
-  let bytes = 0
-  for (const [name, inner] of Object.entries(value)) if (!notSaid.has(name)) bytes += textBytes(inner)
-  return bytes
+function addText(text: TextSample, value: unknown): void {
+  if (typeof value === 'string') text.add(value)
+  else if (typeof value === 'object' && value !== null)
+    for (const [name, inner] of Object.entries(value)) if (!notSaid.has(name)) addText(text, inner)
 }
 
 /** Parses JSON; undefined where it is none. */

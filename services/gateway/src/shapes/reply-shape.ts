@@ -22,8 +22,16 @@ export interface ReplyFacts {
   media?: MediaAsk | undefined
 }
 
+/** Counts tokens where a provider does not tell them; asked for nothing where it does. Undefined: bytes have to do. */
+export interface CountedTokens {
+  ofRequest: () => number | undefined
+  ofText: (bytes: number, sample: string) => number | undefined
+}
+
 /** What is known beside the bytes of a reply that came whole. */
 export interface WholeReplyFacts extends ReplyFacts {
+  /** Absent: what is not told is told from bytes. */
+  tokens?: CountedTokens
   /** Of a reply above `maxParsedBytes` only the end is kept. */
   wholeBytes: number
   contentType: string
