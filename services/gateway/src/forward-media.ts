@@ -18,6 +18,9 @@ export async function forwardMedia(deps: GatewayDeps, call: AuthenticatedCall): 
 export async function forwardUpload(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
   const { endpoint, request, response } = call
   const shape = endpoint.shape as MediaShape
+  // Images may be given by links, in JSON.
+  if (shape === 'images' && /^application\/json\b/i.test(request.headers['content-type'] ?? ''))
+    return forwardMedia(deps, call)
   const waitingSince = performance.now()
   const form = await receiveForm(deps.spool, request, {
     boundary: readBoundary(request.rawHeaders),

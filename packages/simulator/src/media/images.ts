@@ -2,7 +2,7 @@ import type { Call } from '../call.ts'
 import type { Directives } from '../directives.ts'
 import { type Frame, namedEvent } from '../frames.ts'
 import { readOrders } from '../generation.ts'
-import { asText } from '../json.ts'
+import { asList, asObject, asText, type JsonObject } from '../json.ts'
 import { Pace } from '../pace.ts'
 import { playStream } from '../play-stream.ts'
 import { playWhole } from '../play-whole.ts'
@@ -24,19 +24,26 @@ interface Asked {
 
 /** `POST /v1/images/generations` */
 export function createImages(call: Call): Promise<void> {
-  const text = (name: string) => {
-    const value = call.body[name]
-    return typeof value === 'number' || typeof value === 'boolean' ? String(value) : asText(value)
-  }
-  return draw(call, { kind: 'image_generation', text, pictures: 0 })
+  return draw(call, { kind: 'image_generation', text: membersOf(call.body), pictures: 0 })
 }
 
-/** `POST /v1/images/edits` */
+/** `POST /v1/images/edits`: a form with its images, or JSON with links to them. */
 export async function editImages(call: Call): Promise<void> {
+  if (call.headers['content-type']?.startsWith('application/json')) {
+    const body = asObject(JSON.parse(call.bytes.toString()))
+    return draw(call, { kind: 'image_edit', text: membersOf(body), pictures: asList(body.images).length })
+  }
   const form = await readForm(call)
   const pictures = form.files.filter(({ name }) => name.startsWith('image')).length
   if (pictures === 0) throw errorOfStatus('openai', 400, 'The request has no image.')
   await draw(call, { kind: 'image_edit', text: form.text, pictures })
+}
+
+function membersOf(body: JsonObject): Asked['text'] {
+  return name => {
+    const value = body[name]
+    return typeof value === 'number' || typeof value === 'boolean' ? String(value) : asText(value)
+  }
 }
 
 /** `POST /v1/images/variations` */

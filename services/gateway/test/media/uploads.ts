@@ -134,6 +134,17 @@ export function uploadsAreSafe(gateway: GatewayStack, spoolDir: string): void {
       assert.deepEqual(gateway.eventsOf(project.projectId), [])
     })
 
+    test('an edit whose images are links goes as JSON, byte for byte, and is metered', async () => {
+      const text =
+        '{ "model" : "gpt-image-1-mini","prompt":"A sea","images":[{"image_url":"https://x.invalid/a.png"}], "n":2}'
+      const answer = await post('/v1/images/edits', { type: 'application/json', body: Buffer.from(text) })
+      assert.equal(answer.status, 200)
+      assert.equal((await gateway.arrived(requestIdOf(answer))).bytes.toString(), text)
+      const event = await gateway.eventOf(answer.headers.get('sluice-call-id'))
+      assert.equal(event.cost_nano_usd, (await gateway.closedBillOf(requestIdOf(answer))).cost_nano_usd)
+      assert.ok((event.quantities.in_image ?? 0) > 0)
+    })
+
     test('a picture whose edit fails costs nothing, and the provider’s words pass', async () => {
       const picture = { name: 'image', value: pictureOf(), file: 'a.png' }
       const form = formOf([
