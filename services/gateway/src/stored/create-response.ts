@@ -59,7 +59,7 @@ const asking = new WeakMap<Endpoint, Endpoint>()
 
 /** The same endpoint for a call that only asks for a response: what it says is told, not charged. */
 function askingFor(endpoint: Endpoint): Endpoint {
-  const known = asking.get(endpoint) ?? { ...endpoint, shape: 'stored-response' }
+  const known = asking.get(endpoint) ?? { ...endpoint, shape: 'stored-response', free: true }
   asking.set(endpoint, known)
   return known
 }

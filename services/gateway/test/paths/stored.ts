@@ -101,7 +101,9 @@ export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: Tes
     })
 
     test('one that is streamed from the start is settled once, also where its client leaves', async () => {
-      const project = await gateway.newProject(stored)
+      const project = await gateway.newProject({
+        settings: { ...stored.settings, on_client_abort: { openai: 'cancel' } },
+      })
       let billed = 0
       for (const leaves of [false, true]) {
         const leave = new AbortController()
