@@ -87,6 +87,13 @@ test('the price table lists USD per unit as decimal text under the keys clients 
     [table.openai?.['gpt-5.5']?.input_tokens, table.openai?.['gpt-5.5']?.cached_tokens_long],
     ['0.000005', '0.000001'],
   )
+  const { input_tokens_flex, cached_tokens_priority, output_tokens_priority } = table.openai?.['gpt-5.4'] ?? {}
+  assert.deepEqual(
+    [input_tokens_flex, cached_tokens_priority, output_tokens_priority],
+    ['0.00000125', '0.0000005', '0.00003'],
+  )
+  assert.equal(table.openai?.['gpt-4.1-nano']?.web_search_calls, '0.01')
+  assert.equal(table.openai?.['gpt-4.1-nano']?.web_search_calls_flex, undefined)
   assert.equal(table.anthropic?.['claude-haiku-4-5']?.cache_creation_input_tokens, '0.00000125')
   assert.equal(table.openai?.['gpt-4.1-2025-04-14']?.output_tokens, '0.000008')
 })

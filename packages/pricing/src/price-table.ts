@@ -1,7 +1,8 @@
 import type { QuantityName } from '@sluice/contracts'
 import { decimalText } from './decimal.ts'
-import type { ModelMatch } from './model-match.ts'
-import type { PriceBook, Rates } from './price-book.ts'
+import { type ModelMatch, matchesModel } from './model-match.ts'
+import type { ModelPrices, PriceBook, ProviderPrices, Rates } from './price-book.ts'
+import { isTokens } from './resolve-rates.ts'
 
 /** Provider → model → usage key → USD for one unit, as decimal text. */
 export type PriceTable = Record<string, Record<string, Record<string, string>>>
@@ -28,18 +29,48 @@ const usageKeys: Record<string, Partial<Record<QuantityName, string>>> = {
   },
 }
 
-/** A book as the map that clients read from `GET /pricing`. Long-context rates carry the suffix `_long`. */
+const tiers = ['flex', 'priority']
+
+/**
+ * A book as the map that clients read from `GET /pricing`. Long-context rates carry the suffix `_long`, those of a service tier
+ * its name; what the provider charges for every model stands with each.
+ */
 export function priceTable(book: PriceBook): PriceTable {
   const table: PriceTable = {}
   for (const [provider, prices] of Object.entries(book.providers)) {
     const models: Record<string, Record<string, string>> = {}
     for (const model of prices.models) {
-      const keys = usageUsd(provider, model.rates)
+      const keys = usageUsd(provider, { ...prices.defaults, ...model.rates })
+      for (const tier of tiers) addTier(keys, provider, prices, model, tier)
       for (const name of [model.id, ...exactNames(model.match)]) models[name] ??= keys
     }
     table[provider] = models
   }
   return table
+}
+
+/** Rates of a service tier: the first rule that speaks for the model, on tokens alone. */
+function addTier(
+  keys: Record<string, string>,
+  provider: string,
+  prices: ProviderPrices,
+  model: ModelPrices,
+  tier: string,
+): void {
+  const [name = model.id] = exactNames(model.match)
+  const rule = prices.modifiers?.find(
+    ({ when, match }) => when.service_tier === tier && (!match || matchesModel(match, name)),
+  )
+  if (!rule) return
+  const [numerator, denominator] = rule.ratio
+  for (const [quantity, rate] of Object.entries(model.rates)) {
+    if (!isTokens(quantity as QuantityName)) continue
+    const product = BigInt(rate.base) * BigInt(numerator)
+    // Prices of tiers are whole numbers of nano-USD a million; one that is not is left to the rating.
+    if (product % BigInt(denominator) !== 0n) continue
+    const key = usageKeys[provider]?.[quantity as QuantityName] ?? quantity
+    keys[`${key}_${tier}`] = decimalText(product / BigInt(denominator), 15)
+  }
 }
 
 function usageUsd(provider: string, rates: Rates): Record<string, string> {
