@@ -48,7 +48,10 @@ export async function openSocket(
     frames.push({ text, isBinary })
     if (text.startsWith('{')) events.push(JSON.parse(text))
   })
-  const closed = once(socket, 'close').then(([code, reason]) => ({ code, reason: String(reason) }))
+  // Not `once`, which rejects where the handshake is refused and nobody waits for the end.
+  const closed = new Promise<{ code: number; reason: string }>(resolve =>
+    socket.once('close', (code, reason) => resolve({ code, reason: String(reason) })),
+  )
   await once(socket, 'open')
   socket.on('error', () => undefined)
   return {
