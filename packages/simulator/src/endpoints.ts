@@ -13,6 +13,7 @@ import type { Call, Dialect } from './call.ts'
 import { createImages, createImageVariation, editImages } from './media/images.ts'
 import { speech } from './media/speech.ts'
 import { transcriptions, translations } from './media/transcriptions.ts'
+import { cancelBatch, createBatch, listBatches, readBatch } from './openai/batches.ts'
 import { chatCompletions } from './openai/chat-completions.ts'
 import { compactResponses } from './openai/compact.ts'
 import { embeddings } from './openai/embeddings.ts'
@@ -90,11 +91,15 @@ export const ENDPOINTS: readonly Endpoint[] = [
     bodyless: true,
     answer: controlRealtimeCall,
   },
+  // What a batch costs is on the bill when it has ended, a record for each of its requests.
+  { dialect: 'openai', method: 'POST', path: '/v1/batches', onBill: false, answer: createBatch },
+  { dialect: 'openai', method: 'GET', path: '/v1/batches', onBill: false, answer: listBatches },
+  { dialect: 'openai', method: 'GET', path: '/v1/batches/', onBill: false, answer: readBatch },
+  { dialect: 'openai', method: 'POST', path: '/v1/batches/', onBill: false, bodyless: true, answer: cancelBatch },
   { dialect: 'openai', method: 'GET', path: '/v1/models', onBill: false, answer: listOpenAiModels },
   { dialect: 'openai', method: 'GET', path: '/v1/models/', onBill: false, answer: getOpenAiModel },
   { dialect: 'anthropic', method: 'POST', path: '/v1/messages', onBill: true, answer: messages },
   { dialect: 'anthropic', method: 'POST', path: '/v1/messages/count_tokens', onBill: true, answer: countMessageTokens },
-  // What a batch costs is on the bill when it has ended, a record for each of its requests.
   { dialect: 'anthropic', method: 'POST', path: '/v1/messages/batches', onBill: false, answer: createMessageBatch },
   { dialect: 'anthropic', method: 'GET', path: '/v1/messages/batches', onBill: false, answer: listMessageBatches },
   { dialect: 'anthropic', method: 'GET', path: '/v1/messages/batches/', onBill: false, answer: readMessageBatch },

@@ -1,8 +1,9 @@
 import type { Call } from '../call.ts'
+import type { Directives } from '../directives.ts'
 import { dataEvent } from '../frames.ts'
 import { readModel, readOrders } from '../generation.ts'
 import { asCount, asList, asObject, asText, isObject, type JsonObject } from '../json.ts'
-import { perform } from '../perform.ts'
+import { type Performance, perform } from '../perform.ts'
 import { type Prompt, PromptTally } from '../prompt.ts'
 import { ProviderError } from '../provider-error.ts'
 import { reportEarly } from '../report-usage.ts'
@@ -11,6 +12,12 @@ import { type Chat, toChunks, toCompletion } from './chat-object.ts'
 
 /** `POST /v1/chat/completions` */
 export async function chatCompletions(call: Call): Promise<void> {
+  const { directives, performance } = planChat(call)
+  await perform(call, directives, performance)
+}
+
+/** Reads a request for a completion and fixes everything that will be said. Throws the dialect's own errors. */
+export function planChat(call: Call): { readonly directives: Directives; readonly performance: Performance } {
   const { body } = call
   const served = readModel(call, 'text')
   if (!Array.isArray(body.messages) || body.messages.length === 0) {
@@ -42,7 +49,7 @@ export async function chatCompletions(call: Call): Promise<void> {
     tokensPerChunk: Math.max(1, directives.number('tokens_per_chunk') ?? 1),
     earlyUsage: reportEarly(script.metered, directives),
   }
-  await perform(call, directives, {
+  const performance: Performance = {
     responseId: chat.id,
     script,
     streamed: body.stream === true,
@@ -63,10 +70,12 @@ export async function chatCompletions(call: Call): Promise<void> {
         ),
       unknownEvent: 'event: chat.completion.future\ndata: {"object":"chat.completion.future","choices":[]}\n\n',
     },
-  })
+  }
+  return { directives, performance }
 }
 
-function readChatPrompt(body: JsonObject): Prompt {
+/** Counts a chat request. */
+export function readChatPrompt(body: JsonObject): Prompt {
   const tally = new PromptTally()
   tally.addJson(body.tools)
   for (const message of asList(body.messages)) {

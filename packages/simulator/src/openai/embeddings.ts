@@ -7,7 +7,21 @@ import { countTokens } from '../tokens.ts'
 
 /** `POST /v1/embeddings` */
 export async function embeddings(call: Call): Promise<void> {
-  const { body, record, bill } = call
+  const { record, bill } = call
+  const { script, waitMs, answer } = planEmbedding(call)
+  // Vectors come at once, after the time they take.
+  if (waitMs > 0) await new Promise(resolve => setTimeout(resolve, waitMs))
+  if (record !== undefined) {
+    record.http_status = 200
+    record.served_tier = 'default'
+    bill.close(record, 'completed', script.metered, { ...script, tier: 'default' })
+  }
+  sendJson(call, 200, answer)
+}
+
+/** Reads a request for vectors and fixes what it answers and costs. Throws the dialect's own errors. */
+export function planEmbedding(call: Call) {
+  const { body } = call
   const served = readModel(call, 'embedding')
   const inputs = readInputs(body.input)
   const directives = readOrders(call, { userText: inputs.filter(input => typeof input === 'string').join('\n') })
@@ -22,30 +36,18 @@ export async function embeddings(call: Call): Promise<void> {
     return { object: 'embedding', index, embedding: asBase64 ? toBase64(vector) : Array.from(vector) }
   })
   const tokens = directives.number('input_tokens') ?? counted
-  // Vectors come at once, after the time they take.
-  const waitMs = directives.number('first_delay_ms') ?? 0
-  if (waitMs > 0) await new Promise(resolve => setTimeout(resolve, waitMs))
-  if (record !== undefined) {
-    record.http_status = 200
-    record.served_tier = 'default'
-    bill.close(
-      record,
-      'completed',
-      { ...NOTHING_METERED, input_fresh: tokens },
-      {
-        ...served,
-        tier: 'default',
-        geo: null,
-      },
-    )
-  }
   const told = directives.number('report_input') ?? (directives.has('wrong_usage') ? tokens * 2 + 1 : tokens)
-  sendJson(call, 200, {
-    object: 'list',
-    data,
-    model: served.name,
-    ...(directives.has('no_usage') ? {} : { usage: { prompt_tokens: told, total_tokens: told } }),
-  })
+  return {
+    responseId: null,
+    waitMs: directives.number('first_delay_ms') ?? 0,
+    script: { ...served, geo: null, metered: { ...NOTHING_METERED, input_fresh: tokens } },
+    answer: {
+      object: 'list',
+      data,
+      model: served.name,
+      ...(directives.has('no_usage') ? {} : { usage: { prompt_tokens: told, total_tokens: told } }),
+    },
+  }
 }
 
 /** A text, a list of texts, a list of tokens, or a list of such lists. */
