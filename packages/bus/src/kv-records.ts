@@ -16,6 +16,8 @@ export interface KvRecords<T> {
   create: (key: string, value: T) => Promise<number | undefined>
   /** Replaces one revision. @returns the new one; undefined where somebody else was first */
   update: (key: string, value: T, revision: number) => Promise<number | undefined>
+  /** Keys that match a pattern such as `a.*`. */
+  keys: (pattern: string) => Promise<string[]>
   /** Removes one revision. @returns false where somebody else has changed it */
   delete: (key: string, revision: number) => Promise<boolean>
 }
@@ -35,6 +37,11 @@ export async function openRecords<Schema extends TSchema>(
     },
     create: (key, value) => unlessConflict(() => kv.create(key, document.encode(value))),
     update: (key, value, revision) => unlessConflict(() => kv.update(key, document.encode(value), revision)),
+    async keys(pattern) {
+      const keys: string[] = []
+      for await (const key of await kv.keys(pattern)) keys.push(key)
+      return keys
+    },
     async delete(key, revision) {
       const done = await unlessConflict(async () => {
         await kv.delete(key, { previousSeq: revision })

@@ -23,6 +23,7 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-price-book-entry': contracts.PriceBookEntry,
   'document-mark': contracts.Mark,
   'document-batch-job': contracts.BatchJob,
+  'document-stored-file': contracts.StoredFile,
   'document-budget': contracts.Budget,
   'document-budget-window': contracts.BudgetWindow,
   'document-key': contracts.Key,

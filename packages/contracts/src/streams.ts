@@ -79,6 +79,11 @@ export const buckets = {
     // Providers keep results for about a month.
     maxAgeMs: 60 * day,
   },
+  files: {
+    writer: 'gateway',
+    description: 'Files that projects have uploaded for batches',
+    maxAgeMs: 60 * day,
+  },
 } as const satisfies Record<string, BucketDefinition>
 export type BucketName = keyof typeof buckets
 

@@ -29,6 +29,7 @@ export const bucketReaders: Record<BucketName, readonly ServiceName[]> = {
   'stored-responses': [],
   'background-responses': [],
   batches: [],
+  files: [],
 }
 
 const objectStoreReaders: Record<keyof typeof objectStores, readonly ServiceName[]> = {

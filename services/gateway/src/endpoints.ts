@@ -84,6 +84,7 @@ const listed = { ...lookedUp, name: 'models', operation: 'list_models', handledB
 
 /** Calls about batches cost nothing: their results do, and are settled apart. */
 const aboutBatches = { ...lookedUp, dialect: 'anthropic', operation: 'batch' } as const
+const aboutFileBatches = { ...lookedUp, dialect: 'openai', operation: 'batch', pathClass: 'batches' } as const
 /** What is kept of a response at its provider. */
 const kept = {
   ...lookedUp,
@@ -107,12 +108,11 @@ const socket = {
   maxBodyBytes: 0,
 } as const satisfies Partial<Endpoint>
 
-/** Files at the provider; 512 MB, and room for the form around one. */
+/** Files at the provider; 512 MB, and room for the form around one. Two classes open them: their handler asks. */
 const file = {
   ...lookedUp,
   dialect: 'openai',
   operation: 'file',
-  pathClass: 'free',
   handledBy: 'file',
   shape: 'free',
 } as const
@@ -251,6 +251,24 @@ const openai: readonly Endpoint[] = [
     operation: 'realtime_call',
     pathClass: 'realtime_calls',
     handledBy: 'realtime-hangup',
+  },
+  {
+    ...aboutFileBatches,
+    name: 'batches.create',
+    method: 'POST',
+    path: '/v1/batches',
+    handledBy: 'file-batch-create',
+    body: 'json',
+    maxBodyBytes: MiB,
+  },
+  { ...aboutFileBatches, name: 'batches.list', path: '/v1/batches', handledBy: 'batch-list' },
+  { ...aboutFileBatches, name: 'batches.get', path: '/v1/batches/{batch}', handledBy: 'batch-read' },
+  {
+    ...aboutFileBatches,
+    name: 'batches.cancel',
+    method: 'POST',
+    path: '/v1/batches/{batch}/cancel',
+    handledBy: 'batch-read',
   },
   { ...listed, dialect: 'openai', path: '/v1/models' },
   { ...listed, dialect: 'openai', path: '/v1/models/{model}' },

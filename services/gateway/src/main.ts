@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { connectBus } from '@sluice/bus'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
 import { metricsText, noSpans, sampledSpans } from '@sluice/telemetry'
@@ -33,6 +32,7 @@ import { followBudgets } from './views/budgets-view.ts'
 import { followKeys } from './views/keys-view.ts'
 import { followPrices } from './views/prices-view.ts'
 import { followProjects } from './views/projects-view.ts'
+import { openStoredFiles } from './views/stored-files-view.ts'
 import { StoredResponses } from './views/stored-responses-view.ts'
 
 const { config, secrets } = readConfig(process.env)
@@ -85,8 +85,7 @@ const journal = await openJournal({
 })
 closing.defer('journal', () => journal.shutdown())
 // Behind the journal, whose lock says that this folder is ours.
-const spoolSpace = new BodyMemory(config.maxSpoolBytes)
-const spool = await Spool.open(config.spoolDir, spoolSpace)
+const spool = await Spool.open(config.spoolDir, new BodyMemory(config.maxSpoolBytes))
 const soundMeter = closing.use(new SoundMeter(), 'sound meter')
 const refused = createRefusedPublisher({ bus, log })
 closing.defer('refused calls', () => refused.close())
@@ -179,12 +178,11 @@ const app = buildApp({
   routes,
   batches: {
     jobs,
+    files: await openStoredFiles(bus),
     poller,
     events: batchEvents,
     own,
     minIntervalMs,
-    spoolDirectory: tmpdir(),
-    spoolSpace,
   },
   stored: { records, poller: background },
   bodyMemory: new BodyMemory(config.maxBodyMemoryBytes),

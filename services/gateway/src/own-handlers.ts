@@ -1,7 +1,8 @@
+import { createFileBatch } from './batches/create-file-batch.ts'
 import { createMessageBatch } from './batches/create-message-batch.ts'
 import { listBatches } from './batches/list-batches.ts'
 import { deleteBatch, downloadResults, readBatch } from './batches/read-batch.ts'
-import { forwardFile } from './forward-file.ts'
+import { handleFile } from './files/handle-file.ts'
 import { forwardMedia, forwardUpload } from './forward-media.ts'
 import { listModels } from './list-models.ts'
 import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
@@ -15,13 +16,14 @@ export type EndpointHandler = (deps: GatewayDeps, call: AuthenticatedCall) => vo
 export const ownHandlers = {
   'models-list': listModels,
   'message-batch-create': createMessageBatch,
+  'file-batch-create': createFileBatch,
   'batch-list': listBatches,
   'batch-read': readBatch,
   'batch-results': downloadResults,
   'batch-delete': deleteBatch,
   'realtime-call': createRealtimeCall,
   'realtime-hangup': hangUpRealtimeCall,
-  file: forwardFile,
+  file: handleFile,
   media: forwardMedia,
   upload: forwardUpload,
   'create-response': createResponse,

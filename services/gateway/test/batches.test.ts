@@ -6,6 +6,7 @@ import Anthropic from '@anthropic-ai/sdk'
 import { type BillRecord, hashCredential } from '@sluice/simulator'
 import { freePort, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
+import OpenAI, { toFile } from 'openai'
 import pg from 'pg'
 import { GatewayStack, type TestProject } from './gateway-stack.ts'
 
@@ -46,6 +47,8 @@ async function batchBillsOf(credential: string): Promise<BillRecord[]> {
 }
 const costOf = (bills: readonly BillRecord[]) => bills.reduce((sum, bill) => sum + bill.cost_nano_usd, 0)
 
+const batchEventsOf = (project: TestProject) =>
+  gateway.eventsOf(project.projectId).filter(event => event.endpoint === 'batches.result')
 const resultsOf = (project: TestProject) =>
   gateway.eventsOf(project.projectId).filter(event => event.endpoint === 'messages.batches.result')
 
@@ -353,5 +356,138 @@ suite('message batches', () => {
     assert.equal(resultsOf(project).length, batches * 20, 'settled once, not only paid once')
     const settlers = new Set(resultsOf(project).map(event => event.gateway_id))
     t.diagnostic(`${settlers.size} gateways settled ${batches} batches`)
+  })
+})
+
+suite('batches of files', () => {
+  const line = (custom_id: string, directives: string, model = 'gpt-5.4-mini') =>
+    JSON.stringify({
+      custom_id,
+      method: 'POST',
+      url: '/v1/chat/completions',
+      body: { model, messages: [{ role: 'user', content: `Say it. [[sim ${directives}]]` }] },
+    })
+  const upload = async (client: OpenAI, lines: readonly string[]) =>
+    client.files.create({ file: await toFile(Buffer.from(lines.join('\n')), 'requests.jsonl'), purpose: 'batch' })
+  const forChat = { endpoint: '/v1/chat/completions', completion_window: '24h' } as const
+
+  test('they are closed until an admin opens the class', async () => {
+    const project = await gateway.newProject()
+    const client = gateway.openai(project.apiKey)
+    for (const call of [() => client.batches.list(), () => upload(client, [line('a', '')]), () => client.files.list()])
+      await assert.rejects(call(), (error: unknown) => {
+        assert.ok(error instanceof OpenAI.PermissionDeniedError)
+        assert.match(error.message, /path class "(batches|free)", which is off/)
+        return true
+      })
+  })
+
+  test('a batch is settled from its files at the provider’s own bill, to the nano-dollar', async () => {
+    const project = await gateway.newProject({ ownCredential: true, settings: { path_classes: { batches: true } } })
+    const client = gateway.openai(project.apiKey)
+    const file = await upload(client, [
+      line('first', 'batch_ms=300 input_tokens=1001 cached=200 output_tokens=21'),
+      line('other', 'input_tokens=77 output_tokens=5 reasoning=3', 'gpt-4o'),
+      line('broken', 'result=errored'),
+      line('late', 'result=expired'),
+    ])
+    const created = await client.batches.create({ input_file_id: file.id, ...forChat })
+    const ended = await eventually(async () => {
+      const batch = await client.batches.retrieve(created.id)
+      return batch.output_file_id && batch.error_file_id ? batch : false
+    })
+    assert.match(await (await client.files.content(ended.output_file_id ?? '')).text(), /"custom_id":"first"/)
+    assert.match(await (await client.files.content(ended.error_file_id ?? '')).text(), /batch_expired/)
+    await eventually(() => batchEventsOf(project).length >= 4)
+    const bills = (await gateway.billsOf(project)).filter(bill => bill.endpoint === '/v1/batches')
+    assert.equal(bills.length, 2)
+    await eventually(async () => (await ledgerOf(project)).cost === costOf(bills))
+    const events = batchEventsOf(project)
+    assert.equal(events.length, 4)
+    for (const bill of bills) {
+      const event = events.find(candidate => candidate.response_id === bill.response_id)
+      assert.deepEqual([event?.cost_nano_usd, event?.modifiers.batch], [bill.cost_nano_usd, true])
+    }
+    assert.deepEqual(
+      Object.fromEntries(events.map(event => [event.settlement_key?.split('/')[1], event.error_code ?? event.status])),
+      { first: 'completed', other: 'completed', broken: 'provider_500', late: 'batch_expired' },
+    )
+    assert.equal((await client.files.delete(ended.output_file_id ?? '')).deleted, true)
+    assert.deepEqual(
+      (await client.batches.list()).data.map(({ id }) => id),
+      [created.id],
+    )
+  })
+
+  test('results that are deleted at once are settled first', async () => {
+    const project = await gateway.newProject({ ownCredential: true, settings: { path_classes: { batches: true } } })
+    const client = gateway.openai(project.apiKey)
+    const lines = Array.from({ length: 30 }, (_, index) => line(`r${index}`, 'output_tokens=3'))
+    const { id } = await upload(client, lines)
+    const batch = await client.batches.create({ input_file_id: id, ...forChat })
+    const { output_file_id: output } = await client.batches.retrieve(batch.id)
+    await client.files.delete(output ?? '')
+    const bills = (await gateway.billsOf(project)).filter(bill => bill.endpoint === '/v1/batches')
+    assert.equal(bills.length, 30)
+    await eventually(async () => (await ledgerOf(project)).cost === costOf(bills))
+  })
+
+  test('a file of another project, or of nobody, makes no batch and is not there', async () => {
+    const open = { settings: { path_classes: { batches: true } } }
+    const [ours, theirs] = [await gateway.newProject(open), await gateway.newProject(open)]
+    const [our, their] = [gateway.openai(ours.apiKey), gateway.openai(theirs.apiKey)]
+    const file = await upload(our, [line('a', 'output_tokens=1')])
+    const batch = await our.batches.create({ input_file_id: file.id, ...forChat })
+    const output = await eventually(async () => (await our.batches.retrieve(batch.id)).output_file_id)
+    const outside = new OpenAI({ baseURL: `${gateway.stack.simulatorUrl}/v1`, apiKey: 'simulator', maxRetries: 0 })
+    const unseen = await upload(outside, [line('a', 'output_tokens=1', 'gpt-5.5')])
+    for (const call of [
+      () => their.files.retrieve(file.id),
+      () => their.files.content(file.id),
+      () => their.files.content(output),
+      () => their.files.delete(file.id),
+      () => their.files.delete(output),
+      () => their.batches.create({ input_file_id: file.id, ...forChat }),
+      () => their.batches.retrieve(batch.id),
+      () => their.batches.cancel(batch.id),
+      () => our.batches.create({ input_file_id: unseen.id, ...forChat }),
+      () => our.files.content(unseen.id),
+    ])
+      await assert.rejects(call(), OpenAI.NotFoundError)
+    assert.deepEqual((await their.files.list()).data, [])
+    assert.deepEqual((await our.files.list()).data.map(({ id }) => id).sort(), [file.id, output].sort())
+  })
+
+  test('a file with a request that cannot be accounted is not taken, and a model is allowed when its batch is made', async () => {
+    const project = await gateway.newProject({
+      ownCredential: true,
+      settings: { path_classes: { batches: true } },
+      allowedModels: [{ provider: 'openai', model: 'gpt-5.4*' }],
+    })
+    const client = gateway.openai(project.apiKey)
+    const images = JSON.stringify({
+      custom_id: 'b',
+      method: 'POST',
+      url: '/v1/images/generations',
+      body: { model: 'x' },
+    })
+    for (const lines of [
+      [line('a', ''), line('a', '')],
+      [line('a', ''), images],
+      [line('a', ''), '{"custom_id":"b","url":"/v1/chat/completions","body":{"model":"gpt-5.4","model":"gpt-5.5"}}'],
+      ['{"custom_id":"b","url":"/v1/chat/completions","body":{}}'],
+      ['no json'],
+      [''],
+    ])
+      await assert.rejects(upload(client, lines), OpenAI.BadRequestError, lines.join())
+    const wrongPurpose = client.files.create({ file: await toFile(Buffer.from('x'), 'x.txt'), purpose: 'user_data' })
+    await assert.rejects(wrongPurpose, OpenAI.BadRequestError)
+    const { id } = await upload(client, [line('a', ''), line('b', '', 'gpt-4o')])
+    await assert.rejects(client.batches.create({ input_file_id: id, ...forChat }), OpenAI.PermissionDeniedError)
+    await assert.rejects(
+      client.batches.create({ input_file_id: id, endpoint: '/v1/responses', completion_window: '24h' }),
+      OpenAI.BadRequestError,
+    )
+    assert.equal((await gateway.billsOf(project)).length, 0)
   })
 })

@@ -2,7 +2,7 @@ import type { BatchJob } from '@sluice/contracts'
 import { Refusal } from '../refusal.ts'
 import type { Route, RouteResolver } from '../resolve-route.ts'
 import type { ProjectsView } from '../views/projects-view.ts'
-import { batchDialectOf } from './batch-dialect.ts'
+import { batchDialects } from './batch-dialect.ts'
 
 /**
  * The way to a batch: by the access it was made with, whatever its project uses for new calls.
@@ -25,6 +25,6 @@ export function routeOfBatch(
 
 /** What goes with a request about a batch that we make of our own accord. */
 export function headersForBatch(job: Pick<BatchJob, 'dialect' | 'workspace_id'>): readonly string[] {
-  const { headers } = batchDialectOf(job.dialect)
+  const { headers } = batchDialects[job.dialect]
   return job.workspace_id === undefined ? headers : [...headers, 'anthropic-workspace-id', job.workspace_id]
 }

@@ -2,6 +2,7 @@ import type { Dialect } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
 import type { ReplyShapeName } from '../reply-reader.ts'
 import { anthropicBatches } from './anthropic-batches.ts'
+import { openaiBatches } from './openai-batches.ts'
 
 /** A batch as its provider describes it. */
 export interface BatchStanding {
@@ -48,11 +49,7 @@ export interface BatchDialect {
   readResult: (line: unknown, targetEndpoint: string | undefined) => BatchResult
 }
 
-export const batchDialects: Partial<Record<Dialect, BatchDialect>> = { anthropic: anthropicBatches }
-
-/** @throws Error where the dialect has no batches here */
-export function batchDialectOf(dialect: Dialect): BatchDialect {
-  const found = batchDialects[dialect]
-  if (!found) throw new Error(`no batches in the ${dialect} dialect`)
-  return found
+export const batchDialects: Readonly<Record<Dialect, BatchDialect>> = {
+  anthropic: anthropicBatches,
+  openai: openaiBatches,
 }

@@ -5,7 +5,7 @@ import type { BatchJobsView, KeptBatch } from '../views/batch-jobs-view.ts'
 import type { ProjectsView } from '../views/projects-view.ts'
 import { askProvider } from './ask-provider.ts'
 import { headersForBatch, routeOfBatch } from './batch-access.ts'
-import { type BatchStanding, batchDialectOf } from './batch-dialect.ts'
+import { type BatchStanding, batchDialects } from './batch-dialect.ts'
 import { isOwned, type OwnedBatch } from './batch-draft.ts'
 import type { BatchEvents } from './batch-events.ts'
 import { type SettleDeps, settleResults } from './settle-results.ts'
@@ -125,7 +125,11 @@ export class BatchPoller {
     let renewAtMs = this.#now() + this.#leaseMs / 3
     const renew = async (): Promise<void> => {
       if (this.#now() < renewAtMs) return
-      const renewed = await this.#move(key, held, { next_look_at_ms: this.#now() + this.#leaseMs, settling: true })
+      const renewed = await this.#move(key, held, {
+        next_look_at_ms: this.#now() + this.#leaseMs,
+        settling: true,
+        ...(standing.resultFileIds.length > 0 && { result_file_ids: standing.resultFileIds }),
+      })
       if (!renewed) throw new TakenOverError()
       held = renewed
       renewAtMs = this.#now() + this.#leaseMs / 3
@@ -143,7 +147,6 @@ export class BatchPoller {
       ...rest,
       state: 'settled',
       next_look_at_ms: this.#now(),
-      ...(standing.resultFileIds.length > 0 && { result_file_ids: standing.resultFileIds }),
       settlement: {
         settled_at_ms: this.#now(),
         settled_by: gatewayId,
@@ -160,7 +163,7 @@ export class BatchPoller {
   }
 
   async #ask(job: OwnedBatch): Promise<BatchStanding | undefined> {
-    const dialect = batchDialectOf(job.dialect)
+    const dialect = batchDialects[job.dialect]
     const route = routeOfBatch(this.#deps, job)
     const answer = await askProvider(this.#deps, route, {
       method: 'GET',

@@ -42,6 +42,52 @@ export function readMessageRequests(): BatchRequestsReader {
   }
 }
 
+/** What must be known of a file of requests before it goes to the provider. */
+export interface FileRequests extends BatchRequests {
+  /** Distinct paths that the requests are for. */
+  targets: string[]
+}
+
+/** A file for `POST /v1/batches`: a request a line, each with an id of its own, a path and a model. */
+export function readFileRequests(targets: Readonly<Record<string, unknown>>): {
+  write: (chunk: Buffer) => void
+  end: () => FileRequests
+} {
+  const tally = new RequestTally()
+  const named = new Set<string>()
+  let target: string | undefined
+  const walker = new JsonWalker({
+    sequence: true,
+    once: new Set(['custom_id', 'url', 'body', 'model', 'method']),
+    wants: ([, ...path]) =>
+      path.length === 1 ? path[0] === 'custom_id' || path[0] === 'url' : path.join('/') === 'body/model',
+    onText: ([, ...path], text) => {
+      if (path.length === 2) tally.model(text)
+      else if (path[0] === 'url') target = text
+      else tally.customId(text)
+    },
+    onClose: path => {
+      if (path.length !== 1) return
+      const where = `Request ${Number(path[0]) + 1} of the file`
+      if (target === undefined || !Object.hasOwn(targets, target))
+        throw new Refusal(
+          'invalid_request',
+          `${where} has no "url" that a batch can be for here: ${Object.keys(targets).join(', ')}.`,
+        )
+      named.add(target)
+      target = undefined
+      tally.endRequest(where)
+    },
+  })
+  return {
+    write: chunk => scanning(() => walker.write(chunk)),
+    end: () => {
+      scanning(() => walker.end())
+      return { ...tally.total('The file'), targets: [...named] }
+    },
+  }
+}
+
 function isAt(path: JsonPath, ...names: string[]): boolean {
   return path.length === 2 + names.length && names.every((name, index) => path[2 + index] === name)
 }

@@ -1,5 +1,5 @@
-import type { BodyMemory } from '../read-request.ts'
 import type { BatchJobsView } from '../views/batch-jobs-view.ts'
+import type { StoredFilesView } from '../views/stored-files-view.ts'
 import type { BatchEvents } from './batch-events.ts'
 import type { BatchPoller } from './batch-poller.ts'
 import type { OwnRun } from './match-creation.ts'
@@ -7,12 +7,11 @@ import type { OwnRun } from './match-creation.ts'
 /** What calls about batches need beside what every call needs. */
 export interface Batches {
   jobs: BatchJobsView
+  /** Files that batches are made of. */
+  files: StoredFilesView
   poller: BatchPoller
   events: BatchEvents
   own: OwnRun
   /** Between two looks at a young batch. */
   minIntervalMs: number
-  /** Where bodies are kept that are too large for memory. */
-  spoolDirectory: string
-  spoolSpace: BodyMemory
 }

@@ -1,13 +1,13 @@
 import { readPlainRequest } from '../read-request.ts'
 import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
+import { receiveIntoFile } from '../uploads/receive-body.ts'
 import { admitRequests } from './admit-requests.ts'
 import { anthropicBatches } from './anthropic-batches.ts'
 import { askProvider } from './ask-provider.ts'
 import { readMessageRequests } from './batch-requests.ts'
 import { answerCreated, recordCreation } from './record-creation.ts'
 import { withOwnResultsUrl } from './results-url.ts'
-import { spoolBody } from './spooled-body.ts'
 
 /**
  * `POST /v1/messages/batches`: every request's model is allowed and priced before one byte goes on; the batch is recorded
@@ -17,9 +17,7 @@ import { spoolBody } from './spooled-body.ts'
 export async function createMessageBatch(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
   const reader = readMessageRequests()
   const waitingSince = performance.now()
-  const body = await spoolBody(call.request, {
-    directory: deps.batches.spoolDirectory,
-    space: deps.batches.spoolSpace,
+  const body = await receiveIntoFile(deps.spool, call.request, {
     maxBytes: call.endpoint.maxBodyBytes,
     look: reader.write,
   })
@@ -44,7 +42,7 @@ export async function createMessageBatch(deps: GatewayDeps, call: AuthenticatedC
           method: 'POST',
           path: upstreamPath(admitted.route, call.match),
           headers,
-          body: body.read(),
+          body: body.open(),
           signal,
         }),
     })
@@ -52,7 +50,7 @@ export async function createMessageBatch(deps: GatewayDeps, call: AuthenticatedC
       withOwnResultsUrl(call.request, mountOf(call), answer, batchId),
     )
   } finally {
-    await body.dispose()
+    body.discard()
   }
 }
 

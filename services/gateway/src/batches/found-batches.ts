@@ -4,7 +4,7 @@ import { type BatchJobsView, type KeptBatch, keyOfFound } from '../views/batch-j
 import type { ProjectsView } from '../views/projects-view.ts'
 import { type AskDeps, askProvider } from './ask-provider.ts'
 import { headersForBatch, routeOfBatch } from './batch-access.ts'
-import { type BatchStanding, batchDialectOf, batchDialects } from './batch-dialect.ts'
+import { type BatchStanding, batchDialects } from './batch-dialect.ts'
 import type { BatchEvents } from './batch-events.ts'
 import { chooseCreation, isOrphaned, type OwnRun } from './match-creation.ts'
 
@@ -104,7 +104,7 @@ export class BatchFinder {
   }
 
   async #list(at: Access): Promise<void> {
-    const dialect = batchDialectOf(at.dialect)
+    const dialect = batchDialects[at.dialect]
     const oldestMs = this.#now() - lookBackMs
     let after: string | undefined
     for (let page = 0; page < maxPages; page++) {

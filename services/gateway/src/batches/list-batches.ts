@@ -4,7 +4,7 @@ import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
 import { askProvider, type ProviderAnswer } from './ask-provider.ts'
-import { type BatchDialect, type BatchStanding, batchDialectOf } from './batch-dialect.ts'
+import { type BatchDialect, type BatchStanding, batchDialects } from './batch-dialect.ts'
 import { answerExchange, exchange, refusalOfAway } from './batch-exchange.ts'
 import { mountOf } from './create-message-batch.ts'
 import { ownUrl } from './results-url.ts'
@@ -31,7 +31,7 @@ const skewMs = 60 * 60 * 1000
  */
 export async function listBatches(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
   const { dialect, query } = call.match
-  const asked = readPaging(batchDialectOf(dialect), query)
+  const asked = readPaging(batchDialects[dialect], query)
   const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
   const headers = headersToForward(deps, call, admitted)
   try {
@@ -52,7 +52,7 @@ async function collect(
   how: { asked: Asked; headers: readonly string[]; signal: AbortSignal },
 ): Promise<ProviderAnswer> {
   const { dialect: name } = call.match
-  const dialect = batchDialectOf(name)
+  const dialect = batchDialects[name]
   const { route, principal } = admitted
   const own = new Map<string, number>()
   for (const { job } of deps.batches.jobs.ofProject(principal.identity.project_id, name))

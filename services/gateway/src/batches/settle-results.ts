@@ -5,7 +5,7 @@ import type { Journal } from '../journal/journal.ts'
 import type { Route } from '../resolve-route.ts'
 import type { PricesView } from '../views/prices-view.ts'
 import { type AskDeps, askForStream } from './ask-provider.ts'
-import { type BatchStanding, batchDialectOf } from './batch-dialect.ts'
+import { type BatchStanding, batchDialects } from './batch-dialect.ts'
 import { draftOfResult, type OwnedBatch } from './batch-draft.ts'
 import { readLines } from './read-lines.ts'
 
@@ -43,7 +43,7 @@ export async function settleResults(
   standing: BatchStanding,
   control: { headers: readonly string[]; stillOurs: () => Promise<void>; signal: AbortSignal },
 ): Promise<SettledResults> {
-  const dialect = batchDialectOf(job.dialect)
+  const dialect = batchDialects[job.dialect]
   const books = booksOf(deps.prices, job)
   const finishedAtMs = standing.endedAtMs ?? Date.now()
   const total: SettledResults = { results: 0, succeeded: 0, unreadable: 0, costNanoUsd: 0n }

@@ -312,7 +312,7 @@ export function errorsAreTold(gateway: GatewayStack, provider: ScriptedProvider,
         ['/v1/chat/completions', 'GET'],
         ['/v1/chat%2Fcompletions', 'POST'],
         ['/v1//chat/completions', 'POST'],
-        ['/anthropic/v1/messages/batches', 'POST'],
+        ['/anthropic/v1/messages/batches/a/b', 'POST'],
         ['/anthropic/v1/chat/completions', 'POST'],
       ]) {
         const answer = await fetch(`${gateway.url}${path}`, {

@@ -1,0 +1,33 @@
+import { type Static, Type } from 'typebox'
+import { defineDocument } from './define-event.ts'
+import { Id, UnixMs, Uuid } from './ids.ts'
+import { Dialect } from './usage-recorded.ts'
+
+export const StoredFileSchema = Type.Object({
+  project_id: Uuid,
+  dialect: Dialect,
+  /** Whose credential it lives under: `managed`, or the id of a project's integration. */
+  access: Id,
+  /** The provider's id. */
+  file_id: Type.String({ minLength: 1, maxLength: 256 }),
+  purpose: Type.String({ maxLength: 64 }),
+  created_at_ms: UnixMs,
+  /** What stands in a file of requests for a batch. */
+  requests: Type.Object({
+    /** Distinct models. */
+    models: Type.Array(Type.String(), { minItems: 1, maxItems: 64 }),
+    /** Distinct paths that they are for. */
+    targets: Type.Array(Type.String(), { minItems: 1, maxItems: 8 }),
+    count: Type.Integer({ minimum: 1 }),
+    size_bytes: Type.Integer({ minimum: 0 }),
+  }),
+})
+
+/** A file that a project has uploaded through a gateway, in KV `files` under {@link storedFileKey}. */
+export const StoredFile = defineDocument('stored file', StoredFileSchema)
+export type StoredFile = Static<typeof StoredFileSchema>
+
+/** Key of a file: of its project alone, so that no other one finds it. `idHash`: of its id, in characters that a key may have. */
+export function storedFileKey(projectId: string, idHash: string): string {
+  return `${projectId}.${idHash}`
+}

@@ -1,0 +1,33 @@
+import { forwardFile } from '../forward-file.ts'
+import { classNotOpen } from '../path-class.ts'
+import { Refusal } from '../refusal.ts'
+import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
+import { listFiles } from './list-files.ts'
+import { deleteFile, readFile } from './read-file.ts'
+import { uploadFile } from './upload-file.ts'
+
+/**
+ * `/v1/files…`. The class `free` opens all files of a credential of the project's own; `batches` opens those that batches are
+ * made of and that they write, each project's own also under a shared credential. What a batch has written is what it is
+ * settled from: the rules for it hold in either class.
+ * @throws Refusal 403 where neither is open
+ */
+export async function handleFile(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const { endpoint, match, principal } = call
+  const { free = false, batches = false } = principal.project.path_classes ?? {}
+  if (!free && !batches) throw classNotOpen(`${endpoint.method} ${endpoint.path}`, 'free', principal.project)
+  const forwards = free && deps.routes.resolve(principal.project, match.dialect).access !== 'managed'
+  if (match.parameter === undefined) {
+    if (endpoint.method === 'POST' && batches) return uploadFile(deps, call, { forwards })
+    return forwards || !batches ? forwardFile(deps, call) : listFiles(deps, call)
+  }
+  const hasBatches = batches || deps.batches.jobs.ofProject(principal.identity.project_id, match.dialect).length > 0
+  if (!hasBatches) return forwardFile(deps, call)
+  try {
+    return await (endpoint.method === 'DELETE' ? deleteFile(deps, call) : readFile(deps, call))
+  } catch (error) {
+    // Not one of a batch: with a credential of its own, the project has others.
+    if (forwards && error instanceof Refusal && error.reason === 'not_found') return forwardFile(deps, call)
+    throw error
+  }
+}

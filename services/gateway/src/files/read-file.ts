@@ -1,0 +1,41 @@
+import { askProvider } from '../batches/ask-provider.ts'
+import { answerExchange, exchange, refusalOfAway } from '../batches/batch-exchange.ts'
+import { forward } from '../forward.ts'
+import { readPlainRequest } from '../read-request.ts'
+import { Refusal } from '../refusal.ts'
+import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { upstreamPath } from '../resolve-route.ts'
+import { findFile } from './find-file.ts'
+
+/** `GET /v1/files/{file}` and `…/content`: the provider's own bytes. @throws Refusal */
+export async function readFile(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const { route } = await findFile(deps, call, call.match.parameter ?? '')
+  const admitted = { ...admit(deps, call, readPlainRequest(Buffer.alloc(0))), route }
+  forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
+}
+
+/**
+ * `DELETE /v1/files/{file}`. Results of a batch are what it is settled from: they stay until it is.
+ * @throws Refusal 503 where that cannot be done now
+ */
+export async function deleteFile(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  const { route, batch } = await findFile(deps, call, call.match.parameter ?? '')
+  if (batch?.job.state === 'running' && (await deps.batches.poller.look(batch)) !== 'settled')
+    throw new Refusal(
+      'metering_unavailable',
+      'What the batch of this file has cost is not accounted yet, so the file is not deleted. Try again in a moment.',
+      { retryAfterS: 5 },
+    )
+  const admitted = { ...admit(deps, call, readPlainRequest(Buffer.alloc(0))), route }
+  const headers = headersToForward(deps, call, admitted)
+  try {
+    const exchanged = await exchange(deps, admitted, {
+      breakable: false,
+      ask: signal =>
+        askProvider(deps, route, { method: 'DELETE', path: upstreamPath(route, call.match), headers, signal }),
+    })
+    answerExchange(call, admitted, exchanged)
+  } catch (error) {
+    throw refusalOfAway(error)
+  }
+}

@@ -1,0 +1,109 @@
+import type { StoredFile } from '@sluice/contracts'
+import { askProvider } from '../batches/ask-provider.ts'
+import { answerExchange, exchange, refusalOfAway } from '../batches/batch-exchange.ts'
+import { type FileRequests, readFileRequests } from '../batches/batch-requests.ts'
+import { batchTargets } from '../batches/openai-batches.ts'
+import type { AdmittedCall } from '../call.ts'
+import { readPlainRequest } from '../read-request.ts'
+import { Refusal } from '../refusal.ts'
+import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { upstreamPath } from '../resolve-route.ts'
+import { readBoundary } from '../uploads/form-frame.ts'
+import { type ReceivedForm, receiveForm } from '../uploads/receive-form.ts'
+import { readPart } from './read-part.ts'
+
+/**
+ * `POST /v1/files`, for batches: what its requests name is read on the way and kept with the file's id, before the client
+ * has that id.
+ * @param how.forwards files for other purposes are taken too, as they are
+ * @throws Refusal
+ */
+export async function uploadFile(
+  deps: GatewayDeps,
+  call: AuthenticatedCall,
+  how: { forwards: boolean },
+): Promise<void> {
+  const { endpoint, request } = call
+  const waitingSince = performance.now()
+  const form = await receiveForm(deps.spool, request, {
+    boundary: readBoundary(request.rawHeaders),
+    wanted: new Set(['purpose']),
+    maxBytes: endpoint.maxBodyBytes,
+  })
+  try {
+    call.startedAt += performance.now() - waitingSince
+    const requests = form.fields.get('purpose') === 'batch' ? await readRequests(form) : undefined
+    if (!requests && !how.forwards)
+      throw new Refusal('invalid_request', 'Only files for batches are taken here: "purpose" must be "batch".')
+    const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
+    const headers = headersToForward(deps, call, admitted)
+    headers.push('content-length', String(form.file.size))
+    const exchanged = await exchange(deps, admitted, {
+      breakable: false,
+      ask: signal =>
+        askProvider(deps, admitted.route, {
+          method: 'POST',
+          path: upstreamPath(admitted.route, call.match),
+          headers,
+          body: form.file.open(),
+          signal,
+        }),
+    })
+    if (requests && exchanged.answer.status < 300)
+      await keep(deps, admitted, readFileId(exchanged.answer.body), { ...requests, bytes: form.bytes.get('file') ?? 0 })
+    answerExchange(call, admitted, exchanged)
+  } catch (error) {
+    throw refusalOfAway(error)
+  } finally {
+    form.file.discard()
+  }
+}
+
+async function readRequests(form: ReceivedForm): Promise<FileRequests> {
+  if (form.files.get('file') !== 1) throw new Refusal('invalid_request', 'The form must hold one "file".')
+  const reader = readFileRequests(batchTargets)
+  await readPart(form, 'file', reader.write)
+  return reader.end()
+}
+
+/** @throws Refusal where it cannot be kept: a file that nobody knows is of no use, and costs nothing */
+async function keep(
+  deps: GatewayDeps,
+  { route, principal, endpoint, admittedAtMs }: AdmittedCall,
+  fileId: string,
+  requests: FileRequests & { bytes: number },
+): Promise<void> {
+  const file: StoredFile = {
+    project_id: principal.identity.project_id,
+    dialect: endpoint.dialect,
+    access: route.access,
+    file_id: fileId,
+    purpose: 'batch',
+    created_at_ms: admittedAtMs,
+    requests: {
+      models: requests.models,
+      targets: requests.targets,
+      count: requests.count,
+      size_bytes: requests.bytes,
+    },
+  }
+  try {
+    await deps.batches.files.keep(file)
+  } catch (cause) {
+    throw new Refusal(
+      'metering_unavailable',
+      'This gateway cannot record files right now (NATS is away). Upload the file again in a moment.',
+      { retryAfterS: 5, cause },
+    )
+  }
+}
+
+function readFileId(body: Buffer): string {
+  try {
+    const { id } = JSON.parse(body.toString('utf8')) as { id?: unknown }
+    if (typeof id === 'string' && id !== '' && id.length <= 256) return id
+  } catch {
+    // Told as what it is below.
+  }
+  throw new Refusal('provider_unreachable', 'The provider took the file and gave no id that can be read.')
+}
