@@ -1,4 +1,5 @@
 import OpenAI from 'openai'
+import { ResponsesWS } from 'openai/resources/responses/ws'
 import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
 
 const client = 'openai'
@@ -56,6 +57,13 @@ export const openaiSdk: readonly ClientCalls[] = [
   },
   {
     client,
+    endpoint: 'responses.websocket',
+    orders: 'cached=8 reasoning=16 searches=2',
+    streamed: async (setup, orders, signal) =>
+      turnOf(new ResponsesWS(open(setup), { headers: setup.headers }), promptOf(orders), signal),
+  },
+  {
+    client,
     endpoint: 'responses.compact',
     plain: (setup, orders, signal) =>
       open(setup).responses.compact({ model: 'gpt-5.4', input: promptOf(orders) }, { signal }),
@@ -74,5 +82,17 @@ export const openaiSdk: readonly ClientCalls[] = [
       open(setup).embeddings.create({ model: 'text-embedding-3-large', input: ['one', promptOf(orders)] }, { signal }),
   },
 ]
+
+/** One turn on a socket, message by message; the socket is closed behind it. */
+async function* turnOf(socket: ResponsesWS, input: string, signal: AbortSignal): AsyncGenerator<unknown> {
+  signal.addEventListener('abort', () => socket.close())
+  socket.send({ type: 'response.create', model: 'gpt-5.4-mini', input })
+  for await (const entry of socket.stream()) {
+    if (entry.type !== 'message') continue
+    yield entry.message
+    if (entry.message.type === 'response.completed') break
+  }
+  socket.close()
+}
 
 const tool = { type: 'function' as const, function: { name: 'look', parameters: { type: 'object' } } }

@@ -58,8 +58,8 @@ export interface SeenCall {
   status: number
   providerRequestId: string | undefined
   bytes: number
-  /** Bytes of text in the whole events that came. */
-  shownBytes: number
+  /** Text in the whole events that came, which a simulator has made up. */
+  shown: string
   /** When the client went, if it did; undefined: the stream came to its end first. */
   leftAtMs: number | undefined
 }
@@ -76,7 +76,7 @@ export async function callAndLeave(
     status: 0,
     providerRequestId: undefined,
     bytes: 0,
-    shownBytes: 0,
+    shown: '',
     leftAtMs: undefined,
   }
   const leave = new AbortController()
@@ -112,19 +112,19 @@ export async function callAndLeave(
     // Left, or broken: what was seen until then counts.
   }
   clearTimeout(timer)
-  seen.shownBytes = countShown(kind, Buffer.concat(chunks).toString())
+  seen.shown = readShown(kind, Buffer.concat(chunks).toString())
   return seen
 }
 
 /** Read by hand: what this says must not come from the code that it judges. */
-function countShown(kind: StreamKind, text: string): number {
-  let bytes = 0
+function readShown(kind: StreamKind, text: string): string {
+  let all = ''
   for (const event of text.split('\n\n').slice(0, -1)) {
     const data = /^data: (\{.*)$/m.exec(event)?.[1]
     if (data === undefined) continue
-    for (const shown of kind.shownBy(JSON.parse(data))) if (typeof shown === 'string') bytes += Buffer.byteLength(shown)
+    for (const shown of kind.shownBy(JSON.parse(data))) if (typeof shown === 'string') all += shown
   }
-  return bytes
+  return all
 }
 
 /** Connections of a client that leaves: each call may cost one. */

@@ -4,6 +4,7 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import type { BillRecord, ShownRequest } from '@sluice/simulator'
 import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
 import { estimateTokens } from '@sluice/usage'
+import { countTokens } from 'gpt-tokenizer/encoding/o200k_base'
 import { EventFeed } from '../event-feed.ts'
 import { signIn } from '../management.ts'
 import { newProject } from '../new-project.ts'
@@ -33,6 +34,9 @@ interface EndedCall extends SeenCall {
   /** Bytes of text in one chunk. */
   chunkBytes: number
 }
+
+/** A provider that works for so long for a client that has left was never told. */
+const ranOnMs = 1_000
 
 /** A call with what the gateway and the provider say of it. */
 interface JudgedCall extends EndedCall {
@@ -154,18 +158,17 @@ function judge(
   const onBill = calls.filter(call => call.bill !== undefined)
   const ended = onBill.filter(call => call.events.length === 1 && call.events[0]?.status !== 'completed')
   const estimated = ended.filter(call => call.way !== 'drain' && isEstimated(eventOf(call)))
-  const heard = onBill.flatMap(({ way, bill, leftAtMs }) =>
-    (way === 'cancel' || way === 'waits') && leftAtMs !== undefined && bill?.abort_seen_at_ms != null
-      ? [Math.max(0, bill.abort_seen_at_ms - leftAtMs)]
-      : [],
-  )
   const left = onBill.filter(call => (call.way === 'cancel' || call.way === 'waits') && call.leftAtMs !== undefined)
+  // A provider that came to its end after its client had left has not heard of it until then.
+  const heard = left.flatMap(({ bill, leftAtMs = 0 }) => {
+    const heardAtMs = bill?.abort_seen_at_ms ?? bill?.ended_at_ms
+    return heardAtMs == null || heardAtMs < leftAtMs ? [] : [heardAtMs - leftAtMs]
+  })
   const unheard = left.filter(
-    ({ bill, leftAtMs }) =>
-      bill?.ended === 'completed' && (bill.ended_at_ms ?? 0) - (leftAtMs ?? 0) > size.heardWithinMs,
+    ({ bill, leftAtMs = 0 }) => bill?.ended === 'completed' && (bill.ended_at_ms ?? 0) - leftAtMs > ranOnMs,
   )
   const streamed = estimated.filter(call => call.way !== 'waits')
-  const measuredInput = streamed.filter(call => call.kind.name === 'messages' && call.shownBytes > 0)
+  const measuredInput = streamed.filter(call => call.kind.name === 'messages' && call.shown !== '')
   const none = (promise: string, wrong: readonly JudgedCall[]) => ({
     promise,
     kept: wrong.length === 0,
@@ -261,13 +264,17 @@ function hasExactInput(call: JudgedCall): boolean {
 
 /**
  * What is under way when a client leaves has been generated and not been seen: an output must lie between what the client
- * saw and what the provider had generated, give or take one chunk. Both are bytes of text at their own counts.
+ * saw and what the provider had generated, give or take one chunk, in one of the ways in which text is counted.
  */
 function isNear(call: JudgedCall, to: 'client' | 'between'): boolean {
   const output = eventOf(call)?.quantities.out_text ?? 0
-  const atClient = estimateTokens(Math.max(0, call.shownBytes - call.chunkBytes))
-  const seen = to === 'client' ? call.shownBytes : Math.max(call.shownBytes, generatedBytes(call))
-  return output >= atClient && output <= estimateTokens(seen + call.chunkBytes)
+  const shownBytes = Buffer.byteLength(call.shown)
+  const least = Math.max(0, shownBytes - call.chunkBytes)
+  const most = (to === 'client' ? shownBytes : Math.max(shownBytes, generatedBytes(call))) + call.chunkBytes
+  if (output >= estimateTokens(least) && output <= estimateTokens(most)) return true
+  // By the vocabulary: each byte that was not seen like those that were; a word at either end may be cut in two.
+  const perByte = shownBytes === 0 ? 1 : countTokens(call.shown) / shownBytes
+  return output >= Math.floor(least * perByte) - 1 && output <= Math.ceil(most * perByte) + 1
 }
 
 /** Four bytes a token, and the name of a tool, which is seen and not billed. */
