@@ -31,7 +31,22 @@ export const streams = {
     discard: 'old',
     description: 'What changed and who said so; state is in the buckets',
   },
+  JOURNAL: {
+    subjects: ['gateway.journal.v1.*'],
+    maxAgeMs: 14 * day,
+    maxBytes: 1024 ** 3,
+    duplicateWindowMs: 2 * 60 * 1000,
+    discard: 'new',
+    description: 'Journals of gateways without a disk',
+    purgedBy: 'gateway',
+    readBy: 'gateway',
+  },
 } as const satisfies Record<string, StreamDefinition>
+
+/** Where a gateway without a disk keeps its journal. */
+export function journalSubject(gatewayId: string): string {
+  return `gateway.journal.v1.${gatewayId}`
+}
 
 /** One row of {@link streams}. */
 export interface StreamDefinition {
@@ -43,6 +58,8 @@ export interface StreamDefinition {
   description: string
   /** Who may delete what every durable consumer has acknowledged, before it is too old. Absent: nobody. */
   purgedBy?: ServiceName
+  /** Who reads it beside its durable consumers. */
+  readBy?: ServiceName
 }
 
 /** One row of {@link buckets}. */
@@ -128,6 +145,7 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
       'gateway.hello.v1',
       'gateway.heartbeat.v1',
       'gateway.epoch-closed.v1',
+      'gateway.journal.v1.*',
     ],
     subscribe: ['budget.cutoff.v1', 'budget.released.v1'],
   },

@@ -73,7 +73,8 @@ export function natsPermissions(service: ServiceName): NatsPermissions {
     if (writer === service || objectStoreReaders[store].includes(service)) readStreams.add(`OBJ_${store}`)
   }
 
-  for (const [stream, { purgedBy }] of Object.entries<StreamDefinition>(streams)) {
+  for (const [stream, { purgedBy, readBy }] of Object.entries<StreamDefinition>(streams)) {
+    if (readBy === service) readStreams.add(stream)
     if (purgedBy !== service) continue
     allow.add(`$JS.API.STREAM.PURGE.${stream}`)
     allow.add(`$JS.API.CONSUMER.LIST.${stream}`)

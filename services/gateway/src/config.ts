@@ -53,12 +53,15 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
   const masterKey = reader.secret('SLUICE_MASTER_KEY') ?? ''
   if (masterKey === '') reader.problem('SLUICE_MASTER_KEY or SLUICE_MASTER_KEY_FILE is not set')
   const journalDir = reader.string('GATEWAY_JOURNAL_DIR')
+  const journalMode = reader.oneOf('GATEWAY_JOURNAL', journalModes, 'group')
+  if (journalMode === 'replicated' && reader.optionalString('GATEWAY_JOURNAL_ROOT') === undefined)
+    reader.problem('GATEWAY_JOURNAL=replicated needs GATEWAY_JOURNAL_ROOT: where journals of siblings are restored')
   const config: GatewayConfig = {
     ...readServiceConfig(reader, 'GATEWAY', 8080),
     journalDir,
     spoolDir: reader.optionalString('GATEWAY_SPOOL_DIR') ?? join(journalDir, 'uploads'),
     journalRoot: reader.optionalString('GATEWAY_JOURNAL_ROOT'),
-    journalMode: reader.oneOf('GATEWAY_JOURNAL', journalModes, 'group'),
+    journalMode,
     journalWaitMs: reader.integer('GATEWAY_JOURNAL_WAIT_MS', 5_000, { min: 10 }),
     frontRoutes: readFrontRoutes(reader),
     allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),

@@ -5,12 +5,21 @@ import { draftOf, log, openRecord, projects, rate } from './journal-env.ts'
 
 /*
  * A gateway that does nothing but write its journal until it is killed. Each line of its witness file is a fact that it must
- * not take back: `open <event id>`, `close <event id> <partition> <seq>`.
+ * not take back: `open <event id>`, `close <event id> <partition> <seq>`. With a root its journal is replicated, and a fact is one
+ * that has come back as secured.
  */
-const [directory = '', witness = '', url = '', user = '', password = ''] = process.argv.slice(2)
+const [directory = '', witness = '', url = '', user = '', password = '', root] = process.argv.slice(2)
 const fd = openSync(witness, 'a')
 const bus = await connectBus({ url, user, password }, 'gateway', log)
-const journal = await openJournal({ directory, bus, rate, log, segmentBytes: 64 * 1024, reserveBytes: 64 * 1024 })
+const sizes = { segmentBytes: 64 * 1024, reserveBytes: 64 * 1024 }
+const journal = await openJournal({
+  directory,
+  bus,
+  rate,
+  log,
+  ...sizes,
+  ...(root === undefined ? {} : { mode: 'replicated', root }),
+})
 const say = (line: string): void => void writeSync(fd, `${line}\n`)
 say(`ready ${journal.gatewayId} ${journal.epoch}`)
 
@@ -32,4 +41,20 @@ function call(index: number): void {
     setImmediate(call, index + 3)
   })
 }
-for (let i = 0; i < 3; i++) call(i)
+/** One attempt of four is never closed. */
+function securedCall(index: number): void {
+  const record = openRecord(projects[index % projects.length])
+  journal.open(record, error => {
+    if (error) throw error
+    say(`open ${record.event_id}`)
+    if (index % 4 === 3) return securedCall(index + 3)
+    const { partition, seq } = journal.close(draftOf(record), {
+      urgent: false,
+      written: () => {
+        say(`close ${record.event_id} ${partition} ${seq}`)
+        securedCall(index + 3)
+      },
+    })
+  })
+}
+for (let i = 0; i < 3; i++) root === undefined ? call(i) : securedCall(i)

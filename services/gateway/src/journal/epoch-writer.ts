@@ -38,6 +38,8 @@ export interface EpochWriterOptions {
   /** How often a full or failed disk is tried again. */
   recoveryIntervalMs?: number
   io?: SegmentIo
+  /** Told how far the disk has it; what it resolves to says whether that is enough to count as synced. */
+  afterSync?: (upTo: Position) => Promise<boolean>
 }
 
 /** A segment of the run, from its first record until it is deleted. */
@@ -105,6 +107,7 @@ export class EpochWriter {
       syncIntervalMs: options.syncIntervalMs ?? 10,
       recoveryIntervalMs: options.recoveryIntervalMs ?? 250,
       io: options.io ?? nodeIo,
+      afterSync: options.afterSync ?? (async () => true),
     }
     this.#sync = new GroupSync(() => this.#syncActive(), this.#options.syncIntervalMs)
     this.#recover()
@@ -402,6 +405,7 @@ export class EpochWriter {
       return
     }
     this.#recent.add(upTo, frames)
+    if (!(await this.#options.afterSync(upTo))) return
     this.#advanceSynced(upTo, writes)
     if (this.#active === active && active.size >= segmentBytes && this.#state === 'ok')
       this.#rotate(active, upTo.offset)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { listSegments } from './segment.ts'
 
@@ -21,6 +21,13 @@ export function beginEpoch(directory: string): GatewayIdentity {
   replaceFile(directory, 'epoch', `${epoch}\n`)
   if (!known) replaceFile(directory, 'gateway-id', `${gatewayId}\n`)
   return { gatewayId, epoch }
+}
+
+/** Makes the directory a new gateway's: its runs are somebody else's now. */
+export function forgetGateway(directory: string): void {
+  for (const { path } of listSegments(directory)) rmSync(path, { force: true })
+  for (const name of ['gateway-id', 'epoch']) rmSync(join(directory, name), { force: true })
+  syncDirectory(directory)
 }
 
 /** The directory's gateway and its latest epoch. Undefined where there is none, or where the latest epoch cannot be told. */

@@ -8,11 +8,14 @@ import { Adopter, endPastEpochs, stopWanting, wantDirectory } from './adopt.ts'
 import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { epochSource } from './epoch-source.ts'
 import type { EpochWriterOptions, JournalState } from './epoch-writer.ts'
-import { beginEpoch } from './gateway-identity.ts'
+import { beginEpoch, forgetGateway, readIdentity } from './gateway-identity.ts'
 import { handOver, onHandOver } from './hand-over.ts'
+import { JournalReplica } from './journal-replica.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
 import type { CheckpointRecord, OpenRecord, RateDraft, UsageDraft } from './open-record.ts'
 import { type PastEpoch, publishPastEpoch } from './past-epoch.ts'
+import { ReplicaAdopter } from './replica-adopter.ts'
+import { replicaSubject } from './replica-publisher.ts'
 import { RunningEpoch } from './running-epoch.ts'
 import { listSegments } from './segment.ts'
 import { withinDeadline } from './within-deadline.ts'
@@ -58,10 +61,11 @@ export interface Journal {
   shutdown: () => Promise<void>
 }
 
-export const journalModes = ['group', 'strict'] as const
+export const journalModes = ['group', 'strict', 'replicated'] as const
 /**
  * `group`: calls never wait for the disk, and a power cut takes the records of its last moments. `strict`: an OPEN is synced
  * before its call leaves, a CHECKPOINT before the first byte of a stream, a CLOSE before an answer or the end of a stream.
+ * `replicated`: the same, and JetStream has them too, for machines whose disk goes with them; needs `root`.
  */
 export type JournalMode = (typeof journalModes)[number]
 
@@ -73,8 +77,10 @@ export interface JournalOptions
   /** Journals of sibling gateways are folders of this one: those whose process has ended are adopted. */
   root?: string | undefined
   mode?: JournalMode
-  /** How long a call waits for its records in `strict` mode. */
+  /** How long a call waits for its records in the stricter modes. */
   securedTimeoutMs?: number
+  /** In `replicated` mode: how often a gateway with nothing to write says that it lives, and how long it may be silent. */
+  replica?: { beatMs?: number; silentMs?: number }
   rate: RateDraft
   log: Logger
   /** Of this program, for `gateway.hello`. */
@@ -107,6 +113,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: MarksView): Promise<Journal> {
   const { directory, root, bus, log, rate, version = '' } = options
   const shutdownTimeoutMs = options.shutdownTimeoutMs ?? 5_000
+  const isReplicated = options.mode === 'replicated'
+  if (isReplicated) await leaveTakenIdentity(bus, directory, log)
   const { gatewayId, epoch } = beginEpoch(directory)
   const stop = new AbortController()
   const gatewayPublisher = createGatewayPublisher(bus, log)
@@ -125,7 +133,27 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   }
   await endEarlierRuns()
 
-  const running = new RunningEpoch({ ...options, gatewayId, epoch })
+  const listeners: ((state: JournalState) => void)[] = []
+  let isFenced = false
+  const replica = isReplicated
+    ? new JournalReplica({
+        ...(await openReplica(bus, gatewayId)),
+        ...options.replica,
+        directory,
+        epoch,
+        onFenced: () => {
+          isFenced = true
+          for (const listener of listeners) listener('failed')
+        },
+        log,
+      })
+    : undefined
+  const running = new RunningEpoch({
+    ...options,
+    gatewayId,
+    epoch,
+    ...(replica ? { afterSync: upTo => replica.copyTo(upTo) } : {}),
+  })
   const source = epochSource({
     directory,
     gatewayId,
@@ -138,7 +166,6 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   })
   const publication = publisher.follow(source)
   running.onSynced = publication.wake
-  const listeners: ((state: JournalState) => void)[] = []
   running.onState = state => {
     for (const listener of listeners) listener(state)
   }
@@ -158,6 +185,10 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
           onAdopted: ended =>
             sayHello({ gateway_id: ended.gatewayId, epoch: ended.epoch, leases: ended.leases as Lease[] }),
         })
+  const replicas =
+    isReplicated && root !== undefined
+      ? new ReplicaAdopter({ ...options.replica, bus, gatewayId, root, log, onRestored: () => void adopter?.look() })
+      : undefined
   sayHello({ gateway_id: gatewayId, epoch, leases: [...earlierLeases, ...(options.listLeases?.() ?? [])] })
   void adopter?.look()
   const stopWatching = root === undefined ? undefined : onHandOver(root, () => void adopter?.look(), log)
@@ -165,11 +196,14 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     running.deletePosted(partition => findMark({ gatewayId, epoch, partition })?.contiguous ?? 0)
     publication.repair()
     adopter?.letGo()
+    const oldest = replica && listSegments(directory).find(segment => segment.epoch === epoch)?.number
+    if (oldest !== undefined) replica?.forgetBefore(oldest).catch(err => log.warn({ err }, 'replica not shortened'))
   }, 1_000)
   let looking = Promise.resolve()
   const adoption = setInterval(() => {
     looking = looking.then(endEarlierRuns).catch(err => log.error({ err }, 'earlier runs not looked for'))
     void adopter?.look()
+    void replicas?.look()
   }, options.adoptionIntervalMs ?? 10_000)
 
   const unpublishedOwn = (): number =>
@@ -201,17 +235,20 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
       const closed = { gateway_id: gatewayId, epoch, last: [...running.last], closed_by: gatewayId }
       await gatewayPublisher
         .epochClosed(closed, AbortSignal.timeout(msLeft()))
+        .then(() => (unpublishedEvents() === 0 ? replica?.end() : undefined))
         .catch(err => log.warn({ err, epoch }, 'end of epoch left to the next run'))
     }
     clearInterval(eachSecond)
     clearInterval(adoption)
     stopWatching?.()
     stop.abort()
+    await replicas?.close()
     await adopter?.close()
     await looking
     await Promise.allSettled([...past.values()].map(each => each.finished))
     await publication.close()
     await source.close()
+    await replica?.stop()
     await running.stop()
     await marks.close()
     lock.release()
@@ -220,17 +257,22 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   }
 
   const secured =
-    options.mode === 'strict' ? withinDeadline(() => running.synced(), options.securedTimeoutMs ?? 5_000) : undefined
+    options.mode === 'strict' || isReplicated
+      ? withinDeadline(() => running.synced(), options.securedTimeoutMs ?? 5_000)
+      : undefined
   let shuttingDown: Promise<void> | undefined
   return {
     gatewayId,
     epoch,
-    open: (record, written) => running.open(record, written && secured ? afterwards(secured, written) : written),
+    open: (record, written) => {
+      if (isFenced) throw new JournalUnavailableError({ detail: 'taken over' })
+      running.open(record, written && secured ? afterwards(secured, written) : written)
+    },
     checkpoint: record => running.checkpoint(record),
     close: (draft, { urgent, written }) =>
       running.close(draft, urgent, written && secured ? afterwards(secured, written) : written),
     get state() {
-      return running.state
+      return isFenced ? 'failed' : running.state
     },
     onState: listener => void listeners.push(listener),
     unpublishedEvents,
@@ -242,6 +284,20 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
       return shuttingDown
     },
   }
+}
+
+async function openReplica(bus: JournalOptions['bus'], gatewayId: string) {
+  const subject = await replicaSubject(bus, gatewayId)
+  return { subject, last: (await subject.readLast())?.seq ?? 0 }
+}
+
+/** A directory whose runs a sibling has taken from their replica begins anew, as another gateway. */
+async function leaveTakenIdentity(bus: JournalOptions['bus'], directory: string, log: Logger): Promise<void> {
+  const known = readIdentity(directory)
+  const last = known && (await (await replicaSubject(bus, known.gatewayId)).readLast())
+  if (last?.kind !== 'taken' && last?.kind !== 'done') return
+  log.warn({ gatewayId: known?.gatewayId }, 'a sibling has taken this journal over: it begins anew')
+  forgetGateway(directory)
 }
 
 /** Tells of a record when it is secured, not when it is written. */

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { jetstreamManager } from '@nats-io/jetstream'
+import { eventually, testFolder, testNats } from '@sluice/test-env'
+import type { Journal } from '../src/journal/journal.ts'
+import { JournalUnavailableError } from '../src/journal/journal.ts'
+import type { OpenRecord } from '../src/journal/open-record.ts'
+import {
+  areGapless,
+  connectGateway,
+  draftOf,
+  openRecord,
+  openTestJournal,
+  postAll,
+  projects,
+  readStream,
+  reversed,
+} from './journal-env.ts'
+
+/** Opens an attempt and waits until the call may leave. */
+function admit(journal: Journal, record: OpenRecord): Promise<JournalUnavailableError | undefined> {
+  return new Promise(resolve => journal.open(record, resolve))
+}
+
+const replicated = { mode: 'replicated', adoptionIntervalMs: 100, securedTimeoutMs: 2_000 } as const
+
+test('a gateway that is gone with its disk loses nothing: a sibling ends its journal from the replica', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const [root, lostDisk] = [testFolder(t, 'journals'), testFolder(t, 'lost')]
+  const witness = join(root, 'witness')
+  const { user, pass } = nats.users.gateway
+  const program = join(import.meta.dirname, 'journal-writer.ts')
+  const args = [program, join(lostDisk, 'own'), witness, nats.url, user, pass, lostDisk]
+  const dying = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] })
+  scope.after(() => void dying.kill('SIGKILL'))
+  const facts = () => (existsSync(witness) ? readFileSync(witness, 'utf8').trimEnd().split('\n') : [])
+  await eventually(() => facts().length > 300, { timeoutMs: 30_000 })
+  dying.kill('SIGKILL')
+  await once(dying, 'exit')
+  rmSync(lostDisk, { recursive: true })
+  const [, dyingId = ''] = facts()[0]?.split(' ') ?? []
+  const known = (fact: string) => facts().flatMap(line => (line.startsWith(`${fact} `) ? [line.split(' ')] : []))
+
+  const bus = await connectGateway(scope, nats)
+  const sibling = await openTestJournal(scope, {
+    ...replicated,
+    directory: join(root, 'own'),
+    root,
+    bus,
+    replica: { silentMs: 300 },
+  })
+  const { events, series } = await eventually(
+    async () => {
+      const found = await readStream(nats.admin)
+      return found.closed.some(end => end.gateway_id === dyingId && end.closed_by === sibling.gatewayId) && found
+    },
+    { timeoutMs: 15_000 },
+  )
+  const byId = new Map(events.map(event => [event.event_id, event]))
+  for (const [, id = ''] of known('open')) assert.ok(byId.has(id), `${id} was let in and is not published`)
+  for (const [, id = '', partition, seq] of known('close')) {
+    const event = byId.get(id)
+    assert.deepEqual([event?.status, `${event?.partition}`, `${event?.seq}`], ['completed', partition, seq])
+  }
+  assert.ok(events.some(event => event.status === 'killed'))
+  assert.ok(areGapless(series))
+
+  // When billing has it, nothing is kept of it but the word that it is done.
+  await postAll(nats.admin)
+  const manager = await jetstreamManager(nats.admin)
+  await eventually(
+    async () => {
+      const { state } = await manager.streams.info('JOURNAL', {
+        subjects_filter: `gateway.journal.v1.${dyingId}`,
+      })
+      return state.subjects?.[`gateway.journal.v1.${dyingId}`] === 1
+    },
+    { timeoutMs: 10_000 },
+  )
+})
+
+test('a gateway that was taken for gone writes no more, and begins anew as another one', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const [root, otherRoot] = [testFolder(t, 'journals'), testFolder(t, 'other')]
+  // It never says that it lives, as one that is cut off.
+  const silent = { ...replicated, directory: join(otherRoot, 'own'), root: otherRoot, replica: { beatMs: 600_000 } }
+  const cutOff = await openTestJournal(scope, {
+    ...silent,
+    bus: await connectGateway(scope, nats),
+    adoptionIntervalMs: 600_000,
+  })
+  const before = openRecord()
+  assert.equal(await admit(cutOff, before), undefined)
+  const sibling = await openTestJournal(scope, {
+    ...replicated,
+    directory: join(root, 'own'),
+    root,
+    bus: await connectGateway(scope, nats),
+    replica: { silentMs: 200 },
+  })
+  const endedBy = async () => (await readStream(nats.admin)).closed.find(end => end.gateway_id === cutOff.gatewayId)
+  assert.equal((await eventually(endedBy, { timeoutMs: 10_000 })).closed_by, sibling.gatewayId)
+
+  const states: string[] = []
+  cutOff.onState(state => states.push(state))
+  const late = openRecord()
+  assert.ok((await admit(cutOff, late)) instanceof JournalUnavailableError)
+  assert.deepEqual([cutOff.state, states], ['failed', ['failed']])
+  assert.throws(() => cutOff.open(openRecord()), JournalUnavailableError)
+  cutOff.close(draftOf(before), { urgent: true })
+  cutOff.close(draftOf(late), { urgent: true })
+  await cutOff.shutdown()
+  const { events } = await readStream(nats.admin)
+  assert.deepEqual(
+    events.map(event => [event.event_id, event.status]),
+    [[before.event_id, 'killed']],
+  )
+
+  const again = await openTestJournal(scope, { ...silent, bus: await connectGateway(scope, nats) })
+  assert.notEqual(again.gatewayId, cutOff.gatewayId)
+  assert.ok(!existsSync(join(otherRoot, 'own', '0000000001-0000000002.journal')))
+})
+
+test('while JetStream does not answer no replicated call leaves, and all is well when it does', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const root = testFolder(t, 'journals')
+  const bus = await connectGateway(scope, nats)
+  const options = { ...replicated, directory: join(root, 'own'), root, bus, securedTimeoutMs: 300 }
+  const journal = await openTestJournal(scope, options)
+  assert.equal(await admit(journal, openRecord()), undefined)
+  const manager = await jetstreamManager(nats.admin)
+  const { config } = await manager.streams.info('JOURNAL')
+  await manager.streams.update('JOURNAL', { ...config, max_bytes: 1 })
+  const refused = openRecord()
+  const error = await admit(journal, refused)
+  assert.deepEqual([error?.statusCode, error?.attemptIsOpen], [503, true])
+  journal.close(draftOf(refused), { urgent: false })
+  await manager.streams.update('JOURNAL', config)
+  await eventually(async () => (await admit(journal, openRecord())) === undefined, { timeoutMs: 10_000 })
+})
+
+test('what waiting for JetStream adds to a call is printed', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const root = testFolder(t, 'journals')
+  const bus = await connectGateway(scope, nats)
+  const journal = await openTestJournal(scope, { ...replicated, directory: join(root, 'own'), root, bus })
+  for (const callers of [1, 100]) {
+    const waits: number[] = []
+    const call = async (): Promise<void> => {
+      for (let i = 0; i < 30; i++) {
+        const record = openRecord(projects[i % projects.length])
+        const beganAt = performance.now()
+        assert.equal(await admit(journal, record), undefined)
+        waits.push(performance.now() - beganAt)
+        journal.close(draftOf(record), { urgent: false })
+      }
+    }
+    await Promise.all(Array.from({ length: callers }, call))
+    waits.sort((a, b) => a - b)
+    const at = (share: number): string => (waits[Math.floor(waits.length * share)] ?? Number.NaN).toFixed(1)
+    t.diagnostic(`${callers} callers: a wait of p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`)
+  }
+})
