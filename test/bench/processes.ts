@@ -30,8 +30,19 @@ export function startPinned(
 
 /** Puts a process, its descendants and all their threads on one core. */
 export function pinTree(root: number, core: number): void {
-  for (const pid of processTree(root))
-    execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(core), String(pid)], { stdio: 'ignore' })
+  for (const pid of processTree(root)) {
+    const pin = () =>
+      execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(core), String(pid)], { stdio: 'ignore' })
+    for (let tries = 1; ; tries++) {
+      try {
+        pin()
+        break
+      } catch (error) {
+        // A thread that ends while they are gone through makes it fail.
+        if (tries === 5) throw error
+      }
+    }
+  }
 }
 
 /** Ends a process we started, hard if it does not go within 10 s. */
