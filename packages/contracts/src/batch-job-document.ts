@@ -66,6 +66,15 @@ export const BatchJobSchema = Type.Object({
   taken_by: Type.Optional(Id),
   /** It is being settled by `taken_by`, who has lost it when `next_look_at_ms` has passed. */
   settling: Type.Optional(Type.Boolean()),
+  /** It has ended and could not be settled. */
+  unsettled: Type.Optional(
+    Type.Object({
+      tries: Count,
+      last_try_at_ms: UnixMs,
+      /** Lines of its results whose events are written. */
+      lines: Count,
+    }),
+  ),
   /** `creating`: the provider's answer did not come, so the batch may exist. */
   answer_lost: Type.Optional(Type.Boolean()),
   /** OpenAI: files that hold its results, once there are any. */

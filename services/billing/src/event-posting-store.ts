@@ -33,14 +33,12 @@ export async function postEvents(
     ),
   )
   await addToHours(trx, sumByHour(all.filter(isFirst)))
-  for (const { batchId, events } of groups)
-    for (const event of events)
-      if (!isFirst(event))
-        await trx
-          .insertInto('duplicate_settlements')
-          .values({ batch_id: batchId, seq: event.seq, event_id: event.event_id })
-          .onConflict(conflict => conflict.doNothing())
-          .execute()
+  await insertDuplicates(
+    trx,
+    groups.flatMap(({ batchId, events }) =>
+      events.filter(event => repeated.has(event)).map(event => ({ batchId, event })),
+    ),
+  )
   return { events: all.length - repeated.size, duplicates: repeated.size, differences }
 }
 
@@ -57,6 +55,16 @@ async function claimSettlementKeys(
   const claimed = new Set(rows.map(row => row.event_id))
   // The event id comes from the key: two gateways may have sent the very same one, and only one of them took the key.
   return new Set(keyed.filter(event => !claimed.delete(event.event_id)))
+}
+
+async function insertDuplicates(
+  trx: Transaction<Tables>,
+  duplicates: readonly { batchId: string; event: UsageRecordedData }[],
+): Promise<void> {
+  if (duplicates.length === 0) return
+  await sql`insert into duplicate_settlements (batch_id, seq, event_id)
+    select * from unnest(${duplicates.map(({ batchId }) => batchId)}::bigint[], ${duplicates.map(({ event }) => String(event.seq))}::bigint[], ${duplicates.map(({ event }) => event.event_id)}::uuid[])
+    on conflict do nothing`.execute(trx)
 }
 
 async function insertDifferences(trx: Transaction<Tables>, differences: readonly RatingDifference[]): Promise<void> {

@@ -23,6 +23,13 @@ export function isOverdue(job: BatchJob, nowMs: number): boolean {
   return job.state === 'lost' || (job.state === 'running' && nowMs - job.created_at_ms > overdueMs)
 }
 
+const triesUntilStuck = 3
+
+/** Says whether a batch has ended and could not be settled time and again. */
+export function isStuck(job: BatchJob): boolean {
+  return job.state === 'running' && (job.unsettled?.tries ?? 0) >= triesUntilStuck
+}
+
 /** What the batches of a gateway tell its operator. */
 export function createBatchEvents(log: Logger) {
   return {
@@ -40,6 +47,12 @@ export function createBatchEvents(log: Logger) {
     lookFailed(job: BatchJob, err: unknown): void {
       failures.labels(job.dialect).inc()
       log.warn({ err, batchId: job.batch_id }, 'batch not looked at, will be tried again')
+    },
+    batchStuck(job: BatchJob): void {
+      log.error(
+        { batchId: job.batch_id, access: job.access, projectId: job.creator?.identity.project_id, ...job.unsettled },
+        'batch that has ended cannot be settled: its results do not add up or cannot be read',
+      )
     },
     batchLost(job: BatchJob): void {
       log.error({ batchId: job.batch_id, access: job.access }, 'batch lost: what it cost can no longer be had')
@@ -75,6 +88,9 @@ export function createBatchEvents(log: Logger) {
       })
       gauge('gateway_batches_unknown', 'Batches at providers that were not made through us and nobody has dismissed', {
         read: count(job => job.state === 'unknown'),
+      })
+      gauge('gateway_batches_stuck', 'Batches that have ended and could not be settled three times or more', {
+        read: count(isStuck),
       })
       gauge('gateway_batches_overdue', 'Batches that should be settled by now, lost ones included', {
         read: count(job => isOverdue(job, Date.now())),

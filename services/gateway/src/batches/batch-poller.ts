@@ -7,8 +7,9 @@ import { askProvider } from './ask-provider.ts'
 import { headersForBatch, routeOfBatch } from './batch-access.ts'
 import { type BatchStanding, batchDialects } from './batch-dialect.ts'
 import { isOwned, type OwnedBatch } from './batch-draft.ts'
-import type { BatchEvents } from './batch-events.ts'
-import { type SettleDeps, settleResults } from './settle-results.ts'
+import { type BatchEvents, isStuck } from './batch-events.ts'
+import { countResults } from './count-results.ts'
+import { type SettleDeps, type SettledResults, settleResults } from './settle-results.ts'
 
 export interface PollerDeps extends SettleDeps {
   jobs: BatchJobsView
@@ -29,6 +30,8 @@ export type LookOutcome = 'settled' | 'running' | 'elsewhere' | 'failed'
 const maxIntervalMs = 5 * 60 * 1000
 const tickMs = 1_000
 const maxAtOnce = 4
+/** Between two tries to settle what cannot be settled: the lease, doubled each time, up to here. */
+const maxPutOffMs = 60 * 60 * 1000
 /** Providers keep results for 29 or 30 days. */
 const resultsKeptMs = 30 * 24 * 60 * 60 * 1000
 
@@ -92,7 +95,10 @@ export class BatchPoller {
       const record = await records.get(key)
       if (!record || !isOwned(record.value)) return 'failed'
       if (record.value.state !== 'running') return record.value.state === 'settled' ? 'settled' : 'failed'
-      if (!this.#isDue(record.value, this.#now()) && (onlyIfDue || record.value.settling === true)) return 'elsewhere'
+      if (!this.#isDue(record.value, this.#now())) {
+        if (onlyIfDue || record.value.settling === true) return 'elsewhere'
+        if (this.#isPutOff(record.value)) return 'failed'
+      }
       held = await this.#move(key, record, { next_look_at_ms: this.#now() + this.#leaseMs })
       if (!held) return 'elsewhere'
       return await this.#lookAt(key, held as KvRecord<OwnedBatch>)
@@ -105,7 +111,7 @@ export class BatchPoller {
   }
 
   async #lookAt(key: string, taken: KvRecord<OwnedBatch>): Promise<LookOutcome> {
-    const { jobs, gatewayId, events } = this.#deps
+    const { events } = this.#deps
     const job = taken.value
     const standing = await this.#ask(job)
     if (!standing) {
@@ -121,7 +127,13 @@ export class BatchPoller {
       await this.#move(key, taken, { next_look_at_ms: this.#nextLookAtMs(job) })
       return 'running'
     }
-    let held: KvRecord<BatchJob> = taken
+    return this.#settle(key, taken, standing)
+  }
+
+  async #settle(key: string, taken: KvRecord<OwnedBatch>, standing: BatchStanding): Promise<LookOutcome> {
+    const { jobs, gatewayId, events } = this.#deps
+    const job = taken.value
+    let held: KvRecord<OwnedBatch> = taken
     let renewAtMs = this.#now() + this.#leaseMs / 3
     const renew = async (): Promise<void> => {
       if (this.#now() < renewAtMs) return
@@ -137,12 +149,20 @@ export class BatchPoller {
     renewAtMs = 0
     await renew()
     const route = routeOfBatch(this.#deps, job)
-    const total = await settleResults(this.#deps, route, job, standing, {
-      headers: headersForBatch(job),
-      stillOurs: renew,
-      signal: this.#stop.signal,
-    })
-    const { settling: _, ...rest } = held.value
+    const progress = { lines: 0 }
+    const control = { headers: headersForBatch(job), stillOurs: renew, signal: this.#stop.signal, progress }
+    let total: SettledResults
+    try {
+      // What has failed once is counted first: its events are written again only where that brings something.
+      if (job.unsettled)
+        await countResults(this.#deps, route, job, standing, { ...control, written: job.unsettled.lines })
+      total = await settleResults(this.#deps, route, job, standing, control)
+    } catch (error) {
+      if (error instanceof TakenOverError || this.#stop.signal.aborted) throw error
+      await this.#putOff(key, held, progress.lines)
+      throw error
+    }
+    const { settling: _, unsettled: __, ...rest } = held.value
     const settled: BatchJob = {
       ...rest,
       state: 'settled',
@@ -160,6 +180,24 @@ export class BatchPoller {
     if ((await jobs.records.update(key, settled, held.revision)) === undefined) return 'elsewhere'
     events.batchSettled(settled, total)
     return 'settled'
+  }
+
+  /** Leaves a batch that could not be settled for a while, the longer the more often; at last for good. */
+  async #putOff(key: string, held: KvRecord<OwnedBatch>, lines: number): Promise<void> {
+    const { events } = this.#deps
+    const nowMs = this.#now()
+    const before = held.value.unsettled
+    const tries = (before?.tries ?? 0) + 1
+    const lost = nowMs - held.value.created_at_ms > resultsKeptMs
+    const putOff = await this.#move(key, held, {
+      ...(lost && { state: 'lost' }),
+      settling: false,
+      unsettled: { tries, last_try_at_ms: nowMs, lines: Math.max(before?.lines ?? 0, lines) },
+      next_look_at_ms: nowMs + Math.min(this.#leaseMs * 2 ** Math.min(tries - 1, 16), maxPutOffMs),
+    })
+    if (!putOff) throw new TakenOverError()
+    if (lost) events.batchLost(putOff.value)
+    else if (isStuck(putOff.value)) events.batchStuck(putOff.value)
   }
 
   async #ask(job: OwnedBatch): Promise<BatchStanding | undefined> {
@@ -192,6 +230,11 @@ export class BatchPoller {
   /** What an earlier run of ours was settling when it ended is ours at once. */
   #isDue(job: BatchJob, nowMs: number): boolean {
     return job.next_look_at_ms <= nowMs || (job.settling === true && job.taken_by === this.#deps.gatewayId)
+  }
+
+  /** It has just failed to be settled: nothing is different yet, whoever asks. */
+  #isPutOff({ unsettled }: BatchJob): boolean {
+    return unsettled !== undefined && this.#now() - unsettled.last_try_at_ms < this.#leaseMs
   }
 
   #nextLookAtMs(job: BatchJob): number {

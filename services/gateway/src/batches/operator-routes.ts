@@ -1,7 +1,7 @@
 import type { BatchJob } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
 import type { BatchJobsView, KeptBatch } from '../views/batch-jobs-view.ts'
-import { isOverdue } from './batch-events.ts'
+import { isOverdue, isStuck } from './batch-events.ts'
 
 const mostShown = 1_000
 
@@ -22,6 +22,7 @@ export function batchRoutes(jobs: BatchJobsView): (app: FastifyInstance) => void
       return {
         running: all.filter(({ job }) => job.state === 'running').length,
         unknown: show(job => job.state === 'unknown'),
+        stuck: show(isStuck),
         overdue: show(job => isOverdue(job, nowMs)),
         without_answer: show(job => job.state === 'creating' && job.answer_lost === true),
         unreadable: show(job => (job.settlement?.unreadable ?? 0) > 0),
@@ -50,6 +51,7 @@ function toShown({ key, job }: KeptBatch) {
     created_at: new Date(job.created_at_ms).toISOString(),
     project_id: job.creator?.identity.project_id ?? null,
     call_id: job.creator?.call_id ?? null,
+    unsettled: job.unsettled ?? null,
     settlement: job.settlement ?? null,
   }
 }

@@ -41,7 +41,13 @@ export async function settleResults(
   route: Route,
   job: OwnedBatch,
   standing: BatchStanding,
-  control: { headers: readonly string[]; stillOurs: () => Promise<void>; signal: AbortSignal },
+  control: {
+    headers: readonly string[]
+    stillOurs: () => Promise<void>
+    signal: AbortSignal
+    /** Lines taken so far, also where it is broken off. */
+    progress: { lines: number }
+  },
 ): Promise<SettledResults> {
   const dialect = batchDialects[job.dialect]
   const books = booksOf(deps.prices, job)
@@ -57,6 +63,7 @@ export async function settleResults(
     try {
       if (status !== 200) throw new Error(`the provider answered ${status} for the results`)
       for await (const line of readLines(body, maxLineBytes)) {
+        control.progress.lines++
         const result = line && readResult(line, value => dialect.readResult(value, job.creator.target_endpoint))
         if (!result) {
           total.unreadable++
