@@ -5,8 +5,11 @@ import type { AskedLimits } from './asked-limits.ts'
 import type { Principal } from './authenticate.ts'
 import type { ClientApp } from './client-class.ts'
 import type { Endpoint } from './endpoints.ts'
+import type { BodySample } from './estimate-body.ts'
+import type { HeldBody } from './held-body.ts'
 import type { Hold } from './hold-budget.ts'
 import type { PathMatch } from './match-path.ts'
+import type { BinaryContent } from './read-request.ts'
 import type { Route } from './resolve-route.ts'
 import type { AskedUsage, MediaAsk } from './shapes/reply-shape.ts'
 import type { SpooledFile } from './uploads/spool.ts'
@@ -36,8 +39,13 @@ export interface AdmittedCall {
   limits?: AskedLimits
   /** Of calls for sound and images. */
   media?: MediaAsk
-  /** As it goes to the provider. */
+  /** As it goes to the provider. Empty once it is out and was large. */
   body: Buffer | SpooledFile
+  /** What the body counts for in memory. */
+  held?: HeldBody
+  binary?: BinaryContent
+  /** Of a body that has been let go: what an estimate needs of it. */
+  bodySample?: BodySample
   /** We asked for the usage chunk; the client did not, and does not get it. */
   withholdUsage: boolean
   wantsReceipt: boolean

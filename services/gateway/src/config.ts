@@ -16,6 +16,8 @@ export interface GatewayConfig extends ServiceConfig {
   allowPrivateUpstreams: boolean
   maxViewAgeMs: number
   maxBodyMemoryBytes: number
+  /** Providers read on at once for clients that left. */
+  maxDrains: number
   /** Where uploads wait; of this gateway alone. */
   spoolDir: string
   maxSpoolBytes: number
@@ -67,6 +69,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
     allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
     maxViewAgeMs: reader.integer('SLUICE_MAX_VIEW_AGE', 900, { min: 1 }) * 1000,
     maxBodyMemoryBytes: reader.integer('GATEWAY_MAX_BODY_MEMORY_MIB', 512, { min: 32 }) * 1024 * 1024,
+    maxDrains: reader.integer('GATEWAY_MAX_DRAINS', 1_000),
     maxSpoolBytes: reader.integer('GATEWAY_MAX_SPOOL_MIB', 4096, { min: 256 }) * 1024 * 1024,
     batches: {
       minIntervalMs: reader.integer('GATEWAY_BATCH_POLL_MS', 10_000, { min: 50 }),

@@ -1,5 +1,5 @@
 import type { AdmittedCall } from './call.ts'
-import { tokensPerBinaryPart } from './read-request.ts'
+import { type BinaryContent, tokensPerBinaryPart } from './read-request.ts'
 import { scanObject } from './scan-json.ts'
 import type { CountedTokens } from './shapes/reply-shape.ts'
 import type { TokenCounter } from './token-counter.ts'
@@ -11,27 +11,59 @@ const sampleBytes = 512
 /** Base64: no text has so long a word. */
 const binary = /[A-Za-z0-9+/=_-]{120}/
 
+/** What an estimate needs of a request body. At most {@link samples} times {@link sampleBytes}, however large the body. */
+export interface BodySample {
+  textBytes: number
+  binaryParts: number
+  text: string
+}
+
+/** @param binary what of it is no text, where that is known; else the body is looked through */
+export function sampleBody(body: Buffer, binary: BinaryContent = findBinary(body)): BodySample {
+  return { textBytes: Math.max(0, body.length - binary.bytes), binaryParts: binary.parts, text: sampleOf(body) }
+}
+
 /**
  * Input tokens of a request body whose provider told no number, counted from samples of its text. Its JSON syntax stands for
  * the tokens that chat templates add. Undefined where counting has no time left, or no sample is text.
  */
-export function estimateBodyTokens(counter: TokenCounter, body: Buffer): number | undefined {
+export function estimateBodyTokens(counter: TokenCounter, sample: BodySample): number | undefined {
+  const tokens = counter.countBySample(sample.textBytes, sample.text)
+  return tokens === undefined ? undefined : tokens + sample.binaryParts * tokensPerBinaryPart
+}
+
+/** Lets the body of a call go: it is out, or will not go any more. What an estimate needs of it is kept. */
+export function letBodyGo(call: AdmittedCall): void {
+  if (!Buffer.isBuffer(call.body)) return
+  const sample = sampleOfCall(call)
+  if (sample) call.bodySample = sample
+  call.body = noBody
+  call.held?.release()
+}
+
+const noBody = Buffer.alloc(0)
+
+/** Of requests that are text; undefined for the others. */
+function sampleOfCall(call: SampledCall): BodySample | undefined {
+  if (call.bodySample) return call.bodySample
+  if (call.asked !== undefined || !call.binary || !Buffer.isBuffer(call.body)) return undefined
+  return sampleBody(call.body, call.binary)
+}
+
+type SampledCall = Pick<AdmittedCall, 'asked' | 'body' | 'binary' | 'bodySample'>
+
+function findBinary(body: Buffer): BinaryContent {
   const { binaryBytes, binaryParts } = scanObject(body, nothing)
-  const textBytes = Math.max(0, body.length - binaryBytes)
-  const tokens = counter.countBySample(textBytes, sampleOf(body))
-  return tokens === undefined ? undefined : tokens + binaryParts * tokensPerBinaryPart
+  return { bytes: binaryBytes, parts: binaryParts }
 }
 
 /** Counts what a call's provider does not tell. Requests that are no text are told by what they ask for. */
-export function countedTokensOf(
-  counter: TokenCounter,
-  call: Pick<AdmittedCall, 'asked' | 'body' | 'endpoint'>,
-): CountedTokens {
+export function countedTokensOf(counter: TokenCounter, call: SampledCall): CountedTokens {
   return {
-    ofRequest: () =>
-      call.asked === undefined && call.endpoint.body === 'json' && Buffer.isBuffer(call.body)
-        ? estimateBodyTokens(counter, call.body)
-        : undefined,
+    ofRequest: () => {
+      const sample = sampleOfCall(call)
+      return sample && estimateBodyTokens(counter, sample)
+    },
     ofText: (bytes, sample) => counter.countBySample(bytes, sample),
   }
 }

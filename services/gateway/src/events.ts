@@ -11,6 +11,11 @@ const doubted = counter('gateway_usage_doubts_total', 'Calls whose provider told
 const assumed = counter('gateway_calls_assumed_total', 'Calls whose cost holds a rate that was assumed')
 const unpriced = counter('gateway_calls_unpriced_total', 'Calls settled with a quantity that has no rate')
 
+const undrained = counter(
+  'gateway_drains_refused_total',
+  'Calls of clients that left, ended as under cancel for want of room',
+)
+
 /** What the gateway tells its operator, one function an event: counter, and log line where one is worth its cost. */
 export function createGatewayEvents(log: Logger, spans: SampledSpans) {
   return {
@@ -65,17 +70,24 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
     leftCallsHungUp({ ended, left }: { ended: number; left: number }): void {
       if (ended + left > 0) log.warn({ ended, left }, 'realtime calls of an ended run hung up')
     },
+    drainRefused(): void {
+      undrained.inc()
+    },
     callsCut(count: number, reason: string): void {
       if (count > 0) log.info({ count, reason }, 'running calls cut')
     },
     observe(read: {
       activeCalls: () => number
       openSockets: () => number
+      drains: () => number
+      bodyMemoryBytes: () => number
       unpublishedEvents: () => number
       journalUnavailable: () => boolean
     }): void {
       gauge('gateway_active_calls', 'Calls under way', { read: read.activeCalls })
       gauge('gateway_open_sockets', 'Sockets of clients', { read: read.openSockets })
+      gauge('gateway_drains', 'Providers that are read on for clients that left', { read: read.drains })
+      gauge('gateway_body_memory_bytes', 'Request bodies in memory', { read: read.bodyMemoryBytes })
       gauge('gateway_unpublished_events', 'Events in the journal that JetStream has not acknowledged', {
         read: read.unpublishedEvents,
       })

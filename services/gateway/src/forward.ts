@@ -2,7 +2,8 @@ import type { ServerResponse } from 'node:http'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
-import { countedTokensOf } from './estimate-body.ts'
+import type { Drains } from './drains.ts'
+import { countedTokensOf, letBodyGo } from './estimate-body.ts'
 import type { Journal } from './journal/journal.ts'
 import type { LiveCalls } from './live-calls.ts'
 import { openRecordOf } from './open-call.ts'
@@ -20,10 +21,17 @@ export interface ForwardDeps {
   upstreams: Upstreams
   liveCalls: LiveCalls
   tokenCounter: TokenCounter
+  drains: Drains
   timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number; maxStallMs: number }
   /** Called once the event is in the journal. */
   onSettled: (call: AdmittedCall, event: UsageRecordedData, outcome: Outcome) => void
 }
+
+/**
+ * Larger bodies are let go once they are out: a client that has left, or a long reply, must not hold them. For smaller ones
+ * the samples that would be taken cost more than keeping them until the call is settled.
+ */
+const keptBodyBytes = 64 * 1024
 
 /** Stands between the provider and the relay of one call. */
 export type ReplyObserver = (relay: UpstreamHandler) => UpstreamHandler
@@ -50,6 +58,7 @@ export function forward(
       maxDrainMs: deps.timeouts.maxDrainMs,
       maxStallMs: deps.timeouts.maxStallMs,
       tokens: countedTokensOf(deps.tokenCounter, call),
+      drains: deps.drains,
       refuse,
       checkpoint: (usage: UsageResult, { outputBytes, httpStatus, providerRequestId }) =>
         deps.journal.checkpoint({
@@ -67,6 +76,7 @@ export function forward(
       settle: (outcome, written) => {
         deps.liveCalls.remove(relay)
         const event = settle(deps.journal, call, outcome, written)
+        letBodyGo(call)
         deps.onSettled(call, event, outcome)
         return event
       },
@@ -78,8 +88,10 @@ export function forward(
     if (!error) return send(deps, call, headers, relay, observe)
     if (error.attemptIsOpen) return relay.onResponseError(undefined, error)
     deps.liveCalls.remove(relay)
+    letBodyGo(call)
     relay.abandon(meteringUnavailable(error))
   })
+  if (call.held) call.held.isForwarded = true
   deps.liveCalls.add(relay)
 }
 
@@ -96,6 +108,7 @@ function send(
   if (relay.isSettled) return
   for (const part of route.credentialHeaders) headers.push(part)
   headers.push('accept-encoding', 'identity')
+  const isLarge = Buffer.isBuffer(call.body) && call.body.length > keptBodyBytes
   deps.upstreams.dispatch(
     route,
     {
@@ -105,6 +118,7 @@ function send(
       body: Buffer.isBuffer(call.body) ? call.body : call.body.open(),
       headersTimeoutMs: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
       idleTimeoutMs: deps.timeouts.idleMs,
+      ...(isLarge && { onSent: () => letBodyGo(call) }),
     },
     observe ? observe(relay) : relay,
   )

@@ -10,6 +10,7 @@ import { BatchPoller } from './batches/batch-poller.ts'
 import { BatchFinder } from './batches/found-batches.ts'
 import { batchRoutes } from './batches/operator-routes.ts'
 import { readConfig } from './config.ts'
+import { Drains } from './drains.ts'
 import { createGatewayEvents } from './events.ts'
 import { createFront } from './front-routes.ts'
 import { startHeartbeat } from './heartbeat-publisher.ts'
@@ -46,6 +47,8 @@ const events = createGatewayEvents(log, spans)
 const bus = closing.use(await connectBus(config.nats, 'gateway', log), 'bus')
 
 const liveCalls = new LiveCalls()
+const drains = new Drains(config.maxDrains, events.drainRefused)
+const bodyMemory = new BodyMemory(config.maxBodyMemoryBytes)
 const sockets = createSockets(config.sockets)
 const tokens = new TokenCache()
 const secretBox = createSecretBox(secrets.masterKey)
@@ -162,6 +165,8 @@ closing.use(
 events.observe({
   activeCalls: () => liveCalls.size,
   openSockets: () => sockets.count,
+  drains: () => drains.running,
+  bodyMemoryBytes: () => bodyMemory.usedBytes,
   unpublishedEvents: () => journal.unpublishedEvents(),
   journalUnavailable: () => journal.state !== 'ok',
 })
@@ -185,7 +190,8 @@ const app = buildApp({
     minIntervalMs,
   },
   stored: { records, poller: background },
-  bodyMemory: new BodyMemory(config.maxBodyMemoryBytes),
+  bodyMemory,
+  drains,
   tokenCounter: new TokenCounter(),
   spool,
   soundMeter,

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import type { IncomingMessage } from 'node:http'
+import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { endpoints } from './endpoints.ts'
-import { readModelRequest } from './read-request.ts'
+import { BodyMemory, readBody, readModelRequest } from './read-request.ts'
 import { Refusal, type RefusalReason } from './refusal.ts'
 
 const chat = endpoints.find(endpoint => endpoint.name === 'chat.completions') as (typeof endpoints)[number]
@@ -56,4 +60,30 @@ test('what is to be made in the background is refused, but for responses', () =>
   refusedFor({ model: 'm', background: true }, 'path_not_supported')
   const responses = endpoints.find(endpoint => endpoint.name === 'responses') as (typeof endpoints)[number]
   assert.equal(readModelRequest(responses, Buffer.from('{"model":"m","background":true}')).background, true)
+})
+
+test('a request that lives on holds nothing of the pieces its body came in', async () => {
+  const request = new PassThrough()
+  const memory = new BodyMemory(10_000_000)
+  const receive = async (): Promise<WeakRef<Buffer>[]> => {
+    const chunks = [Buffer.alloc(1_000_000), Buffer.alloc(1_000_000)]
+    const body = readBody(request as unknown as IncomingMessage, chat, memory)
+    for (const chunk of chunks) request.write(chunk)
+    request.end()
+    assert.equal((await body).length, 2_000_000)
+    return chunks.map(chunk => new WeakRef(chunk))
+  }
+  const held = await receive()
+  assert.equal(memory.usedBytes, 2_000_000)
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let i = 0; i < 20 && held.some(ref => ref.deref()); i++) {
+    await new Promise(resolve => setTimeout(resolve, 5))
+    collect()
+  }
+  assert.deepEqual(
+    held.map(ref => ref.deref()?.length),
+    [undefined, undefined],
+  )
+  assert.ok(!request.writable)
 })

@@ -27,6 +27,9 @@ export class BodyMemory {
   release(bytes: number): void {
     this.#used -= bytes
   }
+  get usedBytes(): number {
+    return this.#used
+  }
 }
 
 /**
@@ -59,7 +62,12 @@ export function readBody(request: IncomingMessage, endpoint: Endpoint, memory: B
         fail(refusal)
       }
     })
-    request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)))
+    request.on('end', () => {
+      const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)
+      // The request outlives its body, and these listeners with it.
+      chunks.length = 0
+      resolve(body)
+    })
     request.on('error', cause =>
       fail(new Refusal('invalid_request', 'The request ended before its body was complete.', { cause })),
     )
@@ -68,6 +76,12 @@ export function readBody(request: IncomingMessage, endpoint: Endpoint, memory: B
 
 /** What an image or a page amounts to where nobody tells: between what the two dialects' guides give for a mid-sized one. */
 export const tokensPerBinaryPart = 1_000
+
+/** Files and images inside a JSON body. */
+export interface BinaryContent {
+  bytes: number
+  parts: number
+}
 
 /** What the gateway must know of a request body. */
 export interface ModelRequest {
@@ -81,6 +95,8 @@ export interface ModelRequest {
   /** Input tokens that the body amounts to, where its provider will tell no number. */
   estimatedInputTokens: number
   asked: AskedUsage | undefined
+  /** What of the body is no text; absent where nobody has looked. */
+  binary?: BinaryContent
   /** Of calls for sound and images. */
   media?: MediaAsk
   /** Absent where the body has no limits that anyone reads. */
@@ -132,6 +148,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       estimatedInputTokens:
         estimateInputTokens(body.length, scanned.binaryBytes) + scanned.binaryParts * tokensPerBinaryPart,
       asked: undefined,
+      binary: { bytes: scanned.binaryBytes, parts: scanned.binaryParts },
       limits: readAskedLimits(body, scanned),
     }
   } catch (error) {

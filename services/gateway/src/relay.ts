@@ -2,6 +2,7 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import type { UsageEstimate, UsageResult } from '@sluice/usage'
 import { addCost, answerHeaders } from './answer-headers.ts'
 import type { AdmittedCall } from './call.ts'
+import type { Drains } from './drains.ts'
 import { formatUsd } from './format-amount.ts'
 import type { CutOrder, LiveCall } from './live-calls.ts'
 import { describeFailure } from './provider-failure.ts'
@@ -35,6 +36,8 @@ export interface RelayDeps {
   refuse: (refusal: Refusal) => void
   /** Counts what the provider does not tell, once the reply has ended; a running one is told from its bytes. */
   tokens: CountedTokens
+  /** Places for providers that are read on. */
+  drains: Drains
   /** Longest time a provider is read on for a client that left. */
   maxDrainMs: number
   /** Longest time a client may take nothing of what waits for it. */
@@ -194,7 +197,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     this.#clientGone = true
     if (this.#phase === 'settled' || this.#phase === 'silent') return
     const policy = this.#call.principal.project.on_client_abort[this.#call.endpoint.dialect]
-    if (policy === 'cancel') {
+    if (policy === 'cancel' || !this.#deps.drains.begin()) {
       this.#settle('aborted', this.#readUsage(), { errorCode: 'client_closed' })
       this.#stopProvider('client left')
       return
@@ -404,6 +407,7 @@ export class Relay implements UpstreamHandler, LiveCall {
   ): { phase: Phase } {
     const phase = this.#phase
     this.#phase = 'settled'
+    if (phase === 'silent') this.#deps.drains.end()
     clearTimeout(this.#drainTimer)
     clearTimeout(this.#stallTimer)
     const event = this.#deps.settle(

@@ -9,6 +9,7 @@ import type { AdmittedCall } from './call.ts'
 import { recogniseClient } from './client-class.ts'
 import type { Endpoint } from './endpoints.ts'
 import { type ForwardDeps, forward } from './forward.ts'
+import { HeldBody } from './held-body.ts'
 import { holdBudget } from './hold-budget.ts'
 import { JournalUnavailableError } from './journal/journal-unavailable-error.ts'
 import type { PathMatch } from './match-path.ts'
@@ -60,6 +61,8 @@ export interface AuthenticatedCall {
   headers: ReadHeaders
   principal: Principal
   prices: PriceBooksOfCall
+  /** Its body in memory, once it has been received. */
+  held?: HeldBody
   /** Writes a refusal as the answer. */
   refuse: (refusal: Refusal) => void
   /** What a refusal from now on says of the request. */
@@ -104,7 +107,7 @@ export async function handleCall(
     const onModel = (model: string): void => {
       requestedModel = model
     }
-    const call = {
+    const call: AuthenticatedCall = {
       callId,
       nowMs,
       startedAt,
@@ -138,13 +141,17 @@ export async function readRequest(deps: GatewayDeps, call: AuthenticatedCall): P
   return call.endpoint.model === 'json' ? readModelRequest(call.endpoint, received) : readPlainRequest(received)
 }
 
-/** The whole body, in memory until the answer has ended. */
+/** The whole body, in memory until it is with the provider; where it is not forwarded, until the answer has ended. */
 export async function receiveBody(deps: GatewayDeps, call: AuthenticatedCall): Promise<Buffer> {
   const waitingSince = performance.now()
   const received = await readBody(call.request, call.endpoint, deps.bodyMemory)
   // What the client takes to send its body is not our overhead.
   call.startedAt += performance.now() - waitingSince
-  call.response.on('close', () => deps.bodyMemory.release(received.length))
+  const held = new HeldBody(deps.bodyMemory, received.length)
+  call.held = held
+  call.response.on('close', () => {
+    if (!held.isForwarded) held.release()
+  })
   return received
 }
 
@@ -173,6 +180,8 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
     ...(asked.media && { media: asked.media }),
     ...(asked.limits && { limits: asked.limits }),
     body: asked.body,
+    ...(call.held && { held: call.held }),
+    ...(asked.binary && { binary: asked.binary }),
     withholdUsage: asked.withholdUsage,
     wantsReceipt: headers.wantsReceipt,
     prices,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { estimateBodyTokens } from './estimate-body.ts'
+import { estimateBodyTokens, sampleBody } from './estimate-body.ts'
 import { TokenCounter } from './token-counter.ts'
 
 /** Time stands still: counting takes none of it, however slow the machine. */
@@ -68,13 +68,14 @@ test('the tokens of a request are told from samples of all of it, what is binary
   const bodyOf = (content: unknown) =>
     Buffer.from(JSON.stringify({ model: 'm', messages: [{ role: 'user', content }] }))
   const text = bodyOf(words.repeat(200))
-  const told = estimateBodyTokens(counter, text) ?? 0
+  const told = estimateBodyTokens(counter, sampleBody(text)) ?? 0
   // Ten words and a full stop a sentence.
   assert.ok(told > 1900 && told < 2300, `${told}`)
   const image = {
     type: 'image_url',
     image_url: { url: `data:image/png;base64,${'iVBORw0KGgoAAAANSUhEUgAA'.repeat(8000)}` },
   }
-  const withImage = estimateBodyTokens(counter, bodyOf([{ type: 'text', text: words.repeat(200) }, image])) ?? 0
+  const withImage =
+    estimateBodyTokens(counter, sampleBody(bodyOf([{ type: 'text', text: words.repeat(200) }, image]))) ?? 0
   assert.ok(withImage > 2500 && withImage < 3600, `${withImage}: an image is about a thousand`)
 })

@@ -47,6 +47,7 @@ export abstract class SocketSession implements LiveCall {
   #isEnded = false
   #closeWith: { code: number; reason: string } | undefined
   #upstreamHeardAt = performance.now()
+  #isDrained = false
   #drainTimer: NodeJS.Timeout | undefined
 
   constructor(deps: SessionDeps, context: SocketContext, client: WebSocket, upstream: UpstreamSocket) {
@@ -274,12 +275,14 @@ export abstract class SocketSession implements LiveCall {
       this.#end()
       return
     }
-    if (this.context.principal.project.on_client_abort[this.context.match.dialect] === 'cancel') {
+    const policy = this.context.principal.project.on_client_abort[this.context.match.dialect]
+    if (policy === 'cancel' || !this.deps.drains.begin()) {
       for (const turn of running) turn.settle('aborted', { errorCode: 'client_closed' })
       this.#end()
       return
     }
     // Read on to what the turns have cost.
+    this.#isDrained = true
     this.#drainTimer = setTimeout(() => {
       for (const turn of this.runningTurns()) turn.settle('aborted', { errorCode: 'drain_timeout' })
       this.#end()
@@ -289,6 +292,7 @@ export abstract class SocketSession implements LiveCall {
   #end(): void {
     if (this.#isEnded) return
     this.#isEnded = true
+    if (this.#isDrained) this.deps.drains.end()
     clearTimeout(this.#drainTimer)
     for (const turn of this.runningTurns()) turn.settle('aborted', { errorCode: 'client_closed' })
     this.dropUpstream()

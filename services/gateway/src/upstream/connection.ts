@@ -17,6 +17,7 @@ export interface ConnectionOwner {
 /** Opens a socket; `readyEvent` says that it may be written to. */
 export type OpenSocket = () => { socket: Socket; readyEvent: string }
 
+const noBody = Buffer.alloc(0)
 const connectTimeoutMs = 5_000
 /** Providers close idle connections, too: one that is about to must not be given a call. */
 const idleMs = 30_000
@@ -37,6 +38,12 @@ class Exchange implements UpstreamController {
   /** The connection has nothing to do with it any more. */
   detach(): void {
     this.#connection = undefined
+  }
+
+  /** The system has the body: nobody here needs it any more. */
+  bodySent(): void {
+    this.request.body = noBody
+    this.request.onSent?.()
   }
 
   abort(reason: Error): void {
@@ -188,7 +195,9 @@ export class Connection implements ResponseSink {
     else {
       this.#socket.cork()
       this.#socket.write(encoded.text, 'latin1')
-      this.#socket.write(encoded.body)
+      this.#socket.write(encoded.body, error => {
+        if (!error) exchange.bodySent()
+      })
       this.#socket.uncork()
     }
   }

@@ -203,3 +203,36 @@ test('where nobody listens nothing has left', async t => {
   const result = await call(pool)
   assert.deepEqual([result.error, result.wasSent], ['ECONNREFUSED', false])
 })
+
+test('a large body is let go once it is out, while its answer is still to come', async t => {
+  const body = Buffer.alloc(1_000_000, 'x')
+  let received = 0
+  let answerNow = (): void => {}
+  const { pool } = await startProvider(t, (socket, text) => {
+    received += text.length
+    answerNow = () => socket.write(answer('late'))
+  })
+  let sent = 0
+  const request = {
+    method: 'POST',
+    path: '/v1/x',
+    headers: [],
+    body,
+    headersTimeoutMs: 5_000,
+    idleTimeoutMs: 5_000,
+    onSent: () => sent++,
+  }
+  const ended = new Promise<void>((resolve, reject) =>
+    pool.dispatch(request, {
+      onRequestStart: () => assert.equal(request.body, body),
+      onResponseStart: () => {},
+      onResponseData: () => {},
+      onResponseEnd: resolve,
+      onResponseError: (_, error) => reject(error),
+    }),
+  )
+  while (received <= body.length || sent === 0) await new Promise(resolve => setTimeout(resolve, 5))
+  assert.deepEqual([request.body.length, sent], [0, 1])
+  answerNow()
+  await ended
+})

@@ -26,7 +26,10 @@ export interface UpstreamRequest {
   path: string
   /** Name, value, name, value …; neither `host` nor what frames the body. */
   headers: readonly string[]
+  /** Emptied once it is out, for the exchange may go on for long. */
   body: Buffer
+  /** Called when a body that is written by itself is out of this process. */
+  onSent?: () => void
   /** How long the provider may take to answer. */
   headersTimeoutMs: number
   /** How long it may say nothing in the middle of its answer. */
