@@ -32,9 +32,7 @@ const tagBytes = 16
  * @throws EnvelopeError for a master key of another length
  */
 export function createSecretBox(masterKey: string): SecretBox {
-  const master = Buffer.from(masterKey, 'base64url')
-  if (master.length !== 32)
-    throw new EnvelopeError('SLUICE_MASTER_KEY must be 32 bytes in base64; make one with: openssl rand -base64 32')
+  const master = readMasterKey(masterKey)
   const kid = createHash('sha256').update('sluice master key id').update(master).digest('base64url').slice(0, 12)
   const wrappingKeys = new Map<string, Buffer>()
   const wrappingKeyOf = (purpose: string): Buffer => {
@@ -50,17 +48,13 @@ export function createSecretBox(masterKey: string): SecretBox {
     seal(plaintext, binding) {
       const additional = additionalData(binding, kid)
       const dataKey = randomBytes(32)
-      const nonce = randomBytes(nonceBytes)
+      const sealed = encrypt(dataKey, Buffer.from(plaintext, 'utf8'), additional)
       return {
         v: 1,
         kid,
-        wrapped_key: encrypt(wrappingKeyOf(binding.purpose), randomBytes(nonceBytes), dataKey, additional).toString(
-          'base64url',
-        ),
-        nonce: nonce.toString('base64url'),
-        ciphertext: encrypt(dataKey, nonce, Buffer.from(plaintext, 'utf8'), additional)
-          .subarray(nonceBytes)
-          .toString('base64url'),
+        wrapped_key: encrypt(wrappingKeyOf(binding.purpose), dataKey, additional).toString('base64url'),
+        nonce: sealed.subarray(0, nonceBytes).toString('base64url'),
+        ciphertext: sealed.subarray(nonceBytes).toString('base64url'),
       }
     },
     open(envelope, binding) {
@@ -92,13 +86,23 @@ function additionalData(binding: EnvelopeBinding, kid: string): Buffer {
   return Buffer.from(JSON.stringify([1, kid, binding.purpose, binding.projectId, binding.rowId]))
 }
 
+/** @throws EnvelopeError for a master key of another length */
+export function readMasterKey(masterKey: string): Buffer {
+  const master = Buffer.from(masterKey, 'base64url')
+  if (master.length !== 32)
+    throw new EnvelopeError('SLUICE_MASTER_KEY must be 32 bytes in base64; make one with: openssl rand -base64 32')
+  return master
+}
+
 /** nonce | ciphertext | tag */
-function encrypt(key: Buffer, nonce: Buffer, plaintext: Buffer, additional: Buffer): Buffer {
+export function encrypt(key: Buffer, plaintext: Buffer, additional: Buffer): Buffer {
+  const nonce = randomBytes(nonceBytes)
   const cipher = createCipheriv(algorithm, key, nonce, { authTagLength: tagBytes }).setAAD(additional)
   return Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
 }
 
-function decrypt(key: Buffer, sealed: Buffer, additional: Buffer): Buffer {
+/** @throws where anything of it was changed */
+export function decrypt(key: Buffer, sealed: Buffer, additional: Buffer): Buffer {
   if (sealed.length < nonceBytes + tagBytes) throw new EnvelopeError('too short')
   const decipher = createDecipheriv(algorithm, key, sealed.subarray(0, nonceBytes), { authTagLength: tagBytes })
   decipher.setAAD(additional).setAuthTag(sealed.subarray(-tagBytes))

@@ -3,7 +3,12 @@ export * from './app-error.ts'
 export * from './closing-stack.ts'
 export * from './config-reader.ts'
 export * from './dead-letter-routes.ts'
-export * from './envelope.ts'
+export {
+  createSecretBox,
+  type EnvelopeBinding,
+  EnvelopeError,
+  type SecretBox,
+} from './envelope.ts'
 export * from './limit-closing.ts'
 export * from './logger.ts'
 export * from './operator-server.ts'
@@ -11,3 +16,4 @@ export * from './public-address.ts'
 export * from './rebuild-routes.ts'
 export * from './rest-auth.ts'
 export * from './rest-error-handler.ts'
+export * from './token-box.ts'

@@ -4,6 +4,7 @@ import type { Bill, BillRecord } from './bill.ts'
 import type { JsonObject } from './json.ts'
 import type { FileShelf } from './openai/file-shelf.ts'
 import type { ResponseShelf } from './openai/response-shelf.ts'
+import type { ClientSecret, ClientSecrets } from './sockets/client-secrets.ts'
 import type { RealtimeCalls } from './sockets/realtime-calls.ts'
 
 export type Dialect = 'openai' | 'anthropic'
@@ -29,6 +30,9 @@ export interface Call {
   readonly realtimeCalls: RealtimeCalls
   readonly responses: ResponseShelf
   readonly files: FileShelf
+  readonly clientSecrets: ClientSecrets
+  /** What an ephemeral credential was made for. */
+  readonly clientSecret: ClientSecret | undefined
   readonly credentialSha256: string
 }
 

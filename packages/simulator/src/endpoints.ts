@@ -23,6 +23,7 @@ import { getOpenAiModel, listOpenAiModels } from './openai/models.ts'
 import { moderate } from './openai/moderations.ts'
 import { responses } from './openai/responses.ts'
 import { cancelResponse, deleteResponse, readStoredResponse } from './openai/stored-responses.ts'
+import { createClientSecret, createLegacySession } from './sockets/client-secrets.ts'
 import { controlRealtimeCall, createRealtimeCall } from './sockets/realtime-calls.ts'
 
 /** One thing the simulated provider can be asked for. */
@@ -74,6 +75,21 @@ export const ENDPOINTS: readonly Endpoint[] = [
     onBill: true,
     form: true,
     answer: createImageVariation,
+  },
+  {
+    dialect: 'openai',
+    method: 'POST',
+    path: '/v1/realtime/client_secrets',
+    onBill: false,
+    answer: createClientSecret,
+  },
+  { dialect: 'openai', method: 'POST', path: '/v1/realtime/sessions', onBill: false, answer: createLegacySession },
+  {
+    dialect: 'openai',
+    method: 'POST',
+    path: '/v1/realtime/transcription_sessions',
+    onBill: false,
+    answer: createLegacySession,
   },
   {
     dialect: 'openai',

@@ -5,6 +5,7 @@ import { FileShelf } from './openai/file-shelf.ts'
 import { ResponseShelf } from './openai/response-shelf.ts'
 import { RequestLog } from './request-log.ts'
 import { buildServer } from './server.ts'
+import { ClientSecrets } from './sockets/client-secrets.ts'
 import { RealtimeCalls } from './sockets/realtime-calls.ts'
 
 export type { BillRecord, BillTotals, Ended } from './bill.ts'
@@ -46,6 +47,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     realtimeCalls,
     responses,
     files: new FileShelf(),
+    clientSecrets: new ClientSecrets(),
     log: options.log ?? (() => undefined),
   })
   const host = options.host ?? '127.0.0.1'

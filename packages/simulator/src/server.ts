@@ -11,6 +11,7 @@ import type { FileShelf } from './openai/file-shelf.ts'
 import type { ResponseShelf } from './openai/response-shelf.ts'
 import { errorOfStatus, ProviderError, sendError } from './provider-error.ts'
 import { hashCredential, type RequestLog } from './request-log.ts'
+import { type ClientSecrets, SECRET_PREFIX } from './sockets/client-secrets.ts'
 import type { RealtimeCalls } from './sockets/realtime-calls.ts'
 import { attachSockets } from './sockets/socket-server.ts'
 
@@ -22,6 +23,7 @@ export interface SimulatorState {
   readonly realtimeCalls: RealtimeCalls
   readonly responses: ResponseShelf
   readonly files: FileShelf
+  readonly clientSecrets: ClientSecrets
   readonly log: (message: string, detail: { readonly [name: string]: unknown }) => void
 }
 
@@ -75,7 +77,9 @@ async function answer(
   const speaksAnthropic = request.headers['anthropic-version'] !== undefined
   const { dialect, endpoint } = findEndpoint(method, path, asked, speaksAnthropic)
   const credential = readCredential(request)
-  const credentialSha256 = credential === undefined ? null : hashCredential(credential)
+  const clientSecret = credential === undefined ? undefined : state.clientSecrets.find(credential)
+  const credentialSha256 =
+    clientSecret?.credentialSha256 ?? (credential === undefined ? null : hashCredential(credential))
   const record = endpoint?.onBill
     ? state.bill.open({
         billId: id,
@@ -86,7 +90,7 @@ async function answer(
     : undefined
   const { headers } = request
   const rest = { id, dialect, path, query: url.searchParams, headers, reply, record, bytes: body }
-  const { bill, attempts, batches, realtimeCalls, responses, files } = state
+  const { bill, attempts, batches, realtimeCalls, responses, files, clientSecrets } = state
   const call: Call = {
     ...rest,
     body: {},
@@ -96,10 +100,15 @@ async function answer(
     realtimeCalls,
     responses,
     files,
+    clientSecrets,
+    clientSecret,
     credentialSha256: credentialSha256 ?? '',
   }
   try {
     checkCall(dialect, endpoint, path, credential)
+    // An ephemeral credential opens realtime sessions and nothing else.
+    if (credential?.startsWith(SECRET_PREFIX) && (!clientSecret || path !== '/v1/realtime/calls'))
+      throw errorOfStatus(dialect, 401, 'The ephemeral credential has expired, or is not for this path.')
     await endpoint?.answer({ ...call, body: readsBody(endpoint, method) ? parseBody(dialect, body) : {} })
   } catch (error) {
     if (error instanceof ProviderError) return sendError(call, error)

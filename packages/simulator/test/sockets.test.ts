@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { OpenAIRealtimeWS } from 'openai/realtime/ws'
 import { ResponsesWS } from 'openai/resources/responses/ws'
 import WebSocket from 'ws'
+import { hashCredential } from '../src/index.ts'
 import { eventually, onlyRecord, startFor } from './simulator.ts'
 
 const model = 'gpt-5.4-mini'
@@ -51,6 +52,36 @@ test('a Responses socket takes many turns, each on the bill, each charged for th
     records.map(record => [record.response_id, record.ended, record.billed.output]),
     done.map(({ response }) => [response.id, 'completed', response.usage.output_tokens]),
   )
+})
+
+test('a client secret opens realtime sessions as they were set and nothing else, until its time is over; its maker pays', async t => {
+  const { simulator, openai } = await startFor(t)
+  const instructions = '[[sim output_tokens=7]]'
+  const session = { type: 'realtime' as const, model: 'gpt-realtime', instructions }
+  const { value } = await openai.realtime.clientSecrets.create({ session })
+  const client = await open(simulator.url, '/v1/realtime', ['realtime', `openai-insecure-api-key.${value}`])
+  const [created] = await client.until('session.created')
+  assert.equal(created.session.instructions, instructions)
+  client.send({ type: 'response.create' })
+  await client.until('response.done')
+  client.socket.terminate()
+  assert.equal(onlyRecord(simulator).credential_sha256, hashCredential('sk-test'))
+  const statusOf = async (path: string, secret: string) => {
+    const answer = await fetch(simulator.url + path, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/sdp' },
+      body: 'v=0',
+    })
+    return answer.status
+  }
+  assert.equal(await statusOf('/v1/realtime/calls', value), 201)
+  assert.equal(await statusOf('/v1/responses', value), 401)
+  assert.equal(await statusOf('/v1/realtime/calls', 'ek_nobody'), 401)
+  const short = await openai.realtime.clientSecrets.create({
+    session,
+    expires_after: { anchor: 'created_at', seconds: 0 },
+  })
+  assert.equal(await statusOf('/v1/realtime/calls', short.value), 401)
 })
 
 test('a Responses socket says what is wrong and stays: an unknown turn before, a model, a directive', async t => {

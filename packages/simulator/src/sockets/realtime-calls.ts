@@ -60,11 +60,12 @@ function event(content: object): Buffer {
 /** `POST /v1/realtime/calls`: an offer as it is, or in a form with a session. */
 export async function createRealtimeCall(call: Call): Promise<void> {
   const type = String(call.headers['content-type'] ?? '')
-  let config: JsonObject = {}
+  let config: JsonObject = { ...call.clientSecret?.config }
   if (type.startsWith('multipart/form-data')) {
     const form = await new Response(new Uint8Array(call.bytes), { headers: { 'content-type': type } }).formData()
     const session = form.get('session')
-    config = asObject(JSON.parse(session instanceof Blob ? await session.text() : (session ?? '{}')))
+    const given = asObject(JSON.parse(session instanceof Blob ? await session.text() : (session ?? '{}')))
+    config = { ...config, ...given }
   }
   const model = asText(config.model) ?? call.query.get('model') ?? ''
   if (!RealtimeSession.serves(model)) throw errorOfStatus('openai', 400, `There is no model "${model}" for calls.`)

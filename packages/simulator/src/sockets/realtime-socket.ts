@@ -8,7 +8,7 @@ const fullBytes = 1024 * 1024
 /** `/v1/realtime`: a session by `?model=`, by `?intent=transcription`, or the sideband of a call by `?call_id=`. */
 export function acceptRealtime(
   state: SimulatorState,
-  { id, socket, query, headers, credentialSha256 }: SocketCall,
+  { id, socket, query, headers, credentialSha256, clientSecret }: SocketCall,
 ): void {
   const callId = query.get('call_id')
   const joined = callId === null ? undefined : state.realtimeCalls.find(callId)
@@ -16,8 +16,9 @@ export function acceptRealtime(
     listen(joined, socket)
     return
   }
-  const model = query.get('model') ?? undefined
-  if (query.get('intent') !== 'transcription' && (model === undefined || !RealtimeSession.serves(model))) {
+  const model = clientSecret ? clientSecret.model : (query.get('model') ?? undefined)
+  const isTranscription = clientSecret ? model === undefined : query.get('intent') === 'transcription'
+  if (!isTranscription && (model === undefined || !RealtimeSession.serves(model))) {
     socket.send(
       JSON.stringify({
         type: 'error',
@@ -28,7 +29,8 @@ export function acceptRealtime(
     socket.close(4000, 'invalid_model')
     return
   }
-  listen(new RealtimeSession(state, { id, headers, credentialSha256, model }), socket)
+  const config = clientSecret?.config
+  listen(new RealtimeSession(state, { id, headers, credentialSha256, model, ...(config && { config }) }), socket)
 }
 
 /** Joins a socket to a session until it leaves. */

@@ -4,6 +4,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { errorBody, errorOfStatus, type ProviderError } from '../provider-error.ts'
 import { hashCredential } from '../request-log.ts'
 import type { SimulatorState } from '../server.ts'
+import { type ClientSecret, SECRET_PREFIX } from './client-secrets.ts'
 import { acceptRealtime } from './realtime-socket.ts'
 import { acceptResponses } from './responses-socket.ts'
 
@@ -14,6 +15,8 @@ export interface SocketCall {
   readonly query: URLSearchParams
   readonly headers: IncomingMessage['headers']
   readonly credentialSha256: string
+  /** What an ephemeral credential was made for. */
+  readonly clientSecret: ClientSecret | undefined
 }
 
 /** What a browser, which can set no header, puts its key behind. */
@@ -54,11 +57,15 @@ export function attachSockets(server: Server, state: SimulatorState, nextId: () 
     if (accept === undefined) return refuse(stream, id, errorOfStatus('openai', 404, 'There is no such socket.'))
     if (credential === undefined || credential.startsWith('sk-invalid'))
       return refuse(stream, id, errorOfStatus('openai', 401, 'The credential is missing or not valid.'))
+    const clientSecret = state.clientSecrets.find(credential)
+    if (credential.startsWith(SECRET_PREFIX) && (!clientSecret || accept !== acceptRealtime))
+      return refuse(stream, id, errorOfStatus('openai', 401, 'The ephemeral credential has expired, or is not for it.'))
     const ordered = Number(request.headers['x-sim-upgrade-status'])
     if (ordered >= 400) return refuse(stream, id, errorOfStatus('openai', ordered, 'The simulator was told to fail.'))
     sockets.handleUpgrade(request, stream, head, socket => {
       const { headers } = request
-      accept(state, { id, socket, query: url.searchParams, headers, credentialSha256: hashCredential(credential) })
+      const credentialSha256 = clientSecret?.credentialSha256 ?? hashCredential(credential)
+      accept(state, { id, socket, query: url.searchParams, headers, credentialSha256, clientSecret })
     })
   })
   return () => {
