@@ -83,7 +83,7 @@ export type Integration = Static<typeof IntegrationSchema>
 /**
  * Paths of providers that a project may open, each class by one switch, off by default. `stored`: background responses and
  * what is kept of responses; `free`: moderations and files; `batches`: OpenAI's batches; `realtime_calls`: calls whose sound
- * goes between client and provider, metered beside them.
+ * goes between client and provider, metered beside them, and client secrets, by which browsers begin them and sockets.
  */
 export const pathClasses = ['stored', 'free', 'batches', 'realtime_calls'] as const
 export type PathClass = (typeof pathClasses)[number]

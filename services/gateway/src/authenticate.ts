@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto'
 import type { CallIdentity, Project } from '@sluice/contracts'
 import { looksLikeJwt, readKeyId, TokenError, verifyParticipantToken } from './participant-token.ts'
+import { classNotOpen } from './path-class.ts'
 import { Refusal } from './refusal.ts'
+import { type ClientSecretBox, type ClientSecretGrant, looksLikeClientSecret } from './sockets/client-secret.ts'
 import type { ActiveKey, KeysView } from './views/keys-view.ts'
 import type { ProjectsView } from './views/projects-view.ts'
 
@@ -12,6 +14,8 @@ export interface Principal {
   /** Model lists of the credential, each of which must allow the model. */
   modelLists: readonly (readonly string[])[]
   expiresAtMs: number
+  /** What the credential was made for, where it is a client secret. */
+  clientSecret?: ClientSecretGrant
 }
 
 interface VerifiedToken {
@@ -58,6 +62,7 @@ export interface AuthenticateDeps {
   keys: KeysView
   projects: ProjectsView
   tokens: TokenCache
+  clientSecrets: ClientSecretBox
 }
 
 const howTo = 'Send an API key (ma-…) or a participant token as "Authorization: Bearer …" or "x-api-key".'
@@ -66,6 +71,7 @@ const howTo = 'Send an API key (ma-…) or a participant token as "Authorization
  * Proves who is calling, from memory: an API key by its hash, a participant token by its signature (once, then by its hash).
  * Every credential kind is taken from either header.
  * @param room room of the URL, if it has one
+ * @param sessionSinceMs when the realtime session began that the credential is shown for; client secrets begin nothing else
  * @throws Refusal 401 for a credential that is missing, unknown, expired or revoked; 403 for a grant that is missing
  */
 export function authenticate(
@@ -73,6 +79,7 @@ export function authenticate(
   credential: string,
   room: string | undefined,
   nowMs: number,
+  sessionSinceMs?: number,
 ): Principal | Promise<Principal> {
   if (credential === '') throw new Refusal('unauthorized', `No credential was sent. ${howTo}`)
   const credentialHash = hash('sha256', credential)
@@ -80,6 +87,7 @@ export function authenticate(
   const known = deps.tokens.get(credentialHash)
   if (known) return byToken(deps, known, room, nowMs)
   if (looksLikeJwt(credential)) return verifyToken(deps, credential, credentialHash, room, nowMs)
+  if (looksLikeClientSecret(credential)) return byClientSecret(deps, credential, room, nowMs, sessionSinceMs)
   throw new Refusal('unauthorized', `This credential is of no kind that is known here. ${howTo}`)
 }
 
@@ -158,6 +166,40 @@ function byToken(deps: AuthenticateDeps, token: VerifiedToken, room: string | un
   if (token.models) modelLists.push(token.models)
   if (active.key.models) modelLists.push(active.key.models)
   return { identity: token.identity, project: projectOf(deps, active), modelLists, expiresAtMs: token.expiresAtMs }
+}
+
+/** A secret lives as long as what it was made with, and begins sessions for its own time. */
+function byClientSecret(
+  deps: AuthenticateDeps,
+  secret: string,
+  room: string | undefined,
+  nowMs: number,
+  sessionSinceMs: number | undefined,
+): Principal {
+  if (sessionSinceMs === undefined)
+    throw new Refusal('unauthorized', 'A client secret begins realtime sessions and calls, nothing else.')
+  const grant = deps.clientSecrets.open(secret)
+  if (!grant) throw new Refusal('unauthorized', 'This client secret was not made here, or was changed.')
+  const { identity, keyHash, creatorUntilMs = Infinity } = grant
+  const active = deps.keys.findById(identity.key_id ?? '')
+  const madeWith = active?.key.secrets.find(({ hash }) => hash === keyHash)
+  const untilMs = Math.min(active?.key.expires_at_ms ?? Infinity, creatorUntilMs, madeWith?.expires_at_ms ?? Infinity)
+  if (active?.key.project_id !== identity.project_id || (keyHash !== undefined && !madeWith) || untilMs <= nowMs)
+    throw new Refusal('unauthorized', 'What this client secret was made with is expired or revoked.')
+  if (grant.opensUntilMs <= sessionSinceMs)
+    throw new Refusal('unauthorized', 'This client secret has expired. Have a new one made.')
+  if (room !== undefined && identity.room !== room)
+    throw new Refusal('room_not_granted', `This client secret is not for room "${room}".`)
+  const project = projectOf(deps, active)
+  if (project.path_classes?.realtime_calls !== true) throw classNotOpen('A client secret', 'realtime_calls', project)
+  const models = [...(grant.model === undefined ? [] : [grant.model]), ...grant.transcriptionModels]
+  return {
+    identity,
+    project,
+    modelLists: [models.map(model => `openai/${model}`), ...(active.key.models ? [active.key.models] : [])],
+    expiresAtMs: untilMs,
+    clientSecret: grant,
+  }
 }
 
 function projectOf(deps: AuthenticateDeps, active: ActiveKey): Project {

@@ -19,6 +19,8 @@ export interface Endpoint {
   path: string
   /** `gen_ai.operation.name`. */
   operation: string
+  /** Besides keys and tokens, a client secret is a credential here. */
+  takesClientSecrets?: true
   /** Off unless the project has opened the class; absent: open to every project. */
   pathClass?: PathClass
   /** Forwarded to the provider, or handled by a function of our own. */
@@ -106,6 +108,18 @@ const socket = {
   streamable: true,
   free: false,
   maxBodyBytes: 0,
+} as const satisfies Partial<Endpoint>
+
+/** A secret for a browser; the answer carries one of ours. */
+const clientSecret = {
+  ...lookedUp,
+  dialect: 'openai',
+  method: 'POST',
+  operation: 'realtime_client_secret',
+  pathClass: 'realtime_calls',
+  handledBy: 'client-secret',
+  body: 'json',
+  maxBodyBytes: 256 * 1024,
 } as const satisfies Partial<Endpoint>
 
 /** Files at the provider; 512 MB, and room for the form around one. Two classes open them: their handler asks. */
@@ -230,7 +244,10 @@ const openai: readonly Endpoint[] = [
     maxBodyBytes: 51 * MiB,
   },
   { ...socket, dialect: 'openai', name: 'responses.websocket', path: '/v1/responses', model: 'turns' },
-  { ...socket, dialect: 'openai', name: 'realtime', path: '/v1/realtime', model: 'query' },
+  { ...socket, dialect: 'openai', name: 'realtime', path: '/v1/realtime', model: 'query', takesClientSecrets: true },
+  { ...clientSecret, name: 'realtime.client_secrets', path: '/v1/realtime/client_secrets' },
+  { ...clientSecret, name: 'realtime.sessions', path: '/v1/realtime/sessions' },
+  { ...clientSecret, name: 'realtime.transcription_sessions', path: '/v1/realtime/transcription_sessions' },
   {
     ...lookedUp,
     dialect: 'openai',
@@ -240,6 +257,7 @@ const openai: readonly Endpoint[] = [
     operation: 'realtime_call',
     pathClass: 'realtime_calls',
     handledBy: 'realtime-call',
+    takesClientSecrets: true,
     maxBodyBytes: MiB,
   },
   {

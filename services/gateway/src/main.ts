@@ -16,10 +16,12 @@ import { createFront } from './front-routes.ts'
 import { startHeartbeat } from './heartbeat-publisher.ts'
 import { openJournal } from './journal/journal.ts'
 import { LiveCalls } from './live-calls.ts'
+import { classNotOpen } from './path-class.ts'
 import { rateKilled } from './rate-killed.ts'
 import { BodyMemory } from './read-request.ts'
 import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
+import { createClientSecretBox } from './sockets/client-secret.ts'
 import { hangUpLeftCalls } from './sockets/realtime-calls.ts'
 import { createSockets } from './sockets/socket-upgrade.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
@@ -65,6 +67,11 @@ const keys = closing.use(
 )
 const projects = closing.use(
   await followProjects(bus, log, (projectId, project) => {
+    if (project && !project.disabled && project.path_classes?.realtime_calls !== true) {
+      const refusal = classNotOpen('A client secret', 'realtime_calls', project)
+      const cut = sockets.cutClientSecrets(projectId, refusal)
+      if (cut > 0) events.callsCut(cut, 'path_not_open')
+    }
     if (!project || project.disabled)
       events.callsCut(cutProject(liveCalls, projectId) + cutProject(sockets.live, projectId), 'project_disabled')
   }),
@@ -178,6 +185,7 @@ const app = buildApp({
   keys,
   projects,
   tokens,
+  clientSecrets: createClientSecretBox(secrets.masterKey),
   budgets,
   prices,
   routes,

@@ -6,6 +6,7 @@ import { handleFile } from './files/handle-file.ts'
 import { forwardMedia, forwardUpload } from './forward-media.ts'
 import { listModels } from './list-models.ts'
 import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
+import { createClientSecret } from './sockets/create-client-secret.ts'
 import { createRealtimeCall, hangUpRealtimeCall } from './sockets/realtime-calls.ts'
 import { askForResponse, createResponse } from './stored/create-response.ts'
 
@@ -21,6 +22,7 @@ export const ownHandlers = {
   'batch-read': readBatch,
   'batch-results': downloadResults,
   'batch-delete': deleteBatch,
+  'client-secret': createClientSecret,
   'realtime-call': createRealtimeCall,
   'realtime-hangup': hangUpRealtimeCall,
   file: handleFile,

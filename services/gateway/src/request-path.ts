@@ -101,7 +101,8 @@ export async function handleCall(
     const closed = deps.closedFor(nowMs)
     if (closed) throw closed
 
-    principal = await authenticate(deps, headers.credential, match.room, nowMs)
+    const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
+    principal = await authenticate(deps, headers.credential, match.room, nowMs, sinceMs)
     requireOpenClass(endpoint, principal.project)
     const prices = booksOf(deps.prices, principal, nowMs)
     const onModel = (model: string): void => {

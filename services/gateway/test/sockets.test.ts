@@ -1,5 +1,6 @@
 import { after } from 'node:test'
 import { GatewayStack } from './gateway-stack.ts'
+import { clientSecretsAreOurs } from './sockets/client-secrets.ts'
 import { realtimeIsMetered } from './sockets/realtime.ts'
 import { callsAreMeteredBeside } from './sockets/realtime-calls.ts'
 import { socketsAreRefused } from './sockets/refusals.ts'
@@ -12,5 +13,6 @@ const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'bi
 responsesSocketsAreMetered(gateway)
 realtimeIsMetered(gateway)
 callsAreMeteredBeside(gateway)
+clientSecretsAreOurs(gateway)
 socketsAreRefused(gateway)
 socketsEnd(gateway)

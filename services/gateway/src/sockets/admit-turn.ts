@@ -32,7 +32,9 @@ export function admitTurn(
   const nowMs = Date.now()
   const closed = deps.closedFor(nowMs)
   if (closed) throw closed
-  const principal = authenticate(deps, context.credential, context.match.room, nowMs)
+  const { credential, match, endpoint, openedAtMs } = context
+  const sinceMs = endpoint.takesClientSecrets ? openedAtMs : undefined
+  const principal = authenticate(deps, credential, match.room, nowMs, sinceMs)
   return principal instanceof Promise
     ? principal.then(proved => admit(deps, context, asked, proved, nowMs))
     : admit(deps, context, asked, principal, nowMs)

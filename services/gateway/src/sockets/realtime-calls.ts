@@ -1,5 +1,6 @@
 import { transcriptionModelsOf } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
+import { authenticate, type Principal } from '../authenticate.ts'
 import { holdBudget } from '../hold-budget.ts'
 import { isPlainText } from '../plain-text.ts'
 import { readBody } from '../read-request.ts'
@@ -8,13 +9,13 @@ import { type AuthenticatedCall, type GatewayDeps, headersToForward } from '../r
 import { type Route, upstreamPath } from '../resolve-route.ts'
 import { readBoundary } from '../uploads/form-frame.ts'
 import { FormReader } from '../uploads/form-reader.ts'
+import { sessionRoute } from './client-secret-route.ts'
+import { postToProvider, writeAnswer } from './post-to-provider.ts'
 import type { SocketContext } from './socket-context.ts'
 import { callEndpoint, transcriptionEndpoint } from './socket-endpoints.ts'
 import { openUpstreamSocket } from './upstream-socket.ts'
 
-const maxAnswerBytes = 1024 * 1024
 const maxSessionBytes = 256 * 1024
-const requestTimeoutMs = 30_000
 
 /**
  * A call by WebRTC: its sound goes between client and provider, so this gateway joins the call by its id and meters there
@@ -25,7 +26,7 @@ export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedC
   const body = await readBody(request, endpoint, deps.bodyMemory)
   response.on('close', () => deps.bodyMemory.release(body.length))
   const session = await readSession(request.rawHeaders, body)
-  const model = modelOf(session, match.query)
+  const model = modelOf(session, match.query, principal)
   call.onModel(model)
   allowModel(principal, match.dialect, model, prices, callEndpoint.shape)
   for (const each of transcriptionModelsOf(session))
@@ -34,10 +35,10 @@ export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedC
 
   const route = deps.routes.resolve(principal.project, match.dialect)
   const headers = headersToForward(deps, call, { span: undefined })
-  const answer = await post(deps, route, upstreamPath(route, match), headers, body)
+  const answer = await postToProvider(deps, sessionRoute(route, principal), upstreamPath(route, match), headers, body)
   const callId = /\/calls\/([\w.:-]{1,200})$/.exec(answer.location ?? '')?.[1]
   if (answer.status < 200 || answer.status > 299 || callId === undefined) {
-    write(call, answer)
+    writeAnswer(call, answer)
     return
   }
   deps.sockets.calls.add({ callId, projectId: principal.project.project_id })
@@ -52,20 +53,28 @@ export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedC
     principal,
     route,
     model,
+    openedAtMs: nowMs,
   }
+  const prove = async (): Promise<Principal> => authenticate(deps, context.credential, match.room, Date.now(), nowMs)
   const connect = () => openUpstreamSocket(deps.upstreams, route, sideband, { headers, protocols: [] })
   try {
     const upstream = await connect()
+    // What was taken away while the provider was asked has cut nothing: this call was not there yet.
+    await prove().catch((error: unknown) => {
+      upstream.socket.terminate()
+      throw error
+    })
     deps.sockets.join(deps, context, upstream, { callId, connect, hangUp: () => void hangUp().catch(() => undefined) })
   } catch (cause) {
     await hangUp().catch(() => undefined)
+    if (cause instanceof Refusal && cause.reason !== 'provider_unreachable') throw cause
     throw new Refusal(
       'provider_unreachable',
       `The call was made and hung up again: ${route.servedBy} did not let this gateway join it, so what it costs could not be metered. Try again.`,
       { cause },
     )
   }
-  write(call, answer)
+  writeAnswer(call, answer)
 }
 
 /** Ends a call at its provider, and forgets it where that answers: it is over then. */
@@ -75,7 +84,7 @@ async function hangUpCall(
   callId: string,
   headers: readonly string[],
 ): Promise<void> {
-  const { status } = await post(deps, route, `${route.basePath}/realtime/calls/${callId}/hangup`, headers)
+  const { status } = await postToProvider(deps, route, `${route.basePath}/realtime/calls/${callId}/hangup`, headers)
   if (status < 500) deps.sockets.calls.remove(callId)
 }
 
@@ -121,77 +130,15 @@ async function readSession(rawHeaders: readonly string[], body: Buffer): Promise
   }
 }
 
-/** Of the session, else of the URL; both say the same, or neither is trusted. */
-function modelOf(session: unknown, query: string): string {
+/** Of the session, else of the URL, else of the client secret; all say the same, or none is trusted. */
+function modelOf(session: unknown, query: string, { clientSecret }: Principal): string {
   const inSession = typeof session === 'object' && session !== null ? (session as { model?: unknown }).model : undefined
-  const named = [inSession, ...new URLSearchParams(query).getAll('model')].filter(model => model !== undefined)
+  const named = [inSession, ...new URLSearchParams(query).getAll('model'), clientSecret?.model].filter(
+    model => model !== undefined,
+  )
   const [model] = named
   if (typeof model !== 'string' || model === '' || model.length > 256 || !isPlainText(model))
     throw new Refusal('model_missing', 'The call names no usable "model", in its session or as "?model=".')
   if (named.some(other => other !== model)) throw new Refusal('invalid_request', 'The call names two models. Name one.')
   return model
-}
-
-interface Answered {
-  status: number
-  location: string | undefined
-  contentType: string
-  requestId: string | undefined
-  body: Buffer
-}
-
-async function post(
-  deps: Pick<GatewayDeps, 'upstreams'>,
-  route: Route,
-  path: string,
-  headers: readonly string[],
-  body?: Buffer,
-): Promise<Answered> {
-  try {
-    const answer = await deps.upstreams.poolOf(route).request({
-      path,
-      method: 'POST',
-      headers: [...headers, ...route.credentialHeaders, 'accept-encoding', 'identity'],
-      body: body ?? null,
-      headersTimeout: requestTimeoutMs,
-      bodyTimeout: requestTimeoutMs,
-    })
-    const chunks: Buffer[] = []
-    let size = 0
-    for await (const chunk of answer.body) {
-      size += (chunk as Buffer).length
-      if (size > maxAnswerBytes) throw new Error('the answer is too large')
-      chunks.push(chunk as Buffer)
-    }
-    const text = (name: string): string | undefined => {
-      const value = answer.headers[name]
-      return typeof value === 'string' ? value : undefined
-    }
-    return {
-      status: answer.statusCode,
-      location: text('location'),
-      contentType: text('content-type') ?? 'application/json',
-      requestId: text('x-request-id'),
-      body: Buffer.concat(chunks),
-    }
-  } catch (cause) {
-    throw new Refusal('provider_unreachable', `${route.servedBy} could not be reached or broke off. Try again.`, {
-      cause,
-    })
-  }
-}
-
-function write({ response, callId }: AuthenticatedCall, answer: Answered): void {
-  response.writeHead(answer.status, [
-    'content-type',
-    answer.contentType,
-    'content-length',
-    String(answer.body.length),
-    'sluice-call-id',
-    callId,
-    'x-request-id',
-    answer.requestId ?? callId,
-    ...(answer.location === undefined ? [] : ['location', answer.location]),
-  ])
-  response.end(answer.body)
 }

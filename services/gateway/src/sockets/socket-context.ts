@@ -15,6 +15,7 @@ export interface SocketContext {
   credential: string
   principal: Principal
   route: Route
-  /** From `?model=`. */
+  /** From `?model=`, or of the client secret. */
   model: string | undefined
+  openedAtMs: number
 }

@@ -15,6 +15,7 @@ export const callEndpoint: Endpoint = {
   streamable: true,
   free: false,
   maxBodyBytes: 0,
+  takesClientSecrets: true,
 }
 
 /** What was heard in a realtime session and written down: no path of its own, a row of its own in events. */

@@ -80,6 +80,9 @@ export abstract class SocketSession implements LiveCall {
   get keyId(): string | undefined {
     return this.context.principal.identity.key_id
   }
+  get isByClientSecret(): boolean {
+    return this.context.principal.clientSecret !== undefined
+  }
   get projectId(): string {
     return this.context.principal.identity.project_id
   }

@@ -16,6 +16,7 @@ import { answerRefusal } from '../refusal-answer.ts'
 import { refusedCall } from '../refused-call.ts'
 import { type ReadHeaders, readHeaders } from '../request-headers.ts'
 import { booksOf, type GatewayDeps, headersToForward, namesUs, pathNotSupported, toRefusal } from '../request-path.ts'
+import { sessionRoute } from './client-secret-route.ts'
 import { KnownCalls } from './known-calls.ts'
 import { RealtimeSession } from './realtime-session.ts'
 import { ResponsesSession } from './responses-session.ts'
@@ -56,6 +57,8 @@ export interface Sockets {
   join: (deps: GatewayDeps, context: SocketContext, upstream: UpstreamSocket, call: JoinedCall) => void
   /** Hangs a call up. False: there is none of that id in the project. */
   hangUp: (callId: string, projectId: string) => boolean
+  /** Ends the sessions of a project that client secrets have begun. @returns how many */
+  cutClientSecrets: (projectId: string, refusal: Refusal) => number
   /** No new ones; those without a running turn close with 1012, the others when theirs has ended. */
   leave: () => void
   /** Ends what is left. */
@@ -115,16 +118,25 @@ export function createSockets(options: SocketOptions): Sockets {
         })
       const offered = readOfferedProtocols(request.headers['sec-websocket-protocol'])
       const credential = headers.credential === '' ? offered.credential : headers.credential
-      principal = await authenticate(deps, credential, match.room, nowMs)
+      const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
+      const prove = async (): Promise<Principal> => authenticate(deps, credential, match.room, Date.now(), sinceMs)
+      principal = await prove()
       requireOpenClass(endpoint, principal.project)
-      model = modelOfQuery(match)
+      model = modelOfQuery(match) ?? principal.clientSecret?.model
       admitSocket(deps, endpoint, match, principal, model, nowMs)
       const route = deps.routes.resolve(principal.project, match.dialect)
-      const context: SocketContext = { callId, match, endpoint, headers, credential, principal, route, model }
+      const begun = sessionRoute(route, principal)
+      const opened = { callId, match, endpoint, headers, credential, principal, route, model }
+      const context: SocketContext = { ...opened, openedAtMs: nowMs }
       const forwarded = headersToForward(deps, { headers }, { span: undefined })
       const connect = (): Promise<UpstreamSocket> =>
-        openUpstreamSocket(deps.upstreams, route, match, { headers: forwarded, protocols: offered.protocols })
+        openUpstreamSocket(deps.upstreams, begun, match, { headers: forwarded, protocols: offered.protocols })
       const upstream = await connect()
+      // What was taken away while the provider was asked has cut nothing: this socket was not there yet.
+      await prove().catch((error: unknown) => {
+        upstream.socket.terminate()
+        throw error
+      })
       if (stream.destroyed) {
         upstream.socket.terminate()
         return
@@ -186,6 +198,11 @@ export function createSockets(options: SocketOptions): Sockets {
       if (session?.projectId !== projectId) return false
       session.terminate()
       return true
+    },
+    cutClientSecrets(projectId, refusal) {
+      const theirs = [...sessions].filter(session => session.projectId === projectId && session.isByClientSecret)
+      for (const session of theirs) session.cut({ refusal, style: 'explicit' })
+      return theirs.length
     },
     leave: () => {
       for (const session of [...sessions]) session.leave()
@@ -255,8 +272,14 @@ function admitSocket(
       'path_not_supported',
       'Joining a call by "call_id" is not open here: this gateway meters calls so.',
     )
+  const { clientSecret } = principal
+  if (clientSecret && model !== clientSecret.model)
+    throw new Refusal(
+      'model_not_allowed',
+      `This client secret is for ${clientSecret.model ?? 'writing down what is heard'} alone.`,
+    )
   if (model === undefined) {
-    if (query.get('intent') === 'transcription') return
+    if (clientSecret || query.get('intent') === 'transcription') return
     throw new Refusal('model_missing', 'The URL names no model: add "?model=…", or "?intent=transcription".')
   }
   allowModel(principal, match.dialect, model, booksOf(deps.prices, principal, nowMs), endpoint.shape)

@@ -137,7 +137,14 @@ export function socketsAreRefused(gateway: GatewayStack): void {
 
   test('realtime over HTTP hands the media path to the client: refused, and the answer says what to do', async () => {
     const { apiKey } = await gateway.newProject()
-    for (const path of ['client_secrets', 'calls', 'sessions', 'calls/rtc_1/hangup']) {
+    for (const path of [
+      'client_secrets',
+      'calls',
+      'sessions',
+      'transcription_sessions',
+      'calls/rtc_1/hangup',
+      'translations',
+    ]) {
       const answer = await gateway.post(`/v1/realtime/${path}`, apiKey, { session: { model: 'gpt-realtime' } })
       const { error } = (await answer.json()) as { error: { code: string; message: string } }
       assert.ok([400, 403].includes(answer.status), `${path}: ${answer.status}`)
