@@ -16,6 +16,7 @@ export interface UsageFilter {
   memberIds?: readonly string[]
   room?: string
   app?: string
+  doubt?: string
   tags?: Readonly<Record<string, string>>
 }
 
@@ -107,6 +108,7 @@ export function usageConditions(
   add(filter.memberIds, 'members', 'member_id in {members:Array(String)}')
   add(filter.room, 'room', 'room = {room:String}')
   add(filter.app, 'app', 'app = {app:String}')
+  add(filter.doubt, 'doubt', 'has(doubts, {doubt:String})')
   for (const [index, [name, value]] of Object.entries(filter.tags ?? {}).entries()) {
     where.push(`tags[{tag_${index}:String}] = {tag_value_${index}:String}`)
     params[`tag_${index}`] = name

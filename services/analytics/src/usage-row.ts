@@ -66,9 +66,12 @@ export interface UsageRow {
   output_tokens: Integer
   modifiers: string
   raw_usage: string
+  doubts: string[]
   price_book_id: string
   override_price_book_id: string
   priced: boolean
+  unpriced_policy: string
+  assumed: boolean
   line_items: string
   cost_nano_usd: Integer
   settlement_key: string
@@ -128,8 +131,10 @@ export function toUsageRow(event: UsageRecordedData, streamSeq: number): UsageRo
     provenance: event.provenance as Record<string, string>,
     modifiers: JSON.stringify(event.modifiers),
     raw_usage: JSON.stringify(event.raw_usage ?? null),
+    doubts: event.doubts ?? [],
     override_price_book_id: event.override_price_book_id ?? '',
     priced: event.priced,
+    unpriced_policy: event.unpriced_policy ?? '',
     settlement_key: event.settlement_key ?? '',
     adjusted_reason: '',
     ...toTotals(event),
@@ -164,6 +169,7 @@ function toTotals(rated: Rated) {
     input_tokens: totalInputTokens(rated.quantities),
     output_tokens: totalOutputTokens(rated.quantities),
     price_book_id: rated.price_book_id,
+    assumed: rated.line_items.some(line => line.assumed_from !== undefined),
     line_items: JSON.stringify(rated.line_items),
     cost_nano_usd: rated.cost_nano_usd,
   }

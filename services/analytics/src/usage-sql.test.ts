@@ -23,10 +23,10 @@ test('no table is filled by a materialized view, and every column says what it m
   for (const file of steps) {
     const sql = readFileSync(join(source, file), 'utf8')
     assert.doesNotMatch(sql, /materialized\s+view/i, file)
-    const columns = sql.match(/^ {2}[a-z_]+ [A-Z][^\n]*/gm) ?? []
+    const columns = sql.match(/^ {2}(?:add column if not exists )?[a-z_]+ [A-Z][^\n]*/gm) ?? []
     assert.ok(columns.length > 0)
-    for (const column of columns) assert.match(column, / comment '.+',?$/, `${file}: ${column}`)
+    for (const column of columns) assert.match(column, / comment '.+'(?: after [a-z_]+)?[,;]?$/, `${file}: ${column}`)
     // The key holds only what a version of the same event never changes.
-    assert.match(sql, /order by \(project_id, /)
+    if (/create table/.test(sql)) assert.match(sql, /order by \(project_id, /)
   }
 })

@@ -253,6 +253,57 @@ test('an event is answered with all its facts, and its money as text', async () 
   assert.equal(found.member_id, null)
 })
 
+test('what is odd about an event’s numbers and what of its cost was assumed is told, and events are found by a doubt', async () => {
+  const { projectId, key } = await addProject()
+  const assumedLine = {
+    quantity_name: 'out_audio',
+    quantity: 10,
+    rate_nano_usd_per_million: 100_000,
+    cost_nano_usd: 1,
+    assumed_from: 'gpt-realtime',
+  }
+  const events = await record(projectId, [
+    { doubts: ['usage_shrank', 'output_above_limit'] },
+    { doubts: ['usage_missing'] },
+    { unpriced_policy: 'assume_max', assumed: true, line_items: [assumedLine], cost_nano_usd: 1 },
+  ])
+  await untilInserted(events)
+  const [odd, missing, assumed] = events.map(event => event.event_id)
+  const list = async (query: string): Promise<Record<string, unknown>[]> =>
+    (await get(`/accounts/projects/${projectId}/usage/events?${query}`, key)).json().events
+  const ids = async (query: string) => (await list(query)).map(event => event.event_id)
+  assert.deepEqual(await ids('doubt=usage_shrank'), [odd])
+  assert.deepEqual(await ids('doubt=output_above_limit'), [odd])
+  assert.deepEqual(await ids('doubt=usage_missing'), [missing])
+  assert.deepEqual(await ids('doubt=tier_not_asked'), [])
+  const facts = (event: Record<string, unknown> | undefined) => [event?.doubts, event?.assumed, event?.unpriced_policy]
+  const expected = new Map([
+    [odd, [['usage_shrank', 'output_above_limit'], false, null]],
+    [missing, [['usage_missing'], false, null]],
+    [assumed, [[], true, 'assume_max']],
+  ])
+  const all = await list('')
+  assert.equal(all.length, expected.size)
+  for (const event of all) assert.deepEqual(facts(event), expected.get(String(event.event_id)))
+  const [event] = events
+  const call = (await get(`/api/calls/${event?.call_id}`, key)).json()
+  assert.deepEqual(facts(call.attempts[0]), expected.get(odd))
+})
+
+test('a row that was written before doubts were told has none', async () => {
+  const { projectId, key } = await addProject()
+  const [event] = await record(projectId, [{ doubts: ['usage_missing'] }])
+  assert.ok(event)
+  await untilInserted([event])
+  const [row] = await env.rows.listUsage({ projectId }, undefined, 1)
+  const { doubts: _, assumed: __, unpriced_policy: ___, ...before } = row ?? {}
+  const eventId = randomUUID()
+  await env.clickhouse.writer.insert('usage_raw_v1', [{ ...before, event_id: eventId }], eventId)
+  const { events } = (await get(`/accounts/projects/${projectId}/usage/events`, key)).json()
+  const found = events.find((one: { event_id: string }) => one.event_id === eventId)
+  assert.deepEqual([found.doubts, found.assumed, found.unpriced_policy], [[], false, null])
+})
+
 test('pages follow each other without a gap or a repeat, also where times are equal and events arrive meanwhile', async () => {
   const { projectId, key } = await addProject()
   const base = Date.UTC(2026, 8, 1)

@@ -21,6 +21,7 @@ const Query = Type.Object(
     member: name,
     room: name,
     client: name,
+    doubt: name,
     cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
     limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
   },
@@ -63,5 +64,6 @@ function toFilter(projectId: string, query: Static<typeof Query>): UsageFilter {
     ...(query.member === undefined ? {} : { memberIds: [query.member] }),
     ...(query.room === undefined ? {} : { room: query.room }),
     ...(query.client === undefined ? {} : { app: query.client }),
+    ...(query.doubt === undefined ? {} : { doubt: query.doubt }),
   }
 }
