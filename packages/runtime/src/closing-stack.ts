@@ -11,6 +11,7 @@ export class ClosingStack {
   readonly #log: Logger | undefined
   #closing: Promise<void> | undefined
   #stop: ((reason: string) => void) | undefined
+  #stopReason: string | undefined
 
   constructor(log?: Logger) {
     this.#log = log
@@ -27,8 +28,9 @@ export class ClosingStack {
     this.#closes.push({ name, close })
   }
 
-  /** Ends `untilSignal`, as a signal would. */
+  /** Ends `untilSignal`, as a signal would, also where it is only waited for later. */
   stop(reason: string): void {
+    this.#stopReason = reason
     this.#stop?.(reason)
   }
 
@@ -50,6 +52,7 @@ export class ClosingStack {
   async untilSignal(): Promise<void> {
     const reason = await new Promise<string>(resolve => {
       this.#stop = resolve
+      if (this.#stopReason !== undefined) resolve(this.#stopReason)
       process.once('SIGTERM', () => resolve('SIGTERM'))
       process.once('SIGINT', () => resolve('SIGINT'))
     })

@@ -92,6 +92,12 @@ const journal = await openJournal({
   bus,
   log,
   rate: draft => rateKilled(prices, draft),
+  // What runs is metered by nobody any more. Started again, this process is another gateway.
+  onTakenOver: () => {
+    process.exitCode = 1
+    endAllCalls(liveCalls)
+    closing.stop('journal taken over')
+  },
 })
 closing.defer('journal', () => journal.shutdown())
 // Behind the journal, whose lock says that this folder is ours.

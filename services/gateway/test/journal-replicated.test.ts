@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { eventually, testFolder, testNats } from '@sluice/test-env'
 import type { Journal } from '../src/journal/journal.ts'
@@ -23,7 +24,14 @@ import {
 
 /** Opens an attempt and waits until the call may leave. */
 function admit(journal: Journal, record: OpenRecord): Promise<JournalUnavailableError | undefined> {
-  return new Promise(resolve => journal.open(record, resolve))
+  return new Promise(resolve => {
+    try {
+      journal.open(record, resolve)
+    } catch (error) {
+      if (!(error instanceof JournalUnavailableError)) throw error
+      resolve(error)
+    }
+  })
 }
 
 const replicated = { mode: 'replicated', adoptionIntervalMs: 100, securedTimeoutMs: 2_000 } as const
@@ -90,10 +98,12 @@ test('a gateway that was taken for gone writes no more, and begins anew as anoth
   const [root, otherRoot] = [testFolder(t, 'journals'), testFolder(t, 'other')]
   // It never says that it lives, as one that is cut off.
   const silent = { ...replicated, directory: join(otherRoot, 'own'), root: otherRoot, replica: { beatMs: 600_000 } }
+  let takenOver = 0
   const cutOff = await openTestJournal(scope, {
     ...silent,
     bus: await connectGateway(scope, nats),
     adoptionIntervalMs: 600_000,
+    onTakenOver: () => takenOver++,
   })
   const before = openRecord()
   assert.equal(await admit(cutOff, before), undefined)
@@ -111,11 +121,13 @@ test('a gateway that was taken for gone writes no more, and begins anew as anoth
   cutOff.onState(state => states.push(state))
   const late = openRecord()
   assert.ok((await admit(cutOff, late)) instanceof JournalUnavailableError)
-  assert.deepEqual([cutOff.state, states], ['failed', ['failed']])
+  assert.deepEqual([cutOff.state, states, takenOver], ['failed', ['failed'], 1])
   assert.throws(() => cutOff.open(openRecord()), JournalUnavailableError)
   cutOff.close(draftOf(before), { urgent: true })
   cutOff.close(draftOf(late), { urgent: true })
   await cutOff.shutdown()
+  const left = readdirSync(silent.directory).filter(name => name.endsWith('.journal'))
+  assert.deepEqual(left, [], 'nothing is left that a sibling could adopt once more')
   const { events } = await readStream(nats.admin)
   assert.deepEqual(
     events.map(event => [event.event_id, event.status]),
@@ -144,6 +156,66 @@ test('while JetStream does not answer no replicated call leaves, and all is well
   journal.close(draftOf(refused), { urgent: false })
   await manager.streams.update('JOURNAL', config)
   await eventually(async () => (await admit(journal, openRecord())) === undefined, { timeoutMs: 10_000 })
+})
+
+test('while the copy is late no call is let in, nothing is written for those that come, and it recovers alone', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const root = testFolder(t, 'journals')
+  const directory = join(root, 'own')
+  const bus = await connectGateway(scope, nats)
+  const journal = await openTestJournal(scope, { ...replicated, directory, root, bus, securedTimeoutMs: 300 })
+  const states: string[] = []
+  journal.onState(state => states.push(state))
+  const manager = await jetstreamManager(nats.admin)
+  const { config } = await manager.streams.info('JOURNAL')
+  await manager.streams.update('JOURNAL', { ...config, max_bytes: 1 })
+  const first = openRecord()
+  assert.equal((await admit(journal, first))?.attemptIsOpen, true)
+  journal.close(draftOf(first), { urgent: false })
+  await eventually(() => states.includes('behind'))
+  const bytes = (): number =>
+    readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0)
+  await delay(50)
+  const [bytesBefore, beganAt] = [bytes(), performance.now()]
+  for (let i = 0; i < 1_000; i++) assert.throws(() => journal.open(openRecord()), JournalUnavailableError)
+  assert.ok(performance.now() - beganAt < 300, 'refused at once')
+  await delay(50)
+  assert.equal(bytes(), bytesBefore)
+  await manager.streams.update('JOURNAL', config)
+  await eventually(() => journal.state === 'ok', { timeoutMs: 10_000 })
+  assert.deepEqual(states, ['behind', 'ok'])
+  assert.equal(await admit(journal, openRecord()), undefined)
+  await eventually(async () => (await readStream(nats.admin)).events.some(each => each.event_id === first.event_id))
+})
+
+test('a sibling that has restored a journal keeps it for as long as it lives, however long billing takes', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const goneRoot = testFolder(t, 'gone')
+  // It never says that it lives.
+  const gone = await openTestJournal(scope, {
+    ...replicated,
+    directory: join(goneRoot, 'own'),
+    root: goneRoot,
+    bus: await connectGateway(scope, nats),
+    adoptionIntervalMs: 600_000,
+    replica: { beatMs: 600_000 },
+  })
+  assert.equal(await admit(gone, openRecord()), undefined)
+  const roots = [testFolder(t, 'first'), testFolder(t, 'second')]
+  for (const root of roots)
+    await openTestJournal(scope, {
+      ...replicated,
+      directory: join(root, 'own'),
+      root,
+      bus: await connectGateway(scope, nats),
+      replica: { silentMs: 300, beatMs: 100, takenMs: 600 },
+    })
+  const restoredBy = () => roots.filter(root => existsSync(join(root, `restored-${gone.gatewayId}`)))
+  await eventually(() => restoredBy().length > 0, { timeoutMs: 10_000 })
+  await delay(2_500)
+  assert.equal(restoredBy().length, 1)
 })
 
 test('what waiting for JetStream adds to a call is printed', async t => {

@@ -2,6 +2,7 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import { freeUsage } from '@sluice/usage'
 import { addCost, answerHeaders } from '../answer-headers.ts'
 import type { AdmittedCall } from '../call.ts'
+import type { Journal } from '../journal/journal.ts'
 import type { LiveCall } from '../live-calls.ts'
 import { openRecordOf } from '../open-call.ts'
 import { Refusal } from '../refusal.ts'
@@ -15,6 +16,8 @@ export interface Exchanged {
   answer: ProviderAnswer
   event: UsageRecordedData
   overheadUs: number
+  /** {@link Journal.secured}: what the answer waits for. */
+  secured: Journal['secured']
 }
 
 export interface ExchangeOptions {
@@ -70,7 +73,7 @@ export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: E
       errorCode: failed ? `provider_${answer.status}` : undefined,
       providerRequestId: requestIdOf(answer),
     })
-    return { answer, event, overheadUs }
+    return { answer, event, overheadUs, secured: deps.journal.secured }
   } catch (error) {
     const code = error instanceof ProviderAwayError ? error.failure.code : 'not_sent'
     settleAs({ status: 'failed', httpStatus: 0, errorCode: code, providerRequestId: undefined })
@@ -84,13 +87,22 @@ export function refusalOfAway(error: unknown): unknown {
   return new Refusal(error.failure.reason, error.failure.message, { cause: error })
 }
 
-/** Sends the provider's answer on, or another body in its place. */
-export function answerExchange(
+/**
+ * Sends the provider's answer on, or another body in its place, when its CLOSE is as safe as the mode promises. Where that
+ * cannot be, the connection breaks: what was done at the provider is done, and no refusal may deny it.
+ */
+export async function answerExchange(
   call: AuthenticatedCall,
   admitted: AdmittedCall,
-  { answer, event, overheadUs }: Exchanged,
+  { answer, event, overheadUs, secured }: Exchanged,
   body: Buffer = answer.body,
-): void {
+): Promise<void> {
+  try {
+    await secured?.()
+  } catch {
+    call.response.destroy()
+    return
+  }
   const headers = answerHeaders(admitted, flatHeaders(answer.headers), overheadUs)
   addCost(headers, event.cost_nano_usd)
   headers.push('content-length', String(body.length))

@@ -46,7 +46,7 @@ export async function createFileBatch(deps: GatewayDeps, call: AuthenticatedCall
         signal,
       }),
   })
-  answerCreated(call, admitted, created, answer => answer)
+  await answerCreated(call, admitted, created, answer => answer)
 }
 
 function readAsked(body: Buffer): { fileId: string; target: string } {

@@ -46,7 +46,7 @@ export async function createMessageBatch(deps: GatewayDeps, call: AuthenticatedC
           signal,
         }),
     })
-    answerCreated(call, admitted, created, (answer, batchId) =>
+    await answerCreated(call, admitted, created, (answer, batchId) =>
       withOwnResultsUrl(call.request, mountOf(call), answer, batchId),
     )
   } finally {

@@ -39,7 +39,7 @@ export async function listBatches(deps: GatewayDeps, call: AuthenticatedCall): P
       breakable: true,
       ask: signal => collect(deps, call, admitted, { asked, headers, signal }),
     })
-    answerExchange(call, admitted, exchanged)
+    await answerExchange(call, admitted, exchanged)
   } catch (error) {
     throw refusalOfAway(error)
   }

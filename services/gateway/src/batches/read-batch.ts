@@ -20,7 +20,7 @@ export async function readBatch(deps: GatewayDeps, call: AuthenticatedCall): Pro
       ask: signal => askAbout(deps, call, admitted, signal),
     })
     const { body } = exchanged.answer
-    answerExchange(call, admitted, exchanged, withOwnResultsUrl(call.request, mountOf(call), body, batchId))
+    await answerExchange(call, admitted, exchanged, withOwnResultsUrl(call.request, mountOf(call), body, batchId))
   } catch (error) {
     throw refusalOfAway(error)
   }
@@ -53,7 +53,7 @@ export async function deleteBatch(deps: GatewayDeps, call: AuthenticatedCall): P
       breakable: false,
       ask: signal => askAbout(deps, call, admitted, signal),
     })
-    answerExchange(call, admitted, exchanged)
+    await answerExchange(call, admitted, exchanged)
   } catch (error) {
     throw refusalOfAway(error)
   }

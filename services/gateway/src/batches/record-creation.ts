@@ -85,9 +85,9 @@ export function answerCreated(
   admitted: AdmittedCall,
   { exchanged, batchId }: CreatedBatch,
   rewrite: (body: Buffer, batchId: string) => Buffer,
-): void {
+): Promise<void> {
   const { body } = exchanged.answer
-  answerExchange(call, admitted, exchanged, batchId === undefined ? body : rewrite(body, batchId))
+  return answerExchange(call, admitted, exchanged, batchId === undefined ? body : rewrite(body, batchId))
 }
 
 function creatingJob(deps: GatewayDeps, admitted: AdmittedCall, { requests, workspaceId }: Creation): BatchJob {

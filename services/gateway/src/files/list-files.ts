@@ -39,7 +39,7 @@ export async function listFiles(deps: GatewayDeps, call: AuthenticatedCall): Pro
         return { status: 200, headers: first?.headers ?? {}, body: compose(found, asked) }
       },
     })
-    answerExchange(call, admitted, exchanged)
+    await answerExchange(call, admitted, exchanged)
   } catch (error) {
     throw refusalOfAway(error)
   }

@@ -34,7 +34,7 @@ export async function deleteFile(deps: GatewayDeps, call: AuthenticatedCall): Pr
       ask: signal =>
         askProvider(deps, route, { method: 'DELETE', path: upstreamPath(route, call.match), headers, signal }),
     })
-    answerExchange(call, admitted, exchanged)
+    await answerExchange(call, admitted, exchanged)
   } catch (error) {
     throw refusalOfAway(error)
   }

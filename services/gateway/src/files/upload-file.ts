@@ -51,7 +51,7 @@ export async function uploadFile(
     })
     if (requests && exchanged.answer.status < 300)
       await keep(deps, admitted, readFileId(exchanged.answer.body), { ...requests, bytes: form.bytes.get('file') ?? 0 })
-    answerExchange(call, admitted, exchanged)
+    await answerExchange(call, admitted, exchanged)
   } catch (error) {
     throw refusalOfAway(error)
   } finally {

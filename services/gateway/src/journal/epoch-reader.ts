@@ -20,7 +20,7 @@ export interface EpochReaderOptions {
   from: number
   /** How far may be read now: what lies behind it is not synced, or not there. */
   limit: () => Position
-  /** Frames that are still in memory and begin at a place; what it gives is synced. */
+  /** Frames that are still in memory and begin at a place: those of one sync, so they end before the limit or at it. */
   recent?: ((at: Position) => Buffer | undefined) | undefined
   /** Told of bytes that are no record, in front of the limit. They are stepped over. */
   onDamage?: (at: Position, skippedBytes: number) => void
@@ -53,15 +53,15 @@ export class EpochReader {
   /** The next records; none: there are no more for now. Their bytes are views into one chunk. */
   async next(): Promise<Frame[]> {
     for (;;) {
+      const limit = this.#options.limit()
+      const last = this.#segment >= limit.segment
+      const available = last ? limit.offset - this.#offset : Number.MAX_SAFE_INTEGER
+      if (this.#segment > limit.segment || available <= 0) return []
       const recent = this.#options.recent?.(this.position)
       if (recent) {
         this.#offset += recent.length
         return framesOf(recent).frames
       }
-      const limit = this.#options.limit()
-      const last = this.#segment >= limit.segment
-      const available = last ? limit.offset - this.#offset : Number.MAX_SAFE_INTEGER
-      if (this.#segment > limit.segment || available <= 0) return []
       if (this.#fd === undefined) {
         this.#fd = await this.#open()
         if (this.#fd === undefined) {

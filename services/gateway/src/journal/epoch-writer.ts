@@ -2,6 +2,7 @@ import { closeSync, fdatasyncSync, fsync, ftruncateSync, openSync, rmSync, statf
 import { promisify } from 'node:util'
 import { PARTITIONS } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
+import { CopyBehind } from './copy-behind.ts'
 import type { Position } from './epoch-reader.ts'
 import { GroupSync } from './group-sync.ts'
 import type { HeaderRecord } from './open-record.ts'
@@ -20,9 +21,13 @@ import {
 } from './segment.ts'
 import type { TurnRecord } from './turn-batch.ts'
 import { UnsyncedFrames } from './unsynced-frames.ts'
+import { type Wait, WaitingWrites } from './waiting-writes.ts'
 
-/** `full`: the disk has no room. `failed`: it refuses writes or syncs. In both, running calls settle and no new one begins. */
-export type JournalState = 'ok' | 'full' | 'failed'
+/**
+ * `full`: the disk has no room. `failed`: it refuses writes or syncs. `behind`: what is synced waits for its copy, and that is
+ * late. In all of them running calls settle and no new one begins.
+ */
+export type JournalState = 'ok' | 'full' | 'failed' | 'behind'
 
 export interface EpochWriterOptions {
   directory: string
@@ -38,8 +43,10 @@ export interface EpochWriterOptions {
   /** How often a full or failed disk is tried again. */
   recoveryIntervalMs?: number
   io?: SegmentIo
-  /** Told how far the disk has it; what it resolves to says whether that is enough to count as synced. */
-  afterSync?: (upTo: Position) => Promise<boolean>
+  /** What is synced must be copied too before it is secured. Resolves to false where it never will be. */
+  copy?: ((upTo: Position) => Promise<boolean>) | undefined
+  /** How long it may wait for that until no new call is taken. */
+  copyLateMs?: number | undefined
 }
 
 /** A segment of the run, from its first record until it is deleted. */
@@ -71,17 +78,19 @@ const fsyncFile = promisify(fsync)
  * the system may have dropped what was written since the last one: it is written again to another file, never synced again.
  */
 export class EpochWriter {
-  /** Called after each sync: more can be read. */
-  onSynced: () => void = () => {}
+  /** Called when more is secured: more can be read. */
+  onSecured: () => void = () => {}
   /** Called when the state changes. */
   onState: (state: JournalState) => void = () => {}
-  readonly #options: Required<EpochWriterOptions>
+  readonly #options: Required<Omit<EpochWriterOptions, 'copy' | 'copyLateMs'>>
   readonly #sync: GroupSync
+  readonly #copyBehind: CopyBehind | undefined
   readonly #unsynced = new UnsyncedFrames()
   readonly #recent = new RecentFrames()
   /** The last number of each partition that is in a file. */
   readonly #lastWritten: number[] = Array(PARTITIONS).fill(0)
-  #state: JournalState = 'failed'
+  /** Of the disk. */
+  #diskState: JournalState = 'failed'
   #segments: SegmentState[] = []
   #segmentNumber = 0
   #active: WritableSegment | undefined
@@ -90,12 +99,13 @@ export class EpochWriter {
   #homeless: NumberedRecord[] = []
   /** Frames whose sync failed and which are in no other file yet. */
   #toRewrite: Buffer[] = []
-  #synced: Position = { segment: 1, offset: 0 }
+  /** How far everything is on the disk, and copied where it has to be. */
+  #secured: Position = { segment: 1, offset: 0 }
   #newNames = false
   #recoveryTimer: NodeJS.Timeout | undefined
   #writes = 0
-  #syncedWrites = 0
-  #waiting: { writes: number; resolve: () => void }[] = []
+  #securedWrites = 0
+  readonly #waiting = new WaitingWrites()
 
   constructor(options: EpochWriterOptions) {
     this.#options = {
@@ -107,14 +117,28 @@ export class EpochWriter {
       syncIntervalMs: options.syncIntervalMs ?? 10,
       recoveryIntervalMs: options.recoveryIntervalMs ?? 250,
       io: options.io ?? nodeIo,
-      afterSync: options.afterSync ?? (async () => true),
     }
+    const { copy, log } = options
+    this.#copyBehind =
+      copy &&
+      new CopyBehind({
+        copy,
+        onCopied: (upTo, writes) => this.#advanceSecured(upTo, writes),
+        onLate: isLate => this.#onCopyLate(isLate),
+        lateMs: options.copyLateMs ?? 5_000,
+        log,
+      })
     this.#sync = new GroupSync(() => this.#syncActive(), this.#options.syncIntervalMs)
     this.#recover()
   }
 
   get state(): JournalState {
-    return this.#state
+    return this.#diskState === 'ok' && this.#copyBehind?.isLate ? 'behind' : this.#diskState
+  }
+
+  /** The disk takes more than what must not be lost. */
+  get hasRoom(): boolean {
+    return this.#diskState === 'ok'
   }
 
   /** Where records are written now. */
@@ -127,8 +151,8 @@ export class EpochWriter {
     return this.#homeless.length > 0 || this.#toRewrite.length > 0
   }
 
-  /** How far the files can be read: what an fdatasync covers. */
-  readonly readLimit = (): Position => this.#synced
+  /** How far the files can be read: what an fdatasync covers, and the copy where there is one. */
+  readonly readLimit = (): Position => this.#secured
 
   /** What was synced last, so that its reader need not go to the files. */
   get recent(): RecentFrames {
@@ -193,18 +217,23 @@ export class EpochWriter {
     this.#sync.now()
   }
 
-  /** Resolves when everything written so far is on the disk. */
-  synced(): Promise<void> {
-    if (this.#syncedWrites >= this.#writes && !this.hasHomeless) return Promise.resolve()
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#waiting.push({ writes: this.#writes, resolve })
+  /** Waits until everything written so far is on the disk, and copied where it has to be. */
+  secured(): Wait {
+    if (this.#securedWrites >= this.#writes && !this.hasHomeless) return { done: Promise.resolve(), giveUp: () => {} }
+    const wait = this.#waiting.wait(this.#writes)
     this.#sync.now()
-    return promise
+    return wait
+  }
+
+  /** Those who wait for {@link secured}. */
+  get waiting(): number {
+    return this.#waiting.size
   }
 
   /** Ends timers and closes files. What is synced stays readable. */
   async stop(): Promise<void> {
     clearInterval(this.#recoveryTimer)
+    this.#copyBehind?.stop()
     await this.#sync.stop()
     if (this.#active) closeSync(this.#active.fd)
     this.#active = undefined
@@ -221,8 +250,8 @@ export class EpochWriter {
     for (;;) {
       const oldest = this.#segments[0]
       if (!oldest || this.#segments.length < 2 || oldest.open > 0) return
-      // Until a sync covers the next one, its leases are in this one alone.
-      if (this.#synced.segment <= oldest.number) return
+      // Until the next one is secured, its leases are in this one alone.
+      if (this.#secured.segment <= oldest.number) return
       if (oldest.last.some((last, partition) => last > contiguous(partition))) return
       rmSync(oldest.path, { force: true })
       this.#segments.shift()
@@ -271,7 +300,7 @@ export class EpochWriter {
       return false
     }
     this.#unsynced.take()
-    this.#advanceSynced({ segment: active.number, offset: active.size }, this.#writes)
+    this.#onSynced({ segment: active.number, offset: active.size }, this.#writes)
     this.#seal(active)
     return true
   }
@@ -374,17 +403,24 @@ export class EpochWriter {
     const waiting = this.#homeless
     this.#homeless = []
     for (const record of waiting) this.keep(record)
-    for (const waiter of this.#waiting) waiter.writes = this.#writes
+    this.#waiting.postpone(this.#writes)
   }
 
   #setState(state: JournalState, err?: unknown): void {
     if (state !== 'ok') this.#recoveryTimer ??= setInterval(() => this.#recover(), this.#options.recoveryIntervalMs)
-    if (state === this.#state) return
-    this.#state = state
+    if (state === this.#diskState) return
+    this.#diskState = state
     const { gatewayId, epoch, log } = this.#options
     if (state === 'ok') log.info({ gatewayId, epoch }, 'journal takes records')
     else log.error({ err, state }, 'journal takes no new calls')
-    this.onState(state)
+    this.onState(this.state)
+  }
+
+  #onCopyLate(isLate: boolean): void {
+    const { gatewayId, epoch, log } = this.#options
+    if (isLate) log.error({ state: this.state }, 'journal is not copied in time: it takes no new calls')
+    else log.info({ gatewayId, epoch }, 'journal is copied again')
+    if (this.#diskState === 'ok') this.onState(this.state)
   }
 
   async #syncActive(): Promise<void> {
@@ -405,9 +441,8 @@ export class EpochWriter {
       return
     }
     this.#recent.add(upTo, frames)
-    if (!(await this.#options.afterSync(upTo))) return
-    this.#advanceSynced(upTo, writes)
-    if (this.#active === active && active.size >= segmentBytes && this.#state === 'ok')
+    this.#onSynced(upTo, writes)
+    if (this.#active === active && active.size >= segmentBytes && this.#diskState === 'ok')
       this.#rotate(active, upTo.offset)
   }
 
@@ -451,18 +486,17 @@ export class EpochWriter {
     this.#recover()
   }
 
-  #advanceSynced(position: Position, writes: number): void {
-    const behind =
-      position.segment < this.#synced.segment ||
-      (position.segment === this.#synced.segment && position.offset <= this.#synced.offset)
-    if (!behind) this.#synced = position
-    this.#syncedWrites = Math.max(this.#syncedWrites, writes)
-    this.#waiting = this.#waiting.filter(waiter => {
-      if (waiter.writes > this.#syncedWrites || this.hasHomeless) return true
-      waiter.resolve()
-      return false
-    })
-    this.onSynced()
+  #onSynced(upTo: Position, writes: number): void {
+    if (this.#copyBehind) this.#copyBehind.add(upTo, writes)
+    else this.#advanceSecured(upTo, writes)
+  }
+
+  #advanceSecured(upTo: Position, writes: number): void {
+    const { segment, offset } = this.#secured
+    if (upTo.segment > segment || (upTo.segment === segment && upTo.offset > offset)) this.#secured = upTo
+    this.#securedWrites = Math.max(this.#securedWrites, writes)
+    if (!this.hasHomeless) this.#waiting.release(this.#securedWrites)
+    this.onSecured()
   }
 }
 

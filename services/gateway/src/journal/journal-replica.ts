@@ -35,6 +35,7 @@ export class JournalReplica {
   #fenced = false
   #stopped = false
   #busy: Promise<unknown> = Promise.resolve()
+  #turns = 0
   #wroteAtMs = performance.now()
 
   constructor(options: JournalReplicaOptions) {
@@ -42,7 +43,8 @@ export class JournalReplica {
     this.#last = options.last
     const beatMs = options.beatMs ?? 10_000
     this.#beats = setInterval(() => {
-      if (performance.now() - this.#wroteAtMs >= beatMs)
+      // What is under way says it too, and does not end before JetStream answers.
+      if (this.#turns === 0 && performance.now() - this.#wroteAtMs >= beatMs)
         this.#inTurn(() => this.#write({ kind: 'beat' })).catch(() => {})
     }, beatMs / 2)
   }
@@ -81,7 +83,10 @@ export class JournalReplica {
   }
 
   #inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
-    const turn = this.#busy.then(act)
+    this.#turns++
+    const turn = this.#busy.then(act).finally(() => {
+      this.#turns--
+    })
     this.#busy = turn.catch(() => {})
     return turn
   }
@@ -107,6 +112,8 @@ export class JournalReplica {
     const { subject, onFenced, log } = this.#options
     for (let tries = 0; !this.#stopped && !this.#fenced; tries++) {
       try {
+        // A piece that is sent and not answered stays in memory: no other one before JetStream answers again.
+        if (tries > 0) await subject.readLast()
         this.#last = await subject.write(message, this.#last)
         this.#wroteAtMs = performance.now()
         return true

@@ -79,8 +79,13 @@ export interface JournalOptions
   mode?: JournalMode
   /** How long a call waits for its records in the stricter modes. */
   securedTimeoutMs?: number
-  /** In `replicated` mode: how often a gateway with nothing to write says that it lives, and how long it may be silent. */
-  replica?: { beatMs?: number; silentMs?: number }
+  /**
+   * In `replicated` mode: how often a gateway with nothing to write says that it lives, how long it may be silent, and how long
+   * the sibling that has taken it over may be.
+   */
+  replica?: { beatMs?: number; silentMs?: number; takenMs?: number }
+  /** A sibling has taken this journal over: no call is taken any more, and no record of this run counts. End the process. */
+  onTakenOver?: () => void
   rate: RateDraft
   log: Logger
   /** Of this program, for `gateway.hello`. */
@@ -113,6 +118,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: MarksView): Promise<Journal> {
   const { directory, root, bus, log, rate, version = '' } = options
   const shutdownTimeoutMs = options.shutdownTimeoutMs ?? 5_000
+  const securedTimeoutMs = options.securedTimeoutMs ?? 5_000
   const isReplicated = options.mode === 'replicated'
   if (isReplicated) await leaveTakenIdentity(bus, directory, log)
   const { gatewayId, epoch } = beginEpoch(directory)
@@ -144,6 +150,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
         onFenced: () => {
           isFenced = true
           for (const listener of listeners) listener('failed')
+          options.onTakenOver?.()
         },
         log,
       })
@@ -152,7 +159,8 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     ...options,
     gatewayId,
     epoch,
-    ...(replica ? { afterSync: upTo => replica.copyTo(upTo) } : {}),
+    copy: replica && (upTo => replica.copyTo(upTo)),
+    copyLateMs: securedTimeoutMs,
   })
   const source = epochSource({
     directory,
@@ -165,7 +173,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     log,
   })
   const publication = publisher.follow(source)
-  running.onSynced = publication.wake
+  running.onSecured = publication.wake
   running.onState = state => {
     for (const listener of listeners) listener(state)
   }
@@ -229,8 +237,9 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   async function shutdown(): Promise<void> {
     const deadline = performance.now() + shutdownTimeoutMs
     const msLeft = (): number => Math.max(1, Math.ceil(deadline - performance.now()))
-    const ended = await Promise.race([running.end(), delay(shutdownTimeoutMs, false, { ref: false })])
-    await drain(msLeft())
+    // Taken over, nothing of this run is ever secured again.
+    const ended = !isFenced && (await Promise.race([running.end(), delay(shutdownTimeoutMs, false, { ref: false })]))
+    if (!isFenced) await drain(msLeft())
     if (ended && unpublishedOwn() === 0) {
       const closed = { gateway_id: gatewayId, epoch, last: [...running.last], closed_by: gatewayId }
       await gatewayPublisher
@@ -251,15 +260,16 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     await replica?.stop()
     await running.stop()
     await marks.close()
+    // Before the lock is free: its runs are the sibling's, and not to be adopted from here once more.
+    if (isFenced)
+      await leaveTakenIdentity(bus, directory, log).catch(err => log.warn({ err }, 'journal left to the next run'))
     lock.release()
     // What billing has not posted yet is a sibling's now, and what was adopted here too.
     if (root !== undefined) handOver(root)
   }
 
   const secured =
-    options.mode === 'strict' || isReplicated
-      ? withinDeadline(() => running.synced(), options.securedTimeoutMs ?? 5_000)
-      : undefined
+    options.mode === 'strict' || isReplicated ? withinDeadline(() => running.secured(), securedTimeoutMs) : undefined
   let shuttingDown: Promise<void> | undefined
   return {
     gatewayId,

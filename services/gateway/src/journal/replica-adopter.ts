@@ -1,9 +1,9 @@
-import { mkdirSync } from 'node:fs'
+import { constants, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Bus } from '@sluice/bus'
 import type { Logger } from '@sluice/runtime'
-import { lockDirectory } from './directory-lock.ts'
+import { syncDirectory } from './gateway-identity.ts'
 import { FencedError, listReplicas, type ReplicaSubject, replicaSubject } from './replica-publisher.ts'
 import { listSegments, segmentPath } from './segment.ts'
 
@@ -15,13 +15,20 @@ export interface ReplicaAdopterOptions {
   root: string
   /** How long a gateway's subject must stand still, seen from here, before it is fenced. */
   silentMs?: number
+  /** The same of a sibling that has taken it over: then it has died over it. While it lives it says so four times in that time. */
+  takenMs?: number
   /** A journal was restored below the root. */
   onRestored: () => void
   log: Logger
 }
 
-/** One that has taken a journal over and is not heard of for so long has died over it. */
-const takenMs = 5 * 60_000
+interface Restored {
+  subject: ReplicaSubject
+  /** Number of our last message. */
+  last: number
+  saidAtMs: number
+  directory: string
+}
 
 /**
  * Takes over the replicas of gateways that are gone. Silence proves nothing, so it does not have to: the fence that a sibling
@@ -31,11 +38,13 @@ const takenMs = 5 * 60_000
 export class ReplicaAdopter {
   readonly #options: ReplicaAdopterOptions
   readonly #seen = new Map<string, { seq: number; sinceMs: number }>()
-  readonly #restored = new Map<string, { subject: ReplicaSubject; last: number; directory: string }>()
+  readonly #restored = new Map<string, Restored>()
+  readonly #takenMs: number
   #looking: Promise<void> | undefined
 
   constructor(options: ReplicaAdopterOptions) {
     this.#options = options
+    this.#takenMs = options.takenMs ?? 5 * 60_000
   }
 
   /** Never rejects: what goes wrong is logged and tried at the next look. */
@@ -67,7 +76,7 @@ export class ReplicaAdopter {
         this.#seen.set(gatewayId, { seq: last.seq, sinceMs: performance.now() })
         continue
       }
-      const silentMs = last.kind === 'taken' ? takenMs : (this.#options.silentMs ?? 30_000)
+      const silentMs = last.kind === 'taken' ? this.#takenMs : (this.#options.silentMs ?? 30_000)
       if (performance.now() - seen.sinceMs >= silentMs) await this.#takeOver(gatewayId, subject, last.seq)
     }
   }
@@ -84,38 +93,52 @@ export class ReplicaAdopter {
       throw error
     }
     const directory = join(root, `restored-${gatewayId}`)
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    // Nobody adopts it before it is whole.
-    const lock = lockDirectory(directory)
-    if (!lock) return
-    try {
-      for await (const message of subject.read(1)) {
-        if (message.seq > last) break
-        if (message.kind !== 'bytes') continue
-        const file = await open(segmentPath(directory, message.epoch, message.segment), 'a+').then(async made => {
-          await made.close()
-          return open(segmentPath(directory, message.epoch, message.segment), 'r+')
-        })
-        try {
-          await file.write(message.bytes, 0, message.bytes.length, message.offset)
-        } finally {
-          await file.close()
-        }
-      }
-    } finally {
-      lock.release()
-    }
-    this.#restored.set(gatewayId, { subject, last, directory })
+    await this.#restore(subject, last, directory)
+    this.#restored.set(gatewayId, { subject, last, saidAtMs: performance.now(), directory })
     log.info({ gatewayId, directory }, 'journal of a gateway that is gone restored from its replica')
     onRestored()
   }
 
-  /** Restored journals of which billing has posted everything. */
-  async #finishRestored(): Promise<void> {
-    for (const [gatewayId, { subject, last, directory }] of this.#restored) {
-      if (listSegments(directory).length > 0) continue
+  /** Writes the segments where nobody looks for journals, then gives them their place: none is ever adopted in part. */
+  async #restore(subject: ReplicaSubject, last: number, directory: string): Promise<void> {
+    // Ours of an earlier run, or that of a sibling with the same root: it is whole.
+    if (existsSync(directory) && listSegments(directory).length > 0) return
+    const building = join(this.#options.root, 'restoring', basename(directory))
+    rmSync(building, { recursive: true, force: true })
+    mkdirSync(building, { recursive: true, mode: 0o700 })
+    for await (const message of subject.read(1)) {
+      if (message.seq > last) break
+      if (message.kind !== 'bytes') continue
+      const file = await open(
+        segmentPath(building, message.epoch, message.segment),
+        constants.O_RDWR | constants.O_CREAT,
+      )
       try {
-        await subject.deleteBefore(await subject.write({ kind: 'done' }, last))
+        await file.write(message.bytes, 0, message.bytes.length, message.offset)
+        await file.datasync()
+      } finally {
+        await file.close()
+      }
+    }
+    syncDirectory(building)
+    rmSync(directory, { recursive: true, force: true })
+    renameSync(building, directory)
+    syncDirectory(this.#options.root)
+  }
+
+  /** Ends what billing has posted, and says of the rest that we are at it. */
+  async #finishRestored(): Promise<void> {
+    for (const [gatewayId, restored] of this.#restored) {
+      const { subject, last, saidAtMs, directory } = restored
+      const isPosted = listSegments(directory).length === 0
+      if (!isPosted && performance.now() - saidAtMs < this.#takenMs / 4) continue
+      try {
+        if (isPosted) await subject.deleteBefore(await subject.write({ kind: 'done' }, last))
+        else {
+          restored.last = await subject.write({ kind: 'taken' }, last)
+          restored.saidAtMs = performance.now()
+          continue
+        }
       } catch (error) {
         // Another sibling took us for dead over it, and does the rest.
         if (!(error instanceof FencedError)) throw error

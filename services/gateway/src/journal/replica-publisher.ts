@@ -31,7 +31,7 @@ export interface ReplicaSubject {
   read: (seq: number) => AsyncGenerator<ReplicaMessage>
   /**
    * Writes behind message `after` (0: the first one). @returns its number
-   * @throws FencedError where another message stands there already
+   * @throws FencedError where another message stands there already; Error where it is not known to be written
    */
   write: (
     message: Omit<Extract<ReplicaMessage, { kind: 'bytes' }>, 'seq'> | { kind: 'beat' | 'ended' | 'taken' | 'done' },
@@ -77,6 +77,8 @@ export async function replicaSubject(bus: Bus, gatewayId: string): Promise<Repli
       }
     },
     async write(message, after) {
+      // The client would keep it in memory until there is a connection again.
+      if (!bus.isConnected()) throw new Error('no connection to NATS')
       const headers = newHeaders()
       headers.set(header.kind, message.kind)
       if (message.kind === 'bytes')

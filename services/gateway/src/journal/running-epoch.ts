@@ -7,6 +7,7 @@ import { JournalUnavailableError } from './journal-unavailable-error.ts'
 import type { CheckpointRecord, EndRecord, OpenRecord, UsageDraft } from './open-record.ts'
 import { recordType } from './record.ts'
 import { TurnBatch } from './turn-batch.ts'
+import type { Wait } from './waiting-writes.ts'
 
 /** An attempt whose CLOSE has not been asked for. */
 interface Attempt {
@@ -44,9 +45,9 @@ export class RunningEpoch {
     return this.#writer.state
   }
 
-  /** Called after each sync: more can be read. */
-  set onSynced(listener: () => void) {
-    this.#writer.onSynced = listener
+  /** Called when more is secured: more can be read. */
+  set onSecured(listener: () => void) {
+    this.#writer.onSecured = listener
   }
 
   /** Called when the state changes. */
@@ -64,7 +65,7 @@ export class RunningEpoch {
     return this.#attempts.size
   }
 
-  /** How far the files can be read: what an fdatasync covers. */
+  /** {@link EpochWriter.readLimit} */
   readonly readLimit = (): Position => this.#writer.readLimit()
 
   /** {@link RecentFrames.take} */
@@ -101,7 +102,7 @@ export class RunningEpoch {
 
   /** Not written while the disk is full: the reserve is for CLOSEs. */
   checkpoint(record: CheckpointRecord): void {
-    if (this.state !== 'ok' || !this.#attempts.has(record.event_id)) return
+    if (!this.#writer.hasRoom || !this.#attempts.has(record.event_id)) return
     // Where the disk refuses it, the writer has dealt with that; the next one says more than this one.
     this.#turn.add({ type: recordType.checkpoint, json: JSON.stringify(record) })
     this.#turn.flush()
@@ -142,10 +143,20 @@ export class RunningEpoch {
     return Object.assign(draft, { gateway_id: this.gatewayId, epoch: this.epoch, partition, seq })
   }
 
-  /** Resolves when everything written so far is on the disk. */
-  synced(): Promise<void> {
+  /** {@link EpochWriter.secured} */
+  secured(): Wait {
     this.#turn.flush()
-    return this.#writer.synced()
+    return this.#writer.secured()
+  }
+
+  /** {@link EpochWriter.waiting} */
+  get waiting(): number {
+    return this.#writer.waiting
+  }
+
+  /** Resolves when everything written so far is secured. */
+  synced(): Promise<void> {
+    return this.secured().done
   }
 
   /** Writes that nothing follows, and syncs it. False where attempts are open or events have no file: replay will end it. */

@@ -1,12 +1,15 @@
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
+import type { Wait } from './waiting-writes.ts'
 
-/** The same wait, but no longer than `timeoutMs`: then it rejects with JournalUnavailableError. */
-export function withinDeadline(wait: () => Promise<void>, timeoutMs: number): () => Promise<void> {
+/** Waits, but no longer than `timeoutMs`: then the wait is given up, and this rejects with JournalUnavailableError. */
+export function withinDeadline(wait: () => Wait, timeoutMs: number): () => Promise<void> {
   return () =>
     new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new JournalUnavailableError({ detail: 'not secured in time' })), timeoutMs)
-      wait()
-        .then(resolve, cause => reject(new JournalUnavailableError({ cause })))
-        .finally(() => clearTimeout(timer))
+      const { done, giveUp } = wait()
+      const timer = setTimeout(() => {
+        giveUp()
+        reject(new JournalUnavailableError({ detail: 'not secured in time' }))
+      }, timeoutMs)
+      void done.then(resolve).finally(() => clearTimeout(timer))
     })
 }
