@@ -183,6 +183,8 @@ events.observe({
   unpublishedEvents: () => journal.unpublishedEvents(),
   journalUnavailable: () => journal.state !== 'ok',
 })
+const tokenCounter = new TokenCounter()
+tokenCounter.load()
 const app = buildApp({
   journal,
   upstreams,
@@ -206,7 +208,7 @@ const app = buildApp({
   stored: { records, poller: background },
   bodyMemory,
   drains,
-  tokenCounter: new TokenCounter(),
+  tokenCounter,
   spool,
   soundMeter,
   spans,

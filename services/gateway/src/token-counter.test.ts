@@ -5,6 +5,7 @@ import { TokenCounter } from './token-counter.ts'
 
 /** Time stands still: counting takes none of it, however slow the machine. */
 const counter = new TokenCounter({ now: () => 0 })
+counter.load()
 
 test('tokens of a text are counted by a vocabulary, and those of a longer one told from its beginning', () => {
   // "Sim", ":" and a word each.
@@ -43,23 +44,28 @@ test('what counting takes of a second is bounded: beyond it bytes have to do, an
       return 10
     },
   })
+  slow.load()
+  counts = 0
+  now = 0
   const results = Array.from({ length: 50 }, () => slow.countBySample(40, 'some text'))
   assert.deepEqual([counts, results.filter(result => result !== undefined).length], [4, 4])
   now = 1000
   assert.equal(slow.countBySample(9, 'some text'), 10)
 })
 
-test('a vocabulary is loaded once, and not before a text comes', () => {
+test('no count waits for the vocabulary: until it has been loaded, once and by order, bytes have to do', () => {
   let loads = 0
-  const lazy = new TokenCounter({
+  const counting = new TokenCounter({
     load: () => {
       loads += 1
       return () => 1
     },
   })
+  assert.equal(counting.countBySample(4, 'text'), undefined)
   assert.equal(loads, 0)
-  lazy.countBySample(4, 'text')
-  lazy.countBySample(4, 'text')
+  counting.load()
+  counting.load()
+  assert.equal(counting.countBySample(4, 'text'), 1)
   assert.equal(loads, 1)
 })
 
