@@ -38,6 +38,8 @@ export const BackgroundResponseSchema = Type.Object({
   unpriced_policy: Type.Optional(Type.Literal('assume_max')),
   /** Counts where the provider tells nothing. */
   estimated_input_tokens: Type.Integer({ minimum: 0 }),
+  /** Its maker has gone without hearing of it: it is cancelled. */
+  given_up: Type.Optional(Type.Boolean()),
   /** When a gateway looks at it next. Moved by compare-and-set: who moves it has taken it. */
   next_look_at_ms: UnixMs,
 })

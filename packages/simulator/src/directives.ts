@@ -48,6 +48,7 @@ const NUMBERS = [
   'report_input',
   'report_output',
   'batch_ms',
+  'answer_delay_ms',
 ] as const
 
 const TEXTS = [

@@ -34,7 +34,7 @@ export interface ForwardDeps {
 const keptBodyBytes = 64 * 1024
 
 /** Stands between the provider and the relay of one call. */
-export type ReplyObserver = (relay: UpstreamHandler) => UpstreamHandler
+export type ReplyObserver = (relay: Relay) => UpstreamHandler
 
 /**
  * Sends a call to its provider and relays the answer. The OPEN record is on disk before the first byte leaves, so that a

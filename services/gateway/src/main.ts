@@ -84,6 +84,7 @@ const budgets = closing.use(
   'budgets view',
 )
 const prices = closing.use(await followPrices(bus, log), 'prices view')
+const records = closing.use(await StoredResponses.open(bus, log), 'stored responses')
 const journal = await openJournal({
   directory: config.journalDir,
   root: config.journalRoot,
@@ -92,6 +93,9 @@ const journal = await openJournal({
   bus,
   log,
   rate: draft => rateKilled(prices, draft),
+  recordBackground: async job => {
+    if (!(await records.register(job))) throw new Error(`response of call ${job.call_id} is not recorded yet`)
+  },
   // What runs is metered by nobody any more. Started again, this process is another gateway.
   onTakenOver: () => {
     process.exitCode = 1
@@ -136,7 +140,6 @@ const poller = closing.use(
   'batch poller',
 )
 closing.use(new BatchFinder({ ...asking, own, intervalMs: listIntervalMs }), 'batch finder')
-const records = closing.use(await StoredResponses.open(bus, log), 'stored responses')
 const background = closing.use(
   new BackgroundPoller({
     stored: records,

@@ -84,6 +84,10 @@ export class Relay implements UpstreamHandler, LiveCall {
   #checkpoints = 0
   #sinceCheckpoint = 0
   #drainTimer: NodeJS.Timeout | undefined
+  #isDraining = false
+  #isHeld = false
+  /** How the call ends as soon as it is no longer held. */
+  #endLater: (() => void) | undefined
   #stallTimer: NodeJS.Timeout | undefined
 
   constructor(deps: RelayDeps, call: AdmittedCall, response: Answer) {
@@ -109,6 +113,24 @@ export class Relay implements UpstreamHandler, LiveCall {
   abandon(refusal: Refusal): void {
     this.#phase = 'settled'
     this.#deps.refuse(refusal)
+  }
+
+  /** It will be ended without its provider's last word as soon as it may: its client has had its end, or has left. */
+  get isGivenUp(): boolean {
+    return this.#endLater !== undefined
+  }
+
+  /**
+   * Until `release`, the provider is not stopped and nothing is settled, whoever leaves or gives orders: what it makes outlives
+   * its connection, and is not known by its id yet.
+   */
+  hold(): void {
+    this.#isHeld = this.#phase === 'waiting' || this.#phase === 'silent'
+  }
+
+  release(): void {
+    this.#isHeld = false
+    if (this.#phase !== 'settled') this.#endLater?.()
   }
 
   get keyId(): string | undefined {
@@ -161,6 +183,10 @@ export class Relay implements UpstreamHandler, LiveCall {
 
   onResponseEnd(): void {
     if (this.#phase === 'settled') return
+    if (this.#endLater) {
+      this.#endLater()
+      return
+    }
     this.#held.push(...((this.#reader?.tap.flush() ?? []) as Buffer[]))
     const usage = this.#readUsage(true)
     const errorCode = this.#failureOfReply()
@@ -183,6 +209,10 @@ export class Relay implements UpstreamHandler, LiveCall {
 
   onResponseError(_controller: UpstreamController | undefined, error: Error): void {
     if (this.#phase === 'settled') return
+    if (this.#endLater) {
+      this.#endLater()
+      return
+    }
     const { reason, message, code } = describeFailure(error, this.#call.route.servedBy)
     const usage = this.#readUsage()
     const { phase } = this.#settle(this.#clientGone ? 'aborted' : 'failed', usage, { errorCode: code })
@@ -198,21 +228,51 @@ export class Relay implements UpstreamHandler, LiveCall {
     if (this.#phase === 'settled' || this.#phase === 'silent') return
     const policy = this.#call.principal.project.on_client_abort[this.#call.endpoint.dialect]
     if (policy === 'cancel' || !this.#deps.drains.begin()) {
-      this.#settle('aborted', this.#readUsage(), { errorCode: 'client_closed' })
-      this.#stopProvider('client left')
+      this.#endAs('aborted', 'client_closed')
       return
     }
+    this.#isDraining = true
     this.#phase = 'silent'
     this.#controller?.resume()
-    this.#drainTimer = setTimeout(() => {
-      this.#settle('aborted', this.#readUsage(), { errorCode: 'drain_timeout' })
-      this.#stopProvider('drained long enough')
-    }, this.#deps.maxDrainMs)
+    this.#drainTimer = setTimeout(() => this.#endAs('aborted', 'drain_timeout'), this.#deps.maxDrainMs)
+  }
+
+  /** Ends the call without its provider's last word: now or, where it is held, once that may be. */
+  #endAs(status: 'aborted' | 'failed', errorCode: string): void {
+    this.#end(() => {
+      this.#settle(status, this.#readUsage(), { errorCode })
+      this.#stopProvider(errorCode)
+    })
+  }
+
+  #end(ending: () => void): void {
+    if (this.#isHeld) {
+      this.#phase = 'silent'
+      this.#endLater = ending
+    } else ending()
+  }
+
+  /** Ends a held call for a reason of ours. */
+  fail(refusal: Refusal): void {
+    if (this.#phase === 'settled') return
+    const isAnswered = this.#phase !== 'waiting'
+    if (!this.#endLater) this.#endAs('failed', refusal.reason)
+    if (!isAnswered) this.#deps.refuse(refusal)
   }
 
   /** Ends the call now, in its dialect's terms; what the provider has generated so far is settled. */
   cut(order: CutOrder): void {
     if (this.#phase === 'settled') return
+    if (!this.#isHeld) {
+      this.#cutNow(order)
+      return
+    }
+    const isAnswered = this.#phase !== 'waiting'
+    this.#end(() => this.#cutNow(order))
+    if (!isAnswered) this.#deps.refuse(order.refusal)
+  }
+
+  #cutNow(order: CutOrder): void {
     const usage = this.#readUsage()
     const { budget } = order.refusal
     const { phase } = this.#settle('cut', usage, {
@@ -407,7 +467,7 @@ export class Relay implements UpstreamHandler, LiveCall {
   ): { phase: Phase } {
     const phase = this.#phase
     this.#phase = 'settled'
-    if (phase === 'silent') this.#deps.drains.end()
+    if (this.#isDraining) this.#deps.drains.end()
     clearTimeout(this.#drainTimer)
     clearTimeout(this.#stallTimer)
     const event = this.#deps.settle(

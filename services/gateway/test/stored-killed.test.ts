@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { jetstreamManager } from '@nats-io/jetstream'
+import { provisionBus } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
-import { GatewayStack, requestIdOf } from './gateway-stack.ts'
+import { GatewayStack, requestIdOf, type TestProject } from './gateway-stack.ts'
+import { isPaidOnce } from './paths/stored.ts'
 
 const gateway = await GatewayStack.start(
   { after },
@@ -50,4 +53,103 @@ test('a gateway that is killed while responses are made in the background leaves
   await eventually(async () => (await posted()) >= billed)
   assert.equal(await posted(), billed)
   t.diagnostic(`${made.length} responses settled ${Math.round(performance.now() - startedAt)} ms after the last start`)
+})
+
+const stored = { path_classes: { stored: true } }
+
+function begin(project: TestProject, directives: string, init?: RequestInit): Promise<Response> {
+  const input = `Think of the sea. [[sim ${directives}]]`
+  return gateway.post('/v1/responses', project.apiKey, { model: 'gpt-5.4-mini', input, background: true }, init)
+}
+
+const isAtProvider = (project: TestProject) => eventually(async () => (await gateway.billsOf(project)).length === 1)
+
+async function killAndStart(): Promise<void> {
+  const { gateway: service } = gateway.stack.services
+  await service.kill()
+  await service.start()
+  await service.untilReady()
+}
+
+test('a kill between the record of a response and the end of its asking charges its input once', async () => {
+  const project = await gateway.newProject({ settings: stored, ownCredential: true })
+  const manager = await jetstreamManager(gateway.stack.natsAdmin)
+  // Without this bucket the reply waits behind its record for a while: long enough to be killed there.
+  await manager.streams.delete('KV_stored-responses')
+  try {
+    const answer = begin(project, 'output_tokens=60 delay_ms=20').catch(() => undefined)
+    await isAtProvider(project)
+    await eventually(async () => (await manager.streams.info('KV_background-responses')).state.messages > 0)
+    const { gateway: service } = gateway.stack.services
+    await service.kill()
+    await answer
+    await provisionBus(gateway.stack.natsAdmin)
+    await service.start()
+    await service.untilReady()
+  } finally {
+    await provisionBus(gateway.stack.natsAdmin)
+  }
+  await isPaidOnce(gateway, project, { asking: 'killed', settlement: 'completed', bill: 'completed' })
+})
+
+test('a response that is recorded and cannot be remembered is told to its maker and paid once', async () => {
+  const project = await gateway.newProject({ settings: stored, ownCredential: true })
+  const manager = await jetstreamManager(gateway.stack.natsAdmin)
+  await manager.streams.delete('KV_stored-responses')
+  try {
+    const answer = await begin(project, 'output_tokens=10')
+    assert.equal(answer.status, 200)
+    await answer.arrayBuffer()
+  } finally {
+    await provisionBus(gateway.stack.natsAdmin)
+  }
+  await isPaidOnce(gateway, project, { asking: 'completed', settlement: 'completed', bill: 'completed' })
+})
+
+test('a client that leaves, and a gateway that is killed, while NATS takes no record: each response is paid once', async () => {
+  const nats = gateway.stack.nats
+  assert.ok(nats)
+  const left = await gateway.newProject({
+    settings: { ...stored, on_client_abort: { openai: 'cancel' } },
+    ownCredential: true,
+  })
+  const killed = await gateway.newProject({ settings: stored, ownCredential: true })
+  nats.process.signal('SIGSTOP')
+  try {
+    const leave = new AbortController()
+    const answer = begin(left, 'output_tokens=5000 delay_ms=10', { signal: leave.signal }).catch(() => undefined)
+    await isAtProvider(left)
+    leave.abort()
+    await answer
+  } finally {
+    nats.process.signal('SIGCONT')
+  }
+  await isPaidOnce(gateway, left, { asking: 'aborted', settlement: 'aborted', bill: 'aborted' })
+  nats.process.signal('SIGSTOP')
+  try {
+    const answer = begin(killed, 'output_tokens=100 delay_ms=10').catch(() => undefined)
+    await isAtProvider(killed)
+    await gateway.stack.services.gateway.kill()
+    await answer
+  } finally {
+    nats.process.signal('SIGCONT')
+  }
+  await killAndStart()
+  await isPaidOnce(gateway, killed, { asking: 'killed', settlement: 'completed', bill: 'completed' })
+})
+
+test('a response that cannot be recorded is refused, cancelled at its provider and paid once', async () => {
+  const nats = gateway.stack.nats
+  assert.ok(nats)
+  const project = await gateway.newProject({ settings: stored, ownCredential: true })
+  nats.process.signal('SIGSTOP')
+  try {
+    const answer = await begin(project, 'output_tokens=50000 delay_ms=10')
+    assert.equal(answer.status, 503)
+    assert.match(await answer.text(), /could not be recorded \(NATS is away\), so it is cancelled/)
+    await eventually(async () => (await gateway.billsOf(project))[0]?.ended === 'aborted', { timeoutMs: 20_000 })
+  } finally {
+    nats.process.signal('SIGCONT')
+  }
+  await isPaidOnce(gateway, project, { asking: 'failed', settlement: 'aborted', bill: 'aborted' })
 })

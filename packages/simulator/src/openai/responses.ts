@@ -29,6 +29,9 @@ export async function responses(call: Call): Promise<void> {
   shelve(call, answer, () => run.object(), run)
   const queued = run.object()
   void run.play(performance.frames(reported), directives, performance.trouble)
+  // The work goes on, whether anyone still waits for the answer or not.
+  const answerDelayMs = directives.number('answer_delay_ms')
+  if (answerDelayMs !== undefined) await new Promise(resolve => setTimeout(resolve, answerDelayMs).unref())
   if (body.stream === true) await sendEvents(call, run.events(-1))
   else sendJson(call, 200, queued)
 }

@@ -3,13 +3,14 @@ import { join, resolve } from 'node:path'
 import type { Logger } from '@sluice/runtime'
 import { type DirectoryLock, lockDirectory, lockIsProof } from './directory-lock.ts'
 import { readIdentity } from './gateway-identity.ts'
-import type { RateDraft } from './open-record.ts'
+import type { RateDraft, RecordBackground } from './open-record.ts'
 import { type PastEpoch, type PastEpochDeps, publishPastEpoch } from './past-epoch.ts'
 import { type EndedEpoch, endEpoch } from './replay.ts'
 import { listSegments, removeReserve, type SegmentName } from './segment.ts'
 
 export interface EndEpochsDeps {
   rate: RateDraft
+  recordBackground?: RecordBackground | undefined
   /** Who ends them. */
   gatewayId: string
   log: Logger
@@ -34,7 +35,7 @@ export async function endPastEpochs(
   const ended: EndedEpoch[] = []
   for (const [epoch, segments] of byEpoch) {
     try {
-      const options = { directory, segments, rate: deps.rate, endedBy: deps.gatewayId, log: deps.log }
+      const options = { ...deps, directory, segments, endedBy: deps.gatewayId }
       const found = await endEpoch(options)
       if (found) ended.push(found)
       else for (const { path } of segments) rmSync(path, { force: true })

@@ -12,7 +12,7 @@ import { beginEpoch, forgetGateway, readIdentity } from './gateway-identity.ts'
 import { handOver, onHandOver } from './hand-over.ts'
 import { JournalReplica } from './journal-replica.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
-import type { CheckpointRecord, OpenRecord, RateDraft, UsageDraft } from './open-record.ts'
+import type { CheckpointRecord, OpenRecord, RateDraft, RecordBackground, UsageDraft } from './open-record.ts'
 import { type PastEpoch, publishPastEpoch } from './past-epoch.ts'
 import { ReplicaAdopter } from './replica-adopter.ts'
 import { replicaSubject } from './replica-publisher.ts'
@@ -87,6 +87,7 @@ export interface JournalOptions
   /** A sibling has taken this journal over: no call is taken any more, and no record of this run counts. End the process. */
   onTakenOver?: () => void
   rate: RateDraft
+  recordBackground?: RecordBackground | undefined
   log: Logger
   /** Of this program, for `gateway.hello`. */
   version?: string
@@ -116,7 +117,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 }
 
 async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: MarksView): Promise<Journal> {
-  const { directory, root, bus, log, rate, version = '' } = options
+  const { directory, root, bus, log, rate, recordBackground, version = '' } = options
   const shutdownTimeoutMs = options.shutdownTimeoutMs ?? 5_000
   const securedTimeoutMs = options.securedTimeoutMs ?? 5_000
   const isReplicated = options.mode === 'replicated'
@@ -126,7 +127,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   const gatewayPublisher = createGatewayPublisher(bus, log)
   const findMark = marks.find
   const publisher = createUsagePublisher({ ...options, findMark })
-  const deps = { publisher, gatewayPublisher, findMark, gatewayId, log, rate, stopping: stop.signal }
+  const deps = { publisher, gatewayPublisher, findMark, gatewayId, log, rate, recordBackground, stopping: stop.signal }
   const past = new Map<number, PastEpoch>()
   const earlierLeases: Lease[] = []
   async function endEarlierRuns(): Promise<void> {

@@ -1,4 +1,10 @@
-import type { Quantities, QuantityProvenance, UsageModifiers, UsageRecordedData } from '@sluice/contracts'
+import type {
+  BackgroundResponse,
+  Quantities,
+  QuantityProvenance,
+  UsageModifiers,
+  UsageRecordedData,
+} from '@sluice/contracts'
 
 /** What a journal must know of an attempt before it goes to its provider: enough to make its event if we die. */
 export interface OpenRecord
@@ -41,7 +47,12 @@ export interface CheckpointRecord {
   response_id?: string
   provider_request_id?: string
   http_status: number
+  /** The attempt has begun a response in the background: what that costs is settled under its id, and this attempt is free. */
+  background?: BackgroundResponse
 }
+
+/** Sees to it that a background response is settled under its id, whoever knew of it before. What throws is tried again later. */
+export type RecordBackground = (job: BackgroundResponse) => Promise<void>
 
 /** An event before it has a place in a series. */
 export type UsageDraft = Omit<UsageRecordedData, 'gateway_id' | 'epoch' | 'partition' | 'seq'>

@@ -6,7 +6,14 @@ import { EpochReader, type Position } from './epoch-reader.ts'
 import { fitDraft } from './fit-draft.ts'
 import { killedDraft } from './killed-draft.ts'
 import { MissingNumbers } from './missing-numbers.ts'
-import type { CheckpointRecord, EndRecord, HeaderRecord, OpenRecord, RateDraft } from './open-record.ts'
+import type {
+  CheckpointRecord,
+  EndRecord,
+  HeaderRecord,
+  OpenRecord,
+  RateDraft,
+  RecordBackground,
+} from './open-record.ts'
 import { encodeFrames, recordType } from './record.ts'
 import { nodeIo, type SegmentName, writeRecord } from './segment.ts'
 
@@ -15,6 +22,7 @@ export interface ReplayOptions {
   /** Segments of one epoch, oldest first. The directory's lock is held, and the process that wrote them has ended. */
   segments: readonly SegmentName[]
   rate: RateDraft
+  recordBackground?: RecordBackground | undefined
   /** Who ends the epoch. */
   endedBy: string
   log: Logger
@@ -76,6 +84,11 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
     const lines: { type: typeof recordType.close | typeof recordType.end; json: string }[] = []
     const prefix = closePrefix(header.gateway_id, header.epoch)
     for (const { record, checkpoint, damagesBefore } of open.values()) {
+      if (checkpoint?.background) {
+        // Closed as free before that is recorded, nobody would pay for it.
+        if (!options.recordBackground) throw new Error('a background response cannot be recorded here')
+        await options.recordBackground(checkpoint.background)
+      }
       const draft = killedDraft(record, checkpoint)
       const rated = fitDraft({ ...draft, ...(await options.rate(draft)) }, bytes =>
         log.error({ eventId: draft.event_id, bytes }, 'event too large, only what it costs and who pays is kept'),

@@ -64,6 +64,33 @@ export class BackgroundPoller {
     return this.#deps.minIntervalMs
   }
 
+  /** Aborted when this one closes. */
+  get stopping(): AbortSignal {
+    return this.#stop.signal
+  }
+
+  /** Ends a response whose maker has gone without hearing of it: now, if that can be, else when it is looked at next. */
+  async giveUp({ identity, response_id }: BackgroundResponse): Promise<void> {
+    await this.#deps.stored.giveUp(keyOf(identity.project_id, response_id))
+    await this.look(identity.project_id, response_id)
+  }
+
+  /**
+   * Cancels a response that could not be recorded and settles it as its provider then tells it. Never throws.
+   * @returns false: not this time
+   */
+  async settleByCancelling(job: BackgroundResponse): Promise<boolean> {
+    try {
+      const told = await this.#ask(job, true)
+      if (!told?.ended) return false
+      await this.#write(job, told, undefined)
+      return true
+    } catch (err) {
+      this.#deps.log.warn({ err, callId: job.call_id }, 'a background response is neither recorded nor cancelled yet')
+      return false
+    }
+  }
+
   /** Looks at a response now, due or not. */
   look(projectId: string, responseId: string): Promise<LookOutcome> {
     return this.#look(keyOf(projectId, responseId), { onlyIfDue: false })
@@ -125,7 +152,7 @@ export class BackgroundPoller {
     const cutBy = this.#reasonToStop(job)
     const ageMs = this.#now() - job.admitted_at_ms
     try {
-      const told = await this.#ask(job, cutBy)
+      const told = await this.#ask(job, cutBy !== undefined || job.given_up === true)
       if (told?.ended) return await this.#settle(key, taken, told, cutBy)
       if (told) {
         await this.#move(key, taken, this.#intervalMs(ageMs))
@@ -142,7 +169,7 @@ export class BackgroundPoller {
   }
 
   /** @returns undefined where the provider does not have it */
-  async #ask(job: BackgroundResponse, cutBy: CutReason | undefined): Promise<ToldResponse | undefined> {
+  async #ask(job: BackgroundResponse, isToEnd: boolean): Promise<ToldResponse | undefined> {
     const route = this.#routeOf(job)
     const path = `${route.basePath}/responses/${encodeURIComponent(job.response_id)}`
     const ask = async (method: 'GET' | 'POST', target: string) => {
@@ -161,7 +188,7 @@ export class BackgroundPoller {
       return told
     }
     const told = await ask('GET', path)
-    return cutBy && told && !told.ended ? await ask('POST', `${path}/cancel`) : told
+    return isToEnd && told && !told.ended ? await ask('POST', `${path}/cancel`) : told
   }
 
   /** The way to the response: by the access it was made with. @throws Error where that is no longer there */
@@ -206,13 +233,16 @@ export class BackgroundPoller {
     told: ToldResponse | undefined,
     cutBy: CutReason | undefined,
   ): Promise<void> {
-    const { journal, stored } = this.#deps
-    const job = record.value
+    await this.#write(record.value, told, cutBy)
+    await this.#deps.stored.forgetSettled(key)
+  }
+
+  async #write(job: BackgroundResponse, told: ToldResponse | undefined, cutBy: CutReason | undefined): Promise<void> {
+    const { journal } = this.#deps
     const wasCut = cutBy && told?.status === 'cancelled' ? cutBy : undefined
     const draft = draftOfBackground(job, told, this.#booksOf(job), { finishedAtMs: this.#now(), cutBy: wasCut })
     journal.close(draft, { urgent: true })
     await journal.synced()
-    await stored.forgetSettled(key)
   }
 
   /** Undefined: a book that is gone for ever. @throws Error where it is on its way */

@@ -5,13 +5,20 @@ import { ResponseFinder } from './response-observer.ts'
 /** Events of a stream are a few hundred bytes: one that names no response in so many is none of ours. */
 const maxHeldBytes = 4 * 1024 * 1024
 
+/** The relay of a background request: what it is made to wait with, and released from. */
+export interface HeldRelay extends UpstreamHandler {
+  hold: () => void
+  release: () => void
+}
+
 /**
  * Holds the reply to a background request back until its response is recorded: whoever has heard of a response can be sure
- * that it will be settled. What follows passes at once.
+ * that it will be settled. Until then the request is not given up either, since its provider would work on, under an id that
+ * nobody knows. What follows passes at once.
  */
 export class BackgroundReply implements UpstreamHandler {
-  readonly #next: UpstreamHandler
-  readonly #register: (told: ToldResponse) => Promise<void>
+  readonly #next: HeldRelay
+  readonly #register: (told: ToldResponse) => Promise<boolean>
   readonly #onTold: (told: ToldResponse) => void
   readonly #finder = new ResponseFinder()
   /** What waits to be passed on, in order; undefined: nothing has to wait any more. */
@@ -19,10 +26,10 @@ export class BackgroundReply implements UpstreamHandler {
   #heldBytes = 0
   #registering = false
 
-  /** @param register records the response; resolves when the reply may pass */
+  /** @param steps.register records the response; resolves when the reply may pass, or with false: it may not, this process ends */
   constructor(
-    next: UpstreamHandler,
-    steps: { register: (told: ToldResponse) => Promise<void>; onTold: (told: ToldResponse) => void },
+    next: HeldRelay,
+    steps: { register: (told: ToldResponse) => Promise<boolean>; onTold: (told: ToldResponse) => void },
   ) {
     this.#next = next
     this.#register = steps.register
@@ -31,6 +38,7 @@ export class BackgroundReply implements UpstreamHandler {
 
   onRequestStart(controller: UpstreamController): void {
     this.#next.onRequestStart(controller)
+    this.#next.hold()
   }
 
   onResponseStart(controller: UpstreamController, status: number, headers: readonly string[]): void {
@@ -78,7 +86,8 @@ export class BackgroundReply implements UpstreamHandler {
 
   #registerThenRelease(told: ToldResponse, then?: () => void): void {
     this.#registering = true
-    void this.#register(told).then(() => {
+    void this.#register(told).then(isSafe => {
+      if (!isSafe) return
       this.#release()
       then?.()
     })
@@ -88,5 +97,6 @@ export class BackgroundReply implements UpstreamHandler {
     const held = this.#held ?? []
     this.#held = undefined
     for (const step of held) step()
+    this.#next.release()
   }
 }

@@ -1,10 +1,10 @@
 import type { AdmittedCall } from '../call.ts'
-import type { Endpoint } from '../endpoints.ts'
 import { type ForwardDeps, forward, type ReplyObserver } from '../forward.ts'
 import { classNotOpen } from '../path-class.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward, readRequest } from '../request-path.ts'
 import { BackgroundReply } from './background-reply.ts'
+import { registerBackground } from './register-background.ts'
 import { ResponseObserver } from './response-observer.ts'
 
 /**
@@ -42,26 +42,12 @@ function remembering(deps: GatewayDeps): ForwardDeps {
 }
 
 function inBackground(deps: GatewayDeps, call: AdmittedCall): ReplyObserver {
-  const { records, poller } = deps.stored
   const projectId = call.principal.identity.project_id
   return relay =>
     new BackgroundReply(relay, {
-      async register(told) {
-        const recorded = await records.register(call, told.id, Date.now(), poller.minIntervalMs)
-        // From here on it is settled under its id, and its asking costs nothing. Not recorded, its input counts here.
-        if (recorded) call.endpoint = askingFor(call.endpoint)
-      },
-      onTold: told => void poller.settleAsTold(projectId, told),
+      register: told => registerBackground(deps, call, relay, told),
+      onTold: told => void deps.stored.poller.settleAsTold(projectId, told),
     })
-}
-
-const asking = new WeakMap<Endpoint, Endpoint>()
-
-/** The same endpoint for a call that only asks for a response: what it says is told, not charged. */
-function askingFor(endpoint: Endpoint): Endpoint {
-  const known = asking.get(endpoint) ?? { ...endpoint, shape: 'stored-response', free: true }
-  asking.set(endpoint, known)
-  return known
 }
 
 /**

@@ -8,8 +8,8 @@ import { Refusal } from '../refusal.ts'
 
 /** Responses waiting to be remembered while NATS is away; what comes on top cannot be asked for again. */
 const maxWaiting = 10_000
-/** How long a client waits for its background response to be recorded. */
-const recordTimeoutMs = 20_000
+/** How long a client whose response is safe waits until it may ask for it again. */
+const rememberTimeoutMs = 2_000
 
 /**
  * Who made which response, and which ones are still being made in the background: two KV buckets that all gateways own
@@ -71,27 +71,47 @@ export class StoredResponses {
 
   /** Remembers who made a response, in its own time: nobody waits for it. */
   remember(call: AdmittedCall, responseId: string): void {
+    void this.#remember(call, responseId)
+  }
+
+  async #remember(call: AdmittedCall, responseId: string): Promise<void> {
     if (this.#waiting >= maxWaiting) {
       this.#log.warn({ callId: call.callId }, 'a stored response is not remembered: too many wait for the bus')
       return
     }
     this.#waiting++
-    void this.#untilDone(() => this.made.create(keyOf(projectOf(call), responseId), madeBy(call, responseId))).finally(
-      () => this.#waiting--,
-    )
+    await this.#untilDone(() => this.made.create(keyOf(projectOf(call), responseId), madeBy(call, responseId)))
+    this.#waiting--
+  }
+
+  /** As `remember`, for a client that may ask for it at once: resolves when it is remembered, or will be later. */
+  async rememberSoon(call: AdmittedCall, responseId: string): Promise<void> {
+    await Promise.race([this.#remember(call, responseId), delay(rememberTimeoutMs, undefined, { ref: false })])
   }
 
   /**
-   * Records a background response before its maker hears of it, so that it is settled whatever becomes of this process.
-   * @returns false: it could not be recorded in time
+   * Tries to record a background response, so that it is settled whatever becomes of this process. Done again it changes
+   * nothing: what is settled already is settled again under the same id, which counts once.
+   * @returns false: not this time
    */
-  async register(call: AdmittedCall, responseId: string, nowMs: number, firstLookMs: number): Promise<boolean> {
-    const key = keyOf(projectOf(call), responseId)
-    const job = jobOf(call, responseId, nowMs + firstLookMs)
-    return await this.#untilDone(async () => {
-      await this.running.create(key, job)
-      await this.made.create(key, madeBy(call, responseId))
-    }, recordTimeoutMs)
+  async register(job: BackgroundResponse): Promise<boolean> {
+    try {
+      await this.running.create(keyOf(job.identity.project_id, job.response_id), job)
+      return true
+    } catch (err) {
+      this.#log.warn({ err, callId: job.call_id }, 'a background response is not recorded yet')
+      return false
+    }
+  }
+
+  /** Its maker has gone without hearing of it: whoever looks at it next ends it. Tries until it works or this process ends. */
+  async giveUp(key: string): Promise<void> {
+    await this.#untilDone(async () => {
+      const record = await this.running.get(key)
+      if (!record || record.value.given_up) return
+      const revision = await this.running.update(key, { ...record.value, given_up: true }, record.revision)
+      if (revision === undefined) throw new Error('a look has moved the record')
+    })
   }
 
   /** The provider has deleted it. Not forgotten, it is the provider's to say that there is none. */
@@ -116,17 +136,16 @@ export class StoredResponses {
     await this.#view.close()
   }
 
-  /** Tries until it works, the time is over or this process ends. */
-  async #untilDone(write: () => Promise<unknown>, timeoutMs = Number.POSITIVE_INFINITY): Promise<boolean> {
-    const deadline = performance.now() + timeoutMs
+  /** Tries until it works or this process ends. */
+  async #untilDone(write: () => Promise<unknown>): Promise<void> {
     for (let tries = 0; ; tries++) {
       try {
         await write()
-        return true
+        return
       } catch (err) {
-        if (this.#stop.signal.aborted || performance.now() >= deadline) {
+        if (this.#stop.signal.aborted) {
           this.#log.error({ err }, 'a stored response could not be recorded')
-          return false
+          return
         }
         await delay(Math.min(50 * 2 ** tries, 2_000), undefined, { signal: this.#stop.signal }).catch(() => {})
       }
@@ -153,7 +172,8 @@ function madeBy(call: AdmittedCall, responseId: string): StoredResponse {
   }
 }
 
-function jobOf(call: AdmittedCall, responseId: string, nextLookAtMs: number): BackgroundResponse {
+/** What is recorded of a background response: all that its settlement needs. */
+export function jobOf(call: AdmittedCall, responseId: string, nextLookAtMs: number): BackgroundResponse {
   return {
     response_id: responseId,
     access: call.route.access,

@@ -131,6 +131,41 @@ export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: Tes
       await eventually(async () => (await postedCost(gateway, project)) === billed)
     })
 
+    test('a client that leaves before it hears of its response: its asking is free, the response is cancelled and settled once', async () => {
+      for (const stream of [false, true]) {
+        const project = await gateway.newProject({
+          settings: { ...stored.settings, on_client_abort: { openai: 'cancel' } },
+          ownCredential: true,
+        })
+        await leaveBeforeAnswer(
+          gateway,
+          project,
+          asked('output_tokens=5000 delay_ms=10 answer_delay_ms=500', { stream }),
+        )
+        await isPaidOnce(gateway, project, { asking: 'aborted', settlement: 'aborted', bill: 'aborted' })
+      }
+    })
+
+    test('where the project has what was left finished, a response that nobody heard of is finished and settled once', async () => {
+      const project = await gateway.newProject({ ...stored, ownCredential: true })
+      await leaveBeforeAnswer(gateway, project, asked('output_tokens=60 delay_ms=10 answer_delay_ms=500'))
+      await isPaidOnce(gateway, project, { asking: 'aborted', settlement: 'completed', bill: 'completed' })
+    })
+
+    test('a call that is cut before its response is known: it is refused at once, and the response is cut and settled once', async () => {
+      const project = await gateway.newProject({ ...stored, ownCredential: true })
+      const answer = gateway.post(
+        '/v1/responses',
+        project.apiKey,
+        asked('output_tokens=5000 delay_ms=10 answer_delay_ms=1500'),
+      )
+      await eventually(async () => (await gateway.billsOf(project)).length === 1)
+      await gateway.manage('DELETE', `/accounts/projects/${project.projectId}/api-keys/${project.keyId}`)
+      assert.equal((await answer).status, 401)
+      assert.equal((await gateway.billsOf(project))[0]?.ended, 'running')
+      await isPaidOnce(gateway, project, { asking: 'cut', settlement: 'cut', bill: 'aborted' })
+    })
+
     test('a cancelled one pays for what it has said', async () => {
       const project = await gateway.newProject(stored)
       const openai = gateway.openai(project.apiKey)
@@ -221,6 +256,42 @@ export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: Tes
       await eventually(async () => (await ask('GET', `/v1/responses/${id}`, project.apiKey)).status === 404)
     })
   })
+}
+
+/** Begins a response and leaves while its provider has it and nobody else knows of it. */
+async function leaveBeforeAnswer(gateway: GatewayStack, project: TestProject, body: object): Promise<void> {
+  const leave = new AbortController()
+  const answer = gateway.post('/v1/responses', project.apiKey, body, { signal: leave.signal })
+  const left = assert.rejects(answer, { name: 'AbortError' })
+  await eventually(async () => (await gateway.billsOf(project)).length === 1)
+  leave.abort()
+  await left
+}
+
+/** The one response of a project was paid as its provider has billed it, once, and to ask for it was free. */
+export async function isPaidOnce(
+  gateway: GatewayStack,
+  project: TestProject,
+  ended: { asking: string; settlement: string; bill: string },
+): Promise<void> {
+  const events = await eventually(
+    () => {
+      const found = gateway.eventsOf(project.projectId).filter(({ endpoint }) => endpoint.startsWith('responses'))
+      return found.length >= 2 && found
+    },
+    { timeoutMs: 30_000, message: 'an event of the asking and one of the response' },
+  )
+  const bills = await gateway.billsOf(project)
+  assert.deepEqual(
+    bills.map(bill => bill.ended),
+    [ended.bill],
+  )
+  const asking = events.find(({ settlement_key }) => settlement_key === undefined)
+  assert.deepEqual([asking?.status, asking?.cost_nano_usd, asking?.quantities], [ended.asking, 0, {}])
+  const settlement = events.find(({ settlement_key }) => settlement_key !== undefined)
+  assert.deepEqual([settlement?.status, settlement?.cost_nano_usd], [ended.settlement, bills[0]?.cost_nano_usd])
+  assert.equal(new Set(events.map(({ event_id }) => event_id)).size, 2)
+  await eventually(async () => (await postedCost(gateway, project)) === bills[0]?.cost_nano_usd)
 }
 
 /** What billing has posted for a project. */
