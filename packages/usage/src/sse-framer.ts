@@ -3,13 +3,16 @@ const carriageReturn = 0x0d
 
 /** Bytes of one event beyond which it is no longer kept, only passed: nothing a provider needs for usage is as large. */
 const maxEventBytes = 32 * 1024 * 1024
+/** Memory of a larger event goes with it; up to here it waits for the next. */
+const maxIdleBytes = 64 * 1024
+const nothing = Buffer.alloc(0)
 
 /**
  * Cuts a stream of bytes into server-sent events, whatever the borders of its chunks. Lines end in LF or CRLF. A chunk
- * that begins and ends on event borders is never copied.
+ * that begins and ends on event borders is never copied; of any other, the event that goes on in the next one.
  */
 export class SseFramer {
-  #carry: Buffer = Buffer.alloc(0)
+  #carry: Buffer = nothing
   #length = 0
   /** Where the line under way begins in the carry; -1: it has bytes that were not kept. */
   #lineStart = 0
@@ -30,27 +33,27 @@ export class SseFramer {
    * event. Returns the index behind the last one, 0 where none ends.
    */
   push(chunk: Uint8Array, onEvent: (event: Buffer, end: number) => void): number {
-    let bytes: Buffer
-    const base = this.#length
-    if (base === 0) bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    else {
-      this.#append(chunk)
-      bytes = this.#carry.subarray(0, this.#length)
-    }
-    let lineStart = this.#lineStart
-    let eventStart = 0
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     let last = 0
-    for (let feed = bytes.indexOf(lineFeed, base); feed !== -1; feed = bytes.indexOf(lineFeed, feed + 1)) {
+    if (this.#length > 0) {
+      last = this.#complete(bytes)
+      if (last === 0) return 0
+      onEvent(this.partial, last)
+      this.#clear()
+    }
+    let eventStart = last
+    let lineStart = last === 0 ? this.#lineStart : last
+    for (let feed = bytes.indexOf(lineFeed, last); feed !== -1; feed = bytes.indexOf(lineFeed, feed + 1)) {
       const isEmpty =
         feed === lineStart || (feed === lineStart + 1 && bytes[lineStart] === carriageReturn && lineStart >= 0)
       lineStart = feed + 1
       if (!isEmpty) continue
-      last = lineStart - base
+      last = lineStart
       if (this.#skipping) this.#skipping = false
       else onEvent(bytes.subarray(eventStart, lineStart), last)
       eventStart = lineStart
     }
-    this.#keep(bytes, eventStart, lineStart)
+    this.#keep(bytes.subarray(eventStart), lineStart - eventStart)
     return last
   }
 
@@ -69,33 +72,45 @@ export class SseFramer {
     return 0
   }
 
-  #keep(bytes: Buffer, eventStart: number, lineStart: number): void {
-    const rest = bytes.length - eventStart
-    if (this.#skipping || rest > maxEventBytes) {
+  /** Adds to the event under way what belongs to it, and no more: the index behind its end, 0 where it goes on. */
+  #complete(bytes: Buffer): number {
+    // Before the chunk begins where the line under way began before it.
+    let lineStart = this.#lineStart - this.#length
+    for (let feed = bytes.indexOf(lineFeed); feed !== -1; feed = bytes.indexOf(lineFeed, feed + 1)) {
+      const first = lineStart < 0 ? this.#carry[this.#lineStart] : bytes[lineStart]
+      const isEmpty = feed === lineStart || (feed === lineStart + 1 && first === carriageReturn)
+      lineStart = feed + 1
+      if (!isEmpty) continue
+      this.#append(bytes.subarray(0, lineStart))
+      return lineStart
+    }
+    this.#keep(bytes, lineStart)
+    return 0
+  }
+
+  /** @param lineStart where in the bytes the line under way begins; negative: before them */
+  #keep(bytes: Buffer, lineStart: number): void {
+    if (this.#skipping || this.#length + bytes.length > maxEventBytes) {
       this.#skipping = true
+      this.#clear()
       this.#lineStart = lineStart < bytes.length ? -1 : 0
-      this.#length = 0
       return
     }
-    this.#lineStart = lineStart - eventStart
-    if (rest === 0) {
-      this.#length = 0
-      return
-    }
-    if (bytes.buffer === this.#carry.buffer && bytes.byteOffset === this.#carry.byteOffset) {
-      if (eventStart > 0) this.#carry.copyWithin(0, eventStart, bytes.length)
-      this.#length = rest
-      return
-    }
+    this.#lineStart = this.#length + lineStart
+    if (bytes.length > 0) this.#append(bytes)
+  }
+
+  /** Of the event under way nothing is kept any more. */
+  #clear(): void {
     this.#length = 0
-    this.#append(bytes.subarray(eventStart))
+    this.#lineStart = 0
+    if (this.#carry.length > maxIdleBytes) this.#carry = nothing
   }
 
   #append(chunk: Uint8Array): void {
     const needed = this.#length + chunk.length
     if (needed > this.#carry.length) {
-      // Its own memory, not a slice of the pool: `#keep` tells carry and chunk apart by it.
-      const grown = Buffer.allocUnsafeSlow(Math.max(4096, needed, this.#carry.length * 2))
+      const grown = Buffer.allocUnsafeSlow(Math.max(4096, needed, (this.#carry.length * 3) >>> 1))
       this.#carry.copy(grown, 0, 0, this.#length)
       this.#carry = grown
     }

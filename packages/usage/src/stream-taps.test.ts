@@ -197,6 +197,19 @@ test('a part of an event that has been sent is completed with the fewest bytes',
   }
 })
 
+test('of a large chunk the beginning of an event is held back, and not all of the chunk', () => {
+  const event = `data: {"choices":[{"index":0,"delta":{"content":"${'x'.repeat(5_000)}"}}]}\n\n`
+  const stream = Buffer.from(event.repeat(20))
+  const tap = openChatTap({ model: 'gpt-5.4', withholdUsageChunk: true })
+  const border = event.length * 9 + 100
+  const before = tap.forward(stream.subarray(0, border))
+  const after = tap.forward(stream.subarray(border))
+  assert.deepEqual(Buffer.concat([...before, ...after]), stream)
+  const [held] = after
+  assert.equal(held?.length, 100)
+  assert.ok(held.buffer.byteLength < stream.length)
+})
+
 test('garbage passes unseen', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), noise => {

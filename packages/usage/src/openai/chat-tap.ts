@@ -127,7 +127,8 @@ class ChatStreamTap implements ChatTap {
       sentTo = end
     })
     if (last > sent) out.push(chunk.subarray(sent, last))
-    if (last < chunk.length) this.#holdOrPass(chunk.subarray(last), out)
+    // A view would keep all of its chunk in memory until the event's end has come.
+    if (last < chunk.length) this.#holdOrPass(last === 0 ? chunk : Buffer.from(chunk.subarray(last)), out)
     return out
   }
 
