@@ -47,7 +47,13 @@ export function buildApp(deps: AppDeps): FastifyInstance {
 }
 
 /** Slow heads and bodies are cut off, an upload of 25 MB at 1 Mbit/s is not; how long an answer takes is not limited here. */
-const serverOptions = { headersTimeout: 15_000, requestTimeout: 300_000, keepAliveTimeout: 72_000 }
+const serverOptions = {
+  headersTimeout: 15_000,
+  requestTimeout: 300_000,
+  keepAliveTimeout: 72_000,
+  // What may wait for each client that reads slowly before its provider is slowed down.
+  highWaterMark: 16 * 1024,
+}
 
 function createServer(deps: AppDeps, listener: RequestListener): Server {
   const { tls, sockets } = deps

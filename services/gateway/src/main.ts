@@ -38,6 +38,9 @@ import { followProjects } from './views/projects-view.ts'
 import { openStoredFiles } from './views/stored-files-view.ts'
 import { StoredResponses } from './views/stored-responses-view.ts'
 
+// A few bytes that a slow call keeps hold on to all of their slab: with Node's 64 kB, as much as everything else it keeps.
+Buffer.poolSize = 8 * 1024
+
 const { config, secrets } = readConfig(process.env)
 if (process.argv.includes('--check-config')) process.exit(0)
 const log = createLogger('gateway', config.logLevel)

@@ -307,7 +307,8 @@ export class Relay implements UpstreamHandler, LiveCall {
       this.#send(whole === chunk.length ? chunk : chunk.subarray(0, whole))
     }
     if (whole < chunk.length) {
-      this.#held.push(whole === 0 ? chunk : chunk.subarray(whole))
+      // A view would keep all of its chunk in memory until the event's end has come.
+      this.#held.push(whole === 0 ? chunk : Buffer.from(chunk.subarray(whole)))
       this.#heldBytes += chunk.length - whole
       if (this.#heldBytes > maxHeldBytes) {
         this.#sendHeld()

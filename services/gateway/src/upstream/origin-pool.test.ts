@@ -167,6 +167,40 @@ test('a silence that we asked for by pausing is no timeout', async t => {
   assert.deepEqual([result.error, result.body], [undefined, 'abcd'])
 })
 
+test('an answer is read in pieces of 16 kB, and none while the call is paused', async t => {
+  const length = 4 * 1024 * 1024
+  const { pool } = await startProvider(t, socket => {
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\n`)
+    socket.write(Buffer.alloc(length, 'x'))
+  })
+  const { promise: ended, resolve } = Promise.withResolvers<void>()
+  let taken = 0
+  let isPaused = false
+  const request = { method: 'POST', path: '/', headers: [], body: Buffer.from('{}'), headersTimeoutMs: 5_000 }
+  pool.dispatch(
+    { ...request, idleTimeoutMs: 5_000 },
+    {
+      onRequestStart() {},
+      onResponseStart() {},
+      onResponseData(controller, chunk) {
+        assert.ok(!isPaused)
+        assert.ok(chunk.length <= 16 * 1024)
+        taken += chunk.length
+        isPaused = true
+        controller.pause()
+        setTimeout(() => {
+          isPaused = false
+          controller.resume()
+        }, 1)
+      },
+      onResponseEnd: resolve,
+      onResponseError: (_, error) => assert.fail(error),
+    },
+  )
+  await ended
+  assert.equal(taken, length)
+})
+
 test('an aborted call closes its connection and is told why; a late order reaches no other call', async t => {
   const { pool, connections } = await startProvider(t, (socket, _, connection) => {
     if (connection > 1) socket.write(answer('ok'))

@@ -61,12 +61,12 @@ export class OriginPool implements ConnectionOwner {
     for (const connection of [...this.#all]) connection.fail(reason)
   }
 
-  readonly #openSocket: OpenSocket = () => {
+  readonly #openSocket: OpenSocket = onread => {
     const host = this.#url.hostname.replace(/^\[|\]$/g, '')
     const { lookup, ca } = this.#options
     const isTls = this.#url.protocol === 'https:'
     const port = Number(this.#url.port || (isTls ? 443 : 80))
-    const to = { host, port, noDelay: true, ...(lookup ? { lookup } : {}) }
+    const to = { host, port, noDelay: true, onread, ...(lookup ? { lookup } : {}) }
     if (!isTls) return { socket: connectTcp(to), readyEvent: 'connect' }
     const socket: Socket = connectTls({
       ...to,
