@@ -169,6 +169,7 @@ export class RealtimeSession extends SocketSession {
     }
     const opened: RealtimeTurn = { turn: new Turn(this.deps, call, reader), tap, eventId }
     opened.turn.onCut = order => this.cut(order)
+    opened.turn.onRecorded = this.secureNext
     return opened
   }
 
@@ -263,6 +264,7 @@ export class RealtimeSession extends SocketSession {
     const usage: UsageResult = { ...noUsage, ...call.asked, quantities }
     const turn = new Turn(this.deps, call, { usage: () => usage, outputBytes: 0 })
     turn.onCut = order => this.cut(order)
+    turn.onRecorded = this.secureNext
     return turn
   }
 

@@ -116,6 +116,7 @@ export class ResponsesSession extends SocketSession {
     }
     const opened: ResponsesTurn = { turn: new Turn(this.deps, call, reader), tap, failing: undefined }
     opened.turn.onCut = order => this.#cutTurn(opened, streamId, order)
+    opened.turn.onRecorded = this.secureNext
     return opened
   }
 

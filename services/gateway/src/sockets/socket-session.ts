@@ -8,6 +8,7 @@ import type { GatewayDeps } from '../request-path.ts'
 import { BoundedSender } from './backpressure.ts'
 import { closeCodes, closeReason, passedCloseCode } from './close-code.ts'
 import { keepAlive } from './keep-alive.ts'
+import { SecuredSender } from './secured-sender.ts'
 import type { SocketContext } from './socket-context.ts'
 import type { Turn } from './turn.ts'
 import { newAttempt } from './turn.ts'
@@ -38,6 +39,7 @@ export abstract class SocketSession implements LiveCall {
   protected readonly client: WebSocket
   protected upstream: WebSocket | undefined
   readonly #toClient: BoundedSender
+  readonly #secured: SecuredSender
   #toUpstream: BoundedSender | undefined
   /** Frames of the client that came while an earlier one was being admitted. */
   readonly #inbox: Frame[] = []
@@ -54,7 +56,12 @@ export abstract class SocketSession implements LiveCall {
     this.deps = deps
     this.context = context
     this.client = client
-    this.#toClient = new BoundedSender(client, isFull => this.#pauseUpstream(isFull), deps.timeouts.maxStallMs)
+    this.#toClient = new BoundedSender(client, () => this.#pauseUpstream(), deps.timeouts.maxStallMs)
+    this.#secured = new SecuredSender({
+      secured: deps.journal.secured,
+      onHeld: () => this.#pauseUpstream(),
+      onUnsecured: () => this.#end(),
+    })
     client.on('message', (data: Buffer, isBinary) => this.#onClientFrame({ data, isBinary }))
     client.on('error', () => client.terminate())
     client.once('close', () => this.#onClientGone())
@@ -119,8 +126,11 @@ export abstract class SocketSession implements LiveCall {
   // ── frames ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   protected toClient(data: Buffer | string, isBinary = false): void {
-    this.#toClient.send(data, isBinary)
+    this.#secured.send(() => this.#toClient.send(data, isBinary))
   }
+
+  /** What the client hears next waits for what the journal was told just now, in a mode where answers do. */
+  protected readonly secureNext = (): void => this.#secured.secureNext()
 
   protected toUpstream(data: Buffer | string, isBinary = false): void {
     this.#toUpstream?.send(data, isBinary)
@@ -185,10 +195,10 @@ export abstract class SocketSession implements LiveCall {
     else this.client.resume()
   }
 
-  #pauseUpstream(isFull: boolean): void {
+  #pauseUpstream(): void {
     const { upstream } = this
     if (upstream?.readyState !== upstream?.OPEN) return
-    if (isFull) upstream?.pause()
+    if (this.#toClient.isFull || this.#secured.isHolding) upstream?.pause()
     else upstream?.resume()
   }
 
@@ -209,7 +219,7 @@ export abstract class SocketSession implements LiveCall {
     socket.once('close', (code, reason) => {
       if (this.upstream === socket) this.#onUpstreamGone(code, reason.toString())
     })
-    if (!this.#toClient.isFull) socket.resume()
+    if (!this.#toClient.isFull && !this.#secured.isHolding) socket.resume()
   }
 
   /** Opens the provider's side again where it was given up to stop a turn. @throws Refusal or UpstreamRefusal */
@@ -237,7 +247,7 @@ export abstract class SocketSession implements LiveCall {
       return
     }
     const passed = passedCloseCode(code)
-    if (passed === undefined) this.client.close()
+    if (passed === undefined) this.#secured.send(() => this.client.close())
     else this.close(passed, reason)
   }
 
@@ -260,9 +270,10 @@ export abstract class SocketSession implements LiveCall {
   /** Closes the client's side, and the provider's with it. */
   protected close(code: number, reason: string): void {
     if (this.#closeWith) return
-    this.#closeWith = { code, reason: closeReason(reason) }
+    const closeWith = { code, reason: closeReason(reason) }
+    this.#closeWith = closeWith
     this.client.resume()
-    this.client.close(code, this.#closeWith.reason)
+    this.#secured.send(() => this.client.close(code, closeWith.reason))
     this.dropUpstream()
   }
 

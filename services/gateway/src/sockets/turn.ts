@@ -27,6 +27,8 @@ export class Turn implements LiveCall {
   responseId: string | undefined
   /** Tells how this turn is ended when money or permission goes. */
   onCut: (order: CutOrder) => void = () => {}
+  /** Called where the journal was told what the client must not hear before it is secured: how it begins, how it ended. */
+  onRecorded: () => void = () => {}
   readonly #deps: TurnDeps
   readonly #reader: TurnReader
   #isSettled = false
@@ -92,6 +94,7 @@ export class Turn implements LiveCall {
       ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
       http_status: 200,
     })
+    if (isFirst) this.onRecorded()
   }
 
   /** Into the journal, once. */
@@ -122,6 +125,7 @@ export class Turn implements LiveCall {
       finishedAtMs: Date.now(),
     }
     const event = settle(this.#deps.journal, this.call, outcome)
+    this.onRecorded()
     this.#deps.onSettled(this.call, event, outcome)
     return event
   }
