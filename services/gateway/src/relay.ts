@@ -341,14 +341,22 @@ export class Relay implements UpstreamHandler, LiveCall {
     }
     this.#chunks.push(chunk)
     this.#kept += chunk.length
-    // Of a large body only the end is read again, for its usage.
-    while (this.#collected > maxParsedBytes && this.#kept - (this.#chunks[0]?.length ?? 0) >= usageTailBytes)
-      this.#kept -= this.#chunks.shift()?.length ?? 0
     if (this.#phase === 'collecting' && this.#collected > maxCollectedBytes) {
       this.#phase = 'passing'
       this.#response.writeHead(this.#httpStatus, this.#headers)
       for (const kept of this.#chunks) this.#send(kept)
     } else if (this.#phase === 'passing') this.#send(chunk)
+    if (this.#collected > maxParsedBytes) this.#keepLess()
+  }
+
+  /** A large body is read as it passes; of one that its kind does not read so, the end is kept, for its usage. */
+  #keepLess(): void {
+    const large = this.#body ? undefined : this.#openLarge()
+    for (const kept of large ? this.#chunks : []) large?.write(kept)
+    this.#body ??= large
+    if (this.#body) this.#chunks = []
+    while (this.#chunks.length > 0 && this.#kept - (this.#chunks[0]?.length ?? 0) >= usageTailBytes)
+      this.#kept -= this.#chunks.shift()?.length ?? 0
   }
 
   #send(bytes: Uint8Array): void {
@@ -409,6 +417,12 @@ export class Relay implements UpstreamHandler, LiveCall {
     const { endpoint, asked, media, estimatedInputTokens: inputTokens } = this.#call
     const shape: ReplyShape = replyShapes[endpoint.shape]
     return shape.openBody?.({ inputTokens, asked, media })
+  }
+
+  #openLarge(): BodyReader | undefined {
+    const { endpoint, asked, media, estimatedInputTokens: inputTokens } = this.#call
+    const shape: ReplyShape = replyShapes[endpoint.shape]
+    return shape.openLarge?.({ inputTokens, asked, media, tokens: this.#deps.tokens })
   }
 
   #tapUsage({ tap }: StreamReader, estimate: UsageEstimate = {}): UsageResult {

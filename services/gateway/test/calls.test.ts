@@ -2,6 +2,7 @@ import { after } from 'node:test'
 import { abortsAreSettled } from './calls/aborts.ts'
 import { bytesPassUntouched } from './calls/bytes.ts'
 import { cutsAreClean } from './calls/cuts.ts'
+import { largeRepliesAreRead } from './calls/large.ts'
 import { liesAreDoubted } from './calls/lies.ts'
 import { chat, longStream, openStalled, stallMs, streamsAreBounded } from './calls/load.ts'
 import { ownPricesHold } from './calls/own-prices.ts'
@@ -39,6 +40,7 @@ cutsAreClean(gateway)
 errorsAreTold(gateway, provider, scripted)
 liesAreDoubted(gateway)
 theUnknownPasses(gateway, provider, scripted)
+largeRepliesAreRead(gateway, provider, scripted)
 unpricedIsNeverFree(gateway, provider)
 ownPricesHold(gateway)
 streamsAreBounded(gateway, provider, scripted, stalled)

@@ -1,8 +1,16 @@
 import type { Quantities, UsageModifiers } from '@sluice/contracts'
 import { countOf, defined, isObject, type JsonObject, listOf, nameOf, objectOf } from '../json-fields.ts'
+import type { PickedMembers } from '../json-picker.ts'
+import { saidIn } from '../said-text.ts'
 import { addQuantities, freeUsage, measuredAs, type UsageResult } from '../usage-result.ts'
 import { answeredBy, readIterations } from './iterations.ts'
 import { messageTokens } from './message-tokens.ts'
+
+/** What {@link fromMessage} reads of a reply. */
+export const messageMembers: PickedMembers = {
+  members: { id: 'whole', model: 'whole', stop_reason: 'whole', usage: 'whole' },
+  says: saidIn('content'),
+}
 
 /**
  * Usage of a message. Anthropic's `input_tokens` leave cache reads and writes out: nothing is subtracted. A message that was

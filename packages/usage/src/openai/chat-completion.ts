@@ -1,10 +1,24 @@
 import type { UsageModifiers } from '@sluice/contracts'
 import { defined, isObject, listOf, nameOf, objectOf } from '../json-fields.ts'
+import type { PickedMembers } from '../json-picker.ts'
+import { saidIn } from '../said-text.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { tokenQuantities } from './token-usage.ts'
 
 /** Models that search the web for every chat completion, and do not say so in its usage. */
 const searchingModel = /-search-(preview|api)(-|$)/
+
+/** What {@link fromChatCompletion} reads of a reply. */
+export const chatCompletionMembers: PickedMembers = {
+  members: {
+    id: 'whole',
+    model: 'whole',
+    service_tier: 'whole',
+    usage: 'whole',
+    choices: { members: { finish_reason: 'whole' } },
+  },
+  says: saidIn('choices'),
+}
 
 /** Usage of a chat completion, or of a legacy text completion: both have the same shape. */
 export function fromChatCompletion(body: unknown): UsageResult {

@@ -1,9 +1,35 @@
 import type { Quantities } from '@sluice/contracts'
 import { defined, isObject, type JsonObject, listOf, nameOf, objectOf } from '../json-fields.ts'
+import type { PickedMembers } from '../json-picker.ts'
+import { saidIn } from '../said-text.ts'
 import { addQuantities, measuredAs, type UsageResult } from '../usage-result.ts'
 import { servedTier } from './chat-completion.ts'
 import { tokenQuantities } from './token-usage.ts'
 import { imageTokens, tellsToolUsage, toolQuantities } from './tool-usage.ts'
+
+/** What {@link fromResponse} reads of a reply. */
+export const responseMembers: PickedMembers = {
+  members: {
+    id: 'whole',
+    model: 'whole',
+    status: 'whole',
+    service_tier: 'whole',
+    usage: 'whole',
+    tool_usage: 'whole',
+    incomplete_details: { members: { reason: 'whole' } },
+    tools: { members: { type: 'whole', model: 'whole' } },
+    output: {
+      members: {
+        type: 'whole',
+        id: 'whole',
+        action: { members: { type: 'whole' } },
+        container_id: 'whole',
+        environment: { members: { container_id: 'whole' } },
+      },
+    },
+  },
+  says: saidIn('output'),
+}
 
 /** Usage of a Responses object, whatever its status; also of a `response.compaction`. */
 export function fromResponse(body: unknown): UsageResult {

@@ -5,6 +5,6 @@ import type { ReplyShape } from './reply-shape.ts'
 
 /** Embeddings: an input, and vectors that nobody charges for. */
 export const embeddings: ReplyShape = {
-  read: (body, facts) => readJson(body, facts, fromEmbedding, { outputBytes: () => 0 }),
+  read: (body, facts) => readJson(body, facts, { convert: fromEmbedding, outputBytes: () => 0 }),
   openStream: chat.openStream,
 }

@@ -1,34 +1,103 @@
 import { totalOutputTokens } from '@sluice/contracts'
-import { estimateTokens, freeUsage, maxBytesPerToken, measuredAs, TextSample, type UsageResult } from '@sluice/usage'
-import type { WholeReplyFacts } from './reply-shape.ts'
+import {
+  estimateTokens,
+  freeUsage,
+  JsonPicker,
+  maxBytesPerToken,
+  measuredAs,
+  notSaid,
+  type PickedMembers,
+  type SaidText,
+  TextSample,
+  type UsageResult,
+} from '@sluice/usage'
+import type { BodyReader, LargeReplyFacts, WholeReplyFacts } from './reply-shape.ts'
 
-/** Above this a JSON body is not parsed whole: only its usage object is looked for at its end. */
+/** Above this a JSON body is not parsed whole: what counts of it is picked out as it passes. */
 export const maxParsedBytes = 4 * 1024 * 1024
-/** How much of the end is looked at then. */
+/** How much is kept of the end of one that is not read so: vectors, whose usage stands there. */
 export const usageTailBytes = 64 * 1024
+/** What is no JSON counts as text up to here: more than the longest answers say. */
+export const maxUnreadableBytes = 512 * 1024
+
+/** How a kind of JSON reply is read. */
+export interface JsonReply {
+  convert: (parsed: unknown) => UsageResult
+  /** What `convert` reads. Absent: of a large reply the end is enough. */
+  members?: PickedMembers
+  /** Bytes of what was generated, where that is not text that stands in the reply. */
+  outputBytes?: (parsed: unknown) => number
+  /** The same, from what `members` says of a reply that is not parsed whole. */
+  largeOutputBytes?: (bytes: number) => number
+}
 
 /**
- * Reads a JSON reply by a converter. What its provider does not tell is estimated: the input from the request, the output
- * from what was said.
- * @param body the reply, or its end where it is larger than `maxParsedBytes`
- * @param options.outputBytes bytes of what was generated, where that is not text that stands in the reply
+ * Reads a JSON reply. What its provider does not tell is estimated: the input from the request, the output from what was said.
+ * @param body the reply; where it is large and its kind has no `members`, its end
  */
-export function readJson(
-  body: Buffer,
-  facts: WholeReplyFacts,
-  convert: (parsed: unknown) => UsageResult,
-  options: { outputBytes?: (parsed: unknown) => number } = {},
+export function readJson(body: Buffer, facts: WholeReplyFacts, reply: JsonReply): UsageResult {
+  const { convert, members, outputBytes } = reply
+  const parsed = facts.wholeBytes <= maxParsedBytes ? parse(body) : members === undefined ? parseTail(body) : undefined
+  if (parsed === undefined && members) {
+    const reader = openJson(facts, reply)
+    reader.write(body)
+    return reader.usage(facts.isWhole)
+  }
+  const text = (): SaidText => {
+    if (parsed === undefined) return { bytes: Math.min(facts.wholeBytes, maxUnreadableBytes), beginning: '' }
+    return outputBytes ? { bytes: outputBytes(parsed), beginning: '' } : textOf(parsed)
+  }
+  return usageOf(parsed === undefined ? freeUsage() : convert(parsed), text, facts)
+}
+
+/** Reads a JSON reply as it passes, whatever its size. One that breaks off is read up to there. */
+export function openJson(
+  facts: LargeReplyFacts,
+  { convert, members = { members: {} }, largeOutputBytes }: JsonReply,
+): BodyReader {
+  const picker = new JsonPicker(members)
+  let wholeBytes = 0
+  return {
+    write(chunk) {
+      wholeBytes += chunk.length
+      picker.write(chunk)
+    },
+    usage() {
+      const parsed = picker.value()
+      if (parsed === undefined && picker.text.bytes === 0)
+        return usageOf(freeUsage(), () => ({ bytes: Math.min(wholeBytes, maxUnreadableBytes), beginning: '' }), facts)
+      return readPicked({ parsed, text: picker.text }, { ...facts, wholeBytes }, { convert, largeOutputBytes })
+    },
+  }
+}
+
+/** Reads what was picked out of a reply. */
+export function readPicked(
+  { parsed, text }: { parsed: unknown; text: SaidText },
+  facts: LargeReplyFacts & { wholeBytes: number },
+  {
+    convert,
+    largeOutputBytes,
+  }: Pick<JsonReply, 'convert'> & { largeOutputBytes?: JsonReply['largeOutputBytes'] | undefined },
 ): UsageResult {
-  const parsed = facts.wholeBytes > maxParsedBytes ? parseTail(body) : parse(body)
-  const usage = parsed === undefined ? freeUsage() : convert(parsed)
-  const bytesOf = options.outputBytes ?? ((reply: unknown) => textOf(reply).bytes)
+  const said = largeOutputBytes ? { bytes: largeOutputBytes(text.bytes), beginning: '' } : text
+  return usageOf(convert(parsed), () => said, facts)
+}
+
+function usageOf(
+  usage: UsageResult,
+  text: () => SaidText,
+  facts: LargeReplyFacts & { wholeBytes?: number },
+): UsageResult {
   if (usage.raw_usage !== null) {
     // Where the usage could be too low for what was said, what was said is looked at.
-    const isLow = totalOutputTokens(usage.quantities) * maxBytesPerToken < facts.wholeBytes
-    return isLow && parsed !== undefined ? { ...usage, outputBytes: bytesOf(parsed) } : usage
+    const isLow = totalOutputTokens(usage.quantities) * maxBytesPerToken < (facts.wholeBytes ?? 0)
+    return isLow ? { ...usage, outputBytes: text().bytes } : usage
   }
+  const { bytes, beginning } = text()
   const input = estimateInput(facts.tokens?.ofRequest() ?? facts.inputTokens)
-  const output = measuredAs({ out_text: outputTokensOf(parsed, facts, options.outputBytes) }, 'estimated')
+  const counted = beginning === '' ? undefined : facts.tokens?.ofText(bytes, beginning)
+  const output = measuredAs({ out_text: counted ?? estimateTokens(bytes) }, 'estimated')
   return {
     ...usage,
     quantities: { ...usage.quantities, ...input.quantities, ...output.quantities },
@@ -41,38 +110,13 @@ export function estimateInput(tokens: number): UsageResult {
   return { quantities: { in_text: tokens }, provenance: { in_text: 'estimated' }, modifiers: {}, raw_usage: null }
 }
 
-/** A reply that cannot be read is all output: its client has had it. */
-function outputTokensOf(
-  parsed: unknown,
-  { wholeBytes, tokens }: WholeReplyFacts,
-  bytesOf: ((parsed: unknown) => number) | undefined,
-): number {
-  if (parsed === undefined) return estimateTokens(wholeBytes)
-  if (bytesOf) return estimateTokens(bytesOf(parsed))
-  const text = textOf(parsed)
-  return tokens?.ofText(text.bytes, text.beginning) ?? estimateTokens(text.bytes)
-}
-
 /** What a model has said in a reply of any dialect: text, thinking, arguments of tools. */
-function textOf(reply: unknown): TextSample {
-  const { choices, output, content, completion } = reply as Record<string, unknown>
+export function textOf(reply: unknown): TextSample {
+  const { choices, output, content, completion } = (reply ?? {}) as Record<string, unknown>
   const text = new TextSample()
   addText(text, [choices, output, content, completion])
   return text
 }
-
-/** Members that name and mark things, and are not generated. */
-const notSaid = new Set([
-  'id',
-  'type',
-  'role',
-  'status',
-  'call_id',
-  'object',
-  'signature',
-  'encrypted_content',
-  'finish_reason',
-])
 
 function addText(text: TextSample, value: unknown): void {
   if (typeof value === 'string') text.add(value)
@@ -89,7 +133,7 @@ export function parse(body: Buffer): unknown {
   }
 }
 
-/** Large replies (embeddings) carry model and usage in their last bytes, as one object each. */
+/** Large replies of vectors carry model and usage in their last bytes, as one object each. */
 function parseTail(body: Buffer): unknown {
   const tail = body.toString('utf8', Math.max(0, body.length - usageTailBytes))
   const usageAt = tail.lastIndexOf('"usage"')

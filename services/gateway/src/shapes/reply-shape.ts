@@ -28,11 +28,15 @@ export interface CountedTokens {
   ofText: (bytes: number, sample: string) => number | undefined
 }
 
-/** What is known beside the bytes of a reply that came whole. */
-export interface WholeReplyFacts extends ReplyFacts {
+/** What is known beside the bytes of a reply that is read as it passes. */
+export interface LargeReplyFacts extends ReplyFacts {
   /** Absent: what is not told is told from bytes. */
   tokens?: CountedTokens
-  /** Of a reply above `maxParsedBytes` only the end is kept. */
+}
+
+/** What is known beside the bytes of a reply that came whole. */
+export interface WholeReplyFacts extends LargeReplyFacts {
+  /** Of a reply above `maxParsedBytes` only the end is kept, where its kind has no `openLarge`. */
   wholeBytes: number
   contentType: string
   /** False where it broke off, or was ended by us. */
@@ -66,4 +70,6 @@ export interface ReplyShape {
   openStream: (facts: StreamFacts) => StreamReader
   /** For replies that are large or no text; they are not given to `read`. */
   openBody?: (facts: ReplyFacts) => BodyReader
+  /** For replies above `maxParsedBytes`, from their first byte on. */
+  openLarge?: (facts: LargeReplyFacts) => BodyReader
 }

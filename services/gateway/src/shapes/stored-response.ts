@@ -1,4 +1,12 @@
-import { freeUsage, fromResponse, openResponsesTap, type ResponsesTap, type StreamTap } from '@sluice/usage'
+import {
+  freeUsage,
+  fromResponse,
+  JsonPicker,
+  openResponsesTap,
+  type ResponsesTap,
+  responseMembers,
+  type StreamTap,
+} from '@sluice/usage'
 import { sseEvent } from '../endings/stream-ending.ts'
 import { metadataOf } from '../refusal-answer.ts'
 import { maxParsedBytes, parse } from './read-json.ts'
@@ -12,6 +20,13 @@ export const storedResponse: ReplyShape = {
   read(body, facts) {
     const parsed = facts.wholeBytes > maxParsedBytes ? undefined : parse(body)
     return { ...namesOf(parsed), ...freeUsage() }
+  },
+  openLarge() {
+    const picker = new JsonPicker(responseMembers)
+    return {
+      write: chunk => picker.write(chunk),
+      usage: () => ({ ...namesOf(picker.value()), ...freeUsage() }),
+    }
   },
   openStream({ model }) {
     const tap: ResponsesTap = openResponsesTap({ model })

@@ -1,9 +1,10 @@
 import { type BackgroundResponse, settlementEventId } from '@sluice/contracts'
 import { type PriceBooks, rate, ratedModel } from '@sluice/pricing'
-import { freeUsage, type UsageResult } from '@sluice/usage'
+import { freeUsage, fromResponse, type UsageResult } from '@sluice/usage'
 import { doubtUsage } from '../doubt-usage.ts'
 import type { UsageDraft } from '../journal/journal.ts'
 import { estimateAsked, replyShapes } from '../reply-reader.ts'
+import { readPicked } from '../shapes/read-json.ts'
 import type { ToldResponse } from './response-object.ts'
 
 /** Why a gateway ended a background response. */
@@ -95,16 +96,18 @@ function judge(job: BackgroundResponse, told: ToldResponse | undefined): ReturnT
 }
 
 /** What has failed or was stopped before it said a word, and tells no usage, has cost nothing. */
-function readUsage(job: BackgroundResponse, { object, status }: ToldResponse): UsageResult {
+function readUsage(job: BackgroundResponse, { object, status, said }: ToldResponse): UsageResult {
   const saidNothing = !Array.isArray(object.output) || object.output.length === 0
   if ((object.usage ?? null) === null && saidNothing && status !== 'completed')
     return { ...freeUsage(), finish_reason: status }
+  const facts = { inputTokens: job.estimated_input_tokens, asked: undefined }
+  if (said)
+    return readPicked({ parsed: object, text: said }, { ...facts, wholeBytes: said.bytes }, { convert: fromResponse })
   const body = Buffer.from(JSON.stringify(object))
   return replyShapes.responses.read(body, {
+    ...facts,
     wholeBytes: body.length,
     isWhole: true,
     contentType: 'application/json',
-    inputTokens: job.estimated_input_tokens,
-    asked: undefined,
   })
 }

@@ -1,3 +1,6 @@
+import { JsonPicker, responseMembers, type SaidText } from '@sluice/usage'
+import { maxParsedBytes } from '../shapes/read-json.ts'
+
 /** A response object as its provider tells it, read as far as we need it. */
 export interface ToldResponse {
   id: string
@@ -5,6 +8,8 @@ export interface ToldResponse {
   ended: boolean
   status: string
   object: Record<string, unknown>
+  /** What it says, where that is no longer in `object`. */
+  said?: SaidText
 }
 
 const underWay: ReadonlySet<unknown> = new Set(['queued', 'in_progress'])
@@ -18,8 +23,28 @@ export function readResponse(value: unknown): ToldResponse | undefined {
   return { id, status, ended: !underWay.has(status), object }
 }
 
+/** Reads a response object as its bytes come, whatever its size: what counts of it, without what it says. */
+export class LargeResponse {
+  readonly #picker = new JsonPicker(responseMembers)
+
+  write(chunk: Buffer): void {
+    this.#picker.write(chunk)
+  }
+
+  /** Undefined where it is none, or not whole. */
+  told(): ToldResponse | undefined {
+    const told = this.#picker.isWhole ? readResponse(this.#picker.value()) : undefined
+    return told && { ...told, said: this.#picker.text }
+  }
+}
+
 /** Reads bytes of JSON; undefined where they are no response object. */
 export function parseResponse(body: Buffer): ToldResponse | undefined {
+  if (body.length > maxParsedBytes) {
+    const large = new LargeResponse()
+    large.write(body)
+    return large.told()
+  }
   try {
     return readResponse(JSON.parse(body.toString('utf8')))
   } catch {

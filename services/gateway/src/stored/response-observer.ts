@@ -1,12 +1,13 @@
 import { openResponsesTap, type ResponsesTap } from '@sluice/usage'
 import { maxParsedBytes } from '../shapes/read-json.ts'
 import type { UpstreamController, UpstreamHandler } from '../upstream/upstream-handler.ts'
-import { parseResponse, readResponse, type ToldResponse } from './response-object.ts'
+import { LargeResponse, parseResponse, readResponse, type ToldResponse } from './response-object.ts'
 
 /** Finds the response object in a reply as it passes, whole or streamed. Never throws on what a provider sends. */
 export class ResponseFinder {
   #tap: ResponsesTap | undefined
   #chunks: Buffer[] | undefined
+  #large: LargeResponse | undefined
   #size = 0
 
   start(status: number, headers: readonly string[]): void {
@@ -18,10 +19,14 @@ export class ResponseFinder {
 
   write(chunk: Buffer): void {
     this.#tap?.write(chunk)
+    this.#large?.write(chunk)
     if (!this.#chunks) return
     this.#size += chunk.length
-    if (this.#size > maxParsedBytes) this.#chunks = undefined
-    else this.#chunks.push(chunk)
+    this.#chunks.push(chunk)
+    if (this.#size <= maxParsedBytes) return
+    this.#large = new LargeResponse()
+    for (const kept of this.#chunks) this.#large.write(kept)
+    this.#chunks = undefined
   }
 
   /** What a stream has told so far; a whole reply tells at its end. */
@@ -30,6 +35,7 @@ export class ResponseFinder {
   }
 
   told(): ToldResponse | undefined {
+    if (this.#large) return this.#large.told()
     return this.#chunks ? parseResponse(Buffer.concat(this.#chunks)) : this.toldSoFar()
   }
 }
