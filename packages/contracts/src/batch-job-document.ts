@@ -32,13 +32,15 @@ export type BatchCreator = Static<typeof BatchCreator>
 
 /**
  * `creating`: asked for, no answer recorded; no batch id. `running`: at the provider, its results are not settled.
- * `settled`: every result has its event. `lost`: the provider no longer has what it would be settled from. `unknown`: found
+ * `settled`: every result has its event. `settled_estimated`: the same, but some results could not be read, and what they cost
+ * is an estimate. `lost`: the provider no longer has what it would be settled from. `unknown`: found
  * at the provider, made by nobody we know. `dismissed`: was unknown, an operator has seen it.
  */
 export const BatchState = Type.Union([
   Type.Literal('creating'),
   Type.Literal('running'),
   Type.Literal('settled'),
+  Type.Literal('settled_estimated'),
   Type.Literal('lost'),
   Type.Literal('unknown'),
   Type.Literal('dismissed'),
@@ -85,7 +87,7 @@ export const BatchJobSchema = Type.Object({
       settled_by: Id,
       results: Count,
       succeeded: Count,
-      /** Lines of the results that could not be read: nothing is known of what they cost. */
+      /** Lines of the results that could not be read: what they cost is estimated. */
       unreadable: Count,
       /** Decimal text: a sum may pass what a JSON number holds exactly. */
       cost_nano_usd: Type.String({ pattern: '^[0-9]+$' }),

@@ -1,4 +1,4 @@
-import { fromBatchResult } from '@sluice/usage'
+import { fromBatchResult, messageMembers } from '@sluice/usage'
 import type { BatchDialect } from './batch-dialect.ts'
 
 const pageSize = 1000
@@ -27,6 +27,12 @@ export const anthropicBatches: BatchDialect = {
       resultFileIds: [],
     }
   },
+  resultLine: () => ({
+    shape: 'messages',
+    members: {
+      members: { custom_id: 'whole', result: { members: { type: 'whole', message: messageMembers } } },
+    },
+  }),
   readResult(line) {
     const { custom_id, result } = membersOf(line)
     const { type, message } = membersOf(result)

@@ -1,5 +1,5 @@
 import type { Dialect } from '@sluice/contracts'
-import type { UsageResult } from '@sluice/usage'
+import type { PickedMembers, SaidText, UsageResult } from '@sluice/usage'
 import type { ReplyShapeName } from '../reply-reader.ts'
 import { anthropicBatches } from './anthropic-batches.ts'
 import { openaiBatches } from './openai-batches.ts'
@@ -20,14 +20,18 @@ export interface BatchStanding {
 
 /** One request of a batch as it ended. */
 export interface BatchResult {
-  customId: string
-  /** `succeeded`, or why not: `errored`, `canceled`, `expired`. */
+  /** Undefined where its line cannot be read; then its place names it. */
+  customId: string | undefined
+  place?: string
+  /** `succeeded`, or why not: `errored`, `canceled`, `expired`; `unreadable`: nobody knows. */
   outcome: string
   /** Undefined where only success has a reply: nothing is charged then. */
   usage: UsageResult | undefined
   /** How the reply is read where its usage is missing or doubtful, and the reply itself. */
   shape: ReplyShapeName
   reply: unknown
+  /** What it says, where that is no longer in `reply`. */
+  said?: SaidText
   httpStatus: number
   errorCode: string | undefined
 }
@@ -45,6 +49,8 @@ export interface BatchDialect {
   resultPaths: (standing: BatchStanding) => string[]
   /** Undefined where it is no batch. */
   readStanding: (object: unknown) => BatchStanding | undefined
+  /** How replies in results are read, and what `readResult` reads of a line. */
+  resultLine: (targetEndpoint: string | undefined) => { shape: ReplyShapeName; members: PickedMembers }
   /** @throws Error where the line is no result */
   readResult: (line: unknown, targetEndpoint: string | undefined) => BatchResult
 }

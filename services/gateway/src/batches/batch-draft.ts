@@ -4,6 +4,7 @@ import { freeUsage, type UsageResult } from '@sluice/usage'
 import { doubtUsage } from '../doubt-usage.ts'
 import type { UsageDraft } from '../journal/journal.ts'
 import { replyShapes } from '../reply-reader.ts'
+import { readPicked } from '../shapes/read-json.ts'
 import type { BatchResult } from './batch-dialect.ts'
 
 /** A batch whose creator is known. */
@@ -24,7 +25,8 @@ export function draftOfResult(
   finishedAtMs: number,
 ): UsageDraft {
   const { creator, dialect } = job
-  const settlementKey = `${job.batch_id}/${result.customId}`
+  const settlementKey =
+    result.customId === undefined ? `${job.batch_id}#${result.place}` : `${job.batch_id}/${result.customId}`
   const eventId = settlementEventId(creator.identity.project_id, settlementKey)
   const succeeded = result.usage !== undefined
   const told = result.usage ? withEstimates(job, result, result.usage) : freeUsage()
@@ -37,18 +39,23 @@ export function draftOfResult(
     told,
     { outputBytes: told.outputBytes ?? 0, whole: succeeded },
   )
-  const requestedModel = modelOf(creator.models, usage.served_model)
   const assumesMax = creator.unpriced_policy === 'assume_max'
-  const rated =
+  const rateAs = (model: string) =>
     books &&
     rate(books, {
       provider: dialect,
-      model: ratedModel(books, dialect, requestedModel, usage.served_model),
+      model: ratedModel(books, dialect, model, usage.served_model),
       quantities: usage.quantities,
       modifiers: usage.modifiers,
       parts: usage.parts,
       assumeDearest: assumesMax,
     })
+  // What cannot be read names no model: of those asked for it is taken to be the dearest.
+  const candidates = result.outcome === 'unreadable' ? creator.models : [modelOf(creator.models, usage.served_model)]
+  const [dearest] = candidates
+    .map(model => ({ model, rated: rateAs(model) }))
+    .sort((a, b) => (b.rated?.cost_nano_usd ?? 0) - (a.rated?.cost_nano_usd ?? 0))
+  const { model: requestedModel, rated } = dearest ?? { model: '', rated: undefined }
   const draft: UsageDraft = {
     event_id: eventId,
     // A call of its own: the creation's call would otherwise have as many attempts as the batch has requests.
@@ -95,11 +102,16 @@ export function draftOfResult(
 /** A reply that tells no usage is not free: what was said is counted. */
 function withEstimates(job: OwnedBatch, result: BatchResult, usage: UsageResult): UsageResult {
   if (usage.raw_usage !== null) return usage
+  const facts = { inputTokens: job.creator.estimated_input_tokens, asked: undefined }
+  if (result.said) {
+    const parts = { parsed: result.reply, text: result.said }
+    const estimated = readPicked(parts, { ...facts, wholeBytes: result.said.bytes }, { convert: () => usage })
+    return { ...estimated, modifiers: { ...estimated.modifiers, batch: true } }
+  }
   const text = Buffer.from(JSON.stringify(result.reply ?? null))
   const estimated = replyShapes[result.shape].read(text, {
+    ...facts,
     wholeBytes: text.length,
-    inputTokens: job.creator.estimated_input_tokens,
-    asked: undefined,
     contentType: 'application/json',
     isWhole: true,
   })

@@ -2,6 +2,7 @@ import type { BatchJob, UsageRecordedData } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { counter, gauge } from '@sluice/telemetry'
 import type { KeptBatch } from '../views/batch-jobs-view.ts'
+import { batchDialects } from './batch-dialect.ts'
 import type { SettledResults } from './settle-results.ts'
 
 const results = counter('gateway_batch_results_total', 'Results of batches settled, by how they ended', [
@@ -32,6 +33,8 @@ export function isStuck(job: BatchJob): boolean {
 
 /** What the batches of a gateway tell its operator. */
 export function createBatchEvents(log: Logger) {
+  // From zero on, so that the first of them is seen to rise.
+  for (const dialect of Object.keys(batchDialects)) unreadable.labels(dialect).inc(0)
   return {
     resultSettled(event: UsageRecordedData, outcome: string): void {
       results.labels(event.dialect, outcome).inc()
@@ -41,7 +44,8 @@ export function createBatchEvents(log: Logger) {
       if (total.unreadable > 0) unreadable.labels(job.dialect).inc(total.unreadable)
       const about = { batchId: job.batch_id, projectId: job.creator?.identity.project_id }
       const sums = { ...total, costNanoUsd: String(total.costNanoUsd) }
-      if (total.unreadable > 0) log.error({ ...about, ...sums }, 'batch settled, but some results cannot be read')
+      if (total.unreadable > 0)
+        log.error({ ...about, ...sums }, 'batch settled, but some results cannot be read: what they cost is estimated')
       else log.info({ ...about, ...sums }, 'batch settled')
     },
     lookFailed(job: BatchJob, err: unknown): void {

@@ -35,6 +35,10 @@ const maxPutOffMs = 60 * 60 * 1000
 /** Providers keep results for 29 or 30 days. */
 const resultsKeptMs = 30 * 24 * 60 * 60 * 1000
 
+function isSettled(state: BatchJob['state']): boolean {
+  return state === 'settled' || state === 'settled_estimated'
+}
+
 /** Thrown inside a settlement that another gateway has taken over. */
 class TakenOverError extends Error {
   override name = 'TakenOverError'
@@ -94,7 +98,7 @@ export class BatchPoller {
     try {
       const record = await records.get(key)
       if (!record || !isOwned(record.value)) return 'failed'
-      if (record.value.state !== 'running') return record.value.state === 'settled' ? 'settled' : 'failed'
+      if (record.value.state !== 'running') return isSettled(record.value.state) ? 'settled' : 'failed'
       if (!this.#isDue(record.value, this.#now())) {
         if (onlyIfDue || record.value.settling === true) return 'elsewhere'
         if (this.#isPutOff(record.value)) return 'failed'
@@ -165,7 +169,7 @@ export class BatchPoller {
     const { settling: _, unsettled: __, ...rest } = held.value
     const settled: BatchJob = {
       ...rest,
-      state: 'settled',
+      state: total.unreadable > 0 ? 'settled_estimated' : 'settled',
       next_look_at_ms: this.#now(),
       settlement: {
         settled_at_ms: this.#now(),

@@ -4,6 +4,8 @@ import { type BatchStanding, batchDialects } from './batch-dialect.ts'
 import type { OwnedBatch } from './batch-draft.ts'
 import { readLines } from './read-lines.ts'
 
+const notKept = { write: () => {} }
+
 /**
  * Counts the results of a batch before anything of them is written, which an earlier try has done up to `written` lines.
  * @throws ProviderAwayError, Error where they are not all there, and no more than were written before
@@ -26,7 +28,7 @@ export async function countResults(
     try {
       if (status !== 200) throw new Error(`the provider answered ${status} for the results`)
       // What a line says is not asked, so none is kept.
-      for await (const _ of readLines(body, 1)) {
+      for await (const _ of readLines(body, { maxBytes: 1, openLong: () => notKept })) {
         lines++
         await control.stillOurs()
       }

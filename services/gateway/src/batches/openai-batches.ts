@@ -1,14 +1,23 @@
-import { fromChatCompletion, fromEmbedding, fromResponse, type UsageResult } from '@sluice/usage'
+import {
+  chatCompletionMembers,
+  embeddingMembers,
+  fromChatCompletion,
+  fromEmbedding,
+  fromResponse,
+  type PickedMembers,
+  responseMembers,
+  type UsageResult,
+} from '@sluice/usage'
 import type { ReplyShapeName } from '../reply-reader.ts'
 import type { BatchDialect } from './batch-dialect.ts'
 
 /** What OpenAI's batches may be for here: the paths whose replies tell what they used. */
 export const batchTargets: Readonly<
-  Record<string, { shape: ReplyShapeName; convert: (body: unknown) => UsageResult }>
+  Record<string, { shape: ReplyShapeName; convert: (body: unknown) => UsageResult; members: PickedMembers }>
 > = {
-  '/v1/chat/completions': { shape: 'chat', convert: fromChatCompletion },
-  '/v1/responses': { shape: 'responses', convert: fromResponse },
-  '/v1/embeddings': { shape: 'embeddings', convert: fromEmbedding },
+  '/v1/chat/completions': { shape: 'chat', convert: fromChatCompletion, members: chatCompletionMembers },
+  '/v1/responses': { shape: 'responses', convert: fromResponse, members: responseMembers },
+  '/v1/embeddings': { shape: 'embeddings', convert: fromEmbedding, members: embeddingMembers },
 }
 
 const pageSize = 100
@@ -40,6 +49,19 @@ export const openaiBatches: BatchDialect = {
       resultFileIds: [batch.output_file_id, batch.error_file_id].filter(
         (file): file is string => typeof file === 'string' && file !== '',
       ),
+    }
+  },
+  resultLine(targetEndpoint = '') {
+    const { shape, members } = batchTargets[targetEndpoint] ?? { shape: 'chat', members: chatCompletionMembers }
+    return {
+      shape,
+      members: {
+        members: {
+          custom_id: 'whole',
+          response: { members: { status_code: 'whole', body: members } },
+          error: { members: { code: 'whole' } },
+        },
+      },
     }
   },
   readResult(line, targetEndpoint = '') {

@@ -5,9 +5,10 @@ import type { Journal } from '../journal/journal.ts'
 import type { Route } from '../resolve-route.ts'
 import type { PricesView } from '../views/prices-view.ts'
 import { type AskDeps, askForStream } from './ask-provider.ts'
-import { type BatchStanding, batchDialects } from './batch-dialect.ts'
+import { type BatchResult, type BatchStanding, batchDialects } from './batch-dialect.ts'
 import { draftOfResult, type OwnedBatch } from './batch-draft.ts'
 import { readLines } from './read-lines.ts'
+import { LongLine, readResultLine, resultOfUnread, type UnreadLine } from './read-result.ts'
 
 export interface SettleDeps extends AskDeps {
   journal: Journal
@@ -19,12 +20,13 @@ export interface SettleDeps extends AskDeps {
 export interface SettledResults {
   results: number
   succeeded: number
+  /** Lines that are no result; what they cost is estimated. */
   unreadable: number
   costNanoUsd: bigint
 }
 
-/** A result is a message and its name: the longest answers of today's models are a tenth of it. */
-const maxLineBytes = 16 * 1024 * 1024
+/** Of a longer line only what counts is kept: one of vectors, images or sound may have any size. */
+const maxLineBytes = 4 * 1024 * 1024
 /** Events between two turns of the loop: calls go on beside a batch of a hundred thousand. */
 const eventsPerTurn = 32
 /** Events that wait for NATS; more would only fill the disk. */
@@ -52,8 +54,25 @@ export async function settleResults(
   const dialect = batchDialects[job.dialect]
   const books = booksOf(deps.prices, job)
   const finishedAtMs = standing.endedAtMs ?? Date.now()
+  const target = job.creator.target_endpoint
+  const unread: (UnreadLine & { place: string })[] = []
+  let events = 0
+  const settle = async (result: BatchResult): Promise<void> => {
+    const event = deps.journal.close(draftOfResult(job, result, books, finishedAtMs), {
+      urgent: false,
+      // Many in one write; that all of them are on the disk is waited for at the end.
+      written: () => {},
+    })
+    total.costNanoUsd += BigInt(event.cost_nano_usd)
+    deps.onResult(event, result.outcome)
+    await control.stillOurs()
+    if (++events % eventsPerTurn === 0) {
+      await nextTurn()
+      await untilTaken(deps.journal, control)
+    }
+  }
   const total: SettledResults = { results: 0, succeeded: 0, unreadable: 0, costNanoUsd: 0n }
-  for (const path of dialect.resultPaths(standing)) {
+  for (const [fileIndex, path] of dialect.resultPaths(standing).entries()) {
     const { status, body } = await askForStream(deps, route, {
       method: 'GET',
       path: `${route.basePath}${path}`,
@@ -62,27 +81,22 @@ export async function settleResults(
     })
     try {
       if (status !== 200) throw new Error(`the provider answered ${status} for the results`)
-      for await (const line of readLines(body, maxLineBytes)) {
+      let lineIndex = 0
+      for await (const line of readLines(body, {
+        maxBytes: maxLineBytes,
+        openLong: () => new LongLine(dialect, target),
+      })) {
         control.progress.lines++
-        const result = line && readResult(line, value => dialect.readResult(value, job.creator.target_endpoint))
-        if (!result) {
+        const place = `${fileIndex}.${lineIndex++}`
+        const read = readResultLine(line, dialect, target)
+        if ('unread' in read) {
           total.unreadable++
+          if (unread.length < job.creator.request_count) unread.push({ ...read.unread, place })
           continue
         }
-        const event = deps.journal.close(draftOfResult(job, result, books, finishedAtMs), {
-          urgent: false,
-          // Many in one write; that all of them are on the disk is waited for at the end.
-          written: () => {},
-        })
+        await settle(read.result)
         total.results++
-        if (result.usage) total.succeeded++
-        total.costNanoUsd += BigInt(event.cost_nano_usd)
-        deps.onResult(event, result.outcome)
-        await control.stillOurs()
-        if (total.results % eventsPerTurn === 0) {
-          await nextTurn()
-          await untilTaken(deps.journal, control)
-        }
+        if (read.result.usage) total.succeeded++
       }
     } finally {
       body.destroy()
@@ -91,16 +105,11 @@ export async function settleResults(
   const expected = standing.requestCount ?? job.creator.request_count
   if (total.results + total.unreadable < expected)
     throw new Error(`the provider gave ${total.results + total.unreadable} of ${expected} results`)
+  // No more of them than there are results missing: a line that stands for none costs nothing.
+  for (const line of unread.slice(0, Math.max(0, expected - total.results)))
+    await settle(resultOfUnread(line, line.place, dialect, target))
   await deps.journal.synced()
   return total
-}
-
-function readResult<T>(line: Buffer, read: (value: unknown) => T): T | undefined {
-  try {
-    return read(JSON.parse(line.toString('utf8')))
-  } catch {
-    return undefined
-  }
 }
 
 /** The books of the creation. One that is gone for ever leaves results unpriced. @throws Error where it is on its way here */
