@@ -3,8 +3,9 @@ import { estimateInputTokens } from '@sluice/usage'
 import { type AskedLimits, limitMembers, readAskedLimits } from './asked-limits.ts'
 import type { Endpoint } from './endpoints.ts'
 import { isPlainText } from './plain-text.ts'
+import type { References } from './references/require-own-references.ts'
 import { Refusal } from './refusal.ts'
-import { isTrue, JsonScanError, parseString, scanObject } from './scan-json.ts'
+import { isTrue, JsonScanError, type MemberSpan, parseString, type ScannedObject, scanObject } from './scan-json.ts'
 import type { AskedUsage, MediaAsk } from './shapes/reply-shape.ts'
 import { applySplices, requestUsageChunk } from './splice-body.ts'
 import type { SpooledFile } from './uploads/spool.ts'
@@ -99,6 +100,8 @@ export interface ModelRequest {
   binary?: BinaryContent
   /** Of calls for sound and images. */
   media?: MediaAsk
+  /** What it goes on from at its provider. */
+  references?: References
   /** Absent where the body has no limits that anyone reads. */
   limits?: AskedLimits
 }
@@ -123,7 +126,15 @@ export function checkModel(model: string | undefined): string {
   return model
 }
 
-const wanted: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options', 'background', ...limitMembers])
+const referenceMembers = ['previous_response_id', 'conversation'] as const
+const wanted: ReadonlySet<string> = new Set([
+  'model',
+  'stream',
+  'stream_options',
+  'background',
+  ...referenceMembers,
+  ...limitMembers,
+])
 
 /**
  * Finds model and mode in one scan and splices in what metering needs; the client's bytes are never written anew.
@@ -137,6 +148,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
     const background = isTrue(body, scanned.members.get('background'))
     if (background && endpoint.handledBy !== 'create-response')
       throw new Refusal('path_not_supported', 'Nothing is made in the background here: leave "background" out.')
+    const references = readReferences(body, scanned)
     const streamed = endpoint.streamable && isTrue(body, scanned.members.get('stream'))
     const splice = streamed && endpoint.shape === 'chat' ? requestUsageChunk(body, scanned) : undefined
     return {
@@ -145,6 +157,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       body: splice ? applySplices(body, [splice]) : body,
       withholdUsage: splice !== undefined,
       background,
+      ...(references && { references }),
       estimatedInputTokens:
         estimateInputTokens(body.length, scanned.binaryBytes) + scanned.binaryParts * tokensPerBinaryPart,
       asked: undefined,
@@ -155,4 +168,19 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
     if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)
     throw error
   }
+}
+
+/** Undefined where it goes on from nothing. @throws JsonScanError where the id of a response is no text */
+export function readReferences(body: Buffer, { members }: ScannedObject): References | undefined {
+  const previous = members.get('previous_response_id')
+  const conversation = members.get('conversation')
+  if (!previous && !conversation) return undefined
+  return {
+    previousResponseIds: previous && !isNull(body, previous) ? [parseString(body, previous)] : [],
+    conversation: conversation !== undefined && !isNull(body, conversation),
+  }
+}
+
+function isNull(body: Buffer, { start }: MemberSpan): boolean {
+  return body[start] === 0x6e
 }

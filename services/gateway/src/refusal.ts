@@ -6,6 +6,7 @@ export const refusalReasons = {
   path_not_supported: 400,
   model_not_priced: 400,
   model_missing: 400,
+  previous_response_not_found: 400,
   unauthorized: 401,
   credential_revoked: 401,
   model_not_allowed: 403,

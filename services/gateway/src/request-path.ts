@@ -16,6 +16,7 @@ import type { PathMatch } from './match-path.ts'
 import { ownHandlers } from './own-handlers.ts'
 import { requireOpenClass } from './path-class.ts'
 import { type BodyMemory, type ModelRequest, readBody, readModelRequest, readPlainRequest } from './read-request.ts'
+import { requireOwnReferences } from './references/require-own-references.ts'
 import { meteringUnavailable, Refusal } from './refusal.ts'
 import { answerRefusal } from './refusal-answer.ts'
 import { refusedCall } from './refused-call.ts'
@@ -133,7 +134,15 @@ export async function handleCall(
 async function forwardToProvider(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
   const asked = await readRequest(deps, call)
   const admitted = admit(deps, call, asked)
+  const lookUp = requireOwnReferences(deps, admitted, asked)
+  if (lookUp) await whileAwaited(call, lookUp)
   forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
+}
+
+/** Waits for a look-up. @throws Refusal where it says no, or where the client has left meanwhile: nothing is sent for nobody */
+export async function whileAwaited(call: AuthenticatedCall, lookUp: Promise<void>): Promise<void> {
+  await lookUp
+  if (call.response.destroyed) throw new Refusal('invalid_request', 'The client left before its request was sent.')
 }
 
 /** Reads the body into memory, and what must be known of it. @throws Refusal */

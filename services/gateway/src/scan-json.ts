@@ -87,7 +87,7 @@ function skipSpace(bytes: Buffer, from: number): number {
 }
 
 /** Keys with escapes are decoded: `"mod\u0065l"` is `model` to every provider. */
-function readKey(bytes: Buffer, start: number, end: number): string {
+export function readKey(bytes: Buffer, start: number, end: number): string {
   const raw = bytes.toString('utf8', start + 1, end - 1)
   return raw.includes('\\') ? parseString(bytes, { start, end }) : raw
 }
@@ -110,7 +110,7 @@ function countedStringEnd(bytes: Buffer, start: number, tally: BinaryTally): num
 }
 
 /** Offset one past the closing quote of the string that begins at `start`. */
-function stringEnd(bytes: Buffer, start: number): number {
+export function stringEnd(bytes: Buffer, start: number): number {
   let at = start + 1
   const near = Math.min(bytes.length, at + nearBytes)
   while (at < near) {

@@ -2,6 +2,7 @@ import { after } from 'node:test'
 import { GatewayStack } from './gateway-stack.ts'
 import { freePathsCostNothing } from './paths/free.ts'
 import { modelsAreListed } from './paths/models.ts'
+import { referencesStayInTheirProject } from './paths/references.ts'
 import { backgroundResponsesSettleOnce } from './paths/stored.ts'
 import { textPathsSettle } from './paths/text.ts'
 
@@ -15,4 +16,5 @@ const project = await gateway.newProject()
 textPathsSettle(gateway, project)
 modelsAreListed(gateway, project)
 backgroundResponsesSettleOnce(gateway, project)
+referencesStayInTheirProject(gateway)
 freePathsCostNothing(gateway, project)

@@ -1,4 +1,6 @@
 import { isPlainText } from '../plain-text.ts'
+import { readReferences } from '../read-request.ts'
+import type { References } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
 import { isTrue, JsonScanError, parseString, type ScannedObject, scanObject } from '../scan-json.ts'
 
@@ -19,8 +21,10 @@ const wanted: ReadonlySet<string> = new Set([
   'background',
   'audio',
   'item',
+  'previous_response_id',
+  'conversation',
 ])
-const wantedOfResponse: ReadonlySet<string> = new Set(['model', 'background'])
+const wantedOfResponse: ReadonlySet<string> = new Set(['model', 'background', 'previous_response_id', 'conversation'])
 
 /**
  * Reads an event in one scan. Text or binary makes no difference: what a provider might take for an event is one.
@@ -56,6 +60,16 @@ export function modelsOfCreate(event: ClientEvent): string[] {
   if (isTrue(event.bytes, event.scanned.members.get('background')) || isBackground(response))
     throw new Refusal('path_not_supported', 'Background responses are not open on a socket: leave "background" out.')
   return [...new Set(models.filter(model => model !== undefined && model !== ''))] as string[]
+}
+
+/** What a `response.create` goes on from: by its own members and by those of its `response`. @throws Refusal 400 */
+export function referencesOfCreate(event: ClientEvent): References {
+  const events = [event, innerObject(event, 'response')].filter(each => each !== undefined)
+  const found = events.flatMap(({ bytes, scanned }) => scanning(() => readReferences(bytes, scanned)) ?? [])
+  return {
+    previousResponseIds: found.flatMap(each => each.previousResponseIds),
+    conversation: found.some(each => each.conversation),
+  }
 }
 
 function isBackground(response: ClientEvent | undefined): boolean {

@@ -1,10 +1,11 @@
 import { estimateInputTokens, openResponsesTap, type ResponsesTap } from '@sluice/usage'
 import { endResponses } from '../endings/end-responses.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { requireOwnReferences } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
 import { admitTurn, recordStartedTurn } from './admit-turn.ts'
-import { type ClientEvent, modelsOfCreate, readClientEvent, textMember } from './client-event.ts'
+import { type ClientEvent, modelsOfCreate, readClientEvent, referencesOfCreate, textMember } from './client-event.ts'
 import { responsesErrorEvent } from './error-event.ts'
 import { RecentIds } from './recent-ids.ts'
 import { type ClientFrameNames, SocketSession } from './socket-session.ts'
@@ -45,6 +46,8 @@ const failingMs = 5_000
 export class ResponsesSession extends SocketSession {
   readonly #lanes = new Map<string, Lane>()
   readonly #settled = new RecentIds(256)
+  /** Responses that were made on this socket: each turn may go on from them. */
+  readonly #made = new RecentIds(1_024)
 
   /** A socket without a turn costs nothing: only turns meet budgets. */
   get budgets(): LiveCall['budgets'] {
@@ -88,13 +91,17 @@ export class ResponsesSession extends SocketSession {
   ): void | Promise<void> {
     const { scanned, bytes } = event
     const input = { quantities: { in_text: estimateInputTokens(bytes.length, scanned.binaryBytes) } }
+    const lookUp = this.#requireOwn(event)
+    // It is waited for where the turn is admitted, and says no there.
+    lookUp?.catch(() => undefined)
     const call = admitTurn(this.deps, this.context, { endpoint: this.context.endpoint, models, input })
-    if (!(call instanceof Promise) && this.upstream && !this.deps.journal.secured) {
+    if (!lookUp && !(call instanceof Promise) && this.upstream && !this.deps.journal.secured) {
       this.#send(this.#open(call, names.streamId), names.streamId, data, isBinary)
       return
     }
     return Promise.resolve(call)
       .then(async admitted => {
+        await lookUp
         if (!this.upstream) await this.reconnect()
         if (this.isClientGone || !this.upstream) return
         const opened = this.#open(admitted, names.streamId)
@@ -103,6 +110,12 @@ export class ResponsesSession extends SocketSession {
         else if (!opened.turn.isSettled) this.#send(opened, names.streamId, data, isBinary)
       })
       .catch((error: unknown) => this.#refuse(error, names))
+  }
+
+  #requireOwn(event: ClientEvent): Promise<void> | undefined {
+    const { principal, route } = this.context
+    const request = { references: referencesOfCreate(event), body: event.bytes }
+    return requireOwnReferences(this.deps, { principal, route }, request, id => this.#made.has(id))
   }
 
   /** The OPEN stands in the journal before the turn leaves. */
@@ -157,6 +170,7 @@ export class ResponsesSession extends SocketSession {
     const waiting = lane.waiting.shift()
     const opened = waiting ?? this.#recordStarted(streamId, model)
     opened.turn.responseId = responseId
+    this.#made.add(responseId)
     lane.active = opened
   }
 
@@ -175,7 +189,11 @@ export class ResponsesSession extends SocketSession {
     const { turn, tap } = running
     lane.active = undefined
     clearTimeout(running.failing)
-    if (responseId !== undefined) this.#settled.add(responseId)
+    if (responseId !== undefined) {
+      this.#settled.add(responseId)
+      if (turn.call.principal.project.path_classes?.stored === true)
+        this.deps.stored.records.remember(turn.call, responseId)
+    }
     const failure = errorCode ?? (tap.failed ? 'provider_failed_in_stream' : undefined)
     turn.settle(this.isClientGone ? 'aborted' : failure === undefined ? 'completed' : 'failed', {
       errorCode: failure,

@@ -1,8 +1,16 @@
 import type { AdmittedCall } from '../call.ts'
 import { type ForwardDeps, forward, type ReplyObserver } from '../forward.ts'
 import { classNotOpen } from '../path-class.ts'
+import { requireOwnReferences } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward, readRequest } from '../request-path.ts'
+import {
+  type AuthenticatedCall,
+  admit,
+  type GatewayDeps,
+  headersToForward,
+  readRequest,
+  whileAwaited,
+} from '../request-path.ts'
 import { BackgroundReply } from './background-reply.ts'
 import { registerBackground } from './register-background.ts'
 import { ResponseObserver } from './response-observer.ts'
@@ -20,6 +28,8 @@ export async function createResponse(deps: GatewayDeps, call: AuthenticatedCall)
     deps.stored.records.requireRecords()
   }
   const admitted = admit(deps, call, asked)
+  const lookUp = requireOwnReferences(deps, admitted, asked)
+  if (lookUp) await whileAwaited(call, lookUp)
   forward(
     isOpen && !asked.background ? remembering(deps) : deps,
     admitted,

@@ -88,6 +88,46 @@ export function responsesSocketsAreMetered(gateway: GatewayStack): void {
     assert.equal(whole?.event.cost_nano_usd, whole?.bill?.cost_nano_usd)
   })
 
+  test('under the operator’s credential a turn goes on from what its socket or its project has made, and from nothing else', async () => {
+    const stored = { settings: { path_classes: { stored: true } } }
+    const [closed, mine, theirs] = [
+      await gateway.newProject(),
+      await gateway.newProject(stored),
+      await gateway.newProject(stored),
+    ]
+    const create = { type: 'response.create', model, input: 'x' }
+    const notFound = async (project: TestProject, id: string) => {
+      const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+      for (const asked of [{ previous_response_id: id }, { response: { previous_response_id: id } }])
+        client.send({ ...create, ...asked })
+      for (const error of await client.until('error', 2))
+        assert.deepEqual([error.status, error.error.code], [400, 'previous_response_not_found'])
+      client.send(create)
+      await client.until('response.completed')
+      client.socket.close()
+    }
+    const client = await openSocket(gateway, '/v1/responses', closed.apiKey)
+    client.send(create)
+    const [first] = await client.until('response.completed')
+    client.send({ ...create, previous_response_id: first.response.id })
+    await client.until('response.completed', 2)
+    client.socket.close()
+    await notFound(closed, first.response.id)
+    const made = await openSocket(gateway, '/v1/responses', mine.apiKey)
+    made.send(create)
+    const [known] = await made.until('response.completed')
+    made.socket.close()
+    await notFound(theirs, known.response.id)
+    const answer = await gateway.post('/v1/responses', mine.apiKey, {
+      model,
+      input: 'x',
+      previous_response_id: known.response.id,
+    })
+    assert.equal(answer.status, 200)
+    const turns = (project: TestProject) => gateway.eventsOf(project.projectId).filter(event => event.streamed)
+    await eventually(() => turns(closed).length === 3 && turns(theirs).length === 1)
+  })
+
   test('a provider that breaks off: one event, estimated from what was seen, and the close is passed on', async () => {
     const project = await gateway.newProject({ ownCredential: true })
     const client = await openSocket(gateway, '/v1/responses', project.apiKey)
