@@ -8,6 +8,7 @@ import { pinTree, startPinned, stopProcess, targetCore, until } from './processe
 import { answers, type Ground, type Target } from './targets.ts'
 
 const path = '/openai/v1/chat/completions'
+const socketPath = '/openai/v1/responses'
 
 /** Signs in as the administrator and speaks JSON. */
 async function administrator(stack: TestStack) {
@@ -84,7 +85,10 @@ export async function startGateway(ground: Ground): Promise<Target> {
     name: 'gateway',
     pid: route => (route === 'tls' ? secure.pid : pid),
     endpoint: route => ({
-      url: `${route === 'tls' ? secure.url : stack.url}${path}`,
+      url:
+        route === 'socket'
+          ? `${stack.url.replace(/^http/, 'ws')}${socketPath}`
+          : `${route === 'tls' ? secure.url : stack.url}${path}`,
       headers: { authorization: `Bearer ${keys[route]}` },
     }),
     async stop() {

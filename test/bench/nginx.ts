@@ -8,9 +8,9 @@ import { echoModule } from './requirements.ts'
 
 /**
  * What the mock provider answers, a port each. `json`: 1 kB with usage. `burst`: 101 events at once. `paced`: the same 20 ms
- * apart. `slow`: 20 events 500 ms apart. `tls`: `json` over TLS.
+ * apart. `slow`: 20 events 500 ms apart. `tls`: `json` over TLS. `socket`: Responses sockets, of a provider of their own.
  */
-export const routes = ['json', 'burst', 'paced', 'slow', 'tls'] as const
+export const routes = ['json', 'burst', 'paced', 'slow', 'tls', 'socket'] as const
 export type Route = (typeof routes)[number]
 export type Ports = Record<Route, number>
 
@@ -48,6 +48,8 @@ export function startMock(folder: string, tls: { certificate: string; key: strin
     paced: sse(streamEvents, 0.02),
     slow: sse(slowEvents, 0.5),
     tls: json,
+    // Another program listens where sockets lead.
+    socket: 'return 404;',
   }
   return start('mock', loadCore, folder, (route, port) => {
     const secure = route === 'tls' ? ` ssl; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key}` : ''
@@ -60,9 +62,13 @@ export function startProxy(folder: string, mock: Ports, tls: { certificate: stri
   return start('nginx', targetCore, folder, (route, port) => {
     const secure = route === 'tls' ? ` ssl; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key}` : ''
     const scheme = route === 'tls' ? 'https' : 'http'
+    const upgrade =
+      route === 'socket'
+        ? 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; proxy_read_timeout 600s;'
+        : 'proxy_set_header Connection "";'
     return `upstream ${route} { server 127.0.0.1:${mock[route]}; keepalive 2048; keepalive_requests 100000000; }
 server { listen 127.0.0.1:${port}${secure};
-location / { proxy_pass ${scheme}://${route}; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; } }`
+location / { proxy_pass ${scheme}://${route}; proxy_http_version 1.1; ${upgrade} proxy_buffering off; } }`
   })
 }
 
@@ -76,8 +82,8 @@ async function start(
   for (const route of routes) ports[route] = await freePort()
   const config = `load_module ${echoModule};
 daemon off; worker_processes 1; user root; pid ${join(folder, `${name}.pid`)}; error_log ${join(folder, `${name}-error.log`)} crit;
-worker_rlimit_nofile 20000;
-events { worker_connections 10000; }
+worker_rlimit_nofile 65536;
+events { worker_connections 30000; }
 http {
 access_log off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 600s;
 client_max_body_size 8m; client_body_buffer_size 1m; client_body_temp_path ${join(folder, `${name}-body`)};

@@ -45,6 +45,20 @@ export function pinTree(root: number, core: number): void {
   }
 }
 
+/** Lets this process and what it starts open many files, where the machine allows it. */
+export function raiseFileLimit(): void {
+  try {
+    execFileSync('prlimit', ['--pid', String(process.pid), '--nofile=65536:65536'], { stdio: 'ignore' })
+  } catch {
+    // `fileLimit` tells those who need to know.
+  }
+}
+
+/** How many files a process may open here. */
+export function fileLimit(): number {
+  return Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 1024)
+}
+
 /** Ends a process we started, hard if it does not go within 10 s. */
 export async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [--only json,latency,burst,paced,memory,prompts,tls] [--targets gateway,portkey] [--write]
+ * `npm run bench [-- --quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets] [--targets gateway,portkey] [--write]
  * [--profile folder]`
  */
 import { execFileSync } from 'node:child_process'
@@ -8,7 +8,7 @@ import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { makeCertificate } from './nginx.ts'
-import { loadCore, pinTree } from './processes.ts'
+import { loadCore, pinTree, raiseFileLimit } from './processes.ts'
 import { writeReport } from './report.ts'
 import { ensureRequirements } from './requirements.ts'
 import { runSections } from './sections.ts'
@@ -27,6 +27,7 @@ const { values } = parseArgs({
 const list = (text: string) => text.split(',').filter(part => part !== '')
 
 ensureRequirements()
+raiseFileLimit()
 // What we start, and the stores, inherit the core of the load.
 pinTree(process.pid, loadCore)
 const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'))

@@ -5,6 +5,7 @@ import type { Route } from './nginx.ts'
 import { type RequestName, requests, slowEvents, streamEvents } from './payloads.ts'
 import { cpuMicroseconds, residentBytes } from './processes.ts'
 import { type Measured, runRounds } from './rounds.ts'
+import { sockets } from './sockets-section.ts'
 import { short, type Table, times } from './table.ts'
 import { fetchBody, type Target } from './targets.ts'
 
@@ -284,5 +285,6 @@ export async function runSections(
         })
       ).table,
     )
+  if (wanted('sockets')) tables.push(await sockets(targets, options))
   return [...tables, ...memoryTable]
 }

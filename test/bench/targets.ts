@@ -4,7 +4,7 @@ import { freePort } from '@sluice/stack'
 import type { Endpoint } from './load-closed.ts'
 import { type Nginx, type Ports, type Route, startMock, startProxy } from './nginx.ts'
 import { requests } from './payloads.ts'
-import { startPinned, stopProcess, targetCore, until } from './processes.ts'
+import { loadCore, startPinned, stopProcess, targetCore, until } from './processes.ts'
 import { ensurePortkey } from './requirements.ts'
 
 /** Something that answers the bench's calls, and whose CPU and memory are counted. */
@@ -17,6 +17,7 @@ export interface Target {
 }
 
 const path = '/v1/chat/completions'
+const socketPath = '/v1/responses'
 
 /** What every target may need to start. */
 export interface Ground {
@@ -29,7 +30,17 @@ export interface Ground {
 
 export async function startDirect(folder: string, tls: Ground['tls']): Promise<{ target: Target; mock: Nginx }> {
   const mock = await startMock(folder, tls)
+  const socket = await freePort()
+  const script = join(import.meta.dirname, 'socket-provider.ts')
+  const provider = startPinned('socket-provider', loadCore, [process.execPath, script, String(socket)], {
+    logs: folder,
+  })
+  mock.ports.socket = socket
   const target = fromNginx('direct', mock)
+  target.stop = async () => {
+    await stopProcess(provider)
+    await mock.stop()
+  }
   await answers(target)
   return { target, mock }
 }
@@ -70,7 +81,10 @@ function fromNginx(name: string, nginx: Nginx): Target {
     name,
     pid: () => nginx.pid,
     endpoint: route => ({
-      url: `${route === 'tls' ? 'https' : 'http'}://127.0.0.1:${nginx.ports[route]}${path}`,
+      url:
+        route === 'socket'
+          ? `ws://127.0.0.1:${nginx.ports.socket}${socketPath}`
+          : `${route === 'tls' ? 'https' : 'http'}://127.0.0.1:${nginx.ports[route]}${path}`,
       headers: { authorization: 'Bearer sk-bench' },
     }),
     stop: nginx.stop,
