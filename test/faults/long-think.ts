@@ -23,7 +23,7 @@ interface Thought {
 
 /** Providers are given up after a second without a byte, as HTTP clients do by themselves after some minutes. */
 const impatient: Replacement[] = [
-  { file: 'services/gateway/src/forward.ts', from: 'bodyTimeout: deps.timeouts.idleMs', to: 'bodyTimeout: 1_000' },
+  { file: 'services/gateway/src/forward.ts', from: 'idleTimeoutMs: deps.timeouts.idleMs', to: 'idleTimeoutMs: 1_000' },
 ]
 
 /** Calls whose provider thinks for a long time before, in the middle of, and instead of saying something. */

@@ -25,6 +25,7 @@ export interface ForwardDeps {
   timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number; maxStallMs: number }
   /** Called once the event is in the journal. */
   onSettled: (call: AdmittedCall, event: UsageRecordedData, outcome: Outcome) => void
+  onInternalError: (error: unknown, callId: string) => void
 }
 
 /**
@@ -42,7 +43,6 @@ export type ReplyObserver = (relay: Relay) => UpstreamHandler
  * @param headers what is forwarded of the client's headers, ours included
  * @param refuse writes a refusal as the answer
  * @param observe sees the provider's reply before the relay does
- * @throws JournalUnavailableError where the journal takes no new calls
  */
 export function forward(
   deps: ForwardDeps,
@@ -53,6 +53,7 @@ export function forward(
   observe?: ReplyObserver,
 ): void {
   const { secured } = deps.journal
+  const open = openRecordOf(call)
   const relay = new Relay(
     {
       maxDrainMs: deps.timeouts.maxDrainMs,
@@ -60,6 +61,7 @@ export function forward(
       tokens: countedTokensOf(deps.tokenCounter, call),
       drains: deps.drains,
       refuse,
+      onFault: error => deps.onInternalError(error, call.callId),
       checkpoint: (usage: UsageResult, { outputBytes, httpStatus, providerRequestId }) =>
         deps.journal.checkpoint({
           event_id: call.eventId,
@@ -84,15 +86,21 @@ export function forward(
     call,
     secured ? new SecuredAnswer(response, secured) : response,
   )
-  deps.journal.open(openRecordOf(call), error => {
-    if (!error) return send(deps, call, headers, relay, observe)
-    if (error.attemptIsOpen) return relay.onResponseError(undefined, error)
-    deps.liveCalls.remove(relay)
+  try {
+    deps.journal.open(open, error => {
+      if (!error) return send(deps, call, headers, relay, observe)
+      if (error.attemptIsOpen) return relay.onResponseError(undefined, error)
+      deps.liveCalls.remove(relay)
+      letBodyGo(call)
+      relay.abandon(meteringUnavailable(error))
+    })
+    if (call.held) call.held.isForwarded = true
+    deps.liveCalls.add(relay)
+  } catch (error) {
+    // It has no OPEN. A client that leaves before it has read so finds it settled.
     letBodyGo(call)
     relay.abandon(meteringUnavailable(error))
-  })
-  if (call.held) call.held.isForwarded = true
-  deps.liveCalls.add(relay)
+  }
 }
 
 /** The OPEN stands in the journal: the call may leave. */
@@ -109,17 +117,22 @@ function send(
   for (const part of route.credentialHeaders) headers.push(part)
   headers.push('accept-encoding', 'identity')
   const isLarge = Buffer.isBuffer(call.body) && call.body.length > keptBodyBytes
-  deps.upstreams.dispatch(
-    route,
-    {
-      path: upstreamPath(route, call.match),
-      method: call.endpoint.method,
-      headers,
-      body: Buffer.isBuffer(call.body) ? call.body : call.body.open(),
-      headersTimeoutMs: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
-      idleTimeoutMs: deps.timeouts.idleMs,
-      ...(isLarge && { onSent: () => letBodyGo(call) }),
-    },
-    observe ? observe(relay) : relay,
-  )
+  const handler = observe ? observe(relay) : relay
+  try {
+    deps.upstreams.dispatch(
+      route,
+      {
+        path: upstreamPath(route, call.match),
+        method: call.endpoint.method,
+        headers,
+        body: Buffer.isBuffer(call.body) ? call.body : call.body.open(),
+        headersTimeoutMs: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
+        idleTimeoutMs: deps.timeouts.idleMs,
+        ...(isLarge && { onSent: () => letBodyGo(call) }),
+      },
+      handler,
+    )
+  } catch (error) {
+    handler.onResponseError(undefined, error as Error)
+  }
 }

@@ -21,6 +21,7 @@ export function describeFailure(error: Error, servedBy: string): ProviderFailure
       code: 'provider_timeout',
     }
   }
+  if (code === 'HANDLER_FAILED') return { reason: 'internal', message: 'internal', code: 'internal' }
   if (code === 'metering_unavailable') {
     return {
       reason: 'metering_unavailable',

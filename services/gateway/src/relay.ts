@@ -34,6 +34,8 @@ export interface RelayDeps {
   settle: (outcome: Outcome, written?: (error?: Error) => void) => UsageRecordedData
   /** Writes a refusal as the answer. */
   refuse: (refusal: Refusal) => void
+  /** Told of an error that is ours. */
+  onFault: (error: unknown) => void
   /** Counts what the provider does not tell, once the reply has ended; a running one is told from its bytes. */
   tokens: CountedTokens
   /** Places for providers that are read on. */
@@ -109,8 +111,9 @@ export class Relay implements UpstreamHandler, LiveCall {
     return this.#phase === 'settled'
   }
 
-  /** Ends a call that has no OPEN, and so no event. */
+  /** Ends a call that has no OPEN, and so no event. One that has its end has it. */
   abandon(refusal: Refusal): void {
+    if (this.#phase === 'settled') return
     this.#phase = 'settled'
     this.#deps.refuse(refusal)
   }
@@ -214,7 +217,9 @@ export class Relay implements UpstreamHandler, LiveCall {
       return
     }
     const { reason, message, code } = describeFailure(error, this.#call.route.servedBy)
-    const usage = this.#readUsage()
+    if (reason === 'internal') this.#deps.onFault(error.cause)
+    // What could not be read once is not read again.
+    const usage = reason === 'internal' ? this.#estimateSent() : this.#readUsage()
     const { phase } = this.#settle(this.#clientGone ? 'aborted' : 'failed', usage, { errorCode: code })
     const refusal = new Refusal(reason, message, { cause: error })
     if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(refusal)
@@ -447,6 +452,11 @@ export class Relay implements UpstreamHandler, LiveCall {
       inputTokens: counted.inputTokens ?? this.#call.estimatedInputTokens,
       ...(counted.outputTokens !== undefined && { outputTokens: counted.outputTokens }),
     })
+  }
+
+  /** The input, where it was sent. */
+  #estimateSent(): UsageResult {
+    return this.#controller && !this.#call.endpoint.free ? estimateAsked(this.#call) : noUsage
   }
 
   /** What is known now: measured where the provider has said it, else estimated; an error before any work costs nothing. */

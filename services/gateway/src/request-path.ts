@@ -46,7 +46,6 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   /** Says what keeps new calls out now: shutting down, stale views; undefined: nothing. */
   closedFor: (nowMs: number) => Refusal | undefined
   onRefused: (refused: CallRefusedData) => void
-  onInternalError: (error: unknown, callId: string) => void
 }
 
 /** A call that may use its path, before its body is read and anything is admitted. */

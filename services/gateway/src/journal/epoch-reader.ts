@@ -67,6 +67,7 @@ export class EpochReader {
         if (this.#fd === undefined) {
           if (last) return []
           this.#segment++
+          this.#offset = 0
           continue
         }
       }

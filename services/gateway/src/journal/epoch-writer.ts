@@ -247,13 +247,15 @@ export class EpochWriter {
    * `contiguous(p)`: every number of partition p up to it is posted.
    */
   deletePosted(contiguous: (partition: number) => number): void {
+    // The OPEN of an event that is in memory alone is all that a kill would leave of it.
+    if (this.hasHomeless) return
     for (;;) {
       const oldest = this.#segments[0]
       if (!oldest || this.#segments.length < 2 || oldest.open > 0) return
       // Until the next one is secured, its leases are in this one alone.
       if (this.#secured.segment <= oldest.number) return
       if (oldest.last.some((last, partition) => last > contiguous(partition))) return
-      rmSync(oldest.path, { force: true })
+      if (!this.#remove(oldest.path)) return
       this.#segments.shift()
     }
   }
@@ -363,7 +365,18 @@ export class EpochWriter {
     this.#unsynced.take()
     if (this.#segments.at(-1)?.number === segment.number) this.#segments.pop()
     closeSync(segment.fd)
-    rmSync(segment.path, { force: true })
+    this.#remove(segment.path)
+  }
+
+  /** False: the disk refuses it, which is no reason to end. */
+  #remove(path: string): boolean {
+    try {
+      rmSync(path, { force: true })
+      return true
+    } catch (err) {
+      this.#options.log.warn({ err }, 'segment not deleted')
+      return false
+    }
   }
 
   /** Opens a normal segment with a whole reserve behind it, writes what has waited, and proves the disk by a sync. */
@@ -461,7 +474,7 @@ export class EpochWriter {
     } catch (error) {
       if (next) {
         closeSync(next.fd)
-        rmSync(next.path, { force: true })
+        this.#remove(next.path)
       }
       this.#degrade(error)
       return

@@ -271,17 +271,18 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
 
   const secured =
     options.mode === 'strict' || isReplicated ? withinDeadline(() => running.secured(), securedTimeoutMs) : undefined
+  const onThrown = (err: unknown): void => log.error({ err }, 'a call failed behind its journal record')
   let shuttingDown: Promise<void> | undefined
   return {
     gatewayId,
     epoch,
     open: (record, written) => {
       if (isFenced) throw new JournalUnavailableError({ detail: 'taken over' })
-      running.open(record, written && secured ? afterwards(secured, written) : written)
+      running.open(record, written && secured ? afterwards(secured, written, onThrown) : written)
     },
     checkpoint: record => running.checkpoint(record),
     close: (draft, { urgent, written }) =>
-      running.close(draft, urgent, written && secured ? afterwards(secured, written) : written),
+      running.close(draft, urgent, written && secured ? afterwards(secured, written, onThrown) : written),
     get state() {
       return isFenced ? 'failed' : running.state
     },
@@ -315,17 +316,20 @@ async function leaveTakenIdentity(bus: JournalOptions['bus'], directory: string,
 function afterwards(
   secured: () => Promise<void>,
   written: (error: JournalUnavailableError | undefined) => void,
+  onThrown: (error: unknown) => void,
 ): (error?: JournalUnavailableError) => void {
   return error => {
     if (error) return written(error)
-    secured().then(
-      () => written(undefined),
-      cause => {
-        const unsecured = new JournalUnavailableError({ cause })
-        unsecured.attemptIsOpen = true
-        written(unsecured)
-      },
-    )
+    secured()
+      .then(
+        () => written(undefined),
+        cause => {
+          const unsecured = new JournalUnavailableError({ cause })
+          unsecured.attemptIsOpen = true
+          written(unsecured)
+        },
+      )
+      .catch(onThrown)
   }
 }
 

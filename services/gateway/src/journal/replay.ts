@@ -51,14 +51,19 @@ interface OpenAttempt {
   damagesBefore: number
 }
 
+/** A record is written again at most a few segments on: each failure opens one or two. */
+const rememberedSegments = 8
+
 interface Scan {
   header: HeaderRecord
   open: Map<string, OpenAttempt>
   /** Places where bytes were no record, so far. */
   damages: number
-  /** Closed in this segment, and in the one before: what a failed sync made stand in two segments counts once. */
-  closed: Set<string>
-  closedBefore: Set<string>
+  /**
+   * Closed in this segment and in those before it, the newest first: what failed writes and syncs made stand in two segments
+   * counts once.
+   */
+  closed: Set<string>[]
   numbers: MissingNumbers[]
   leases: object[]
   ended: boolean
@@ -155,8 +160,7 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
           if (header.format !== 1) throw new Error(`journal format ${header.format} is not known`)
           if (scan) {
             scan.leases = []
-            scan.closedBefore = scan.closed
-            scan.closed = new Set()
+            scan.closed = [new Set(), ...scan.closed.slice(0, rememberedSegments - 1)]
           } else scan = beginScan(header)
         }
         // Without its header nothing can be numbered; it is written and synced before all else.
@@ -164,8 +168,7 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
         if (type === recordType.lease) scan.leases.push(parse<object>(json))
         else if (type === recordType.open) {
           const record = parse<OpenRecord>(json)
-          const known =
-            scan.open.has(record.event_id) || scan.closed.has(record.event_id) || scan.closedBefore.has(record.event_id)
+          const known = scan.open.has(record.event_id) || scan.closed.some(closed => closed.has(record.event_id))
           if (!known) scan.open.set(record.event_id, { record, checkpoint: undefined, damagesBefore: damages })
         } else if (type === recordType.checkpoint) {
           const checkpoint = parse<CheckpointRecord>(json)
@@ -177,7 +180,7 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
         } else if (type === recordType.close) {
           const event = parse<{ event_id: string; partition: number; seq: number }>(json)
           scan.open.delete(event.event_id)
-          scan.closed.add(event.event_id)
+          scan.closed[0]?.add(event.event_id)
           scan.numbers[event.partition]?.see(event.seq)
         } else if (type === recordType.end) scan.ended = true
       }
@@ -194,8 +197,7 @@ function beginScan(header: HeaderRecord): Scan {
     header,
     open: new Map(),
     damages: 0,
-    closed: new Set(),
-    closedBefore: new Set(),
+    closed: [new Set()],
     numbers: Array.from({ length: PARTITIONS }, (_, partition) => new MissingNumbers(header.last[partition] ?? 0)),
     leases: [],
     ended: false,

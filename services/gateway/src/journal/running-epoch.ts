@@ -83,8 +83,7 @@ export class RunningEpoch {
     this.#turn.add({
       type: recordType.open,
       json: JSON.stringify(record),
-      settle: cause => {
-        const { segment } = this.#writer
+      settle: (cause, segment) => {
         if (cause === undefined && segment) {
           attempt.segment = segment
           segment.open++

@@ -1,4 +1,4 @@
-import type { EpochWriter, NumberedRecord } from './epoch-writer.ts'
+import type { EpochWriter, NumberedRecord, SegmentState } from './epoch-writer.ts'
 import { type RecordType, recordType } from './record.ts'
 
 /** A record on its way to the system. */
@@ -7,8 +7,12 @@ export interface TurnRecord {
   readonly json: string
   /** Of a CLOSE: its place in its series. */
   readonly numbered?: NumberedRecord
-  /** What the turn's write comes to for this record: called before any `written`. `error`: it is in no file. */
-  readonly settle?: (error: unknown) => void
+  /**
+   * What the turn's write comes to for this record: called before any `written`.
+   * @param error it is in no file
+   * @param segment where it was written, if it is no event
+   */
+  readonly settle?: (error: unknown, segment: SegmentState | undefined) => void
   /** Called once the system has every record of the turn, in their order. */
   readonly written?: ((error: unknown) => void) | undefined
 }
@@ -46,9 +50,10 @@ export class TurnBatch {
     this.#immediate = undefined
     const records = this.#records
     this.#records = []
+    const { segment } = this.#writer
     const together = this.#writer.writeTogether(records)
+    for (let i = 0; i < together; i++) records[i]?.settle?.(undefined, segment)
     const errors = together === records.length ? undefined : this.#writeRest(records, together)
-    for (let i = 0; i < records.length; i++) records[i]?.settle?.(errors?.[i])
     if (this.#urgent) this.#writer.syncNow()
     this.#urgent = false
     for (let i = 0; i < records.length; i++) {
@@ -65,6 +70,8 @@ export class TurnBatch {
     const errors: unknown[] = Array(records.length)
     for (let i = from; i < records.length; i++) {
       const record = records[i]
+      // The one that is left when the write fails is not where the record is.
+      const { segment } = this.#writer
       if (record?.type === recordType.close && record.numbered) this.#writer.keep(record.numbered)
       else if (record) {
         try {
@@ -73,6 +80,7 @@ export class TurnBatch {
           errors[i] = error
         }
       }
+      record?.settle?.(errors[i], segment)
     }
     return errors
   }

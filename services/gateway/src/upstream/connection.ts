@@ -159,7 +159,14 @@ export class Connection implements ResponseSink {
     // An answer that came before its request was out: the rest of that request must not meet the next exchange.
     if (reusable && this.#socket.writableLength === 0) this.#becomeIdle()
     else this.fail(new UpstreamError('CLOSED', 'not to be used again'))
-    exchange.handler.onResponseEnd()
+    try {
+      exchange.handler.onResponseEnd()
+    } catch (cause) {
+      exchange.handler.onResponseError(
+        exchange,
+        new UpstreamError('HANDLER_FAILED', 'the answer was not taken', { cause }),
+      )
+    }
   }
 
   #idleS: number | undefined
@@ -186,14 +193,16 @@ export class Connection implements ResponseSink {
     this.#phase = 'busy'
     this.#headSeen = false
     this.#deadlineMs = this.#owner.nowMs + request.headersTimeoutMs
+    const encoded = encodeRequest(this.#owner.host, request)
+    if (encoded === undefined) {
+      // Nothing has left.
+      this.#phase = 'idle'
+      this.fail(new UpstreamError('BAD_REQUEST', 'a header or a path that cannot be sent'))
+      return
+    }
     handler.onRequestStart(exchange)
     // It may have been aborted there.
     if (this.#exchange !== exchange) return
-    const encoded = encodeRequest(this.#owner.host, request)
-    if (encoded === undefined) {
-      this.fail(new UpstreamError('BAD_REQUEST', 'a header that cannot be sent'))
-      return
-    }
     this.#parser.expect(request.method)
     if (encoded.body === undefined) this.#socket.write(encoded.text, 'latin1')
     else {
@@ -209,11 +218,12 @@ export class Connection implements ResponseSink {
   /** @returns true: reading goes on, unless it has been paused meanwhile */
   #onRead(length: number): boolean {
     if (this.#phase === 'closed') return true
-    this.#touch()
     const bytes = Buffer.allocUnsafe(length)
     readBuffer.copy(bytes, 0, 0, length)
     try {
       this.#parser.feed(bytes)
+      // Behind it: with the head, the patience for an answer's middle begins.
+      this.#touch()
     } catch (error) {
       this.fail(error as Error)
     }

@@ -1,3 +1,4 @@
+import { lowerHeaderName } from './response-head.ts'
 import type { UpstreamRequest } from './upstream-handler.ts'
 
 /** Bodies up to this size are written together with their head, as one text of the same bytes. */
@@ -5,6 +6,8 @@ const oneWriteBytes = 16 * 1024
 
 /** What stands in a header and would end it, or is no field text (RFC 9110, 5.5). */
 const notFieldText = /[^\t\x20-\x7e\x80-\xff]/
+/** What no request target holds (RFC 9112, 3.2). */
+const notTarget = /[^\x21-\x7e\x80-\xff]/
 
 /**
  * A request as it is written: `text` in latin1 and, where it is large, the body behind it.
@@ -15,11 +18,12 @@ export function encodeRequest(
   { method, path, headers, body }: UpstreamRequest,
 ): { text: string; body: Buffer | undefined } | undefined {
   let text = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n`
-  if (notFieldText.test(path) || path.includes(' ')) return undefined
+  if (notTarget.test(path)) return undefined
   for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
     const value = headers[i + 1] as string
-    if (notFieldText.test(value)) return undefined
-    text += `${headers[i]}: ${value}\r\n`
+    if (notFieldText.test(value) || lowerHeaderName(name) === undefined) return undefined
+    text += `${name}: ${value}\r\n`
   }
   if (body.length > 0 || (method !== 'GET' && method !== 'DELETE' && method !== 'HEAD'))
     text += `content-length: ${body.length}\r\n`

@@ -153,6 +153,17 @@ test('silence ends in a timeout of its own: before the answer, and in the middle
   assert.equal((await call(pool, { idleTimeoutMs: 50 })).error, 'IDLE_TIMEOUT')
 })
 
+test('the patience for an answer ends with its head, whatever came together with it', async t => {
+  const { pool } = await startProvider(t, socket => {
+    socket.write('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab')
+    setTimeout(() => socket.write('cd'), 200)
+  })
+  const clock = setInterval(() => pool.check(performance.now()), 10)
+  t.after(() => clearInterval(clock))
+  const result = await call(pool, { headersTimeoutMs: 50, idleTimeoutMs: 5_000 })
+  assert.deepEqual([result.error, result.body], [undefined, 'abcd'])
+})
+
 test('a silence that we asked for by pausing is no timeout', async t => {
   const { pool } = await startProvider(t, socket => {
     socket.write('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab')
@@ -226,6 +237,8 @@ test('what would end a header, or the request line, is not sent', async t => {
     { headers: ['x-a', '\u0100'] },
     { path: '/a b' },
     { path: '/a\r\n' },
+    { path: '/a\tb' },
+    { headers: ['x a', 'b'] },
   ])
     assert.equal((await call(pool, request)).error, 'BAD_REQUEST')
 })
@@ -269,4 +282,32 @@ test('a large body is let go once it is out, while its answer is still to come',
   assert.deepEqual([request.body.length, sent], [0, 1])
   answerNow()
   await ended
+})
+
+test('a handler that fails at the end of an answer is told so, and the connection serves the next', async t => {
+  const { pool, connections } = await startProvider(t, socket => socket.write(answer('ok')))
+  const cause = new Error('mine')
+  const told = await new Promise<Error>(resolve =>
+    pool.dispatch(
+      {
+        method: 'POST',
+        path: '/',
+        headers: [],
+        body: Buffer.from('{}'),
+        headersTimeoutMs: 5_000,
+        idleTimeoutMs: 5_000,
+      },
+      {
+        onRequestStart() {},
+        onResponseStart() {},
+        onResponseData() {},
+        onResponseEnd() {
+          throw cause
+        },
+        onResponseError: (_, error) => resolve(error),
+      },
+    ),
+  )
+  assert.deepEqual([(told as { code?: string }).code, told.cause], ['HANDLER_FAILED', cause])
+  assert.deepEqual([(await call(pool)).body, connections()], ['ok', 1])
 })

@@ -31,6 +31,7 @@ export class OriginPool implements ConnectionOwner {
 
   /** Sends a request. Nothing is thrown: what goes wrong is told to the handler. */
   dispatch(request: UpstreamRequest, handler: UpstreamHandler): void {
+    this.nowMs = performance.now()
     let connection = this.#idle.pop()
     while (connection && !connection.isFresh(this.nowMs)) connection = this.#idle.pop()
     if (!connection) {

@@ -9,6 +9,8 @@ export interface ResponseHead {
   chunked: boolean
   /** The connection may be used again. */
   keepAlive: boolean
+  /** It is said to be closed. */
+  closes: boolean
   /** How long the provider keeps an idle connection, where it says so. */
   keepAliveS: number | undefined
 }
@@ -19,6 +21,7 @@ const statusLine = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: |$)/
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const maxHeaders = 200
 const maxRemembered = 2_000
+const maxRememberedLength = 64
 
 const lowerNames = new Map<string, string>()
 
@@ -28,7 +31,9 @@ export function lowerHeaderName(name: string): string | undefined {
   if (lower === undefined) {
     if (!token.test(name)) return undefined
     lower = name.toLowerCase()
-    if (lowerNames.size < maxRemembered) lowerNames.set(name, lower)
+    // A copy: the name is a part of its head, which would be kept with it.
+    if (lowerNames.size < maxRemembered && name.length <= maxRememberedLength)
+      lowerNames.set(Buffer.from(name, 'latin1').toString('latin1'), lower)
   }
   return lower
 }
@@ -48,6 +53,7 @@ export function parseResponseHead(text: string): ResponseHead {
     contentLength: undefined,
     chunked: false,
     keepAlive: minor === '1',
+    closes: false,
     keepAliveS: undefined,
   }
   for (let at = lineEnd + 2; at < text.length; at = lineEnd + 2) {
@@ -59,6 +65,7 @@ export function parseResponseHead(text: string): ResponseHead {
     if (head.headers.push(name, value) > maxHeaders * 2) throw badResponse('too many headers')
     readFraming(head, name, value)
   }
+  if (head.closes) head.keepAlive = false
   if (head.chunked && (head.contentLength !== undefined || minor === '0'))
     throw badResponse('a body that is framed in two ways')
   return head
@@ -78,9 +85,10 @@ function readFraming(head: ResponseHead, name: string, value: string): void {
       head.chunked = true
       return
     case 'connection': {
-      const options = value.toLowerCase()
-      if (options.includes('close')) head.keepAlive = false
-      else if (options.includes('keep-alive')) head.keepAlive = true
+      const options = value.toLowerCase().split(',')
+      // Whatever else is said: `close` closes (RFC 9112, 9.3).
+      if (options.some(option => option.trim() === 'close')) head.closes = true
+      else if (options.some(option => option.trim() === 'keep-alive')) head.keepAlive = true
       return
     }
     case 'keep-alive': {

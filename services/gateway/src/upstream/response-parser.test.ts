@@ -91,6 +91,13 @@ const responses: { name: string; text: string; status: number; body: string; reu
     reusable: false,
   },
   {
+    name: 'a connection that is not kept, whatever else is said of it',
+    text: `${ok}connection: close\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nhi`,
+    status: 200,
+    body: 'hi',
+    reusable: false,
+  },
+  {
     name: 'the old version',
     text: 'HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhi',
     status: 200,

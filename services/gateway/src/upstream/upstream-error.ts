@@ -6,13 +6,14 @@ export type UpstreamErrorCode =
   | 'BAD_RESPONSE'
   | 'BAD_REQUEST'
   | 'CLOSED'
+  | 'HANDLER_FAILED'
 
 /** An exchange that failed for a reason that the system has no code for. */
 export class UpstreamError extends Error {
   override name = 'UpstreamError'
   readonly code: UpstreamErrorCode
-  constructor(code: UpstreamErrorCode, message: string) {
-    super(message)
+  constructor(code: UpstreamErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
     this.code = code
   }
 }
