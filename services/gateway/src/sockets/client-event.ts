@@ -1,3 +1,4 @@
+import { parseUnambiguous } from '../parse-unambiguous.ts'
 import { isPlainText } from '../plain-text.ts'
 import { readReferences } from '../read-request.ts'
 import type { References } from '../references/require-own-references.ts'
@@ -84,15 +85,11 @@ export function innerObject(event: ClientEvent, name: string): ClientEvent | und
   return scanning(() => ({ type: '', bytes, scanned: scanObject(bytes, wantedOfResponse) }))
 }
 
-/** A member of any kind, parsed. @throws Refusal 400 */
+/** A member of any kind, parsed. @throws Refusal 400, also where it names anything twice */
 export function parsedMember({ bytes, scanned }: ClientEvent, name: string): unknown {
   const span = scanned.members.get(name)
   if (!span) return undefined
-  try {
-    return JSON.parse(bytes.toString('utf8', span.start, span.end))
-  } catch {
-    throw new Refusal('invalid_request', `The event's "${name}" is not valid JSON.`)
-  }
+  return scanning(() => parseUnambiguous(bytes.toString('utf8', span.start, span.end)), `event's "${name}"`)
 }
 
 /** Bytes of a text member as it stands in the event. */
@@ -101,11 +98,11 @@ export function memberBytes({ scanned }: ClientEvent, name: string): number {
   return span ? Math.max(0, span.end - span.start - 2) : 0
 }
 
-function scanning<T>(scan: () => T): T {
+function scanning<T>(scan: () => T, scanned = 'event'): T {
   try {
     return scan()
   } catch (error) {
-    if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message.replace('body', 'event'))
+    if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message.replace('body', scanned))
     throw error
   }
 }

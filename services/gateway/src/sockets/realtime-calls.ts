@@ -2,11 +2,13 @@ import { transcriptionModelsOf } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
 import { authenticate, type Principal } from '../authenticate.ts'
 import { holdBudget } from '../hold-budget.ts'
+import { parseUnambiguous } from '../parse-unambiguous.ts'
 import { isPlainText } from '../plain-text.ts'
 import { readBody } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, type GatewayDeps, headersToForward } from '../request-path.ts'
 import { type Route, upstreamPath } from '../resolve-route.ts'
+import { JsonScanError } from '../scan-json.ts'
 import { readBoundary } from '../uploads/form-frame.ts'
 import { FormReader } from '../uploads/form-reader.ts'
 import { sessionRoute } from './client-secret-route.ts'
@@ -124,9 +126,10 @@ async function readSession(rawHeaders: readonly string[], body: Buffer): Promise
   const text = (await reader.finish()).fields.get('session')
   if (text === undefined) return undefined
   try {
-    return JSON.parse(text)
-  } catch {
-    throw new Refusal('invalid_request', 'The "session" of the form is not valid JSON.')
+    return parseUnambiguous(text)
+  } catch (error) {
+    if (!(error instanceof JsonScanError)) throw error
+    throw new Refusal('invalid_request', error.message.replace('body', '"session" of the form'))
   }
 }
 

@@ -7,7 +7,7 @@ import {
   transcriptionModelsOf,
   type UsageResult,
 } from '@sluice/usage'
-import { allowModel } from '../allow-model.ts'
+import { allowModel, isAllowed } from '../allow-model.ts'
 import type { AdmittedCall } from '../call.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
 import { Refusal } from '../refusal.ts'
@@ -37,6 +37,8 @@ interface RealtimeTurn {
   eventId: string | undefined
 }
 
+/** Behind the name of a model: the snapshot that serves it. */
+const dated = /-\d{4}-\d{2}-\d{2}$/
 const maxWaiting = 64
 const maxTranscriptions = 256
 /** How long a cancelled turn may take to tell its usage. */
@@ -155,6 +157,22 @@ export class RealtimeSession extends SocketSession {
       allowModel(principal, match.dialect, asked, prices, endpoint.shape)
   }
 
+  /** By which models the provider works is its word: where one is not allowed the session ends. */
+  #checkServed(session: unknown): void {
+    const { principal, match } = this.context
+    const named = typeof session === 'object' && session !== null ? (session as ServerEvent).model : undefined
+    const models = [...(typeof named === 'string' ? [named] : []), ...transcriptionModelsOf(session)]
+    // A dated name is what a provider calls the model that was asked for without one.
+    const isServable = (model: string): boolean =>
+      isAllowed(principal, match.dialect, model) || isAllowed(principal, match.dialect, model.replace(dated, ''))
+    if (models.every(isServable)) return
+    const refusal = new Refusal(
+      'model_not_allowed',
+      'The provider has set up this session with a model that is not allowed for this credential or project.',
+    )
+    setImmediate(() => this.cut({ refusal, style: 'explicit' }))
+  }
+
   #open(call: AdmittedCall, eventId: string | undefined): RealtimeTurn {
     const tap = new RealtimeTap({ outputBytesPerMs: this.#state.outputBytesPerMs })
     const { model } = this.#state
@@ -191,6 +209,7 @@ export class RealtimeSession extends SocketSession {
       case 'transcription_session.created':
       case 'transcription_session.updated':
         this.#state.configure(event.session)
+        this.#checkServed(event.session)
         return
       case 'input_audio_buffer.committed':
         this.#onCommitted(event)
