@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { eventually } from '@sluice/test-env'
+import OpenAI from 'openai'
 import { GatewayStack } from './gateway-stack.ts'
 import { openSocket, refusedUpgrade } from './sockets/socket-client.ts'
 
@@ -39,6 +40,25 @@ test('in the strict journal turns wait for their record and settle to the provid
   const bills = await gateway.billsOf(project)
   for (const event of events)
     assert.equal(event.cost_nano_usd, bills.find(bill => bill.response_id === event.response_id)?.cost_nano_usd)
+})
+
+test('calls that this gateway joins count as sockets: beyond their number they are not made', async () => {
+  const project = await gateway.newProject({
+    ownCredential: true,
+    settings: { path_classes: { realtime_calls: true } },
+  })
+  const open = await Promise.all([1, 2, 3].map(() => openSocket(gateway, '/v1/responses', project.apiKey)))
+  const calls = gateway.openai(project.apiKey).realtime.calls
+  const offer = { sdp: 'v=0\r\n', session: { type: 'realtime' as const, model: 'gpt-realtime' } }
+  await assert.rejects(calls.create(offer), (error: unknown) => {
+    assert.ok(error instanceof OpenAI.APIError)
+    assert.deepEqual([error.status, error.code], [503, 'overloaded'])
+    return true
+  })
+  for (const client of open) client.socket.close()
+  await Promise.all(open.map(client => client.closed))
+  const made = await eventually(() => calls.create(offer).catch(() => undefined))
+  await calls.hangup(made.headers.get('location')?.split('/').at(-1) ?? '')
 })
 
 test('beyond their number sockets are refused with 503, and one that closes makes room', async () => {

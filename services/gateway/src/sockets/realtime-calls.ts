@@ -35,6 +35,17 @@ export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedC
     allowModel(principal, match.dialect, each, prices, transcriptionEndpoint.shape)
   holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
 
+  const giveBack = deps.sockets.reserve()
+  try {
+    await makeCall(deps, call, model, body)
+  } finally {
+    giveBack()
+  }
+}
+
+/** Makes the call at its provider, and joins it. */
+async function makeCall(deps: GatewayDeps, call: AuthenticatedCall, model: string, body: Buffer): Promise<void> {
+  const { match, principal, nowMs } = call
   const route = deps.routes.resolve(principal.project, match.dialect)
   const headers = headersToForward(deps, call, { span: undefined })
   const answer = await postToProvider(deps, sessionRoute(route, principal), upstreamPath(route, match), headers, body)

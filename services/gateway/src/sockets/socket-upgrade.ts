@@ -53,6 +53,8 @@ export interface Sockets {
   upgrade: (deps: GatewayDeps, request: IncomingMessage, stream: Duplex, head: Buffer) => void
   /** Calls that run at the provider. */
   readonly calls: KnownCalls
+  /** Keeps a place for a call that is about to be made. @returns gives it back, once it is joined or was not made. @throws Refusal 503 */
+  reserve: () => () => void
   /** Meters a call on the socket that joined it; without permission or money it is hung up. */
   join: (deps: GatewayDeps, context: SocketContext, upstream: UpstreamSocket, call: JoinedCall) => void
   /** Hangs a call up. False: there is none of that id in the project. */
@@ -91,6 +93,14 @@ export function createSockets(options: SocketOptions): Sockets {
   })
   server.on('headers', (lines, request) => lines.push(...(answerLines.get(request) ?? [])))
 
+  /** @throws Refusal 503 */
+  function requireRoom(): void {
+    if (sessions.size + opening > options.maxSockets)
+      throw new Refusal('overloaded', 'This gateway holds as many sockets as it may. Try again in a moment.', {
+        retryAfterS: 1,
+      })
+  }
+
   async function upgrade(deps: GatewayDeps, request: IncomingMessage, stream: Duplex, head: Buffer): Promise<void> {
     const callId = randomUUIDv7()
     const nowMs = Date.now()
@@ -112,10 +122,7 @@ export function createSockets(options: SocketOptions): Sockets {
       refuseOrigin(request.headers.origin, options.allowedOrigins)
       const closed = deps.closedFor(nowMs)
       if (closed) throw closed
-      if (sessions.size + opening > options.maxSockets)
-        throw new Refusal('overloaded', 'This gateway holds as many sockets as it may. Try again in a moment.', {
-          retryAfterS: 1,
-        })
+      requireRoom()
       const offered = readOfferedProtocols(request.headers['sec-websocket-protocol'])
       const credential = headers.credential === '' ? offered.credential : headers.credential
       const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
@@ -180,6 +187,17 @@ export function createSockets(options: SocketOptions): Sockets {
     },
     wants: request => wantsSocket(request),
     upgrade: (deps, request, stream, head) => void upgrade(deps, request, stream, head),
+    reserve() {
+      opening++
+      const giveBack = (): void => void opening--
+      try {
+        requireRoom()
+      } catch (refusal) {
+        giveBack()
+        throw refusal
+      }
+      return giveBack
+    },
     join(deps, context, upstream, { callId, connect, hangUp }) {
       const onEnded = (): void => {
         joined.delete(callId)
