@@ -18,6 +18,10 @@ const names: { readonly [item: string]: QuantityName } = {
   characters: 'chars_in',
   seconds: 'audio_ms_in',
   images: 'images',
+  text_fresh: 'in_text',
+  text_from_cache: 'in_cache_read',
+  audio_fresh: 'in_audio',
+  audio_from_cache: 'in_cache_read_audio',
 }
 
 /** What an event must say that is settled to this bill. */

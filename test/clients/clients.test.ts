@@ -4,6 +4,7 @@ import Anthropic from '@anthropic-ai/sdk'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { BillRecord } from '@sluice/simulator'
 import { eventually, startTestStack, type TestScope, type TestStack } from '@sluice/test-env'
+import OpenAI, { toFile } from 'openai'
 import { EventFeed } from '../event-feed.ts'
 import { readLedger } from '../faults/accounts-of-a-run.ts'
 import { signIn } from '../management.ts'
@@ -14,10 +15,18 @@ import { billedQuantities, pricedQuantities } from './bill-quantities.ts'
 import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
 import { langchain } from './langchain.ts'
 import { openaiMedia } from './openai-media.ts'
+import { openaiRealtime } from './openai-realtime.ts'
 import { openaiSdk } from './openai-sdk.ts'
 
 /** Every path through every client; a next path is a row in the client's file. */
-const rows: readonly ClientCalls[] = [...openaiSdk, ...openaiMedia, ...anthropicSdk, ...langchain, ...aiSdk]
+const rows: readonly ClientCalls[] = [
+  ...openaiSdk,
+  ...openaiMedia,
+  ...openaiRealtime,
+  ...anthropicSdk,
+  ...langchain,
+  ...aiSdk,
+]
 
 /** How a call goes: to its end, or left in the middle. */
 const modes = ['plain', 'streamed', 'plain, left', 'streamed, left'] as const
@@ -30,9 +39,12 @@ const ends: (() => unknown)[] = []
 
 before(async () => {
   stack = await startTestStack({ after: (end: () => unknown) => ends.push(end) } as TestScope, {
-    env: { GATEWAY_BATCH_POLL_MS: '100' },
+    env: { GATEWAY_BATCH_POLL_MS: '100', GATEWAY_BACKGROUND_POLL_MS: '200' },
   })
-  project = await newProject(stack, await signIn(stack), { on_client_abort: { openai: 'drain', anthropic: 'drain' } })
+  project = await newProject(stack, await signIn(stack), {
+    on_client_abort: { openai: 'drain', anthropic: 'drain' },
+    path_classes: { stored: true, free: true, batches: true },
+  })
   feed = new EventFeed(stack)
 })
 after(async () => {
@@ -116,6 +128,82 @@ suite('official clients', { concurrency: 8 }, () => {
   }
 })
 
+/** Waits for what is settled under these keys, and holds it against the provider's bill. */
+async function settledTo(keys: (settlementKey: string) => boolean, count: number): Promise<UsageRecordedData[]> {
+  const events = await eventually(
+    () => {
+      const byId = new Map(
+        feed.all.filter(event => keys(event.settlement_key ?? '')).map(event => [event.event_id, event] as const),
+      )
+      return byId.size === count && [...byId.values()]
+    },
+    { timeoutMs: 20_000, message: `${count} settled` },
+  )
+  const bills = await readBills()
+  for (const event of events) {
+    const bill = bills.find(record => record.response_id === event.response_id)
+    assert.ok(bill !== undefined && bill.cost_nano_usd > 0)
+    assert.deepEqual(pricedQuantities(event.quantities), billedQuantities(bill))
+    assert.equal(event.cost_nano_usd, bill.cost_nano_usd)
+  }
+  return events
+}
+
+const openai = (headers: Record<string, string>) =>
+  new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey: project.apiKey, defaultHeaders: headers, maxRetries: 0 })
+
+/** Waits until every one of these endpoints has its event among the calls that a client has marked so; they all cost nothing. */
+async function areFree(tag: string, endpoints: readonly string[]): Promise<void> {
+  const events = await eventually(() => {
+    const found = (feed.byTag('case').get(tag) ?? []).filter(event => event.settlement_key === undefined)
+    return endpoints.every(endpoint => found.some(event => event.endpoint === endpoint)) && found
+  })
+  for (const event of events) {
+    assert.ok(endpoints.includes(event.endpoint), event.endpoint)
+    assert.deepEqual([event.cost_nano_usd, event.quantities], [0, {}])
+  }
+}
+
+test('a background response settles once, to the provider’s own bill; making it and asking for it costs nothing: openai', async () => {
+  const client = openai({ 'sluice-tag-case': 'background' })
+  const asked = { model: 'gpt-5.4-mini', background: true }
+  const orders = 'output_tokens=40 reasoning=16 cached=8 searches=2 delay_ms=2'
+  const made = await client.responses.create({ ...asked, input: promptOf(orders) })
+  const read = await eventually(async () => {
+    const response = await client.responses.retrieve(made.id)
+    return response.status === 'completed' && response
+  })
+  assert.match(read.output_text, /^Sim:/)
+  await client.responses.delete(made.id)
+  const [event] = await settledTo(key => key === made.id, 1)
+  assert.deepEqual([event?.endpoint, event?.status, event?.doubts], ['responses.background', 'completed', undefined])
+  await areFree('background', ['responses', 'responses.retrieve', 'responses.delete'])
+})
+
+test('a batch settles to the provider’s own bill, request by request, its files cost nothing: openai', async () => {
+  const client = openai({ 'sluice-tag-case': 'file batch' })
+  const lines = ['output_tokens=40 cached=8', 'output_tokens=7 reasoning=16'].map((orders, index) => ({
+    custom_id: `request-${index}`,
+    method: 'POST',
+    url: '/v1/chat/completions',
+    body: { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: promptOf(orders) }] },
+  }))
+  const bytes = Buffer.from(lines.map(line => JSON.stringify(line)).join('\n'))
+  const file = await client.files.create({ purpose: 'batch', file: await toFile(bytes, 'requests.jsonl') })
+  assert.ok(bytes.equals(Buffer.from(await (await client.files.content(file.id)).arrayBuffer())))
+  const { id } = await client.batches.create({
+    input_file_id: file.id,
+    endpoint: '/v1/chat/completions',
+    completion_window: '24h',
+  })
+  const output = await eventually(async () => (await client.batches.retrieve(id)).output_file_id)
+  assert.equal((await (await client.files.content(output)).text()).trim().split('\n').length, lines.length)
+  await client.files.delete(output)
+  for (const event of await settledTo(key => key.startsWith(`${id}/`), lines.length))
+    assert.equal(event.modifiers.batch, true)
+  await areFree('file batch', ['files.upload', 'files.content', 'batches.create', 'batches.get', 'files.delete'])
+})
+
 test('a batch settles to the provider’s own bill, request by request: @anthropic-ai/sdk', async () => {
   const client = new Anthropic({ baseURL: stack.anthropicBaseUrl, apiKey: project.apiKey, maxRetries: 0 })
   const requests = ['output_tokens=40 cached=8', 'output_tokens=7 reasoning=16'].map((orders, index) => ({
@@ -127,20 +215,8 @@ test('a batch settles to the provider’s own bill, request by request: @anthrop
     },
   }))
   const { id } = await client.messages.batches.create({ requests })
-  const events = await eventually(
-    () => {
-      const found = feed.all.filter(event => event.settlement_key?.startsWith(`${id}/`))
-      return found.length === requests.length && found
-    },
-    { timeoutMs: 20_000, message: 'an event for each request' },
-  )
-  const bills = await readBills()
-  for (const event of events) {
-    const bill = bills.find(record => record.response_id === event.response_id)
-    assert.ok(bill !== undefined && bill.cost_nano_usd > 0)
-    assert.deepEqual(pricedQuantities(event.quantities), billedQuantities(bill))
-    assert.deepEqual([event.cost_nano_usd, event.modifiers.batch], [bill.cost_nano_usd, true])
-  }
+  for (const event of await settledTo(key => key.startsWith(`${id}/`), requests.length))
+    assert.equal(event.modifiers.batch, true)
 })
 
 test('everything that clients spent is in the ledger, and every line of the bill has its event', async () => {
@@ -152,10 +228,12 @@ test('everything that clients spent is in the ledger, and every line of the bill
     missed.map(record => record.endpoint),
     [],
   )
-  const sum = feed.all.reduce((total, event) => total + BigInt(event.cost_nano_usd), 0n)
+  // What two have settled has one event id, and counts once.
+  const once = new Map(feed.all.map(event => [event.event_id, event] as const))
+  const sum = [...once.values()].reduce((total, event) => total + BigInt(event.cost_nano_usd), 0n)
   await eventually(async () => {
     const { total } = await readLedger(stack)
-    assert.deepEqual([total.events, total.costNanoUsd], [feed.all.length, sum])
+    assert.deepEqual([total.events, total.costNanoUsd], [once.size, sum])
     return true
   })
 })

@@ -77,6 +77,12 @@ export const openaiSdk: readonly ClientCalls[] = [
   },
   {
     client,
+    endpoint: 'moderations',
+    stays: true,
+    plain: (setup, orders, signal) => open(setup).moderations.create({ input: promptOf(orders) }, { signal }),
+  },
+  {
+    client,
     endpoint: 'embeddings',
     plain: (setup, orders, signal) =>
       open(setup).embeddings.create({ model: 'text-embedding-3-large', input: ['one', promptOf(orders)] }, { signal }),
