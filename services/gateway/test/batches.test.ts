@@ -9,6 +9,7 @@ import { eventually } from '@sluice/test-env'
 import OpenAI, { toFile } from 'openai'
 import pg from 'pg'
 import { GatewayStack, type TestProject } from './gateway-stack.ts'
+import { unreadResultsAreEstimated } from './unread-results.ts'
 
 const gateway = await GatewayStack.start(
   { after },
@@ -70,6 +71,8 @@ const shownToOperator = async () =>
     running: number
     unknown: { key: string; batch_id: string }[]
   }
+
+unreadResultsAreEstimated(gateway, operator)
 
 suite('message batches', () => {
   test('a batch is settled to its maker at the provider’s own bill, whoever downloads, to the nano-dollar', async () => {
@@ -417,6 +420,27 @@ suite('batches of files', () => {
       (await client.batches.list()).data.map(({ id }) => id),
       [created.id],
     )
+  })
+
+  test('a line of 500 vectors, larger than any other, is charged to the token', async () => {
+    const project = await gateway.newProject({ ownCredential: true, settings: { path_classes: { batches: true } } })
+    const client = gateway.openai(project.apiKey)
+    const input = Array.from({ length: 500 }, (_, index) => `The sea of number ${index}.`)
+    const body = { model: 'text-embedding-3-large', input }
+    const asked = { custom_id: 'vectors', method: 'POST', url: '/v1/embeddings', body }
+    const file = await upload(client, [JSON.stringify(asked)])
+    const { id } = await client.batches.create({ input_file_id: file.id, ...forChat, endpoint: '/v1/embeddings' })
+    const [event] = await eventually(() => batchEventsOf(project).length > 0 && batchEventsOf(project), {
+      timeoutMs: 30_000,
+    })
+    const output = (await client.batches.retrieve(id)).output_file_id ?? ''
+    assert.ok((await (await client.files.content(output)).arrayBuffer()).byteLength > 17 * 1024 * 1024)
+    const [bill] = (await gateway.billsOf(project)).filter(({ endpoint }) => endpoint === '/v1/batches')
+    assert.ok(bill && bill.cost_nano_usd > 0)
+    assert.equal(event?.cost_nano_usd, bill.cost_nano_usd)
+    assert.deepEqual(event?.provenance, { in_text: 'measured' })
+    const { unreadable } = (await (await fetch(`${operator}/batches`)).json()) as { unreadable: { batch_id: string }[] }
+    assert.ok(!unreadable.some(({ batch_id }) => batch_id === id))
   })
 
   test('results that are deleted at once are settled first', async () => {
