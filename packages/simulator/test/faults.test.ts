@@ -50,7 +50,7 @@ test('a wrong credential, model, path, body or directive is refused in the diale
   await assert.rejects(openai.chat.completions.create(chat('output_token=5')), /no directive "output_token"/)
   await assert.rejects(openai.chat.completions.create(chat('fault=fire')), /no fault "fire"/)
   assert.equal((await fetch(`${simulator.url}/v1/chat/completions`, { method: 'POST', body: '{}' })).status, 401)
-  assert.equal((await post(simulator, '/v1/files', {})).status, 404)
+  assert.equal((await post(simulator, '/v1/assistants', {})).status, 404)
   const broken = await fetch(`${simulator.url}/v1/responses`, {
     method: 'POST',
     headers: { authorization: 'Bearer k' },
