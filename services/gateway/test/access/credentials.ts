@@ -191,13 +191,13 @@ export function credentialsAreProved(
   })
 
   suite('models', () => {
-    test('both official clients list the priced models of their dialect, and see who answers', async () => {
+    test('both official clients list the priced models of every provider, their own first, and see who answers', async () => {
       const openai = await Array.fromAsync(await gateway.openai(apiKey).models.list())
       const anthropic = await Array.fromAsync(await gateway.anthropic(apiKey).models.list({ limit: 1000 }))
-      assert.ok(openai.some(({ id }) => id === 'gpt-5.4-mini') && !openai.some(({ id }) => id.startsWith('claude')))
-      assert.ok(
-        anthropic.some(({ id }) => id === 'claude-sonnet-4-6') && !anthropic.some(({ id }) => id.startsWith('gpt')),
-      )
+      const [gpt, claude] = ['gpt-5.4-mini', 'claude-sonnet-4-6']
+      const placeIn = (list: readonly { id: string }[], wanted: string) => list.findIndex(({ id }) => id === wanted)
+      assert.ok(placeIn(openai, gpt) >= 0 && placeIn(openai, gpt) < placeIn(openai, claude))
+      assert.ok(placeIn(anthropic, claude) >= 0 && placeIn(anthropic, claude) < placeIn(anthropic, gpt))
       for (const model of openai) assert.deepEqual([model.object, model.owned_by], ['model', 'simulator'])
       for (const model of anthropic)
         assert.deepEqual([model.type, model.display_name], ['model', `${model.id} (simulator)`])
