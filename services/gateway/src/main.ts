@@ -12,6 +12,7 @@ import { batchRoutes } from './batches/operator-routes.ts'
 import { readConfig } from './config.ts'
 import { Drains } from './drains.ts'
 import { createGatewayEvents } from './events.ts'
+import { FileWriters } from './files/file-writers.ts'
 import { createFront } from './front-routes.ts'
 import { startHeartbeat } from './heartbeat-publisher.ts'
 import { openJournal } from './journal/journal.ts'
@@ -206,6 +207,7 @@ const app = buildApp({
   batches: {
     jobs,
     files: await openStoredFiles(bus),
+    writers: new FileWriters(jobs, poller),
     poller,
     events: batchEvents,
     own,

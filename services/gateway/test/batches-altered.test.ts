@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { after, suite, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { eventually } from '@sluice/test-env'
+import { toFile } from 'openai'
 import { startAlteredProvider } from './altered-provider.ts'
 import { GatewayStack, type TestProject } from './gateway-stack.ts'
 
@@ -34,6 +35,13 @@ async function newProject(settings: Record<string, unknown> = {}): Promise<TestP
     },
   })
   return { ...project, credential }
+}
+
+function form(purpose: string): FormData {
+  const fields = new FormData()
+  fields.set('purpose', purpose)
+  fields.set('file', new Blob(['some words']), 'words.txt')
+  return fields
 }
 
 const requests = (count: number, directives = 'output_tokens=3') =>
@@ -78,5 +86,85 @@ suite('batches whose provider is odd', () => {
       billed,
     )
     assert.equal((await client.messages.batches.delete(id)).type, 'message_batch_deleted')
+  })
+
+  const chatLine = (custom_id: string, directives: string) =>
+    JSON.stringify({
+      custom_id,
+      method: 'POST',
+      url: '/v1/chat/completions',
+      body: { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: `Say it. [[sim ${directives}]]` }] },
+    })
+
+  test('what may be the output of a batch that cannot be looked at is not deleted, whatever a project may do else', async () => {
+    const project = await newProject({ path_classes: { batches: true, free: true } })
+    const client = gateway.openai(project.apiKey)
+    const outside = async (method: string, path: string) =>
+      fetch(`${gateway.stack.simulatorUrl}/v1/${path}`, {
+        method,
+        headers: { authorization: `Bearer ${project.credential}` },
+      })
+    const input = await client.files.create({
+      file: await toFile(
+        Buffer.from([chatLine('a', 'batch_ms=100 output_tokens=3'), chatLine('b', '')].join('\n')),
+        'a',
+      ),
+      purpose: 'batch',
+    })
+    let away = true
+    provider.alter = (_method, path) =>
+      away && path.startsWith('/v1/batches/') ? { status: 500, body: '{"error":{}}' } : undefined
+    const batch = await client.batches.create({
+      input_file_id: input.id,
+      endpoint: '/v1/chat/completions',
+      completion_window: '24h',
+    })
+    const output = await eventually(async () => {
+      const told = (await (await outside('GET', `batches/${batch.id}`)).json()) as { output_file_id: string | null }
+      return told.output_file_id ?? false
+    })
+    await assert.rejects(client.files.delete(output), { status: 503 })
+    assert.equal((await outside('GET', `files/${output}`)).status, 200, 'it is still there')
+    assert.match(await (await client.files.content(output)).text(), /"custom_id":"a"/, 'reading takes nothing away')
+    const asks = () => provider.seen.filter(line => line === `GET /v1/batches/${batch.id}`).length
+    const before = asks()
+    const answers = await Promise.all(
+      Array.from({ length: 150 }, (_, index) =>
+        fetch(`${gateway.url}/v1/files/file-of-nobody-${index}`, {
+          method: 'DELETE',
+          headers: { authorization: `Bearer ${project.apiKey}` },
+        }),
+      ),
+    )
+    assert.deepEqual([...new Set(answers.map(({ status }) => status))], [503])
+    assert.ok(asks() - before <= 130, `${asks() - before} looks for 150 ids`)
+    away = false
+    await eventually(() => resultsOf(project, 'batches.result').length === 2, { timeoutMs: 15_000 })
+    await eventually(async () => (await client.files.delete(output)).deleted, { timeoutMs: 5_000 })
+    assert.equal((await outside('GET', `files/${output}`)).status, 404)
+  })
+
+  test('more batches than are asked at once stand in nobody’s way', async () => {
+    const project = await newProject({ path_classes: { batches: true, free: true } })
+    provider.alter = () => undefined
+    const client = gateway.openai(project.apiKey)
+    const own = await fetch(`${gateway.stack.simulatorUrl}/v1/files`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${project.credential}` },
+      body: form('user_data'),
+    })
+    const { id: fileId } = (await own.json()) as { id: string }
+    const input = await client.files.create({
+      file: await toFile(Buffer.from(chatLine('a', 'batch_ms=60000 output_tokens=3')), 'a'),
+      purpose: 'batch',
+    })
+    for (let index = 0; index < 25; index++)
+      await client.batches.create({
+        input_file_id: input.id,
+        endpoint: '/v1/chat/completions',
+        completion_window: '24h',
+      })
+    await assert.rejects(client.files.delete(fileId), { status: 503 }, 'five were not asked')
+    assert.equal((await client.files.delete(fileId)).deleted, true, 'asked again, they were')
   })
 })

@@ -65,7 +65,10 @@ export class BatchPoller {
   }
 
   /** Looks at a batch now, due or not, and settles it if it has ended. */
-  look({ key }: KeptBatch): Promise<LookOutcome> {
+  async look({ key }: KeptBatch): Promise<LookOutcome> {
+    // One under way may have asked before the batch ended, which the caller may know to have.
+    const under = await this.#looking.get(key)
+    if (under === 'settled' || under === 'failed') return under
     return this.#look(key, { onlyIfDue: false })
   }
 

@@ -1,3 +1,4 @@
+import type { FileWriters } from '../files/file-writers.ts'
 import type { BatchJobsView } from '../views/batch-jobs-view.ts'
 import type { StoredFilesView } from '../views/stored-files-view.ts'
 import type { BatchEvents } from './batch-events.ts'
@@ -9,6 +10,8 @@ export interface Batches {
   jobs: BatchJobsView
   /** Files that batches are made of. */
   files: StoredFilesView
+  /** Which batch has written a file. */
+  writers: FileWriters
   poller: BatchPoller
   events: BatchEvents
   own: OwnRun

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { StoredFile } from '@sluice/contracts'
 import { routeOfBatch } from '../batches/batch-access.ts'
 import { Refusal } from '../refusal.ts'
@@ -15,20 +14,47 @@ export interface VisibleFile {
   batch: KeptBatch | undefined
 }
 
-/** Batches that are asked whether they have written a file, where none is known to have. */
-const maxAsked = 20
-
 /**
  * The file of a request: uploaded by this project, or written by one of its batches. Another project's is not there, also
- * where it lives under the same credential. @throws Refusal 404
+ * where it lives under the same credential.
+ * @param ownAccess the project's own credential, where what is not found here is its own to read and to delete
+ * @throws Refusal 404; 503 where it cannot be said whether a batch has written it
  */
-export async function findFile(deps: GatewayDeps, call: AuthenticatedCall, fileId: string): Promise<VisibleFile> {
+export async function findFile(
+  deps: GatewayDeps,
+  call: AuthenticatedCall,
+  ownAccess: string | undefined,
+): Promise<VisibleFile> {
+  const fileId = call.match.parameter ?? ''
   const { project_id: projectId } = call.principal.identity
-  const upload = await deps.batches.files.find(projectId, fileId)
+  const upload = await findUpload(deps, projectId, fileId)
   if (upload) return { route: routeOfUpload(deps, call, upload), upload, batch: undefined }
-  const batch = findWriter(deps, projectId, fileId) ?? (await askWriters(deps, projectId, fileId))
-  if (!batch) throw new Refusal('not_found', `There is no file "${fileId}" in this project.`)
-  return { route: routeOfBatch(deps, batch.job), upload: undefined, batch }
+  const isElsewhere = ({ job }: KeptBatch): boolean => job.access !== ownAccess
+  const isDeletion = call.endpoint.method === 'DELETE'
+  // A file under the project's own credential may be read whoever has written it.
+  const mayAsk = isDeletion ? () => true : isElsewhere
+  const { batch, untold } = await deps.batches.writers.find(projectId, fileId, mayAsk)
+  if (batch) return { route: routeOfBatch(deps, batch.job), upload: undefined, batch }
+  const isOpen = ownAccess === undefined ? untold.length > 0 : isDeletion && !untold.every(isElsewhere)
+  if (isOpen)
+    throw new Refusal(
+      'records_unavailable',
+      `A batch of this project may have written the file "${fileId}", and it cannot be looked at right now. Try again in a moment.`,
+      { retryAfterS: 5 },
+    )
+  throw new Refusal('not_found', `There is no file "${fileId}" in this project.`)
+}
+
+async function findUpload(deps: GatewayDeps, projectId: string, fileId: string): Promise<StoredFile | undefined> {
+  try {
+    return await deps.batches.files.find(projectId, fileId)
+  } catch (cause) {
+    throw new Refusal(
+      'records_unavailable',
+      'This gateway cannot look up who made which file right now. Try again in a moment.',
+      { retryAfterS: 1, cause },
+    )
+  }
 }
 
 /** The way to an upload: by the access that it was made with. @throws Refusal where that is no longer there */
@@ -40,31 +66,4 @@ export function routeOfUpload(deps: GatewayDeps, call: AuthenticatedCall, upload
     'provider_not_configured',
     'The integration that this file was uploaded with is no longer there. An admin of the project can set it up again.',
   )
-}
-
-function findWriter(deps: GatewayDeps, projectId: string, fileId: string): KeptBatch | undefined {
-  return deps.batches.jobs
-    .ofProject(projectId, 'openai')
-    .find(({ job }) => job.result_file_ids?.includes(fileId) === true)
-}
-
-/** A batch may have ended, and told its client so, before we have looked at it. */
-async function askWriters(deps: GatewayDeps, projectId: string, fileId: string): Promise<KeptBatch | undefined> {
-  const { jobs, poller } = deps.batches
-  const running = jobs
-    .ofProject(projectId, 'openai')
-    .filter(({ job }) => job.state === 'running' && job.result_file_ids === undefined)
-    .slice(0, maxAsked)
-  if (running.length === 0) return undefined
-  let done = false
-  const looked = Promise.all(running.map(kept => poller.look(kept))).then(() => {
-    done = true
-  })
-  // What a batch has written is known before all of it is settled.
-  for (;;) {
-    const found = findWriter(deps, projectId, fileId)
-    if (found || done) return found ?? findWriter(deps, projectId, fileId)
-    await Promise.race([looked, delay(50)])
-    if (done) await delay(100)
-  }
 }

@@ -16,7 +16,8 @@ export async function handleFile(deps: GatewayDeps, call: AuthenticatedCall): Pr
   const { endpoint, match, principal } = call
   const { free = false, batches = false } = principal.project.path_classes ?? {}
   if (!free && !batches) throw classNotOpen(`${endpoint.method} ${endpoint.path}`, 'free', principal.project)
-  const forwards = free && deps.routes.resolve(principal.project, match.dialect).access !== 'managed'
+  const { access } = free ? deps.routes.resolve(principal.project, match.dialect) : { access: 'managed' }
+  const forwards = access !== 'managed'
   if (match.parameter === undefined) {
     if (endpoint.method === 'POST' && batches) return uploadFile(deps, call, { forwards })
     return forwards || !batches ? forwardFile(deps, call) : listFiles(deps, call)
@@ -24,7 +25,8 @@ export async function handleFile(deps: GatewayDeps, call: AuthenticatedCall): Pr
   const hasBatches = batches || deps.batches.jobs.ofProject(principal.identity.project_id, match.dialect).length > 0
   if (!hasBatches) return forwardFile(deps, call)
   try {
-    return await (endpoint.method === 'DELETE' ? deleteFile(deps, call) : readFile(deps, call))
+    const ownAccess = forwards ? access : undefined
+    return await (endpoint.method === 'DELETE' ? deleteFile : readFile)(deps, call, ownAccess)
   } catch (error) {
     // Not one of a batch: with a credential of its own, the project has others.
     if (forwards && error instanceof Refusal && error.reason === 'not_found') return forwardFile(deps, call)
