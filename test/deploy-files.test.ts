@@ -51,6 +51,28 @@ test('every variable that the compose file asks for is in the example', () => {
   )
 })
 
+test('each mode of the journal can be chosen in the example, and the gateway takes it', () => {
+  const gateway = /^ {2}gateway:\n([\s\S]*?)\n\n {2}\w/m.exec(read('compose.yaml'))?.[1] ?? ''
+  const chosen = (mode: string) =>
+    Object.fromEntries(
+      [...gateway.matchAll(/^ {6}([A-Z_]+): "?([^"\n]*)"?$/gm)].map(([, name = '', value = '']) => [
+        name,
+        value
+          .replace(/\$\{GATEWAY_JOURNAL:-group\}/, mode)
+          .replace(/\$\{[A-Z_]+:-(.*?)\}/, '$1')
+          .replace(/\$\{[A-Z_]+:\?.*?\}/, 'c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0MTI='),
+      ]),
+    )
+  const program = join(deploy, '../services/gateway/src/main.ts')
+  const check = (mode: string) =>
+    execFileSync(process.execPath, [program, '--check-config'], {
+      env: { PATH: process.env.PATH, ...chosen(mode) },
+      stdio: 'pipe',
+    })
+  for (const mode of ['group', 'strict', 'replicated']) check(mode)
+  assert.throws(() => check('loose'), /GATEWAY_JOURNAL=loose is none of/)
+})
+
 test('the provision step prepares servers that it is given, and may run again', async t => {
   const [nats, postgres] = await Promise.all([testNats(t, { provision: false }), testPostgres(t)])
   const program = join(deploy, '../packages/stack/src/migrate.ts')
