@@ -19,8 +19,8 @@ export const BatchCreator = Type.Object({
   price_book_id: Type.String(),
   override_price_book_id: Type.Optional(Type.String()),
   unpriced_policy: Type.Optional(Type.Literal('assume_max')),
-  /** Distinct models that its requests name. */
-  models: Type.Array(Type.String(), { minItems: 1, maxItems: 64 }),
+  /** Distinct models that its requests name. Empty: not known, since it was given to its payer by hand. */
+  models: Type.Array(Type.String(), { maxItems: 64 }),
   request_count: Count,
   /** Of one of its requests, estimated: counts for a result whose provider tells no number. */
   estimated_input_tokens: Count,

@@ -131,6 +131,7 @@ batchEvents.observe(jobs.all)
 const { minIntervalMs, listIntervalMs, leaseMs } = config.batches
 const own = { gatewayId: journal.gatewayId, epoch: journal.epoch, maxCreateMs: config.timeouts.headersMs + 300_000 }
 const asking = { jobs, routes, projects, upstreams, timeouts: config.timeouts, events: batchEvents }
+const files = await openStoredFiles(bus)
 const poller = closing.use(
   new BatchPoller({
     ...asking,
@@ -206,7 +207,7 @@ const app = buildApp({
   routes,
   batches: {
     jobs,
-    files: await openStoredFiles(bus),
+    files,
     writers: new FileWriters(jobs, poller),
     poller,
     events: batchEvents,
@@ -238,7 +239,7 @@ closing.use(
     port: config.operatorPort,
     metrics: metricsText,
     ready: notReady,
-    routes: batchRoutes(jobs),
+    routes: batchRoutes({ ...asking, files, keys, prices, own }),
     log,
   }),
   'operator server',

@@ -167,4 +167,86 @@ suite('batches whose provider is odd', () => {
     await assert.rejects(client.files.delete(fileId), { status: 503 }, 'five were not asked')
     assert.equal((await client.files.delete(fileId)).deleted, true, 'asked again, they were')
   })
+
+  const adopt = (key: string, body: Record<string, unknown>) =>
+    fetch(`${operator}/batches/unknown/${key}/adopt`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  const unknown = (count: number) =>
+    eventually(
+      async () => {
+        const found = (await shown()).unknown
+        return found.length === count ? found : false
+      },
+      { timeoutMs: 20_000 },
+    )
+
+  test('a batch made behind our back can be given to a key of a project by hand, which pays for it', async () => {
+    const project = await gateway.newProject()
+    const other = await gateway.newProject()
+    const answer = await fetch(`${gateway.stack.simulatorUrl}/v1/messages/batches`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': 'simulator', 'anthropic-version': '2023-06-01' },
+      body: JSON.stringify({ requests: requests(4) }),
+    })
+    const { id } = (await answer.json()) as { id: string }
+    const [found] = await unknown(1)
+    assert.equal(found?.batch_id, id)
+    const { key } = found
+    const whose = { project_id: project.projectId, key_id: project.keyId, by: 'ops', reason: 'made by their cron job' }
+    assert.equal((await adopt(key, { ...whose, reason: undefined })).status, 400)
+    assert.equal((await adopt(key, { ...whose, key_id: other.keyId })).status, 400, 'a key of another project')
+    assert.equal((await adopt(`${key}x`, whose)).status, 404)
+    assert.equal((await adopt(key, whose)).status, 200)
+    await eventually(() => resultsOf(project).length === 4)
+    for (const event of resultsOf(project)) {
+      assert.equal(event.identity.key_id, project.keyId)
+      assert.equal(event.requested_model, 'claude-haiku-4-5')
+      assert.ok(event.priced && event.cost_nano_usd > 0)
+    }
+    assert.match(gateway.logs(), /"by":"ops","reason":"made by their cron job"/)
+    assert.equal((await adopt(key, whose)).status, 404, 'once')
+    assert.equal((await gateway.anthropic(project.apiKey).messages.batches.retrieve(id)).id, id)
+  })
+
+  test('of two lost answers that fit two projects one is given by hand, and the other follows', async () => {
+    const projects = [await gateway.newProject(), await gateway.newProject()]
+    const [first, second] = projects
+    const asked = projects.map(({ apiKey }) =>
+      gateway
+        .post(
+          '/anthropic/v1/messages/batches',
+          apiKey,
+          { requests: requests(6, 'first_delay_ms=4000 output_tokens=3') },
+          { headers: { 'anthropic-version': '2023-06-01', 'Sluice-Tag-run': 'lost' } },
+        )
+        .catch(() => undefined),
+    )
+    const made = async () => {
+      const answer = await fetch(`${gateway.stack.simulatorUrl}/v1/messages/batches`, {
+        headers: { 'x-api-key': 'simulator', 'anthropic-version': '2023-06-01' },
+      })
+      return ((await answer.json()) as { data: unknown[] }).data.length
+    }
+    await eventually(async () => (await made()) === 3)
+    await gateway.stack.services.gateway.kill()
+    await Promise.all(asked)
+    await gateway.stack.services.gateway.start()
+    await gateway.stack.services.gateway.untilReady()
+    const [one] = await unknown(2)
+    assert.ok(one && first && second)
+    const { projectId, keyId } = first
+    const answer = await adopt(one.key, { project_id: projectId, key_id: keyId, by: 'ops', reason: 'asked them' })
+    assert.equal(answer.status, 200, await answer.text())
+    for (const project of projects) {
+      await eventually(() => resultsOf(project).length === 6, { timeoutMs: 20_000 })
+      assert.ok(
+        resultsOf(project).every(event => event.claimed.tags?.run === 'lost'),
+        'as its creation had asked',
+      )
+    }
+    await unknown(0)
+  })
 })

@@ -24,6 +24,7 @@ export const anthropicBatches: BatchDialect = {
       endedAtMs: readTime(ended_at),
       requestCount: known ? (counts as number[]).reduce((sum, count) => sum + count, 0) : undefined,
       inputFileId: undefined,
+      targetEndpoint: undefined,
       resultFileIds: [],
     }
   },

@@ -15,6 +15,8 @@ export interface BatchStanding {
   /** Requests in it, and how many have an end of their own; undefined where it does not say. */
   requestCount: number | undefined
   inputFileId: string | undefined
+  /** OpenAI: the path that its requests are for. */
+  targetEndpoint: string | undefined
   resultFileIds: string[]
 }
 

@@ -75,6 +75,11 @@ export function createBatchEvents(log: Logger) {
         'batch adopted whose creation had lost its answer',
       )
     },
+    adoptedByHand(job: BatchJob, { by, reason }: { by: string; reason: string }): void {
+      found.labels(job.dialect, 'adopted_by_hand').inc()
+      const { project_id: projectId, key_id: keyId } = job.creator?.identity ?? {}
+      log.warn({ batchId: job.batch_id, projectId, keyId, by, reason }, 'unknown batch given to a project by hand')
+    },
     notListed(access: string, dialect: string, err: unknown): void {
       log.warn({ err, access, dialect }, 'batches of a provider not listed, will be tried again')
     },
@@ -82,6 +87,8 @@ export function createBatchEvents(log: Logger) {
       log.error({ err, batchId }, 'batch not recorded yet, will be tried again')
     },
     observe(all: () => Iterable<KeptBatch>): void {
+      // Shown from the start: a counter that begins above zero rings no alarm.
+      for (const dialect of Object.keys(batchDialects)) unreadable.labels(dialect).inc(0)
       const count = (is: (job: BatchJob) => boolean) => () => {
         let counted = 0
         for (const { job } of all()) if (is(job)) counted++

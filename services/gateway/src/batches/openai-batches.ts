@@ -45,6 +45,7 @@ export const openaiBatches: BatchDialect = {
       endedAtMs: readTime(endedAt),
       // Requests that a cancellation has left undone have no line anywhere.
       requestCount: ended ? sum(completed, failed) : sum(total, 0),
+      targetEndpoint: typeof batch.endpoint === 'string' ? batch.endpoint : undefined,
       inputFileId: typeof input_file_id === 'string' ? input_file_id : undefined,
       resultFileIds: [batch.output_file_id, batch.error_file_id].filter(
         (file): file is string => typeof file === 'string' && file !== '',

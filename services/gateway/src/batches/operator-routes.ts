@@ -1,15 +1,29 @@
 import type { BatchJob } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
-import type { BatchJobsView, KeptBatch } from '../views/batch-jobs-view.ts'
+import type { KeptBatch } from '../views/batch-jobs-view.ts'
+import { type Adoption, type AdoptionDeps, adoptUnknown, NotAdoptableError } from './adopt-unknown.ts'
 import { isOverdue, isStuck } from './batch-events.ts'
 
 const mostShown = 1_000
 
+const adoptionBody = {
+  type: 'object',
+  required: ['project_id', 'key_id', 'by', 'reason'],
+  additionalProperties: false,
+  properties: {
+    project_id: { type: 'string', minLength: 1, maxLength: 64 },
+    key_id: { type: 'string', minLength: 1, maxLength: 64 },
+    by: { type: 'string', minLength: 1, maxLength: 200, pattern: '\\S' },
+    reason: { type: 'string', minLength: 3, maxLength: 2_000, pattern: '\\S' },
+  },
+} as const
+
 /**
  * Of the operator port: `GET /batches` says what is not as it should be; `POST /batches/unknown/{key}/dismiss` says that a
- * person has seen a batch which was not made through us.
+ * person has seen a batch which was not made through us, `…/adopt` whose it is.
  */
-export function batchRoutes(jobs: BatchJobsView): (app: FastifyInstance) => void {
+export function batchRoutes(deps: AdoptionDeps): (app: FastifyInstance) => void {
+  const { jobs } = deps
   return app => {
     app.get('/batches', async () => {
       const nowMs = Date.now()
@@ -30,7 +44,7 @@ export function batchRoutes(jobs: BatchJobsView): (app: FastifyInstance) => void
     })
     app.post<{ Params: { key: string } }>('/batches/unknown/:key/dismiss', async (request, reply) => {
       const { key } = request.params
-      const record = /^[\w.-]{1,256}$/.test(key) ? await jobs.records.get(key) : undefined
+      const record = isKey(key) ? await jobs.records.get(key) : undefined
       if (record?.value.state !== 'unknown')
         return reply.code(404).send({ error: { code: 'not_found', message: 'No unknown batch has this key.' } })
       const revision = await jobs.records.update(key, { ...record.value, state: 'dismissed' }, record.revision)
@@ -38,7 +52,25 @@ export function batchRoutes(jobs: BatchJobsView): (app: FastifyInstance) => void
         return reply.code(409).send({ error: { code: 'conflict', message: 'It has just changed. Look again.' } })
       return { dismissed: key }
     })
+    app.post<{ Params: { key: string }; Body: Adoption }>(
+      '/batches/unknown/:key/adopt',
+      { schema: { body: adoptionBody } },
+      async ({ params, body }, reply) => {
+        try {
+          if (!isKey(params.key)) throw new NotAdoptableError(404, 'No unknown batch has this key.')
+          const adopted = await adoptUnknown(deps, params.key, body)
+          return { adopted: adopted.batch_id, project_id: body.project_id, key_id: body.key_id }
+        } catch (error) {
+          if (!(error instanceof NotAdoptableError)) throw error
+          return reply.code(error.status).send({ error: { code: 'not_adopted', message: error.message } })
+        }
+      },
+    )
   }
+}
+
+function isKey(text: string): boolean {
+  return /^[\w.-]{1,256}$/.test(text)
 }
 
 function toShown({ key, job }: KeptBatch) {
