@@ -1,6 +1,7 @@
 import type { UsageAdjustedData } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { counter, gauge } from '@sluice/telemetry'
+import { differenceReasons } from './rate-usage.ts'
 import { type Reconciliation, reconciledPlaces } from './reconciliation.ts'
 
 const events = counter('sluice_billing_events_total', 'Usage events posted to the ledger')
@@ -10,6 +11,8 @@ const differences = counter(
   'Events whose stamped cost billing cannot confirm',
   ['reason'],
 )
+// Shown from the start: a counter that begins above zero rings no alarm.
+for (const reason of differenceReasons) differences.inc({ reason }, 0)
 const duplicates = counter(
   'sluice_billing_duplicate_settlements_total',
   'Events whose settlement key was posted before',

@@ -2,12 +2,14 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import { type CompiledPriceBook, rateRecorded } from '@sluice/pricing'
 
 /** Why a stamped cost is not confirmed. */
+export const differenceReasons = ['unknown_price_book', 'different_cost', 'lines_do_not_add_up'] as const
+
 export interface RatingDifference {
   eventId: string
   projectId: string
   priceBookId: string
   overridePriceBookId: string | undefined
-  reason: 'unknown_price_book' | 'different_cost' | 'lines_do_not_add_up'
+  reason: (typeof differenceReasons)[number]
   stamped: number
   recomputed: number | undefined
 }

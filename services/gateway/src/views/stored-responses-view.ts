@@ -3,8 +3,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Bus, followBucket, type KvRecords, type KvView, openRecords } from '@sluice/bus'
 import { BackgroundResponse, responseKey, StoredResponse } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
+import { counter } from '@sluice/telemetry'
 import type { AdmittedCall } from '../call.ts'
 import { Refusal } from '../refusal.ts'
+
+const unrecorded = counter('gateway_background_unrecorded_total', 'Tries to record a background response that failed')
 
 /** Responses waiting to be remembered while NATS is away; what comes on top cannot be asked for again. */
 const maxWaiting = 10_000
@@ -99,6 +102,7 @@ export class StoredResponses {
       await this.running.create(keyOf(job.identity.project_id, job.response_id), job)
       return true
     } catch (err) {
+      unrecorded.inc()
       this.#log.warn({ err, callId: job.call_id }, 'a background response is not recorded yet')
       return false
     }
