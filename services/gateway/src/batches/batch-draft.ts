@@ -51,7 +51,10 @@ export function draftOfResult(
       assumeDearest: assumesMax,
     })
   // What cannot be read names no model: of those asked for it is taken to be the dearest.
-  const candidates = result.outcome === 'unreadable' ? creator.models : [modelOf(creator.models, usage.served_model)]
+  const candidates =
+    result.outcome === 'unreadable' && creator.models.length > 0
+      ? creator.models
+      : [modelOf(creator.models, usage.served_model)]
   const [dearest] = candidates
     .map(model => ({ model, rated: rateAs(model) }))
     .sort((a, b) => (b.rated?.cost_nano_usd ?? 0) - (a.rated?.cost_nano_usd ?? 0))

@@ -81,10 +81,13 @@ export class BatchPoller {
 
   #tick(): void {
     const nowMs = this.#now()
-    for (const { key, job } of this.#deps.jobs.all()) {
-      if (this.#looking.size >= maxAtOnce) return
-      if (job.state === 'running' && this.#isDue(job, nowMs)) void this.#look(key, { onlyIfDue: true })
-    }
+    if (this.#looking.size >= maxAtOnce) return
+    const due = [...this.#deps.jobs.all()].filter(
+      ({ key, job }) => job.state === 'running' && !this.#looking.has(key) && this.#isDue(job, nowMs),
+    )
+    // Who has waited longest is next: many young batches must not keep an ended one waiting.
+    due.sort((a, b) => a.job.next_look_at_ms - b.job.next_look_at_ms)
+    for (const { key } of due.slice(0, maxAtOnce - this.#looking.size)) void this.#look(key, { onlyIfDue: true })
   }
 
   #look(key: string, how: { onlyIfDue: boolean }): Promise<LookOutcome> {

@@ -46,6 +46,7 @@ async function settle(t: TestContext, endpoint: string, lines: readonly string[]
       endedAtMs: undefined,
       requestCount,
       inputFileId: undefined,
+      targetEndpoint: undefined,
       resultFileIds: ['file-results'],
     },
     { headers: [], stillOurs: async () => {}, signal: AbortSignal.timeout(60_000), progress: { lines: 0 } },
