@@ -24,6 +24,7 @@ import { type ReadHeaders, readHeaders } from './request-headers.ts'
 import type { RouteResolver } from './resolve-route.ts'
 import type { Sockets } from './sockets/socket-upgrade.ts'
 import type { BackgroundPoller } from './stored/background-poller.ts'
+import { takeRest } from './take-rest.ts'
 import type { SoundMeter } from './uploads/sound-meter.ts'
 import type { Spool } from './uploads/spool.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
@@ -285,13 +286,16 @@ function refuseCall(deps: GatewayDeps, context: RefusedContext, refusal: Refusal
     nowMs,
     budgetStatus: principal?.project.budget_status,
   })
-  if (!response.headersSent && !response.destroyed) {
-    // A body that nobody reads would hold the connection; its end is not waited for.
+  const write = (): void => {
+    if (response.headersSent || response.destroyed) return
+    // A body that nobody reads would hold the connection; its end is waited for no longer.
     if (!request.complete) answer.headers.push('connection', 'close')
     answer.headers.push('content-length', String(Buffer.byteLength(answer.body)))
     response.writeHead(answer.status, answer.headers)
     response.end(answer.body)
   }
+  if (request.complete) write()
+  else void takeRest(request).then(write)
   deps.onRefused(
     refusedCall(deps.gatewayId, callId, refusal, answer.status, {
       identity: principal?.identity,

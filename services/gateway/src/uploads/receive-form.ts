@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { Refusal } from '../refusal.ts'
+import { takeRest } from '../take-rest.ts'
 import { FormReader, type ReadForm } from './form-reader.ts'
 import type { Spool, SpooledFile } from './spool.ts'
 
@@ -43,22 +44,4 @@ export async function receiveForm(
     if (error instanceof Refusal) throw error
     throw new Refusal('invalid_request', 'The request ended before its body was complete.', { cause: error })
   }
-}
-
-/** How long a refused client may go on sending. */
-const restMs = 2_000
-
-/** Most clients read no refusal while they send: what is on its way is taken and dropped, for a moment. */
-async function takeRest(request: IncomingMessage): Promise<void> {
-  if (request.complete || request.destroyed) return
-  request.resume()
-  await new Promise<void>(resolve => {
-    const timer = setTimeout(resolve, restMs)
-    const done = (): void => {
-      clearTimeout(timer)
-      resolve()
-    }
-    request.once('end', done)
-    request.once('close', done)
-  })
 }
