@@ -73,7 +73,7 @@ async function call(row: ClientCalls, mode: Mode, setup: Setup): Promise<void> {
   const tokens = row.orders?.includes('tool=') ? '' : ' output_tokens=60'
   const isPlain = mode.startsWith('plain')
   // A plain call is left while its provider thinks, by a wide margin; a stream at its third piece.
-  const pace = isLeft ? `first_delay_ms=${isPlain ? 2_000 : 1} delay_ms=8${tokens}` : tokens
+  const pace = isLeft ? `first_delay_ms=${isPlain ? 2_000 : 1} delay_ms=25${tokens}` : tokens
   const orders = `${row.orders ?? ''} ${pace}`.trim()
   if (isLeft && isPlain) setTimeout(() => leave.abort(), 700)
   try {

@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http'
 import { Refusal } from '../refusal.ts'
-import { takeRest } from '../take-rest.ts'
 import { FormReader, type ReadForm } from './form-reader.ts'
 import type { Spool, SpooledFile } from './spool.ts'
 
@@ -23,7 +22,7 @@ export async function receiveForm(
   const tooLarge = (): Refusal =>
     new Refusal('body_too_large', `The request body is larger than ${form.maxBytes} bytes, the limit of this path.`)
   if (Number(request.headers['content-length'] ?? 0) > form.maxBytes) {
-    await takeRest(request)
+    request.resume()
     throw tooLarge()
   }
   const file = await spool.create()
@@ -40,7 +39,7 @@ export async function receiveForm(
     return { ...read, file, boundary: form.boundary }
   } catch (error) {
     file.discard()
-    await takeRest(request)
+    request.resume()
     if (error instanceof Refusal) throw error
     throw new Refusal('invalid_request', 'The request ended before its body was complete.', { cause: error })
   }

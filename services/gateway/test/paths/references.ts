@@ -64,6 +64,7 @@ export function referencesStayInTheirProject(gateway: GatewayStack): void {
     test('where nothing is recorded the refusal says so, and how to go on', async () => {
       const project = await gateway.newProject()
       const made = await post(project, '/v1/responses', {})
+      await eventually(() => gateway.eventsOf(project.projectId).length === 1)
       await isRefused(
         project,
         '/v1/responses',
