@@ -39,7 +39,10 @@ export function cutPower(directory: string, syncsFile: string, killedAtMs: numbe
   const cut: Cut = { lostBytes: 0, oldestLostAtMs: undefined, longestSyncMs, longestStallMs }
   for (const name of readdirSync(directory)) {
     const path = join(directory, name)
-    const { ino, size } = statSync(path)
+    const found = statSync(path)
+    // Folders beside the records hold nothing of them.
+    if (found.isDirectory()) continue
+    const { ino, size } = found
     const safe = names[name] === ino ? Math.min(size, sizes.get(ino) ?? 0) : 0
     if (name.endsWith('.journal') && safe < size) {
       cut.lostBytes += size - safe
