@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -55,6 +55,15 @@ async function listen(t: TestContext, spaceBytes: number) {
     while (!received[index]) await new Promise(resolve => setTimeout(resolve, 2))
     return received[index]
   }
+  /** Waits until so many bytes are on disk. */
+  const untilStored = async (bytes: number): Promise<void> => {
+    for (let left = 2_000; ; left--) {
+      const sizes = await Promise.all((await readdir(folder)).map(async name => (await stat(join(folder, name))).size))
+      if (sizes.reduce((sum, size) => sum + size, 0) >= bytes) return
+      assert.ok(left > 0, 'the form arrives')
+      await new Promise(resolve => setTimeout(resolve, 5))
+    }
+  }
   const untilEmpty = async (): Promise<void> => {
     for (let left = 400; (await readdir(folder)).length > 0; left--) {
       assert.ok(left > 0, 'no file is left')
@@ -64,7 +73,7 @@ async function listen(t: TestContext, spaceBytes: number) {
     space.take(spaceBytes)
     space.release(spaceBytes)
   }
-  return { send, next, untilEmpty }
+  return { send, next, untilEmpty, untilStored }
 }
 
 test('a form is on disk byte for byte, and gone when it is discarded', async t => {
@@ -100,10 +109,10 @@ test('a client that breaks off leaves nothing behind', async t => {
 })
 
 test('forms that would fill the room are refused, and those that are in it come to their end', async t => {
-  const { send, next, untilEmpty } = await listen(t, 2_500_000)
+  const { send, next, untilEmpty, untilStored } = await listen(t, 2_500_000)
   const body = field('x', 'x'.repeat(1_500_000)) + end
   const first = await send(`Content-Length: ${body.length}`, body.slice(0, -4))
-  await new Promise(resolve => setTimeout(resolve, 100))
+  await untilStored(1_500_000)
   await send(`Content-Length: ${body.length}`, body)
   assert.equal(((await next(1)) as Refusal).reason, 'overloaded')
   first.write(body.slice(-4))
