@@ -33,6 +33,7 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-usage-log-batch': contracts.UsageLogBatch,
   'document-usage-hours-request': contracts.UsageHoursRequest,
   'document-usage-hours-page': contracts.UsageHoursPage,
+  'document-made-object': contracts.MadeObject,
   'document-stored-response': contracts.StoredResponse,
   'document-background-response': contracts.BackgroundResponse,
 }

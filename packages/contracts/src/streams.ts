@@ -67,9 +67,13 @@ export interface BucketDefinition {
   writer: ServiceName
   description: string
   maxAgeMs?: number
+  maxBytes?: number
 }
 
-/** KV buckets (history 1): each holds state, one writer service each. `maxAgeMs`: what is not written for so long is gone. */
+/**
+ * KV buckets (history 1): each holds state, one writer service each. `maxAgeMs`: what is not written for so long is gone.
+ * `maxBytes`: beyond them the oldest is.
+ */
 export const buckets = {
   keys: { writer: 'accounts', description: 'Keys of projects' },
   projects: { writer: 'accounts', description: 'Settings of projects' },
@@ -89,6 +93,14 @@ export const buckets = {
     writer: 'gateway',
     description: 'Responses made in the background that are not settled',
     maxAgeMs: 31 * day,
+  },
+  'made-objects': {
+    writer: 'gateway',
+    description: "What projects have made at providers under the operator's credential",
+    // Providers keep responses for 30 days.
+    maxAgeMs: 31 * day,
+    // About 1.5 million ids.
+    maxBytes: 256 * 1024 ** 2,
   },
   batches: {
     writer: 'gateway',

@@ -28,6 +28,7 @@ export const bucketReaders: Record<BucketName, readonly ServiceName[]> = {
   marks: ['gateway'],
   'stored-responses': [],
   'background-responses': [],
+  'made-objects': [],
   batches: [],
   files: [],
 }

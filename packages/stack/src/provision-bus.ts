@@ -61,14 +61,15 @@ export function planStreams(replicas: number): StreamPlan[] {
     discard: definition.discard === 'new' ? DiscardPolicy.New : DiscardPolicy.Old,
   }))
   // The layout every NATS client library knows as a KV bucket and as an object store.
-  const keyValue = Object.entries<BucketDefinition>(buckets).map(([bucket, { description, maxAgeMs }]) => ({
+  const keyValue = Object.entries<BucketDefinition>(buckets).map(([bucket, { description, maxAgeMs, maxBytes }]) => ({
     ...common,
     name: `KV_${bucket}`,
     description,
     subjects: [`$KV.${bucket}.>`],
     ...(maxAgeMs === undefined ? {} : { max_age: nanos(maxAgeMs) }),
+    ...(maxBytes === undefined ? {} : { max_bytes: maxBytes }),
     max_msgs_per_subject: 1,
-    discard: DiscardPolicy.New,
+    discard: maxBytes === undefined ? DiscardPolicy.New : DiscardPolicy.Old,
     deny_delete: true,
     allow_rollup_hdrs: true,
   }))

@@ -16,6 +16,8 @@ export interface UsageResult {
   outputBytes?: number
   served_model?: string
   response_id?: string
+  /** Ids of the items of its output and of the containers they ran in: a later request may name them. */
+  made_ids?: string[]
   finish_reason?: string
 }
 

@@ -1,8 +1,16 @@
 import { forward } from './forward.ts'
 import { type AskedMedia, type MediaFields, type MediaShape, mediaMembers, readAskedMedia } from './media-request.ts'
 import { checkModel, type ModelRequest } from './read-request.ts'
+import { requireOwnReferences } from './references/require-own-references.ts'
 import { Refusal } from './refusal.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward, receiveBody } from './request-path.ts'
+import {
+  type AuthenticatedCall,
+  admit,
+  type GatewayDeps,
+  headersToForward,
+  receiveBody,
+  whileAwaited,
+} from './request-path.ts'
 import { JsonScanError, type MemberSpan, type ScannedObject, scanObject } from './scan-json.ts'
 import { applySplices, setMember } from './splice-body.ts'
 import { readBoundary } from './uploads/form-frame.ts'
@@ -10,7 +18,10 @@ import { receiveForm } from './uploads/receive-form.ts'
 
 /** Forwards a call for speech or images whose body is JSON. */
 export async function forwardMedia(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
-  const admitted = admit(deps, call, readMediaRequest(call, await receiveBody(deps, call)))
+  const asked = readMediaRequest(call, await receiveBody(deps, call))
+  const admitted = admit(deps, call, asked)
+  const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
+  if (lookUp) await whileAwaited(call, lookUp)
   forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
 }
 

@@ -34,6 +34,7 @@ import { createUpstreams } from './upstreams.ts'
 import { followBatchJobs } from './views/batch-jobs-view.ts'
 import { followBudgets } from './views/budgets-view.ts'
 import { followKeys } from './views/keys-view.ts'
+import { MadeObjects } from './views/made-objects-view.ts'
 import { followPrices } from './views/prices-view.ts'
 import { followProjects } from './views/projects-view.ts'
 import { openStoredFiles } from './views/stored-files-view.ts'
@@ -89,6 +90,7 @@ const budgets = closing.use(
 )
 const prices = closing.use(await followPrices(bus, log), 'prices view')
 const records = closing.use(await StoredResponses.open(bus, log), 'stored responses')
+const made = closing.use(await MadeObjects.open(bus, log), 'made objects')
 const journal = await openJournal({
   directory: config.journalDir,
   root: config.journalRoot,
@@ -148,6 +150,7 @@ closing.use(new BatchFinder({ ...asking, own, intervalMs: listIntervalMs }), 'ba
 const background = closing.use(
   new BackgroundPoller({
     stored: records,
+    made,
     journal,
     upstreams,
     timeouts: config.timeouts,
@@ -215,6 +218,7 @@ const app = buildApp({
     minIntervalMs,
   },
   stored: { records, poller: background },
+  made,
   bodyMemory,
   drains,
   tokenCounter,

@@ -93,6 +93,8 @@ export interface ModelRequest {
   withholdUsage: boolean
   /** The provider answers at once and works on; absent: it does not. */
   background?: boolean
+  /** The provider keeps the response, so that a later request may name it; absent: nobody has looked. */
+  kept?: boolean
   /** Input tokens that the body amounts to, where its provider will tell no number. */
   estimatedInputTokens: number
   asked: AskedUsage | undefined
@@ -126,12 +128,14 @@ export function checkModel(model: string | undefined): string {
   return model
 }
 
-const referenceMembers = ['previous_response_id', 'conversation'] as const
+/** Top-level members by which a request goes on from something at its provider, or in which it may name it. */
+const referenceMembers = ['previous_response_id', 'conversation', 'prompt', 'container', 'input', 'tools'] as const
 const wanted: ReadonlySet<string> = new Set([
   'model',
   'stream',
   'stream_options',
   'background',
+  'store',
   ...referenceMembers,
   ...limitMembers,
 ])
@@ -157,7 +161,9 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       body: splice ? applySplices(body, [splice]) : body,
       withholdUsage: splice !== undefined,
       background,
-      ...(references && { references }),
+      kept: !isFalse(body, scanned.members.get('store')),
+      // Behind a splice the places are others.
+      references: splice ? { ...references, input: undefined, tools: undefined } : references,
       estimatedInputTokens:
         estimateInputTokens(body.length, scanned.binaryBytes) + scanned.binaryParts * tokensPerBinaryPart,
       asked: undefined,
@@ -170,17 +176,31 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
   }
 }
 
-/** Undefined where it goes on from nothing. @throws JsonScanError where the id of a response is no text */
-export function readReferences(body: Buffer, { members }: ScannedObject): References | undefined {
+/** @throws JsonScanError where the id of a response is no text */
+export function readReferences(body: Buffer, { members }: ScannedObject): References {
+  const isGiven = (name: string): boolean => {
+    const span = members.get(name)
+    return span !== undefined && !isNull(body, span)
+  }
   const previous = members.get('previous_response_id')
-  const conversation = members.get('conversation')
-  if (!previous && !conversation) return undefined
   return {
     previousResponseIds: previous && !isNull(body, previous) ? [parseString(body, previous)] : [],
-    conversation: conversation !== undefined && !isNull(body, conversation),
+    conversation: isGiven('conversation'),
+    isNamed: isObject(body, members.get('prompt')) || isGiven('container'),
+    input: members.get('input'),
+    tools: members.get('tools'),
   }
 }
 
 function isNull(body: Buffer, { start }: MemberSpan): boolean {
   return body[start] === 0x6e
+}
+
+function isObject(body: Buffer, span: MemberSpan | undefined): boolean {
+  return span !== undefined && body[span.start] === 0x7b
+}
+
+/** True where the member is the literal `false`. */
+export function isFalse(body: Buffer, span: MemberSpan | undefined): boolean {
+  return span !== undefined && body[span.start] === 0x66
 }

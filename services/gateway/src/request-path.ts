@@ -28,6 +28,7 @@ import { takeRest } from './take-rest.ts'
 import type { SoundMeter } from './uploads/sound-meter.ts'
 import type { Spool } from './uploads/spool.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
+import type { MadeObjects } from './views/made-objects-view.ts'
 import type { PricesView } from './views/prices-view.ts'
 import type { StoredResponses } from './views/stored-responses-view.ts'
 
@@ -40,6 +41,7 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   bodyMemory: BodyMemory
   batches: Batches
   stored: { records: StoredResponses; poller: BackgroundPoller }
+  made: MadeObjects
   spool: Spool
   soundMeter: SoundMeter
   spans: SampledSpans
@@ -134,7 +136,7 @@ export async function handleCall(
 async function forwardToProvider(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
   const asked = await readRequest(deps, call)
   const admitted = admit(deps, call, asked)
-  const lookUp = requireOwnReferences(deps, admitted, asked)
+  const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
   if (lookUp) await whileAwaited(call, lookUp)
   forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
 }

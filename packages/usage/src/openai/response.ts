@@ -31,18 +31,36 @@ export const responseMembers: PickedMembers = {
   says: saidIn('output'),
 }
 
+/** More items than any reply has. */
+const maxMadeIds = 1_024
+
+/** Ids that a reply gives to what it made. */
+export function madeIdsOf(output: unknown): string[] {
+  const ids = new Set<string>()
+  for (const entry of listOf(output)) {
+    const { id, container_id, environment } = objectOf(entry)
+    for (const each of [id, container_id, objectOf(environment).container_id]) {
+      const name = nameOf(each)
+      if (name !== undefined && ids.size < maxMadeIds) ids.add(name)
+    }
+  }
+  return [...ids]
+}
+
 /** Usage of a Responses object, whatever its status; also of a `response.compaction`. */
 export function fromResponse(body: unknown): UsageResult {
   const reply = objectOf(body)
   const quantities: Quantities = isObject(reply.usage) ? tokenQuantities(reply.usage) : {}
   const tools = toolQuantities(listOf(reply.output), reply.tool_usage)
   const images = imageTokens(reply)
+  const madeIds = madeIdsOf(reply.output)
   if (images) addQuantities(quantities, images.quantities)
   return {
     ...measuredAs({ ...quantities, ...tools }, 'measured'),
     modifiers: servedTier(reply),
     ...(images && { parts: [images] }),
     raw_usage: rawUsage(reply),
+    ...(madeIds.length > 0 && { made_ids: madeIds }),
     ...defined({
       served_model: nameOf(reply.model),
       response_id: nameOf(reply.id),

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Refusal, type RefusalReason } from '../refusal.ts'
-import { readMessageRequests } from './batch-requests.ts'
+import { readFileRequests, readMessageRequests } from './batch-requests.ts'
 
 const request = (custom_id: unknown, model: unknown) => ({ custom_id, params: { model, max_tokens: 5, messages: [] } })
 
 function read(body: unknown) {
-  const reader = readMessageRequests()
+  const reader = readMessageRequests({ isShared: false })
   reader.write(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)))
   return reader.end()
 }
@@ -51,4 +51,53 @@ test('a hundred thousand requests are read, and not one more', () => {
   assert.throws(() => read(many(100_001)), refusedAs('invalid_request'))
   const models = Array.from({ length: 65 }, (_, index) => request(`r${index}`, `model-${index}`))
   assert.throws(() => read({ requests: models }), refusedAs('invalid_request'))
+})
+
+test('under the shared credential a request of a batch refers to nothing that is kept there, and what it only tells of is let by', () => {
+  const file = (isShared: boolean, ...bodies: object[]) => {
+    const reader = readFileRequests({ '/v1/responses': {} }, { isShared })
+    for (const [at, body] of bodies.entries())
+      reader.write(
+        Buffer.from(
+          `${JSON.stringify({ custom_id: `r${at}`, method: 'POST', url: '/v1/responses', body: { model: 'm', ...body } })}\n`,
+        ),
+      )
+    return reader.end().count
+  }
+  const messages = (isShared: boolean, params: object) => {
+    const reader = readMessageRequests({ isShared })
+    reader.write(Buffer.from(JSON.stringify({ requests: [{ custom_id: 'a', params: { model: 'm', ...params } }] })))
+    return reader.end().count
+  }
+  for (const body of [
+    { previous_response_id: 'resp_1' },
+    { conversation: 'conv_1' },
+    { conversation: { id: 'conv_1' } },
+    { prompt: { id: 'pmpt_1' } },
+    { input: [{ type: 'item_reference', id: 'msg_1' }] },
+    { input: [{ role: 'user', content: [{ type: 'input_file', file_id: 'file-1' }] }] },
+    { tools: [{ type: 'file_search', vector_store_ids: ['vs_1'] }] },
+    { tools: [{ type: 'code_interpreter', container: 'cntr_1' }] },
+  ]) {
+    assert.throws(
+      () => file(true, {}, body),
+      /Request 2 of the file names .*operator's credential/,
+      JSON.stringify(body),
+    )
+    assert.equal(file(false, {}, body), 2)
+  }
+  for (const params of [
+    { container: 'container_1' },
+    { container: { id: 'container_1' } },
+    { messages: [{ role: 'user', content: [{ type: 'document', source: { type: 'file', file_id: 'file_1' } }] }] },
+  ]) {
+    assert.throws(() => messages(true, params), /requests\.0 names /, JSON.stringify(params))
+    assert.equal(messages(false, params), 1)
+  }
+  const told = {
+    previous_response_id: null,
+    input: [{ role: 'user', id: 'msg_1', content: 'file_id' }],
+    metadata: { id: 'x' },
+  }
+  assert.equal(file(true, told, told), 2)
 })

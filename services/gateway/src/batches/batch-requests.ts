@@ -1,6 +1,7 @@
 import { isPlainText } from '../plain-text.ts'
 import { Refusal } from '../refusal.ts'
 import { JsonScanError } from '../scan-json.ts'
+import { BatchReferences } from './batch-references.ts'
 import { type JsonPath, JsonWalker } from './json-walker.ts'
 
 /** What must be known of a batch's requests before they go to the provider. */
@@ -8,6 +9,11 @@ export interface BatchRequests {
   /** Distinct, in the order of their first appearance. */
   models: string[]
   count: number
+}
+
+export interface BatchAccess {
+  /** It goes out under the operator's credential: its requests may not refer to anything that is kept there. */
+  isShared: boolean
 }
 
 /** Reads the requests of a batch as their bytes come. Everything it throws is a Refusal. */
@@ -23,14 +29,24 @@ const maxModels = 64
 const maxCustomIdLength = 512
 
 /** The body of `POST /v1/messages/batches`: each request needs an id of its own and a model. */
-export function readMessageRequests(): BatchRequestsReader {
+export function readMessageRequests({ isShared }: BatchAccess): BatchRequestsReader {
   const tally = new RequestTally()
+  const references = isShared ? new BatchReferences(3) : undefined
+  const isOwn = (path: JsonPath): boolean =>
+    path[0] === 'requests' && (isAt(path, 'custom_id') || isAt(path, 'params', 'model'))
   const walker = new JsonWalker({
     once: new Set(['requests', 'custom_id', 'params', 'model']),
-    wants: path => path[0] === 'requests' && (isAt(path, 'custom_id') || isAt(path, 'params', 'model')),
-    onText: (path, text) => (path.length === 3 ? tally.customId(text) : tally.model(text)),
+    tracksAll: isShared,
+    wants: path => references?.wants(path) === true || isOwn(path),
+    onText: (path, text) => {
+      references?.onText(path, text)
+      if (isOwn(path)) path.length === 3 ? tally.customId(text) : tally.model(text)
+    },
     onClose: path => {
-      if (path.length === 2 && path[0] === 'requests') tally.endRequest(`requests.${path[1]}`)
+      references?.onClose(path)
+      if (path.length !== 2 || path[0] !== 'requests') return
+      references?.endRequest(`requests.${path[1]}`)
+      tally.endRequest(`requests.${path[1]}`)
     },
   })
   return {
@@ -49,24 +65,35 @@ export interface FileRequests extends BatchRequests {
 }
 
 /** A file for `POST /v1/batches`: a request a line, each with an id of its own, a path and a model. */
-export function readFileRequests(targets: Readonly<Record<string, unknown>>): {
+export function readFileRequests(
+  targets: Readonly<Record<string, unknown>>,
+  { isShared }: BatchAccess,
+): {
   write: (chunk: Buffer) => void
   end: () => FileRequests
 } {
   const tally = new RequestTally()
+  const references = isShared ? new BatchReferences(2) : undefined
+  const isOwn = (path: JsonPath): boolean =>
+    path.length === 2
+      ? path[1] === 'custom_id' || path[1] === 'url'
+      : path.length === 3 && path[1] === 'body' && path[2] === 'model'
   const named = new Set<string>()
   let target: string | undefined
   const walker = new JsonWalker({
     sequence: true,
     once: new Set(['custom_id', 'url', 'body', 'model', 'method']),
-    wants: ([, ...path]) =>
-      path.length === 1 ? path[0] === 'custom_id' || path[0] === 'url' : path.join('/') === 'body/model',
-    onText: ([, ...path], text) => {
-      if (path.length === 2) tally.model(text)
-      else if (path[0] === 'url') target = text
+    tracksAll: isShared,
+    wants: path => references?.wants(path) === true || isOwn(path),
+    onText: (path, text) => {
+      references?.onText(path, text)
+      if (!isOwn(path)) return
+      if (path.length === 3) tally.model(text)
+      else if (path[1] === 'url') target = text
       else tally.customId(text)
     },
     onClose: path => {
+      references?.onClose(path)
       if (path.length !== 1) return
       const where = `Request ${Number(path[0]) + 1} of the file`
       if (target === undefined || !Object.hasOwn(targets, target))
@@ -76,6 +103,7 @@ export function readFileRequests(targets: Readonly<Record<string, unknown>>): {
         )
       named.add(target)
       target = undefined
+      references?.endRequest(where)
       tally.endRequest(where)
     },
   })

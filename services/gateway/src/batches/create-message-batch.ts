@@ -15,7 +15,8 @@ import { withOwnResultsUrl } from './results-url.ts'
  * @throws Refusal
  */
 export async function createMessageBatch(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
-  const reader = readMessageRequests()
+  const { access } = deps.routes.resolve(call.principal.project, call.match.dialect)
+  const reader = readMessageRequests({ isShared: access === 'managed' })
   const waitingSince = performance.now()
   const body = await receiveIntoFile(deps.spool, call.request, {
     maxBytes: call.endpoint.maxBodyBytes,

@@ -13,6 +13,8 @@ export interface JsonWalkerOptions {
   onClose: (path: JsonPath) => void
   /** Several values follow each other, as in JSON lines; the first name of a path is then the value's number. */
   sequence?: boolean
+  /** Names and numbers are told at every depth; absent: of the outermost five. */
+  tracksAll?: boolean
 }
 
 const quote = 0x22
@@ -26,7 +28,7 @@ const colon = 0x3a
 const lineFeed = 0x0a
 
 /** Objects and arrays nested deeper are only balanced: their names and numbers are not known. */
-const trackedDepth = 5
+const fewDepths = 5
 /** Deeper than any real request; beyond it a provider's parser and ours may disagree. */
 const maxDepth = 512
 /** Wanted texts are ids and names. */
@@ -46,6 +48,7 @@ interface Frame {
  */
 export class JsonWalker {
   readonly #options: JsonWalkerOptions
+  readonly #trackedDepth: number
   readonly #path: (string | number)[] = []
   readonly #frames: Frame[] = []
   #expected: Expected = 'value'
@@ -60,6 +63,7 @@ export class JsonWalker {
 
   constructor(options: JsonWalkerOptions) {
     this.#options = options
+    this.#trackedDepth = options.tracksAll === true ? maxDepth : fewDepths
   }
 
   /** Outermost values that have begun. */
@@ -136,7 +140,7 @@ export class JsonWalker {
 
   #beginKey(byte: number): void {
     if (byte !== quote) throw invalid()
-    this.#beginText(this.#frames.length <= trackedDepth ? 'key' : 'skipped')
+    this.#beginText(this.#frames.length <= this.#trackedDepth ? 'key' : 'skipped')
   }
 
   #beginValue(byte: number): void {
@@ -147,7 +151,7 @@ export class JsonWalker {
       this.#values++
     }
     if (byte === quote) {
-      const isWanted = this.#frames.length <= trackedDepth && this.#options.wants(this.#path)
+      const isWanted = this.#frames.length <= this.#trackedDepth && this.#options.wants(this.#path)
       this.#beginText(isWanted ? 'wanted' : 'skipped')
     } else if (byte === openBrace) this.#open(closeBrace, 'firstKey')
     else if (byte === openBracket) this.#open(closeBracket, 'firstValue')
@@ -159,12 +163,12 @@ export class JsonWalker {
     if (this.#frames.length >= maxDepth) throw new JsonScanError('The body is nested too deeply.')
     this.#frames.push({ closer, seen: undefined })
     this.#expected = expected
-    if (this.#frames.length <= trackedDepth) this.#path.push(closer === closeBracket ? 0 : '')
+    if (this.#frames.length <= this.#trackedDepth) this.#path.push(closer === closeBracket ? 0 : '')
   }
 
   /** The next element of an array. */
   #count(): void {
-    if (this.#frames.length > trackedDepth) return
+    if (this.#frames.length > this.#trackedDepth) return
     const last = this.#path.length - 1
     this.#path[last] = Number(this.#path[last]) + 1
   }
@@ -172,7 +176,7 @@ export class JsonWalker {
   #close(byte: number): void {
     const frame = this.#frames.pop()
     if (frame?.closer !== byte) throw invalid()
-    if (this.#frames.length < trackedDepth) {
+    if (this.#frames.length < this.#trackedDepth) {
       this.#path.pop()
       this.#options.onClose(this.#path)
     }

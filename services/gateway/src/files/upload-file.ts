@@ -32,7 +32,9 @@ export async function uploadFile(
   })
   try {
     call.startedAt += performance.now() - waitingSince
-    const requests = form.fields.get('purpose') === 'batch' ? await readRequests(form) : undefined
+    const { access } = deps.routes.resolve(call.principal.project, call.match.dialect)
+    const isShared = access === 'managed'
+    const requests = form.fields.get('purpose') === 'batch' ? await readRequests(form, isShared) : undefined
     if (!requests && !how.forwards)
       throw new Refusal('invalid_request', 'Only files for batches are taken here: "purpose" must be "batch".')
     const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
@@ -59,9 +61,9 @@ export async function uploadFile(
   }
 }
 
-async function readRequests(form: ReceivedForm): Promise<FileRequests> {
+async function readRequests(form: ReceivedForm, isShared: boolean): Promise<FileRequests> {
   if (form.files.get('file') !== 1) throw new Refusal('invalid_request', 'The form must hold one "file".')
-  const reader = readFileRequests(batchTargets)
+  const reader = readFileRequests(batchTargets, { isShared })
   await readPart(form, 'file', reader.write)
   return reader.end()
 }

@@ -1,23 +1,41 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AdmittedCall } from '../call.ts'
 import { Refusal } from '../refusal.ts'
+import type { ReplyShapeName } from '../reply-reader.ts'
 import type { GatewayDeps } from '../request-path.ts'
-import { findFileIds } from './find-file-ids.ts'
+import { JsonScanError, type MemberSpan } from '../scan-json.ts'
+import { findReferences, type SearchedBody } from './find-references.ts'
+import { maxReferences, type Reference } from './reference-reader.ts'
+import { refuseReference } from './refuse-reference.ts'
 
-/** What a request goes on from at its provider. */
+/** What a request goes on from at its provider by its top-level members. */
 export interface References {
   /** Responses before this one: one, where it is not said twice. */
   previousResponseIds: readonly string[]
   /** It names a conversation. */
   conversation: boolean
+  /** It has a `prompt` or a `container`, in which more is named. */
+  isNamed: boolean
+  /** Where its items and tools stand, in which more may be named; undefined: anywhere in its body. */
+  input: MemberSpan | undefined
+  tools: MemberSpan | undefined
 }
 
-export type ReferenceDeps = Pick<GatewayDeps, 'stored' | 'batches'>
+export type ReferenceDeps = Pick<GatewayDeps, 'stored' | 'batches' | 'made'>
 type ReferringCall = Pick<AdmittedCall, 'principal' | 'route'>
 
-/** A response may be asked for before its record has come round: it is looked for again after these times. */
+/** What was made just now may be asked for before its record has come round: it is looked for again after these times. */
 const againAfterMs = [100, 300]
-const ownCredential = "with an integration of the project's own the provider decides"
+const maxLookUpsAtOnce = 32
+
+/** Kinds of requests that name more than files. */
+const namesOf: Partial<Record<ReplyShapeName, SearchedBody['names']>> = {
+  responses: 'items-and-tools',
+  compaction: 'items-and-tools',
+  'token-count': 'items-and-tools',
+  chat: 'spoken-answers',
+  speech: 'prompts-and-voices',
+}
 
 /**
  * Lets a request refer only to what its project has made through this proxy, where it goes out under the operator's
@@ -30,64 +48,86 @@ const ownCredential = "with an integration of the project's own the provider dec
 export function requireOwnReferences(
   deps: ReferenceDeps,
   call: ReferringCall,
-  request: { references?: References; body: AdmittedCall['body'] },
+  request: { references?: References; body: AdmittedCall['body']; shape: ReplyShapeName },
   knows: (responseId: string) => boolean = () => false,
 ): Promise<void> | undefined {
   if (call.route.access !== 'managed') return undefined
-  if (request.references?.conversation)
-    throw new Refusal(
-      'not_found',
-      `This project has no such conversation: none is made through this proxy under the operator's credential; ${ownCredential}. Leave "conversation" out and send what was said as "input".`,
-    )
-  const responseIds = (request.references?.previousResponseIds ?? []).filter(id => !knows(id))
-  const fileIds = Buffer.isBuffer(request.body) ? findFileIds(request.body) : []
-  if (responseIds.length === 0 && fileIds.length === 0) return undefined
-  if (fileIds.length > maxFileIds)
-    throw new Refusal('invalid_request', `A request may name at most ${maxFileIds} files by their ids.`)
-  return lookUp(deps, call, responseIds, fileIds)
+  const { references, body } = request
+  if (references?.conversation) refuseReference({ kind: 'conversation', id: '' })
+  const found = Buffer.isBuffer(body) ? referencesIn(body, call, request) : []
+  for (const each of found)
+    if (each.kind !== 'file' && each.kind !== 'item' && each.kind !== 'container') refuseReference(each)
+  const projectId = call.principal.identity.project_id
+  const unknown = found.filter(({ kind, id }) => kind === 'file' || !deps.made.knows(projectId, id))
+  for (const id of references?.previousResponseIds ?? [])
+    if (!knows(id) && !deps.made.knows(projectId, id)) unknown.push({ kind: 'response', id })
+  return unknown.length === 0 ? undefined : lookUp(deps, call, unknown)
 }
 
-/** Each is a look-up. */
-const maxFileIds = 100
-
-async function lookUp(
-  deps: ReferenceDeps,
-  call: ReferringCall,
-  responseIds: readonly string[],
-  fileIds: readonly string[],
-): Promise<void> {
-  for (const id of responseIds) await requireOwnResponse(deps, call, id)
-  for (const id of new Set(fileIds)) await requireOwnFile(deps, call, id)
+function referencesIn(
+  body: Buffer,
+  { route }: ReferringCall,
+  { references, shape }: { references?: References; shape: ReplyShapeName },
+): Reference[] {
+  const found = readReferencesIn({
+    body,
+    names: (route.provider === 'openai' && namesOf[shape]) || 'nothing-more',
+    ...(references && { isNamed: references.isNamed, input: references.input, tools: references.tools }),
+  })
+  if (found.length > maxReferences)
+    throw new Refusal(
+      'invalid_request',
+      `A request may name at most ${maxReferences} objects at its provider by their ids.`,
+    )
+  return found
 }
 
-async function requireOwnResponse({ stored }: ReferenceDeps, call: ReferringCall, id: string): Promise<void> {
-  const { project, identity } = call.principal
-  if (project.path_classes?.stored !== true)
-    throw new Refusal(
-      'previous_response_not_found',
-      `Previous response with id '${id}' not found: which project made it is not recorded under the operator's credential. Send what was said as "input"; or an admin of the project opens the path class "stored" ("path_classes": {"stored": true}), from then on its responses are known; or ${ownCredential}.`,
-    )
+/** @throws Refusal 400 where the body is no JSON to a stricter reader */
+export function readReferencesIn(searched: SearchedBody): Reference[] {
+  try {
+    return findReferences(searched)
+  } catch (error) {
+    if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)
+    throw error
+  }
+}
+
+async function lookUp(deps: ReferenceDeps, call: ReferringCall, references: readonly Reference[]): Promise<void> {
+  const distinct = [...new Map(references.map(each => [`${each.kind} ${each.id}`, each])).values()]
+  while (distinct.length > 0)
+    await Promise.all(distinct.splice(0, maxLookUpsAtOnce).map(each => requireOwn(deps, call, each)))
+}
+
+async function requireOwn(deps: ReferenceDeps, call: ReferringCall, reference: Reference): Promise<void> {
+  const isOwn =
+    reference.kind === 'file'
+      ? await isOwnFile(deps, call, reference.id)
+      : await isOwnObject(deps, call.principal.identity.project_id, reference)
+  if (!isOwn) refuseReference(reference)
+}
+
+async function isOwnObject(
+  { made, stored }: ReferenceDeps,
+  projectId: string,
+  { kind, id }: Reference,
+): Promise<boolean> {
   for (const waitMs of [0, ...againAfterMs]) {
     if (waitMs > 0) await delay(waitMs)
-    const made = await stored.records.find(identity.project_id, id)
-    if (made?.access === call.route.access) return
+    if (await made.find(projectId, id)) return true
+    // Those of the class "stored" are kept there longer, however many others there are.
+    if (kind === 'response' && (await stored.records.find(projectId, id))?.access === 'managed') return true
   }
-  throw new Refusal('previous_response_not_found', `Previous response with id '${id}' not found.`)
+  return false
 }
 
-async function requireOwnFile({ batches }: ReferenceDeps, call: ReferringCall, id: string): Promise<void> {
+async function isOwnFile({ batches }: ReferenceDeps, call: ReferringCall, id: string): Promise<boolean> {
   const { project_id: projectId } = call.principal.identity
   const { provider, access } = call.route
   const upload = await findUpload(batches, projectId, id)
-  if (upload?.access === access && upload.dialect === provider) return
-  const isWritten = batches.jobs
+  if (upload?.access === access && upload.dialect === provider) return true
+  return batches.jobs
     .ofProject(projectId, provider)
     .some(({ job }) => job.access === access && job.result_file_ids?.includes(id) === true)
-  if (isWritten) return
-  throw new Refusal(
-    'not_found',
-    `There is no file "${id}" in this project: under the operator's credential it has those that it uploaded through this proxy; ${ownCredential}.`,
-  )
 }
 
 async function findUpload({ files }: ReferenceDeps['batches'], projectId: string, id: string) {

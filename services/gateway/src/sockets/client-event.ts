@@ -1,6 +1,6 @@
 import { parseUnambiguous } from '../parse-unambiguous.ts'
 import { isPlainText } from '../plain-text.ts'
-import { readReferences } from '../read-request.ts'
+import { isFalse, readReferences } from '../read-request.ts'
 import type { References } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
 import { isTrue, JsonScanError, parseString, type ScannedObject, scanObject } from '../scan-json.ts'
@@ -24,8 +24,19 @@ const wanted: ReadonlySet<string> = new Set([
   'item',
   'previous_response_id',
   'conversation',
+  'store',
+  'prompt',
+  'container',
 ])
-const wantedOfResponse: ReadonlySet<string> = new Set(['model', 'background', 'previous_response_id', 'conversation'])
+const wantedOfResponse: ReadonlySet<string> = new Set([
+  'model',
+  'background',
+  'previous_response_id',
+  'conversation',
+  'store',
+  'prompt',
+  'container',
+])
 
 /**
  * Reads an event in one scan. Text or binary makes no difference: what a provider might take for an event is one.
@@ -66,11 +77,22 @@ export function modelsOfCreate(event: ClientEvent): string[] {
 /** What a `response.create` goes on from: by its own members and by those of its `response`. @throws Refusal 400 */
 export function referencesOfCreate(event: ClientEvent): References {
   const events = [event, innerObject(event, 'response')].filter(each => each !== undefined)
-  const found = events.flatMap(({ bytes, scanned }) => scanning(() => readReferences(bytes, scanned)) ?? [])
+  const found = events.map(({ bytes, scanned }) => scanning(() => readReferences(bytes, scanned)))
   return {
     previousResponseIds: found.flatMap(each => each.previousResponseIds),
     conversation: found.some(each => each.conversation),
+    isNamed: found.some(each => each.isNamed),
+    // Their places are those of two objects.
+    input: undefined,
+    tools: undefined,
   }
+}
+
+/** False where the provider is told not to keep the response of a `response.create`. */
+export function isKept(event: ClientEvent): boolean {
+  return [event, innerObject(event, 'response')].every(
+    each => !each || !isFalse(each.bytes, each.scanned.members.get('store')),
+  )
 }
 
 function isBackground(response: ClientEvent | undefined): boolean {

@@ -3,6 +3,7 @@ import { transcriptionModelsOf } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
 import { holdBudget } from '../hold-budget.ts'
 import { isPlainText } from '../plain-text.ts'
+import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, type GatewayDeps, headersToForward, receiveBody } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
@@ -34,6 +35,7 @@ export async function createClientSecret(deps: GatewayDeps, call: AuthenticatedC
   holdBudget(deps.budgets, principal.identity, match.dialect, first, nowMs)
 
   const route = deps.routes.resolve(principal.project, match.dialect)
+  refuseSessionReferences(route, Buffer.from(JSON.stringify(asked.body)))
   const forwarded = headersToForward(deps, call, { span: undefined })
   // What was read is what is sent: a member that stood there twice stands there once.
   const body = Buffer.from(JSON.stringify(asked.body))

@@ -5,6 +5,7 @@ import { holdBudget } from '../hold-budget.ts'
 import { parseUnambiguous } from '../parse-unambiguous.ts'
 import { isPlainText } from '../plain-text.ts'
 import { readBody } from '../read-request.ts'
+import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, type GatewayDeps, headersToForward } from '../request-path.ts'
 import { type Route, upstreamPath } from '../resolve-route.ts'
@@ -34,6 +35,8 @@ export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedC
   for (const each of transcriptionModelsOf(session))
     allowModel(principal, match.dialect, each, prices, transcriptionEndpoint.shape)
   holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  const route = deps.routes.resolve(principal.project, match.dialect)
+  refuseSessionReferences(route, Buffer.from(JSON.stringify({ session })))
 
   const giveBack = deps.sockets.reserve()
   try {

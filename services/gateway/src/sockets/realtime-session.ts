@@ -10,6 +10,7 @@ import {
 import { allowModel, isAllowed } from '../allow-model.ts'
 import type { AdmittedCall } from '../call.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
 import { booksOf } from '../request-path.ts'
@@ -76,6 +77,8 @@ export class RealtimeSession extends SocketSession {
     try {
       const event = readClientEvent(data)
       names = { eventId: textMember(event, 'event_id') }
+      // Sound is most of what is said, and names nothing.
+      if (event.type !== 'input_audio_buffer.append') refuseSessionReferences(this.context.route, data)
       if (event.type === 'response.create') return this.#onCreate(event, names, data, isBinary)
       this.#onClientEvent(event)
       this.toUpstream(data, isBinary)

@@ -1,11 +1,19 @@
 import { estimateInputTokens, openResponsesTap, type ResponsesTap } from '@sluice/usage'
 import { endResponses } from '../endings/end-responses.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { rememberMade } from '../references/remember-made.ts'
 import { requireOwnReferences } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
 import { admitTurn, recordStartedTurn } from './admit-turn.ts'
-import { type ClientEvent, modelsOfCreate, readClientEvent, referencesOfCreate, textMember } from './client-event.ts'
+import {
+  type ClientEvent,
+  isKept,
+  modelsOfCreate,
+  readClientEvent,
+  referencesOfCreate,
+  textMember,
+} from './client-event.ts'
 import { responsesErrorEvent } from './error-event.ts'
 import { RecentIds } from './recent-ids.ts'
 import { type ClientFrameNames, SocketSession } from './socket-session.ts'
@@ -19,6 +27,8 @@ interface ResponsesTurn {
   tap: ResponsesTap
   /** Runs from an error that was told while it ran: where nothing of it follows, the error was its end. */
   failing: NodeJS.Timeout | undefined
+  /** The provider keeps the response beyond this socket. */
+  isKept: boolean
 }
 
 /** Turns with the same `stream_id`: the provider works on one after the other. */
@@ -96,7 +106,7 @@ export class ResponsesSession extends SocketSession {
     lookUp?.catch(() => undefined)
     const call = admitTurn(this.deps, this.context, { endpoint: this.context.endpoint, models, input })
     if (!lookUp && !(call instanceof Promise) && this.upstream && !this.deps.journal.secured) {
-      this.#send(this.#open(call, names.streamId), names.streamId, data, isBinary)
+      this.#send(this.#open(call, names.streamId, isKept(event)), names.streamId, data, isBinary)
       return
     }
     return Promise.resolve(call)
@@ -104,7 +114,7 @@ export class ResponsesSession extends SocketSession {
         await lookUp
         if (!this.upstream) await this.reconnect()
         if (this.isClientGone || !this.upstream) return
-        const opened = this.#open(admitted, names.streamId)
+        const opened = this.#open(admitted, names.streamId, isKept(event))
         await secured(this.deps.journal, opened.turn)
         if (this.isClientGone) settleUnsent(opened.turn, 'client_closed')
         else if (!opened.turn.isSettled) this.#send(opened, names.streamId, data, isBinary)
@@ -114,12 +124,12 @@ export class ResponsesSession extends SocketSession {
 
   #requireOwn(event: ClientEvent): Promise<void> | undefined {
     const { principal, route } = this.context
-    const request = { references: referencesOfCreate(event), body: event.bytes }
+    const request = { references: referencesOfCreate(event), body: event.bytes, shape: this.context.endpoint.shape }
     return requireOwnReferences(this.deps, { principal, route }, request, id => this.#made.has(id))
   }
 
   /** The OPEN stands in the journal before the turn leaves. */
-  #open(call: ConstructorParameters<typeof Turn>[1], streamId: string | undefined): ResponsesTurn {
+  #open(call: ConstructorParameters<typeof Turn>[1], streamId: string | undefined, kept: boolean): ResponsesTurn {
     const tap = openResponsesTap({ model: call.requestedModel })
     const reader = {
       usage: () => tap.usage({ inputTokens: call.asked?.quantities.in_text ?? 0 }),
@@ -127,7 +137,7 @@ export class ResponsesSession extends SocketSession {
         return tap.outputBytes
       },
     }
-    const opened: ResponsesTurn = { turn: new Turn(this.deps, call, reader), tap, failing: undefined }
+    const opened: ResponsesTurn = { turn: new Turn(this.deps, call, reader), tap, failing: undefined, isKept: kept }
     opened.turn.onCut = order => this.#cutTurn(opened, streamId, order)
     opened.turn.onRecorded = this.secureNext
     return opened
@@ -180,7 +190,7 @@ export class ResponsesSession extends SocketSession {
       models: model === undefined ? [] : [model],
       input: { quantities: {} },
     })
-    const opened = this.#open(call, streamId)
+    const opened = this.#open(call, streamId, true)
     if (refusal) setImmediate(() => opened.turn.cut({ refusal, style: 'soft' }))
     return opened
   }
@@ -191,8 +201,11 @@ export class ResponsesSession extends SocketSession {
     clearTimeout(running.failing)
     if (responseId !== undefined) {
       this.#settled.add(responseId)
-      if (turn.call.principal.project.path_classes?.stored === true)
-        this.deps.stored.records.remember(turn.call, responseId)
+      if (running.isKept) {
+        if (turn.call.principal.project.path_classes?.stored === true)
+          this.deps.stored.records.remember(turn.call, responseId)
+        rememberMade(this.deps, turn.call, { ...turn.usage, response_id: responseId })
+      }
     }
     const failure = errorCode ?? (tap.failed ? 'provider_failed_in_stream' : undefined)
     turn.settle(this.isClientGone ? 'aborted' : failure === undefined ? 'completed' : 'failed', {

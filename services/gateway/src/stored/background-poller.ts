@@ -2,11 +2,13 @@ import type { KvRecord } from '@sluice/bus'
 import type { BackgroundResponse, Project } from '@sluice/contracts'
 import type { PriceBooks } from '@sluice/pricing'
 import type { Logger } from '@sluice/runtime'
+import { madeIdsOf } from '@sluice/usage'
 import { type AskDeps, askProvider } from '../batches/ask-provider.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { Route, RouteResolver } from '../resolve-route.ts'
 import type { BudgetsView } from '../views/budgets-view.ts'
 import type { KeysView } from '../views/keys-view.ts'
+import type { MadeObjects } from '../views/made-objects-view.ts'
 import type { PricesView } from '../views/prices-view.ts'
 import type { ProjectsView } from '../views/projects-view.ts'
 import { keyOf, type StoredResponses } from '../views/stored-responses-view.ts'
@@ -15,6 +17,7 @@ import { parseResponse, type ToldResponse } from './response-object.ts'
 
 export interface PollerDeps extends AskDeps {
   stored: StoredResponses
+  made: MadeObjects
   journal: Journal
   routes: RouteResolver
   projects: Pick<ProjectsView, 'find'>
@@ -238,10 +241,12 @@ export class BackgroundPoller {
   }
 
   async #write(job: BackgroundResponse, told: ToldResponse | undefined, cutBy: CutReason | undefined): Promise<void> {
-    const { journal } = this.#deps
+    const { journal, made } = this.#deps
     const wasCut = cutBy && told?.status === 'cancelled' ? cutBy : undefined
     const draft = draftOfBackground(job, told, this.#booksOf(job), { finishedAtMs: this.#now(), cutBy: wasCut })
     journal.close(draft, { urgent: true })
+    if (job.access === 'managed' && told)
+      made.add(job.identity.project_id, [job.response_id, ...madeIdsOf(told.object.output)], this.#now())
     await journal.synced()
   }
 

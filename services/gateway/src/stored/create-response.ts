@@ -1,6 +1,7 @@
 import type { AdmittedCall } from '../call.ts'
 import { type ForwardDeps, forward, type ReplyObserver } from '../forward.ts'
 import { classNotOpen } from '../path-class.ts'
+import { rememberMade } from '../references/remember-made.ts'
 import { requireOwnReferences } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
 import {
@@ -28,10 +29,10 @@ export async function createResponse(deps: GatewayDeps, call: AuthenticatedCall)
     deps.stored.records.requireRecords()
   }
   const admitted = admit(deps, call, asked)
-  const lookUp = requireOwnReferences(deps, admitted, asked)
+  const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
   if (lookUp) await whileAwaited(call, lookUp)
   forward(
-    isOpen && !asked.background ? remembering(deps) : deps,
+    asked.background || asked.kept === false ? deps : remembering(deps, isOpen),
     admitted,
     headersToForward(deps, call, admitted),
     call.response,
@@ -40,12 +41,15 @@ export async function createResponse(deps: GatewayDeps, call: AuthenticatedCall)
   )
 }
 
-function remembering(deps: GatewayDeps): ForwardDeps {
+/** @param isOpen the project may ask for the response itself again */
+function remembering(deps: GatewayDeps, isOpen: boolean): ForwardDeps {
   return {
     ...deps,
     onSettled(call, event, outcome) {
-      if (event.response_id !== undefined && event.http_status === 200)
-        deps.stored.records.remember(call, event.response_id)
+      if (event.response_id !== undefined && event.http_status === 200) {
+        if (isOpen) deps.stored.records.remember(call, event.response_id)
+        rememberMade(deps, call, { ...outcome.usage, response_id: event.response_id })
+      }
       deps.onSettled(call, event, outcome)
     },
   }

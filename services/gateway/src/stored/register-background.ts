@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { BackgroundResponse } from '@sluice/contracts'
 import type { AdmittedCall } from '../call.ts'
 import type { Endpoint } from '../endpoints.ts'
+import { rememberMade } from '../references/remember-made.ts'
 import { Refusal } from '../refusal.ts'
 import type { Relay } from '../relay.ts'
 import type { GatewayDeps } from '../request-path.ts'
@@ -11,7 +12,7 @@ import type { ToldResponse } from './response-object.ts'
 /** How long a client waits for its background response to be recorded. */
 const recordTimeoutMs = 20_000
 
-type RegisterDeps = Pick<GatewayDeps, 'journal' | 'stored'>
+type RegisterDeps = Pick<GatewayDeps, 'journal' | 'stored' | 'made'>
 
 /**
  * Makes sure that a response which its provider has begun is settled once, under its id, so that its asking costs nothing:
@@ -37,6 +38,7 @@ export async function registerBackground(
   if (outcome === 'settled') return true
   // Whoever is told of it may ask for it at once.
   await records.rememberSoon(call, told.id)
+  rememberMade(deps, call, { response_id: told.id })
   if (relay.isGivenUp) void poller.giveUp(job)
   return true
 }

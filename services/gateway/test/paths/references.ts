@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { jetstreamManager } from '@nats-io/jetstream'
 import { eventually } from '@sluice/test-env'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
 
@@ -30,50 +31,121 @@ export function referencesStayInTheirProject(gateway: GatewayStack): void {
     assert.equal(gateway.eventsOf(project.projectId).length, before)
   }
 
-  suite('references', { concurrency: 2 }, () => {
-    test('a response is gone on from by the project that made it; to every other one it does not exist', async () => {
-      const [mine, theirs] = [
-        await gateway.newProject(withClasses('stored')),
-        await gateway.newProject(withClasses('stored')),
-      ]
-      for (const stream of [false, true]) {
-        const made = await post(mine, '/v1/responses', { stream })
-        const id = stream ? /resp_\w+/.exec(made.body)?.[0] : made.body.id
-        // At once: its record may still be on its way.
-        assert.equal((await post(mine, '/v1/responses', { previous_response_id: id })).status, 200)
-        for (const path of ['/v1/responses', '/v1/responses/compact', '/v1/responses/input_tokens'])
-          for (const asked of [id, 'resp_nobody_made'])
-            await isRefused(
-              theirs,
-              path,
-              { previous_response_id: asked },
-              [400, 'previous_response_not_found'],
-              new RegExp(`^Previous response with id '${asked}' not found\\.$`),
-            )
-        await isRefused(
-          theirs,
-          '/v1/responses',
-          { previous_response_id: id, background: true },
-          [400, 'previous_response_not_found'],
-          /not found/,
+  /** How much is on record as made by a project. */
+  const recordsOf = async ({ projectId }: TestProject): Promise<number> => {
+    const manager = await jetstreamManager(gateway.stack.natsAdmin)
+    const subject = `$KV.made-objects.${projectId}.>`
+    const { state } = await manager.streams.info('KV_made-objects', { subjects_filter: subject })
+    return Object.keys(state.subjects ?? {}).length
+  }
+
+  suite('references', { concurrency: 1 }, () => {
+    test('a response is gone on from by the project that made it, whichever class is open; to every other one it does not exist', async () => {
+      const mine = [await gateway.newProject(), await gateway.newProject(withClasses('stored'))]
+      const theirs = await gateway.newProject(withClasses('stored'))
+      for (const project of mine)
+        for (const stream of [false, true]) {
+          const made = await post(project, '/v1/responses', { stream })
+          const id = stream ? /resp_\w+/.exec(made.body)?.[0] : made.body.id
+          // At once: its record may still be on its way.
+          assert.equal((await post(project, '/v1/responses', { previous_response_id: id })).status, 200)
+          const refusals = ['/v1/responses', '/v1/responses/compact', '/v1/responses/input_tokens'].flatMap(path =>
+            [id, 'resp_nobody_made'].map(asked =>
+              isRefused(
+                theirs,
+                path,
+                { previous_response_id: asked },
+                [400, 'previous_response_not_found'],
+                new RegExp(`^Previous response with id '${asked}' not found among those that this project has made`),
+              ),
+            ),
+          )
+          await Promise.all(refusals)
+          await isRefused(
+            theirs,
+            '/v1/responses',
+            { previous_response_id: id, background: true },
+            [400, 'previous_response_not_found'],
+            /not found/,
+          )
+        }
+      for (const project of mine)
+        assert.equal(
+          (await post(project, '/v1/responses', { previous_response_id: null, conversation: null })).status,
+          200,
         )
-      }
-      assert.equal((await post(mine, '/v1/responses', { previous_response_id: null, conversation: null })).status, 200)
     })
 
-    test('where nothing is recorded the refusal says so, and how to go on', async () => {
+    test('a gateway that has just started knows what its project made before', async () => {
       const project = await gateway.newProject()
       const made = await post(project, '/v1/responses', {})
+      const [item] = made.body.output
+      await eventually(async () => (await recordsOf(project)) === 2)
+      await gateway.stack.services.gateway.stop()
+      await gateway.stack.services.gateway.start()
+      await eventually(async () => (await post(project, '/v1/responses/input_tokens', {})).status === 200)
+      const goingOn = { previous_response_id: made.body.id, input: [{ type: 'item_reference', id: item.id }] }
+      assert.equal((await post(project, '/v1/responses', goingOn)).status, 200)
+    })
+
+    test('a response that is not kept is not gone on from, and leaves no record; with a credential of its own the provider decides', async () => {
+      const project = await gateway.newProject()
+      const made = await post(project, '/v1/responses', { store: false })
       await eventually(() => gateway.eventsOf(project.projectId).length === 1)
+      const refused: [number, string] = [400, 'previous_response_not_found']
+      await isRefused(project, '/v1/responses', { previous_response_id: made.body.id }, refused, /that were kept/)
+      assert.equal(await recordsOf(project), 0)
+      const own = await gateway.newProject({ ownCredential: true })
+      const input = [{ type: 'item_reference', id: 'msg_1' }]
+      const asked = { previous_response_id: made.body.id, input, prompt: { id: 'pmpt_1' }, conversation: 'conv_1' }
+      assert.equal((await post(own, '/v1/responses', asked)).status, 200)
+      assert.equal(await recordsOf(own), 0)
+    })
+
+    test('items are named again by the project whose responses they stand in, and by no other', async () => {
+      const [mine, theirs] = [await gateway.newProject(), await gateway.newProject()]
+      for (const stream of [false, true]) {
+        const made = await post(mine, '/v1/responses', { stream, reasoning: { effort: 'high' } })
+        const text = stream ? made.body : JSON.stringify(made.body)
+        const [item, thought] = [/msg_\w+/, /rs_\w+/].map(pattern => pattern.exec(text)?.[0])
+        const input = [
+          { role: 'user', content: 'Hello' },
+          { type: 'reasoning', id: thought, summary: [] },
+          { type: 'item_reference', id: item },
+          { id: item },
+        ]
+        assert.equal((await post(mine, '/v1/responses', { input })).status, 200)
+        for (const only of input.slice(1))
+          await isRefused(theirs, '/v1/responses', { input: [only] }, [404, 'not_found'], /^Item with id '/)
+      }
+    })
+
+    test('what is never made through this proxy is refused under the operator’s credential, each with what to do', async () => {
+      const project = await gateway.newProject()
+      const search = { type: 'file_search', vector_store_ids: ['vs_1'] }
+      const code = { type: 'code_interpreter', container: 'cntr_1' }
+      for (const [path, body, says] of [
+        ['/v1/responses', { tools: [search] }, /no vector store "vs_1"/],
+        ['/v1/responses', { tools: [code] }, /no container "cntr_1"/],
+        ['/v1/responses', { prompt: { id: 'pmpt_1' } }, /no prompt "pmpt_1"/],
+        [
+          '/v1/chat/completions',
+          { messages: [{ role: 'assistant', audio: { id: 'audio_1' } }] },
+          /Send its transcript/,
+        ],
+      ] as const)
+        await isRefused(project, path, body, [404, 'not_found'], says)
+      const messages = { model: 'claude-sonnet-4-5', max_tokens: 9, messages: [{ role: 'user', content: 'x' }] }
+      const answer = [404, 'not_found_error'] as [number, string]
       await isRefused(
         project,
-        '/v1/responses',
-        { previous_response_id: made.body.id },
-        [400, 'previous_response_not_found'],
-        /is not recorded under the operator's credential.*"path_classes": \{"stored": true\}.*integration of the project's own/,
+        '/anthropic/v1/messages',
+        { ...messages, container: 'c_1' },
+        answer,
+        /no container "c_1"/,
       )
-      const own = await gateway.newProject({ ownCredential: true })
-      assert.equal((await post(own, '/v1/responses', { previous_response_id: made.body.id })).status, 200)
+      const skills = [{ type: 'custom', skill_id: 'skill_1', version: 'latest' }]
+      await isRefused(project, '/anthropic/v1/messages', { ...messages, container: { skills } }, answer, /no skill/)
     })
 
     test('a conversation is nobody’s under the operator’s credential', async () => {

@@ -111,21 +111,23 @@ export function responsesSocketsAreMetered(gateway: GatewayStack): void {
     const [first] = await client.until('response.completed')
     client.send({ ...create, previous_response_id: first.response.id })
     await client.until('response.completed', 2)
+    client.send({ ...create, store: false })
+    const passing = (await client.until('response.completed', 3))[2]
     client.socket.close()
-    await notFound(closed, first.response.id)
+    const goOn = (project: TestProject, id: string) =>
+      gateway.post('/v1/responses', project.apiKey, { model, input: 'x', previous_response_id: id })
+    assert.equal((await goOn(closed, first.response.id)).status, 200)
+    await notFound(theirs, first.response.id)
+    // It was not kept, so it has ended with its socket.
+    await notFound(closed, passing.response.id)
     const made = await openSocket(gateway, '/v1/responses', mine.apiKey)
     made.send(create)
     const [known] = await made.until('response.completed')
     made.socket.close()
     await notFound(theirs, known.response.id)
-    const answer = await gateway.post('/v1/responses', mine.apiKey, {
-      model,
-      input: 'x',
-      previous_response_id: known.response.id,
-    })
-    assert.equal(answer.status, 200)
+    assert.equal((await goOn(mine, known.response.id)).status, 200)
     const turns = (project: TestProject) => gateway.eventsOf(project.projectId).filter(event => event.streamed)
-    await eventually(() => turns(closed).length === 3 && turns(theirs).length === 1)
+    await eventually(() => turns(closed).length === 4 && turns(theirs).length === 2)
   })
 
   test('a provider that breaks off: one event, estimated from what was seen, and the close is passed on', async () => {
