@@ -218,8 +218,10 @@ export class Relay implements UpstreamHandler, LiveCall {
     }
     const { reason, message, code } = describeFailure(error, this.#call.route.servedBy)
     if (reason === 'internal') this.#deps.onFault(error.cause)
+    // It hung up before it had said anything: there is nothing that it could charge.
+    const isUnanswered = reason === 'provider_unreachable' && this.#httpStatus === 0 && !this.#clientGone
     // What could not be read once is not read again.
-    const usage = reason === 'internal' ? this.#estimateSent() : this.#readUsage()
+    const usage = isUnanswered ? noUsage : reason === 'internal' ? this.#estimateSent() : this.#readUsage()
     const { phase } = this.#settle(this.#clientGone ? 'aborted' : 'failed', usage, { errorCode: code })
     const refusal = new Refusal(reason, message, { cause: error })
     if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(refusal)
@@ -461,7 +463,7 @@ export class Relay implements UpstreamHandler, LiveCall {
 
   /** What is known now: measured where the provider has said it, else estimated; an error before any work costs nothing. */
   #readUsage(isWhole = false): UsageResult {
-    // Nothing was sent: nothing is charged. What was sent may have been worked on, answered or not.
+    // Nothing was sent: nothing is charged. What was sent and is given up by us may have been worked on, answered or not.
     if (!this.#controller || this.#httpStatus >= 400) return noUsage
     if (this.#reader) return this.#countedUsage(this.#reader)
     if (this.#body) return this.#body.usage(isWhole)

@@ -4,6 +4,7 @@ import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from '../call.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
 import { openRecordOf } from '../open-call.ts'
+import { estimateAsked } from '../reply-reader.ts'
 import type { GatewayDeps } from '../request-path.ts'
 import { type Outcome, settle } from '../settle.ts'
 
@@ -32,6 +33,7 @@ export class Turn implements LiveCall {
   readonly #deps: TurnDeps
   readonly #reader: TurnReader
   #isSettled = false
+  #isSent = false
   #overheadUs = 0
   #firstEventMs: number | undefined
   #checkpointAt = 0
@@ -69,6 +71,7 @@ export class Turn implements LiveCall {
 
   /** It has left for the provider. */
   sent(): void {
+    this.#isSent = true
     this.#overheadUs = Math.round((performance.now() - this.call.startedAt) * 1000)
   }
 
@@ -114,7 +117,7 @@ export class Turn implements LiveCall {
     const outcome: Outcome = {
       status,
       httpStatus: how.httpStatus ?? 200,
-      usage: how.usage ?? this.#reader.usage(),
+      usage: how.usage ?? this.#usageAtEnd(status, how.errorCode),
       outputBytes: this.#reader.outputBytes,
       drained: how.drained ?? false,
       errorCode: how.errorCode,
@@ -128,6 +131,17 @@ export class Turn implements LiveCall {
     this.onRecorded()
     this.#deps.onSettled(this.call, event, outcome)
     return event
+  }
+
+  /**
+   * Of a turn that was sent and never answered: a provider that hangs up charges nothing; where client or gateway give it up
+   * it may have been worked on.
+   */
+  #usageAtEnd(status: Outcome['status'], errorCode: string | undefined): UsageResult {
+    const usage = this.#reader.usage()
+    if (!this.#isSent || this.#firstEventMs !== undefined || usage.raw_usage !== null) return usage
+    if (status === 'failed' && errorCode === 'provider_ended_early') return nothingUsed
+    return Object.keys(usage.quantities).length === 0 ? { ...usage, ...estimateAsked(this.call) } : usage
   }
 
   /** By an order from outside. */
