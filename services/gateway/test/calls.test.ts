@@ -9,6 +9,7 @@ import { ownPricesHold } from './calls/own-prices.ts'
 import { errorsAreTold, impatience } from './calls/provider-errors.ts'
 import { theUnknownPasses } from './calls/unknown.ts'
 import { unpricedIsNeverFree } from './calls/unpriced.ts'
+import { unpricedHoldsOnEveryPath } from './calls/unpriced-paths.ts'
 import { GatewayStack } from './gateway-stack.ts'
 import { startScriptedProvider } from './scripted-provider.ts'
 
@@ -42,5 +43,6 @@ liesAreDoubted(gateway)
 theUnknownPasses(gateway, provider, scripted)
 largeRepliesAreRead(gateway, provider, scripted)
 unpricedIsNeverFree(gateway, provider)
+unpricedHoldsOnEveryPath(gateway, provider)
 ownPricesHold(gateway)
 streamsAreBounded(gateway, provider, scripted, stalled)
