@@ -18,6 +18,8 @@ export interface UsageResult {
   response_id?: string
   /** Ids of the items of its output and of the containers they ran in: a later request may name them. */
   made_ids?: string[]
+  /** Ids of the containers in `code_container_sessions`, as far as they are told. */
+  container_ids?: string[]
   finish_reason?: string
 }
 

@@ -4,20 +4,18 @@ import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
 import type { Drains } from './drains.ts'
 import { countedTokensOf, letBodyGo } from './estimate-body.ts'
-import type { Journal } from './journal/journal.ts'
 import type { LiveCalls } from './live-calls.ts'
 import { openRecordOf } from './open-call.ts'
 import { meteringUnavailable, type Refusal } from './refusal.ts'
 import { Relay } from './relay.ts'
 import { upstreamPath } from './resolve-route.ts'
 import { SecuredAnswer } from './secured-answer.ts'
-import { type Outcome, settle } from './settle.ts'
+import { type Outcome, type SettleDeps, settle } from './settle.ts'
 import type { TokenCounter } from './token-counter.ts'
 import type { UpstreamHandler } from './upstream/upstream-handler.ts'
 import type { Upstreams } from './upstreams.ts'
 
-export interface ForwardDeps {
-  journal: Journal
+export interface ForwardDeps extends SettleDeps {
   upstreams: Upstreams
   liveCalls: LiveCalls
   tokenCounter: TokenCounter
@@ -77,7 +75,7 @@ export function forward(
         }),
       settle: (outcome, written) => {
         deps.liveCalls.remove(relay)
-        const event = settle(deps.journal, call, outcome, written)
+        const event = settle(deps, call, outcome, written)
         letBodyGo(call)
         deps.onSettled(call, event, outcome)
         return event

@@ -20,6 +20,7 @@ import { LiveCalls } from './live-calls.ts'
 import { classNotOpen } from './path-class.ts'
 import { rateKilled } from './rate-killed.ts'
 import { BodyMemory } from './read-request.ts'
+import { RecentContainers } from './recent-containers.ts'
 import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
 import { createClientSecretBox } from './sockets/client-secret.ts'
@@ -218,6 +219,7 @@ const app = buildApp({
     minIntervalMs,
   },
   stored: { records, poller: background },
+  containers: new RecentContainers(),
   made,
   bodyMemory,
   drains,

@@ -4,6 +4,7 @@ import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
 import { doubtUsage } from './doubt-usage.ts'
 import type { Journal, UsageDraft } from './journal/journal.ts'
+import type { RecentContainers } from './recent-containers.ts'
 
 /** How an attempt ended, and what it is known to have used. */
 export interface Outcome {
@@ -20,6 +21,11 @@ export interface Outcome {
   timeToFirstChunkMs: number | undefined
   overheadUs: number
   finishedAtMs: number
+}
+
+export interface SettleDeps {
+  journal: Journal
+  containers: RecentContainers
 }
 
 /** Rates quantities at the books that the call was admitted with. */
@@ -40,12 +46,13 @@ export function rateCall(call: AdmittedCall, usage: UsageResult): Rating {
  * is called, or, where none is given, after this returns, the event survives the process.
  */
 export function settle(
-  journal: Journal,
+  { journal, containers }: SettleDeps,
   call: AdmittedCall,
   outcome: Outcome,
   written?: (error?: Error) => void,
 ): UsageRecordedData {
-  const { usage, doubts } = doubtUsage(call, outcome.usage, {
+  const used = containers.chargeOnce(call.principal.identity.project_id, outcome.usage, outcome.finishedAtMs)
+  const { usage, doubts } = doubtUsage(call, used, {
     outputBytes: outcome.outputBytes ?? outcome.usage.outputBytes ?? 0,
     whole: outcome.status === 'completed',
   })

@@ -5,7 +5,7 @@ import { saidIn } from '../said-text.ts'
 import { addQuantities, measuredAs, type UsageResult } from '../usage-result.ts'
 import { servedTier } from './chat-completion.ts'
 import { tokenQuantities } from './token-usage.ts'
-import { imageTokens, tellsToolUsage, toolQuantities } from './tool-usage.ts'
+import { containersIn, imageTokens, tellsToolUsage, toolQuantities } from './tool-usage.ts'
 
 /** What {@link fromResponse} reads of a reply. */
 export const responseMembers: PickedMembers = {
@@ -61,6 +61,7 @@ export function fromResponse(body: unknown): UsageResult {
     ...(images && { parts: [images] }),
     raw_usage: rawUsage(reply),
     ...(madeIds.length > 0 && { made_ids: madeIds }),
+    ...(tools.code_container_sessions && { container_ids: containersIn(listOf(reply.output)) }),
     ...defined({
       served_model: nameOf(reply.model),
       response_id: nameOf(reply.id),

@@ -6,7 +6,7 @@ import { TextSample } from '../text-sample.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { fromResponse } from './response.ts'
 import { totalTold } from './token-usage.ts'
-import { toolQuantities } from './tool-usage.ts'
+import { containersIn, toolQuantities } from './tool-usage.ts'
 
 /** What a clean end of a Responses stream needs. */
 export interface ResponsesState {
@@ -248,12 +248,11 @@ class ResponsesStreamTap implements ResponsesTap {
       'estimated',
     )
     // What the stream has shown of tools is counted, not estimated.
-    const tools = measuredAs(
-      toolQuantities([...this.#finished.map(done => done.item), ...this.#droppedTools]),
-      'measured',
-    )
+    const shown = [...this.#finished.map(done => done.item), ...this.#droppedTools]
+    const tools = measuredAs(toolQuantities(shown), 'measured')
     return {
       ...result,
+      ...(tools.quantities.code_container_sessions && { container_ids: containersIn(shown) }),
       quantities: { ...estimated.quantities, ...tools.quantities },
       provenance: { ...estimated.provenance, ...tools.provenance },
     }

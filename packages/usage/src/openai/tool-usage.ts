@@ -14,7 +14,6 @@ export function toolQuantities(output: readonly unknown[], toolUsage?: unknown):
   let searches = 0
   let fileSearches = 0
   let images = 0
-  const containers = new Set<string>()
   for (const entry of output) {
     const item = objectOf(entry)
     switch (item.type) {
@@ -27,15 +26,6 @@ export function toolQuantities(output: readonly unknown[], toolUsage?: unknown):
       case 'file_search_call':
         fileSearches += 1
         break
-      case 'code_interpreter_call':
-        containers.add(textOf(item.container_id) ?? textOf(item.id) ?? '')
-        break
-      case 'shell_call': {
-        // A shell of the client's own is not charged.
-        const container = textOf(item.container_id) ?? textOf(objectOf(item.environment).container_id)
-        if (container !== undefined) containers.add(container)
-        break
-      }
       case 'image_generation_call':
         images += 1
         break
@@ -45,10 +35,25 @@ export function toolQuantities(output: readonly unknown[], toolUsage?: unknown):
   return {
     web_search_calls: isObject(told.web_search) ? countOf(told.web_search.num_requests) : searches,
     file_search_calls: fileSearches,
-    code_container_sessions: containers.size,
+    code_container_sessions: containersIn(output).length,
     // Images whose tokens are not told have no price: counted, so that the call shows as not fully priced.
     other_tool_calls: totalTokens(told.image_gen) > 0 ? 0 : images,
   }
+}
+
+/** Containers that code ran in, once each: by their ids, or where that is not told by that of the call. */
+export function containersIn(output: readonly unknown[]): string[] {
+  const containers = new Set<string>()
+  for (const entry of output) {
+    const item = objectOf(entry)
+    if (item.type === 'code_interpreter_call') containers.add(textOf(item.container_id) ?? textOf(item.id) ?? '')
+    if (item.type === 'shell_call') {
+      // A shell of the client's own is not charged.
+      const container = textOf(item.container_id) ?? textOf(objectOf(item.environment).container_id)
+      if (container !== undefined) containers.add(container)
+    }
+  }
+  return [...containers]
 }
 
 /** What the image tool of a Responses reply used: tokens of another model than the reply's. */

@@ -57,7 +57,7 @@ export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: E
       overheadUs,
       finishedAtMs: Date.now(),
     }
-    const event = settle(deps.journal, call, outcome)
+    const event = settle(deps, call, outcome)
     deps.onSettled(call, event, outcome)
     return event
   }

@@ -8,7 +8,7 @@ import { estimateAsked } from '../reply-reader.ts'
 import type { GatewayDeps } from '../request-path.ts'
 import { type Outcome, settle } from '../settle.ts'
 
-export type TurnDeps = Pick<GatewayDeps, 'journal' | 'liveCalls' | 'onSettled'>
+export type TurnDeps = Pick<GatewayDeps, 'journal' | 'containers' | 'liveCalls' | 'onSettled'>
 
 /** What watches a turn's events. */
 export interface TurnReader {
@@ -127,7 +127,7 @@ export class Turn implements LiveCall {
       overheadUs: this.#overheadUs,
       finishedAtMs: Date.now(),
     }
-    const event = settle(this.#deps.journal, this.call, outcome)
+    const event = settle(this.#deps, this.call, outcome)
     this.onRecorded()
     this.#deps.onSettled(this.call, event, outcome)
     return event
