@@ -4,6 +4,7 @@ import { jetstreamManager } from '@nats-io/jetstream'
 import { provisionBus } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import { GatewayStack, requestIdOf, type TestProject } from './gateway-stack.ts'
+import { recordsOf } from './paths/references.ts'
 import { isPaidOnce } from './paths/stored.ts'
 
 const gateway = await GatewayStack.start(
@@ -70,6 +71,17 @@ async function killAndStart(): Promise<void> {
   await service.start()
   await service.untilReady()
 }
+
+test('a gateway that has just started knows what its project made before', async () => {
+  const project = await gateway.newProject()
+  const ask = (body: object) =>
+    gateway.post('/v1/responses', project.apiKey, { model: 'gpt-5.4-mini', input: 'x', ...body })
+  const made = (await (await ask({})).json()) as { id: string; output: { id: string }[] }
+  await eventually(async () => (await recordsOf(gateway, project)) === 2)
+  await killAndStart()
+  const input = [{ type: 'item_reference', id: made.output[0]?.id }]
+  assert.equal((await ask({ previous_response_id: made.id, input })).status, 200)
+})
 
 test('a kill between the record of a response and the end of its asking charges its input once', async () => {
   const project = await gateway.newProject({ settings: stored, ownCredential: true })
