@@ -66,7 +66,6 @@ const markAnyway: Replacement[] = [
 /** Kills the writer at random points, then takes ClickHouse away for long, while clients call. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
   const stack = await startTestStack(at.scope, {
-    ownPostgres: true,
     env: { ANALYTICS_ROLLUP_MS: '500', ANALYTICS_INSERT_WINDOW_MS: '50' },
   })
   const { analytics } = stack.services

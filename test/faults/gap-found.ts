@@ -33,7 +33,6 @@ const gapsForgotten: Replacement[] = [
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
   const stack = await startTestStack(at.scope, {
     services: ['accounts', 'billing', 'budget', 'gateway'],
-    ownPostgres: true,
   })
   const { billing, gateway } = stack.services
   if (mutant.length > 0) await restartAsMutant(billing, mutant)

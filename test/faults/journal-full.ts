@@ -73,7 +73,7 @@ async function disguisedDisk(stack: TestStack, fault: Size['fault']): Promise<Di
 }
 
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, { ownPostgres: true })
+  const stack = await startTestStack(at.scope)
   const { gateway } = stack.services
   const disk =
     (size.realDisk ? await smallFileSystem(at.scope, stack) : undefined) ?? (await disguisedDisk(stack, size.fault))

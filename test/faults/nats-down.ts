@@ -29,7 +29,7 @@ export const publishAndForget: Replacement[] = [
 
 /** Takes the bus away while clients call at a steady rate, and brings it back. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, { ownPostgres: true })
+  const stack = await startTestStack(at.scope)
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
   const load = startLoad({
     origin: stack.url,

@@ -18,7 +18,7 @@ interface Size {
 
 /** Kills the bus again and again while clients call, and starts it each time. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, { ownPostgres: true, env: { ANALYTICS_ROLLUP_MS: '500' } })
+  const stack = await startTestStack(at.scope, { env: { ANALYTICS_ROLLUP_MS: '500' } })
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
   const random = seededRandom(at.seed)
   const load = startLoad({

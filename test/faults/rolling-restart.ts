@@ -24,7 +24,7 @@ const withoutDrain: Replacement[] = [
 
 /** Ends the gateway in good order again and again while real clients call, and starts it each time. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, { ownPostgres: true })
+  const stack = await startTestStack(at.scope)
   const { gateway } = stack.services
   if (mutant.length > 0) await restartAsMutant(gateway, mutant)
   const random = seededRandom(at.seed)

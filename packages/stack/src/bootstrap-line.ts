@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { StackError } from './stack-error.ts'
 
 /** What the accounts service makes the first time and finds again afterwards. */
@@ -33,4 +34,9 @@ export function parseBootstrap(output: string): Bootstrap {
     keyId: text('key_id'),
     apiKey: text('api_key'),
   }
+}
+
+/** Reads the file in which the bootstrap keeps what it has made. @throws StackError */
+export function readBootstrap(path: string): Bootstrap {
+  return parseBootstrap(JSON.stringify(JSON.parse(readFileSync(path, 'utf8'))))
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { type ServiceName, serviceNames } from '@sluice/contracts'
-import { type Bootstrap, parseBootstrap } from './bootstrap-line.ts'
+import { type Bootstrap, parseBootstrap, readBootstrap } from './bootstrap-line.ts'
 import type { ManagedProvider } from './choose-providers.ts'
 import { createDatabase } from './create-database.ts'
 import { freePort } from './free-port.ts'
@@ -39,8 +39,11 @@ export interface StackOptions {
   durable?: boolean
   /** Default: all of them. */
   services?: readonly ServiceName[]
-  /** Tells apart the roles of two stacks on one PostgreSQL server. */
-  rolePrefix?: string
+  /**
+   * What the migrations and the bootstrap of this version have made before, its files in `home`: none of them runs. For
+   * tests.
+   */
+  installed?: { databaseUrls: Readonly<Record<DatabaseService, string>> }
   /** Aborted: the start is given up and what has begun is ended. */
   signal?: AbortSignal
   log: (line: string) => void
@@ -133,11 +136,11 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
 
   const database = parts.track(
     (async () => {
+      if (options.installed) return options.installed.databaseUrls
       const adminUrl = options.databaseUrl ?? (await startEmbeddedPostgres(options, parts))
       const urls = await provisionDatabases({
         adminUrl,
         password: service => secrets.databasePasswords[service],
-        ...(options.rolePrefix === undefined ? {} : { rolePrefix: options.rolePrefix }),
       })
       done(options.databaseUrl ? 'PostgreSQL (DATABASE_URL) ready' : 'PostgreSQL ready')
       return urls
@@ -189,10 +192,11 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
         SLUICE_BOOTSTRAP_FILE: bootstrapFile,
       }),
     )
-  let bootstrap: Bootstrap | undefined
+  let bootstrap = options.installed ? readBootstrap(bootstrapFile) : undefined
   await Promise.all(
     plans.map(async plan => {
-      if ((databaseServices as readonly string[]).includes(plan.name)) await runServiceProgram(plan, 'migrate.ts')
+      if (!options.installed && (databaseServices as readonly string[]).includes(plan.name))
+        await runServiceProgram(plan, 'migrate.ts')
       goOn()
       // The first time before the service, which announces it at its start; afterwards it only says what there is.
       const isKnown = existsSync(bootstrapFile)
@@ -204,7 +208,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
           return started
         }),
       )
-      if (plan.name === 'accounts' && isKnown) bootstrap = await runBootstrap(plan)
+      if (plan.name === 'accounts' && isKnown) bootstrap ??= await runBootstrap(plan)
       const service = await starting
       await service.untilReady(60_000)
       goOn()

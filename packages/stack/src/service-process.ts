@@ -122,7 +122,7 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
 
 /** Runs one of a service's own programs (`migrate.ts`, `bootstrap.ts`) to its end. @returns what it printed */
 export async function runServiceProgram(
-  plan: ServicePlan,
+  plan: Pick<ServicePlan, 'name' | 'cwd' | 'env'>,
   program: string,
   extraEnv: Record<string, string> = {},
 ): Promise<string> {

@@ -20,6 +20,8 @@ export interface PostgresOptions {
   port?: number
   /** false: faster and lost on a power cut. For tests. */
   durable?: boolean
+  /** Default: 100. */
+  maxConnections?: number
   log?: (line: string) => void
 }
 
@@ -95,7 +97,7 @@ function settings(port: number, options: PostgresOptions): string[] {
     port: String(port),
     unix_socket_directories: '',
     shared_buffers: '64MB',
-    max_connections: '100',
+    max_connections: String(options.maxConnections ?? 100),
     max_wal_size: '512MB',
     min_wal_size: '64MB',
     password_encryption: 'scram-sha-256',

@@ -10,7 +10,8 @@ export const sharedPostgresVariable = 'SLUICE_TEST_POSTGRES_URL'
 export async function startSharedPostgres(): Promise<{ url: string; stop: () => Promise<void> }> {
   const folder = makeFolder('postgres')
   chmodSync(folder, 0o711)
-  const server = await startPostgres({ dataDir: folder, durable: false })
+  // Several stacks at a time, each with a pool for every service.
+  const server = await startPostgres({ dataDir: folder, durable: false, maxConnections: 500 })
   return {
     url: server.url,
     async stop() {

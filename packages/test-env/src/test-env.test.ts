@@ -3,6 +3,9 @@ import { test } from 'node:test'
 import pg from 'pg'
 import { closeInReverse } from './close-in-reverse.ts'
 import { eventually } from './eventually.ts'
+import { findSharedPostgres } from './shared-postgres.ts'
+import { copyInstallation } from './stack-template.ts'
+import { testFolder } from './test-folder.ts'
 import { testNats } from './test-nats.ts'
 import { testPostgres } from './test-postgres.ts'
 
@@ -22,6 +25,30 @@ test('each test has a bus of its own with a credential for each service', async 
   const second = await testNats(t)
   assert.notEqual(first.port, second.port)
   assert.notEqual(first.users.budget.pass, first.users.billing.pass)
+})
+
+test('stacks of a run begin with copies of one installation: every table, the first key, and nothing shared', async t => {
+  const server = await findSharedPostgres()
+  const [mine, theirs] = await Promise.all([
+    copyInstallation(t, server, testFolder(t)),
+    copyInstallation(t, server, testFolder(t)),
+  ])
+  const ask = async (url: string, sql: string) => {
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    try {
+      return (await client.query<{ found: string }>(sql)).rows[0]?.found
+    } finally {
+      await client.end()
+    }
+  }
+  for (const [service, url] of Object.entries(mine))
+    assert.notEqual(await ask(url, `select count(*) as found from ${service}.migrations`), '0')
+  await ask(mine.accounts, `update accounts.projects set name = 'mine'`)
+  const name = 'select name as found from accounts.projects'
+  assert.equal(await ask(mine.accounts, name), 'mine')
+  assert.notEqual(await ask(theirs.accounts, name), 'mine')
+  await assert.rejects(ask(mine.budget, name), /permission denied/)
 })
 
 test('in a reverse scope what is opened last is closed first, and one failure leaves nothing open', async () => {

@@ -9,11 +9,14 @@ export interface TestPostgres {
   url: string
 }
 
-/** A fresh database on the run's real server, dropped afterwards unless the test failed. */
-export async function testPostgres(t: TestScope, options: { schemas?: readonly string[] } = {}): Promise<TestPostgres> {
+/** A fresh database on the run's real server, empty or a copy of `template`, dropped afterwards unless the test failed. */
+export async function testPostgres(
+  t: TestScope,
+  options: { schemas?: readonly string[]; template?: string } = {},
+): Promise<TestPostgres> {
   const server = await findSharedPostgres()
   const name = `test_${randomBytes(6).toString('hex')}`
-  await query(server, `create database ${name}`)
+  await query(server, `create database ${name}${options.template ? ` template ${options.template}` : ''}`)
   const url = new URL(server)
   url.pathname = `/${name}`
   for (const schema of options.schemas ?? []) await query(url.href, `create schema "${schema}"`)

@@ -2,8 +2,9 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ServiceName } from '@sluice/contracts'
 import { freePort, type ManagedProvider, type RunningStack, runStack } from '@sluice/stack'
+import { sharedPostgresVariable } from './shared-postgres.ts'
+import { copyInstallation } from './stack-template.ts'
 import { keepsData, makeFolder, type TestScope } from './test-folder.ts'
-import { testPostgres } from './test-postgres.ts'
 
 export interface TestStackOptions {
   /** More environment: a variable that begins with a service's name in capitals reaches that service. */
@@ -12,7 +13,7 @@ export interface TestStackOptions {
   providers?: { openai?: ManagedProvider; anthropic?: ManagedProvider }
   /** Default: all. */
   services?: readonly ServiceName[]
-  /** A PostgreSQL of its own, to be killed; else a database on the run's shared one. */
+  /** A PostgreSQL of its own, to be killed; else a database on the run's shared one, where there is one. */
   ownPostgres?: boolean
   /** Stores wait for the disk: for one that is killed in the middle. Default: false, which is faster. */
   durable?: boolean
@@ -48,16 +49,16 @@ export async function startTestStack(t: TestScope, options: TestStackOptions = {
     await stack?.stop()
     removeHome()
   })
-  const database = options.ownPostgres ? undefined : await testPostgres(t)
+  // Without a run around it nobody would stop a shared one.
+  const shared = options.ownPostgres ? undefined : process.env[sharedPostgresVariable]
+  const databaseUrls = shared ? await copyInstallation(t, shared, home) : undefined
   stack = await runStack({
     root,
     home,
     env: { ...process.env, SLUICE_LOG_LEVEL: 'info', SLUICE_ALLOW_PRIVATE_UPSTREAMS: '1', ...options.env },
     host: '127.0.0.1',
     port: await freePort(),
-    ...(database === undefined
-      ? {}
-      : { databaseUrl: database.url, rolePrefix: `${new URL(database.url).pathname.slice(1)}_` }),
+    ...(databaseUrls === undefined ? {} : { installed: { databaseUrls } }),
     providers: options.providers ?? {},
     ...(options.services === undefined ? {} : { services: options.services }),
     lasting: false,
