@@ -32,7 +32,7 @@ const withoutGroupSync: Replacement[] = [
 
 /** Cuts the power of the gateway's machine again and again while real clients call, and starts it each time. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, { ownPostgres: true, env: { GATEWAY_JOURNAL: size.mode } })
+  const stack = await startTestStack(at.scope, { env: { GATEWAY_JOURNAL: size.mode } })
   const { gateway } = stack.services
   const directory = gateway.plan.env.GATEWAY_JOURNAL_DIR ?? ''
   const syncs = join(at.logs, 'syncs.ndjson')
@@ -103,7 +103,7 @@ export const powerLost: Scenario<Size> = {
   name: 'power-lost',
   promise: 'A power cut takes no more than the last 10 ms of records',
   full: { mode: 'group', cuts: 50, connections: 24, callsBetween: 100 },
-  small: { mode: 'group', cuts: 5, connections: 8, callsBetween: 20 },
+  small: { mode: 'group', cuts: 3, connections: 8, callsBetween: 20 },
   run,
   mutant: {
     name: 'a sync each five seconds',
@@ -116,7 +116,7 @@ export const powerLostStrict: Scenario<Size> = {
   name: 'power-lost-strict',
   promise: 'In strict mode a power cut takes no call, and each answer that a client has whole is on record exactly',
   full: { mode: 'strict', cuts: 50, connections: 24, callsBetween: 100 },
-  small: { mode: 'strict', cuts: 5, connections: 8, callsBetween: 20 },
+  small: { mode: 'strict', cuts: 3, connections: 8, callsBetween: 20 },
   run,
   mutant: {
     name: 'answers that do not wait',

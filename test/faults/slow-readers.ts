@@ -13,6 +13,8 @@ interface Size {
   readers: number
   megabytesPerCall: number
   readForMs: number
+  /** Behind a reader that left its provider is read on for so long; then the call is settled by what has come. */
+  drainMs: number
   /** Most that the gateway may grow by while they read. */
   maxGrowthMiB: number
   /** And until they are settled: a flood that is read on leaves garbage, however few they were. */
@@ -20,9 +22,7 @@ interface Size {
 }
 
 const MiB = 1024 * 1024
-/** Behind a reader that left its provider is read on for so long; then the call is settled by what has come. */
-const drainMs = 20_000
-/** From then on, for the last event to reach the ledger. */
+/** Once it is no longer read on, for the last event to reach the ledger. */
 const settledWithinMs = 30_000
 
 /** What a client does not take is kept for it. */
@@ -41,7 +41,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     services: ['accounts', 'billing', 'budget', 'gateway'],
     providers: { openai: { baseUrl: `${provider.url}/v1`, apiKey: 'sk-flood' } },
     // A flood for each of them: by default it would be read for five minutes.
-    env: { GATEWAY_CLIENT_ABORT_DRAIN_MS: String(drainMs) },
+    env: { GATEWAY_CLIENT_ABORT_DRAIN_MS: String(size.drainMs) },
   })
   at.scope.after(() => provider.close())
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
@@ -92,7 +92,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
       const found = (await readLedger(stack)).events
       return found.length === size.readers + 1 && found
     },
-    { timeoutMs: drainMs + settledWithinMs, message: `an event for each of ${size.readers} readers that left` },
+    { timeoutMs: size.drainMs + settledWithinMs, message: `an event for each of ${size.readers} readers that left` },
   ).catch(() => undefined)
   const settledMs = performance.now() - leftAt
   writeFileSync(join(at.logs, 'memory.json'), JSON.stringify(samples, null, 2))
@@ -121,7 +121,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
         found: `${grownInFloodMiB} MiB`,
       },
       {
-        promise: `each reader that left has an event within ${(drainMs + settledWithinMs) / 1000} s`,
+        promise: `each reader that left has an event within ${(size.drainMs + settledWithinMs) / 1000} s`,
         kept: events !== undefined,
         found: events === undefined ? 'events are missing' : String(events.length - 1),
       },
@@ -159,12 +159,33 @@ async function readWhole(stack: TestStack): Promise<void> {
 export const slowReaders: Scenario<Size> = {
   name: 'slow-readers',
   promise: 'Clients that read slowly slow their provider down, not the gateway’s memory up',
-  full: { readers: 1_000, megabytesPerCall: 50, readForMs: 60_000, maxGrowthMiB: 300, maxFloodGrowthMiB: 300 },
-  small: { readers: 100, megabytesPerCall: 50, readForMs: 5_000, maxGrowthMiB: 128, maxFloodGrowthMiB: 250 },
+  full: {
+    readers: 1_000,
+    megabytesPerCall: 50,
+    readForMs: 60_000,
+    drainMs: 20_000,
+    maxGrowthMiB: 300,
+    maxFloodGrowthMiB: 300,
+  },
+  small: {
+    readers: 100,
+    megabytesPerCall: 50,
+    readForMs: 5_000,
+    drainMs: 5_000,
+    maxGrowthMiB: 128,
+    maxFloodGrowthMiB: 250,
+  },
   run,
   mutant: {
     name: 'what a client does not take is kept for it',
-    size: { readers: 20, megabytesPerCall: 50, readForMs: 4_000, maxGrowthMiB: 128, maxFloodGrowthMiB: 250 },
+    size: {
+      readers: 20,
+      megabytesPerCall: 50,
+      readForMs: 4_000,
+      drainMs: 20_000,
+      maxGrowthMiB: 128,
+      maxFloodGrowthMiB: 250,
+    },
     run: (at, size) => run(at, size, withoutBackpressure),
   },
 }
