@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
-import { constants } from 'node:os'
+import { availableParallelism, constants } from 'node:os'
 import { join } from 'node:path'
+import { longestFirst } from './file-order.ts'
 
-// `npm test [-- --only <part of a path>]…`: every test of the repository in one run, one process a file, two at a time.
+// `npm test [-- --only <part of a path>]…`: every test of the repository in one run, one process a file, a few at a
+// time. It ends with the files that took longest.
 const root = join(import.meta.dirname, '..')
 const patterns = [
   'packages/*/src/**/*.test.ts',
@@ -14,6 +16,8 @@ const patterns = [
 ]
 /** A file that takes longer hangs. */
 const fileTimeoutMs = 150_000
+/** Files often wait: for a store that comes back, for a deadline that is to pass. */
+const filesAtOnce = availableParallelism() + 1
 
 const only: string[] = []
 const passed: string[] = []
@@ -24,9 +28,18 @@ for (let i = 0; i < args.length; i++) {
   else passed.push(argument)
 }
 
-const files = globSync(patterns, { cwd: root, exclude: ['**/node_modules/**'] })
-  .filter(file => only.length === 0 || only.some(part => file.includes(part)))
-  .sort()
+const files = longestFirst(
+  globSync(patterns, { cwd: root, exclude: ['**/node_modules/**'] }).filter(
+    file => only.length === 0 || only.some(part => file.includes(part)),
+  ),
+)
+/** Whoever asks for a reporter gets it alone. */
+const reporters = passed.some(argument => argument.startsWith('--test-reporter'))
+  ? []
+  : ['spec', join(import.meta.dirname, 'slowest-files.ts')].flatMap(reporter => [
+      `--test-reporter=${reporter}`,
+      '--test-reporter-destination=stdout',
+    ])
 if (files.length === 0) {
   process.stderr.write(`no test file matches ${only.join(', ')}\n`)
   process.exit(1)
@@ -37,8 +50,9 @@ const child = spawn(
   [
     '--test',
     '--test-global-setup=packages/test-env/src/global-setup.ts',
-    '--test-concurrency=2',
+    `--test-concurrency=${filesAtOnce}`,
     `--test-timeout=${fileTimeoutMs}`,
+    ...reporters,
     ...passed,
     ...files,
   ],
