@@ -9,9 +9,10 @@ let stack: TestStack
 let admin: Management
 const ends: (() => unknown)[] = []
 before(async () => {
-  stack = await startTestStack({ after: (end: () => unknown) => ends.push(end) } as Parameters<
-    typeof startTestStack
-  >[0])
+  stack = await startTestStack(
+    { after: (end: () => unknown) => ends.push(end) } as Parameters<typeof startTestStack>[0],
+    { services: ['accounts', 'billing', 'budget', 'gateway'] },
+  )
   admin = await signIn(stack)
 })
 after(async () => {

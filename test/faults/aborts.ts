@@ -45,7 +45,7 @@ interface JudgedCall extends EndedCall {
 }
 
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope)
+  const stack = await startTestStack(at.scope, { services: ['accounts', 'billing', 'budget', 'gateway'] })
   const admin = await signIn(stack)
   const projects = {
     cancel: await newProject(stack, admin, { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } }),
