@@ -1,6 +1,6 @@
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Pool } from 'undici'
+import { Agent } from 'undici'
 import { seededRandom } from './random.ts'
 
 /** One call as its client saw it. */
@@ -20,7 +20,8 @@ export interface ClientCall {
 }
 
 export interface LoadOptions {
-  origin: string
+  /** Where calls go; of several gateways: where the next one goes. */
+  origin: string | (() => string)
   apiKey: string
   seed: number
   /** Every call, one a line. */
@@ -44,7 +45,7 @@ const kinds = ['chat', 'messages'] as const
 
 /** Starts calling at once. */
 export function startLoad(options: LoadOptions): Load {
-  const pool = new Pool(options.origin, {
+  const agent = new Agent({
     connections: options.connections,
     // A client that waits for ever would hide a gateway that never answers.
     headersTimeout: 20_000,
@@ -60,7 +61,7 @@ export function startLoad(options: LoadOptions): Load {
   let running = true
   let n = 0
   const begin = (): Promise<ClientCall> => {
-    const call = oneCall(pool, ++n, options, random).then(result => keep(result, calls, log))
+    const call = oneCall(agent, ++n, options, random).then(result => keep(result, calls, log))
     const tracked: Promise<ClientCall> = call.finally(() => active.delete(tracked))
     active.add(tracked)
     return tracked
@@ -78,7 +79,7 @@ export function startLoad(options: LoadOptions): Load {
       running = false
       await driver
       await Promise.all(active)
-      await pool.close()
+      await agent.close()
       await new Promise(resolve => log.end(resolve))
     },
   }
@@ -107,7 +108,7 @@ function keep(call: ClientCall, calls: ClientCall[], log: WriteStream): ClientCa
   return call
 }
 
-async function oneCall(pool: Pool, n: number, options: LoadOptions, random: () => number): Promise<ClientCall> {
+async function oneCall(agent: Agent, n: number, options: LoadOptions, random: () => number): Promise<ClientCall> {
   const request = buildRequest(n, options, random)
   const call: ClientCall = {
     n,
@@ -122,7 +123,8 @@ async function oneCall(pool: Pool, n: number, options: LoadOptions, random: () =
   }
   const begun = performance.now()
   try {
-    const answer = await pool.request({
+    const answer = await agent.request({
+      origin: typeof options.origin === 'string' ? options.origin : options.origin(),
       method: 'POST',
       path: request.path,
       headers: { authorization: `Bearer ${options.apiKey}`, 'content-type': 'application/json', ...request.headers },

@@ -4,6 +4,9 @@ import { Refusal } from './refusal.ts'
 export interface AdmissionGate {
   /** The refusal that new calls get now; undefined: they may come. */
   closedFor: (nowMs: number) => Refusal | undefined
+  /** This process is about to shut down: it is not ready, so that the load balancer sends calls elsewhere, and still takes those that come. */
+  leave: () => void
+  readonly isLeaving: boolean
   /** From now on calls are refused, so that the load balancer's next try goes elsewhere. */
   shutDown: () => void
 }
@@ -13,6 +16,7 @@ export interface AdmissionGate {
  * which keys are revoked and which budgets are spent.
  */
 export function createAdmissionGate(options: { freshAtMs: () => number; maxViewAgeMs: number }): AdmissionGate {
+  let leaving = false
   let shuttingDown = false
   return {
     closedFor(nowMs) {
@@ -29,7 +33,14 @@ export function createAdmissionGate(options: { freshAtMs: () => number; maxViewA
       }
       return undefined
     },
+    leave: () => {
+      leaving = true
+    },
+    get isLeaving() {
+      return leaving
+    },
     shutDown: () => {
+      leaving = true
       shuttingDown = true
     },
   }

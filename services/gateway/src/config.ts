@@ -24,6 +24,8 @@ export interface GatewayConfig extends ServiceConfig {
   /** Between two looks at a batch, and between two listings of batches at a provider; how long a taken batch stays taken. */
   batches: { minIntervalMs: number; listIntervalMs: number; leaseMs: number }
   sockets: SocketOptions
+  /** How long calls are still taken at shutdown, not ready already; then how long running ones are waited for. */
+  leaveMs: number
   drainMs: number
   backgroundPollMs: number
   traceRatio: number
@@ -81,6 +83,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
       maxSockets: reader.integer('GATEWAY_MAX_SOCKETS', 20_000, { min: 1 }),
       allowedOrigins: readOrigins(reader),
     },
+    leaveMs: reader.integer('GATEWAY_LEAVE_MS', 0),
     drainMs: reader.integer('GATEWAY_DRAIN_MS', 600_000),
     backgroundPollMs: reader.integer('GATEWAY_BACKGROUND_POLL_MS', 2_000, { min: 10 }),
     traceRatio: readRatio(reader, 'GATEWAY_TRACE_RATIO_PER_MILLE'),

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { connectBus } from '@sluice/bus'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
 import { metricsText, noSpans, sampledSpans } from '@sluice/telemetry'
@@ -170,6 +171,7 @@ const gate = createAdmissionGate({
   maxViewAgeMs: config.maxViewAgeMs,
 })
 const notReady = (): string | undefined => {
+  if (gate.isLeaving) return 'shutting down'
   if (gate.closedFor(Date.now())) return 'admission is closed'
   if (!prices.current(Date.now())) return 'no price book yet'
   return journal.state === 'ok' ? undefined : `journal: ${journal.state}`
@@ -251,8 +253,10 @@ closing.use(
   'operator server',
 )
 closing.use(app, 'app')
-// Runs first at shutdown: no new calls, then the running ones end, by themselves or at the deadline.
+// Runs first at shutdown: the load balancer may notice, no new calls, then the running ones end, by themselves or at the deadline.
 closing.defer('running calls', async () => {
+  gate.leave()
+  await delay(config.leaveMs)
   gate.shutDown()
   sockets.leave()
   if (!(await liveCalls.whenIdle(config.drainMs))) endAllCalls(liveCalls)
