@@ -6,37 +6,29 @@ export interface Cut {
   lostBytes: number
   /** When the oldest record of the lost bytes was written. */
   oldestLostAtMs: number | undefined
-  /** The longest sync in the second before. */
+  /** The longest sync since then. */
   longestSyncMs: number
-  /** The longest time in the second before in which the gateway got no turn. */
-  longestStallMs: number
+  /** How much of the time since then the gateway got no turn. */
+  stalledMs: number
+}
+
+/** What the gateway has told of itself: see `mutants/witness-syncs.ts`. */
+interface Witness {
+  /** How much of each file is safe. */
+  sizes: Map<number, number>
+  names: Record<string, number>
+  syncs: { endedAtMs: number; tookMs: number }[]
+  stalls: { endedAtMs: number; tookMs: number }[]
 }
 
 /**
  * Takes from the journal of a killed gateway what a power cut could take: names that no sync of the directory covers, and the
- * bytes of each file behind its last good sync (`mutants/witness-syncs.ts` has written them down).
+ * bytes of each file behind its last good sync.
  */
 export function cutPower(directory: string, syncsFile: string, killedAtMs: number): Cut {
-  const sizes = new Map<number, number>()
-  let names: Record<string, number> = {}
-  let longestSyncMs = 0
-  let longestStallMs = 0
-  let lastBeatMs = killedAtMs
-  for (const line of readFileSync(syncsFile, 'utf8').split('\n')) {
-    if (line === '') continue
-    const sync = JSON.parse(line)
-    if (sync.names) names = sync.names
-    else if (sync.beatMs) {
-      if (sync.beatMs > killedAtMs - 1_000) longestStallMs = Math.max(longestStallMs, sync.lateMs)
-      // The stall that the kill found has no beat behind it.
-      lastBeatMs = sync.beatMs
-    } else {
-      sizes.set(sync.ino, sync.size)
-      if (sync.beganAtMs > killedAtMs - 1_000) longestSyncMs = Math.max(longestSyncMs, sync.tookMs)
-    }
-  }
-  longestStallMs = Math.max(longestStallMs, killedAtMs - lastBeatMs)
-  const cut: Cut = { lostBytes: 0, oldestLostAtMs: undefined, longestSyncMs, longestStallMs }
+  const { sizes, names, syncs, stalls } = readWitness(syncsFile, killedAtMs)
+  let lostBytes = 0
+  let oldestLostAtMs: number | undefined
   for (const name of readdirSync(directory)) {
     const path = join(directory, name)
     const found = statSync(path)
@@ -45,14 +37,42 @@ export function cutPower(directory: string, syncsFile: string, killedAtMs: numbe
     const { ino, size } = found
     const safe = names[name] === ino ? Math.min(size, sizes.get(ino) ?? 0) : 0
     if (name.endsWith('.journal') && safe < size) {
-      cut.lostBytes += size - safe
+      lostBytes += size - safe
       for (const atMs of timesOfRecords(readFileSync(path).subarray(safe)))
-        cut.oldestLostAtMs = Math.min(cut.oldestLostAtMs ?? atMs, atMs)
+        oldestLostAtMs = Math.min(oldestLostAtMs ?? atMs, atMs)
     }
     if (names[name] === ino) truncateSync(path, safe)
     else rmSync(path)
   }
-  return cut
+  // What was over before the record was written did not hold up its sync.
+  const since = (times: Witness['syncs']): number[] =>
+    times.filter(({ endedAtMs }) => endedAtMs > (oldestLostAtMs ?? killedAtMs)).map(each => each.tookMs)
+  return {
+    lostBytes,
+    oldestLostAtMs,
+    longestSyncMs: Math.max(0, ...since(syncs)),
+    stalledMs: since(stalls).reduce((sum, ms) => sum + ms, 0),
+  }
+}
+
+function readWitness(syncsFile: string, killedAtMs: number): Witness {
+  const witness: Witness = { sizes: new Map(), names: {}, syncs: [], stalls: [] }
+  let lastBeatMs = killedAtMs
+  for (const line of readFileSync(syncsFile, 'utf8').split('\n')) {
+    if (line === '') continue
+    const told = JSON.parse(line)
+    if (told.names) witness.names = told.names
+    else if (told.beatMs) {
+      witness.stalls.push({ endedAtMs: told.beatMs, tookMs: told.lateMs })
+      lastBeatMs = told.beatMs
+    } else {
+      witness.sizes.set(told.ino, told.size)
+      witness.syncs.push({ endedAtMs: told.beganAtMs + told.tookMs, tookMs: told.tookMs })
+    }
+  }
+  // The stall that the kill found has no beat behind it.
+  witness.stalls.push({ endedAtMs: Number.POSITIVE_INFINITY, tookMs: killedAtMs - lastBeatMs })
+  return witness
 }
 
 /** When the attempts' records in a row of frames (`u32 length | u32 checksum | type, JSON`) were written. */
