@@ -48,14 +48,29 @@ export async function readLedger(stack: TestStack): Promise<{ events: LoggedEven
         .filter(line => line !== '')
         .map(line => toLoggedEvent(JSON.parse(line) as UsageRecordedData)),
     )
-    const sums = await client.query<{ events: string; cost: string }>(
-      'select coalesce(sum(event_count), 0)::text events, coalesce(sum(cost_nano_usd), 0)::text cost from billing.ledger_transactions',
-    )
-    const { events: count = '0', cost = '0' } = sums.rows[0] ?? {}
-    return { events, total: { events: Number(count), costNanoUsd: BigInt(cost) } }
+    return { events, total: await sumLedger(client) }
   } finally {
     await client.end()
   }
+}
+
+/** How many events the ledger has posted. */
+export async function countPosted(stack: TestStack): Promise<number> {
+  const client = new pg.Client({ connectionString: stack.databaseUrls.billing })
+  await client.connect()
+  try {
+    return (await sumLedger(client)).events
+  } finally {
+    await client.end()
+  }
+}
+
+async function sumLedger(client: pg.Client): Promise<LedgerTotal> {
+  const sums = await client.query<{ events: string; cost: string }>(
+    'select coalesce(sum(event_count), 0)::text events, coalesce(sum(cost_nano_usd), 0)::text cost from billing.ledger_transactions',
+  )
+  const { events = '0', cost = '0' } = sums.rows[0] ?? {}
+  return { events: Number(events), costNanoUsd: BigInt(cost) }
 }
 
 function toLoggedEvent(event: UsageRecordedData): LoggedEvent {

@@ -16,6 +16,8 @@ interface Reconciliation {
 }
 
 const hourMs = 3_600_000
+/** Progress or not: it is not waited for longer than this. */
+const longestMs = 20 * 60_000
 
 /** Ledger, ClickHouse's rows, its rollups and budgets, hour by hour, as billing's operator port compares them. */
 export async function reconcile(stack: TestStack): Promise<Reconciliation> {
@@ -29,14 +31,19 @@ export async function reconcile(stack: TestStack): Promise<Reconciliation> {
 
 /**
  * Promises of the stores among themselves, read by other means than the services use: every balance is the sum of its
- * entries, and the four sums of each hour are equal. Waits a while for what is on its way.
+ * entries, and the four sums of each hour are equal. Waits for what is on its way: until nothing has changed for `quietMs`.
  */
-export async function auditStores(stack: TestStack, waitMs = 60_000): Promise<Outcome['kept']> {
-  const deadline = performance.now() + waitMs
+export async function auditStores(stack: TestStack, quietMs = 30_000): Promise<Outcome['kept']> {
+  const startedAt = performance.now()
+  let changedAt = startedAt
   let sums: Reconciliation | undefined
-  for (;;) {
+  for (let before = ''; ; ) {
     sums = await reconcile(stack).catch(() => undefined)
-    if (sums?.equal || performance.now() > deadline) break
+    const now = performance.now()
+    const found = JSON.stringify(sums?.places)
+    if (found !== before) changedAt = now
+    before = found
+    if (sums?.equal || now - changedAt > quietMs || now - startedAt > longestMs) break
     await delay(500)
   }
   const [ledger] = await query<{ off: number; total: string; transactions: string; balances: string }>(

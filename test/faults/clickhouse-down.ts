@@ -106,10 +106,10 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   } finally {
     await load.stop()
   }
-  const outcome = await judgeRun(at, stack, load.calls, { quietMs: 20_000, timeoutMs: 300_000 })
+  const outcome = await judgeRun(at, stack, load.calls, { quietMs: 20_000 })
   outcome.figures['kill -9 of the writer'] = size.kills
   outcome.figures['then ClickHouse away, s'] = (awayMs / 1000).toFixed(1)
-  outcome.kept.push(...(await auditStores(stack, mutant.length > 0 ? 1_000 : 120_000)))
+  outcome.kept.push(...(await auditStores(stack, mutant.length > 0 ? 1_000 : 30_000)))
   keepServiceLogs(at, stack)
   return outcome
 }

@@ -51,7 +51,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   }
   const outcome = await judgeRun(at, stack, load.calls, { quietMs: 12_000 })
   outcome.figures['kill -9 of NATS'] = size.kills
-  outcome.kept.push(...(await auditStores(stack, mutant.length > 0 ? 1_000 : 60_000)))
+  outcome.kept.push(...(await auditStores(stack, mutant.length > 0 ? 1_000 : 30_000)))
   keepServiceLogs(at, stack)
   return outcome
 }
