@@ -17,6 +17,7 @@ import { natsKilled } from './faults/nats-killed.ts'
 import { postgresKilled } from './faults/postgres-killed.ts'
 import { powerLost, powerLostStrict } from './faults/power-lost.ts'
 import { ratingsAddUp } from './faults/ratings-add-up.ts'
+import { replicated } from './faults/replicated.ts'
 import { rollingRestart } from './faults/rolling-restart.ts'
 import { brokenPromises, logFolder, type Outcome, type Scenario, type ScenarioRun } from './faults/scenario.ts'
 import { slowReaders } from './faults/slow-readers.ts'
@@ -37,6 +38,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [streamsFuzzed.name]: options => prove(streamsFuzzed, options),
   [powerLost.name]: options => prove(powerLost, options),
   [powerLostStrict.name]: options => prove(powerLostStrict, options),
+  [replicated.name]: options => prove(replicated, options),
   [rollingRestart.name]: options => prove(rollingRestart, options),
   [longThink.name]: options => prove(longThink, options),
   [gapFound.name]: options => prove(gapFound, options),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
 import { ringingAlarms } from './alert-rules.ts'
+import { askCompleteness } from './completeness.ts'
 import { startLoad } from './load-client.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
 import { seededRandom } from './random.ts'
@@ -14,11 +15,6 @@ interface Size {
   dropped: number
   /** Age of a gap at which the alarm is to ring, where a test cannot wait as long as the delivered rule. */
   alarmAfterS?: number
-}
-
-interface Completeness {
-  complete: boolean
-  gaps: { gateway_id: string; epoch: number; partition: number; gaps: [number, number][] }[]
 }
 
 /** A number that never came is taken for one that came. */
@@ -45,7 +41,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     streamed: 0,
   })
   await eventually(() => load.calls.length > 20, { timeoutMs: 30_000 })
-  const before = await ask(stack)
+  const before = await askCompleteness(stack)
   const quiet = await alarmsOf(stack, size)
   await billing.stop()
   const wanted = load.calls.length + size.calls
@@ -60,11 +56,11 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   await billing.untilReady()
   const found = await eventually(
     async () => {
-      const now = await ask(stack)
+      const now = await askCompleteness(stack)
       return !now.complete && now
     },
     { timeoutMs: 15_000 },
-  ).catch(() => ask(stack))
+  ).catch(() => askCompleteness(stack))
   const gaps = found.gaps
     .flatMap(series => series.gaps.map(([first, last]) => `${series.gateway_id}.${series.partition} ${first}-${last}`))
     .sort()
@@ -99,10 +95,6 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
 }
 
 const operatorOf = (stack: TestStack) => stack.services.billing.plan.readyUrl.replace('/health/ready', '')
-
-async function ask(stack: TestStack): Promise<Completeness> {
-  return (await (await fetch(`${operatorOf(stack)}/completeness`)).json()) as Completeness
-}
 
 async function alarmsOf(stack: TestStack, size: Size): Promise<string[]> {
   return ringingAlarms(await (await fetch(`${operatorOf(stack)}/metrics`)).text(), size.alarmAfterS)

@@ -1,0 +1,4 @@
+import { replicated } from './replicated.ts'
+import { testScenario } from './small-scenario.ts'
+
+testScenario(replicated)
