@@ -16,7 +16,7 @@ export interface UsageResult {
   outputBytes?: number
   served_model?: string
   response_id?: string
-  /** Ids of the items of its output and of the containers they ran in: a later request may name them. */
+  /** Ids of the items of a response and of the containers that code ran in: a later request may name them. */
   made_ids?: string[]
   /** Ids of the containers in `code_container_sessions`, as far as they are told. */
   container_ids?: string[]

@@ -22,6 +22,7 @@ import { classNotOpen } from './path-class.ts'
 import { rateKilled } from './rate-killed.ts'
 import { BodyMemory } from './read-request.ts'
 import { RecentContainers } from './recent-containers.ts'
+import { rememberContainer } from './references/remember-made.ts'
 import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
 import { createClientSecretBox } from './sockets/client-secret.ts'
@@ -231,7 +232,10 @@ const app = buildApp({
   spans,
   gatewayId: journal.gatewayId,
   closedFor: gate.closedFor,
-  onSettled: events.callSettled,
+  onSettled: (call, event, { usage }) => {
+    rememberContainer({ made }, call, usage)
+    events.callSettled(call, event)
+  },
   onRefused: call => {
     events.callRefused(call)
     refused.refuse(call)

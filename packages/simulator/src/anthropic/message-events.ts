@@ -22,6 +22,7 @@ export function* toEvents(message: Message, reported: Metered | undefined): Gene
   yield quiet('message_start', {
     message: {
       ...toMessage(message, [], null),
+      container: null,
       ...(first === undefined ? {} : { usage: messageUsage(message, first) }),
     },
   })
@@ -55,7 +56,12 @@ export function* toEvents(message: Message, reported: Metered | undefined): Gene
   }
   yield {
     ...quiet('message_delta', {
-      delta: { stop_reason: STOP_REASON[script.finish], stop_sequence: null, stop_details: null, container: null },
+      delta: {
+        stop_reason: STOP_REASON[script.finish],
+        stop_sequence: null,
+        stop_details: null,
+        container: message.container,
+      },
       ...(reported === undefined ? {} : { usage: deltaUsage(reported) }),
     }),
     closing: true,

@@ -9,6 +9,8 @@ export interface Message {
   /** Told by a `message_delta` that stands before the last one. */
   readonly earlyUsage: Metered | undefined
   readonly tokensPerChunk: number
+  /** What code would run in, where the request has a tool for that. */
+  readonly container: { readonly id: string; readonly expires_at: string } | null
 }
 
 export const STOP_REASON = { stop: 'end_turn', limit: 'max_tokens', tool: 'tool_use' } as const
@@ -51,7 +53,11 @@ function serverToolUse(metered: Metered): object | null {
 }
 
 /** The message object; usage is added by who knows it. */
-export function toMessage({ id, script }: Message, content: readonly object[], stopReason: string | null): object {
+export function toMessage(
+  { id, script, container }: Message,
+  content: readonly object[],
+  stopReason: string | null,
+): object {
   return {
     id,
     type: 'message',
@@ -61,7 +67,7 @@ export function toMessage({ id, script }: Message, content: readonly object[], s
     stop_reason: stopReason,
     stop_sequence: null,
     stop_details: null,
-    container: null,
+    container,
   }
 }
 

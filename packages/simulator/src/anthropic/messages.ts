@@ -2,7 +2,7 @@ import type { Call } from '../call.ts'
 import type { Directives } from '../directives.ts'
 import { namedEvent } from '../frames.ts'
 import { readModel, readOrders } from '../generation.ts'
-import { asCount, asObject, asText, type JsonObject } from '../json.ts'
+import { asCount, asList, asObject, asText, type JsonObject } from '../json.ts'
 import { perform } from '../perform.ts'
 import { ProviderError } from '../provider-error.ts'
 import { reportEarly } from '../report-usage.ts'
@@ -52,8 +52,17 @@ export function composeMessage(call: Call): ComposedMessage {
     splitsCacheWrites: !directives.has('no_split'),
     earlyUsage: reportEarly(script.metered, directives),
     tokensPerChunk: Math.max(1, directives.number('tokens_per_chunk') ?? 1),
+    container: readContainer(call),
   }
   return { message, script, directives }
+}
+
+/** The one the request names, or one that is made for it. */
+function readContainer({ id, body }: Call): Message['container'] {
+  const runsCode = asList(body.tools).some(tool => asText(asObject(tool).type)?.startsWith('code_execution') === true)
+  if (!runsCode) return null
+  const named = asText(body.container) ?? asText(asObject(body.container).id)
+  return { id: named ?? `container_${id}`, expires_at: new Date(Date.now() + 3_600_000).toISOString() }
 }
 
 /** `POST /v1/messages` */

@@ -8,7 +8,13 @@ import { messageTokens } from './message-tokens.ts'
 
 /** What {@link fromMessage} reads of a reply. */
 export const messageMembers: PickedMembers = {
-  members: { id: 'whole', model: 'whole', stop_reason: 'whole', usage: 'whole' },
+  members: {
+    id: 'whole',
+    model: 'whole',
+    stop_reason: 'whole',
+    usage: 'whole',
+    container: { members: { id: 'whole' } },
+  },
   says: saidIn('content'),
 }
 
@@ -21,9 +27,11 @@ export function fromMessage(body: unknown): UsageResult {
   const model = nameOf(reply.model)
   const usage = isObject(reply.usage) ? reply.usage : undefined
   const finish = nameOf(reply.stop_reason)
+  const container = nameOf(objectOf(reply.container).id)
   return {
     ...(usage ? usageOf(usage, { model, finish }) : { ...measuredAs({}, 'measured'), modifiers: {} }),
     raw_usage: usage ?? null,
+    ...(container !== undefined && { made_ids: [container] }),
     ...defined({
       served_model: model,
       response_id: nameOf(reply.id),

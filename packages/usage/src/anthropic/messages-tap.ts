@@ -38,6 +38,7 @@ class MessagesStreamTap implements MessagesTap {
   #usage: JsonObject | undefined
   #shrank = false
   #stopReason: string | undefined
+  #container: unknown
   #final = false
   readonly #text = new TextSample()
   ended = false
@@ -115,6 +116,7 @@ class MessagesStreamTap implements MessagesTap {
         break
       case 'message_delta':
         this.#stopReason = textOf(objectOf(event.delta).stop_reason) ?? this.#stopReason
+        this.#container = objectOf(event.delta).container ?? this.#container
         if (isObject(event.usage)) {
           // 0 stands for what this event does not tell.
           const told = countOf(event.usage.output_tokens)
@@ -138,6 +140,7 @@ class MessagesStreamTap implements MessagesTap {
   #onStart(message: JsonObject): void {
     this.#id = textOf(message.id) ?? this.#id
     this.#model = textOf(message.model) ?? this.#model
+    this.#container = message.container ?? this.#container
     if (isObject(message.usage)) this.#usage = mergeUsage(this.#usage, message.usage)
   }
 
@@ -160,7 +163,13 @@ class MessagesStreamTap implements MessagesTap {
   }
 
   usage(estimate: UsageEstimate = {}): UsageResult {
-    const result = fromMessage({ id: this.#id, model: this.#model, stop_reason: this.#stopReason, usage: this.#usage })
+    const result = fromMessage({
+      id: this.#id,
+      model: this.#model,
+      stop_reason: this.#stopReason,
+      usage: this.#usage,
+      container: this.#container,
+    })
     if (this.#shrank) result.shrank = true
     if (this.#final) return result
     // Without a message nothing was charged.

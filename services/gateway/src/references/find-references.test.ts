@@ -54,7 +54,8 @@ test('an item is referred to where only its id says what it is', () => {
   const of = (item: object) => find(JSON.stringify({ input: [{ role: 'user', content: 'x' }, item] }))
   for (const item of [
     { type: 'item_reference', id: 'x' },
-    { type: 'item_reference', id: 'x', role: 'user', content: 'x' },
+    { type: 'item_reference', id: 'x', role: 'user', content: 'x', encrypted_content: 'x' },
+    { id: 'x', encrypted_content: 'x' },
     { id: 'x' },
     { id: 'x', type: null },
     { type: 'reasoning', id: 'x', summary: [] },
@@ -69,6 +70,7 @@ test('an item is referred to where only its id says what it is', () => {
     { type: 'message', id: 'x', role: 'assistant', content: [] },
     { id: 'x', role: 'assistant', content: [] },
     { type: 'reasoning', id: 'x', summary: [], encrypted_content: 'e'.repeat(10_000) },
+    { type: 'compaction_of_tomorrow', id: 'x', encrypted_content: 'x' },
     { type: 'image_generation_call', id: 'x', result: 'e'.repeat(10_000) },
     { type: 'function_call', id: 'x', call_id: 'c', name: 'f', arguments: '{}' },
     { type: 'function_call_output', id: 'x', call_id: 'c', output: 'o' },

@@ -164,16 +164,8 @@ function isItemMember(path: JsonPath): boolean {
 
 /** False where an item says itself what it is about: its id is then only what it was called. */
 function isReference({ type, hasRole, hasContent }: Item): boolean {
-  switch (type) {
-    case undefined:
-      return !hasRole
-    case 'message':
-      return false
-    case 'reasoning':
-    case 'image_generation_call':
-    case 'compaction':
-      return !hasContent
-    default:
-      return !/^mcp_|_call$|_output$/.test(type)
-  }
+  if (type === undefined) return !hasRole
+  if (type === 'item_reference') return true
+  if (type === 'image_generation_call') return !hasContent
+  return !hasContent && !/^message$|^mcp_|_call$|_output$/.test(type)
 }

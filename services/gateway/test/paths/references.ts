@@ -108,6 +108,29 @@ export function referencesStayInTheirProject(gateway: GatewayStack): void {
       }
     })
 
+    test('a container is named again by the project whose reply named it, and by no other', async () => {
+      const [mine, theirs] = [await gateway.newProject(), await gateway.newProject()]
+      const ask = (project: TestProject, body: object) =>
+        gateway.post('/anthropic/v1/messages', project.apiKey, {
+          model: 'claude-sonnet-4-5',
+          max_tokens: 9,
+          messages: [{ role: 'user', content: 'x' }],
+          ...body,
+        })
+      for (const stream of [false, true]) {
+        const tools = [{ type: 'code_execution_20250825', name: 'code_execution' }]
+        const made = await ask(mine, { stream, tools })
+        const id = /container_\w+/.exec(await made.text())?.[0]
+        assert.ok(id)
+        assert.equal((await ask(mine, { container: id })).status, 200)
+        const refused = await ask(theirs, { container: id })
+        assert.deepEqual(
+          [refused.status, ((await refused.json()) as { error: { type: string } }).error.type],
+          [404, 'not_found_error'],
+        )
+      }
+    })
+
     test('what is never made through this proxy is refused under the operator’s credential, each with what to do', async () => {
       const project = await gateway.newProject()
       const search = { type: 'file_search', vector_store_ids: ['vs_1'] }
