@@ -1,5 +1,5 @@
+import { type AskDeps, askForStream } from '../exchanges/ask-provider.ts'
 import type { Route } from '../resolve-route.ts'
-import { type AskDeps, askForStream } from './ask-provider.ts'
 import { type BatchStanding, batchDialects } from './batch-dialect.ts'
 import type { OwnedBatch } from './batch-draft.ts'
 import { readLines } from './read-lines.ts'

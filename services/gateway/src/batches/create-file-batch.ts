@@ -1,14 +1,14 @@
-import { routeOfUpload } from '../files/find-file.ts'
+import { askProvider } from '../exchanges/ask-provider.ts'
 import { readBody, readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
 import { parseString, scanObject } from '../scan-json.ts'
 import { admitRequests } from './admit-requests.ts'
-import { askProvider } from './ask-provider.ts'
 import { scanning } from './batch-requests.ts'
 import { batchTargets, openaiBatches } from './openai-batches.ts'
 import { answerCreated, recordCreation } from './record-creation.ts'
+import { routeOfUpload } from './upload-access.ts'
 
 /**
  * `POST /v1/batches`: of a file that this project has uploaded through us, so that what its requests name is known; their

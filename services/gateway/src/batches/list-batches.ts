@@ -1,11 +1,11 @@
 import type { Dialect } from '@sluice/contracts'
 import type { AdmittedCall } from '../call.ts'
+import { askProvider, type ProviderAnswer } from '../exchanges/ask-provider.ts'
+import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
-import { askProvider, type ProviderAnswer } from './ask-provider.ts'
 import { type BatchDialect, type BatchStanding, batchDialects } from './batch-dialect.ts'
-import { answerExchange, exchange, refusalOfAway } from './batch-exchange.ts'
 import { mountOf } from './create-message-batch.ts'
 import { ownUrl } from './results-url.ts'
 

@@ -2,11 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { BatchJob } from '@sluice/contracts'
 import { estimateInputTokens } from '@sluice/usage'
 import type { AdmittedCall } from '../call.ts'
+import { type ProviderAnswer, ProviderAwayError } from '../exchanges/ask-provider.ts'
+import { answerExchange, type Exchanged, exchange, refusalOfAway } from '../exchanges/exchange.ts'
 import { Refusal } from '../refusal.ts'
 import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
-import { type ProviderAnswer, ProviderAwayError } from './ask-provider.ts'
 import type { BatchStanding } from './batch-dialect.ts'
-import { answerExchange, type Exchanged, exchange, refusalOfAway } from './batch-exchange.ts'
 import type { BatchRequests } from './batch-requests.ts'
 
 export interface Creation {

@@ -1,5 +1,6 @@
 import type { StoredFile } from '@sluice/contracts'
 import { routeOfBatch } from '../batches/batch-access.ts'
+import { routeOfUpload } from '../batches/upload-access.ts'
 import { Refusal } from '../refusal.ts'
 import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
 import type { Route } from '../resolve-route.ts'
@@ -55,15 +56,4 @@ async function findUpload(deps: GatewayDeps, projectId: string, fileId: string):
       { retryAfterS: 1, cause },
     )
   }
-}
-
-/** The way to an upload: by the access that it was made with. @throws Refusal where that is no longer there */
-export function routeOfUpload(deps: GatewayDeps, call: AuthenticatedCall, upload: StoredFile): Route {
-  if (upload.access === 'managed') return deps.routes.managed(upload.dialect)
-  const route = deps.routes.resolve(call.principal.project, upload.dialect)
-  if (route.access === upload.access) return route
-  throw new Refusal(
-    'provider_not_configured',
-    'The integration that this file was uploaded with is no longer there. An admin of the project can set it up again.',
-  )
 }

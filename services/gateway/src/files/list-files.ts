@@ -1,5 +1,5 @@
-import { askProvider, type ProviderAnswer } from '../batches/ask-provider.ts'
-import { answerExchange, exchange, refusalOfAway } from '../batches/batch-exchange.ts'
+import { askProvider, type ProviderAnswer } from '../exchanges/ask-provider.ts'
+import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'

@@ -1,5 +1,5 @@
-import { askProvider } from '../batches/ask-provider.ts'
-import { answerExchange, exchange, refusalOfAway } from '../batches/batch-exchange.ts'
+import { askProvider } from '../exchanges/ask-provider.ts'
+import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
 import { forward } from '../forward.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'

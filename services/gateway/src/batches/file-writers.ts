@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { BatchPoller } from '../batches/batch-poller.ts'
 import type { BatchJobsView, KeptBatch } from '../views/batch-jobs-view.ts'
+import type { BatchPoller } from './batch-poller.ts'
 
 /** What is known of who has written a file. */
 export interface Writers {

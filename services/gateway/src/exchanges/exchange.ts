@@ -29,7 +29,8 @@ export interface ExchangeOptions {
 }
 
 /**
- * One call about batches: the OPEN, the asking, its event at no cost. What batches cost is settled from their results.
+ * One call about what costs nothing by itself, a batch or a file: the OPEN, the asking, its event at no cost. What batches
+ * cost is settled from their results.
  * @throws ProviderAwayError, and what `prepare` throws; the event is written in any case
  */
 export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: ExchangeOptions): Promise<Exchanged> {
