@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
+import { findFolderViolations, findUnusedArrows, gatewayArrows } from './folder-arrows.ts'
 import { findViolations, type SourceFile } from './import-arrows.ts'
 
 const root = join(import.meta.dirname, '..')
 
-test('services → packages → contracts, and no arrow points back', () => {
+/** All sources, but of fixtures and of what is installed. */
+function readSources(): SourceFile[] {
   const paths = globSync('{packages,services}/*/{package.json,src/**/*,test/**/*}', {
     cwd: root,
     withFileTypes: true,
@@ -22,8 +24,35 @@ test('services → packages → contracts, and no arrow points back', () => {
     .map(entry => join(entry.parentPath, entry.name))
     .map(path => ({ path: path.slice(root.length + 1), text: readFileSync(path, 'utf8') }))
   assert.ok(files.length > 100, `${files.length} files were found`)
-  assert.deepEqual(findViolations(files), [])
+  return files
+}
+
+const sources = readSources()
+
+test('services → packages → contracts, and no arrow points back', () => {
+  assert.deepEqual(findViolations(sources), [])
 })
+
+test('the folders of the gateway stand on each other in one direction', () => {
+  assert.deepEqual(findFolderViolations(sources, 'services/gateway/src', gatewayArrows), [])
+  assert.deepEqual(findUnusedArrows(sources, 'services/gateway/src', gatewayArrows), [])
+  const order = Object.keys(gatewayArrows)
+  for (const [folder, allowed] of Object.entries(gatewayArrows))
+    for (const target of allowed) assert.ok(order.indexOf(target) < order.indexOf(folder), `${folder} → ${target}`)
+})
+
+for (const [name, path, specifier, problem] of [
+  ['an arrow that points back', 'g/src/low/x.ts', '../high/y.ts', /low\/ does not stand on high\//],
+  ['a folder that does not know the path of a call', 'g/src/low/x.ts', '../call.ts', /does not stand on these/],
+  ['a folder that stands nowhere', 'g/src/new/x.ts', 'node:fs', /stands nowhere/],
+] as const)
+  test(`${name} is found`, () => {
+    const text = `import { y } from '${specifier}'`
+    const good = { path: 'g/src/high/y.ts', text: "import { x } from '../low/x.ts'\nimport { z } from './z.ts'" }
+    const arrows = { low: [], high: ['low'] }
+    assert.deepEqual(findFolderViolations([good], 'g/src', arrows), [])
+    assert.match(findFolderViolations([good, { path, text }], 'g/src', arrows).join('\n'), problem)
+  })
 
 /** A small workspace in which all arrows are right. */
 const sound: SourceFile[] = [

@@ -6,7 +6,7 @@ export interface SourceFile {
   text: string
 }
 
-interface Import {
+export interface Import {
   specifier: string
   /** `@scope/name` or `name`; undefined for relative ones and Node's own. */
   packageName: string | undefined
@@ -106,7 +106,7 @@ function readsEnvironment(text: string): boolean {
 }
 
 /** Import, re-export and dynamic import, type-only ones too: a type is knowledge as well. */
-function readImports(text: string): Import[] {
+export function readImports(text: string): Import[] {
   const pattern =
     /^[ \t]*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]|^[ \t]*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm
   return [...text.matchAll(pattern)].map(match => {
