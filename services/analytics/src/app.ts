@@ -1,3 +1,4 @@
+import type { CredentialsView } from '@sluice/bus'
 import { createRestApp, type Logger } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { RecentCalls } from './recent-calls.ts'
@@ -7,7 +8,6 @@ import { getUsage } from './routes/get-usage.ts'
 import { listUsageEvents } from './routes/list-usage-events.ts'
 import type { UsageRowStore } from './usage-row-store.ts'
 import type { UsageSumStore } from './usage-sum-store.ts'
-import type { CredentialsView } from './views/credentials-view.ts'
 
 export interface AppDeps {
   credentials: CredentialsView

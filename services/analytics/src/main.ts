@@ -1,4 +1,4 @@
-import { answerUsageHours, connectBus } from '@sluice/bus'
+import { answerUsageHours, connectBus, followCredentials } from '@sluice/bus'
 import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
 import { usageHoursSubjects } from '@sluice/contracts'
 import { letterArchive, openDatabase, rebuildStore, watchCompleteness } from '@sluice/postgres'
@@ -23,7 +23,6 @@ import { operatorRoutes } from './routes/operator-routes.ts'
 import { usageHourStore } from './usage-hour-store.ts'
 import { usageRowStore } from './usage-row-store.ts'
 import { usageSumStore } from './usage-sum-store.ts'
-import { followCredentials } from './views/credentials-view.ts'
 
 const config = readConfig(process.env)
 // Embedded ClickHouse runs each statement on a thread of Node's pool: with the default of four, four slow reports would

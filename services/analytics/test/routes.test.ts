@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
-import { connectBus, openBucket } from '@sluice/bus'
+import { connectBus, followCredentials, openBucket } from '@sluice/bus'
 import { openClickhouse } from '@sluice/clickhouse'
 import { Key, Project, type Role, Session, type UsageRecordedData } from '@sluice/contracts'
 import { hashCredential } from '@sluice/runtime'
@@ -13,7 +13,6 @@ import { recentCalls } from '../src/recent-calls.ts'
 import { refusedRowStore } from '../src/refused-row-store.ts'
 import { usageRowStore } from '../src/usage-row-store.ts'
 import { usageSumStore } from '../src/usage-sum-store.ts'
-import { followCredentials } from '../src/views/credentials-view.ts'
 import { logger, openAnalyticsEnv } from './analytics-env.ts'
 
 const env = await openAnalyticsEnv()

@@ -1,4 +1,4 @@
-import { connectBus, consumeBatches } from '@sluice/bus'
+import { connectBus, consumeBatches, followCredentials } from '@sluice/bus'
 import { letterArchive, openDatabase, startOutboxRelay, watchCompleteness } from '@sluice/postgres'
 import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
@@ -32,7 +32,6 @@ import { reconciliation } from './routes/reconciliation.ts'
 import { usageHourStore } from './usage-hour-store.ts'
 import { usageLogStore } from './usage-log-store.ts'
 import { usageStore } from './usage-store.ts'
-import { followCredentials } from './views/credentials-view.ts'
 
 const config = readConfig(process.env)
 if (!process.argv.includes('--check-config')) await run()

@@ -1,4 +1,4 @@
-import { answerUsageHours, type Bus, connectBus } from '@sluice/bus'
+import { answerUsageHours, type Bus, connectBus, followCredentials } from '@sluice/bus'
 import { type Cutoff, usageHoursSubjects } from '@sluice/contracts'
 import {
   letterArchive,
@@ -31,7 +31,6 @@ import { endCutoffs, keptMs, pruneOld } from './rollover-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
 import { repairBuckets } from './state-publisher.ts'
 import { applyUsage, replayDeadLetter } from './usage-store.ts'
-import { openCredentialsView } from './views/credentials-view.ts'
 import { createWindowFinder } from './window.ts'
 import { startWindowPublisher } from './window-publisher.ts'
 import { listBudgetIds, listFactHours, rebuildWindows } from './window-rebuild-store.ts'
@@ -44,7 +43,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'database',
   )
   const bus: Bus = closing.use(await connectBus(config.nats, 'budget', log), 'bus')
-  const views = closing.use(await openCredentialsView(bus, log), 'credentials')
+  const views = closing.use(await followCredentials(bus, log), 'credentials')
   const send = await createOutboxPublisher(bus)
   await repairBuckets(bus, await readPublishedState(db, Date.now()), log)
   const outbox = closing.use(startOutboxRelay(db, send, { log }), 'outbox')

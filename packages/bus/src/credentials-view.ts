@@ -1,15 +1,19 @@
-import { type Bus, followBucket } from '@sluice/bus'
 import { Key, Project, Session } from '@sluice/contracts'
 import type { Logger, RestCredentialViews } from '@sluice/runtime'
+import type { Bus } from './connect.ts'
+import { followBucket } from './kv-view.ts'
 
-/**
- * Who may call: keys, sessions and the accounts of projects in memory, as accounts publishes them. Milliseconds old while
- * the bus is there; without it, as old as the outage: a credential revoked meanwhile still reads its own project's balance.
- */
+/** Who may call a service's own routes: keys, sessions and projects in memory, as accounts publishes them. */
 export interface CredentialsView extends RestCredentialViews {
-  close(): Promise<void>
+  /** Every project of an account. */
+  projectsOfAccount: (accountId: string) => string[]
+  close: () => Promise<void>
 }
 
+/**
+ * Follows the three buckets. A change is here within milliseconds; while the bus is away the last state is used, so a
+ * revocation waits for the bus.
+ */
 export async function followCredentials(bus: Bus, log: Logger): Promise<CredentialsView> {
   const keyIdByHash = new Map<string, string>()
   const hashesByKeyId = new Map<string, readonly string[]>()
@@ -17,10 +21,11 @@ export async function followCredentials(bus: Bus, log: Logger): Promise<Credenti
     log,
     onChange: (keyId, key) => {
       for (const hash of hashesByKeyId.get(keyId) ?? []) keyIdByHash.delete(hash)
-      const hashes = key?.secrets.map(secret => secret.hash) ?? []
+      hashesByKeyId.delete(keyId)
+      if (!key) return
+      const hashes = key.secrets.map(secret => secret.hash)
+      hashesByKeyId.set(keyId, hashes)
       for (const hash of hashes) keyIdByHash.set(hash, keyId)
-      if (key) hashesByKeyId.set(keyId, hashes)
-      else hashesByKeyId.delete(keyId)
     },
   })
   const sessions = await followBucket(bus, 'sessions', Session, { log })
@@ -32,6 +37,8 @@ export async function followCredentials(bus: Bus, log: Logger): Promise<Credenti
     },
     findSessionByHash: hash => sessions.get(hash),
     accountOfProject: projectId => projects.get(projectId)?.account_id,
+    projectsOfAccount: accountId =>
+      [...projects.values()].filter(project => project.account_id === accountId).map(project => project.project_id),
     close: async () => {
       await Promise.all([keys.close(), sessions.close(), projects.close()])
     },
