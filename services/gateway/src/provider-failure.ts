@@ -1,4 +1,5 @@
 import type { RefusalReason } from './refusal.ts'
+import { isCertificateError } from './upstream/certificate-error.ts'
 
 /** A provider's failure, for the caller and for the event. */
 export interface ProviderFailure {
@@ -34,6 +35,13 @@ export function describeFailure(error: Error, servedBy: string): ProviderFailure
       reason: 'provider_unreachable',
       message: `The address of ${servedBy} is not a public one, which this installation does not allow.`,
       code: 'private_address',
+    }
+  }
+  if (isCertificateError(code)) {
+    return {
+      reason: 'provider_unreachable',
+      message: `The certificate of ${servedBy} does not hold (${code}), so nothing was sent to it. An operator can add its authority by GATEWAY_UPSTREAM_CA_FILE.`,
+      code: 'provider_certificate',
     }
   }
   return {

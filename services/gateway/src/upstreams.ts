@@ -1,6 +1,7 @@
 import { lookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import type { Readable } from 'node:stream'
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { isPublicAddress } from '@sluice/runtime'
 import { type Dispatcher, Pool } from 'undici'
 import type { Route } from './resolve-route.ts'
@@ -23,7 +24,7 @@ export interface Upstreams {
   /** For requests of the gateway's own. */
   poolOf: (route: Route) => Pool
   /** How a connection of its own (a socket) is made, with the same checks. */
-  connectOptionsOf: (route: Route) => { lookup?: LookupFunction; ca?: string }
+  connectOptionsOf: (route: Route) => { lookup?: LookupFunction; secureContext?: SecureContext }
   close: () => Promise<void>
 }
 
@@ -47,6 +48,7 @@ const publicLookup: LookupFunction = (hostname, options, callback) => {
 /**
  * Opens pools on first use. HTTP/1.1, one request a connection at a time, no redirects followed. The timeouts of each
  * request say how long a provider may think; connecting takes 5 s at most.
+ * @param options.ca PEM of authorities that are trusted beside those of Node
  */
 export function createUpstreams(options: { ca?: string | undefined } = {}): Upstreams {
   const origins = new Map<string, OriginPool>()
@@ -58,9 +60,11 @@ export function createUpstreams(options: { ca?: string | undefined } = {}): Upst
   // A project's own address never shares connections with one that the operator trusts.
   const keyOf = (route: Route): string => (route.trustedAddress ? route.origin : `public ${route.origin}`)
 
-  const connectOptionsOf = (route: Route): { lookup?: LookupFunction; ca?: string } => ({
+  // Made once: reading some 150 authorities takes milliseconds.
+  const secureContext = options.ca === undefined ? undefined : trustAlso(options.ca)
+  const connectOptionsOf = (route: Route): { lookup?: LookupFunction; secureContext?: SecureContext } => ({
     ...(route.trustedAddress ? {} : { lookup: publicLookup }),
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...(secureContext && { secureContext }),
   })
 
   function originOf(route: Route): OriginPool {
@@ -68,7 +72,7 @@ export function createUpstreams(options: { ca?: string | undefined } = {}): Upst
     let pool = origins.get(key)
     if (!pool) {
       pool = new OriginPool(route.origin, {
-        ca: options.ca,
+        secureContext,
         lookup: route.trustedAddress ? undefined : publicLookup,
       })
       origins.set(key, pool)
@@ -118,6 +122,10 @@ export function createUpstreams(options: { ca?: string | undefined } = {}): Upst
       await Promise.all([...pools.values()].map(pool => pool.destroy()))
     },
   }
+}
+
+function trustAlso(ca: string): SecureContext {
+  return createSecureContext({ ca: [...getCACertificates('default'), ca] })
 }
 
 /** Our handler as the library calls one. */

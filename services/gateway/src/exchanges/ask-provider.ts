@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { describeFailure, type ProviderFailure } from '../provider-failure.ts'
 import type { Route } from '../resolve-route.ts'
+import { isCertificateError } from '../upstream/certificate-error.ts'
 import type { Upstreams } from '../upstreams.ts'
 
 export interface AskDeps {
@@ -37,7 +38,8 @@ export class ProviderAwayError extends Error {
   constructor(cause: unknown, servedBy: string) {
     super('the provider gave no answer', { cause })
     this.failure = describeFailure(cause as Error, servedBy)
-    this.mayHaveArrived = !neverSent.has((cause as NodeJS.ErrnoException).code ?? '')
+    const { code = '' } = cause as NodeJS.ErrnoException
+    this.mayHaveArrived = !neverSent.has(code) && !isCertificateError(code)
   }
 }
 

@@ -1,11 +1,11 @@
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, type SecureContext } from 'node:tls'
 import { Connection, type ConnectionOwner, type OpenSocket } from './connection.ts'
 import type { UpstreamHandler, UpstreamRequest } from './upstream-handler.ts'
 
 export interface OriginOptions {
-  /** PEM of further authorities. */
-  ca?: string | undefined
+  /** Whom it trusts; absent: the authorities of Node. */
+  secureContext?: SecureContext | undefined
   lookup?: LookupFunction | undefined
 }
 
@@ -64,7 +64,7 @@ export class OriginPool implements ConnectionOwner {
 
   readonly #openSocket: OpenSocket = onread => {
     const host = this.#url.hostname.replace(/^\[|\]$/g, '')
-    const { lookup, ca } = this.#options
+    const { lookup, secureContext } = this.#options
     const isTls = this.#url.protocol === 'https:'
     const port = Number(this.#url.port || (isTls ? 443 : 80))
     const to = { host, port, noDelay: true, onread, ...(lookup ? { lookup } : {}) }
@@ -73,7 +73,7 @@ export class OriginPool implements ConnectionOwner {
       ...to,
       ALPNProtocols: ['http/1.1'],
       ...(isIP(host) === 0 ? { servername: host } : {}),
-      ...(ca === undefined ? {} : { ca }),
+      ...(secureContext && { secureContext }),
       ...(this.#tlsSession ? { session: this.#tlsSession } : {}),
     })
     socket.on('session', (session: Buffer) => {
