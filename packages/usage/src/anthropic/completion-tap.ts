@@ -1,6 +1,7 @@
 import { estimateTokens } from '../estimate.ts'
 import { isObject, parseJson, textOf } from '../json-fields.ts'
-import { SseFramer, sseData } from '../sse-framer.ts'
+import { PassingTap } from '../passing-tap.ts'
+import { sseData } from '../sse-framer.ts'
 import type { StreamTap, UsageEstimate } from '../stream-tap.ts'
 import { TextSample } from '../text-sample.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
@@ -21,20 +22,16 @@ export function openCompletionTap(options: { model: string }): CompletionTap {
   return new CompletionStreamTap(options.model)
 }
 
-const nothing: readonly Uint8Array[] = []
-
-class CompletionStreamTap implements CompletionTap {
-  readonly #framer = new SseFramer()
+class CompletionStreamTap extends PassingTap implements CompletionTap {
   #id: string | undefined
   #model: string
   #stopReason: string | undefined
   #begun = false
   readonly #text = new TextSample()
-  ended = false
-  failed = false
   readonly measured = false
 
   constructor(model: string) {
+    super()
     this.#model = model
   }
 
@@ -46,33 +43,12 @@ class CompletionStreamTap implements CompletionTap {
     return this.#text.beginning
   }
 
-  get atEventBoundary(): boolean {
-    return this.#framer.atEventBoundary
-  }
-
   get state(): CompletionState {
     return { id: this.#id, model: this.#model }
   }
 
-  write(chunk: Uint8Array): number {
-    return this.#framer.push(chunk, this.#onEvent)
-  }
-
-  eventEndIn(chunk: Uint8Array): number {
-    return this.#framer.eventEndIn(chunk)
-  }
-
-  forward(chunk: Uint8Array): readonly Uint8Array[] {
-    this.write(chunk)
-    return [chunk]
-  }
-
-  flush(): readonly Uint8Array[] {
-    return nothing
-  }
-
-  #onEvent = (event: Buffer): void => {
-    const data = sseData(event)
+  protected override readonly onFrame = (frame: Buffer): void => {
+    const data = sseData(frame)
     if (data !== undefined) this.observe(data)
   }
 

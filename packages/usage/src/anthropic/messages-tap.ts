@@ -1,6 +1,7 @@
 import { estimateTokens } from '../estimate.ts'
 import { countOf, isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
-import { SseFramer, sseData } from '../sse-framer.ts'
+import { PassingTap } from '../passing-tap.ts'
+import { sseData } from '../sse-framer.ts'
 import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.ts'
 import { TextSample } from '../text-sample.ts'
 import type { UsageResult } from '../usage-result.ts'
@@ -28,10 +29,7 @@ export function openMessagesTap(options: { model: string }): MessagesTap {
   return new MessagesStreamTap(options.model)
 }
 
-const nothing: readonly Uint8Array[] = []
-
-class MessagesStreamTap implements MessagesTap {
-  readonly #framer = new SseFramer()
+class MessagesStreamTap extends PassingTap implements MessagesTap {
   readonly #blocks = new Map<number, string>()
   #id: string | undefined
   #model: string
@@ -41,10 +39,9 @@ class MessagesStreamTap implements MessagesTap {
   #container: unknown
   #final = false
   readonly #text = new TextSample()
-  ended = false
-  failed = false
 
   constructor(model: string) {
+    super()
     this.#model = model
   }
 
@@ -54,10 +51,6 @@ class MessagesStreamTap implements MessagesTap {
 
   get outputSample(): string {
     return this.#text.beginning
-  }
-
-  get atEventBoundary(): boolean {
-    return this.#framer.atEventBoundary
   }
 
   get measured(): boolean {
@@ -76,25 +69,8 @@ class MessagesStreamTap implements MessagesTap {
     }
   }
 
-  write(chunk: Uint8Array): number {
-    return this.#framer.push(chunk, this.#onEvent)
-  }
-
-  eventEndIn(chunk: Uint8Array): number {
-    return this.#framer.eventEndIn(chunk)
-  }
-
-  forward(chunk: Uint8Array): readonly Uint8Array[] {
-    this.write(chunk)
-    return [chunk]
-  }
-
-  flush(): readonly Uint8Array[] {
-    return nothing
-  }
-
-  #onEvent = (event: Buffer): void => {
-    const data = sseData(event)
+  protected override readonly onFrame = (frame: Buffer): void => {
+    const data = sseData(frame)
     if (data !== undefined) observeData(data, line => this.observe(line))
   }
 

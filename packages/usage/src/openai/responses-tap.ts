@@ -1,6 +1,7 @@
 import { estimateTokens } from '../estimate.ts'
 import { isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
-import { SseFramer, sseData } from '../sse-framer.ts'
+import { PassingTap } from '../passing-tap.ts'
+import { sseData } from '../sse-framer.ts'
 import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.ts'
 import { TextSample } from '../text-sample.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
@@ -46,8 +47,6 @@ export function openResponsesTap(options: { model: string }): ResponsesTap {
 
 /** Bytes kept for a clean end: finished items and the text of open ones. */
 const maxKeptBytes = 256 * 1024
-const nothing: readonly Uint8Array[] = []
-
 interface Part {
   contentIndex: number
   part: JsonObject
@@ -63,8 +62,7 @@ interface Item {
   isToolCall: boolean
 }
 
-class ResponsesStreamTap implements ResponsesTap {
-  readonly #framer = new SseFramer()
+class ResponsesStreamTap extends PassingTap implements ResponsesTap {
   readonly #requestedModel: string
   #response: JsonObject | undefined
   #terminal: JsonObject | undefined
@@ -75,10 +73,9 @@ class ResponsesStreamTap implements ResponsesTap {
   #kept = 0
   #overflow = false
   readonly #text = new TextSample()
-  ended = false
-  failed = false
 
   constructor(model: string) {
+    super()
     this.#requestedModel = model
   }
 
@@ -88,10 +85,6 @@ class ResponsesStreamTap implements ResponsesTap {
 
   get outputSample(): string {
     return this.#text.beginning
-  }
-
-  get atEventBoundary(): boolean {
-    return this.#framer.atEventBoundary
   }
 
   get measured(): boolean {
@@ -108,25 +101,8 @@ class ResponsesStreamTap implements ResponsesTap {
     }
   }
 
-  write(chunk: Uint8Array): number {
-    return this.#framer.push(chunk, this.#onEvent)
-  }
-
-  eventEndIn(chunk: Uint8Array): number {
-    return this.#framer.eventEndIn(chunk)
-  }
-
-  forward(chunk: Uint8Array): readonly Uint8Array[] {
-    this.write(chunk)
-    return [chunk]
-  }
-
-  flush(): readonly Uint8Array[] {
-    return nothing
-  }
-
-  #onEvent = (event: Buffer): void => {
-    const data = sseData(event)
+  protected override readonly onFrame = (frame: Buffer): void => {
+    const data = sseData(frame)
     if (data !== undefined) observeData(data, line => this.observe(line))
   }
 

@@ -1,53 +1,25 @@
 import { isObject, type JsonObject, parseJson, textOf } from '../json-fields.ts'
 import { JsonSieve } from '../json-sieve.ts'
-import { SseFramer, sseData } from '../sse-framer.ts'
-import type { StreamTap } from '../stream-tap.ts'
-import type { UsageResult } from '../usage-result.ts'
+import { PassingTap } from '../passing-tap.ts'
+import { sseData } from '../sse-framer.ts'
 
-const nothing: readonly Uint8Array[] = []
 const dataPrefix = /^data: ?/m
 
 /** Watches a stream whose events name their type in their data, as those of audio and images do. */
-export abstract class TypedEventTap implements StreamTap {
-  readonly #framer = new SseFramer()
+export abstract class TypedEventTap extends PassingTap {
   /** Events above this hold an image: they are read without their long strings. */
   protected readonly maxParsedBytes: number = 64 * 1024
   outputBytes = 0
-  ended = false
-  failed = false
 
-  abstract get measured(): boolean
-  abstract usage(): UsageResult
   /** Takes one event. */
   protected abstract onEvent(type: string, event: JsonObject): void
 
-  get atEventBoundary(): boolean {
-    return this.#framer.atEventBoundary
-  }
-
-  write(chunk: Uint8Array): number {
-    return this.#framer.push(chunk, this.#onEvent)
-  }
-
-  eventEndIn(chunk: Uint8Array): number {
-    return this.#framer.eventEndIn(chunk)
-  }
-
-  forward(chunk: Uint8Array): readonly Uint8Array[] {
-    this.write(chunk)
-    return [chunk]
-  }
-
-  flush(): readonly Uint8Array[] {
-    return nothing
-  }
-
-  #onEvent = (event: Buffer): void => {
-    if (event.length > this.maxParsedBytes) {
-      this.#take(readLarge(event))
+  protected override readonly onFrame = (frame: Buffer): void => {
+    if (frame.length > this.maxParsedBytes) {
+      this.#take(readLarge(frame))
       return
     }
-    const data = sseData(event)
+    const data = sseData(frame)
     if (data !== undefined) this.observe(data)
   }
 
