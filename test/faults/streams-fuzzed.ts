@@ -13,8 +13,8 @@ export const streamsFuzzed = pureScenario({
     replacements: [
       {
         file: 'packages/usage/src/sse-framer.ts',
-        from: 'this.#lineStart = lineStart - eventStart',
-        to: 'this.#lineStart = 0',
+        from: 'this.#keep(bytes.subarray(eventStart), lineStart - eventStart)',
+        to: 'this.#keep(bytes.subarray(eventStart), 0)',
       },
     ],
   },
