@@ -18,12 +18,11 @@ export async function createMessageBatch(deps: GatewayDeps, call: AuthenticatedC
   const { access } = deps.routes.resolve(call.principal.project, call.match.dialect)
   const reader = readMessageRequests({ isShared: access === 'managed' })
   const waitingSince = performance.now()
-  const body = await receiveIntoFile(deps.spool, call.request, {
-    maxBytes: call.endpoint.maxBodyBytes,
-    look: reader.write,
+  const { file: body, read: requests } = await receiveIntoFile(deps.spool, call.request, call.endpoint.maxBodyBytes, {
+    write: reader.write,
+    finish: reader.end,
   })
   try {
-    const requests = reader.end()
     call.startedAt += performance.now() - waitingSince
     const admitted = admitRequests(
       deps,
