@@ -45,6 +45,9 @@ interface Frame {
 /**
  * Reads JSON that comes in pieces, in one pass and in bounded memory: nothing is kept but the wanted texts. The structure
  * is checked as far as it decides what a name belongs to; what is wrong inside numbers and literals is the provider's to say.
+ *
+ * The picker that reads replies (`usage`) is another: it never throws, passes over what is of no interest in one loop, and
+ * keeps what is. Paths, names that may stand once and errors would slow down every reply for the sake of request bodies.
  */
 export class JsonWalker {
   readonly #options: JsonWalkerOptions
