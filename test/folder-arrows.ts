@@ -14,7 +14,7 @@ export const gatewayArrows: FolderArrows = {
   shapes: ['.', 'endings'],
   journal: ['.', 'views'],
   exchanges: ['.', 'journal', 'upstream'],
-  batches: ['.', 'exchanges', 'journal', 'shapes', 'uploads', 'views'],
+  batches: ['.', 'exchanges', 'journal', 'references', 'shapes', 'uploads', 'views'],
   files: ['.', 'batches', 'exchanges', 'uploads', 'views'],
   stored: ['.', 'exchanges', 'journal', 'references', 'shapes', 'upstream', 'views'],
   sockets: ['.', 'endings', 'journal', 'references', 'uploads'],

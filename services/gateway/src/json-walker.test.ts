@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { JsonScanError } from '../scan-json.ts'
 import { JsonWalker } from './json-walker.ts'
+import { JsonScanError } from './scan-json.ts'
 
 function walk(bytes: Buffer, options: { cuts?: readonly number[]; sequence?: boolean; once?: string[] } = {}) {
   const texts: [string, string][] = []

@@ -1,4 +1,4 @@
-import { JsonScanError } from '../scan-json.ts'
+import { JsonScanError } from './scan-json.ts'
 
 /** Where a value stands: names of members and numbers of elements, from the outermost value inwards. */
 export type JsonPath = readonly (string | number)[]
