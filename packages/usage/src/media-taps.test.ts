@@ -53,14 +53,15 @@ test('a stream of media that ends before its usage is an estimate of what has pa
   assert.deepEqual(transcript({ audio_ms_in: 3_000 }), { audio_ms_in: 3_000 })
 
   const image = (input: Quantities, partial: number) => {
-    const tap = openImagesTap({ input, size: '1024x1024', quality: 'low', partialImages: 3 })
+    const imagesByToken = input.images ? 0 : 1
+    const tap = openImagesTap({ input, size: '1024x1024', quality: 'low', partialImages: 3, imagesByToken })
     const seen = { type: 'image_generation.partial_image', b64_json: 'AAAA', partial_image_index: 0 }
     for (let times = 0; times < partial; times++) tap.write(event(seen))
     return tap.usage().quantities
   }
-  assert.deepEqual(image({ in_text: 5 }, 0), { in_text: 5 })
-  // A quarter of 272, and 100 for the partial image; one that comes twice is one.
-  assert.deepEqual(image({ in_text: 5 }, 2), { in_text: 5, out_image: 168 })
+  // Of four steps of 68 tokens half of the one under way, and 100 for a partial image; one that comes twice is one.
+  assert.deepEqual(image({ in_text: 5 }, 0), { in_text: 5, out_image: 34 })
+  assert.deepEqual(image({ in_text: 5 }, 2), { in_text: 5, out_image: 202 })
   assert.deepEqual(image({ images: 1 }, 1), { images: 1 })
 })
 

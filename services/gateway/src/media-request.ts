@@ -54,6 +54,7 @@ export function readAskedMedia(
           format: fields.text('response_format'),
           unwrap: !streamed && !perCharacter && isSoldBy('out_audio'),
           partialImages: 0,
+          imagesByToken: 0,
         },
         streamed,
       }
@@ -61,16 +62,22 @@ export function readAskedMedia(
     case 'transcript':
       return {
         asked: estimated(transcriptionInput({ durationMs, promptBytes, perMinute: isSoldBy('audio_ms_in') }), {}),
-        media: { format: undefined, unwrap: false, partialImages: 0 },
+        media: { format: undefined, unwrap: false, partialImages: 0, imagesByToken: 0 },
         streamed: fields.text('stream') === 'true',
       }
     case 'images': {
       const images = Math.max(1, countUpTo(10, fields.text('n')))
       const size = { size: fields.text('size'), quality: fields.text('quality') }
-      const input = imageInput({ images, promptBytes, inputImages, perImage: isSoldBy('images') })
+      const perImage = isSoldBy('images')
+      const input = imageInput({ images, promptBytes, inputImages, perImage })
       return {
         asked: estimated(input, imageModifiers({}, size)),
-        media: { format: undefined, unwrap: false, partialImages: countUpTo(3, fields.text('partial_images')) },
+        media: {
+          format: undefined,
+          unwrap: false,
+          partialImages: countUpTo(3, fields.text('partial_images')),
+          imagesByToken: perImage ? 0 : images,
+        },
         streamed: fields.text('stream') === 'true',
       }
     }

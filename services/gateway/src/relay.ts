@@ -7,7 +7,7 @@ import { formatUsd } from './format-amount.ts'
 import type { CutOrder, LiveCall } from './live-calls.ts'
 import { describeFailure } from './provider-failure.ts'
 import { Refusal } from './refusal.ts'
-import { estimateAsked, replyShapes } from './reply-reader.ts'
+import { estimateAsked, estimateUnanswered, replyShapes } from './reply-reader.ts'
 import type { Answer } from './secured-answer.ts'
 import type { Outcome } from './settle.ts'
 import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
@@ -468,7 +468,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     if (this.#reader) return this.#countedUsage(this.#reader)
     if (this.#body) return this.#body.usage(isWhole)
     const { endpoint, asked, estimatedInputTokens: inputTokens } = this.#call
-    if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateAsked(this.#call)
+    if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateUnanswered(this.#call)
     const kept = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks)
     const facts = {
       wholeBytes: this.#collected,

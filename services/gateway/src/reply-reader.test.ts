@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type ReplyShapeName, replyShapes } from './reply-reader.ts'
+import { estimateUnanswered, type ReplyShapeName, replyShapes } from './reply-reader.ts'
+import { images } from './shapes/images.ts'
 import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
 
 const known = { isWhole: true, contentType: 'application/json', inputTokens: 100, asked: undefined }
@@ -61,4 +62,30 @@ test('of a reply too large to parse the end is enough', () => {
     [usage.quantities, usage.provenance, usage.served_model],
     [{ in_text: 9 }, { in_text: 'measured' }, 'm'],
   )
+})
+
+test('images that nobody has seen cost half of what was asked for, those that are being sent all of it', () => {
+  const asked = {
+    quantities: { in_text: 5 },
+    provenance: { in_text: 'estimated' as const },
+    modifiers: { image_size: '1024x1024', image_quality: 'low' },
+  }
+  const media = { format: undefined, unwrap: false, partialImages: 0, imagesByToken: 2 }
+  const inBody = (bytes: string, isWhole: boolean) => {
+    const body = images.openBody?.({ inputTokens: 0, asked, media })
+    body?.write(Buffer.from(bytes))
+    return body?.usage(isWhole)
+  }
+  for (const [usage, output] of [
+    [estimateUnanswered({ asked, media, estimatedInputTokens: 0 }), 272],
+    [inBody('', false), 272],
+    [inBody('{"data":[{"b64_json":"AAA', false), 544],
+  ] as const) {
+    assert.deepEqual(usage?.quantities, { in_text: 5, out_image: output })
+    assert.deepEqual(usage.provenance, { in_text: 'estimated', out_image: 'estimated' })
+  }
+  // What is no reply to such a call was made of no image.
+  assert.deepEqual(inBody('<html>', true)?.quantities, { in_text: 5 })
+  const byPiece = { asked: { ...asked, quantities: { images: 2 } }, media: { ...media, imagesByToken: 0 } }
+  assert.deepEqual(estimateUnanswered({ ...byPiece, estimatedInputTokens: 0 }).quantities, { images: 2 })
 })

@@ -1,4 +1,4 @@
-import type { UsageResult } from '@sluice/usage'
+import { estimateUnseenImages, type UsageResult } from '@sluice/usage'
 import { chat } from './shapes/chat.ts'
 import { compaction } from './shapes/compaction.ts'
 import { completion } from './shapes/completion.ts'
@@ -7,7 +7,7 @@ import { free } from './shapes/free.ts'
 import { images } from './shapes/images.ts'
 import { messages } from './shapes/messages.ts'
 import { estimateInput } from './shapes/read-json.ts'
-import type { AskedUsage, ReplyShape } from './shapes/reply-shape.ts'
+import type { AskedUsage, MediaAsk, ReplyShape } from './shapes/reply-shape.ts'
 import { responses } from './shapes/responses.ts'
 import { speech } from './shapes/speech.ts'
 import { storedResponse } from './shapes/stored-response.ts'
@@ -35,4 +35,13 @@ export type ReplyShapeName = keyof typeof replyShapes
 /** What a call is taken to have used where its provider told nothing: what the request tells, else its size. */
 export function estimateAsked(call: { asked: AskedUsage | undefined; estimatedInputTokens: number }): UsageResult {
   return call.asked ? { ...call.asked, raw_usage: null } : estimateInput(call.estimatedInputTokens)
+}
+
+/** What a call is taken to have used that was sent and never answered: what it asked for, and of images half of the making. */
+export function estimateUnanswered(
+  call: Parameters<typeof estimateAsked>[0] & { media?: MediaAsk | undefined },
+): UsageResult {
+  const { asked, media } = call
+  if (!asked || !media?.imagesByToken) return estimateAsked(call)
+  return estimateUnseenImages(asked.quantities, media.imagesByToken, asked.modifiers)
 }

@@ -84,12 +84,34 @@ const imageTokens: Record<string, readonly [number, number, number]> = {
 const tokensPerPartialImage = 100
 
 /**
- * Output tokens of an image of which only partial ones have been seen. An estimate: mark it so. The share of the whole is
- * taken to be that of the partial images that came among those that were to come, the finished one included.
+ * Output tokens of an image that was not finished. An estimate: mark it so. It was somewhere between the last partial image
+ * that came and the next one, or the finished one: half-way is taken, and each partial image on top.
  */
-export function partialImageTokens(modifiers: UsageResult['modifiers'], seen: number, asked: number): number {
-  const of = Math.max(asked, seen) + 1
-  return Math.ceil((wholeImageTokens(modifiers) * Math.min(seen, of)) / of) + seen * tokensPerPartialImage
+export function unfinishedImageTokens(of: {
+  /** Images to be made. */
+  images: number
+  modifiers: UsageResult['modifiers']
+  /** Partial images that came, and that were asked for. */
+  seen: number
+  asked: number
+}): number {
+  const { images, modifiers, seen, asked } = of
+  if (images === 0) return 0
+  const steps = Math.max(asked, seen) + 1
+  return Math.ceil((images * wholeImageTokens(modifiers) * (2 * seen + 1)) / (2 * steps)) + seen * tokensPerPartialImage
+}
+
+/**
+ * Usage of images that are sold by the token and of which nothing was seen, where nobody knows how far they had come: half of
+ * what they would have been. An estimate, and marked so. @param input of {@link imageInput}
+ */
+export function estimateUnseenImages(
+  input: Quantities,
+  images: number,
+  modifiers: UsageResult['modifiers'],
+): UsageResult {
+  const output = { out_image: unfinishedImageTokens({ images, modifiers, seen: 0, asked: 0 }) }
+  return { ...measuredAs({ ...input, ...output }, 'estimated'), modifiers, raw_usage: null }
 }
 
 /** Usage of images that are sold by the token and of which nothing is told. @param input of {@link imageInput} */

@@ -2,7 +2,7 @@ import type { Quantities } from '@sluice/contracts'
 import { type JsonObject, nameOf } from '../json-fields.ts'
 import type { StreamTap } from '../stream-tap.ts'
 import { freeUsage, measuredAs, type UsageResult } from '../usage-result.ts'
-import { fromImages, type ImageRequest, imageModifiers, partialImageTokens } from './image.ts'
+import { fromImages, type ImageRequest, imageModifiers, unfinishedImageTokens } from './image.ts'
 import { TypedEventTap } from './typed-event-tap.ts'
 
 export interface ImagesTapOptions extends ImageRequest {
@@ -10,6 +10,8 @@ export interface ImagesTapOptions extends ImageRequest {
   input: Quantities
   /** Partial images that were asked for. */
   partialImages: number
+  /** Images to be made, where they are sold by the token. Absent: none is. */
+  imagesByToken?: number
 }
 
 /** Watches the stream of an image that is generated or edited. */
@@ -46,12 +48,10 @@ class ImagesTap extends TypedEventTap {
   usage(): UsageResult {
     if (this.#completed) return fromImages(this.#completed, this.#options, this.#options.input)
     const seen = this.#partial.size
-    const { input } = this.#options
+    const { input, partialImages, imagesByToken: images = 0 } = this.#options
     if (seen === 0 && this.failed) return freeUsage()
-    if (seen === 0) return { ...freeUsage(), ...measuredAs(input, 'estimated') }
     const modifiers = imageModifiers(this.#made, this.#options)
-    // Images that are sold by the piece are in the input already.
-    const output = input.images ? {} : { out_image: partialImageTokens(modifiers, seen, this.#options.partialImages) }
+    const output = { out_image: unfinishedImageTokens({ images, modifiers, seen, asked: partialImages }) }
     return { ...measuredAs({ ...input, ...output }, 'estimated'), modifiers, raw_usage: null }
   }
 }

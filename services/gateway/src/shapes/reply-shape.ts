@@ -12,6 +12,8 @@ export interface MediaAsk {
   unwrap: boolean
   /** Images that a stream shows before the finished one. */
   partialImages: number
+  /** Images to be made, where they are sold by the token; else 0: those that are sold by the piece are in what is asked. */
+  imagesByToken: number
 }
 
 /** What is known beside the bytes of a reply. */
