@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { estimateUnanswered, type ReplyShapeName, replyShapes } from './reply-reader.ts'
 import { images } from './shapes/images.ts'
 import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
+import type { AskedUsage } from './shapes/reply-shape.ts'
 
 const known = { isWhole: true, contentType: 'application/json', inputTokens: 100, asked: undefined }
 const read = (shape: ReplyShapeName, reply: unknown) => {
@@ -53,6 +54,18 @@ test('a reply that cannot be read is estimated as if all of it had been said', (
 test('an embedding without usage has an input only, a token count nothing', () => {
   assert.deepEqual(read('embeddings', { data: [{ embedding: 'AAAA' }] }).quantities, { in_text: 100 })
   assert.deepEqual(read('token-count', { input_tokens: 7 }).quantities, {})
+})
+
+test('a reply that breaks off is estimated by what of it was said, not by its bytes', () => {
+  const broken = (shape: ReplyShapeName, text: string, asked?: AskedUsage) =>
+    replyShapes[shape].read(Buffer.from(text), { ...known, asked, isWhole: false, wholeBytes: text.length }).quantities
+  assert.deepEqual(broken('embeddings', `{"data":[{"embedding":"${'A'.repeat(900)}`), { in_text: 100 })
+  const heard = { quantities: { in_audio: 30 }, provenance: {}, modifiers: {} }
+  assert.deepEqual(broken('transcript', `{"text":"${'x'.repeat(36)}`, heard), { in_audio: 30, out_text: 10 })
+  assert.deepEqual(broken('transcript', `{"text":"${'x'.repeat(36)}","usage":{"type":"tok`, heard), {
+    in_audio: 30,
+    out_text: 10,
+  })
 })
 
 test('of a reply too large to parse the end is enough', () => {

@@ -24,7 +24,7 @@ function bytesBehind(characters: number): number {
 }
 
 function sealedCharacters(reply: unknown): number {
-  const { output } = reply as { output?: unknown }
+  const { output } = (reply ?? {}) as { output?: unknown }
   let characters = 0
   for (const item of Array.isArray(output) ? output : []) {
     const { [sealed]: content } = (item ?? {}) as { [sealed]?: unknown }

@@ -25,7 +25,7 @@ export interface JsonReply {
   convert: (parsed: unknown) => UsageResult
   /** What `convert` reads. Absent: of a large reply the end is enough. */
   members?: PickedMembers
-  /** Bytes of what was generated, where that is not text that stands in the reply. */
+  /** Bytes of what was generated, where that is not text that stands in the reply. Of undefined, where it cannot be read. */
   outputBytes?: (parsed: unknown) => number
   /** The same, from what `members` says of a reply that is not parsed whole. */
   largeOutputBytes?: (bytes: number) => number
@@ -44,8 +44,9 @@ export function readJson(body: Buffer, facts: WholeReplyFacts, reply: JsonReply)
     return reader.usage(facts.isWhole)
   }
   const text = (): SaidText => {
+    if (outputBytes) return { bytes: outputBytes(parsed), beginning: '' }
     if (parsed === undefined) return { bytes: Math.min(facts.wholeBytes, maxUnreadableBytes), beginning: '' }
-    return outputBytes ? { bytes: outputBytes(parsed), beginning: '' } : textOf(parsed)
+    return textOf(parsed)
   }
   return usageOf(parsed === undefined ? freeUsage() : convert(parsed), text, facts)
 }
