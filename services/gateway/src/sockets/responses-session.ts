@@ -5,6 +5,7 @@ import { rememberMade } from '../references/remember-made.ts'
 import { requireOwnReferences } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
+import { estimateAsked } from '../reply-reader.ts'
 import { admitTurn, recordStartedTurn } from './admit-turn.ts'
 import {
   type ClientEvent,
@@ -132,7 +133,12 @@ export class ResponsesSession extends SocketSession {
   #open(call: ConstructorParameters<typeof Turn>[1], streamId: string | undefined, kept: boolean): ResponsesTurn {
     const tap = openResponsesTap({ model: call.requestedModel })
     const reader = {
-      usage: () => tap.usage({ inputTokens: call.asked?.quantities.in_text ?? 0 }),
+      usage: () => {
+        const usage = tap.usage({ inputTokens: call.asked?.quantities.in_text ?? 0 })
+        const isUnheard = !tap.ended && !tap.state.response && tap.outputBytes === 0
+        // What was sent may have been worked on, heard of or not.
+        return isUnheard ? estimateAsked(call) : usage
+      },
       get outputBytes() {
         return tap.outputBytes
       },

@@ -165,6 +165,20 @@ export function responsesSocketsAreMetered(gateway: GatewayStack): void {
     }
   })
 
+  test('a client that leaves before it has heard anything of its turn pays its input', async () => {
+    const project = await gateway.newProject({
+      ownCredential: true,
+      settings: { on_client_abort: { openai: 'cancel' } },
+    })
+    const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+    client.send({ type: 'response.create', model, input: 'Hello. [[sim fault=silence silence_ms=8000]]' })
+    await eventually(async () => (await gateway.billsOf(project)).length === 1)
+    client.socket.terminate()
+    const [only] = await settled(project, 1)
+    assert.deepEqual([only?.event.status, only?.event.provenance], ['aborted', { in_text: 'estimated' }])
+    assert.ok((only?.event.cost_nano_usd ?? 0) > 0)
+  })
+
   test('frames pass byte for byte, compressed or not, also below a room', async () => {
     const project = await gateway.newProject({ ownCredential: true })
     const direct = new Set<string>()
