@@ -11,6 +11,11 @@ const doubted = counter('gateway_usage_doubts_total', 'Calls whose provider told
 const assumed = counter('gateway_calls_assumed_total', 'Calls whose cost holds a rate that was assumed')
 const unpriced = counter('gateway_calls_unpriced_total', 'Calls settled with a quantity that has no rate')
 
+const counted = counter(
+  'gateway_texts_counted_total',
+  'Texts whose tokens nobody told: counted by the vocabulary or, where a second had no time left for that, told from bytes',
+  ['by'],
+)
 const undrained = counter(
   'gateway_drains_refused_total',
   'Calls of clients that left, ended as under cancel for want of room',
@@ -69,6 +74,9 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
     },
     leftCallsHungUp({ ended, left }: { ended: number; left: number }): void {
       if (ended + left > 0) log.warn({ ended, left }, 'realtime calls of an ended run hung up')
+    },
+    textCounted(by: 'vocabulary' | 'bytes'): void {
+      counted.labels(by).inc()
     },
     drainRefused(): void {
       undrained.inc()

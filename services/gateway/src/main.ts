@@ -198,7 +198,7 @@ events.observe({
   unpublishedEvents: () => journal.unpublishedEvents(),
   journalUnavailable: () => journal.state !== 'ok',
 })
-const tokenCounter = new TokenCounter()
+const tokenCounter = new TokenCounter({ onText: events.textCounted })
 tokenCounter.load()
 const app = buildApp({
   journal,

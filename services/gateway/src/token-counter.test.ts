@@ -36,8 +36,10 @@ test('texts of any kind are counted without an exception, within the time a seco
 test('what counting takes of a second is bounded: beyond it bytes have to do, and the next second counts again', () => {
   let now = 0
   let counts = 0
+  const told: string[] = []
   const slow = new TokenCounter({
     now: () => now,
+    onText: by => told.push(by),
     load: () => () => {
       counts += 1
       now += 5
@@ -49,6 +51,10 @@ test('what counting takes of a second is bounded: beyond it bytes have to do, an
   now = 0
   const results = Array.from({ length: 50 }, () => slow.countBySample(40, 'some text'))
   assert.deepEqual([counts, results.filter(result => result !== undefined).length], [4, 4])
+  assert.deepEqual(
+    told,
+    results.map(result => (result === undefined ? 'bytes' : 'vocabulary')),
+  )
   now = 1000
   assert.equal(slow.countBySample(9, 'some text'), 10)
 })

@@ -14,13 +14,18 @@ type CountTokens = (text: string, options: { disallowedSpecial: Set<string> }) =
 export class TokenCounter {
   readonly #now: () => number
   readonly #load: () => CountTokens
+  readonly #onText: (by: 'vocabulary' | 'bytes') => void
   #countTokens: CountTokens | undefined
   #secondBegan = Number.NEGATIVE_INFINITY
   #spentMs = 0
 
-  constructor(options: { now?: () => number; load?: () => CountTokens } = {}) {
+  /** @param options.onText told of each text whether it was counted, or has to be told from its bytes */
+  constructor(
+    options: { now?: () => number; load?: () => CountTokens; onText?: (by: 'vocabulary' | 'bytes') => void } = {},
+  ) {
     this.#now = options.now ?? (() => performance.now())
     this.#load = options.load ?? loadVocabulary
+    this.#onText = options.onText ?? (() => undefined)
   }
 
   /** Loads the vocabulary, and counts once: the first time is the slowest. */
@@ -37,7 +42,9 @@ export class TokenCounter {
   countBySample(bytes: number, sample: string): number | undefined {
     const text = sample.slice(0, maxTextLength).toWellFormed()
     const sampled = Buffer.byteLength(text)
-    const tokens = sampled === 0 ? undefined : this.#count(text)
+    if (sampled === 0) return undefined
+    const tokens = this.#count(text)
+    this.#onText(tokens === undefined ? 'bytes' : 'vocabulary')
     return tokens === undefined ? undefined : Math.ceil((bytes * tokens) / sampled)
   }
 
