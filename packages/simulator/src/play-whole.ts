@@ -34,6 +34,17 @@ export async function playWhole(play: {
   }
   if (production.ended) return
 
+  await sendWhole(play)
+}
+
+/** Sends an answer that is ready, with the faults of its bytes, and closes its bill. */
+export async function sendWhole(play: {
+  readonly call: Call
+  readonly directives: Directives
+  readonly production: Pick<Producing, 'end'>
+  readonly answer: object | string
+}): Promise<void> {
+  const { call, directives, production } = play
   const answer =
     directives.has('unknown') && typeof play.answer !== 'string'
       ? { sim_future_field: { nested: [1, null, 'x'] }, ...play.answer }

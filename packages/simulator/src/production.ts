@@ -21,10 +21,13 @@ export interface ProducingCall extends Pick<Call, 'record' | 'bill'> {
   readonly reply: { once(event: 'close', listener: () => void): unknown }
 }
 
+/** What of a script is charged, and how. */
+export type Charged = Pick<Script, 'model' | 'price' | 'tier' | 'geo' | 'metered'>
+
 /** One generation while it runs: what has been produced so far, and whether anyone still listens. */
 export class Production implements Producing {
   readonly #call: ProducingCall
-  readonly #script: Script
+  readonly #script: Charged
   #output = 0
   #thinking = 0
   #searches = 0
@@ -32,7 +35,11 @@ export class Production implements Producing {
   #ended = false
   #wake: (() => void) | undefined
 
-  constructor(call: ProducingCall, script: Script, about: { readonly responseId: string; readonly streamed: boolean }) {
+  constructor(
+    call: ProducingCall,
+    script: Charged,
+    about: { readonly responseId: string | null; readonly streamed: boolean },
+  ) {
     const { record, reply } = call
     if (record === undefined) throw new Error('Only an endpoint that is on the bill produces.')
     this.#call = call

@@ -1,16 +1,12 @@
-import { type Call, sendJson } from '../call.ts'
-import { NOTHING_METERED } from '../cost.ts'
+import type { Call } from '../call.ts'
 import { readModel, readOrders } from '../generation.ts'
+import { playFree } from '../play-free.ts'
 import { readMessagesPrompt } from './prompt.ts'
 
 /** `POST /v1/messages/count_tokens`: free, and the same number a call with this body is billed for. */
-export function countMessageTokens(call: Call): void {
-  readModel(call, 'text')
+export async function countMessageTokens(call: Call): Promise<void> {
+  const served = readModel(call, 'text')
   const prompt = readMessagesPrompt(call.body)
   const directives = readOrders(call, prompt)
-  if (call.record !== undefined) {
-    call.record.http_status = 200
-    call.bill.close(call.record, 'completed', NOTHING_METERED)
-  }
-  sendJson(call, 200, { input_tokens: directives.number('input_tokens') ?? prompt.tokens })
+  await playFree(call, directives, served, { input_tokens: directives.number('input_tokens') ?? prompt.tokens })
 }

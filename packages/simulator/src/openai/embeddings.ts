@@ -1,22 +1,21 @@
-import { type Call, sendJson } from '../call.ts'
+import type { Call } from '../call.ts'
 import { NOTHING_METERED } from '../cost.ts'
 import { readModel, readOrders } from '../generation.ts'
 import { asCount, asList } from '../json.ts'
+import { sendWhole } from '../play-whole.ts'
+import { Production } from '../production.ts'
 import { ProviderError } from '../provider-error.ts'
 import { countTokens } from '../tokens.ts'
 
 /** `POST /v1/embeddings` */
 export async function embeddings(call: Call): Promise<void> {
-  const { record, bill } = call
-  const { script, waitMs, answer } = planEmbedding(call)
+  const { script, directives, answer } = planEmbedding(call)
+  const production = new Production(call, { ...script, tier: 'default' }, { responseId: null, streamed: false })
   // Vectors come at once, after the time they take.
-  if (waitMs > 0) await new Promise(resolve => setTimeout(resolve, waitMs))
-  if (record !== undefined) {
-    record.http_status = 200
-    record.served_tier = 'default'
-    bill.close(record, 'completed', script.metered, { ...script, tier: 'default' })
-  }
-  sendJson(call, 200, answer)
+  await production.pause(directives.number('first_delay_ms') ?? 0)
+  if (production.ended) return
+  production.produceAll()
+  await sendWhole({ call, directives, production, answer })
 }
 
 /** Reads a request for vectors and fixes what it answers and costs. Throws the dialect's own errors. */
@@ -39,7 +38,7 @@ export function planEmbedding(call: Call) {
   const told = directives.number('report_input') ?? (directives.has('wrong_usage') ? tokens * 2 + 1 : tokens)
   return {
     responseId: null,
-    waitMs: directives.number('first_delay_ms') ?? 0,
+    directives,
     script: { ...served, geo: null, metered: { ...NOTHING_METERED, input_fresh: tokens } },
     answer: {
       object: 'list',
