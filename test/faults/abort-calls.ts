@@ -1,130 +1,117 @@
 import { Pool } from 'undici'
+import WebSocket from 'ws'
+import type { AbortKind, AbortRequest } from './abort-kinds.ts'
+import { eventsOf } from './abort-reading.ts'
 
-/** A kind of stream: how it is asked for, and what of it a reader sees. */
-export interface StreamKind {
-  name: 'chat' | 'responses' | 'messages'
-  path: string
-  bodyOf: (prompt: string) => Record<string, unknown>
-  /** Text that one event shows. */
-  // biome-ignore lint/suspicious/noExplicitAny: events of three dialects
-  shownBy: (event: any) => (string | undefined)[]
-  /** Roughly what one chunk takes on the wire. */
-  bytesPerChunk: number
-}
-
-export const streamKinds: readonly StreamKind[] = [
-  {
-    name: 'chat',
-    path: '/v1/chat/completions',
-    bodyOf: prompt => ({ model: 'gpt-5.4-mini', messages: [{ role: 'user', content: prompt }] }),
-    shownBy: event =>
-      (event.choices ?? []).flatMap((choice: { delta?: Delta }) => [
-        choice.delta?.content,
-        ...(choice.delta?.tool_calls ?? []).flatMap(call => [call.function?.name, call.function?.arguments]),
-      ]),
-    bytesPerChunk: 240,
-  },
-  {
-    name: 'responses',
-    path: '/v1/responses',
-    bodyOf: prompt => ({ model: 'gpt-5.4-mini', input: prompt }),
-    shownBy: event => (String(event.type).endsWith('.delta') ? [event.delta] : []),
-    bytesPerChunk: 260,
-  },
-  {
-    name: 'messages',
-    path: '/anthropic/v1/messages',
-    bodyOf: prompt => ({
-      model: 'claude-sonnet-4-6',
-      max_tokens: 4096,
-      messages: [{ role: 'user', content: [{ type: 'text', text: prompt, cache_control: { type: 'ephemeral' } }] }],
-    }),
-    shownBy: event => [event.content_block?.name, event.delta?.text, event.delta?.thinking, event.delta?.partial_json],
-    bytesPerChunk: 130,
-  },
-]
-
-interface Delta {
-  content?: string
-  tool_calls?: { function?: { name?: string; arguments?: string } }[]
+/** When a client leaves: when so many bytes have come, or after so long. */
+export interface Leaving {
+  atByte?: number
+  afterMs?: number
 }
 
 /** What a client saw of a call that it left, or that its provider broke. */
 export interface SeenCall {
-  /** Sent as a tag, so that the event names it. */
-  run: string
-  kind: StreamKind
   /** 0: no head came. */
   status: number
   providerRequestId: string | undefined
+  /** Of the body, or of the frames. */
   bytes: number
-  /** Text in the whole events that came, which a simulator has made up. */
-  shown: string
-  /** When the client went, if it did; undefined: the stream came to its end first. */
+  // biome-ignore lint/suspicious/noExplicitAny: events of many dialects
+  events: any[]
+  /** When the client went, if it did; undefined: the reply came to its end first. */
   leftAtMs: number | undefined
 }
 
-/** Calls, reads, and leaves when so many bytes of the body have come, or after so many milliseconds. */
-export async function callAndLeave(
-  pool: Pool,
-  call: { run: string; apiKey: string; kind: StreamKind; body: object; leaveAtByte?: number; leaveAfterMs?: number },
-): Promise<SeenCall> {
-  const { kind, leaveAtByte = Number.POSITIVE_INFINITY } = call
-  const seen: SeenCall = {
-    run: call.run,
-    kind,
-    status: 0,
-    providerRequestId: undefined,
-    bytes: 0,
-    shown: '',
-    leftAtMs: undefined,
-  }
+/** A call under a name of its own, by which its event and its line on the bill are found. */
+export interface NamedCall {
+  run: string
+  apiKey: string
+  kind: AbortKind
+  request: AbortRequest
+  /** More for the simulator, which is not in the request that its reply depends on. */
+  orders: Record<string, string>
+}
+
+export async function callAndLeave(pool: Pool, origin: string, call: NamedCall, leaving: Leaving): Promise<SeenCall> {
+  const seen: SeenCall = { status: 0, providerRequestId: undefined, bytes: 0, events: [], leftAtMs: undefined }
   const leave = new AbortController()
   const go = () => {
     seen.leftAtMs ??= Date.now()
     leave.abort()
   }
-  const timer = call.leaveAfterMs === undefined ? undefined : setTimeout(go, call.leaveAfterMs)
+  const timer = leaving.afterMs === undefined ? undefined : setTimeout(go, leaving.afterMs)
+  const see = (bytes: number) => {
+    seen.bytes += bytes
+    if (seen.bytes >= (leaving.atByte ?? Number.POSITIVE_INFINITY)) go()
+  }
+  const headers = {
+    authorization: `Bearer ${call.apiKey}`,
+    'sluice-tag-run': call.run,
+    'x-run': call.run,
+    ...call.orders,
+    ...call.request.headers,
+  }
+  try {
+    if (call.kind.via === 'frames') await takeTurn(origin, call, headers, seen, see, leave.signal)
+    else await takeReply(pool, call, headers, seen, see, leave.signal)
+  } catch {
+    // Left, or broken: what was seen until then counts.
+  }
+  clearTimeout(timer)
+  return seen
+}
+
+async function takeReply(
+  pool: Pool,
+  { kind, request }: NamedCall,
+  headers: Record<string, string>,
+  seen: SeenCall,
+  see: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const chunks: Buffer[] = []
   try {
-    const answer = await pool.request({
-      method: 'POST',
-      path: kind.path,
-      headers: {
-        authorization: `Bearer ${call.apiKey}`,
-        'content-type': 'application/json',
-        'sluice-tag-run': call.run,
-        'x-run': call.run,
-      },
-      body: JSON.stringify(call.body),
-      signal: leave.signal,
-    })
+    const answer = await pool.request({ method: 'POST', path: request.path, headers, body: request.body, signal })
     seen.status = answer.statusCode
     const id = answer.headers['x-request-id'] ?? answer.headers['request-id']
     seen.providerRequestId = typeof id === 'string' ? id : undefined
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
       chunks.push(chunk)
-      seen.bytes += chunk.length
-      if (seen.bytes >= leaveAtByte) go()
+      see(chunk.length)
     }
-    clearTimeout(timer)
-  } catch {
-    // Left, or broken: what was seen until then counts.
+  } finally {
+    if (kind.via === 'events') seen.events = eventsOf(Buffer.concat(chunks))
   }
-  clearTimeout(timer)
-  seen.shown = readShown(kind, Buffer.concat(chunks).toString())
-  return seen
 }
 
-/** Read by hand: what this says must not come from the code that it judges. */
-function readShown(kind: StreamKind, text: string): string {
-  let all = ''
-  for (const event of text.split('\n\n').slice(0, -1)) {
-    const data = /^data: (\{.*)$/m.exec(event)?.[1]
-    if (data === undefined) continue
-    for (const shown of kind.shownBy(JSON.parse(data))) if (typeof shown === 'string') all += shown
-  }
-  return all
+/** One turn on a socket of its own, which is closed behind it. */
+function takeTurn(
+  origin: string,
+  { request }: NamedCall,
+  headers: Record<string, string>,
+  seen: SeenCall,
+  see: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise(resolve => {
+    const socket = new WebSocket(origin.replace('http', 'ws') + request.path, { headers })
+    signal.addEventListener('abort', () => socket.terminate())
+    socket.on('upgrade', () => {
+      seen.status = 200
+    })
+    socket.on('open', () => {
+      for (const frame of request.frames ?? []) socket.send(frame)
+    })
+    socket.on('message', (data: Buffer) => {
+      if (signal.aborted) return
+      const event = JSON.parse(data.toString()) as { type: string }
+      seen.events.push(event)
+      see(data.length)
+      if (event.type === 'response.completed' || event.type === 'response.done') socket.close()
+    })
+    socket.on('error', () => undefined)
+    socket.on('close', () => resolve())
+  })
 }
 
 /** Connections of a client that leaves: each call may cost one. */
