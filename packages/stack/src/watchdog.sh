@@ -14,4 +14,4 @@ while [ "$tenths" -gt 0 ]; do
   tenths=$((tenths - 1))
 done
 # The process leads a group of its own: what it started goes with it.
-kill -s KILL "-$pid" 2>/dev/null
+kill -s KILL -- "-$pid" 2>/dev/null
