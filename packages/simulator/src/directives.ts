@@ -49,6 +49,8 @@ const NUMBERS = [
   'report_output',
   'batch_ms',
   'answer_delay_ms',
+  'call_turns',
+  'call_gap_ms',
 ] as const
 
 const TEXTS = [

@@ -1,13 +1,17 @@
 import { type Call, replyHeaders } from '../call.ts'
+import { readDirectives } from '../directives.ts'
 import { asObject, asText, isObject, type JsonObject } from '../json.ts'
 import { errorOfStatus } from '../provider-error.ts'
 import type { SimulatorState } from '../server.ts'
-import { RealtimeSession } from './realtime-session.ts'
+import { type Listener, RealtimeSession } from './realtime-session.ts'
 
-/** Turns that the far end of a call speaks, and the time between them. */
+/** Turns that the far end of a call speaks, and the time between them, where `call_turns` and `call_gap_ms` say no other. */
 const turnsOfACall = 3
 const msBetweenTurns = 300
 const secondOfSound = Buffer.alloc(48_000).toString('base64')
+
+/** Hears the sound, so that a call goes on whoever leaves its sideband. */
+const farEnd: Listener = { send: () => undefined, drop: () => undefined, isFull: () => false }
 
 interface RunningCall {
   session: RealtimeSession
@@ -26,10 +30,13 @@ export class RealtimeCalls {
     session.receive(
       event({ type: 'session.update', session: { audio: { input: { turn_detection: { type: 'server_vad' } } } } }),
     )
+    session.join(farEnd)
+    const directives = readDirectives({}, asText(config.instructions) ?? '')
+    const last = directives.number('call_turns') ?? turnsOfACall
     let turns = 0
     const speaking = setInterval(() => {
-      if (++turns <= turnsOfACall) session.receive(event({ type: 'input_audio_buffer.append', audio: secondOfSound }))
-    }, msBetweenTurns)
+      if (++turns <= last) session.receive(event({ type: 'input_audio_buffer.append', audio: secondOfSound }))
+    }, directives.number('call_gap_ms') ?? msBetweenTurns)
     this.#calls.set(id, { session, speaking })
     return id
   }

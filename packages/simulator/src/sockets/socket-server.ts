@@ -62,6 +62,9 @@ export function attachSockets(server: Server, state: SimulatorState, nextId: () 
       return refuse(stream, id, errorOfStatus('openai', 401, 'The ephemeral credential has expired, or is not for it.'))
     const ordered = Number(request.headers['x-sim-upgrade-status'])
     if (ordered >= 400) return refuse(stream, id, errorOfStatus('openai', ordered, 'The simulator was told to fail.'))
+    const callId = url.searchParams.get('call_id')
+    if (accept === acceptRealtime && callId !== null && !state.realtimeCalls.find(callId))
+      return refuse(stream, id, errorOfStatus('openai', 404, 'There is no such call.'))
     sockets.handleUpgrade(request, stream, head, socket => {
       const { headers } = request
       const credentialSha256 = clientSecret?.credentialSha256 ?? hashCredential(credential)
