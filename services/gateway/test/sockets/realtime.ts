@@ -140,6 +140,56 @@ export function realtimeIsMetered(gateway: GatewayStack): void {
     assert.equal(only?.event.provenance.out_audio, 'estimated')
   })
 
+  test('a client that leaves in the middle of a turn, under drain: it is read to its end and settles to the bill', async () => {
+    const project = await gateway.newProject({
+      ownCredential: true,
+      settings: { on_client_abort: { openai: 'drain', anthropic: 'drain' } },
+    })
+    const client = await openSocket(gateway, realtime, project.apiKey)
+    client.send(hearWith('gpt-4o-transcribe'))
+    client.send(sound(1_200))
+    client.send({ type: 'input_audio_buffer.commit' })
+    client.send(create('output_tokens=80 delay_ms=10'))
+    await client.until('response.output_audio.delta', 10)
+    client.socket.terminate()
+    const found = await settled(project, 2)
+    for (const { event, bill } of found) {
+      assert.equal(event.cost_nano_usd, bill?.cost_nano_usd, JSON.stringify(event.quantities))
+      assert.equal(bill?.ended, 'completed')
+    }
+    const turn = found.find(({ event }) => event.endpoint === 'realtime')?.event
+    assert.deepEqual([turn?.status, turn?.provenance.out_audio], ['aborted', 'drained'])
+    assert.equal(turn?.quantities.out_text, 80)
+  })
+
+  test('a client that leaves in the middle of a turn, under cancel: the provider is stopped, what was heard and said is estimated', async t => {
+    const project = await gateway.newProject({
+      ownCredential: true,
+      settings: { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } },
+    })
+    const client = await openSocket(gateway, realtime, project.apiKey)
+    // A turn before: what it was told to cost is what the next one hears again.
+    client.send(create('output_tokens=5'))
+    await client.until('response.done')
+    client.send(sound(2_000))
+    client.send({ type: 'input_audio_buffer.commit' })
+    client.send(create('output_tokens=4000 delay_ms=10'))
+    await client.until('response.output_audio.delta', 30)
+    client.socket.terminate()
+    const found = await settled(project, 2)
+    const cancelled = found.find(({ event }) => event.status === 'aborted')
+    assert.equal(cancelled?.event.error_code, 'client_closed')
+    assert.equal(cancelled?.bill?.ended, 'aborted')
+    assert.deepEqual(new Set(Object.values(cancelled.event.provenance)), new Set(['estimated']))
+    // No input is reported before a turn's end: of sound the estimate is the provider's own count.
+    assert.ok((cancelled.event.quantities.in_audio ?? 0) >= 20)
+    const ratio = cancelled.event.cost_nano_usd / (cancelled.bill?.cost_nano_usd ?? 0)
+    t.diagnostic(`estimated at ${ratio.toFixed(3)} of the bill`)
+    assert.ok(ratio > 0.7 && ratio < 1.3, `${ratio}`)
+    const [whole] = found.filter(({ event }) => event.status === 'completed')
+    assert.equal(whole?.event.cost_nano_usd, whole?.bill?.cost_nano_usd)
+  })
+
   test('an idle socket costs nothing', async () => {
     const project = await gateway.newProject({ ownCredential: true })
     const client = await openSocket(gateway, realtime, project.apiKey)
