@@ -17,7 +17,7 @@ export const gatewayArrows: FolderArrows = {
   batches: ['.', 'exchanges', 'journal', 'references', 'shapes', 'uploads', 'views'],
   files: ['.', 'batches', 'exchanges', 'uploads', 'views'],
   stored: ['.', 'exchanges', 'journal', 'references', 'shapes', 'upstream', 'views'],
-  sockets: ['.', 'endings', 'journal', 'references', 'uploads'],
+  sockets: ['.', 'endings', 'journal', 'references', 'uploads', 'views'],
 }
 
 /** Every arrow between the folders of `root` that is not in the table, as `path: what is wrong`; tests are left out. */

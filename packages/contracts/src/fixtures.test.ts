@@ -36,6 +36,7 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-made-object': contracts.MadeObject,
   'document-stored-response': contracts.StoredResponse,
   'document-background-response': contracts.BackgroundResponse,
+  'document-realtime-call': contracts.RealtimeCall,
 }
 
 function read(name: string): string {

@@ -102,6 +102,12 @@ export const buckets = {
     // About 1.5 million ids.
     maxBytes: 256 * 1024 ** 2,
   },
+  'realtime-calls': {
+    writer: 'gateway',
+    description: 'Realtime calls under way at providers: who made them, and who meters them',
+    // Written again every few seconds while one of its gateways lives.
+    maxAgeMs: 2 * day,
+  },
   batches: {
     writer: 'gateway',
     description: 'Batches at providers: who made them, and whether they are settled',

@@ -3,6 +3,7 @@ import { ConfigReader, readServiceConfig, type ServiceConfig } from '@sluice/run
 import { type FrontRoute, FrontRoutesError, parseFrontRoutes } from './front-routes.ts'
 import { type JournalMode, journalModes } from './journal/journal.ts'
 import { defaultBaseUrls, type ManagedUpstream } from './resolve-route.ts'
+import { callsFolder } from './sockets/known-calls.ts'
 import type { SocketOptions } from './sockets/socket-upgrade.ts'
 
 export interface GatewayConfig extends ServiceConfig {
@@ -26,6 +27,8 @@ export interface GatewayConfig extends ServiceConfig {
   sockets: SocketOptions
   /** How long calls are still taken at shutdown, not ready already; then how long running ones are waited for. */
   leaveMs: number
+  /** How long a realtime call stays with a gateway that says nothing of it. */
+  callLeaseMs: number
   drainMs: number
   backgroundPollMs: number
   traceRatio: number
@@ -79,11 +82,12 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
       leaseMs: reader.integer('GATEWAY_BATCH_LEASE_MS', 60_000, { min: 1_000 }),
     },
     sockets: {
-      callsDir: join(journalDir, 'calls'),
+      callsDir: join(journalDir, callsFolder),
       maxSockets: reader.integer('GATEWAY_MAX_SOCKETS', 20_000, { min: 1 }),
       allowedOrigins: readOrigins(reader),
     },
     leaveMs: reader.integer('GATEWAY_LEAVE_MS', 0),
+    callLeaseMs: reader.integer('GATEWAY_CALL_LEASE_MS', 30_000, { min: 1_000 }),
     drainMs: reader.integer('GATEWAY_DRAIN_MS', 600_000),
     backgroundPollMs: reader.integer('GATEWAY_BACKGROUND_POLL_MS', 2_000, { min: 10 }),
     traceRatio: readRatio(reader, 'GATEWAY_TRACE_RATIO_PER_MILLE'),

@@ -72,9 +72,6 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
       faults.inc()
       log.error({ err, callId }, 'call failed in the gateway')
     },
-    leftCallsHungUp({ ended, left }: { ended: number; left: number }): void {
-      if (ended + left > 0) log.warn({ ended, left }, 'realtime calls of an ended run hung up')
-    },
     textCounted(by: 'vocabulary' | 'bytes'): void {
       counted.labels(by).inc()
     },

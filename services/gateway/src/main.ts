@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectBus } from '@sluice/bus'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
 import { metricsText, noSpans, sampledSpans } from '@sluice/telemetry'
 import { createAdmissionGate } from './admission-gate.ts'
-import { buildApp } from './app.ts'
+import { type AppDeps, buildApp } from './app.ts'
 import { TokenCache } from './authenticate.ts'
 import { createBatchEvents } from './batches/batch-events.ts'
 import { BatchPoller } from './batches/batch-poller.ts'
@@ -25,8 +26,9 @@ import { RecentContainers } from './recent-containers.ts'
 import { rememberContainer } from './references/remember-made.ts'
 import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
+import { CallKeeper } from './sockets/call-keeper.ts'
 import { createClientSecretBox } from './sockets/client-secret.ts'
-import { hangUpLeftCalls } from './sockets/realtime-calls.ts'
+import { callsFolder, KnownCalls } from './sockets/known-calls.ts'
 import { createSockets } from './sockets/socket-upgrade.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
 import { BackgroundPoller } from './stored/background-poller.ts'
@@ -40,6 +42,7 @@ import { followKeys } from './views/keys-view.ts'
 import { MadeObjects } from './views/made-objects-view.ts'
 import { followPrices } from './views/prices-view.ts'
 import { followProjects } from './views/projects-view.ts'
+import { RealtimeCalls } from './views/realtime-calls-view.ts'
 import { openStoredFiles } from './views/stored-files-view.ts'
 import { StoredResponses } from './views/stored-responses-view.ts'
 
@@ -94,6 +97,9 @@ const budgets = closing.use(
 const prices = closing.use(await followPrices(bus, log), 'prices view')
 const records = closing.use(await StoredResponses.open(bus, log), 'stored responses')
 const made = closing.use(await MadeObjects.open(bus, log), 'made objects')
+const realtimeCalls = closing.use(await RealtimeCalls.open(bus, log), 'realtime calls view')
+/** Notes of calls that runs which have ended were making. */
+const notedCalls = [sockets.calls]
 const journal = await openJournal({
   directory: config.journalDir,
   root: config.journalRoot,
@@ -105,6 +111,8 @@ const journal = await openJournal({
   recordBackground: async job => {
     if (!(await records.register(job))) throw new Error(`response of call ${job.call_id} is not recorded yet`)
   },
+  releaseRun: run => realtimeCalls.leave(run),
+  onAdopted: directory => void notedCalls.push(new KnownCalls(join(directory, callsFolder))),
   // What runs is metered by nobody any more. Started again, this process is another gateway.
   onTakenOver: () => {
     process.exitCode = 1
@@ -200,8 +208,17 @@ events.observe({
 })
 const tokenCounter = new TokenCounter({ onText: events.textCounted })
 tokenCounter.load()
-const app = buildApp({
+const calls = new CallKeeper({
+  calls: realtimeCalls,
+  noted: notedCalls,
+  gatewayId: journal.gatewayId,
+  epoch: journal.epoch,
+  leaseMs: config.callLeaseMs,
+  log,
+})
+const deps: AppDeps = {
   journal,
+  calls,
   upstreams,
   liveCalls,
   timeouts: config.timeouts,
@@ -244,7 +261,8 @@ const app = buildApp({
   front: closing.use(createFront(config.frontRoutes), 'front'),
   tls: config.tls,
   sockets,
-})
+}
+const app = buildApp(deps)
 closing.use(
   await startOperatorServer({
     host: config.host,
@@ -265,9 +283,10 @@ closing.defer('running calls', async () => {
   sockets.leave()
   if (!(await liveCalls.whenIdle(config.drainMs))) endAllCalls(liveCalls)
   await sockets.close()
+  await calls.close()
 })
+calls.start(deps)
 await app.listen({ host: config.host, port: config.port })
-void hangUpLeftCalls({ upstreams, sockets, projects, routes }).then(events.leftCallsHungUp)
 log.info(
   { gatewayId: journal.gatewayId, epoch: journal.epoch, port: config.port, simulated: config.simulated },
   'gateway listening',

@@ -25,5 +25,6 @@ export function openRecordOf(call: AdmittedCall): OpenRecord {
     estimated_input: endpoint.free ? {} : estimateAsked(call).quantities,
     leases: [],
     held: [],
+    ...(call.inCall ? { in_call: { call_id: call.inCall.callId, turn_id: call.inCall.turnId } } : {}),
   }
 }

@@ -22,6 +22,7 @@ import { answerRefusal } from './refusal-answer.ts'
 import { refusedCall } from './refused-call.ts'
 import { type ReadHeaders, readHeaders } from './request-headers.ts'
 import type { RouteResolver } from './resolve-route.ts'
+import type { CallKeeper } from './sockets/call-keeper.ts'
 import type { Sockets } from './sockets/socket-upgrade.ts'
 import type { BackgroundPoller } from './stored/background-poller.ts'
 import { takeRest } from './take-rest.ts'
@@ -35,6 +36,7 @@ import type { StoredResponses } from './views/stored-responses-view.ts'
 /** Everything a call reads or writes. All of it is in this process's memory or on its disk. */
 export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   sockets: Sockets
+  calls: CallKeeper
   budgets: BudgetsView
   prices: PricesView
   routes: RouteResolver
@@ -248,6 +250,11 @@ function replaceTraceparent(headers: string[], traceparent: string): void {
 }
 
 export function pathNotSupported(match: PathMatch, method: string): Refusal {
+  if (match.dialect === 'openai' && /^\/v1\/realtime\/calls\/[^/]+\/(?:accept|reject|refer)$/.test(match.path))
+    return new Refusal(
+      'path_not_supported',
+      `${method} ${match.path} is for calls by telephone (SIP), which are not open: they come in past this gateway, unmetered. Make a call by POST /v1/realtime/calls; POST …/hangup ends it.`,
+    )
   if (match.dialect === 'openai' && match.path.startsWith('/v1/realtime/'))
     return new Refusal(
       'path_not_supported',

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import type { Logger } from '@sluice/runtime'
 import { type DirectoryLock, lockDirectory, lockIsProof } from './directory-lock.ts'
 import { readIdentity } from './gateway-identity.ts'
-import type { RateDraft, RecordBackground } from './open-record.ts'
+import type { RateDraft, RecordBackground, ReleaseRun } from './open-record.ts'
 import { type PastEpoch, type PastEpochDeps, publishPastEpoch } from './past-epoch.ts'
 import { type EndedEpoch, endEpoch } from './replay.ts'
 import { listSegments, removeReserve, type SegmentName } from './segment.ts'
@@ -11,6 +11,7 @@ import { listSegments, removeReserve, type SegmentName } from './segment.ts'
 export interface EndEpochsDeps {
   rate: RateDraft
   recordBackground?: RecordBackground | undefined
+  releaseRun?: ReleaseRun | undefined
   /** Who ends them. */
   gatewayId: string
   log: Logger

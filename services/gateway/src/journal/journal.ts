@@ -12,7 +12,14 @@ import { beginEpoch, forgetGateway, readIdentity } from './gateway-identity.ts'
 import { handOver, onHandOver } from './hand-over.ts'
 import { JournalReplica } from './journal-replica.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
-import type { CheckpointRecord, OpenRecord, RateDraft, RecordBackground, UsageDraft } from './open-record.ts'
+import type {
+  CheckpointRecord,
+  OpenRecord,
+  RateDraft,
+  RecordBackground,
+  ReleaseRun,
+  UsageDraft,
+} from './open-record.ts'
 import { type PastEpoch, publishPastEpoch } from './past-epoch.ts'
 import { ReplicaAdopter } from './replica-adopter.ts'
 import { replicaSubject } from './replica-publisher.ts'
@@ -88,6 +95,9 @@ export interface JournalOptions
   onTakenOver?: () => void
   rate: RateDraft
   recordBackground?: RecordBackground | undefined
+  releaseRun?: ReleaseRun | undefined
+  /** A journal that stood in this directory has been adopted. */
+  onAdopted?: (directory: string) => void
   log: Logger
   /** Of this program, for `gateway.hello`. */
   version?: string
@@ -117,7 +127,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 }
 
 async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: MarksView): Promise<Journal> {
-  const { directory, root, bus, log, rate, recordBackground, version = '' } = options
+  const { directory, root, bus, log, rate, recordBackground, releaseRun, version = '' } = options
   const shutdownTimeoutMs = options.shutdownTimeoutMs ?? 5_000
   const securedTimeoutMs = options.securedTimeoutMs ?? 5_000
   const isReplicated = options.mode === 'replicated'
@@ -127,7 +137,8 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   const gatewayPublisher = createGatewayPublisher(bus, log)
   const findMark = marks.find
   const publisher = createUsagePublisher({ ...options, findMark })
-  const deps = { publisher, gatewayPublisher, findMark, gatewayId, log, rate, recordBackground, stopping: stop.signal }
+  const ending = { rate, recordBackground, releaseRun }
+  const deps = { publisher, gatewayPublisher, findMark, gatewayId, log, ...ending, stopping: stop.signal }
   const past = new Map<number, PastEpoch>()
   const earlierLeases: Lease[] = []
   async function endEarlierRuns(): Promise<void> {
@@ -191,8 +202,10 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
           ...deps,
           root,
           own: directory,
-          onAdopted: ended =>
-            sayHello({ gateway_id: ended.gatewayId, epoch: ended.epoch, leases: ended.leases as Lease[] }),
+          onAdopted: ended => {
+            sayHello({ gateway_id: ended.gatewayId, epoch: ended.epoch, leases: ended.leases as Lease[] })
+            options.onAdopted?.(ended.directory)
+          },
         })
   const replicas =
     isReplicated && root !== undefined

@@ -6,12 +6,13 @@ import type { CheckpointRecord, OpenRecord, UnratedDraft } from './open-record.t
  * estimated input counts, since the request may have been sent, and no output.
  */
 export function killedDraft(open: OpenRecord, checkpoint: CheckpointRecord | undefined): UnratedDraft {
-  const { estimated_input, ...admitted } = open
+  const { estimated_input, in_call, ...admitted } = open
+  const responseId = checkpoint?.response_id ?? in_call?.turn_id
   const finishedAtMs = Math.max(checkpoint?.at_ms ?? 0, open.admitted_at_ms)
   return {
     ...admitted,
     ...(checkpoint?.served_model === undefined ? {} : { served_model: checkpoint.served_model }),
-    ...(checkpoint?.response_id === undefined ? {} : { response_id: checkpoint.response_id }),
+    ...(responseId === undefined ? {} : { response_id: responseId }),
     ...(checkpoint?.provider_request_id === undefined ? {} : { provider_request_id: checkpoint.provider_request_id }),
     http_status: checkpoint?.http_status ?? 0,
     status: 'killed',

@@ -31,6 +31,8 @@ export interface OpenRecord
   > {
   /** The input as far as it can be told from the request. Counts where the gateway dies before the provider says more. */
   estimated_input: Quantities
+  /** The realtime call that it is a turn of, and the provider's id of the response or item that is metered. */
+  in_call?: { call_id: string; turn_id: string }
 }
 
 /** What a running attempt has used so far. */
@@ -53,6 +55,12 @@ export interface CheckpointRecord {
 
 /** Sees to it that a background response is settled under its id, whoever knew of it before. What throws is tried again later. */
 export type RecordBackground = (job: BackgroundResponse) => Promise<void>
+
+/**
+ * Called before the attempts that an ended run left open are settled, with all of them: others may go on with what it had begun.
+ * What throws is tried again later.
+ */
+export type ReleaseRun = (run: { gatewayId: string; epoch: number; unsettled: readonly OpenRecord[] }) => Promise<void>
 
 /** An event before it has a place in a series. */
 export type UsageDraft = Omit<UsageRecordedData, 'gateway_id' | 'epoch' | 'partition' | 'seq'>

@@ -13,6 +13,7 @@ import type {
   OpenRecord,
   RateDraft,
   RecordBackground,
+  ReleaseRun,
 } from './open-record.ts'
 import { encodeFrames, recordType } from './record.ts'
 import { nodeIo, type SegmentName, writeRecord } from './segment.ts'
@@ -23,6 +24,7 @@ export interface ReplayOptions {
   segments: readonly SegmentName[]
   rate: RateDraft
   recordBackground?: RecordBackground | undefined
+  releaseRun?: ReleaseRun | undefined
   /** Who ends the epoch. */
   endedBy: string
   log: Logger
@@ -88,6 +90,8 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
   if (!scan.ended) {
     const lines: { type: typeof recordType.close | typeof recordType.end; json: string }[] = []
     const prefix = closePrefix(header.gateway_id, header.epoch)
+    const unsettled = [...open.values()].map(({ record }) => record)
+    await options.releaseRun?.({ gatewayId: header.gateway_id, epoch: header.epoch, unsettled })
     for (const { record, checkpoint, damagesBefore } of open.values()) {
       if (checkpoint?.background) {
         // Closed as free before that is recorded, nobody would pay for it.

@@ -18,6 +18,8 @@ export interface AskedTurn {
   models: readonly string[]
   /** What its input amounts to, where the provider does not say. */
   input: Pick<UsageResult, 'quantities'>
+  /** The realtime call that it is a turn of, by the provider's ids. */
+  inCall?: { callId: string; turnId: string } | undefined
 }
 
 /**
@@ -78,7 +80,7 @@ function admit(
 function callOf(
   deps: GatewayDeps,
   { match, headers, route }: SocketContext,
-  { endpoint, models, input }: AskedTurn,
+  { endpoint, models, input, inCall }: AskedTurn,
   principal: Principal,
   nowMs: number,
   hold: Hold,
@@ -103,6 +105,7 @@ function callOf(
       provenance: Object.fromEntries(names.map(name => [name, 'estimated' as const])),
       modifiers: {},
     },
+    ...(inCall && { inCall }),
     body: Buffer.alloc(0),
     withholdUsage: false,
     wantsReceipt: false,

@@ -1,6 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+/** Of a gateway's notes, in the directory of its journal. */
+export const callsFolder = 'calls'
+
 /** A call that runs at the provider. */
 export interface KnownCall {
   callId: string
@@ -8,8 +11,8 @@ export interface KnownCall {
 }
 
 /**
- * The calls that this gateway has let begin, a file each: they outlive a killed process, and then nobody meters them. The next
- * run finds them here and hangs them up.
+ * The calls that this gateway has made and whose clients have no answer yet, a file each: a killed process leaves them here,
+ * and whoever has its directory next hangs them up.
  */
 export class KnownCalls {
   readonly #directory: string

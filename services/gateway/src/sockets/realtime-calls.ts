@@ -8,15 +8,16 @@ import { readBody } from '../read-request.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, type GatewayDeps, headersToForward } from '../request-path.ts'
-import { type Route, upstreamPath } from '../resolve-route.ts'
+import { upstreamPath } from '../resolve-route.ts'
 import { JsonScanError } from '../scan-json.ts'
 import { readBoundary } from '../uploads/form-frame.ts'
 import { FormReader } from '../uploads/form-reader.ts'
+import { recordOfCall, sidebandMatch } from './call-record.ts'
 import { sessionRoute } from './client-secret-route.ts'
+import { joinCall } from './join-call.ts'
 import { postToProvider, writeAnswer } from './post-to-provider.ts'
 import type { SocketContext } from './socket-context.ts'
 import { callEndpoint, transcriptionEndpoint } from './socket-endpoints.ts'
-import { openUpstreamSocket } from './upstream-socket.ts'
 
 const maxSessionBytes = 256 * 1024
 
@@ -38,6 +39,7 @@ export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedC
   const route = deps.routes.resolve(principal.project, match.dialect)
   refuseSessionReferences(route, Buffer.from(JSON.stringify({ session })))
 
+  deps.calls.requireRecords()
   const giveBack = deps.sockets.reserve()
   try {
     await makeCall(deps, call, model, body)
@@ -52,17 +54,14 @@ async function makeCall(deps: GatewayDeps, call: AuthenticatedCall, model: strin
   const route = deps.routes.resolve(principal.project, match.dialect)
   const headers = headersToForward(deps, call, { span: undefined })
   const answer = await postToProvider(deps, sessionRoute(route, principal), upstreamPath(route, match), headers, body)
-  const callId = /\/calls\/([\w.:-]{1,200})$/.exec(answer.location ?? '')?.[1]
-  if (answer.status < 200 || answer.status > 299 || callId === undefined) {
+  const id = /\/calls\/([\w.:-]{1,200})$/.exec(answer.location ?? '')?.[1]
+  if (answer.status < 200 || answer.status > 299 || id === undefined) {
     writeAnswer(call, answer)
     return
   }
-  deps.sockets.calls.add({ callId, projectId: principal.project.project_id })
-  const hangUp = (): Promise<void> => hangUpCall(deps, route, callId, headers)
-  const sideband = { ...match, path: '/v1/realtime', query: `?call_id=${callId}` }
   const context: SocketContext = {
     callId: call.callId,
-    match: sideband,
+    match: sidebandMatch(id, match.room),
     endpoint: callEndpoint,
     headers: call.headers,
     credential: call.headers.credential,
@@ -72,17 +71,12 @@ async function makeCall(deps: GatewayDeps, call: AuthenticatedCall, model: strin
     openedAtMs: nowMs,
   }
   const prove = async (): Promise<Principal> => authenticate(deps, context.credential, match.room, Date.now(), nowMs)
-  const connect = () => openUpstreamSocket(deps.upstreams, route, sideband, { headers, protocols: [] })
+  const made = { callId: id, projectId: principal.project.project_id }
+  const record = recordOfCall(context, { id, model }, deps.calls.run)
+  const join = () => joinCall(deps, context, { ...record, prove, hangUp: () => deps.calls.end(deps, made, context) })
   try {
-    const upstream = await connect()
-    // What was taken away while the provider was asked has cut nothing: this call was not there yet.
-    await prove().catch((error: unknown) => {
-      upstream.socket.terminate()
-      throw error
-    })
-    deps.sockets.join(deps, context, upstream, { callId, connect, hangUp: () => void hangUp().catch(() => undefined) })
+    await deps.calls.begin(deps, record, context, join)
   } catch (cause) {
-    await hangUp().catch(() => undefined)
     if (cause instanceof Refusal && cause.reason !== 'provider_unreachable') throw cause
     throw new Refusal(
       'provider_unreachable',
@@ -93,41 +87,19 @@ async function makeCall(deps: GatewayDeps, call: AuthenticatedCall, model: strin
   writeAnswer(call, answer)
 }
 
-/** Ends a call at its provider, and forgets it where that answers: it is over then. */
-async function hangUpCall(
-  deps: Pick<GatewayDeps, 'upstreams' | 'sockets'>,
-  route: Route,
-  callId: string,
-  headers: readonly string[],
-): Promise<void> {
-  const { status } = await postToProvider(deps, route, `${route.basePath}/realtime/calls/${callId}/hangup`, headers)
-  if (status < 500) deps.sockets.calls.remove(callId)
-}
-
-/**
- * Hangs up the calls of a run that was killed: nobody meters them any more.
- * @returns how many, and how many could not be reached and stay noted for the next run
- */
-export async function hangUpLeftCalls(
-  deps: Pick<GatewayDeps, 'upstreams' | 'sockets' | 'projects' | 'routes'>,
-): Promise<{ ended: number; left: number }> {
-  const calls = deps.sockets.calls.list()
-  const ends = await Promise.allSettled(
-    calls.map(async ({ callId, projectId }) => {
-      const project = deps.projects.find(projectId)
-      if (project) await hangUpCall(deps, deps.routes.resolve(project, 'openai'), callId, [])
-      else deps.sockets.calls.remove(callId)
-    }),
-  )
-  const left = ends.filter(({ status }) => status === 'rejected').length
-  return { ended: calls.length - left, left }
-}
-
-/** Ends a call of this project. One that is not known here may be another project's. */
+/** Ends a call of this project, whichever gateway meters it. One that is not known may be another project's. */
 export async function hangUpRealtimeCall(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
   const { match, principal, response } = call
-  if (!deps.sockets.hangUp(match.parameter ?? '', principal.project.project_id))
-    throw new Refusal('not_found', 'There is no such call of this project on this gateway.')
+  const made = { callId: match.parameter ?? '', projectId: principal.project.project_id }
+  // One that is metered here is ended though NATS be away.
+  const isOver = await (deps.sockets.hangUp(made) ?? deps.calls.hangUp(deps, made))
+  if (isOver === undefined) throw new Refusal('not_found', 'There is no such call of this project.')
+  if (!isOver)
+    throw new Refusal(
+      'provider_unreachable',
+      'The provider has not ended the call yet. This gateway goes on trying; you need not.',
+      { retryAfterS: 5 },
+    )
   response.writeHead(200, ['sluice-call-id', call.callId, 'content-length', '0'])
   response.end()
 }

@@ -42,8 +42,11 @@ interface RealtimeTurn {
 const dated = /-\d{4}-\d{2}-\d{2}$/
 const maxWaiting = 64
 const maxTranscriptions = 256
+const maxIdLength = 256
 /** How long a cancelled turn may take to tell its usage. */
 const cancelMs = 2_000
+/** How long a call that was hung up may take to be over: until then its turns are heard. */
+const hangUpMs = 2_000
 const noUsage: UsageResult = { quantities: {}, provenance: {}, modifiers: {}, raw_usage: null }
 
 /**
@@ -62,6 +65,7 @@ export class RealtimeSession extends SocketSession {
   #budgets: LiveCall['budgets'] | undefined
   #ending: CutOrder | undefined
   #endTimer: NodeJS.Timeout | undefined
+  #hangUpTimer: NodeJS.Timeout | undefined
 
   /** The provider may begin a turn at any moment, so money ends the session whether one runs or not. */
   get budgets(): LiveCall['budgets'] {
@@ -227,10 +231,10 @@ export class RealtimeSession extends SocketSession {
   }
 
   #onResponseEvent(event: ServerEvent, responseId: string, size: number): void {
-    if (this.#settled.has(responseId)) return
+    if (this.#settled.has(responseId) || this.#isLeft(responseId)) return
     let running = this.#running.get(responseId)
     if (!running) {
-      running = this.#waiting.shift() ?? this.#recordStarted()
+      running = this.#waiting.shift() ?? this.#recordStarted(responseId)
       running.turn.responseId = responseId
       this.#running.set(responseId, running)
     }
@@ -240,15 +244,26 @@ export class RealtimeSession extends SocketSession {
   }
 
   /** The provider has begun a turn by itself: it is charged, so it is metered; without money it is ended at once. */
-  #recordStarted(): RealtimeTurn {
+  #recordStarted(responseId: string): RealtimeTurn {
     const { call, refusal } = recordStartedTurn(this.deps, this.context, {
       endpoint: this.context.endpoint,
       models: [this.context.model ?? this.#state.model].filter(model => model !== undefined),
       input: { quantities: this.#state.estimateInput() },
+      inCall: this.#inCall(responseId),
     })
     if (refusal) setImmediate(() => this.cut({ refusal, style: 'soft' }))
     else this.#budgets = call.hold.budgets
     return this.#open(call, undefined)
+  }
+
+  /** Names a turn of a call in the journal, so that whoever takes the call over after a kill leaves it to the replay. */
+  #inCall(turnId: string): { callId: string; turnId: string } | undefined {
+    const { joined } = this.context
+    return joined && { callId: joined.callId, turnId: turnId.slice(0, maxIdLength) }
+  }
+
+  #isLeft(turnId: string): boolean {
+    return this.context.joined?.leftTurns.has(turnId.slice(0, maxIdLength)) === true
   }
 
   #finish({ turn, tap }: RealtimeTurn, responseId: string): void {
@@ -270,10 +285,10 @@ export class RealtimeSession extends SocketSession {
     const model = this.#state.transcriptionModel
     const { item_id: itemId } = event
     if (model === undefined || typeof itemId !== 'string' || this.#transcriptions.size >= maxTranscriptions) return
-    this.#transcriptions.set(itemId, this.#openTranscription(model, ms))
+    this.#transcriptions.set(itemId, this.#openTranscription(model, ms, itemId))
   }
 
-  #openTranscription(model: string, ms: number): Turn {
+  #openTranscription(model: string, ms: number, itemId: string): Turn {
     const book = this.deps.prices.current(Date.now())
     const { dialect } = this.context.match
     const isByTime = book?.find(dialect, model)?.entry.rates.audio_ms_in !== undefined
@@ -282,6 +297,7 @@ export class RealtimeSession extends SocketSession {
       endpoint: transcriptionEndpoint,
       models: [model],
       input: { quantities },
+      inCall: this.#inCall(itemId),
     })
     const usage: UsageResult = { ...noUsage, ...call.asked, quantities }
     const turn = new Turn(this.deps, call, { usage: () => usage, outputBytes: 0 })
@@ -293,12 +309,13 @@ export class RealtimeSession extends SocketSession {
   #onTranscribed(event: ServerEvent): void {
     const itemId = typeof event.item_id === 'string' ? event.item_id : ''
     const key = `${itemId} ${String(event.content_index)}`
-    if (this.#settled.has(key)) return
+    if (this.#settled.has(key) || this.#isLeft(itemId)) return
     this.#settled.add(key)
     const isFailed = String(event.type).endsWith('.failed')
     const usage = fromInputTranscription(event)
     const turn =
-      this.#transcriptions.get(itemId) ?? this.#openTranscription(this.#state.transcriptionModel ?? 'unknown', 0)
+      this.#transcriptions.get(itemId) ??
+      this.#openTranscription(this.#state.transcriptionModel ?? 'unknown', 0, itemId)
     this.#transcriptions.delete(itemId)
     turn.sent()
     const isTold = usage.raw_usage !== null
@@ -347,6 +364,16 @@ export class RealtimeSession extends SocketSession {
     else super.afterTurn()
   }
 
+  /** A call may begin a turn until its provider has ended it: first it is hung up, and heard until then. */
+  protected override closeIdle(): void {
+    const { joined } = this.context
+    if (!joined) super.closeIdle()
+    else if (!this.#hangUpTimer) {
+      this.#hangUpTimer = setTimeout(() => super.closeIdle(), hangUpMs).unref()
+      void joined.hangUp()
+    }
+  }
+
   protected endTurns(order: CutOrder): void {
     clearTimeout(this.#endTimer)
     for (const turn of this.runningTurns()) turn.settleCut(order)
@@ -379,7 +406,7 @@ const closing: ReadonlySet<Refusal['reason']> = new Set(['budget_spent', 'unauth
 
 function idOfResponse({ response_id, response }: ServerEvent): string | undefined {
   const id = typeof response === 'object' && response !== null ? (response as ServerEvent).id : response_id
-  return typeof id === 'string' && id !== '' ? id.slice(0, 256) : undefined
+  return typeof id === 'string' && id !== '' ? id.slice(0, maxIdLength) : undefined
 }
 
 function parse(data: Buffer): ServerEvent | undefined {

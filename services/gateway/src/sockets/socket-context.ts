@@ -18,4 +18,17 @@ export interface SocketContext {
   /** From `?model=`, or of the client secret. */
   model: string | undefined
   openedAtMs: number
+  /** Where it is the way by which a call is metered. */
+  joined?: JoinedCall
+}
+
+/** A call whose sound goes past this gateway: what its session must know of it. */
+export interface JoinedCall {
+  /** The provider's id. */
+  callId: string
+  byClientSecret: boolean
+  /** Responses and items that are settled from the journal of a gateway that has ended. */
+  leftTurns: ReadonlySet<string>
+  /** Ends it at the provider, once. @returns whether it has ended; where not, it is tried again */
+  hangUp: () => Promise<boolean>
 }

@@ -88,7 +88,8 @@ export abstract class SocketSession implements LiveCall {
     return this.context.principal.identity.key_id
   }
   get isByClientSecret(): boolean {
-    return this.context.principal.clientSecret !== undefined
+    const { principal, joined } = this.context
+    return joined?.byClientSecret ?? principal.clientSecret !== undefined
   }
   get projectId(): string {
     return this.context.principal.identity.project_id
@@ -120,7 +121,12 @@ export abstract class SocketSession implements LiveCall {
   protected afterTurn(): void {
     if (!(this.#isClientGone || this.#isLeaving) || this.runningTurns().length > 0) return
     if (this.#isClientGone) this.#end()
-    else if (this.#isLeaving) this.close(closeCodes.restart, 'This gateway is shutting down. Connect again.')
+    else if (this.#isLeaving) this.closeIdle()
+  }
+
+  /** No turn runs and this process is going. */
+  protected closeIdle(): void {
+    this.close(closeCodes.restart, 'This gateway is shutting down. Connect again.')
   }
 
   // ── frames ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,8 +246,10 @@ export abstract class SocketSession implements LiveCall {
 
   #onUpstreamGone(code: number, reason: string): void {
     this.upstream = undefined
+    // The end of a call is somebody's hanging up.
+    const isLeft = this.#isClientGone || this.context.joined !== undefined
     for (const turn of this.runningTurns())
-      turn.settle(this.#isClientGone ? 'aborted' : 'failed', { errorCode: 'provider_ended_early' })
+      turn.settle(isLeft ? 'aborted' : 'failed', { errorCode: 'provider_ended_early' })
     if (this.#isClientGone) {
       this.#end()
       return

@@ -17,11 +17,11 @@ import { refusedCall } from '../refused-call.ts'
 import { type ReadHeaders, readHeaders } from '../request-headers.ts'
 import { booksOf, type GatewayDeps, headersToForward, namesUs, pathNotSupported, toRefusal } from '../request-path.ts'
 import { sessionRoute } from './client-secret-route.ts'
-import { KnownCalls } from './known-calls.ts'
+import { type KnownCall, KnownCalls } from './known-calls.ts'
 import { RealtimeSession } from './realtime-session.ts'
 import { ResponsesSession } from './responses-session.ts'
 import { SilentClient } from './silent-client.ts'
-import type { SocketContext } from './socket-context.ts'
+import type { JoinedCall, SocketContext } from './socket-context.ts'
 import type { SocketSession } from './socket-session.ts'
 import { readOfferedProtocols } from './subprotocols.ts'
 import { maxMessageBytes, openUpstreamSocket, UpstreamRefusal, type UpstreamSocket } from './upstream-socket.ts'
@@ -35,14 +35,6 @@ export interface SocketOptions {
   allowedOrigins: readonly string[] | undefined
 }
 
-/** A call whose sound goes past this gateway. */
-export interface JoinedCall {
-  /** The provider's id. */
-  callId: string
-  connect: () => Promise<UpstreamSocket>
-  hangUp: () => void
-}
-
 /** The sockets of this gateway, to be ended when permission goes or the process does. */
 export interface Sockets {
   /** Sessions, whether a turn runs in them or not. */
@@ -51,14 +43,21 @@ export interface Sockets {
   /** Whether a request asks for one of our sockets; every other one is answered as usual. */
   wants: (request: IncomingMessage) => boolean
   upgrade: (deps: GatewayDeps, request: IncomingMessage, stream: Duplex, head: Buffer) => void
-  /** Calls that run at the provider. */
+  /** Calls that were made and not answered yet. */
   readonly calls: KnownCalls
   /** Keeps a place for a call that is about to be made. @returns gives it back, once it is joined or was not made. @throws Refusal 503 */
   reserve: () => () => void
   /** Meters a call on the socket that joined it; without permission or money it is hung up. */
-  join: (deps: GatewayDeps, context: SocketContext, upstream: UpstreamSocket, call: JoinedCall) => void
-  /** Hangs a call up. False: there is none of that id in the project. */
-  hangUp: (callId: string, projectId: string) => boolean
+  join: (
+    deps: GatewayDeps,
+    context: SocketContext & { joined: JoinedCall },
+    upstream: UpstreamSocket,
+    connect: () => Promise<UpstreamSocket>,
+  ) => void
+  /** Whether a call is metered here. */
+  hasJoined: (callId: string) => boolean
+  /** Hangs a call up that is metered here. Undefined: none of that id in the project is; false: not yet, it is tried again. */
+  hangUp: (call: KnownCall) => Promise<boolean> | undefined
   /** Ends the sessions of a project that client secrets have begun. @returns how many */
   cutClientSecrets: (projectId: string, refusal: Refusal) => number
   /** No new ones; those without a running turn close with 1012, the others when theirs has ended. */
@@ -82,7 +81,7 @@ export function createSockets(options: SocketOptions): Sockets {
   const sessions = new Set<SocketSession>()
   const chosen = new WeakMap<IncomingMessage, string>()
   const answerLines = new WeakMap<IncomingMessage, string[]>()
-  const joined = new Map<string, RealtimeSession>()
+  const joined = new Map<string, { session: RealtimeSession; hangUp: () => Promise<boolean> }>()
   let opening = 0
   const server = new WebSocketServer({
     noServer: true,
@@ -198,24 +197,30 @@ export function createSockets(options: SocketOptions): Sockets {
       }
       return giveBack
     },
-    join(deps, context, upstream, { callId, connect, hangUp }) {
+    join(deps, context, upstream, connect) {
+      const { callId, hangUp } = context.joined
       const onEnded = (): void => {
         joined.delete(callId)
         sessions.delete(session)
         live.remove(session)
       }
       // Of a socket only what a session uses of one.
-      const client = new SilentClient(hangUp) as unknown as WebSocket
+      const client = new SilentClient(() => void hangUp()) as unknown as WebSocket
       const session = new RealtimeSession({ ...deps, connect, onEnded }, context, client, upstream)
-      joined.set(callId, session)
+      joined.set(callId, { session, hangUp })
       sessions.add(session)
       live.add(session)
     },
-    hangUp(callId, projectId) {
-      const session = joined.get(callId)
-      if (session?.projectId !== projectId) return false
-      session.terminate()
-      return true
+    hasJoined: callId => joined.has(callId),
+    hangUp({ callId, projectId }) {
+      const found = joined.get(callId)
+      if (found?.session.projectId !== projectId) return undefined
+      const { session, hangUp } = found
+      return hangUp().then(isOver => {
+        // Its provider closes the socket as well; one that does not is not waited for.
+        if (isOver) setTimeout(() => session.terminate(), closeTimeoutMs).unref()
+        return isOver
+      })
     },
     cutClientSecrets(projectId, refusal) {
       const theirs = [...sessions].filter(session => session.projectId === projectId && session.isByClientSecret)

@@ -28,7 +28,7 @@ export interface OpenOptions extends ClientOptions {
 
 /** Opens a socket through the gateway and keeps what it hears. */
 export async function openSocket(
-  gateway: GatewayStack,
+  gateway: Pick<GatewayStack, 'url'>,
   path: string,
   credential: string | undefined,
   { protocols, ...options }: OpenOptions = {},

@@ -190,8 +190,15 @@ export function socketsEnd(gateway: GatewayStack): void {
       assert.deepEqual(new Set(Object.values(event.provenance)), new Set(['estimated']))
       assert.ok(event.response_id)
     }
-    // A call that goes past the gateway has survived it: it is hung up before it can cost more.
-    await untilHungUp(gateway, call.headers.get('location')?.split('/').at(-1) ?? '')
+    // A call that goes past the gateway has survived it: the next run meters it on, and leaves the turn to the journal.
+    await eventually(() => /a realtime call is metered on by this gateway/.test(gateway.logs()))
+    const callId = call.headers.get('location')?.split('/').at(-1) ?? ''
+    await gateway.openai(calling.apiKey).realtime.calls.hangup(callId)
+    await untilHungUp(gateway, callId)
+    // What billing had not posted of the journal is published again, as the same event.
+    const turns = [...new Map(gateway.eventsOf(calling.projectId).map(event => [event.event_id, event])).values()]
+    assert.equal(new Set(turns.map(event => event.response_id)).size, turns.length, 'no turn is recorded twice')
+    assert.ok(turns.some(({ status }) => status === 'killed'))
   })
 
   test('a gateway that stops: idle sockets close with 1012 at once, running turns end first', async () => {
