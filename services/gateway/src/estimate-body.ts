@@ -32,11 +32,17 @@ export function estimateBodyTokens(counter: TokenCounter, sample: BodySample): n
   return tokens === undefined ? undefined : tokens + sample.binaryParts * tokensPerBinaryPart
 }
 
-/** Lets the body of a call go: it is out, or will not go any more. What an estimate needs of it is kept. */
+/** Lets the body of a running call go: it is out. What an estimate needs of it is kept. */
 export function letBodyGo(call: AdmittedCall): void {
   if (!Buffer.isBuffer(call.body)) return
   const sample = sampleOfCall(call)
   if (sample) call.bodySample = sample
+  dropBody(call)
+}
+
+/** Lets the body of a call go that is settled, or never was one: nothing is estimated from it any more. */
+export function dropBody(call: AdmittedCall): void {
+  if (!Buffer.isBuffer(call.body)) return
   call.body = noBody
   call.held?.release()
 }

@@ -1,17 +1,17 @@
-import type { ServerResponse } from 'node:http'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
 import type { Drains } from './drains.ts'
-import { countedTokensOf, letBodyGo } from './estimate-body.ts'
+import { countedTokensOf, dropBody, letBodyGo } from './estimate-body.ts'
 import type { LiveCalls } from './live-calls.ts'
 import { openRecordOf } from './open-call.ts'
 import { meteringUnavailable, type Refusal } from './refusal.ts'
 import { Relay } from './relay.ts'
-import { upstreamPath } from './resolve-route.ts'
-import { SecuredAnswer } from './secured-answer.ts'
+import { upstreamPath, withOurs } from './resolve-route.ts'
+import { type Answer, SecuredAnswer } from './secured-answer.ts'
 import { type Outcome, type SettleDeps, settle } from './settle.ts'
 import type { TokenCounter } from './token-counter.ts'
+import { RepeatedHeaders } from './upstream/repeated-headers.ts'
 import type { UpstreamHandler } from './upstream/upstream-handler.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -38,15 +38,15 @@ export type ReplyObserver = (relay: Relay) => UpstreamHandler
 /**
  * Sends a call to its provider and relays the answer. The OPEN record is on disk before the first byte leaves, so that a
  * gateway which dies from here on still settles the call.
- * @param headers what is forwarded of the client's headers, ours included
+ * @param headers what is forwarded of the client's headers, ours included; as `RepeatedHeaders` with what proves us to the provider
  * @param refuse writes a refusal as the answer
  * @param observe sees the provider's reply before the relay does
  */
 export function forward(
   deps: ForwardDeps,
   call: AdmittedCall,
-  headers: string[],
-  response: ServerResponse,
+  headers: readonly string[] | RepeatedHeaders,
+  response: Answer,
   refuse: (refusal: Refusal) => void,
   observe?: ReplyObserver,
 ): void {
@@ -76,7 +76,7 @@ export function forward(
       settle: (outcome, written) => {
         deps.liveCalls.remove(relay)
         const event = settle(deps, call, outcome, written)
-        letBodyGo(call)
+        dropBody(call)
         deps.onSettled(call, event, outcome)
         return event
       },
@@ -89,14 +89,14 @@ export function forward(
       if (!error) return send(deps, call, headers, relay, observe)
       if (error.attemptIsOpen) return relay.onResponseError(undefined, error)
       deps.liveCalls.remove(relay)
-      letBodyGo(call)
+      dropBody(call)
       relay.abandon(meteringUnavailable(error))
     })
     if (call.held) call.held.isForwarded = true
     deps.liveCalls.add(relay)
   } catch (error) {
     // It has no OPEN. A client that leaves before it has read so finds it settled.
-    letBodyGo(call)
+    dropBody(call)
     relay.abandon(meteringUnavailable(error))
   }
 }
@@ -105,15 +105,13 @@ export function forward(
 function send(
   deps: ForwardDeps,
   call: AdmittedCall,
-  headers: string[],
+  headers: readonly string[] | RepeatedHeaders,
   relay: Relay,
   observe: ReplyObserver | undefined,
 ): void {
   const { route } = call
   // It may have been left or cut since.
   if (relay.isSettled) return
-  for (const part of route.credentialHeaders) headers.push(part)
-  headers.push('accept-encoding', 'identity')
   const isLarge = Buffer.isBuffer(call.body) && call.body.length > keptBodyBytes
   const handler = observe ? observe(relay) : relay
   try {
@@ -122,7 +120,7 @@ function send(
       {
         path: upstreamPath(route, call.match),
         method: call.endpoint.method,
-        headers,
+        headers: headers instanceof RepeatedHeaders ? headers : withOurs(headers, route),
         body: Buffer.isBuffer(call.body) ? call.body : call.body.open(),
         headersTimeoutMs: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
         idleTimeoutMs: deps.timeouts.idleMs,
