@@ -60,7 +60,7 @@ export class EpochReader {
       const recent = this.#options.recent?.(this.position)
       if (recent) {
         this.#offset += recent.length
-        return framesOf(recent).frames
+        return framesOf(recent, true).frames
       }
       if (this.#fd === undefined) {
         this.#fd = await this.#open()
@@ -141,11 +141,11 @@ export class EpochReader {
 }
 
 /** The frames at the beginning of a buffer, and why there are no more. */
-function framesOf(bytes: Buffer): { frames: Frame[]; end: number; next: NoFrame } {
+function framesOf(bytes: Buffer, isSound = false): { frames: Frame[]; end: number; next: NoFrame } {
   const frames: Frame[] = []
   let end = 0
   for (;;) {
-    const frame = readFrame(bytes, end)
+    const frame = readFrame(bytes, end, isSound)
     if (typeof frame !== 'object') return { frames, end, next: frame }
     frames.push(frame)
     end = frame.end
