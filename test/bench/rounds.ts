@@ -28,13 +28,16 @@ export interface RoundsOptions {
   folder: string
 }
 
+/** Until the compilers of those that have one are done with what the load runs through. */
+const warmUpSeconds = 10
+
 /**
  * Short windows that go around the targets, nginx in each round as the thermometer of the machine: a single run varies by
  * 40 % on a shared one. Rounds in which nginx is more than 15 % off its median are left out, unless that left fewer than two.
  */
 export async function runRounds(targets: readonly Target[], options: RoundsOptions): Promise<Measured[]> {
   const taking = targets.filter(target => target.endpoint(options.route) !== undefined)
-  for (const target of taking) await runWindow(target, { ...options, seconds: 3 })
+  for (const target of taking) await runWindow(target, { ...options, seconds: warmUpSeconds })
   const rounds: Map<string, Window>[] = []
   for (let round = 0; round < options.rounds; round++) {
     const windows = new Map<string, Window>()
