@@ -9,9 +9,12 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import { limitClosing } from '@sluice/runtime'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { HttpExchange } from './client-exchange.ts'
 import type { createFront } from './front-routes.ts'
+import type { FindAnswerer } from './listener/client-connection.ts'
+import { WholeRequests } from './listener/whole-requests.ts'
 import { matchPath } from './match-path.ts'
-import { type GatewayDeps, handleCall } from './request-path.ts'
+import { type GatewayDeps, handleCall, takesWhole } from './request-path.ts'
 
 export interface AppDeps extends GatewayDeps {
   front: ReturnType<typeof createFront>
@@ -20,22 +23,32 @@ export interface AppDeps extends GatewayDeps {
 
 /**
  * The public listener. Provider paths go to `handleCall` on the raw request and response; the rest goes through Fastify to
- * the service that owns it. A call passes no framework: its hooks and routing are a tenth of what a call costs here.
+ * the service that owns it. A call passes no framework: its hooks and routing are a tenth of what a call costs here. Most
+ * calls do not pass Node's server either: see `listener`.
  * Opens nothing, listens to nothing.
  */
 export function buildApp(deps: AppDeps): FastifyInstance {
+  let whole: WholeRequests | undefined
   const app = Fastify({
     logger: false,
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
-    serverFactory: other =>
-      createServer(deps, (request, response) => {
+    serverFactory: other => {
+      const server = createServer(deps, (request, response) => {
         if (!handleProviderPath(deps, request, response)) other(request, response)
-      }),
+      })
+      whole = new WholeRequests(server, deps.tls ? 'secureConnection' : 'connection', findAnswerer(deps))
+      return server
+    },
+  })
+  app.addHook('preClose', done => {
+    whole?.close()
+    setTimeout(() => whole?.destroyAll(), closingMs).unref()
+    done()
   })
   // Calls have ended before; what is left are their last bytes and connections that nobody uses.
-  limitClosing(app, 1_000)
+  limitClosing(app, closingMs)
   // Bodies are handed on as bytes.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
@@ -44,6 +57,17 @@ export function buildApp(deps: AppDeps): FastifyInstance {
     handleOther(deps, request.raw.url ?? '/', request, reply)
   })
   return app
+}
+
+const closingMs = 1_000
+
+/** A call whose request came whole takes the same way as every call. */
+function findAnswerer(deps: AppDeps): FindAnswerer {
+  return ({ method, target }) => {
+    const match = matchPath(method, target)
+    if (!match?.endpoint || !takesWhole(match.endpoint)) return undefined
+    return exchange => void handleCall(deps, match, exchange)
+  }
 }
 
 /** Slow heads and bodies are cut off, an upload of 25 MB at 1 Mbit/s is not; how long an answer takes is not limited here. */
@@ -76,7 +100,7 @@ function handleProviderPath(deps: AppDeps, request: IncomingMessage, response: S
   const target = request.url ?? '/'
   // Only origin-form targets: an absolute one names a host of its own.
   const match = target.startsWith('/') ? matchPath(request.method ?? '', target) : undefined
-  if (match) void handleCall(deps, match, request, response)
+  if (match) void handleCall(deps, match, new HttpExchange(request, response))
   return match !== undefined
 }
 

@@ -72,6 +72,7 @@ const howTo = 'Send an API key (ma-…) or a participant token as "Authorization
  * Every credential kind is taken from either header.
  * @param room room of the URL, if it has one
  * @param sessionSinceMs when the realtime session began that the credential is shown for; client secrets begin nothing else
+ * @param credentialHash its SHA-256, where that is known
  * @throws Refusal 401 for a credential that is missing, unknown, expired or revoked; 403 for a grant that is missing
  */
 export function authenticate(
@@ -80,9 +81,9 @@ export function authenticate(
   room: string | undefined,
   nowMs: number,
   sessionSinceMs?: number,
+  credentialHash = hash('sha256', credential),
 ): Principal | Promise<Principal> {
   if (credential === '') throw new Refusal('unauthorized', `No credential was sent. ${howTo}`)
-  const credentialHash = hash('sha256', credential)
   if (credential.startsWith('ma-')) return byKey(deps, credentialHash, room, nowMs)
   const known = deps.tokens.get(credentialHash)
   if (known) return byToken(deps, known, room, nowMs)

@@ -2,7 +2,7 @@ import type { Project } from '@sluice/contracts'
 import { forward } from './forward.ts'
 import { readPlainRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward, readRequest } from './request-path.ts'
+import { admit, type GatewayDeps, type HttpCall, headersToForward, readRequest } from './request-path.ts'
 import { readBoundary } from './uploads/form-frame.ts'
 import { receiveForm } from './uploads/receive-form.ts'
 
@@ -13,7 +13,7 @@ const nothing: ReadonlySet<string> = new Set()
  * has them under a credential of its own only.
  * @throws Refusal 403 `own_credential_required`
  */
-export async function forwardFile(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function forwardFile(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { endpoint, match, principal, request, response } = call
   if (deps.routes.resolve(principal.project, match.dialect).access === 'managed')
     throw needsOwnCredential(principal.project)

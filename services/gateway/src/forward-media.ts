@@ -3,21 +3,14 @@ import { type AskedMedia, type MediaFields, type MediaShape, mediaMembers, readA
 import { checkModel, type ModelRequest } from './read-request.ts'
 import { requireOwnReferences } from './references/require-own-references.ts'
 import { Refusal } from './refusal.ts'
-import {
-  type AuthenticatedCall,
-  admit,
-  type GatewayDeps,
-  headersToForward,
-  receiveBody,
-  whileAwaited,
-} from './request-path.ts'
+import { admit, type GatewayDeps, type HttpCall, headersToForward, receiveBody, whileAwaited } from './request-path.ts'
 import { JsonScanError, type MemberSpan, type ScannedObject, scanObject } from './scan-json.ts'
 import { applySplices, setMember } from './splice-body.ts'
 import { readBoundary } from './uploads/form-frame.ts'
 import { receiveForm } from './uploads/receive-form.ts'
 
 /** Forwards a call for speech or images whose body is JSON. */
-export async function forwardMedia(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function forwardMedia(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const asked = readMediaRequest(call, await receiveBody(deps, call))
   const admitted = admit(deps, call, asked)
   const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
@@ -26,7 +19,7 @@ export async function forwardMedia(deps: GatewayDeps, call: AuthenticatedCall): 
 }
 
 /** Forwards a call for a transcript or an image whose body is a form: received whole, then sent on byte for byte. */
-export async function forwardUpload(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { endpoint, request, response } = call
   const shape = endpoint.shape as MediaShape
   // Images may be given by links, in JSON.
@@ -68,7 +61,7 @@ export async function forwardUpload(deps: GatewayDeps, call: AuthenticatedCall):
 }
 
 function requestOf(
-  { prices, match }: AuthenticatedCall,
+  { prices, match }: HttpCall,
   shape: MediaShape,
   model: string,
   fields: MediaFields,
@@ -78,7 +71,7 @@ function requestOf(
 }
 
 /** Reads a JSON body in one scan; where sound is to come in events, that is spliced in. @throws Refusal 400 */
-export function readMediaRequest(call: AuthenticatedCall, body: Buffer): ModelRequest {
+export function readMediaRequest(call: HttpCall, body: Buffer): ModelRequest {
   try {
     const shape = call.endpoint.shape as MediaShape
     const scanned = scanObject(body, new Set([...mediaMembers[shape], 'prompt']))

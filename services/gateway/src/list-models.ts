@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { type Dialect, responseHeaders } from '@sluice/contracts'
 import { isAllowed, type PriceBooksOfCall } from './allow-model.ts'
 import { Refusal } from './refusal.ts'
-import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
+import type { GatewayDeps, HttpCall } from './request-path.ts'
 import type { Route } from './resolve-route.ts'
 
 /** A model as lists show it, whatever the dialect. */
@@ -17,7 +17,7 @@ interface ListedModel {
  * path's own provider first, in the dialect's own shape. A provider that this project cannot reach is left out.
  * @throws Refusal 403 for a model that is not allowed or not known, which look the same; what keeps every provider away
  */
-export function listModels(deps: GatewayDeps, call: AuthenticatedCall): void {
+export function listModels(deps: GatewayDeps, call: HttpCall): void {
   const { match, principal, callId, response } = call
   const own = match.dialect
   const other: Dialect = own === 'openai' ? 'anthropic' : 'openai'
@@ -49,7 +49,7 @@ function resolved(resolve: () => Route): Route | Refusal {
   }
 }
 
-function modelsOf({ principal, prices }: AuthenticatedCall, route: Route): ListedModel[] {
+function modelsOf({ principal, prices }: HttpCall, route: Route): ListedModel[] {
   const { provider } = route
   return modelIds(prices, provider)
     .filter(id => isAllowed(principal, provider, id))

@@ -5,13 +5,13 @@ import { deleteBatch, downloadResults, readBatch } from './batches/read-batch.ts
 import { handleFile } from './files/handle-file.ts'
 import { forwardMedia, forwardUpload } from './forward-media.ts'
 import { listModels } from './list-models.ts'
-import type { AuthenticatedCall, GatewayDeps } from './request-path.ts'
+import type { GatewayDeps, HttpCall } from './request-path.ts'
 import { createClientSecret } from './sockets/create-client-secret.ts'
 import { createRealtimeCall, hangUpRealtimeCall } from './sockets/realtime-calls.ts'
 import { askForResponse, createResponse } from './stored/create-response.ts'
 
 /** Does everything for a call that is authenticated and not admitted yet. What it throws is answered as a refusal. */
-export type EndpointHandler = (deps: GatewayDeps, call: AuthenticatedCall) => void | Promise<void>
+export type EndpointHandler = (deps: GatewayDeps, call: HttpCall) => void | Promise<void>
 
 /** What is done for rows of the endpoint table that are not simply forwarded. */
 export const ownHandlers = {

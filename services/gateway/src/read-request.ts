@@ -33,6 +33,13 @@ export class BodyMemory {
   }
 }
 
+export function bodyTooLarge(endpoint: Endpoint): Refusal {
+  return new Refusal(
+    'body_too_large',
+    `The request body is larger than ${endpoint.maxBodyBytes} bytes, the limit of this path.`,
+  )
+}
+
 /**
  * Collects a request body. The caller releases its length from `memory` when the call is done.
  * @throws Refusal 413 above the endpoint's limit, 503 above the gateway's memory, 400 where it ends early
@@ -50,12 +57,7 @@ export function readBody(request: IncomingMessage, endpoint: Endpoint, memory: B
     }
     request.on('data', (chunk: Buffer) => {
       try {
-        if (size + chunk.length > endpoint.maxBodyBytes) {
-          throw new Refusal(
-            'body_too_large',
-            `The request body is larger than ${endpoint.maxBodyBytes} bytes, the limit of this path.`,
-          )
-        }
+        if (size + chunk.length > endpoint.maxBodyBytes) throw bodyTooLarge(endpoint)
         memory.take(chunk.length)
         size += chunk.length
         chunks.push(chunk)

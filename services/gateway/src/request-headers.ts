@@ -1,11 +1,14 @@
+import { hash } from 'node:crypto'
 import type { ClaimedDimensions } from '@sluice/contracts'
 import { type ClientApp, recogniseClient } from './client-class.ts'
 import { Refusal } from './refusal.ts'
+import type { Route } from './resolve-route.ts'
+import type { RepeatedHeaders } from './upstream/repeated-headers.ts'
 
-/** What one pass over the raw headers of a request yields. */
+/** What one pass over the raw headers of a request yields. The next request of the same connection may have the same. */
 export interface ReadHeaders {
   /** Name, value, name, value …: what the provider gets, credential not included. */
-  forwarded: string[]
+  readonly forwarded: readonly string[]
   /** From `Authorization: Bearer`, else from `x-api-key`; empty where there is none. */
   credential: string
   client: ClientApp
@@ -15,6 +18,16 @@ export interface ReadHeaders {
   /** The client asks for a receipt comment at the end of a stream. */
   wantsReceipt: boolean
   via: string
+  /** {@link credentialHashOf} */
+  credentialHash?: string
+  /** What was sent to a provider for these headers last. */
+  sent?: { route: Route; headers: RepeatedHeaders }
+}
+
+/** SHA-256 of the credential. */
+export function credentialHashOf(headers: ReadHeaders): string {
+  headers.credentialHash ??= hash('sha256', headers.credential)
+  return headers.credentialHash
 }
 
 /**

@@ -7,6 +7,7 @@ import { type AuthenticateDeps, authenticate, type Principal } from './authentic
 import type { Batches } from './batches/batches.ts'
 import type { AdmittedCall } from './call.ts'
 import { recogniseClient } from './client-class.ts'
+import type { ClientAnswer, ClientExchange } from './client-exchange.ts'
 import type { Endpoint } from './endpoints.ts'
 import { type ForwardDeps, forward } from './forward.ts'
 import { HeldBody } from './held-body.ts'
@@ -15,19 +16,19 @@ import { JournalUnavailableError } from './journal/journal-unavailable-error.ts'
 import type { PathMatch } from './match-path.ts'
 import { ownHandlers } from './own-handlers.ts'
 import { requireOpenClass } from './path-class.ts'
-import { type BodyMemory, type ModelRequest, readBody, readModelRequest, readPlainRequest } from './read-request.ts'
+import { type BodyMemory, type ModelRequest, readModelRequest, readPlainRequest } from './read-request.ts'
 import { requireOwnReferences } from './references/require-own-references.ts'
 import { meteringUnavailable, Refusal } from './refusal.ts'
 import { answerRefusal } from './refusal-answer.ts'
 import { refusedCall } from './refused-call.ts'
-import { type ReadHeaders, readHeaders } from './request-headers.ts'
-import type { RouteResolver } from './resolve-route.ts'
+import { credentialHashOf, type ReadHeaders } from './request-headers.ts'
+import { type RouteResolver, withOurs } from './resolve-route.ts'
 import type { CallKeeper } from './sockets/call-keeper.ts'
 import type { Sockets } from './sockets/socket-upgrade.ts'
 import type { BackgroundPoller } from './stored/background-poller.ts'
-import { takeRest } from './take-rest.ts'
 import type { SoundMeter } from './uploads/sound-meter.ts'
 import type { Spool } from './uploads/spool.ts'
+import { RepeatedHeaders } from './upstream/repeated-headers.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
 import type { MadeObjects } from './views/made-objects-view.ts'
 import type { PricesView } from './views/prices-view.ts'
@@ -61,8 +62,8 @@ export interface AuthenticatedCall {
   startedAt: number
   match: PathMatch
   endpoint: Endpoint
-  request: IncomingMessage
-  response: ServerResponse
+  exchange: ClientExchange
+  response: ClientAnswer
   headers: ReadHeaders
   principal: Principal
   prices: PriceBooksOfCall
@@ -74,17 +75,18 @@ export interface AuthenticatedCall {
   onModel: (model: string) => void
 }
 
+/** One that came through Node's server. */
+export interface HttpCall extends AuthenticatedCall {
+  request: IncomingMessage
+  response: ServerResponse
+}
+
 /**
  * One call, top to bottom: match → authenticate → allow → hold → route → forward → relay → settle. Matching came first
  * (`match-path.ts`); relay and settle happen in `forward`, as the provider answers. Nothing here waits for anything but the
  * client's own body.
  */
-export async function handleCall(
-  deps: GatewayDeps,
-  match: PathMatch,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+export async function handleCall(deps: GatewayDeps, match: PathMatch, exchange: ClientExchange): Promise<void> {
   const startedAt = performance.now()
   const nowMs = Date.now()
   const callId = randomUUIDv7()
@@ -92,11 +94,11 @@ export async function handleCall(
   let principal: Principal | undefined
   let requestedModel: string | undefined
   const refuse = (refusal: Refusal): void =>
-    refuseCall(deps, { match, request, response, callId, headers, principal, requestedModel }, refusal)
+    refuseCall(deps, { match, exchange, callId, headers, principal, requestedModel }, refusal)
   try {
-    headers = readHeaders(request.rawHeaders)
+    headers = exchange.readHeaders()
     const { endpoint } = match
-    if (!endpoint) throw pathNotSupported(match, request.method ?? '')
+    if (!endpoint) throw pathNotSupported(match, exchange.method)
     if (headers.via !== '' && namesUs(headers.via, deps.gatewayId)) {
       throw new Refusal(
         'proxy_loop',
@@ -107,7 +109,8 @@ export async function handleCall(
     if (closed) throw closed
 
     const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
-    principal = await authenticate(deps, headers.credential, match.room, nowMs, sinceMs)
+    const proved = authenticate(deps, headers.credential, match.room, nowMs, sinceMs, credentialHashOf(headers))
+    principal = proved instanceof Promise ? await proved : proved
     requireOpenClass(endpoint, principal.project)
     const prices = booksOf(deps.prices, principal, nowMs)
     const onModel = (model: string): void => {
@@ -119,28 +122,46 @@ export async function handleCall(
       startedAt,
       match,
       endpoint,
-      request,
-      response,
+      exchange,
+      response: exchange.answer,
       headers,
       principal,
       prices,
       refuse,
       onModel,
     }
-    if (endpoint.handledBy === 'provider') await forwardToProvider(deps, call)
-    else await ownHandlers[endpoint.handledBy](deps, call)
+    await handlerOf(endpoint, exchange)(deps, call)
   } catch (error) {
     refuse(toRefusal(error, deps, callId))
   }
 }
 
+/** What handles a row's calls. Only some of them take a call whose request came whole. */
+function handlerOf(
+  endpoint: Endpoint,
+  { http }: ClientExchange,
+): (deps: GatewayDeps, call: AuthenticatedCall) => unknown {
+  if (endpoint.handledBy === 'provider') return forwardToProvider
+  if (endpoint.handledBy === 'create-response') return ownHandlers['create-response']
+  const handler = ownHandlers[endpoint.handledBy]
+  if (!http) throw new Error(`${endpoint.name} is for Node's server`)
+  return (deps, call) => handler(deps, { ...call, ...http })
+}
+
+/** Whether a call on this row may come as one piece, by no server of Node's. */
+export function takesWhole(endpoint: Endpoint): boolean {
+  return endpoint.body === 'json' && (endpoint.handledBy === 'provider' || endpoint.handledBy === 'create-response')
+}
+
 /** Reads the body, admits the call and sends it to its provider as it came. */
 async function forwardToProvider(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
-  const asked = await readRequest(deps, call)
+  const reading = readRequest(deps, call)
+  // One that came whole is on its way before anything else happens here.
+  const asked = reading instanceof Promise ? await reading : reading
   const admitted = admit(deps, call, asked)
   const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
   if (lookUp) await whileAwaited(call, lookUp)
-  forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
+  forward(deps, admitted, repeatedHeaders(deps, call, admitted), call.response, call.refuse)
 }
 
 /** Waits for a look-up. @throws Refusal where it says no, or where the client has left meanwhile: nothing is sent for nobody */
@@ -150,23 +171,32 @@ export async function whileAwaited(call: AuthenticatedCall, lookUp: Promise<void
 }
 
 /** Reads the body into memory, and what must be known of it. @throws Refusal */
-export async function readRequest(deps: GatewayDeps, call: AuthenticatedCall): Promise<ModelRequest> {
-  const received = await receiveBody(deps, call)
-  return call.endpoint.model === 'json' ? readModelRequest(call.endpoint, received) : readPlainRequest(received)
+export function readRequest(deps: GatewayDeps, call: AuthenticatedCall): ModelRequest | Promise<ModelRequest> {
+  const read = (received: Buffer): ModelRequest =>
+    call.endpoint.model === 'json' ? readModelRequest(call.endpoint, received) : readPlainRequest(received)
+  const received = receiveBody(deps, call)
+  return received instanceof Promise ? received.then(read) : read(received)
 }
 
 /** The whole body, in memory until it is with the provider; where it is not forwarded, until the answer has ended. */
-export async function receiveBody(deps: GatewayDeps, call: AuthenticatedCall): Promise<Buffer> {
+export function receiveBody(deps: GatewayDeps, call: AuthenticatedCall): Buffer | Promise<Buffer> {
   const waitingSince = performance.now()
-  const received = await readBody(call.request, call.endpoint, deps.bodyMemory)
-  // What the client takes to send its body is not our overhead.
-  call.startedAt += performance.now() - waitingSince
-  const held = new HeldBody(deps.bodyMemory, received.length)
+  const received = call.exchange.receive(call.endpoint, deps.bodyMemory)
+  if (!(received instanceof Promise)) return holdBody(deps, call, received)
+  return received.then(body => {
+    // What the client takes to send its body is not our overhead.
+    call.startedAt += performance.now() - waitingSince
+    return holdBody(deps, call, body)
+  })
+}
+
+function holdBody(deps: GatewayDeps, call: AuthenticatedCall, body: Buffer): Buffer {
+  const held = new HeldBody(deps.bodyMemory, body.length)
   call.held = held
   call.response.on('close', () => {
     if (!held.isForwarded) held.release()
   })
-  return received
+  return body
 }
 
 /** Allows, holds and routes: what comes back may go to its provider. @throws Refusal */
@@ -211,10 +241,23 @@ export function headersToForward(
   { headers }: Pick<AuthenticatedCall, 'headers'>,
   { span }: Pick<AdmittedCall, 'span'>,
 ): string[] {
-  const { forwarded } = headers
+  const forwarded = [...headers.forwarded]
   if (span) replaceTraceparent(forwarded, formatTraceparent(span.context))
   forwarded.push('via', headers.via === '' ? ownVia(deps.gatewayId) : `${headers.via}, ${ownVia(deps.gatewayId)}`)
   return forwarded
+}
+
+/** The same, with what proves us to the provider: written once for all requests of a connection that have the same headers. */
+export function repeatedHeaders(
+  deps: GatewayDeps,
+  call: Pick<AuthenticatedCall, 'headers'>,
+  { span, route }: Pick<AdmittedCall, 'span' | 'route'>,
+): RepeatedHeaders {
+  const { headers } = call
+  if (!span && headers.sent?.route === route) return headers.sent.headers
+  const repeated = new RepeatedHeaders(withOurs(headersToForward(deps, call, { span }), route))
+  if (!span) headers.sent = { route, headers: repeated }
+  return repeated
 }
 
 const nothingHeld = { budgets: [], urgent: false, tightest: undefined } as const
@@ -276,8 +319,7 @@ export function toRefusal(error: unknown, deps: GatewayDeps, callId: string): Re
 
 interface RefusedContext {
   match: PathMatch
-  request: IncomingMessage
-  response: ServerResponse
+  exchange: ClientExchange
   callId: string
   headers: ReadHeaders | undefined
   principal: Principal | undefined
@@ -285,7 +327,8 @@ interface RefusedContext {
 }
 
 function refuseCall(deps: GatewayDeps, context: RefusedContext, refusal: Refusal): void {
-  const { match, request, response, callId, headers, principal } = context
+  const { match, exchange, callId, headers, principal } = context
+  const { answer: response } = exchange
   const nowMs = Date.now()
   const client = headers?.client ?? recogniseClient('', false)
   const answer = answerRefusal(refusal, {
@@ -298,13 +341,13 @@ function refuseCall(deps: GatewayDeps, context: RefusedContext, refusal: Refusal
   const write = (): void => {
     if (response.headersSent || response.destroyed) return
     // A body that nobody reads would hold the connection; its end is waited for no longer.
-    if (!request.complete) answer.headers.push('connection', 'close')
+    if (!exchange.isComplete) answer.headers.push('connection', 'close')
     answer.headers.push('content-length', String(Buffer.byteLength(answer.body)))
     response.writeHead(answer.status, answer.headers)
     response.end(answer.body)
   }
-  if (request.complete) write()
-  else void takeRest(request).then(write)
+  if (exchange.isComplete) write()
+  else void exchange.takeRest().then(write)
   deps.onRefused(
     refusedCall(deps.gatewayId, callId, refusal, answer.status, {
       identity: principal?.identity,

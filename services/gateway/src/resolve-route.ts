@@ -139,3 +139,8 @@ export function upstreamPath(route: Route, match: PathMatch): string {
   const path = route.provider === 'openai' ? match.path.slice(3) : match.path
   return `${route.basePath}${path}${match.query}`
 }
+
+/** Forwarded headers with what proves us to the provider, and how its answer is to come. */
+export function withOurs(forwarded: readonly string[], route: Route): string[] {
+  return [...forwarded, ...route.credentialHeaders, 'accept-encoding', 'identity']
+}

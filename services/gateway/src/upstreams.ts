@@ -7,6 +7,7 @@ import { type Dispatcher, Pool } from 'undici'
 import type { Route } from './resolve-route.ts'
 import { flatHeaders } from './upstream/flat-headers.ts'
 import { OriginPool } from './upstream/origin-pool.ts'
+import { RepeatedHeaders } from './upstream/repeated-headers.ts'
 import { UpstreamError } from './upstream/upstream-error.ts'
 import type { UpstreamHandler, UpstreamRequest } from './upstream/upstream-handler.ts'
 
@@ -107,7 +108,7 @@ export function createUpstreams(options: { ca?: string | undefined } = {}): Upst
         {
           path: request.path,
           method: request.method as Dispatcher.HttpMethod,
-          headers: [...request.headers],
+          headers: [...(request.headers instanceof RepeatedHeaders ? request.headers.flat : request.headers)],
           body,
           headersTimeout: request.headersTimeoutMs,
           bodyTimeout: request.idleTimeoutMs,

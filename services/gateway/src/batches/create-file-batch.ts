@@ -1,7 +1,7 @@
 import { askProvider } from '../exchanges/ask-provider.ts'
 import { readBody, readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
 import { parseString, scanObject } from '../scan-json.ts'
 import { admitRequests } from './admit-requests.ts'
@@ -14,7 +14,7 @@ import { routeOfUpload } from './upload-access.ts'
  * `POST /v1/batches`: of a file that this project has uploaded through us, so that what its requests name is known; their
  * models are allowed and priced now. @throws Refusal
  */
-export async function createFileBatch(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function createFileBatch(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const body = await readBody(call.request, call.endpoint, deps.bodyMemory)
   call.response.on('close', () => deps.bodyMemory.release(body.length))
   const { fileId, target } = readAsked(body)

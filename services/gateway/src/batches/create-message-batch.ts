@@ -1,6 +1,6 @@
 import { askProvider } from '../exchanges/ask-provider.ts'
 import { readPlainRequest } from '../read-request.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
 import { receiveIntoFile } from '../uploads/receive-body.ts'
 import { admitRequests } from './admit-requests.ts'
@@ -14,7 +14,7 @@ import { withOwnResultsUrl } from './results-url.ts'
  * before its maker hears of it, and its results are settled by our own poller.
  * @throws Refusal
  */
-export async function createMessageBatch(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function createMessageBatch(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { access } = deps.routes.resolve(call.principal.project, call.match.dialect)
   const reader = readMessageRequests({ isShared: access === 'managed' })
   const waitingSince = performance.now()
@@ -55,7 +55,7 @@ export async function createMessageBatch(deps: GatewayDeps, call: AuthenticatedC
 }
 
 /** What stands before `/v1` in the client's own path. */
-export function mountOf({ request, match }: Pick<AuthenticatedCall, 'request' | 'match'>): string {
+export function mountOf({ request, match }: Pick<HttpCall, 'request' | 'match'>): string {
   const path = (request.url ?? '').split('?', 1)[0] ?? ''
   return path.slice(0, path.length - match.path.length)
 }

@@ -4,7 +4,7 @@ import { askProvider, type ProviderAnswer } from '../exchanges/ask-provider.ts'
 import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 import { type BatchDialect, type BatchStanding, batchDialects } from './batch-dialect.ts'
 import { mountOf } from './create-message-batch.ts'
 import { ownUrl } from './results-url.ts'
@@ -29,7 +29,7 @@ const skewMs = 60 * 60 * 1000
  * `GET …/batches`: the provider's own list without the batches of other projects, who share its credential. Paged as the
  * client asks, over what is left. @throws Refusal
  */
-export async function listBatches(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function listBatches(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { dialect, query } = call.match
   const asked = readPaging(batchDialects[dialect], query)
   const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
@@ -47,7 +47,7 @@ export async function listBatches(deps: GatewayDeps, call: AuthenticatedCall): P
 
 async function collect(
   deps: GatewayDeps,
-  call: AuthenticatedCall,
+  call: HttpCall,
   admitted: AdmittedCall,
   how: { asked: Asked; headers: readonly string[]; signal: AbortSignal },
 ): Promise<ProviderAnswer> {

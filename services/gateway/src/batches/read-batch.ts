@@ -4,7 +4,7 @@ import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.t
 import { forward } from '../forward.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
 import type { KeptBatch } from '../views/batch-jobs-view.ts'
 import { routeOfBatch } from './batch-access.ts'
@@ -12,7 +12,7 @@ import { mountOf } from './create-message-batch.ts'
 import { withOwnResultsUrl } from './results-url.ts'
 
 /** `GET …/batches/{id}` and `POST …/batches/{id}/cancel`: the batch as its provider has it. @throws Refusal */
-export async function readBatch(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function readBatch(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { batchId, admitted } = await admitForBatch(deps, call)
   try {
     const exchanged = await exchange(deps, admitted, {
@@ -27,7 +27,7 @@ export async function readBatch(deps: GatewayDeps, call: AuthenticatedCall): Pro
 }
 
 /** `GET …/batches/{id}/results`: the provider's own bytes. Who downloads them, and whether, changes nothing. @throws Refusal */
-export async function downloadResults(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function downloadResults(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { admitted } = await admitForBatch(deps, call)
   forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
 }
@@ -36,7 +36,7 @@ export async function downloadResults(deps: GatewayDeps, call: AuthenticatedCall
  * `DELETE …/batches/{id}`: what is deleted at the provider can no longer be settled, so it is settled first.
  * @throws Refusal 503 where that cannot be done now
  */
-export async function deleteBatch(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function deleteBatch(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { kept, admitted } = await admitForBatch(deps, call)
   if (kept.job.state === 'running') {
     const outcome = await deps.batches.poller.look(kept)
@@ -62,7 +62,7 @@ export async function deleteBatch(deps: GatewayDeps, call: AuthenticatedCall): P
 /** Admits a call about one batch of the caller's own project. Another project's is not there. @throws Refusal 404 */
 async function admitForBatch(
   deps: GatewayDeps,
-  call: AuthenticatedCall,
+  call: HttpCall,
 ): Promise<{ kept: KeptBatch; batchId: string; admitted: AdmittedCall }> {
   const batchId = call.match.parameter ?? ''
   const { project_id: projectId } = call.principal.identity
@@ -72,7 +72,7 @@ async function admitForBatch(
   return { kept, batchId, admitted: { ...admitted, route: routeOfBatch(deps, kept.job) } }
 }
 
-function askAbout(deps: GatewayDeps, call: AuthenticatedCall, admitted: AdmittedCall, signal: AbortSignal) {
+function askAbout(deps: GatewayDeps, call: HttpCall, admitted: AdmittedCall, signal: AbortSignal) {
   const { route } = admitted
   return askProvider(deps, route, {
     method: call.endpoint.method,

@@ -2,7 +2,7 @@ import type { StoredFile } from '@sluice/contracts'
 import { routeOfBatch } from '../batches/batch-access.ts'
 import { routeOfUpload } from '../batches/upload-access.ts'
 import { Refusal } from '../refusal.ts'
-import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
+import type { GatewayDeps, HttpCall } from '../request-path.ts'
 import type { Route } from '../resolve-route.ts'
 import type { KeptBatch } from '../views/batch-jobs-view.ts'
 
@@ -21,11 +21,7 @@ export interface VisibleFile {
  * @param ownAccess the project's own credential, where what is not found here is its own to read and to delete
  * @throws Refusal 404; 503 where it cannot be said whether a batch has written it
  */
-export async function findFile(
-  deps: GatewayDeps,
-  call: AuthenticatedCall,
-  ownAccess: string | undefined,
-): Promise<VisibleFile> {
+export async function findFile(deps: GatewayDeps, call: HttpCall, ownAccess: string | undefined): Promise<VisibleFile> {
   const fileId = call.match.parameter ?? ''
   const { project_id: projectId } = call.principal.identity
   const upload = await findUpload(deps, projectId, fileId)

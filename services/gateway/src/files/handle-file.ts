@@ -1,7 +1,7 @@
 import { forwardFile } from '../forward-file.ts'
 import { classNotOpen } from '../path-class.ts'
 import { Refusal } from '../refusal.ts'
-import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
+import type { GatewayDeps, HttpCall } from '../request-path.ts'
 import { listFiles } from './list-files.ts'
 import { deleteFile, readFile } from './read-file.ts'
 import { uploadFile } from './upload-file.ts'
@@ -12,7 +12,7 @@ import { uploadFile } from './upload-file.ts'
  * settled from: the rules for it hold in either class.
  * @throws Refusal 403 where neither is open
  */
-export async function handleFile(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function handleFile(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { endpoint, match, principal } = call
   const { free = false, batches = false } = principal.project.path_classes ?? {}
   if (!free && !batches) throw classNotOpen(`${endpoint.method} ${endpoint.path}`, 'free', principal.project)

@@ -2,7 +2,7 @@ import { askProvider, type ProviderAnswer } from '../exchanges/ask-provider.ts'
 import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 
 const maxLimit = 10_000
 const maxPages = 20
@@ -11,7 +11,7 @@ const maxPages = 20
  * `GET /v1/files`: the provider's own list without the files of other projects, who share its credential; newest first unless
  * asked otherwise. @throws Refusal
  */
-export async function listFiles(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function listFiles(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const asked = readPaging(call.match.query)
   const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
   const headers = headersToForward(deps, call, admitted)
@@ -45,7 +45,7 @@ export async function listFiles(deps: GatewayDeps, call: AuthenticatedCall): Pro
   }
 }
 
-async function ownFileIds(deps: GatewayDeps, call: AuthenticatedCall, access: string): Promise<Set<string>> {
+async function ownFileIds(deps: GatewayDeps, call: HttpCall, access: string): Promise<Set<string>> {
   const { files, jobs } = deps.batches
   const { project_id: projectId } = call.principal.identity
   const uploads = (await files.ofProject(projectId)).filter(file => file.access === access)

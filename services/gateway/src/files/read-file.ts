@@ -3,16 +3,12 @@ import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.t
 import { forward } from '../forward.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
 import { findFile } from './find-file.ts'
 
 /** `GET /v1/files/{file}` and `…/content`: the provider's own bytes. @throws Refusal */
-export async function readFile(
-  deps: GatewayDeps,
-  call: AuthenticatedCall,
-  ownAccess: string | undefined,
-): Promise<void> {
+export async function readFile(deps: GatewayDeps, call: HttpCall, ownAccess: string | undefined): Promise<void> {
   const { route } = await findFile(deps, call, ownAccess)
   const admitted = { ...admit(deps, call, readPlainRequest(Buffer.alloc(0))), route }
   forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
@@ -22,11 +18,7 @@ export async function readFile(
  * `DELETE /v1/files/{file}`. Results of a batch are what it is settled from: they stay until it is.
  * @throws Refusal 503 where that cannot be done now
  */
-export async function deleteFile(
-  deps: GatewayDeps,
-  call: AuthenticatedCall,
-  ownAccess: string | undefined,
-): Promise<void> {
+export async function deleteFile(deps: GatewayDeps, call: HttpCall, ownAccess: string | undefined): Promise<void> {
   const { route, batch } = await findFile(deps, call, ownAccess)
   if (batch?.job.state === 'running' && (await deps.batches.poller.look(batch)) !== 'settled')
     throw new Refusal(

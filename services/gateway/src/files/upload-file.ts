@@ -6,7 +6,7 @@ import { askProvider } from '../exchanges/ask-provider.ts'
 import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
-import { type AuthenticatedCall, admit, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
 import { readBoundary } from '../uploads/form-frame.ts'
 import { type ReceivedForm, receiveForm } from '../uploads/receive-form.ts'
@@ -18,11 +18,7 @@ import { readPart } from './read-part.ts'
  * @param how.forwards files for other purposes are taken too, as they are
  * @throws Refusal
  */
-export async function uploadFile(
-  deps: GatewayDeps,
-  call: AuthenticatedCall,
-  how: { forwards: boolean },
-): Promise<void> {
+export async function uploadFile(deps: GatewayDeps, call: HttpCall, how: { forwards: boolean }): Promise<void> {
   const { endpoint, request } = call
   const waitingSince = performance.now()
   const form = await receiveForm(deps.spool, request, {

@@ -7,7 +7,7 @@ import { isPlainText } from '../plain-text.ts'
 import { readBody } from '../read-request.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
-import { type AuthenticatedCall, type GatewayDeps, headersToForward } from '../request-path.ts'
+import { type HttpCall, type GatewayDeps, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
 import { JsonScanError } from '../scan-json.ts'
 import { readBoundary } from '../uploads/form-frame.ts'
@@ -25,7 +25,7 @@ const maxSessionBytes = 256 * 1024
  * A call by WebRTC: its sound goes between client and provider, so this gateway joins the call by its id and meters there
  * before the client gets the provider's answer. What cannot be joined is hung up: nothing runs unseen.
  */
-export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function createRealtimeCall(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { match, endpoint, principal, prices, nowMs, request, response } = call
   const body = await readBody(request, endpoint, deps.bodyMemory)
   response.on('close', () => deps.bodyMemory.release(body.length))
@@ -49,7 +49,7 @@ export async function createRealtimeCall(deps: GatewayDeps, call: AuthenticatedC
 }
 
 /** Makes the call at its provider, and joins it. */
-async function makeCall(deps: GatewayDeps, call: AuthenticatedCall, model: string, body: Buffer): Promise<void> {
+async function makeCall(deps: GatewayDeps, call: HttpCall, model: string, body: Buffer): Promise<void> {
   const { match, principal, nowMs } = call
   const route = deps.routes.resolve(principal.project, match.dialect)
   const headers = headersToForward(deps, call, { span: undefined })
@@ -88,7 +88,7 @@ async function makeCall(deps: GatewayDeps, call: AuthenticatedCall, model: strin
 }
 
 /** Ends a call of this project, whichever gateway meters it. One that is not known may be another project's. */
-export async function hangUpRealtimeCall(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export async function hangUpRealtimeCall(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { match, principal, response } = call
   const made = { callId: match.parameter ?? '', projectId: principal.project.project_id }
   // One that is metered here is ended though NATS be away.

@@ -10,6 +10,7 @@ import {
   type GatewayDeps,
   headersToForward,
   readRequest,
+  repeatedHeaders,
   whileAwaited,
 } from '../request-path.ts'
 import { BackgroundReply } from './background-reply.ts'
@@ -21,7 +22,8 @@ import { ResponseObserver } from './response-observer.ts'
  * the maker of a kept one is remembered where the project may ask for it again.
  */
 export async function createResponse(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
-  const asked = await readRequest(deps, call)
+  const reading = readRequest(deps, call)
+  const asked = reading instanceof Promise ? await reading : reading
   const { project } = call.principal
   const isOpen = project.path_classes?.stored === true
   if (asked.background) {
@@ -34,7 +36,7 @@ export async function createResponse(deps: GatewayDeps, call: AuthenticatedCall)
   forward(
     asked.background || asked.kept === false ? deps : remembering(deps, isOpen),
     admitted,
-    headersToForward(deps, call, admitted),
+    repeatedHeaders(deps, call, admitted),
     call.response,
     call.refuse,
     asked.background ? inBackground(deps, admitted) : undefined,

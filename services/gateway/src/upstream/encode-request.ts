@@ -1,3 +1,4 @@
+import { RepeatedHeaders } from './repeated-headers.ts'
 import { lowerHeaderName } from './response-head.ts'
 import type { UpstreamRequest } from './upstream-handler.ts'
 
@@ -17,17 +18,25 @@ export function encodeRequest(
   host: string,
   { method, path, headers, body }: UpstreamRequest,
 ): { text: string; body: Buffer | undefined } | undefined {
-  let text = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n`
   if (notTarget.test(path)) return undefined
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i] as string
-    const value = headers[i + 1] as string
-    if (notFieldText.test(value) || lowerHeaderName(name) === undefined) return undefined
-    text += `${name}: ${value}\r\n`
-  }
+  const lines = headers instanceof RepeatedHeaders ? headers.lines : headerLines(headers)
+  if (lines === undefined) return undefined
+  let text = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n${lines}`
   if (body.length > 0 || (method !== 'GET' && method !== 'DELETE' && method !== 'HEAD'))
     text += `content-length: ${body.length}\r\n`
   text += '\r\n'
   if (body.length === 0) return { text, body: undefined }
   return body.length <= oneWriteBytes ? { text: text + body.toString('latin1'), body: undefined } : { text, body }
+}
+
+/** Headers as they are written. @returns undefined where one of them cannot stand in a request */
+export function headerLines(headers: readonly string[]): string | undefined {
+  let lines = ''
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    const value = headers[i + 1] as string
+    if (notFieldText.test(value) || lowerHeaderName(name) === undefined) return undefined
+    lines += `${name}: ${value}\r\n`
+  }
+  return lines
 }

@@ -1,3 +1,5 @@
+import type { RepeatedHeaders } from './repeated-headers.ts'
+
 /** What a handler may do with the exchange that calls it. */
 export interface UpstreamController {
   /** Ends the exchange and its connection; the handler is told the reason by `onResponseError`, unless it had its end. */
@@ -25,7 +27,7 @@ export interface UpstreamRequest {
   /** Path and query. */
   path: string
   /** Name, value, name, value …; neither `host` nor what frames the body. */
-  headers: readonly string[]
+  headers: readonly string[] | RepeatedHeaders
   /** Emptied once it is out, for the exchange may go on for long. */
   body: Buffer
   /** Called when a body that is written by itself is out of this process. */

@@ -1,0 +1,163 @@
+import { STATUS_CODES } from 'node:http'
+import type { ClientAnswer, ClientExchange } from '../client-exchange.ts'
+import type { Endpoint } from '../endpoints.ts'
+import { type BodyMemory, bodyTooLarge } from '../read-request.ts'
+import { type ReadHeaders, readHeaders } from '../request-headers.ts'
+import type { RequestHead } from './read-request-head.ts'
+
+/** What an answer is written to. */
+export interface AnswerSink {
+  /** How long the connection is kept when nothing is asked, in seconds; undefined: it is closed behind this answer. */
+  readonly keptForS: number | undefined
+  /** False: the next bytes are to wait for {@link WholeExchange.onDrained}. */
+  write: (head: string, bytes: Uint8Array | undefined, tail: string) => boolean
+  /** The answer is written to its end. */
+  onAnswered: () => void
+  destroy: () => void
+}
+
+/** How the end of the body is told. */
+type Framing = 'none' | 'length' | 'chunked'
+
+const noBody: ReadonlySet<number> = new Set([204, 304])
+/** What stands in a header and would end it, or is no field text (RFC 9110, 5.5). */
+const notFieldText = /[^\t\x20-\x7e\x80-\xff]/
+const lastChunk = '0\r\n\r\n'
+
+/** One request that came whole, and its answer. Answers are framed as Node's server frames them. */
+export class WholeExchange implements ClientExchange, ClientAnswer {
+  readonly #request: RequestHead
+  readonly isComplete = true
+  headersSent = false
+  destroyed = false
+  writableFinished = false
+  #body: Buffer
+  readonly #sink: AnswerSink
+  readonly #onClose: (() => void)[] = []
+  readonly #onDrain: (() => void)[] = []
+  /** What is not out of the head. */
+  #head = ''
+  #framing: Framing = 'none'
+
+  constructor(request: RequestHead, body: Buffer, sink: AnswerSink) {
+    this.#request = request
+    this.#body = body
+    this.#sink = sink
+  }
+
+  get method(): string {
+    return this.#request.method
+  }
+
+  /** Read once for all requests with the same headers. */
+  readHeaders(): ReadHeaders {
+    const { fields } = this.#request
+    fields.read ??= readHeaders(fields.raw)
+    return fields.read
+  }
+
+  get answer(): ClientAnswer {
+    return this
+  }
+
+  receive(endpoint: Endpoint, memory: BodyMemory): Buffer {
+    const body = this.#body
+    if (body.length > endpoint.maxBodyBytes) throw bodyTooLarge(endpoint)
+    memory.take(body.length)
+    this.#body = nothing
+    return body
+  }
+
+  async takeRest(): Promise<void> {}
+
+  on(event: 'close' | 'drain', listener: () => void): void {
+    if (event === 'close') this.#onClose.push(listener)
+    else this.#onDrain.push(listener)
+  }
+
+  /** @throws TypeError where a value would end its header */
+  writeHead(status: number, headers: readonly string[]): void {
+    if (this.headersSent) throw new Error('the head of this answer is out')
+    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n`
+    let framing: Framing = noBody.has(status) ? 'none' : 'chunked'
+    for (let i = 0; i < headers.length; i += 2) {
+      const name = headers[i] as string
+      const value = headers[i + 1] as string
+      if (notFieldText.test(value)) throw new TypeError(`header ${name} holds what no header may`)
+      head += `${name}: ${value}\r\n`
+      if (framing === 'chunked' && name === 'content-length') framing = 'length'
+    }
+    const { keptForS } = this.#sink
+    head += `Date: ${dateText()}\r\n`
+    head +=
+      keptForS === undefined ? 'Connection: close\r\n' : `Connection: keep-alive\r\nKeep-Alive: timeout=${keptForS}\r\n`
+    if (framing === 'chunked') head += 'Transfer-Encoding: chunked\r\n'
+    this.#head = `${head}\r\n`
+    this.#framing = framing
+    this.headersSent = true
+  }
+
+  flushHeaders(): void {
+    if (this.destroyed || this.#head === '') return
+    this.#sink.write(this.#takeHead(), undefined, '')
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.destroyed || bytes.length === 0) return true
+    const head = this.#takeHead()
+    if (this.#framing === 'chunked') return this.#sink.write(`${head}${bytes.length.toString(16)}\r\n`, bytes, '\r\n')
+    return this.#sink.write(head, bytes, '')
+  }
+
+  end(bytes?: Uint8Array | string, encoding?: BufferEncoding): void {
+    if (this.destroyed || this.writableFinished) return
+    if (typeof bytes === 'string' && encoding === 'latin1' && this.#framing === 'length')
+      this.#sink.write(this.#takeHead() + bytes, undefined, '')
+    else {
+      const last = typeof bytes === 'string' ? Buffer.from(bytes, encoding) : bytes
+      if (last && last.length > 0) this.write(last)
+      const rest = this.#takeHead() + (this.#framing === 'chunked' ? lastChunk : '')
+      if (rest !== '') this.#sink.write(rest, undefined, '')
+    }
+    this.writableFinished = true
+    this.#sink.onAnswered()
+    for (const listener of this.#onClose) listener()
+  }
+
+  destroy(): void {
+    this.#sink.destroy()
+  }
+
+  /** The connection is gone. */
+  onClosed(): void {
+    if (this.destroyed) return
+    this.destroyed = true
+    if (!this.writableFinished) for (const listener of this.#onClose) listener()
+  }
+
+  /** What has waited for the client is with it. */
+  onDrained(): void {
+    for (const listener of this.#onDrain) listener()
+  }
+
+  #takeHead(): string {
+    const head = this.#head
+    this.#head = ''
+    return head
+  }
+}
+
+const nothing = Buffer.alloc(0)
+
+let dateSecond = 0
+let date = ''
+
+/** `Date`, written anew each second. */
+function dateText(): string {
+  const second = Math.floor(Date.now() / 1000)
+  if (second !== dateSecond) {
+    dateSecond = second
+    date = new Date(second * 1000).toUTCString()
+  }
+  return date
+}

@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
+import test, { type TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Endpoint } from '../endpoints.ts'
+import { BodyMemory } from '../read-request.ts'
+import type { WholeExchange } from './whole-exchange.ts'
+import { WholeRequests } from './whole-requests.ts'
+
+const endpoint = { maxBodyBytes: 1024 * 1024 } as Endpoint
+const memory = new BodyMemory(1024 * 1024 * 1024)
+
+/** A server that says who answered, and with which body; `/mine` is answered in front of it. */
+async function serve(t: TestContext, answer: (exchange: WholeExchange) => void = echo) {
+  const server = createServer(async (request, response) => {
+    const body = await text(request)
+    response.end(`server ${request.method} ${request.url} ${body.length} ${body.slice(0, 20)}`)
+  })
+  const whole = new WholeRequests(server, 'connection', head => (head.target === '/mine' ? answer : undefined))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    whole.close()
+    whole.destroyAll()
+    server.closeAllConnections()
+    server.close()
+  })
+  return { whole, server, port: (server.address() as AddressInfo).port }
+}
+
+function echo(exchange: WholeExchange): void {
+  const body = exchange.receive(endpoint, memory) as Buffer
+  const answer = `mine ${body}`
+  exchange.writeHead(200, ['content-type', 'text/plain', 'content-length', String(Buffer.byteLength(answer))])
+  exchange.end(answer, 'latin1')
+}
+
+function ask(body: string, path = '/mine', more = ''): string {
+  return `POST ${path} HTTP/1.1\r\nHost: a\r\n${more}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+}
+
+/** A raw client, and all that it has been answered. */
+async function client(t: TestContext, port: number): Promise<{ socket: Socket; answered: () => string }> {
+  const socket = connect(port, '127.0.0.1')
+  let all = ''
+  socket.on('data', bytes => {
+    all += bytes.toString('latin1')
+  })
+  socket.on('error', () => {})
+  t.after(() => socket.destroy())
+  await once(socket, 'connect')
+  return { socket, answered: () => all }
+}
+
+async function until(what: () => boolean): Promise<void> {
+  const deadline = Date.now() + 5_000
+  while (!what()) {
+    assert.ok(Date.now() < deadline, 'it did not come')
+    await delay(5)
+  }
+}
+
+const countOf = (all: string, part: string): number => all.split(part).length - 1
+
+test('request after request of a connection is answered in front of the server, with the headers its answers have', async t => {
+  const { port } = await serve(t)
+  const { socket, answered } = await client(t, port)
+  for (const body of ['one', 'a second one', '']) {
+    const before = answered().length
+    socket.write(ask(body))
+    await until(() => answered().endsWith(`mine ${body}`) && answered().length > before)
+  }
+  assert.equal(countOf(answered(), 'HTTP/1.1 200 OK\r\n'), 3)
+  assert.equal(countOf(answered(), 'Connection: keep-alive\r\nKeep-Alive: timeout=72\r\n'), 3)
+  assert.match(answered(), /\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n/)
+})
+
+test('a request is answered once, wherever it is cut on its way', async t => {
+  const { port } = await serve(t)
+  const whole = ask('{"a":1}')
+  await Promise.all(
+    Array.from({ length: whole.length - 1 }, async (_, at) => {
+      const { socket, answered } = await client(t, port)
+      socket.setNoDelay(true)
+      socket.write(whole.slice(0, at + 1))
+      await delay(10)
+      socket.write(whole.slice(at + 1))
+      await until(() => answered().endsWith('mine {"a":1}'))
+      await delay(5)
+      assert.equal(countOf(answered(), 'HTTP/1.1'), 1)
+    }),
+  )
+})
+
+test('a request that comes byte by byte is answered', async t => {
+  const { port } = await serve(t)
+  const { socket, answered } = await client(t, port)
+  socket.setNoDelay(true)
+  for (const letter of ask('{"a":1}')) {
+    socket.write(letter)
+    await new Promise(setImmediate)
+  }
+  await until(() => answered().endsWith('mine {"a":1}'))
+})
+
+test('what is not for the front is the server’s, byte for byte, and so is all that follows', async t => {
+  const { port } = await serve(t)
+  for (const [what, bytes, expected] of [
+    ['another path', ask('{"a":1}', '/other'), 'server POST /other 7 {"a":1}'],
+    ['another method', 'GET /mine HTTP/1.1\r\nHost: a\r\n\r\n', 'server GET /mine 0 '],
+    [
+      'a chunked body',
+      'POST /mine HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+      'server POST /mine 3 abc',
+    ],
+    ['a large body', ask('b'.repeat(100_000)), 'server POST /mine 100000 bbb'],
+  ] as const) {
+    const { socket, answered } = await client(t, port)
+    socket.write(ask('first'))
+    await until(() => answered().endsWith('mine first'))
+    socket.write(bytes)
+    await until(() => answered().includes(expected))
+    socket.write(ask('later'))
+    await until(() => answered().includes('server POST /mine 5 later'))
+    assert.equal(countOf(answered(), 'HTTP/1.1 200 OK'), 3, what)
+  }
+})
+
+test('what is malformed is refused by the server', async t => {
+  const { port } = await serve(t)
+  const { socket, answered } = await client(t, port)
+  socket.write('POST /mine HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab')
+  await until(() => answered().startsWith('HTTP/1.1 400 Bad Request'))
+})
+
+test('requests sent ahead are answered in their order, those for the server too', async t => {
+  const { port } = await serve(t, exchange => setTimeout(() => echo(exchange), 10))
+  const { socket, answered } = await client(t, port)
+  socket.write(ask('one') + ask('two') + ask('three', '/other') + ask('four'))
+  await until(() => answered().includes('server POST /mine 4 four'))
+  const order = ['mine one', 'mine two', 'server POST /other 5 three', 'server POST /mine 4 four']
+  assert.deepEqual(
+    [...order].sort((a, b) => answered().indexOf(a) - answered().indexOf(b)),
+    order,
+  )
+})
+
+test('an answer without a length is chunked, and read whole by a client of Node’s', async t => {
+  const { port } = await serve(t, async exchange => {
+    exchange.writeHead(200, ['content-type', 'text/event-stream'])
+    exchange.flushHeaders()
+    for (let i = 0; i < 20; i++) {
+      await delay(1)
+      exchange.write(Buffer.from(`data: ${i}\n\n`))
+    }
+    exchange.end('data: [DONE]\n\n')
+  })
+  const sent = httpRequest({ port, host: '127.0.0.1', path: '/mine', method: 'POST' })
+  sent.setHeader('content-length', 2).setHeader('connection', 'keep-alive')
+  sent.end('{}')
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  assert.equal(response.headers['transfer-encoding'], 'chunked')
+  const body = await text(response)
+  assert.equal(body, `${Array.from({ length: 20 }, (_, i) => `data: ${i}\n\n`).join('')}data: [DONE]\n\n`)
+})
+
+test('a client that reads slowly stops its writer, which goes on when there is room', async t => {
+  let written = 0
+  let drains = 0
+  const total = 400
+  const { port } = await serve(t, exchange => {
+    exchange.writeHead(200, ['content-type', 'application/octet-stream'])
+    const goOn = (): void => {
+      while (written < total) {
+        written++
+        if (!exchange.write(Buffer.alloc(64 * 1024, 'x'))) return
+      }
+      exchange.end()
+    }
+    exchange.on('drain', () => {
+      drains++
+      goOn()
+    })
+    goOn()
+  })
+  const { socket, answered } = await client(t, port)
+  socket.pause()
+  socket.write(ask('{}'))
+  await until(() => written > 0)
+  await delay(100)
+  const before = written
+  await delay(100)
+  assert.equal(written, before)
+  assert.ok(before < total, 'all of it was written for a client that reads nothing')
+  socket.resume()
+  await until(() => answered().endsWith('0\r\n\r\n'))
+  assert.ok(drains > 0)
+  assert.equal(countOf(answered(), 'x'), total * 64 * 1024)
+})
+
+test('a client that leaves closes its answer, unfinished; one that has its answer does not', async t => {
+  const closed: boolean[] = []
+  const { port } = await serve(t, exchange => {
+    exchange.on('close', () => closed.push(exchange.writableFinished))
+    if ((exchange.receive(endpoint, memory) as Buffer).toString() === 'now') {
+      exchange.writeHead(200, ['content-length', '0'])
+      exchange.end()
+    }
+  })
+  const first = await client(t, port)
+  first.socket.write(ask('now'))
+  await until(() => closed.length === 1)
+  assert.deepEqual(closed, [true])
+  first.socket.write(ask('never'))
+  await delay(20)
+  first.socket.destroy()
+  await until(() => closed.length === 2)
+  const second = await client(t, port)
+  second.socket.write(ask('never'))
+  await delay(20)
+  second.socket.end()
+  await until(() => closed.length === 3)
+  assert.deepEqual(closed, [true, false, false])
+})
+
+test('closing ends idle connections at once, and others behind their answer, which says so', async t => {
+  let release = (): void => {}
+  const { whole, port } = await serve(t, exchange => {
+    release = () => echo(exchange)
+  })
+  const idle = await client(t, port)
+  const busy = await client(t, port)
+  busy.socket.write(ask('late'))
+  await delay(30)
+  const ends = [once(idle.socket, 'close'), once(busy.socket, 'close')]
+  whole.close()
+  await ends[0]
+  release()
+  await ends[1]
+  assert.match(busy.answered(), /\r\nConnection: close\r\n\r\nmine late$/)
+})
+
+test('a connection that asks nothing, or does not finish asking, is ended; one that waits for its answer is not', async t => {
+  const { whole, port } = await serve(t, () => {})
+  const silent = await client(t, port)
+  const slow = await client(t, port)
+  slow.socket.write('POST /mine HT')
+  const waiting = await client(t, port)
+  waiting.socket.write(ask('{}'))
+  await delay(30)
+  whole.check(performance.now() + 20_000)
+  await once(silent.socket, 'close')
+  assert.equal(slow.socket.closed, false)
+  whole.check(performance.now() + 90_000)
+  await once(slow.socket, 'close')
+  whole.check(performance.now() + 1_000_000)
+  await delay(20)
+  assert.equal(waiting.socket.closed, false)
+})
+
+test('where too much waits already, the server waits for the rest', async t => {
+  const { whole, port } = await serve(t)
+  assert.ok(whole.takeRoom(32 * 1024 * 1024))
+  const { socket, answered } = await client(t, port)
+  const bytes = ask('{"a":1}')
+  socket.write(bytes.slice(0, 30))
+  await delay(20)
+  socket.write(bytes.slice(30))
+  await until(() => answered().includes('server POST /mine 7 {"a":1}'))
+})
+
+test('what no header may hold is not written', async t => {
+  const thrown: unknown[] = []
+  const { port } = await serve(t, exchange => {
+    try {
+      exchange.writeHead(200, ['x-one', 'a\r\nx-two: b'])
+    } catch (error) {
+      thrown.push(error)
+    }
+    exchange.destroy()
+  })
+  const { socket } = await client(t, port)
+  socket.write(ask('{}'))
+  await once(socket, 'close')
+  assert.equal(thrown.length, 1)
+})
