@@ -8,6 +8,7 @@ export type FolderArrows = Readonly<Record<string, readonly string[]>>
 export const gatewayArrows: FolderArrows = {
   upstream: [],
   views: ['.'],
+  listener: ['.'],
   references: ['.'],
   uploads: ['.'],
   endings: ['.'],
