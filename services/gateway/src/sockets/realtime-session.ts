@@ -27,7 +27,7 @@ import { realtimeErrorEvent } from './error-event.ts'
 import { RecentIds } from './recent-ids.ts'
 import { transcriptionEndpoint } from './socket-endpoints.ts'
 import { type ClientFrameNames, SocketSession } from './socket-session.ts'
-import { newAttempt, secured, settleUnsent, Turn } from './turn.ts'
+import { newAttempt, Turn } from './turn.ts'
 
 type ServerEvent = Record<string, unknown>
 
@@ -109,7 +109,6 @@ export class RealtimeSession extends SocketSession {
       return this.#open(call, names.eventId)
     }
     const send = (opened: RealtimeTurn): void => {
-      if (opened.turn.isSettled) return
       this.#waiting.push(opened)
       this.toUpstream(data, isBinary)
       opened.turn.sent()
@@ -121,10 +120,9 @@ export class RealtimeSession extends SocketSession {
     }
     return Promise.resolve(call)
       .then(async admitted => {
+        if (this.isEnding || this.#ending) return
         const opened = open(admitted)
-        await secured(this.deps.journal, opened.turn)
-        if (this.isClientGone) settleUnsent(opened.turn, 'client_closed')
-        else send(opened)
+        if (await this.mayLeave(opened.turn, names)) send(opened)
       })
       .catch((error: unknown) => this.#refuse(error, names))
   }
@@ -253,7 +251,9 @@ export class RealtimeSession extends SocketSession {
     })
     if (refusal) setImmediate(() => this.cut({ refusal, style: 'soft' }))
     else this.#budgets = call.hold.budgets
-    return this.#open(call, undefined)
+    const opened = this.#open(call, undefined)
+    opened.turn.begun()
+    return opened
   }
 
   /** Names a turn of a call in the journal, so that whoever takes the call over after a kill leaves it to the replay. */
@@ -303,6 +303,7 @@ export class RealtimeSession extends SocketSession {
     const turn = new Turn(this.deps, call, { usage: () => usage, outputBytes: 0 })
     turn.onCut = order => this.cut(order)
     turn.onRecorded = this.secureNext
+    turn.begun()
     return turn
   }
 
@@ -317,7 +318,6 @@ export class RealtimeSession extends SocketSession {
       this.#transcriptions.get(itemId) ??
       this.#openTranscription(this.#state.transcriptionModel ?? 'unknown', 0, itemId)
     this.#transcriptions.delete(itemId)
-    turn.sent()
     const isTold = usage.raw_usage !== null
     turn.settle(isFailed ? 'failed' : 'completed', {
       ...(isTold || isFailed ? { usage } : {}),
@@ -352,6 +352,7 @@ export class RealtimeSession extends SocketSession {
     }
     if (this.#ending) return
     this.#ending = order
+    this.endUnsent(order)
     for (const responseId of this.#running.keys())
       this.toUpstream(JSON.stringify({ type: 'response.cancel', response_id: responseId }))
     if (this.#running.size === 0) this.toUpstream(JSON.stringify({ type: 'response.cancel' }))

@@ -18,7 +18,7 @@ import {
 import { responsesErrorEvent } from './error-event.ts'
 import { RecentIds } from './recent-ids.ts'
 import { type ClientFrameNames, SocketSession } from './socket-session.ts'
-import { newAttempt, secured, settleUnsent, Turn } from './turn.ts'
+import { newAttempt, Turn } from './turn.ts'
 import { UpstreamRefusal } from './upstream-socket.ts'
 
 type ServerEvent = Record<string, unknown>
@@ -113,12 +113,10 @@ export class ResponsesSession extends SocketSession {
     return Promise.resolve(call)
       .then(async admitted => {
         await lookUp
-        if (!this.upstream) await this.reconnect()
-        if (this.isClientGone || !this.upstream) return
+        if (!this.upstream && !this.isEnding) await this.reconnect()
+        if (this.isEnding) return
         const opened = this.#open(admitted, names.streamId, isKept(event))
-        await secured(this.deps.journal, opened.turn)
-        if (this.isClientGone) settleUnsent(opened.turn, 'client_closed')
-        else if (!opened.turn.isSettled) this.#send(opened, names.streamId, data, isBinary)
+        if (await this.mayLeave(opened.turn, names)) this.#send(opened, names.streamId, data, isBinary)
       })
       .catch((error: unknown) => this.#refuse(error, names))
   }
@@ -197,6 +195,7 @@ export class ResponsesSession extends SocketSession {
       input: { quantities: {} },
     })
     const opened = this.#open(call, streamId, true)
+    opened.turn.begun()
     if (refusal) setImmediate(() => opened.turn.cut({ refusal, style: 'soft' }))
     return opened
   }
@@ -251,6 +250,7 @@ export class ResponsesSession extends SocketSession {
       this.cut(order)
       return
     }
+    this.endUnsent(order)
     this.endTurns(order)
     this.dropUpstream()
     this.afterTurn()

@@ -11,7 +11,7 @@ import { keepAlive } from './keep-alive.ts'
 import { SecuredSender } from './secured-sender.ts'
 import type { SocketContext } from './socket-context.ts'
 import type { Turn } from './turn.ts'
-import { newAttempt } from './turn.ts'
+import { newAttempt, secured } from './turn.ts'
 import type { UpstreamSocket } from './upstream-socket.ts'
 
 /** Everything that a session needs of its surroundings. */
@@ -43,11 +43,13 @@ export abstract class SocketSession implements LiveCall {
   #toUpstream: BoundedSender | undefined
   /** Frames of the client that came while an earlier one was being admitted. */
   readonly #inbox: Frame[] = []
+  /** A turn that stands in the journal and does not leave before that is secured. */
+  #unsent: { turn: Turn; about: ClientFrameNames } | undefined
   #isBusy = false
   #isClientGone = false
   #isLeaving = false
   #isEnded = false
-  #closeWith: { code: number; reason: string } | undefined
+  #isClosing = false
   #upstreamHeardAt = performance.now()
   #isDrained = false
   #drainTimer: NodeJS.Timeout | undefined
@@ -76,6 +78,7 @@ export abstract class SocketSession implements LiveCall {
   /** A frame of the provider, before it is passed on. False: it is kept from the client. */
   protected abstract onUpstreamFrame(data: Buffer): boolean
   protected abstract errorEvent(answer: RefusalAnswer, callId: string, about: ClientFrameNames): string
+  /** Turns that have left for the provider. */
   protected abstract runningTurns(): readonly Turn[]
   /** An order reached the session itself: what runs is ended and told in the endpoint's terms; the socket is closed by us. */
   protected abstract endTurns(order: CutOrder): void
@@ -97,7 +100,8 @@ export abstract class SocketSession implements LiveCall {
 
   /** Ends the session now: the client is told why, then both sides are closed. */
   cut(order: CutOrder): void {
-    if (this.#isEnded || this.#closeWith) return
+    if (this.#isEnded || this.#isClosing) return
+    this.endUnsent(order)
     this.endTurns(order)
     this.tellRefusal(order.refusal, newAttempt().callId, {})
     const isGoing = order.refusal.reason === 'shutting_down'
@@ -116,10 +120,14 @@ export abstract class SocketSession implements LiveCall {
   protected get isClientGone(): boolean {
     return this.#isClientGone
   }
+  /** Nobody waits for a turn any more: the client has gone, or has been told why. */
+  protected get isEnding(): boolean {
+    return this.#isClientGone || this.#isClosing || this.#isEnded
+  }
 
   /** Called when a frame of the provider has been passed on, which may have ended a turn, and where turns were ended. */
   protected afterTurn(): void {
-    if (!(this.#isClientGone || this.#isLeaving) || this.runningTurns().length > 0) return
+    if (!(this.#isClientGone || this.#isLeaving) || this.#turns().length > 0) return
     if (this.#isClientGone) this.#end()
     else if (this.#isLeaving) this.closeIdle()
   }
@@ -127,6 +135,35 @@ export abstract class SocketSession implements LiveCall {
   /** No turn runs and this process is going. */
   protected closeIdle(): void {
     this.close(closeCodes.restart, 'This gateway is shutting down. Connect again.')
+  }
+
+  #turns(): readonly Turn[] {
+    const turns = this.runningTurns()
+    return this.#unsent && !this.#unsent.turn.isSettled ? [...turns, this.#unsent.turn] : turns
+  }
+
+  // ── a turn on its way ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Waits, in a mode where calls do, until a turn may leave that was opened just now. False: it was ended meanwhile, at no
+   * cost, and who asked for it knows. @throws JournalUnavailableError
+   */
+  protected async mayLeave(turn: Turn, about: ClientFrameNames): Promise<boolean> {
+    this.#unsent = { turn, about }
+    try {
+      await secured(this.deps.journal, turn)
+      return !turn.isSettled
+    } finally {
+      this.#unsent = undefined
+    }
+  }
+
+  /** Ends a turn that has not left, and tells the client why. */
+  protected endUnsent(order: CutOrder): void {
+    if (!this.#unsent || this.#unsent.turn.isSettled) return
+    const { turn, about } = this.#unsent
+    turn.settleCut(order)
+    this.tellRefusal(order.refusal, turn.call.callId, about)
   }
 
   // ── frames ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,7 +209,7 @@ export abstract class SocketSession implements LiveCall {
   }
 
   #onClientFrame(frame: Frame): void {
-    if (this.#closeWith) return
+    if (this.#isClosing) return
     if (this.#isBusy) this.#inbox.push(frame)
     else this.#handle(frame)
   }
@@ -192,6 +229,8 @@ export abstract class SocketSession implements LiveCall {
           this.#handle(next)
         }
         this.#pauseClient()
+        // What was waited for may have come to nothing.
+        this.afterTurn()
       })
   }
 
@@ -231,7 +270,7 @@ export abstract class SocketSession implements LiveCall {
   /** Opens the provider's side again where it was given up to stop a turn. @throws Refusal or UpstreamRefusal */
   protected async reconnect(): Promise<void> {
     const opened = await this.deps.connect(this.context)
-    if (this.#isClientGone || this.#isEnded) opened.socket.terminate()
+    if (this.isEnding) opened.socket.terminate()
     else this.#join(opened)
   }
 
@@ -248,20 +287,17 @@ export abstract class SocketSession implements LiveCall {
     this.upstream = undefined
     // The end of a call is somebody's hanging up.
     const isLeft = this.#isClientGone || this.context.joined !== undefined
-    for (const turn of this.runningTurns())
-      turn.settle(isLeft ? 'aborted' : 'failed', { errorCode: 'provider_ended_early' })
+    for (const turn of this.#turns()) turn.settle(isLeft ? 'aborted' : 'failed', { errorCode: 'provider_ended_early' })
     if (this.#isClientGone) {
       this.#end()
       return
     }
-    const passed = passedCloseCode(code)
-    if (passed === undefined) this.#secured.send(() => this.client.close())
-    else this.close(passed, reason)
+    this.close(passedCloseCode(code), reason)
   }
 
   /** A provider that says nothing at all while a turn runs is given up. */
   #checkUpstream(): void {
-    const turns = this.runningTurns()
+    const turns = this.#turns()
     if (turns.length === 0) this.#upstreamHeardAt = performance.now()
     if (performance.now() - this.#upstreamHeardAt < this.deps.timeouts.idleMs) return
     for (const turn of turns) turn.settle('failed', { errorCode: 'provider_timeout' })
@@ -276,12 +312,12 @@ export abstract class SocketSession implements LiveCall {
   // ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Closes the client's side, and the provider's with it. */
-  protected close(code: number, reason: string): void {
-    if (this.#closeWith) return
-    const closeWith = { code, reason: closeReason(reason) }
-    this.#closeWith = closeWith
+  protected close(code: number | undefined, reason: string): void {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    this.#inbox.length = 0
     this.client.resume()
-    this.#secured.send(() => this.client.close(code, closeWith.reason))
+    this.#secured.send(() => this.client.close(code, closeReason(reason)))
     this.dropUpstream()
   }
 
@@ -292,6 +328,8 @@ export abstract class SocketSession implements LiveCall {
 
   #onClientGone(): void {
     this.#isClientGone = true
+    this.#inbox.length = 0
+    this.#unsent?.turn.settle('aborted', { errorCode: 'client_closed' })
     const running = this.runningTurns()
     if (running.length === 0 || !this.upstream) {
       this.#end()
@@ -314,9 +352,10 @@ export abstract class SocketSession implements LiveCall {
   #end(): void {
     if (this.#isEnded) return
     this.#isEnded = true
+    this.#inbox.length = 0
     if (this.#isDrained) this.deps.drains.end()
     clearTimeout(this.#drainTimer)
-    for (const turn of this.runningTurns()) turn.settle('aborted', { errorCode: 'client_closed' })
+    for (const turn of this.#turns()) turn.settle('aborted', { errorCode: 'client_closed' })
     this.dropUpstream()
     if (this.client.readyState !== this.client.CLOSED) this.client.terminate()
     this.deps.onEnded()

@@ -33,7 +33,8 @@ export class Turn implements LiveCall {
   readonly #deps: TurnDeps
   readonly #reader: TurnReader
   #isSettled = false
-  #isSent = false
+  /** How far it has come: one that has not left costs nothing, whatever ends it. */
+  #stage: 'opened' | 'sent' | 'begun' = 'opened'
   #overheadUs = 0
   #firstEventMs: number | undefined
   #checkpointAt = 0
@@ -71,13 +72,19 @@ export class Turn implements LiveCall {
 
   /** It has left for the provider. */
   sent(): void {
-    this.#isSent = true
+    this.#stage = 'sent'
     this.#overheadUs = Math.round((performance.now() - this.call.startedAt) * 1000)
+  }
+
+  /** The provider has begun it, asked or not. */
+  begun(): void {
+    this.#stage = 'begun'
   }
 
   /** An event of it has come: what is known is in the journal before the client sees the first, then from time to time. */
   seen(bytes: number): void {
     if (this.#isSettled) return
+    this.begun()
     const now = performance.now()
     const isFirst = this.#firstEventMs === undefined
     this.#firstEventMs ??= Math.max(0, Date.now() - this.call.admittedAtMs)
@@ -116,7 +123,7 @@ export class Turn implements LiveCall {
     this.#deps.liveCalls.remove(this)
     const outcome: Outcome = {
       status,
-      httpStatus: how.httpStatus ?? 200,
+      httpStatus: how.httpStatus ?? (this.#stage === 'opened' ? 0 : 200),
       usage: how.usage ?? this.#usageAtEnd(status, how.errorCode),
       outputBytes: this.#reader.outputBytes,
       drained: how.drained ?? false,
@@ -138,8 +145,9 @@ export class Turn implements LiveCall {
    * it may have been worked on.
    */
   #usageAtEnd(status: Outcome['status'], errorCode: string | undefined): UsageResult {
+    if (this.#stage === 'opened') return nothingUsed
     const usage = this.#reader.usage()
-    if (!this.#isSent || this.#firstEventMs !== undefined || usage.raw_usage !== null) return usage
+    if (this.#stage === 'begun' || usage.raw_usage !== null) return usage
     if (status === 'failed' && errorCode === 'provider_ended_early') return nothingUsed
     return Object.keys(usage.quantities).length === 0 ? { ...usage, ...estimateAsked(this.call) } : usage
   }
@@ -154,21 +162,17 @@ export class Turn implements LiveCall {
 }
 
 /**
- * Waits, in a mode where calls do, until a turn's OPEN is as safe as that mode promises.
+ * Waits, in a mode where calls do, until a turn's OPEN is as safe as that mode promises. It may have been ended since.
  * @throws JournalUnavailableError: the turn is settled as never sent
  */
 export async function secured(journal: TurnDeps['journal'], turn: Turn): Promise<void> {
   try {
     await journal.secured?.()
   } catch (error) {
-    settleUnsent(turn, 'metering_unavailable')
+    if (turn.isSettled) return
+    turn.settle('failed', { errorCode: 'metering_unavailable' })
     throw error
   }
-}
-
-/** A turn that did not leave after all costs nothing. */
-export function settleUnsent(turn: Turn, errorCode: string): void {
-  turn.settle('failed', { usage: nothingUsed, httpStatus: 0, errorCode })
 }
 
 const nothingUsed: UsageResult = { quantities: {}, provenance: {}, modifiers: {}, raw_usage: null }
