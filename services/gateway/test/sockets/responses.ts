@@ -186,11 +186,18 @@ export function responsesSocketsAreMetered(gateway: GatewayStack): void {
       const client = await openSocket(gateway, '/rooms/lobby/openai/v1/responses?x=%41', project.apiKey, {
         perMessageDeflate,
       })
-      assert.equal(client.socket.extensions.includes('permessage-deflate'), perMessageDeflate)
+      const extensions = String(client.upgraded['sec-websocket-extensions'] ?? '').split(/\s*;\s*/)
+      for (const agreed of ['permessage-deflate', 'server_no_context_takeover', 'client_no_context_takeover'])
+        assert.equal(extensions.includes(agreed), perMessageDeflate, agreed)
       assert.ok(client.upgraded['sluice-call-id'])
       client.send({ type: 'response.create', model, input: `[[sim text=${JSON.stringify('é'.repeat(3_000))}]]` })
       const [done] = await client.until('response.completed')
       direct.add(done.response.output.at(-1).content[0].text)
+      const sizes = client.frames.map(({ text }) => Buffer.byteLength(text))
+      const [said, largest] = [sizes.reduce((sum, size) => sum + size, 0), Math.max(...sizes)]
+      assert.ok(largest > 6_000)
+      if (perMessageDeflate) assert.ok(client.bytesRead() < said - largest / 2, `${client.bytesRead()} of ${said}`)
+      else assert.ok(client.bytesRead() > said)
       client.socket.close()
     }
     assert.deepEqual([...direct], ['é'.repeat(3_000)])

@@ -13,6 +13,8 @@ export interface SocketClient {
   socket: WebSocket
   /** Headers of the answer to the handshake. */
   upgraded: IncomingMessage['headers']
+  /** What has come over the connection so far, the handshake's answer included. */
+  bytesRead: () => number
   /** Whole messages, byte for byte. */
   frames: { text: string; isBinary: boolean }[]
   events: SocketEvent[]
@@ -40,8 +42,10 @@ export async function openSocket(
   const frames: SocketClient['frames'] = []
   const events: SocketEvent[] = []
   let upgraded: IncomingMessage['headers'] = {}
+  let connection: IncomingMessage['socket'] | undefined
   socket.on('upgrade', response => {
     upgraded = response.headers
+    connection = response.socket
   })
   socket.on('message', (data: Buffer, isBinary) => {
     const text = data.toString()
@@ -57,6 +61,7 @@ export async function openSocket(
   return {
     socket,
     upgraded,
+    bytesRead: () => connection?.bytesRead ?? 0,
     frames,
     events,
     send: event => socket.send(typeof event === 'string' ? event : JSON.stringify(event)),
