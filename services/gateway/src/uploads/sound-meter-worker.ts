@@ -19,6 +19,9 @@ parentPort?.on('message', async (job: SoundJob) => {
   parentPort?.postMessage(answer)
 })
 
+// The thread has what it needs.
+parentPort?.postMessage('ready')
+
 async function measure(job: SoundJob): Promise<SoundAnswer> {
   const { format } = await parseBuffer(
     await readSound(job),

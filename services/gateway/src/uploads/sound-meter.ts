@@ -6,6 +6,8 @@ const bytesPerMs = 8
 /** Files that wait for their turn; beyond, and after the time, a length is told by size. */
 const maxWaiting = 16
 const maxJobMs = 2_000
+/** Loading what reads containers is not the file's fault: it has time of its own. */
+const maxStartMs = 10_000
 const maxWaitMs = 3_000
 
 /**
@@ -13,7 +15,8 @@ const maxWaitMs = 3_000
  * their own, one after the other, with little memory, and one that takes too long is given up together with its thread.
  */
 export class SoundMeter {
-  #worker: Worker | undefined
+  /** The thread, once it can read files; undefined: it could not be started. */
+  #thread: Promise<Worker | undefined> | undefined
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
 
@@ -31,13 +34,14 @@ export class SoundMeter {
   }
 
   async close(): Promise<void> {
-    await this.#worker?.terminate()
+    await (await this.#thread)?.terminate()
   }
 
-  #ask(job: SoundJob): Promise<SoundAnswer> {
-    this.#worker ??= this.#start()
-    const worker = this.#worker
-    return new Promise(resolve => {
+  async #ask(job: SoundJob): Promise<SoundAnswer> {
+    this.#thread ??= this.#start()
+    const worker = await this.#thread
+    if (!worker) return undefined
+    return await new Promise(resolve => {
       const onAnswer = (answer: SoundAnswer): void => {
         clearTimeout(timer)
         worker.off('message', onAnswer)
@@ -45,7 +49,7 @@ export class SoundMeter {
         resolve(answer)
       }
       const onBroken = (): void => {
-        this.#worker = undefined
+        this.#thread = undefined
         onAnswer(undefined)
         void worker.terminate()
       }
@@ -56,7 +60,7 @@ export class SoundMeter {
     })
   }
 
-  #start(): Worker {
+  #start(): Promise<Worker | undefined> {
     const worker = new Worker(new URL('./sound-meter-worker.ts', import.meta.url), {
       resourceLimits: { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 16 },
       stdout: false,
@@ -65,6 +69,19 @@ export class SoundMeter {
     // Its exit follows, and says the same.
     worker.on('error', () => undefined)
     worker.unref()
-    return worker
+    return new Promise(resolve => {
+      const timer = setTimeout(() => worker.terminate(), maxStartMs)
+      const onExit = (): void => {
+        clearTimeout(timer)
+        this.#thread = undefined
+        resolve(undefined)
+      }
+      worker.once('exit', onExit)
+      worker.once('message', () => {
+        clearTimeout(timer)
+        worker.off('exit', onExit)
+        resolve(worker)
+      })
+    })
   }
 }
