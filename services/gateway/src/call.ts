@@ -36,16 +36,16 @@ export interface AdmittedCall {
   /** What the request itself tells of its use, where that is not text: counts instead of `estimatedInputTokens`. */
   asked: AskedUsage | undefined
   /** What the request insists on, by which its reply's usage is judged. */
-  limits?: AskedLimits
+  limits?: AskedLimits | undefined
   /** Of calls for sound and images. */
-  media?: MediaAsk
+  media?: MediaAsk | undefined
   /** As it goes to the provider. Empty once it is out and was large. */
   body: Buffer | SpooledFile
   /** What the body counts for in memory. */
-  held?: HeldBody
-  binary?: BinaryContent
+  held?: HeldBody | undefined
+  binary?: BinaryContent | undefined
   /** Of a body that has been let go: what an estimate needs of it. */
-  bodySample?: BodySample
+  bodySample?: BodySample | undefined
   /** We asked for the usage chunk; the client did not, and does not get it. */
   withholdUsage: boolean
   wantsReceipt: boolean

@@ -5,7 +5,8 @@ import { estimateAsked } from './reply-reader.ts'
 /** What the journal must know of a call before anything of it goes to a provider, so that whoever finds it can settle it. */
 export function openRecordOf(call: AdmittedCall): OpenRecord {
   const { route, prices, principal, endpoint } = call
-  return {
+  // Optional members are set, not spread: that is done for every call.
+  const record: OpenRecord = {
     event_id: call.eventId,
     call_id: call.callId,
     attempt: call.attempt,
@@ -20,11 +21,12 @@ export function openRecordOf(call: AdmittedCall): OpenRecord {
     served_by: route.servedBy,
     admitted_at_ms: call.admittedAtMs,
     price_book_id: prices.book.id,
-    ...(principal.project.unpriced === 'assume_max' ? { unpriced_policy: 'assume_max' } : {}),
-    ...(prices.override ? { override_price_book_id: prices.override.id } : {}),
     estimated_input: endpoint.free ? {} : estimateAsked(call).quantities,
     leases: [],
     held: [],
-    ...(call.inCall ? { in_call: { call_id: call.inCall.callId, turn_id: call.inCall.turnId } } : {}),
   }
+  if (principal.project.unpriced === 'assume_max') record.unpriced_policy = 'assume_max'
+  if (prices.override) record.override_price_book_id = prices.override.id
+  if (call.inCall) record.in_call = { call_id: call.inCall.callId, turn_id: call.inCall.turnId }
+  return record
 }
