@@ -110,7 +110,7 @@ export async function handleCall(deps: GatewayDeps, match: PathMatch, exchange: 
 
     const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
     const proved = authenticate(deps, headers.credential, match.room, nowMs, sinceMs, credentialHashOf(headers))
-    principal = proved instanceof Promise ? await proved : proved
+    principal = proved instanceof Promise ? await whileProved(exchange, proved) : proved
     requireOpenClass(endpoint, principal.project)
     const prices = booksOf(deps.prices, principal, nowMs)
     const onModel = (model: string): void => {
@@ -134,6 +134,13 @@ export async function handleCall(deps: GatewayDeps, match: PathMatch, exchange: 
   } catch (error) {
     refuse(toRefusal(error, deps, callId))
   }
+}
+
+/** Waits for a proof. @throws Refusal where the client has left meanwhile */
+async function whileProved({ answer }: ClientExchange, proof: Promise<Principal>): Promise<Principal> {
+  const principal = await proof
+  if (answer.destroyed) throw new Refusal('invalid_request', 'The client left before its request was sent.')
+  return principal
 }
 
 /** What handles a row's calls. Only some of them take a call whose request came whole. */

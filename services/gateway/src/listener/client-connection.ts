@@ -1,14 +1,9 @@
 import type { Socket } from 'node:net'
-import { type RequestHead, RequestHeadReader } from './read-request-head.ts'
+import { maxHeadBytes, type RequestHead, RequestHeadReader } from './read-request-head.ts'
 import { type AnswerSink, WholeExchange } from './whole-exchange.ts'
 
 /** Finds who answers a request by its head. */
 export type FindAnswerer = (head: RequestHead) => ((exchange: WholeExchange) => void) | undefined
-
-interface ComingRequest {
-  head: RequestHead
-  answer: (exchange: WholeExchange) => void
-}
 
 /** What a connection asks of the listener it came by. */
 export interface ConnectionOwner {
@@ -18,26 +13,45 @@ export interface ConnectionOwner {
   handOver: (socket: Socket) => void
   onClosed: (connection: ClientConnection) => void
   readonly isClosing: boolean
-  /** Takes room for the bytes of a request that is not whole yet. @returns false where there is none */
+  /** Takes room for bytes that wait. @returns false where there is none */
   takeRoom: (bytes: number) => boolean
   freeRoom: (bytes: number) => void
 }
 
-/** How long a connection may be open before its first request, and between two. */
-const firstRequestMs = 15_000
-export const keptForMs = 72_000
+/** How long a connection may be open before its first byte, and a head may take from its first byte on. */
+const headMs = 15_000
+/** How long a request may take to come whole, from its first byte on. */
+const requestMs = 60_000
+/** How long a connection is kept between two requests. */
+const keptForMs = 72_000
 /** How long a client may take nothing of an answer that is written. */
 const stalledMs = 300_000
-/** How long a request may take to come whole. */
-const maxWaitMs = 60_000
+/** How long a connection that is ended may take to go. */
+const endingMs = 1_000
 /** What a client may send ahead of its answer. */
 const maxAheadBytes = 64 * 1024
 /** Larger bodies are received by those who look at the credential first. */
 const maxBodyBytes = 64 * 1024
 
+const timedOut = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n'
+
+/** A request of which not all has come. */
+interface ComingRequest {
+  /** What has come, from the beginning of the head, and room for more. */
+  buffer: Buffer
+  length: number
+  /** Once it is read; then the buffer has room for all of the request. */
+  head: RequestHead | undefined
+  answer: ((exchange: WholeExchange) => void) | undefined
+  sinceMs: number
+}
+
 /**
  * A client's connection whose requests are plain and small: most calls are, and reading them so costs a fraction of what
  * Node's server takes. The first bytes that are anything else go to that server, with all that follow.
+ *
+ * One request is answered at a time. What comes meanwhile waits in its order, also while an answer waits for its client; nothing
+ * that waits is held without room taken for it.
  */
 export class ClientConnection implements AnswerSink {
   /** Place in the listener's list. */
@@ -46,21 +60,20 @@ export class ClientConnection implements AnswerSink {
   readonly #owner: ConnectionOwner
   readonly #heads = new RequestHeadReader()
   #exchange: WholeExchange | undefined
-  /** Bytes that came while an answer was under way. */
+  #coming: ComingRequest | undefined
+  /** Bytes behind the request that is being answered. */
   #ahead: Buffer[] = []
   #aheadBytes = 0
-  #deadlineMs: number
+  /** The client takes nothing of the last answer: it is asked for no more until it does. */
+  #isBlocked = false
   #isOver = false
-  /** The request whose head is read and whose body is not all there. */
-  #coming: ComingRequest | undefined
-  /** What has come of it. */
-  #parts: Buffer[] = []
-  #partBytes = 0
+  #isScheduled = false
+  #deadlineMs: number
 
   constructor(socket: Socket, owner: ConnectionOwner, nowMs: number) {
     this.#socket = socket
     this.#owner = owner
-    this.#deadlineMs = nowMs + firstRequestMs
+    this.#deadlineMs = nowMs + headMs
     socket.on('data', this.#onData)
     socket.on('drain', this.#onDrain)
     socket.on('end', this.#onEnd)
@@ -70,8 +83,9 @@ export class ClientConnection implements AnswerSink {
 
   /** Called each few seconds: ends what has waited for too long. */
   check(nowMs: number): void {
-    if (this.#exchange) return
-    if (nowMs >= this.#deadlineMs) this.#socket.destroy()
+    if (this.#exchange || nowMs < this.#deadlineMs) return
+    if (this.#coming && !this.#socket.writableEnded) this.#end(timedOut)
+    else this.#socket.destroy()
   }
 
   /** Ends it, at once where nothing is being answered, else behind the answer. */
@@ -109,91 +123,125 @@ export class ClientConnection implements AnswerSink {
       return
     }
     this.#deadlineMs = performance.now() + (this.#socket.writableLength > 0 ? stalledMs : keptForMs)
-    if (this.#aheadBytes > 0) this.#takeAhead()
+    // Answers of a client that reads none would fill the memory.
+    if (this.#socket.writableNeedDrain) {
+      this.#isBlocked = true
+      this.#socket.pause()
+    } else this.#takeAhead()
   }
 
-  // ── the socket ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   readonly #onData = (bytes: Buffer): void => {
-    if (this.#exchange) this.#keepAhead(bytes)
-    else this.#begin(bytes)
+    if (this.#exchange || this.#aheadBytes > 0 || this.#isBlocked) this.#keepAhead(bytes)
+    else this.#take(bytes)
   }
 
-  #begin(bytes: Buffer): void {
-    if (this.#coming) {
-      this.#onBody(this.#coming, bytes)
-      return
-    }
-    const all = this.#parts.length === 0 ? bytes : Buffer.concat([...this.#parts, bytes])
-    const head = this.#owner.isClosing ? undefined : this.#heads.read(all)
+  /** The next bytes of the connection, in their order; nothing is being answered. */
+  #take(bytes: Buffer): void {
+    if (this.#socket.writableEnded) return
+    const coming = this.#coming
+    if (coming?.head) this.#takeBody(coming, coming.head, bytes)
+    else this.#takeHead(coming, bytes)
+  }
+
+  #takeHead(coming: ComingRequest | undefined, bytes: Buffer): void {
+    const all = coming ? withMore(coming, bytes) : bytes
+    const head = this.#owner.isClosing ? undefined : this.#heads.read(all, all.length - bytes.length)
     if (head === 'unfinished') {
-      this.#wait(bytes)
+      if (!coming) this.#wait(bytes, maxHeadBytes, { head: undefined, answer: undefined, sinceMs: performance.now() })
       return
     }
     const answer = head && head.bodyBytes <= maxBodyBytes ? this.#owner.find(head) : undefined
-    if (head && answer) {
-      this.#freeParts()
-      this.#coming = { head, answer }
-      this.#onBody(this.#coming, all)
-    } else this.#handOver(all)
+    if (!head || !answer) this.#handOver(all)
+    else if (all.length >= head.bodyStart + head.bodyBytes) this.#answer(head, answer, all)
+    else {
+      const sinceMs = coming?.sinceMs ?? performance.now()
+      this.#forget()
+      this.#wait(all, head.bodyStart + head.bodyBytes, { head, answer, sinceMs })
+    }
   }
 
-  #onBody({ head, answer }: ComingRequest, bytes: Buffer): void {
-    const wholeBytes = head.bodyStart + head.bodyBytes
-    if (this.#partBytes + bytes.length < wholeBytes) {
-      this.#wait(bytes)
+  #takeBody(coming: ComingRequest, head: RequestHead, bytes: Buffer): void {
+    const { buffer, answer } = coming
+    const taken = bytes.copy(buffer, coming.length)
+    coming.length += taken
+    if (coming.length < buffer.length || !answer) return
+    if (taken < bytes.length && !this.#keepAhead(bytes.subarray(taken))) return
+    this.#answer(head, answer, buffer)
+  }
+
+  /** For more of a request. Where too much waits already, Node's server does that. */
+  #wait(
+    bytes: Buffer,
+    room: number,
+    { head, answer, sinceMs }: Pick<ComingRequest, 'head' | 'answer' | 'sinceMs'>,
+  ): void {
+    if (!this.#owner.takeRoom(room)) {
+      this.#handOver(bytes)
       return
     }
-    const all = this.#parts.length === 0 ? bytes : Buffer.concat([...this.#parts, bytes])
-    this.#freeParts()
+    const buffer = Buffer.allocUnsafe(room)
+    bytes.copy(buffer)
+    this.#coming = { buffer, length: bytes.length, head, answer, sinceMs }
+    this.#deadlineMs = sinceMs + (head ? requestMs : headMs)
+  }
+
+  /** What has come of a request is somebody else's now, or nobody's. */
+  #forget(): void {
+    if (!this.#coming) return
+    this.#owner.freeRoom(this.#coming.buffer.length)
     this.#coming = undefined
-    const exchange = new WholeExchange(head, all.subarray(head.bodyStart, wholeBytes), this)
+  }
+
+  /** @param all the request, and what came behind it */
+  #answer(head: RequestHead, answer: (exchange: WholeExchange) => void, all: Buffer): void {
+    this.#forget()
+    const wholeBytes = head.bodyStart + head.bodyBytes
+    if (all.length > wholeBytes && !this.#keepAhead(all.subarray(wholeBytes))) return
+    const body = all.subarray(head.bodyStart, wholeBytes)
+    // A view of a small part would keep all of it for as long as the call goes on.
+    const exchange = new WholeExchange(head, all.length > 2 * wholeBytes ? Buffer.from(body) : body, this)
     this.#exchange = exchange
-    if (all.length > wholeBytes) this.#keepAhead(all.subarray(wholeBytes))
     answer(exchange)
   }
 
-  /** For the rest of a request. Where many wait already, Node's server does that. */
-  #wait(bytes: Buffer): void {
-    if (!this.#owner.takeRoom(bytes.length)) this.#handOver(Buffer.concat([...this.#parts, bytes]))
-    else {
-      if (this.#parts.length === 0) this.#deadlineMs = performance.now() + maxWaitMs
-      this.#parts.push(bytes)
-      this.#partBytes += bytes.length
+  /** A client may send its next request before it has its answer. @returns false where it sends too much, and is let go */
+  #keepAhead(bytes: Buffer): boolean {
+    const isTooMuch = this.#aheadBytes + bytes.length > maxAheadBytes
+    if (isTooMuch || !this.#owner.takeRoom(bytes.length)) {
+      this.#socket.destroy()
+      return false
     }
-  }
-
-  #freeParts(): void {
-    if (this.#partBytes === 0) return
-    this.#owner.freeRoom(this.#partBytes)
-    this.#parts = []
-    this.#partBytes = 0
-  }
-
-  /** A client may send its next request before it has its answer: that waits, and so does the client beyond some bytes. */
-  #keepAhead(bytes: Buffer): void {
     this.#ahead.push(bytes)
     this.#aheadBytes += bytes.length
-    if (this.#aheadBytes > maxAheadBytes) this.#socket.pause()
+    return true
   }
 
+  /** Goes on with what came meanwhile, but not from inside the answer before. */
   #takeAhead(): void {
-    const bytes = Buffer.concat(this.#ahead)
-    this.#ahead = []
-    this.#aheadBytes = 0
-    // Not from inside the answer before.
+    if (this.#aheadBytes === 0 || this.#isScheduled) return
+    this.#isScheduled = true
     setImmediate(() => {
-      if (this.#socket.destroyed || this.#isOver) return
-      if (this.#exchange) return this.#keepAhead(bytes)
-      this.#socket.resume()
-      this.#begin(bytes)
+      this.#isScheduled = false
+      if (this.#exchange || this.#isOver || this.#isBlocked || this.#socket.destroyed) return
+      const bytes = Buffer.concat(this.#ahead)
+      this.#dropAhead()
+      this.#take(bytes)
     })
   }
 
+  #dropAhead(): void {
+    this.#owner.freeRoom(this.#aheadBytes)
+    this.#ahead = []
+    this.#aheadBytes = 0
+  }
+
+  /** @param bytes all that has come and is not answered */
   #handOver(bytes: Buffer): void {
     const socket = this.#socket
     this.#isOver = true
-    this.#freeParts()
+    this.#forget()
     socket.off('data', this.#onData)
     socket.off('drain', this.#onDrain)
     socket.off('end', this.#onEnd)
@@ -206,7 +254,17 @@ export class ClientConnection implements AnswerSink {
     process.nextTick(() => socket.resume())
   }
 
-  readonly #onDrain = (): void => this.#exchange?.onDrained()
+  // ── the socket ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  readonly #onDrain = (): void => {
+    if (this.#exchange) this.#exchange.onDrained()
+    else if (this.#isBlocked) {
+      this.#isBlocked = false
+      this.#deadlineMs = performance.now() + keptForMs
+      this.#socket.resume()
+      this.#takeAhead()
+    }
+  }
 
   /** A client that sends no more has left: there are none that wait for an answer with half a connection. */
   readonly #onEnd = (): void => {
@@ -219,13 +277,24 @@ export class ClientConnection implements AnswerSink {
   }
 
   readonly #onClose = (): void => {
-    this.#freeParts()
+    this.#forget()
+    this.#dropAhead()
     this.#owner.onClosed(this)
     this.#exchange?.onClosed()
   }
 
-  #end(): void {
-    this.#deadlineMs = performance.now() + 1_000
-    this.#socket.end()
+  #end(lastWords?: string): void {
+    this.#deadlineMs = performance.now() + (this.#socket.writableLength > 0 ? stalledMs : endingMs)
+    if (lastWords === undefined) this.#socket.end()
+    else this.#socket.end(lastWords)
   }
+}
+
+/** What has come of a head with more behind it: written behind it where there is room, so that bytes that come singly cost little. */
+function withMore(coming: ComingRequest, bytes: Buffer): Buffer {
+  const { buffer, length } = coming
+  if (length + bytes.length > buffer.length) return Buffer.concat([buffer.subarray(0, length), bytes])
+  bytes.copy(buffer, length)
+  coming.length += bytes.length
+  return buffer.subarray(0, coming.length)
 }

@@ -30,7 +30,7 @@ export interface RequestHead {
 }
 
 /** The largest head that is read here. */
-const maxHeadBytes = 8 * 1024
+export const maxHeadBytes = 8 * 1024
 const maxHeaders = 64
 const headEnd = Buffer.from('\r\n\r\n')
 const beginning = 'POST /'
@@ -49,9 +49,12 @@ const notHere = new Set(['transfer-encoding', 'expect', 'upgrade', 'trailer', 'h
 export class RequestHeadReader {
   #known: KnownHead | undefined
 
-  /** @returns `unfinished` where its end has not come, undefined where it is no head of a `POST` with a length */
-  read(bytes: Buffer): RequestHead | 'unfinished' | undefined {
-    const end = bytes.indexOf(headEnd)
+  /**
+   * @param seen how many of the bytes were there the last time, when it was unfinished
+   * @returns `unfinished` where its end has not come, undefined where it is no head of a `POST` with a length
+   */
+  read(bytes: Buffer, seen = 0): RequestHead | 'unfinished' | undefined {
+    const end = bytes.indexOf(headEnd, Math.max(0, seen - headEnd.length + 1))
     if (end < 0) return bytes.length <= maxHeadBytes && mayBegin(bytes) ? 'unfinished' : undefined
     if (end > maxHeadBytes) return undefined
     const text = bytes.toString('latin1', 0, end)

@@ -29,7 +29,9 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   readonly #request: RequestHead
   readonly isComplete = true
   headersSent = false
+  /** Nothing reaches the client any more. */
   destroyed = false
+  /** The answer is written to its end: nothing more comes of this exchange, whatever its connection goes on with. */
   writableFinished = false
   #body: Buffer
   readonly #sink: AnswerSink
@@ -38,6 +40,7 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   /** What is not out of the head. */
   #head = ''
   #framing: Framing = 'none'
+  #isClosed = false
 
   constructor(request: RequestHead, body: Buffer, sink: AnswerSink) {
     this.#request = request
@@ -71,8 +74,10 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   async takeRest(): Promise<void> {}
 
   on(event: 'close' | 'drain', listener: () => void): void {
-    if (event === 'close') this.#onClose.push(listener)
-    else this.#onDrain.push(listener)
+    if (event === 'drain') this.#onDrain.push(listener)
+    // Whoever begins to listen when the client has left is told so, too.
+    else if (this.#isClosed) queueMicrotask(listener)
+    else this.#onClose.push(listener)
   }
 
   /** @throws TypeError where a value would end its header */
@@ -98,12 +103,13 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   }
 
   flushHeaders(): void {
-    if (this.destroyed || this.#head === '') return
+    if (this.destroyed || this.writableFinished || this.#head === '') return
     this.#sink.write(this.#takeHead(), undefined, '')
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.destroyed || bytes.length === 0) return true
+    if (this.destroyed || this.writableFinished || bytes.length === 0) return true
+    if (this.#framing === 'none') return true
     const head = this.#takeHead()
     if (this.#framing === 'chunked') return this.#sink.write(`${head}${bytes.length.toString(16)}\r\n`, bytes, '\r\n')
     return this.#sink.write(head, bytes, '')
@@ -111,6 +117,7 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
 
   end(bytes?: Uint8Array | string, encoding?: BufferEncoding): void {
     if (this.destroyed || this.writableFinished) return
+    if (!this.headersSent) throw new Error('an answer ends without its head')
     if (typeof bytes === 'string' && encoding === 'latin1' && this.#framing === 'length')
       this.#sink.write(this.#takeHead() + bytes, undefined, '')
     else {
@@ -125,14 +132,17 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   }
 
   destroy(): void {
+    if (this.writableFinished || this.destroyed) return
+    this.destroyed = true
     this.#sink.destroy()
   }
 
   /** The connection is gone. */
   onClosed(): void {
-    if (this.destroyed) return
+    if (this.#isClosed) return
+    this.#isClosed = true
     this.destroyed = true
-    if (!this.writableFinished) for (const listener of this.#onClose) listener()
+    for (const listener of this.#onClose) listener()
   }
 
   /** What has waited for the client is with it. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -7,6 +7,7 @@ import test, { type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Endpoint } from '../endpoints.ts'
 import { BodyMemory } from '../read-request.ts'
+import { ClientConnection } from './client-connection.ts'
 import type { WholeExchange } from './whole-exchange.ts'
 import { WholeRequests } from './whole-requests.ts'
 
@@ -148,6 +149,148 @@ test('requests sent ahead are answered in their order, those for the server too'
   )
 })
 
+test('what is sent ahead in pieces is taken in its order: a body is never read as a request', async t => {
+  const bodies: string[] = []
+  const { port } = await serve(t, exchange => {
+    bodies.push(String(exchange.receive(endpoint, memory)))
+    exchange.writeHead(200, ['content-length', '0'])
+    setTimeout(() => exchange.end(), 2)
+  })
+  const hidden = ask('EVIL')
+  const second = `${hidden}${'b'.repeat(100)}`
+  const bytes = ask('first') + ask(second) + ask('third')
+  for (let cut = 1; cut < bytes.length; cut += 7) {
+    const { socket, answered } = await client(t, port)
+    socket.setNoDelay(true)
+    socket.write(bytes.slice(0, cut))
+    await delay(cut % 4)
+    const middle = Math.min(bytes.length, cut + 90)
+    socket.write(bytes.slice(cut, middle))
+    await new Promise(setImmediate)
+    socket.write(bytes.slice(middle))
+    await until(() => countOf(answered(), 'HTTP/1.1 200') === 3)
+    assert.deepEqual(bodies.splice(0), ['first', second, 'third'], `cut at ${cut}`)
+    socket.destroy()
+  }
+})
+
+test('a client that goes on asking and reads nothing is not answered any further, until it reads', async t => {
+  let answers = 0
+  const answer = Buffer.alloc(8 * 1024, 'x')
+  const { port } = await serve(t, exchange => {
+    answers++
+    exchange.writeHead(200, ['content-length', String(answer.length)])
+    exchange.end(answer)
+  })
+  const { socket, answered } = await client(t, port)
+  socket.pause()
+  const total = 5_000
+  let asked = 0
+  const goOn = (): void => {
+    while (asked < total && socket.write(ask(String(asked)))) asked++
+    if (asked < total) socket.once('drain', goOn)
+  }
+  goOn()
+  let before = -1
+  while (before !== answers) {
+    before = answers
+    await delay(200)
+  }
+  assert.ok(answers > 0 && answers < total / 2, `${answers} answers for a client that reads none`)
+  socket.destroy()
+  assert.equal(answered(), '')
+})
+
+test('one that sends more ahead than a few requests is let go', async t => {
+  const closed: boolean[] = []
+  const { port } = await serve(t, exchange => {
+    exchange.on('close', () => closed.push(exchange.writableFinished))
+  })
+  const { socket } = await client(t, port)
+  socket.write(ask('{}') + 'b'.repeat(400_000))
+  await until(() => socket.destroyed)
+  await until(() => closed.length === 1)
+  assert.deepEqual(closed, [false])
+})
+
+test('whoever listens only after the client has left is told so', async t => {
+  const told: string[] = []
+  const { port } = await serve(t, exchange => {
+    setTimeout(() => {
+      told.push(`destroyed ${exchange.destroyed}`)
+      exchange.on('close', () => told.push('close'))
+    }, 60)
+  })
+  const { socket } = await client(t, port)
+  socket.write(ask('{}'))
+  await delay(20)
+  socket.destroy()
+  await until(() => told.length === 2)
+  assert.deepEqual(told, ['destroyed true', 'close'])
+})
+
+test('an exchange that has ended has no power over the next one', async t => {
+  const ended: WholeExchange[] = []
+  const { port } = await serve(t, exchange => {
+    for (const before of ended) {
+      before.write(Buffer.from('late'))
+      before.end('late')
+      before.flushHeaders()
+      before.destroy()
+    }
+    ended.push(exchange)
+    echo(exchange)
+  })
+  const { socket, answered } = await client(t, port)
+  for (const body of ['one', 'two', 'three']) {
+    socket.write(ask(body))
+    await until(() => answered().endsWith(`mine ${body}`))
+  }
+  assert.equal(countOf(answered(), 'late'), 0)
+})
+
+test('an answer without a body has none, whatever is written', async t => {
+  const { port } = await serve(t, exchange => {
+    exchange.writeHead(204, [])
+    exchange.write(Buffer.from('HTTP/1.1 200 OK'))
+    exchange.end('more')
+  })
+  const { socket, answered } = await client(t, port)
+  socket.write(ask('{}'))
+  await until(() => answered().endsWith('\r\n\r\n'))
+  await delay(20)
+  assert.equal(countOf(answered(), 'HTTP/1.1'), 1)
+  assert.ok(answered().endsWith('\r\n\r\n'))
+})
+
+test('small pieces cost little: a head byte by byte, a body in a buffer of its own size', t => {
+  let room = 0
+  const socket = Object.assign(new EventEmitter(), { destroyed: false, writableEnded: false, destroy: () => {} })
+  const owner = {
+    find: () => () => {},
+    handOver: () => assert.fail('not for the server'),
+    onClosed: () => {},
+    isClosing: false,
+    takeRoom: (bytes: number) => {
+      room += bytes
+      return true
+    },
+    freeRoom: (bytes: number) => {
+      room -= bytes
+    },
+  }
+  new ClientConnection(socket as unknown as Socket, owner, performance.now())
+  const head = `POST /mine HTTP/1.1\r\nHost: a\r\nX-Long: ${'a'.repeat(7_800)}\r\nContent-Length: 60000\r\n\r\n`
+  const concat = t.mock.method(Buffer, 'concat')
+  for (const letter of head) socket.emit('data', Buffer.from(letter))
+  assert.equal(room, head.length + 60_000, 'room for all of it, as soon as its length is known')
+  for (let i = 0; i < 59_999; i++) socket.emit('data', Buffer.from('b'))
+  assert.equal(concat.mock.callCount(), 0, 'nothing is put together again for each piece')
+  assert.equal(room, head.length + 60_000)
+  socket.emit('data', Buffer.from('b'))
+  assert.equal(room, 0)
+})
+
 test('an answer without a length is chunked, and read whole by a client of Node’s', async t => {
   const { port } = await serve(t, async exchange => {
     exchange.writeHead(200, ['content-type', 'text/event-stream'])
@@ -253,9 +396,8 @@ test('a connection that asks nothing, or does not finish asking, is ended; one t
   await delay(30)
   whole.check(performance.now() + 20_000)
   await once(silent.socket, 'close')
-  assert.equal(slow.socket.closed, false)
-  whole.check(performance.now() + 90_000)
   await once(slow.socket, 'close')
+  assert.equal(slow.answered(), 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n')
   whole.check(performance.now() + 1_000_000)
   await delay(20)
   assert.equal(waiting.socket.closed, false)
