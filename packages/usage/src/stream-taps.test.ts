@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { totalOutputTokens } from '@sluice/contracts'
+import { type Quantities, totalOutputTokens } from '@sluice/contracts'
 import fc from 'fast-check'
 import { openCompletionTap } from './anthropic/completion-tap.ts'
 import { openMessagesTap } from './anthropic/messages-tap.ts'
@@ -13,82 +13,38 @@ import { openSpeechTap } from './openai/speech-tap.ts'
 import { openTranscriptTap } from './openai/transcript-tap.ts'
 import type { StreamTap } from './stream-tap.ts'
 
+const taps = {
+  openChatTap,
+  openCompletionTap,
+  openFreeTap,
+  openImagesTap,
+  openMessagesTap,
+  openResponsesTap,
+  openSpeechTap,
+  openTranscriptTap,
+}
+
 const read = (name: string): Buffer => readFileSync(new URL(`./fixtures/${name}.sse`, import.meta.url))
 
-const streams: {
-  name: string
-  open: () => StreamTap
-  outputBytes: number
-  quantities: object
-  /** The provider tells no usage in this stream. */
-  silent?: true
-}[] = [
-  {
-    name: 'openai-chat-cached-and-reasoning',
-    open: () => openChatTap({ model: 'gpt-5.4' }),
-    outputBytes: Buffer.byteLength('Grüße, 世界 "choices":[] \n\ndata: 🙂'),
-    quantities: { in_text: 240, in_cache_read: 1024, in_cache_write_other: 256, out_text: 42, out_reasoning: 16 },
-  },
-  {
-    name: 'openai-chat-tool-call',
-    open: () => openChatTap({ model: 'gpt-5.4' }),
-    outputBytes: Buffer.byteLength('get_weather{"city":"Mainz"}'),
-    quantities: { in_text: 80, out_text: 17 },
-  },
-  {
-    name: 'openai-chat-two-choices-crlf',
-    open: () => openChatTap({ model: 'gpt-5.4' }),
-    outputBytes: 2,
-    quantities: { in_text: 10, out_text: 2 },
-  },
-  {
-    name: 'openai-responses-search-and-tool-call',
-    open: () => openResponsesTap({ model: 'gpt-5.5' }),
-    outputBytes: Buffer.byteLength('Das Wetter ist schön ☀.{"a":1}'),
-    quantities: { in_text: 388, in_cache_read: 512, out_text: 64, out_reasoning: 20, web_search_calls: 1 },
-  },
-  {
-    name: 'openai-speech-with-usage',
-    open: () => openSpeechTap({ input: {}, format: 'wav', unwrap: false }),
-    outputBytes: 23,
-    quantities: { in_text: 14, out_audio: 101 },
-  },
-  {
-    name: 'openai-transcript-of-tokens',
-    open: () => openTranscriptTap({ input: {} }),
-    outputBytes: Buffer.byteLength('Grüße aus Mainz 🙂'),
-    quantities: { in_text: 4, in_audio: 34, out_text: 9 },
-  },
-  {
-    name: 'openai-image-with-two-partial-ones',
-    open: () => openImagesTap({ input: {}, size: 'auto', partialImages: 2 }),
-    outputBytes: 0,
-    quantities: { in_text: 20, in_image: 40, out_image: 608 },
-  },
-  {
-    name: 'anthropic-thinking-cache-and-tool-call',
-    open: () => openMessagesTap({ model: 'claude-sonnet-4-6' }),
-    outputBytes: Buffer.byteLength('Überlegen… Ich sehe nach. 🌧get_weather{"city": "Mainz"}'),
-    quantities: {
-      in_text: 40,
-      in_cache_read: 4000,
-      in_cache_write_5m: 200,
-      in_cache_write_1h: 100,
-      out_text: 89,
-      out_reasoning: 21,
-      web_search_calls: 1,
-      web_fetch_calls: 2,
-    },
-  },
-  {
-    name: 'anthropic-legacy-completion',
-    open: () => openCompletionTap({ model: 'claude-2' }),
-    outputBytes: Buffer.byteLength(' Grüße, 世界 🌧'),
-    // 21 bytes at 3.6 a token.
-    quantities: { out_text: 6 },
-    silent: true,
-  },
-]
+/** A stream of `fixtures/`, a tap that reads it, and what it must read. `test/faults` fuzzes the same ones. */
+interface ReadStream {
+  stream: string
+  tap: keyof typeof taps
+  options: object
+  /** What counts as output: the text, or where that is none its bytes. */
+  said?: string
+  outputBytes?: number
+  quantities: Quantities
+  parts?: object[]
+  /** Quantities that the provider did not tell; the others are measured. */
+  estimated?: string[]
+  /** Nothing is estimated, and yet the provider tells no usage: the request says what it costs. */
+  withoutUsage?: true
+  ended?: false
+  failed?: true
+}
+
+const streams = JSON.parse(readFileSync(new URL('./fixtures/streams.json', import.meta.url), 'utf8')) as ReadStream[]
 
 const cutAt = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
   const borders = [...new Set(cuts.map(cut => cut % bytes.length))].sort((a, b) => a - b)
@@ -101,17 +57,40 @@ const cutAt = (bytes: Buffer, cuts: readonly number[]): Buffer[] => {
   return chunks
 }
 
-for (const { name, open, outputBytes, quantities, silent = false } of streams) {
-  const bytes = read(name)
+const openTap = ({ tap, options }: ReadStream) => (taps[tap] as (given: object) => StreamTap)(options)
+
+test('every stream has a tap that reads it, and every tap a stream', () => {
+  const files = readdirSync(new URL('./fixtures/', import.meta.url)).filter(file => file.endsWith('.sse'))
+  assert.deepEqual(files.sort(), [...new Set(streams.map(({ stream }) => `${stream}.sse`))].sort())
+  assert.deepEqual(Object.keys(taps).sort(), [...new Set(streams.map(({ tap }) => tap))].sort())
+})
+
+for (const row of streams) {
+  const { stream, said = '', failed = false } = row
+  const name = row.tap === 'openFreeTap' ? `${stream}, free` : stream
+  const open = () => openTap(row)
+  const bytes = read(stream)
 
   test(`${name}: its usage is read from one chunk`, () => {
     const tap = open()
     assert.equal(tap.write(bytes), bytes.length)
-    assert.deepEqual(tap.usage().quantities, quantities)
-    assert.equal(tap.outputBytes, outputBytes)
-    assert.ok(tap.ended && tap.measured === !silent && tap.atEventBoundary)
-    const marks = Object.values(tap.usage().provenance)
-    assert.ok(marks.length > 0 && marks.every(mark => mark === (silent ? 'estimated' : 'measured')))
+    const { quantities, provenance, parts } = tap.usage()
+    assert.deepEqual(quantities, row.quantities)
+    assert.deepEqual(parts, row.parts)
+    assert.equal(tap.outputBytes, row.outputBytes ?? Buffer.byteLength(said))
+    const estimated = Object.entries(provenance).flatMap(([quantity, mark]) => (mark === 'estimated' ? [quantity] : []))
+    assert.deepEqual(estimated, row.estimated ?? [])
+    assert.deepEqual(Object.keys(provenance), Object.keys(quantities))
+    const { ended, measured, atEventBoundary } = tap
+    assert.deepEqual(
+      { ended, failed: tap.failed, measured, atEventBoundary },
+      {
+        ended: row.ended ?? true,
+        failed,
+        measured: Object.keys(quantities).length === 0 ? !failed : !row.estimated && !row.withoutUsage,
+        atEventBoundary: true,
+      },
+    )
   })
 
   test(`${name}: no chunk border changes usage, bytes or what is known`, () => {
@@ -154,6 +133,8 @@ for (const { name, open, outputBytes, quantities, silent = false } of streams) {
   test(`${name}: a stream cut anywhere gives usage and never throws`, () => {
     const full = open()
     full.write(bytes)
+    // What is sold by the second or the character has no output tokens, however much comes out.
+    const saysTokens = totalOutputTokens(row.quantities) > 0
     let before = 0
     for (let length = 0; length <= bytes.length; length += 7) {
       const tap = open()
@@ -162,7 +143,7 @@ for (const { name, open, outputBytes, quantities, silent = false } of streams) {
       assert.ok(tap.outputBytes >= before && tap.outputBytes <= full.outputBytes)
       before = tap.outputBytes
       for (const value of Object.values(usage.quantities)) assert.ok(Number.isSafeInteger(value))
-      if (tap.outputBytes > 0) assert.ok(totalOutputTokens(usage.quantities) > 0)
+      if (tap.outputBytes > 0 && saysTokens) assert.ok(totalOutputTokens(usage.quantities) > 0)
     }
   })
 
@@ -173,15 +154,17 @@ for (const { name, open, outputBytes, quantities, silent = false } of streams) {
     const tail = bytes
       .toString()
       .split(/(?<=\n\r?\n)/)
-      .slice(-2)
+      // Text before an error may come twice; before an end that tells the usage it changes nothing.
+      .slice(failed ? -1 : -2)
     for (const event of tail) tap.write(Buffer.from(event))
     assert.deepEqual(tap.usage().quantities, once)
   })
 }
 
 test('a part of an event that has been sent is completed with the fewest bytes', () => {
-  for (const { name, open } of streams) {
-    const bytes = read(name)
+  for (const row of streams) {
+    const bytes = read(row.stream)
+    const open = () => openTap(row)
     for (let at = 1; at < bytes.length; at += 3) {
       const tap = open()
       tap.write(bytes.subarray(0, at))
@@ -213,11 +196,11 @@ test('of a large chunk the beginning of an event is held back, and not all of th
 test('garbage passes unseen', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), noise => {
-      for (const { open } of streams) {
-        const tap = open()
+      for (const row of streams) {
+        const tap = openTap(row)
         assert.deepEqual(Buffer.concat([...tap.forward(noise), ...tap.flush()]), Buffer.from(noise))
         tap.write(Buffer.from('\n\ndata: {"usage":[],"choices":{},"type":7,"response":3}\n\ndata: null\n\ndata: {\n\n'))
-        assert.deepEqual(tap.usage().quantities, {})
+        assert.deepEqual(tap.usage(), openTap(row).usage())
       }
     }),
     { numRuns: 100, seed: 13 },
@@ -326,11 +309,15 @@ test('a Responses stream longer than may be kept says so, and loses no charge', 
   assert.equal(tap.usage().quantities.web_search_calls, 1)
 })
 
-test('an error before any work costs nothing', () => {
-  const tap = openMessagesTap({ model: 'm' })
-  tap.write(Buffer.from('event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n'))
-  assert.deepEqual(tap.usage({ inputTokens: 10 }).quantities, {})
-  assert.equal(tap.ended, true)
+test('an error before any work costs nothing, whatever was asked', () => {
+  const overloaded = streams.filter(row => row.stream.endsWith('-overloaded-at-once'))
+  assert.equal(overloaded.length, 3)
+  for (const row of overloaded) {
+    const tap = openTap(row)
+    tap.write(read(row.stream))
+    assert.deepEqual(tap.usage({ inputTokens: 10 }).quantities, {})
+    assert.equal(tap.failed, true)
+  }
 })
 
 test('a legacy completion is estimated on both sides, and not before its first word', () => {

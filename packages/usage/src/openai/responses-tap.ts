@@ -66,6 +66,8 @@ class ResponsesStreamTap extends PassingTap implements ResponsesTap {
   readonly #requestedModel: string
   #response: JsonObject | undefined
   #terminal: JsonObject | undefined
+  /** It failed before it was created: nothing was worked on. */
+  #refused = false
   #shrank = false
   #sequenceNumber = -1
   #finished: { outputIndex: number; item: JsonObject }[] = []
@@ -129,8 +131,11 @@ class ResponsesStreamTap extends PassingTap implements ResponsesTap {
   }
 
   #onResponse(type: string, response: JsonObject): void {
+    if (type === 'response.failed') {
+      this.failed = true
+      this.#refused = this.#response === undefined
+    }
     this.#response = response
-    if (type === 'response.failed') this.failed = true
     if (
       type === 'response.completed' ||
       type === 'response.incomplete' ||
@@ -215,7 +220,7 @@ class ResponsesStreamTap extends PassingTap implements ResponsesTap {
     const last = this.#terminal ?? this.#response
     const result = fromResponse(last ?? { model: this.#requestedModel })
     if (this.#shrank) result.shrank = true
-    if (isObject(last?.usage) || !this.#response) return result
+    if (isObject(last?.usage) || !this.#response || this.#refused) return result
     const estimated = measuredAs(
       {
         in_text: estimate.inputTokens ?? 0,
