@@ -102,25 +102,34 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
     lost.differences.map(({ project_id, place }) => `${place} ${project_id}`).sort(),
     ['analytics_rollups', 'analytics_rows'].map(place => `${place} ${stack.projectId}`),
   )
+  // And what budgets have counted.
+  await loseBudgets(stack)
+  assert.notDeepEqual(await readWindows(stack), windows)
   // The rebuild is killed right after it has begun, and goes on by itself.
   await operator(stack, 'analytics', 'POST', '/rebuild')
   await analytics.kill()
   await analytics.start()
   await analytics.untilReady()
-  const { stdout: rebuilt } = await command(stack, 'rebuild.ts', 'analytics')
-  assert.match(rebuilt, /done: \d+ batches, \d+ events, 4 corrections/)
+  const { stdout: rebuilt } = await command(stack, 'rebuild.ts')
+  assert.match(rebuilt, /^analytics: done: \d+ batches, \d+ events, 4 corrections$/m)
+  assert.match(rebuilt, /^budgets: done: \d+ batches/m)
   assert.deepEqual(await readRows(stack), rows)
+  assert.deepEqual(await readWindows(stack), windows)
   assert.deepEqual(await reconcile(stack), before)
   const marks = await completeness(stack, 'analytics')
 
-  // What budgets have counted is lost, while calls go on.
-  await query(
-    stack.databaseUrls.budget,
-    'truncate budget.spend_facts, budget.budget_windows, budget.settlements, budget.series_marks, budget.series_positions',
-  )
-  assert.notDeepEqual(await readWindows(stack), windows)
-  assert.match((await command(stack, 'rebuild.ts', 'budgets')).stdout, /done: \d+ batches/)
+  // Each by its name: what is lost comes back, and where nothing is lost nothing doubles.
+  await loseBudgets(stack)
+  const { stdout: budgetsAlone } = await command(stack, 'rebuild.ts', 'budgets')
+  assert.match(budgetsAlone, /^budgets: done: \d+ batches/m)
+  assert.doesNotMatch(budgetsAlone, /analytics/)
   assert.deepEqual(await readWindows(stack), windows)
+  const { stdout: analyticsAlone } = await command(stack, 'rebuild.ts', 'analytics')
+  assert.match(analyticsAlone, /^analytics: done: \d+ batches, \d+ events, 4 corrections$/m)
+  assert.doesNotMatch(analyticsAlone, /budgets/)
+  assert.deepEqual(await readRows(stack), rows)
+  for (const wrong of [['everything'], ['analytics', 'budgets']])
+    await assert.rejects(command(stack, 'rebuild.ts', ...wrong), { code: 1, stderr: /^usage: npm run rebuild/ })
   assert.deepEqual(await reconcile(stack), before)
   assert.deepEqual(await completeness(stack, 'budget'), marks)
 
@@ -155,6 +164,13 @@ async function operator<Body>(stack: TestStack, service: ServiceName, method: st
     ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   })
   return { status: answer.status, body: (await answer.json()) as Body }
+}
+
+function loseBudgets(stack: TestStack) {
+  return query(
+    stack.databaseUrls.budget,
+    'truncate budget.spend_facts, budget.budget_windows, budget.settlements, budget.series_marks, budget.series_positions',
+  )
 }
 
 /** The hours around now, which are not closed: nothing is on its way where they are equal. */

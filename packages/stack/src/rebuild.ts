@@ -4,8 +4,9 @@ import { askOperator, findOperator } from './operators.ts'
 import { StackError } from './stack-error.ts'
 
 /**
- * `npm run rebuild analytics|budgets`: has the running service fill ClickHouse, or count its budgets, again from billing's usage
- * log, and shows how far it is. Ending the command does not end the rebuild: give it again to see it.
+ * `npm run rebuild [analytics|budgets]`: has the running services fill ClickHouse and count budgets again from billing's usage
+ * log, or one of them, and shows how far they are. Ending the command does not end a rebuild: give it again to see it. Exit
+ * code 1: one of them did not get to its end.
  */
 interface Progress {
   phase: string
@@ -18,25 +19,35 @@ interface Progress {
 }
 
 const services = { analytics: 'analytics', budgets: 'budget' } as const
+type Rebuilt = keyof typeof services
 const root = join(import.meta.dirname, '..', '..', '..')
 
 try {
-  const [what = ''] = process.argv.slice(2)
-  if (what !== 'analytics' && what !== 'budgets') throw new StackError('usage: npm run rebuild analytics|budgets')
+  const followed = await Promise.allSettled(chosen(process.argv.slice(2)).map(rebuild))
+  for (const { reason } of followed.filter(one => one.status === 'rejected')) fail(reason)
+} catch (error) {
+  fail(error)
+}
+
+function chosen(args: readonly string[]): readonly Rebuilt[] {
+  const all = Object.keys(services) as Rebuilt[]
+  const named = all.filter(name => name === args[0])
+  if (args.length > 1 || (args.length === 1 && named.length === 0))
+    throw new StackError('usage: npm run rebuild [analytics|budgets]; without a name, both')
+  return args.length === 0 ? all : named
+}
+
+async function rebuild(what: Rebuilt): Promise<void> {
   const url = `${findOperator(services[what], process.env, root)}/rebuild`
   let { body: progress } = await askOperator<Progress>(url, 'POST', [202])
   for (let shown = ''; ; ) {
-    const line = describe(progress)
-    if (line !== shown) process.stdout.write(`${line}\n`)
+    const line = `${what}: ${describe(progress)}\n`
+    if (line !== shown) process.stdout.write(line)
     shown = line
     if (progress.phase === 'done') break
     await delay(500)
     progress = (await askOperator<Progress>(url, 'GET', [200])).body
   }
-} catch (error) {
-  if (!(error instanceof StackError)) throw error
-  process.stderr.write(`${error.message}\n`)
-  process.exitCode = 1
 }
 
 function describe(progress: Progress): string {
@@ -44,4 +55,10 @@ function describe(progress: Progress): string {
   const share = phase === 'usage' && head > 0 ? ` ${Math.min(100, Math.floor((Number(after) * 100) / head))} %` : ''
   const stands = problem === null ? '' : `; it stands still: ${problem}`
   return `${phase}${share}: ${batches} batches, ${events} events, ${adjustments} corrections${stands}`
+}
+
+function fail(error: unknown): void {
+  if (!(error instanceof StackError)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exitCode = 1
 }
