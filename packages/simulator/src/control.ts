@@ -38,7 +38,7 @@ function findAnswer(asked: string, query: URLSearchParams, state: ControlState):
     billId !== undefined
       ? state.bill.find(billId)
       : requestId !== undefined
-        ? state.requests.find(requestId)
+        ? state.requests[query.has('digest') ? 'digest' : 'find'](requestId)
         : undefined
   return found === undefined ? [404, { error: 'Nothing here, or no longer kept: see the README.' }] : [200, found]
 }

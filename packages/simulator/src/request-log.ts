@@ -13,8 +13,13 @@ export interface ReceivedRequest {
   readonly body: Buffer
 }
 
+/** A request without its body, of which the hash is told. */
+export interface DigestedRequest extends Omit<ReceivedRequest, 'body'> {
+  readonly body_sha256: string
+}
+
 /** A request as the control interface shows it. */
-export interface ShownRequest extends Omit<ReceivedRequest, 'body'> {
+export interface ShownRequest extends DigestedRequest {
   readonly body_base64: string
   /** The body as text, or null where it is not UTF-8. */
   readonly body: string | null
@@ -33,13 +38,27 @@ export class RequestLog {
     this.#requests.set(request.id, { received: request, raw: rawHeaders })
     this.#bytes += request.body.length
     for (const [id, { received }] of this.#requests) {
-      if (this.#requests.size <= REQUESTS_KEPT && this.#bytes <= BYTES_KEPT) break
+      // The newest stays, however large.
+      if (id === request.id || (this.#requests.size <= REQUESTS_KEPT && this.#bytes <= BYTES_KEPT)) break
       this.#requests.delete(id)
       this.#bytes -= received.body.length
     }
   }
 
   find(id: string): ShownRequest | undefined {
+    const received = this.#requests.get(id)?.received
+    const digested = this.digest(id)
+    if (received === undefined || digested === undefined) return undefined
+    const text = received.body.toString()
+    return {
+      ...digested,
+      body_base64: received.body.toString('base64'),
+      body: Buffer.from(text).equals(received.body) ? text : null,
+    }
+  }
+
+  /** The same without its body. */
+  digest(id: string): DigestedRequest | undefined {
     const found = this.#requests.get(id)
     if (found === undefined) return undefined
     const { body, ...rest } = found.received
@@ -49,13 +68,7 @@ export class RequestLog {
       const value = found.raw[index + 1] ?? ''
       headers.push([name, shown(name.toLowerCase(), value)])
     }
-    const text = body.toString()
-    return {
-      ...rest,
-      headers,
-      body_base64: body.toString('base64'),
-      body: Buffer.from(text).equals(body) ? text : null,
-    }
+    return { ...rest, headers, body_sha256: createHash('sha256').update(body).digest('hex') }
   }
 
   /** Ids, oldest first. */

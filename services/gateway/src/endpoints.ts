@@ -57,6 +57,15 @@ const posted = {
   maxBodyBytes: 32 * MiB,
 } as const satisfies Partial<Endpoint>
 
+/**
+ * What carries images and files to OpenAI's models. OpenAI takes 50 MB of files in a request, 67 MB as Base64
+ * (developers.openai.com/api/docs/guides/file-inputs, "File size limits"), and says 512 MB for one of images
+ * (…/guides/images-vision, "Image input requirements"). Such a body lies in memory until its provider has it: 128 MiB hold all
+ * files and twice the images that fit beside each other in a context, and four of them fill the default
+ * `GATEWAY_MAX_BODY_MEMORY_MIB`.
+ */
+const postedToOpenAI = { ...posted, dialect: 'openai', maxBodyBytes: 128 * MiB } as const satisfies Partial<Endpoint>
+
 /** How many tokens a request would be: free, and no budget refuses it. */
 const counted = {
   ...posted,
@@ -132,10 +141,9 @@ const file = {
 } as const
 
 const openai: readonly Endpoint[] = [
-  { ...posted, dialect: 'openai', name: 'chat.completions', path: '/v1/chat/completions', shape: 'chat' },
+  { ...postedToOpenAI, name: 'chat.completions', path: '/v1/chat/completions', shape: 'chat' },
   {
-    ...posted,
-    dialect: 'openai',
+    ...postedToOpenAI,
     name: 'responses',
     path: '/v1/responses',
     handledBy: 'create-response',
@@ -169,14 +177,19 @@ const openai: readonly Endpoint[] = [
   },
   { ...kept, name: 'responses.input_items', path: '/v1/responses/{response_id}/input_items' },
   {
-    ...posted,
-    dialect: 'openai',
+    ...postedToOpenAI,
     name: 'responses.compact',
     path: '/v1/responses/compact',
     shape: 'compaction',
     streamable: false,
   },
-  { ...counted, dialect: 'openai', name: 'responses.input_tokens', path: '/v1/responses/input_tokens' },
+  {
+    ...counted,
+    dialect: 'openai',
+    name: 'responses.input_tokens',
+    path: '/v1/responses/input_tokens',
+    maxBodyBytes: postedToOpenAI.maxBodyBytes,
+  },
   {
     ...posted,
     dialect: 'openai',

@@ -87,3 +87,13 @@ test('a request that lives on holds nothing of the pieces its body came in', asy
   )
   assert.ok(!request.writable)
 })
+
+test('a body larger than all of the memory for bodies is too large, not to be tried again', async () => {
+  const request = new PassThrough()
+  const memory = new BodyMemory(1_000_000)
+  const body = readBody(request as unknown as IncomingMessage, chat, memory)
+  for (let i = 0; i < 3; i++) request.write(Buffer.alloc(400_000))
+  request.end()
+  await assert.rejects(body, { reason: 'body_too_large', message: /larger than 1000000 bytes/ })
+  assert.equal(memory.usedBytes, 0)
+})

@@ -31,20 +31,23 @@ export class BodyMemory {
   get usedBytes(): number {
     return this.#used
   }
+  get capBytes(): number {
+    return this.#cap
+  }
 }
 
-export function bodyTooLarge(endpoint: Endpoint): Refusal {
-  return new Refusal(
-    'body_too_large',
-    `The request body is larger than ${endpoint.maxBodyBytes} bytes, the limit of this path.`,
-  )
+export function bodyTooLarge({ maxBodyBytes }: Pick<Endpoint, 'maxBodyBytes'>): Refusal {
+  return new Refusal('body_too_large', `The request body is larger than ${maxBodyBytes} bytes, the limit of this path.`)
 }
 
 /**
  * Collects a request body. The caller releases its length from `memory` when the call is done.
- * @throws Refusal 413 above the endpoint's limit, 503 above the gateway's memory, 400 where it ends early
+ * @throws Refusal 413 above the endpoint's limit or all of the gateway's memory, 503 above what of it is free, 400 where it
+ * ends early
  */
 export function readBody(request: IncomingMessage, endpoint: Endpoint, memory: BodyMemory): Promise<Buffer> {
+  // What does not fit into the gateway's memory today does not fit tomorrow.
+  const maxBodyBytes = Math.min(endpoint.maxBodyBytes, memory.capBytes)
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
@@ -57,7 +60,7 @@ export function readBody(request: IncomingMessage, endpoint: Endpoint, memory: B
     }
     request.on('data', (chunk: Buffer) => {
       try {
-        if (size + chunk.length > endpoint.maxBodyBytes) throw bodyTooLarge(endpoint)
+        if (size + chunk.length > maxBodyBytes) throw bodyTooLarge({ maxBodyBytes })
         memory.take(chunk.length)
         size += chunk.length
         chunks.push(chunk)

@@ -3,6 +3,7 @@ import { abortsAreSettled } from './calls/aborts.ts'
 import { bytesPassUntouched } from './calls/bytes.ts'
 import { cutsAreClean } from './calls/cuts.ts'
 import { largeRepliesAreRead } from './calls/large.ts'
+import { largeRequestsPass } from './calls/large-requests.ts'
 import { liesAreDoubted } from './calls/lies.ts'
 import { chat, longStream, openStalled, stallMs, streamsAreBounded } from './calls/load.ts'
 import { ownPricesHold } from './calls/own-prices.ts'
@@ -42,6 +43,7 @@ errorsAreTold(gateway, provider, scripted)
 liesAreDoubted(gateway)
 theUnknownPasses(gateway, provider, scripted)
 largeRepliesAreRead(gateway, provider, scripted)
+largeRequestsPass(gateway)
 unpricedIsNeverFree(gateway, provider)
 unpricedHoldsOnEveryPath(gateway, provider)
 ownPricesHold(gateway)
