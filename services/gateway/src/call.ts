@@ -49,6 +49,8 @@ export interface AdmittedCall {
   /** We asked for the usage chunk; the client did not, and does not get it. */
   withholdUsage: boolean
   wantsReceipt: boolean
+  /** It asks for no output, and its provider may tell no usage: then there was none. */
+  isWarmUp?: true
   /** The realtime call that it is a turn of, by the provider's ids. */
   inCall?: { callId: string; turnId: string }
   prices: PriceBooksOfCall

@@ -6,7 +6,7 @@ import { estimateAsked, type ReplyShapeName } from './reply-reader.ts'
 /** Kinds of replies whose providers tell what they used, always. */
 const tellsUsage: ReadonlySet<ReplyShapeName> = new Set(['chat', 'responses', 'compaction', 'messages', 'embeddings'])
 
-type JudgedCall = Pick<AdmittedCall, 'limits' | 'asked' | 'estimatedInputTokens'> & {
+type JudgedCall = Pick<AdmittedCall, 'limits' | 'asked' | 'estimatedInputTokens' | 'isWarmUp'> & {
   endpoint: Pick<AdmittedCall['endpoint'], 'shape' | 'free'>
 }
 
@@ -23,7 +23,10 @@ export function doubtUsage(
 ): { usage: UsageResult; doubts: UsageDoubt[] } {
   const { endpoint, limits } = call
   if (endpoint.free || !tellsUsage.has(endpoint.shape)) return { usage, doubts: [] }
-  if (usage.raw_usage === null) return { usage, doubts: seen.whole ? ['usage_missing'] : [] }
+  if (usage.raw_usage === null) {
+    const isNoUse = call.isWarmUp === true && seen.outputBytes === 0
+    return { usage, doubts: seen.whole && !isNoUse ? ['usage_missing'] : [] }
+  }
   const doubts: UsageDoubt[] = []
   let judged = usage
   const output = totalOutputTokens(usage.quantities)

@@ -18,20 +18,35 @@ export function acceptResponses(state: SimulatorState, call: SocketCall): void {
   const { socket } = call
   const lanes = new Map<string, Promise<void>>()
   const histories = new Map<string, ResponseHistory>()
+  const steerable = new Map<string, Pick<Turn, 'event' | 'lane'>>()
   let turns = 0
+  const begin = (event: JsonObject, lane: string | undefined): void => {
+    turns += 1
+    const id = `${call.id}_turn_${turns}`
+    const before = lanes.get(lane ?? '') ?? Promise.resolve()
+    steerable.set(`resp_${id}`, { event, lane })
+    const turn = before
+      .then(() => takeTurn(state, call, histories, { id, event, lane }))
+      .finally(() => steerable.delete(`resp_${id}`))
+    lanes.set(lane ?? '', turn)
+  }
   socket.on('error', () => socket.terminate())
   socket.on('message', (data: Buffer) => {
     const event = parse(data)
     const lane = asText(event?.stream_id)
+    if (event?.type === 'response.steer') {
+      const id = asText(event.previous_response_id) ?? ''
+      const steered = steerable.get(id)
+      sendSteer(call, steered?.lane, id, event.input, steered !== undefined)
+      // It goes on from there by itself when that response has ended.
+      if (steered) begin({ ...steered.event, input: event.input ?? '', previous_response_id: id }, steered.lane)
+      return
+    }
     if (event?.type !== 'response.create') {
       const named = typeof event?.type === 'string' ? `The simulator does not know "${event.type}".` : 'No JSON event.'
       return sendError(call, lane, errorOfStatus('openai', 400, named))
     }
-    turns += 1
-    const id = `${call.id}_turn_${turns}`
-    const before = lanes.get(lane ?? '') ?? Promise.resolve()
-    const turn = before.then(() => takeTurn(state, call, histories, { id, event, lane }))
-    lanes.set(lane ?? '', turn)
+    begin(event, lane)
   })
 }
 
@@ -184,6 +199,28 @@ function drained(socket: SocketCall['socket']): Promise<void> {
 
 function inLane(data: string, lane: string | undefined): string {
   return lane === undefined || !data.startsWith('{') ? data : `{"stream_id":${JSON.stringify(lane)},${data.slice(1)}`
+}
+
+function sendSteer(
+  { socket, id }: SocketCall,
+  lane: string | undefined,
+  previousResponseId: string,
+  input: unknown,
+  isAccepted: boolean,
+): void {
+  const steer = { ...(isAccepted ? { id: `steer_${id}` } : {}), previous_response_id: previousResponseId }
+  const failure = {
+    error: { code: 'response_not_found', message: 'The target response is not available on this connection.' },
+    steer: { ...steer, input },
+  }
+  socket.send(
+    JSON.stringify({
+      type: isAccepted ? 'response.steer.accepted' : 'response.steer.failed',
+      sequence_number: 0,
+      ...(isAccepted ? { steer } : failure),
+      ...(lane === undefined ? {} : { stream_id: lane }),
+    }),
+  )
 }
 
 function sendError({ socket }: SocketCall, lane: string | undefined, error: ProviderError): void {

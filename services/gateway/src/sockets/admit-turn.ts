@@ -18,6 +18,8 @@ export interface AskedTurn {
   models: readonly string[]
   /** What its input amounts to, where the provider does not say. */
   input: Pick<UsageResult, 'quantities'>
+  /** It asks for no output: its input is charged where the provider says so, or answers all the same. */
+  isWarmUp?: boolean
   /** The realtime call that it is a turn of, by the provider's ids. */
   inCall?: { callId: string; turnId: string } | undefined
 }
@@ -80,12 +82,12 @@ function admit(
 function callOf(
   deps: GatewayDeps,
   { match, headers, route }: SocketContext,
-  { endpoint, models, input, inCall }: AskedTurn,
+  { endpoint, models, input, isWarmUp = false, inCall }: AskedTurn,
   principal: Principal,
   nowMs: number,
   hold: Hold,
 ): AdmittedCall {
-  const { quantities } = input
+  const quantities = isWarmUp ? {} : input.quantities
   const names = Object.keys(quantities) as (keyof typeof quantities)[]
   return {
     ...newAttempt(),
@@ -99,12 +101,13 @@ function callOf(
     principal,
     requestedModel: models[0] ?? 'unknown',
     streamed: true,
-    estimatedInputTokens: 0,
+    estimatedInputTokens: input.quantities.in_text ?? 0,
     asked: {
       quantities,
       provenance: Object.fromEntries(names.map(name => [name, 'estimated' as const])),
       modifiers: {},
     },
+    ...(isWarmUp && { isWarmUp }),
     ...(inCall && { inCall }),
     body: Buffer.alloc(0),
     withholdUsage: false,

@@ -20,6 +20,7 @@ const wanted: ReadonlySet<string> = new Set([
   'session',
   'stream_id',
   'background',
+  'generate',
   'audio',
   'item',
   'previous_response_id',
@@ -31,6 +32,7 @@ const wanted: ReadonlySet<string> = new Set([
 const wantedOfResponse: ReadonlySet<string> = new Set([
   'model',
   'background',
+  'generate',
   'previous_response_id',
   'conversation',
   'store',
@@ -92,6 +94,13 @@ export function referencesOfCreate(event: ClientEvent): References {
 export function isKept(event: ClientEvent): boolean {
   return [event, innerObject(event, 'response')].every(
     each => !each || !isFalse(each.bytes, each.scanned.members.get('store')),
+  )
+}
+
+/** A `response.create` that only prepares the next one. Where it is said in one place of two, it is none. @throws Refusal 400 */
+export function isWarmUp(event: ClientEvent): boolean {
+  return [event, innerObject(event, 'response')].every(
+    each => !each || isFalse(each.bytes, each.scanned.members.get('generate')),
   )
 }
 

@@ -10,6 +10,7 @@ import { admitTurn, recordStartedTurn } from './admit-turn.ts'
 import {
   type ClientEvent,
   isKept,
+  isWarmUp,
   modelsOfCreate,
   readClientEvent,
   referencesOfCreate,
@@ -105,7 +106,8 @@ export class ResponsesSession extends SocketSession {
     const lookUp = this.#requireOwn(event)
     // It is waited for where the turn is admitted, and says no there.
     lookUp?.catch(() => undefined)
-    const call = admitTurn(this.deps, this.context, { endpoint: this.context.endpoint, models, input })
+    const asked = { endpoint: this.context.endpoint, models, input, isWarmUp: isWarmUp(event) }
+    const call = admitTurn(this.deps, this.context, asked)
     if (!lookUp && !(call instanceof Promise) && this.upstream && !this.deps.journal.secured) {
       this.#send(this.#open(call, names.streamId, isKept(event)), names.streamId, data, isBinary)
       return
@@ -132,7 +134,8 @@ export class ResponsesSession extends SocketSession {
     const tap = openResponsesTap({ model: call.requestedModel })
     const reader = {
       usage: () => {
-        const usage = tap.usage({ inputTokens: call.asked?.quantities.in_text ?? 0 })
+        const isAnswered = !call.isWarmUp || tap.outputBytes > 0
+        const usage = tap.usage({ inputTokens: isAnswered ? call.estimatedInputTokens : 0 })
         const isUnheard = !tap.ended && !tap.state.response && tap.outputBytes === 0
         // What was sent may have been worked on, heard of or not.
         return isUnheard ? estimateAsked(call) : usage

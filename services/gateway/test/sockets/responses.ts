@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { eventually } from '@sluice/test-env'
 import { ResponsesWS } from 'openai/resources/responses/ws'
+import { WebSocketServer } from 'ws'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
 import { openSocket, type SocketEvent } from './socket-client.ts'
 
@@ -70,7 +73,108 @@ export function responsesSocketsAreMetered(gateway: GatewayStack): void {
     for (const { event, bill } of await settled(project, 6)) assert.equal(event.cost_nano_usd, bill?.cost_nano_usd)
   })
 
-  test('a warm-up without usage costs nothing; a turn the provider refuses costs nothing; the socket stays', async () => {
+  test('a warm-up without usage costs nothing, and the turn that goes on from it what the provider bills', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+    client.send({ type: 'response.create', model, input: 'x'.repeat(400), generate: false })
+    const [warm] = await client.until('response.completed')
+    client.send({ type: 'response.create', model, input: 'x', previous_response_id: warm.response.id })
+    await client.until('response.completed', 2)
+    client.socket.close()
+    const found = await settled(project, 2)
+    for (const { event, bill } of found) {
+      assert.equal(event.cost_nano_usd, bill?.cost_nano_usd)
+      assert.deepEqual([event.status, event.doubts], ['completed', undefined])
+    }
+    const warmed = found.find(({ event }) => event.response_id === warm.response.id)?.event
+    assert.deepEqual([warmed?.quantities, warmed?.cost_nano_usd], [{}, 0])
+  })
+
+  test('a warm-up whose client leaves before it is answered costs nothing', async () => {
+    for (const policy of ['cancel', 'drain'] as const) {
+      const project = await gateway.newProject({
+        ownCredential: true,
+        settings: { on_client_abort: { openai: policy } },
+      })
+      const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+      const input = 'Hello. [[sim fault=silence silence_ms=700]]'
+      client.send({ type: 'response.create', model, generate: false, input })
+      await eventually(async () => (await gateway.billsOf(project)).length === 1)
+      client.socket.terminate()
+      const [only] = await settled(project, 1)
+      assert.deepEqual(
+        [only?.event.status, only?.event.quantities, only?.event.cost_nano_usd],
+        ['aborted', {}, 0],
+        policy,
+      )
+    }
+  })
+
+  test('a warm-up whose provider tells usage is charged for it; one that is answered with text all the same, by estimate', async t => {
+    const provider = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+    await once(provider, 'listening')
+    t.after(() => {
+      for (const socket of provider.clients) socket.terminate()
+      provider.close()
+    })
+    let turns = 0
+    provider.on('connection', socket =>
+      socket.on('message', data => {
+        const { input } = JSON.parse(String(data)) as { input: string }
+        const response = { id: `resp_${++turns}`, object: 'response', model, output: [] }
+        const usage = input === 'told' ? { input_tokens: 12, output_tokens: 0, total_tokens: 12 } : null
+        socket.send(JSON.stringify({ type: 'response.created', response }))
+        if (input === 'talks') socket.send('{"type":"response.output_text.delta","delta":"Some words that were said."}')
+        socket.send(JSON.stringify({ type: 'response.completed', response: { ...response, usage } }))
+      }),
+    )
+    const base_url = `http://127.0.0.1:${(provider.address() as AddressInfo).port}/v1`
+    const project = await gateway.newProject({ integrations: { openai: { base_url, api_key: 'sk-x' } } })
+    const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+    for (const input of ['told', 'talks']) client.send({ type: 'response.create', model, input, generate: false })
+    // Who says so in one place and not in the other may be answered: it is taken for a turn.
+    client.send({ type: 'response.create', model, input: 'silent', generate: false, response: {} })
+    await client.until('response.completed', 3)
+    client.socket.close()
+    const events = await eventually(() => {
+      const found = gateway.eventsOf(project.projectId)
+      return found.length === 3 && found
+    })
+    const [told, talks, silent] = [1, 2, 3].map(turn => events.find(event => event.response_id === `resp_${turn}`))
+    assert.deepEqual([told?.quantities, told?.provenance], [{ in_text: 12 }, { in_text: 'measured' }])
+    assert.deepEqual(talks?.provenance, { in_text: 'estimated', out_text: 'estimated' })
+    assert.deepEqual([silent?.provenance, silent?.doubts], [{ in_text: 'estimated' }, ['usage_missing']])
+  })
+
+  test('a steered response and the one that follows it by itself: one settlement each, to the provider’s bill', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+    const steer = (id: string, input: string) =>
+      client.send({ type: 'response.steer', previous_response_id: id, input })
+    client.send({ type: 'response.create', stream_id: 'a', model, input: '[[sim output_tokens=40 delay_ms=10]]' })
+    const [created] = await client.until('response.created')
+    steer(created.response.id, 'Shorter. [[sim output_tokens=7]]')
+    steer(created.response.id, 'Without a word of usage. [[sim output_tokens=9 fault=no_usage]]')
+    steer('resp_of_nobody', 'x')
+    await client.until('response.steer.accepted', 2)
+    await client.until('response.steer.failed')
+    const done = await client.until('response.completed', 3)
+    assert.deepEqual(
+      done.map(({ stream_id }) => stream_id),
+      ['a', 'a', 'a'],
+    )
+    client.socket.close()
+    const found = await settled(project, 3)
+    const byId = done.map(({ response }) => found.find(({ event }) => event.response_id === response.id))
+    for (const each of byId.slice(0, 2)) assert.equal(each?.event.cost_nano_usd, each?.bill?.cost_nano_usd)
+    assert.deepEqual(
+      byId.map(each => each?.event.provenance.out_text),
+      ['measured', 'measured', 'estimated'],
+    )
+    assert.equal(byId[2]?.event.quantities.in_text, undefined)
+  })
+
+  test('a turn the provider refuses costs nothing; the socket stays', async () => {
     const project = await gateway.newProject({ ownCredential: true })
     const client = await openSocket(gateway, '/v1/responses', project.apiKey)
     client.send({ type: 'response.create', model, input: 'x', previous_response_id: 'resp_of_nobody' })
