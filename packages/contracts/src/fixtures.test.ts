@@ -71,6 +71,17 @@ for (const [name, reader] of Object.entries(readers)) {
   })
 }
 
+test('the heartbeat of a gateway from before it told its numbers is still read', () => {
+  const { last, open_attempts, open_nano_usd, open_unrated, ...early } = JSON.parse(read('gateway-heartbeat.v1'))
+  assert.deepEqual(contracts.GatewayHeartbeat.decode(JSON.stringify(early)), early)
+  const told = { ...early, last, open_attempts, open_nano_usd, open_unrated }
+  for (const wrong of [{ last: last.slice(1) }, { open_attempts: -1 }, { open_nano_usd: 0.5 }])
+    assert.throws(
+      () => contracts.GatewayHeartbeat.decode(JSON.stringify({ ...told, ...wrong })),
+      contracts.ContractError,
+    )
+})
+
 test('text that is no JSON, and money that is no integer, are refused', () => {
   assert.throws(() => contracts.UsageRecorded.decode('{'), /not JSON/)
   const event = JSON.parse(read('usage-recorded.v1'))

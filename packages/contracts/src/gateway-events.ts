@@ -1,7 +1,10 @@
 import { type Static, Type } from 'typebox'
 import { defineEvent } from './define-event.ts'
-import { Id, UnixMs } from './ids.ts'
+import { Id, NanoUsd, UnixMs } from './ids.ts'
 import { PARTITIONS } from './partitions.ts'
+
+/** The last number that was given out in each partition of an epoch; 0: none. */
+const LastNumbers = Type.Array(Type.Integer({ minimum: 0 }), { minItems: PARTITIONS, maxItems: PARTITIONS })
 
 /** `gateway.hello.v1`: a gateway has started, or has adopted a journal. Lists every lease its journal names, with totals. */
 export const GatewayHelloData = Type.Object({
@@ -38,6 +41,14 @@ export const GatewayHeartbeatData = Type.Object({
   active_calls: Type.Integer({ minimum: 0 }),
   /** Events that are in the journal and not yet acknowledged by JetStream. */
   unpublished_events: Type.Integer({ minimum: 0 }),
+  /** Absent: sent by a gateway from before it was told. So are `open_attempts` and what follows. */
+  last: Type.Optional(LastNumbers),
+  /** Attempts that are in the journal and have no event yet. */
+  open_attempts: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** What these would be settled at if the gateway ended now. */
+  open_nano_usd: Type.Optional(NanoUsd),
+  /** How many of them are not in that amount, for want of time or of a price. */
+  open_unrated: Type.Optional(Type.Integer({ minimum: 0 })),
 })
 export type GatewayHeartbeatData = Static<typeof GatewayHeartbeatData>
 export const GatewayHeartbeat = defineEvent({
@@ -53,7 +64,7 @@ export const GatewayHeartbeat = defineEvent({
 export const GatewayEpochClosedData = Type.Object({
   gateway_id: Id,
   epoch: Type.Integer({ minimum: 1 }),
-  last: Type.Array(Type.Integer({ minimum: 0 }), { minItems: PARTITIONS, maxItems: PARTITIONS }),
+  last: LastNumbers,
   /** The gateway that closed it: itself, or the sibling that adopted its journal. */
   closed_by: Id,
   closed_at_ms: UnixMs,

@@ -1,12 +1,15 @@
 import type { Bus } from '@sluice/bus'
 import { GatewayHeartbeat, type GatewayHeartbeatData } from '@sluice/contracts'
+import type { Journal } from './journal/journal.ts'
+import { rateKilled } from './rate-killed.ts'
+import type { PricesView } from './views/prices-view.ts'
 
 export interface HeartbeatOptions {
   bus: Bus
   gatewayId: string
   epoch: number
   /** Read at each beat. */
-  read: () => Pick<GatewayHeartbeatData, 'ready' | 'active_calls' | 'unpublished_events'>
+  read: () => Omit<GatewayHeartbeatData, 'gateway_id' | 'epoch' | 'at_ms'>
   intervalMs?: number
 }
 
@@ -22,4 +25,21 @@ export function startHeartbeat({ bus, gatewayId, epoch, read, intervalMs = 1_000
   beat()
   const timer = setInterval(beat, intervalMs)
   return { close: () => clearInterval(timer) }
+}
+
+/**
+ * What billing must have heard of a journal to name what goes when it is lost with its disk: the numbers it has given out, and
+ * what is open.
+ */
+export function tellJournal(
+  journal: Pick<Journal, 'last' | 'estimateOpen'>,
+  prices: PricesView,
+): Required<Pick<GatewayHeartbeatData, 'last' | 'open_attempts' | 'open_nano_usd' | 'open_unrated'>> {
+  const open = journal.estimateOpen({ rate: draft => rateKilled(prices, draft), nowMs: Date.now() })
+  return {
+    last: [...journal.last],
+    open_attempts: open.attempts,
+    open_nano_usd: open.nanoUsd,
+    open_unrated: open.unrated,
+  }
 }

@@ -16,7 +16,7 @@ import { readConfig } from './config.ts'
 import { Drains } from './drains.ts'
 import { createGatewayEvents } from './events.ts'
 import { createFront } from './front-routes.ts'
-import { startHeartbeat } from './heartbeat-publisher.ts'
+import { startHeartbeat, tellJournal } from './heartbeat-publisher.ts'
 import { openJournal } from './journal/journal.ts'
 import { LiveCalls } from './live-calls.ts'
 import { classNotOpen } from './path-class.ts'
@@ -194,6 +194,7 @@ closing.use(
       ready: notReady() === undefined,
       active_calls: liveCalls.size,
       unpublished_events: journal.unpublishedEvents(),
+      ...tellJournal(journal, prices),
     }),
   }),
   'heartbeat',

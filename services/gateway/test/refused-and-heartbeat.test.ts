@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { jetstreamManager } from '@nats-io/jetstream'
-import { CallRefused, type CallRefusedData, GatewayHeartbeat } from '@sluice/contracts'
-import { eventually, testNats } from '@sluice/test-env'
+import {
+  CallRefused,
+  type CallRefusedData,
+  GatewayHeartbeat,
+  type GatewayHeartbeatData,
+  PARTITIONS,
+  partitionOf,
+} from '@sluice/contracts'
+import { eventually, testFolder, testNats } from '@sluice/test-env'
 import { uuidv7 } from 'uuidv7'
-import { startHeartbeat } from '../src/heartbeat-publisher.ts'
+import { startHeartbeat, tellJournal } from '../src/heartbeat-publisher.ts'
 import { createRefusedPublisher } from '../src/refused-publisher.ts'
-import { connectGateway, log, projects, reversed } from './journal-env.ts'
+import { followPrices } from '../src/views/prices-view.ts'
+import { connectGateway, draftOf, log, openRecord, openTestJournal, projects, reversed } from './journal-env.ts'
 
 function refusal(keyId: string, reason = 'budget_spent'): CallRefusedData {
   return {
@@ -85,4 +93,36 @@ test('a gateway says that it is alive, and how it fares', async t => {
   scope.after(() => heartbeat.close())
   await eventually(() => beats.length >= 3)
   assert.deepEqual(beats.slice(0, 3), [1, 2, 3])
+})
+
+test('a gateway says which numbers its journal has given out, and what is open in it', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const bus = await connectGateway(scope, nats)
+  const journal = await openTestJournal(scope, { directory: testFolder(t, 'journal'), bus })
+  const prices = await followPrices(bus, log)
+  scope.after(() => prices.close())
+  let latest: GatewayHeartbeatData | undefined
+  nats.admin.subscribe('gateway.heartbeat.v1', {
+    callback: (_, message) => {
+      latest = GatewayHeartbeat.decode(message.data)
+    },
+  })
+  await nats.admin.flush()
+  for (const project of [projects[0], projects[1], projects[1]]) {
+    const open = openRecord(project)
+    journal.open(open)
+    journal.close(draftOf(open), { urgent: false })
+  }
+  journal.open(openRecord())
+  const { gatewayId, epoch } = journal
+  const read = () => ({ ready: true, active_calls: 1, unpublished_events: 0, ...tellJournal(journal, prices) })
+  const heartbeat = startHeartbeat({ bus, gatewayId, epoch, read, intervalMs: 20 })
+  scope.after(() => heartbeat.close())
+  const beat = await eventually(() => latest)
+  const last: number[] = Array(PARTITIONS).fill(0)
+  last[partitionOf(projects[0] ?? '')] = 1
+  last[partitionOf(projects[1] ?? '')] = 2
+  // The book of these calls was never published: nobody can say what the open one costs.
+  assert.deepEqual([beat.last, beat.open_attempts, beat.open_nano_usd, beat.open_unrated], [last, 1, 0, 1])
 })

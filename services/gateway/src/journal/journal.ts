@@ -12,6 +12,7 @@ import { beginEpoch, forgetGateway, readIdentity } from './gateway-identity.ts'
 import { handOver, onHandOver } from './hand-over.ts'
 import { JournalReplica } from './journal-replica.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
+import type { EstimateOptions, OpenEstimate } from './open-estimate.ts'
 import type {
   CheckpointRecord,
   OpenRecord,
@@ -55,6 +56,10 @@ export interface Journal {
   onState: (listener: (state: JournalState) => void) => void
   /** Events that the stream has not acknowledged, adopted and earlier ones included. */
   unpublishedEvents: () => number
+  /** The last number that each partition of this run has given out. */
+  readonly last: readonly number[]
+  /** {@link RunningEpoch.estimateOpen} */
+  estimateOpen: (options: EstimateOptions) => OpenEstimate
   /**
    * In a mode where calls wait: resolves when what was written so far is as safe as the mode promises, which is also when
    * `written` is called. Rejects with JournalUnavailableError where that takes too long. Undefined: nobody waits.
@@ -301,6 +306,8 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     },
     onState: listener => void listeners.push(listener),
     unpublishedEvents,
+    last: running.last,
+    estimateOpen: options => running.estimateOpen(options),
     secured,
     synced: () => running.synced(),
     drain,

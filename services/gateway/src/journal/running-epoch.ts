@@ -4,13 +4,14 @@ import type { Position } from './epoch-reader.ts'
 import { EpochWriter, type EpochWriterOptions, type JournalState, type SegmentState } from './epoch-writer.ts'
 import { fitDraft } from './fit-draft.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
+import { type EstimatedAttempt, type EstimateOptions, estimateOpen, type OpenEstimate } from './open-estimate.ts'
 import type { CheckpointRecord, EndRecord, OpenRecord, UsageDraft } from './open-record.ts'
 import { recordType } from './record.ts'
 import { TurnBatch } from './turn-batch.ts'
 import type { Wait } from './waiting-writes.ts'
 
 /** An attempt whose CLOSE has not been asked for. */
-interface Attempt {
+interface Attempt extends EstimatedAttempt {
   /** Where its OPEN stands; undefined until it is written. */
   segment: SegmentState | undefined
 }
@@ -65,6 +66,11 @@ export class RunningEpoch {
     return this.#attempts.size
   }
 
+  /** {@link estimateOpen} */
+  estimateOpen(options: EstimateOptions): OpenEstimate {
+    return estimateOpen(this.#attempts, options)
+  }
+
   /** {@link EpochWriter.readLimit} */
   readonly readLimit = (): Position => this.#writer.readLimit()
 
@@ -77,7 +83,7 @@ export class RunningEpoch {
    */
   open(record: OpenRecord, written?: (error: JournalUnavailableError | undefined) => void): void {
     if (this.state !== 'ok' || this.#ended) throw new JournalUnavailableError({ detail: this.state })
-    const attempt: Attempt = { segment: undefined }
+    const attempt: Attempt = { segment: undefined, record, checkpoint: undefined, estimate: undefined }
     let failed: JournalUnavailableError | undefined
     this.#attempts.set(record.event_id, attempt)
     this.#turn.add({
@@ -101,7 +107,9 @@ export class RunningEpoch {
 
   /** Not written while the disk is full: the reserve is for CLOSEs. */
   checkpoint(record: CheckpointRecord): void {
-    if (!this.#writer.hasRoom || !this.#attempts.has(record.event_id)) return
+    const attempt = this.#attempts.get(record.event_id)
+    if (!this.#writer.hasRoom || !attempt) return
+    attempt.checkpoint = record
     // Where the disk refuses it, the writer has dealt with that; the next one says more than this one.
     this.#turn.add({ type: recordType.checkpoint, json: JSON.stringify(record) })
     this.#turn.flush()
