@@ -174,7 +174,7 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
   },
   billing: {
     publish: ['price-book.published.v1', 'usage.adjusted.v1', ...Object.values(usageHoursSubjects)],
-    subscribe: [usageLogSubject],
+    subscribe: ['gateway.heartbeat.v1', usageLogSubject],
   },
   analytics: {
     publish: [usageLogSubject],

@@ -15,6 +15,8 @@ export interface BillingConfig extends ServiceConfig {
   reconcileIntervalMs: number
   /** How often it is looked whether the stream is nearly full. */
   streamCheckIntervalMs: number
+  /** For how long nothing may be heard of a gateway that runs: each says so every second. */
+  gatewaySilentMs: number
 }
 
 export const databaseSchema = 'billing'
@@ -34,6 +36,7 @@ export function readConfig(env: NodeJS.ProcessEnv): BillingConfig {
         : reader.integer('BILLING_ARCHIVE_DROP_AFTER_DAYS', 0, { min: 1, max: 36_500 }),
     reconcileIntervalMs: reader.integer('BILLING_RECONCILE_INTERVAL_MS', 300_000, { min: 1000 }),
     streamCheckIntervalMs: reader.integer('BILLING_STREAM_CHECK_INTERVAL_MS', 30_000, { min: 100 }),
+    gatewaySilentMs: reader.integer('BILLING_GATEWAY_SILENT_MS', 30_000, { min: 2_000 }),
   }
   if (config.archiveDropAfterDays !== undefined && config.archive === undefined)
     reader.problem('BILLING_ARCHIVE_DROP_AFTER_DAYS is set and SLUICE_ARCHIVE is not: nothing would be kept')

@@ -1,6 +1,7 @@
 import type { UsageAdjustedData } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { counter, gauge } from '@sluice/telemetry'
+import type { SilentEpoch } from './completeness.ts'
 import { differenceReasons } from './rate-usage.ts'
 import { type Reconciliation, reconciledPlaces } from './reconciliation.ts'
 
@@ -29,6 +30,19 @@ const reconciledHours = gauge(
   'Projects and hours of the last two days whose sum differs from the ledger',
   { labelNames: ['place'] },
 )
+const silence = gauge(
+  'sluice_billing_longest_silence_seconds',
+  'For how long the first of the silent gateways has been so; 0: none is',
+)
+const silentEvents = gauge(
+  'sluice_billing_silent_unposted_events',
+  'Events that silent gateways are known to have numbered, and that are not posted',
+)
+const silentCalls = gauge(
+  'sluice_billing_silent_open_calls',
+  'Calls that had no event when silent gateways were last heard of',
+)
+const silentAmount = gauge('sluice_billing_silent_open_nano_usd', 'What these calls were estimated at')
 const unanswered = gauge('sluice_billing_reconciliation_unanswered', 'Places that did not say what they have counted')
 
 /** Each thing that happened in a batch, counted and logged once it is committed. */
@@ -103,6 +117,26 @@ export function usageReconciled(log: Logger, result: Reconciliation): void {
     reconciledHours.set({ place }, result.differences.filter(difference => difference.place === place).length)
   unanswered.set(reconciledPlaces.filter(place => result.places[place] === null).length)
   for (const difference of result.differences.slice(0, 20)) log.error({ ...difference }, 'sums differ from the ledger')
+}
+
+/** What is known to go if the journals of silent gateways are gone. A gateway is named once, when it falls silent. */
+export function epochsWatched(
+  log: Pick<Logger, 'error' | 'info'>,
+  silent: readonly SilentEpoch[],
+  before: readonly SilentEpoch[],
+  nowMs: number,
+): void {
+  const sinceMs = silent.map(one => Date.parse(one.silent_since))
+  silence.set(sinceMs.length === 0 ? 0 : Math.max(0, nowMs - Math.min(...sinceMs)) / 1_000)
+  silentEvents.set(silent.reduce((sum, one) => sum + (one.unposted_events ?? 0), 0))
+  silentCalls.set(silent.reduce((sum, one) => sum + (one.open_calls ?? 0), 0))
+  silentAmount.set(Number(silent.reduce((sum, one) => sum + BigInt(one.open_nano_usd ?? 0), 0n)))
+  const isIn = (list: readonly SilentEpoch[], one: SilentEpoch): boolean =>
+    list.some(other => other.gateway_id === one.gateway_id && other.epoch === one.epoch)
+  for (const one of silent)
+    if (!isIn(before, one)) log.error({ ...one }, 'gateway is silent and its epoch not closed: its journal may be lost')
+  for (const { gateway_id, epoch } of before.filter(one => !isIn(silent, one)))
+    log.info({ gatewayId: gateway_id, epoch }, 'no longer silent: heard of, closed or given up')
 }
 
 export function priceBookWithdrawn(log: Logger, priceBookId: string): void {

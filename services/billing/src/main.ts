@@ -10,6 +10,7 @@ import { startArchiveJob } from './archive/archive-job.ts'
 import { archiveReader } from './archive/archive-reader.ts'
 import { openArchive } from './archive/archive-storage.ts'
 import { databaseSchema, readConfig } from './config.ts'
+import { watchEpochs } from './consumers/gateway-heartbeat.ts'
 import { readMissedUsage } from './consumers/missed-usage.ts'
 import { closedUntil, reconcileUsage, startReconciliation } from './consumers/reconcile-usage.ts'
 import { startStreamRelief } from './consumers/relieve-stream.ts'
@@ -17,6 +18,7 @@ import { answerUsageLog } from './consumers/usage-log-asked.ts'
 import { usageRecorded } from './consumers/usage-recorded.ts'
 import type { Tables } from './db/schema.ts'
 import { deadLetterStore } from './dead-letter-store.ts'
+import { heardEpochStore } from './heard-epoch-store.ts'
 import { ledgerStore } from './ledger-store.ts'
 import { openMarksPublisher } from './marks-publisher.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
@@ -29,6 +31,7 @@ import { catalogueBooks } from './routes/catalogue-books.ts'
 import { completeness } from './routes/completeness.ts'
 import { deadLetters as deadLetterRoutes } from './routes/dead-letters.ts'
 import { reconciliation } from './routes/reconciliation.ts'
+import { silentEpochs } from './routes/silent-epochs.ts'
 import { usageHourStore } from './usage-hour-store.ts'
 import { usageLogStore } from './usage-log-store.ts'
 import { usageStore } from './usage-store.ts'
@@ -86,6 +89,9 @@ async function run(): Promise<void> {
       }),
       'completeness watch',
     )
+    const silentMs = config.gatewaySilentMs
+    const heardEpochs = heardEpochStore(database.db)
+    const epochs = closing.use(watchEpochs(bus, { store: heardEpochs, usage, silentMs, log }), 'epoch watch')
     const outbox = closing.use(startOutboxRelay(database.db, createOutboxPublisher(bus), { log }), 'outbox')
     closing.use(answerUsageLog(bus, { store: usageLog, log }), 'usage log')
     closing.use(startStreamRelief(bus, { everyMs: config.streamCheckIntervalMs, log }), 'stream relief')
@@ -113,7 +119,8 @@ async function run(): Promise<void> {
           return undefined
         },
         routes: operator => {
-          completeness(operator, { usage, deadLetters, archive: discarded })
+          completeness(operator, { usage, epochs, deadLetters, archive: discarded, silentMs, nowMs: Date.now })
+          silentEpochs(operator, { epochs: heardEpochs, log })
           deadLetterRoutes(operator, { deadLetters, archive: discarded, shelf, log })
           archive(operator, { archiver, logger: log })
           catalogueBooks(operator, { priceBooks, publisher, nowMs: Date.now })

@@ -51,6 +51,21 @@ export interface Tables {
     recomputed_nano_usd: Bigint | null
     found_at: CreatedAt
   }
+  heard_epochs: {
+    gateway_id: string
+    epoch: Bigint
+    /** jsonb */
+    last: ColumnType<number[], string, string>
+    open_attempts: number | null
+    open_nano_usd: Bigint | null
+    open_unrated: number | null
+    heard_at: Date
+    silent_at: Date | null
+    given_up_at: Date | null
+    given_up_by: string | null
+    given_up_reason: string | null
+    remote_address: string | null
+  }
   stream_position: { only_row: Generated<boolean>; stream_seq: Bigint }
   ledger_accounts: {
     ledger_account: Generated<string>

@@ -1,5 +1,7 @@
 import type { LetterArchive } from '@sluice/postgres'
 import type { FastifyInstance } from 'fastify'
+import { judgeCompleteness } from '../completeness.ts'
+import type { EpochWatch } from '../consumers/gateway-heartbeat.ts'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
 import type { UsageStore } from '../usage-store.ts'
 
@@ -8,20 +10,34 @@ export function completeness(
   app: FastifyInstance,
   deps: {
     usage: Pick<UsageStore, 'listCompleteness'>
+    epochs: Pick<EpochWatch, 'list'>
     deadLetters: Pick<DeadLetterStore, 'count' | 'list'>
     archive: LetterArchive
+    silentMs: number
+    nowMs: () => number
   },
 ): void {
   app.get('/completeness', async () => {
+    // Before the marks: what is posted meanwhile is then not taken for missing.
+    const heard = await deps.epochs.list()
     const series = await deps.usage.listCompleteness()
     const count = await deps.deadLetters.count()
+    const { complete, reasons, gaps, silent, given_up, open } = judgeCompleteness({
+      series,
+      heard,
+      deadLetters: count,
+      nowMs: deps.nowMs(),
+      silentMs: deps.silentMs,
+    })
     return {
-      complete: count === 0 && series.every(one => one.gaps.length === 0),
+      complete,
+      reasons,
       dead_letters: { count, oldest: await deps.deadLetters.list(100) },
       discarded: { count: await deps.archive.countDiscarded(), latest: await deps.archive.listDiscarded(100) },
-      gaps: series
-        .filter(one => one.gaps.length > 0)
-        .map(({ gateway_id, epoch, partition, gaps }) => ({ gateway_id, epoch, partition, gaps })),
+      gaps,
+      silent,
+      given_up,
+      open,
       series,
     }
   })

@@ -7,6 +7,7 @@ import { createAdjustments } from './005-create-adjustments.ts'
 import { createUsageHours } from './006-create-usage-hours.ts'
 import { createArchive } from './007-create-archive.ts'
 import { addPriceBookOrigin } from './008-add-price-book-origin.ts'
+import { createHeardEpochs } from './009-create-heard-epochs.ts'
 
 export const migrations: readonly Migration[] = [
   createSeriesMarks,
@@ -20,4 +21,5 @@ export const migrations: readonly Migration[] = [
   createUsageHours,
   createArchive,
   addPriceBookOrigin,
+  createHeardEpochs,
 ]
