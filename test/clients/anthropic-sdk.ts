@@ -40,7 +40,6 @@ export const anthropicSdk: readonly ClientCalls[] = [
   {
     client,
     endpoint: 'messages.count_tokens',
-    stays: true,
     plain: (setup, orders, signal) =>
       open(setup).messages.countTokens({ model: 'claude-sonnet-4-6', messages: message(orders).messages }, { signal }),
   },

@@ -16,10 +16,26 @@ export interface ClientCalls {
   streamed?: (setup: Setup, orders: string, signal: AbortSignal) => Promise<AsyncIterable<unknown>>
   /** The reply tells what it used. False: nobody can, so the event is an estimate. Default: true. */
   isTold?: boolean
-  /** Nobody can leave it: it is over at once, or the client takes no signal. */
+  /** The reply does not, but the request does: what is counted there is the bill, though marked as an estimate. */
+  isCounted?: boolean
+  /** Endpoints that it has events of, where one is not all. */
+  settles?: readonly string[]
+  /** Nobody can leave it: it is over at once. */
   stays?: boolean
+  /** It has no prompt to carry orders: they go in headers. */
+  takesNoPrompt?: boolean
   /** More for the simulator: everything that this path can be billed for. */
   orders?: string
+}
+
+/** The same orders as headers. */
+export function headersOf(orders: string): Record<string, string> {
+  return Object.fromEntries(
+    orders.split(' ').map(order => {
+      const [name = '', value = ''] = order.split('=')
+      return [`x-sim-${name.replaceAll('_', '-')}`, value]
+    }),
+  )
 }
 
 /** A prompt that carries orders. */

@@ -12,11 +12,12 @@ import { type NewProject, newProject } from '../new-project.ts'
 import { aiSdk } from './ai-sdk.ts'
 import { anthropicSdk } from './anthropic-sdk.ts'
 import { billedQuantities, pricedQuantities } from './bill-quantities.ts'
-import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
+import { type ClientCalls, headersOf, promptOf, type Setup } from './client-calls.ts'
 import { langchain } from './langchain.ts'
 import { openaiMedia } from './openai-media.ts'
 import { openaiRealtime } from './openai-realtime.ts'
 import { openaiSdk } from './openai-sdk.ts'
+import { caseHeader, ProviderArrivals } from './provider-arrivals.ts'
 
 /** Every path through every client; a next path is a row in the client's file. */
 const rows: readonly ClientCalls[] = [
@@ -35,6 +36,7 @@ type Mode = (typeof modes)[number]
 let stack: TestStack
 let project: NewProject
 let feed: EventFeed
+let arrivals: ProviderArrivals
 const ends: (() => unknown)[] = []
 
 before(async () => {
@@ -46,6 +48,7 @@ before(async () => {
     path_classes: { stored: true, free: true, batches: true },
   })
   feed = new EventFeed(stack)
+  arrivals = new ProviderArrivals(stack.simulatorUrl)
 })
 after(async () => {
   for (const end of ends.reverse()) await end()
@@ -66,16 +69,26 @@ async function readBills(): Promise<BillRecord[]> {
   return ((await answer.json()) as { records: BillRecord[] }).records
 }
 
+/** How a client of the case points at the gateway, and how its calls are found again. */
+const setupOf = (name: string): Setup => ({
+  openaiBaseUrl: stack.openaiBaseUrl,
+  anthropicBaseUrl: stack.anthropicBaseUrl,
+  apiKey: project.apiKey,
+  headers: { 'sluice-tag-case': name, [caseHeader]: name },
+})
+
 /** Makes the call as its user would, and leaves where the mode says so. */
-async function call(row: ClientCalls, mode: Mode, setup: Setup): Promise<void> {
+async function call(row: ClientCalls, mode: Mode, name: string): Promise<void> {
   const leave = new AbortController()
   const isLeft = mode.endsWith('left')
   const tokens = row.orders?.includes('tool=') ? '' : ' output_tokens=60'
   const isPlain = mode.startsWith('plain')
-  // A plain call is left while its provider thinks, by a wide margin; a stream at its third piece.
+  // A plain call is left while its provider thinks, by a wide margin, a stream at its third piece.
   const pace = isLeft ? `first_delay_ms=${isPlain ? 2_000 : 1} delay_ms=25${tokens}` : tokens
   const orders = `${row.orders ?? ''} ${pace}`.trim()
-  if (isLeft && isPlain) setTimeout(() => leave.abort(), 700)
+  const setup = setupOf(name)
+  if (row.takesNoPrompt) Object.assign(setup.headers, headersOf(orders))
+  const left = isLeft && isPlain ? arrivals.of(name).then(() => leave.abort()) : undefined
   try {
     if (isPlain) await row.plain?.(setup, orders, leave.signal)
     else {
@@ -88,52 +101,74 @@ async function call(row: ClientCalls, mode: Mode, setup: Setup): Promise<void> {
   } catch (error) {
     if (!leave.signal.aborted) throw error
   }
+  await left
 }
 
-suite('official clients', { concurrency: 8 }, () => {
+// Most of the time they wait for their provider.
+suite('official clients', { concurrency: 16 }, () => {
   for (const row of rows) {
     for (const mode of modes) {
       if (row[mode.startsWith('plain') ? 'plain' : 'streamed'] === undefined) continue
       if (row.stays && mode.endsWith('left')) continue
       const name = `${row.client}, ${row.endpoint}, ${mode}`
       test(`a call settles to the provider’s own bill, to the token and the nano-dollar: ${name}`, async t => {
-        const { openaiBaseUrl, anthropicBaseUrl } = stack
-        const headers = { 'sluice-tag-case': name }
-        await call(row, mode, { openaiBaseUrl, anthropicBaseUrl, apiKey: project.apiKey, headers })
-        const events = await eventually(() => feed.byTag('case').get(name), { message: 'an event', timeoutMs: 15_000 })
-        assert.equal(events.length, 1, 'one attempt, one event')
-        const event = events[0] as UsageRecordedData
-        const bill = await billOf(event)
-        assert.equal(event.endpoint, row.endpoint.split(':')[0])
-        assert.equal(event.streamed, mode.startsWith('streamed'))
-        assert.equal(event.status, mode.endsWith('left') ? 'aborted' : 'completed')
-        assert.equal(bill.ended, 'completed')
-        if (row.isTold === false) {
-          assert.ok(Object.values(event.provenance).every(mark => mark === 'estimated'))
-          assert.ok(event.cost_nano_usd > 0)
-          t.diagnostic(`estimate / bill: ${(event.cost_nano_usd / bill.cost_nano_usd).toFixed(2)}`)
-          return
-        }
-        assert.deepEqual(pricedQuantities(event.quantities), billedQuantities(bill))
-        assert.equal(event.quantities.out_reasoning ?? 0, bill.billed.output_thinking)
-        assert.equal(event.cost_nano_usd, bill.cost_nano_usd)
-        const expected = mode.endsWith('left') ? 'drained' : 'measured'
-        assert.ok(
-          Object.values(event.provenance).every(mark => mark === expected),
-          JSON.stringify(event.provenance),
+        await call(row, mode, name)
+        const settles = row.settles ?? [row.endpoint.split(':')[0]]
+        const events = await eventually(
+          () => {
+            const found = feed.byTag('case').get(name) ?? []
+            return found.length >= settles.length && found
+          },
+          { message: 'its events', timeoutMs: 15_000 },
         )
-        assert.equal(event.doubts, undefined)
+        assert.deepEqual(events.map(event => event.endpoint).sort(), settles, 'one attempt, one event')
+        for (const event of events) await holdAgainstBill(row, mode, event, line => t.diagnostic(line))
       })
     }
   }
 })
 
-/** Waits for what is settled under these keys, and holds it against the provider's bill. */
-async function settledTo(keys: (settlementKey: string) => boolean, count: number): Promise<UsageRecordedData[]> {
+async function holdAgainstBill(
+  row: ClientCalls,
+  mode: Mode,
+  event: UsageRecordedData,
+  say: (line: string) => void,
+): Promise<void> {
+  const bill = await billOf(event)
+  // What was written down of the sound heard stood before anybody could leave.
+  const isLeft = mode.endsWith('left') && event.endpoint !== 'realtime.transcription'
+  assert.equal(event.streamed, mode.startsWith('streamed'))
+  assert.equal(event.status, isLeft ? 'aborted' : 'completed')
+  assert.equal(bill.ended, 'completed')
+  const marks = Object.values(event.provenance)
+  if (row.isTold === false) {
+    assert.ok(marks.every(mark => mark === 'estimated'))
+    assert.ok(event.cost_nano_usd > 0)
+    say(`estimate / bill: ${(event.cost_nano_usd / bill.cost_nano_usd).toFixed(2)}`)
+    return
+  }
+  assert.deepEqual(pricedQuantities(event.quantities), billedQuantities(bill))
+  assert.equal(event.quantities.out_reasoning ?? 0, bill.billed.output_thinking)
+  assert.equal(event.cost_nano_usd, bill.cost_nano_usd)
+  const expected = row.isCounted ? 'estimated' : isLeft ? 'drained' : 'measured'
+  assert.ok(
+    marks.every(mark => mark === expected),
+    JSON.stringify(event.provenance),
+  )
+  assert.equal(event.doubts, undefined)
+}
+
+/** Waits for what is settled under a key of its own, and holds it against the provider's bill. */
+async function settledTo(
+  isMeant: (settlementKey: string, event: UsageRecordedData) => boolean,
+  count: number,
+): Promise<UsageRecordedData[]> {
   const events = await eventually(
     () => {
       const byId = new Map(
-        feed.all.filter(event => keys(event.settlement_key ?? '')).map(event => [event.event_id, event] as const),
+        feed.all
+          .filter(event => event.settlement_key !== undefined && isMeant(event.settlement_key, event))
+          .map(event => [event.event_id, event] as const),
       )
       return byId.size === count && [...byId.values()]
     },
@@ -164,20 +199,46 @@ async function areFree(tag: string, endpoints: readonly string[]): Promise<void>
   }
 }
 
-test('a background response settles once, to the provider’s own bill; making it and asking for it costs nothing: openai', async () => {
-  const client = openai({ 'sluice-tag-case': 'background' })
-  const asked = { model: 'gpt-5.4-mini', background: true }
-  const orders = 'output_tokens=40 reasoning=16 cached=8 searches=2 delay_ms=2'
-  const made = await client.responses.create({ ...asked, input: promptOf(orders) })
-  const read = await eventually(async () => {
-    const response = await client.responses.retrieve(made.id)
-    return response.status === 'completed' && response
-  })
-  assert.match(read.output_text, /^Sim:/)
-  await client.responses.delete(made.id)
-  const [event] = await settledTo(key => key === made.id, 1)
-  assert.deepEqual([event?.endpoint, event?.status, event?.doubts], ['responses.background', 'completed', undefined])
-  await areFree('background', ['responses', 'responses.retrieve', 'responses.delete'])
+suite('background responses', { concurrency: 4 }, () => {
+  for (const mode of modes) {
+    test(`a background response settles once, to the provider’s own bill; making it and asking for it costs nothing: openai, ${mode}`, async () => {
+      const name = `background, ${mode}`
+      const client = openai(setupOf(name).headers)
+      const leave = new AbortController()
+      const isLeft = mode.endsWith('left')
+      // A plain call is left before its maker knows the id of what is made.
+      const orders = `output_tokens=40 reasoning=16 cached=8 searches=2 delay_ms=${isLeft ? 10 : 2}`
+      const wait = isLeft && mode.startsWith('plain') ? ' answer_delay_ms=2000' : ''
+      const asked = { model: 'gpt-5.4-mini', background: true, input: promptOf(orders + wait) }
+      const free = ['responses']
+      if (mode === 'plain') {
+        const made = await client.responses.create(asked)
+        const read = await eventually(async () => {
+          const response = await client.responses.retrieve(made.id)
+          return response.status === 'completed' && response
+        })
+        assert.match(read.output_text, /^Sim:/)
+        await client.responses.delete(made.id)
+        free.push('responses.retrieve', 'responses.delete')
+      } else if (mode === 'plain, left') {
+        const made = client.responses.create(asked, { signal: leave.signal })
+        await arrivals.of(name)
+        leave.abort()
+        await assert.rejects(made, OpenAI.APIUserAbortError)
+      } else {
+        const events = await client.responses.create({ ...asked, stream: true }, { signal: leave.signal })
+        let seen = 0
+        for await (const _ of events) if (++seen === 3 && isLeft) leave.abort()
+        assert.ok(isLeft ? seen === 3 : seen > 40, `${seen} events`)
+      }
+      const [event] = await settledTo((_, { claimed }) => claimed.tags?.case === name, 1)
+      assert.deepEqual(
+        [event?.endpoint, event?.status, event?.doubts],
+        ['responses.background', 'completed', undefined],
+      )
+      await areFree(name, free)
+    })
+  }
 })
 
 test('a batch settles to the provider’s own bill, request by request, its files cost nothing: openai', async () => {

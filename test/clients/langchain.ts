@@ -39,9 +39,11 @@ export const langchain: readonly ClientCalls[] = [
   {
     client,
     endpoint: 'embeddings',
-    stays: true,
-    plain({ openaiBaseUrl, apiKey, headers }, orders) {
-      const configuration = { baseURL: openaiBaseUrl, defaultHeaders: headers }
+    plain({ openaiBaseUrl, apiKey, headers }, orders, signal) {
+      // It takes no signal, but a `fetch` of one's own, which may have one.
+      const leavable: typeof fetch = (url, init) =>
+        fetch(url, { ...init, signal: AbortSignal.any([signal, ...(init?.signal ? [init.signal] : [])]) })
+      const configuration = { baseURL: openaiBaseUrl, defaultHeaders: headers, fetch: leavable }
       const model = new OpenAIEmbeddings({ model: 'text-embedding-3-small', apiKey, maxRetries: 0, configuration })
       return model.embedDocuments(['one', promptOf(orders)])
     },

@@ -1,5 +1,6 @@
 import { deflateSync } from 'node:zlib'
 import OpenAI, { toFile } from 'openai'
+import { Stream } from 'openai/streaming'
 import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
 
 const client = 'openai'
@@ -33,6 +34,24 @@ const image = () => toFile(picture, 'a.png', { type: 'image/png' })
 const spoken = async (setup: Setup, body: OpenAI.Audio.SpeechCreateParams, signal: AbortSignal) =>
   (await open(setup).audio.speech.create(body, { signal })).arrayBuffer()
 
+/** Sound in events: the SDK hands the reply out as it comes, and has a reader for it. */
+const spokenInEvents = async (setup: Setup, body: OpenAI.Audio.SpeechCreateParams, signal: AbortSignal) => {
+  const leave = new AbortController()
+  signal.addEventListener('abort', () => leave.abort())
+  const answer = await open(setup).audio.speech.create({ ...body, stream_format: 'sse' }, { signal: leave.signal })
+  return Stream.fromSSEResponse<object>(answer, leave)
+}
+
+const formats = ['text', 'srt', 'vtt', 'verbose_json'] as const
+
+/** A picture given by a link or in the body goes as JSON, for which the SDK has no method of its own. */
+const editAsJson = (orders: string, more: object = {}) => ({
+  model: 'gpt-image-1.5',
+  prompt: promptOf(orders),
+  images: [{ image_url: `data:image/png;base64,${picture.toString('base64')}` }],
+  ...more,
+})
+
 /** Sound and images by the official OpenAI SDK. */
 export const openaiMedia: readonly ClientCalls[] = [
   {
@@ -40,6 +59,8 @@ export const openaiMedia: readonly ClientCalls[] = [
     endpoint: 'audio.speech',
     plain: (setup, orders, signal) =>
       spoken(setup, { model: 'gpt-4o-mini-tts', voice: 'alloy', input: promptOf(orders) }, signal),
+    streamed: (setup, orders, signal) =>
+      spokenInEvents(setup, { model: 'gpt-4o-mini-tts', voice: 'alloy', input: promptOf(orders) }, signal),
   },
   {
     client,
@@ -70,6 +91,28 @@ export const openaiMedia: readonly ClientCalls[] = [
         { signal },
       ),
   },
+  ...formats.flatMap((format): ClientCalls[] => [
+    {
+      client,
+      endpoint: `audio.transcriptions: as ${format}`,
+      isCounted: format !== 'verbose_json',
+      plain: async (setup, orders, signal) =>
+        open(setup).audio.transcriptions.create(
+          { model: 'whisper-1', file: await sound(), prompt: promptOf(orders), response_format: format },
+          { signal },
+        ),
+    },
+    {
+      client,
+      endpoint: `audio.translations: as ${format}`,
+      isCounted: format !== 'verbose_json',
+      plain: async (setup, orders, signal) =>
+        open(setup).audio.translations.create(
+          { model: 'whisper-1', file: await sound(), prompt: promptOf(orders), response_format: format },
+          { signal },
+        ),
+    },
+  ]),
   {
     client,
     endpoint: 'audio.translations',
@@ -118,9 +161,17 @@ export const openaiMedia: readonly ClientCalls[] = [
   },
   {
     client,
+    endpoint: 'images.edits: as JSON',
+    plain: (setup, orders, signal) => open(setup).post('/images/edits', { body: editAsJson(orders), signal }),
+    streamed: async (setup, orders, signal) => {
+      const body = editAsJson(orders, { stream: true, partial_images: 3 })
+      return (await open(setup).post('/images/edits', { body, stream: true, signal })) as AsyncIterable<unknown>
+    },
+  },
+  {
+    client,
     endpoint: 'images.variations',
-    // It takes no prompt, and with it no orders.
-    stays: true,
+    takesNoPrompt: true,
     plain: async (setup, _orders, signal) =>
       open(setup).images.createVariation(
         { model: 'dall-e-2', image: await image(), n: 2, size: '512x512' },

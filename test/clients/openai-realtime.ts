@@ -15,6 +15,12 @@ const sound = Buffer.alloc(48_000).toString('base64')
 export const openaiRealtime: readonly ClientCalls[] = [
   { client: 'openai', endpoint: 'realtime', streamed: async (...asked) => turnOf(...asked, ['audio']) },
   { client: 'openai', endpoint: 'realtime: in words', streamed: async (...asked) => turnOf(...asked, ['text']) },
+  {
+    client: 'openai',
+    endpoint: 'realtime: what was heard is written down',
+    settles: ['realtime', 'realtime.transcription'],
+    streamed: async (...asked) => turnOf(...asked, ['audio'], 'gpt-4o-transcribe'),
+  },
 ]
 
 /** One turn after a second of sound, event by event; the socket is closed behind it. */
@@ -23,6 +29,7 @@ async function* turnOf(
   orders: string,
   signal: AbortSignal,
   modalities: ['audio'] | ['text'],
+  transcription?: string,
 ): AsyncGenerator<unknown> {
   const options = { createConnection, headers } as object
   const realtime = new OpenAIRealtimeWS(
@@ -32,6 +39,10 @@ async function* turnOf(
   signal.addEventListener('abort', () => realtime.socket.terminate())
   const { socket } = realtime
   await once(socket, 'open')
+  if (transcription !== undefined) {
+    const session = { type: 'realtime' as const, audio: { input: { transcription: { model: transcription } } } }
+    realtime.send({ type: 'session.update', session })
+  }
   realtime.send({ type: 'input_audio_buffer.append', audio: sound })
   realtime.send({ type: 'input_audio_buffer.commit' })
   realtime.send({

@@ -71,7 +71,6 @@ export const openaiSdk: readonly ClientCalls[] = [
   {
     client,
     endpoint: 'responses.input_tokens',
-    stays: true,
     plain: (setup, orders, signal) =>
       open(setup).responses.inputTokens.count({ model: 'gpt-5.4', input: promptOf(orders) }, { signal }),
   },
