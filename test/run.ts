@@ -15,7 +15,7 @@ const patterns = [
   'test/**/*.test.ts',
 ]
 /** A file that takes longer hangs. */
-const fileTimeoutMs = 150_000
+const fileTimeoutMs = 300_000
 /** Files often wait: for a store that comes back, for a deadline that is to pass. */
 const filesAtOnce = availableParallelism() + 1
 
