@@ -3,17 +3,12 @@ import { globSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { join } from 'node:path'
 import { longestFirst } from './file-order.ts'
+import { unitTests } from './unit-tests.ts'
 
 // `npm test [-- --only <part of a path>]…`: every test of the repository in one run, one process a file, a few at a
-// time. It ends with the files that took longest.
+// time; tests beside the code they test share a process, unless they are asked for. It ends with the files that took longest.
 const root = join(import.meta.dirname, '..')
-const patterns = [
-  'packages/*/src/**/*.test.ts',
-  'packages/*/test/**/*.test.ts',
-  'services/*/src/**/*.test.ts',
-  'services/*/test/**/*.test.ts',
-  'test/**/*.test.ts',
-]
+const patterns = ['packages/*/test/**/*.test.ts', 'services/*/test/**/*.test.ts', 'test/**/*.test.ts']
 /** A file that takes longer hangs. */
 const fileTimeoutMs = 300_000
 /** Files often wait: for a store that comes back, for a deadline that is to pass. */
@@ -28,11 +23,11 @@ for (let i = 0; i < args.length; i++) {
   else passed.push(argument)
 }
 
-const files = longestFirst(
-  globSync(patterns, { cwd: root, exclude: ['**/node_modules/**'] }).filter(
+const find = (wanted: readonly string[]): string[] =>
+  globSync(wanted, { cwd: root, exclude: ['**/node_modules/**'] }).filter(
     file => only.length === 0 || only.some(part => file.includes(part)),
-  ),
-)
+  )
+const files = longestFirst([...find(patterns), ...(only.length === 0 ? ['test/unit-tests.ts'] : find(unitTests))])
 /** Whoever asks for a reporter gets it alone. */
 const reporters = passed.some(argument => argument.startsWith('--test-reporter'))
   ? []
