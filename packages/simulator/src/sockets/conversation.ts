@@ -37,6 +37,15 @@ export class Conversation {
     if (output !== undefined) this.#text += countTokens(output)
   }
 
+  /** These items and nothing else of it. */
+  apart(items: readonly unknown[]): Conversation {
+    const own = new Conversation()
+    own.instructions = this.instructions
+    own.inputBytesPerMs = this.inputBytesPerMs
+    for (const item of items) own.addItem(asObject(item))
+    return own
+  }
+
   /** Ten tokens a second. */
   addAudio(ms: number): void {
     this.#audio += Math.ceil(ms / 100)

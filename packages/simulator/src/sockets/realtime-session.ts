@@ -229,9 +229,9 @@ export class RealtimeSession {
         'conversation_already_has_active_response',
       )
     const instructions = asText(asked.instructions) ?? ''
-    for (const item of asList(asked.input)) this.#conversation.addItem(asObject(item))
+    const heard = Array.isArray(asked.input) ? this.#conversation.apart(asked.input) : this.#conversation
     const ordered =
-      [instructions, this.#conversation.userText, this.#conversation.instructions].find(text =>
+      [instructions, heard.userText, this.#conversation.userText, this.#conversation.instructions].find(text =>
         text.includes('[[sim '),
       ) ?? ''
     const directives = readDirectives(this.#about.headers, ordered)
@@ -245,7 +245,7 @@ export class RealtimeSession {
     const turn = new RealtimeTurn(`resp_${this.#about.id}_${this.#turns}`, {
       model,
       record,
-      input: this.#conversation.beginTurn(instructions),
+      input: heard.beginTurn(instructions),
       directives,
       modality: modalities.includes('audio') ? 'audio' : 'text',
       limit: asCount(asked.max_output_tokens),
@@ -257,7 +257,7 @@ export class RealtimeSession {
     this.#running = turn
     const said = await turn.play()
     this.#running = undefined
-    this.#conversation.endTurn(said.text, said.audio)
+    if (asked.conversation !== 'none') this.#conversation.endTurn(said.text, said.audio)
   }
 
   async #pause(ms: number): Promise<void> {

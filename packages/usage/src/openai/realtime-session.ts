@@ -4,6 +4,16 @@ import { isObject, nameOf, objectOf } from '../json-fields.ts'
 import { addQuantities, type UsageResult } from '../usage-result.ts'
 import { bytesPerMs, heardTokens } from './realtime-audio.ts'
 
+/** What a turn brings along that is for it alone. */
+export interface OwnPrompt {
+  /** Of instructions in place of the session's. */
+  instructionBytes?: number
+  /** Items in place of the conversation, or beside it where they name some of its own. */
+  input?: { textBytes: number; audioBytes: number; namesItems: boolean }
+  /** What is said in it does not become part of the conversation. */
+  isApart?: boolean
+}
+
 /**
  * What both sides of a realtime session have said about it, as far as metering needs it: models, formats, and what the next
  * turn will be charged for. Each turn is charged for the whole conversation again; what the last one was charged for is
@@ -20,6 +30,8 @@ export class RealtimeSession {
   startsTurns = true
   #lastTurn: Quantities = {}
   #instructionBytes = 0
+  /** Of the instructions that the last turn was charged for. */
+  #chargedInstructionBytes = 0
   #newTextBytes = 0
   #newAudioMs = 0
   #bufferBytes = 0
@@ -66,7 +78,7 @@ export class RealtimeSession {
   }
 
   /** A turn has ended and its usage was told: the next one is charged for it again, and for what was said in it. */
-  endTurn(usage: UsageResult): void {
+  endTurn(usage: UsageResult, own: OwnPrompt = {}): void {
     if (usage.raw_usage === null) return
     const {
       out_text = 0,
@@ -77,24 +89,32 @@ export class RealtimeSession {
       pred_rejected: ___,
       ...input
     } = usage.quantities
-    this.#lastTurn = addQuantities(
-      { ...input },
-      { in_text: Math.max(0, out_text - out_reasoning), in_audio: out_audio },
-    )
+    const said = own.isApart ? {} : { in_text: Math.max(0, out_text - out_reasoning), in_audio: out_audio }
+    // What it heard was not the conversation, but what it said may be.
+    if (own.input) {
+      addQuantities(this.#lastTurn, said)
+      return
+    }
+    this.#lastTurn = addQuantities({ ...input }, said)
+    this.#chargedInstructionBytes = own.instructionBytes ?? this.#instructionBytes
     this.#newTextBytes = 0
     this.#newAudioMs = 0
-    this.#instructionBytes = 0
   }
 
   /** What the next turn's input amounts to. An estimate. */
-  estimateInput(): Quantities {
-    return addQuantities(
-      { ...this.#lastTurn },
-      {
-        in_text: estimateTokens(this.#newTextBytes + this.#instructionBytes),
-        in_audio: heardTokens(this.#newAudioMs),
-      },
-    )
+  estimateInput(own: OwnPrompt = {}): Quantities {
+    const { textBytes = 0, audioBytes = 0 } = own.input ?? {}
+    const audioMs = Math.ceil(audioBytes / this.inputBytesPerMs)
+    const promptBytes = (own.instructionBytes ?? this.#instructionBytes) + textBytes
+    if (own.input && !own.input.namesItems)
+      return addQuantities({}, { in_text: estimateTokens(promptBytes), in_audio: heardTokens(audioMs) })
+    const { in_text: before = 0, ...others } = this.#lastTurn
+    // Its instructions stand where the last one's stood.
+    const newText = estimateTokens(this.#newTextBytes + promptBytes) - estimateTokens(this.#chargedInstructionBytes)
+    return addQuantities(others, {
+      in_text: Math.max(0, before + newText),
+      in_audio: heardTokens(this.#newAudioMs + audioMs),
+    })
   }
 }
 

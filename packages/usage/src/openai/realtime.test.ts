@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { totalInputTokens, totalOutputTokens } from '@sluice/contracts'
 import { fromInputTranscription, fromRealtimeResponse } from './realtime.ts'
 import { bytesPerMs } from './realtime-audio.ts'
-import { RealtimeSession, transcriptionModelsOf } from './realtime-session.ts'
+import { type OwnPrompt, RealtimeSession, transcriptionModelsOf } from './realtime-session.ts'
 import { RealtimeTap } from './realtime-tap.ts'
 
 const usage = {
@@ -99,6 +99,31 @@ test('the next turn’s input is the last one’s, what was said in it, and what
     in_cache_read_audio: 90,
     in_cache_read_image: 10,
   })
+})
+
+test('a turn’s own instructions stand in the place of the session’s, its own input in that of the conversation', () => {
+  const session = new RealtimeSession()
+  session.configure({ instructions: 'i'.repeat(36) })
+  session.addItem(72, 0)
+  const text = (own?: OwnPrompt) => session.estimateInput(own).in_text
+  assert.equal(text(), 30)
+  const briefly = { instructionBytes: 360 }
+  assert.equal(text(briefly), 120)
+  const input = { textBytes: 18, audioBytes: 48_000, namesItems: false }
+  assert.deepEqual(session.estimateInput({ input }), { in_text: 15, in_audio: 10 })
+  assert.deepEqual(session.estimateInput({ ...briefly, input }), { in_text: 105, in_audio: 10 })
+  assert.deepEqual(session.estimateInput({ input: { ...input, namesItems: true } }), { in_text: 35, in_audio: 10 })
+
+  const told = (input_tokens: number) => fromRealtimeResponse({ usage: { input_tokens, output_tokens: 4 } })
+  session.endTurn(told(118), briefly)
+  // 118 were charged, 100 of them taken to be its own instructions.
+  assert.deepEqual([text(briefly), text()], [122, 32])
+  session.endTurn(told(1_000), { input })
+  assert.equal(text(), 36)
+  session.endTurn(told(1_000), { input, isApart: true })
+  assert.equal(text(), 36)
+  session.endTurn(told(31), { isApart: true })
+  assert.equal(text(), 31)
 })
 
 test('a session is read in its new and its old form, and keeps what an update leaves out', () => {

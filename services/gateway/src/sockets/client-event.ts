@@ -1,3 +1,4 @@
+import { base64Bytes, type OwnPrompt } from '@sluice/usage'
 import { parseUnambiguous } from '../parse-unambiguous.ts'
 import { isPlainText } from '../plain-text.ts'
 import { isFalse, readReferences } from '../read-request.ts'
@@ -33,6 +34,8 @@ const wantedOfResponse: ReadonlySet<string> = new Set([
   'model',
   'background',
   'generate',
+  'instructions',
+  'input',
   'previous_response_id',
   'conversation',
   'store',
@@ -102,6 +105,27 @@ export function isWarmUp(event: ClientEvent): boolean {
   return [event, innerObject(event, 'response')].every(
     each => !each || isFalse(each.bytes, each.scanned.members.get('generate')),
   )
+}
+
+/** What a realtime `response.create` brings along for its turn alone. @throws Refusal 400 */
+export function ownPromptOf(event: ClientEvent): OwnPrompt {
+  const response = innerObject(event, 'response')
+  if (!response) return {}
+  const { bytes, scanned } = response
+  const isText = (name: string): boolean => bytes[scanned.members.get(name)?.start ?? -1] === 0x22
+  const input = scanned.members.get('input')
+  const items = input && bytes[input.start] === 0x5b ? bytes.subarray(input.start, input.end) : undefined
+  return {
+    ...(isText('instructions') && { instructionBytes: memberBytes(response, 'instructions') }),
+    ...(items && {
+      input: {
+        textBytes: Math.max(0, items.length - scanned.binaryBytes),
+        audioBytes: base64Bytes(scanned.binaryBytes),
+        namesItems: items.includes('"item_reference"'),
+      },
+    }),
+    ...(isText('conversation') && textMember(response, 'conversation') === 'none' && { isApart: true }),
+  }
 }
 
 function isBackground(response: ClientEvent | undefined): boolean {

@@ -2,6 +2,7 @@ import {
   base64Bytes,
   fromInputTranscription,
   heardTokens,
+  type OwnPrompt,
   RealtimeTap,
   RealtimeSession as SessionState,
   transcriptionModelsOf,
@@ -19,6 +20,7 @@ import {
   type ClientEvent,
   memberBytes,
   modelsOfCreate,
+  ownPromptOf,
   parsedMember,
   readClientEvent,
   textMember,
@@ -34,6 +36,7 @@ type ServerEvent = Record<string, unknown>
 interface RealtimeTurn {
   turn: Turn
   tap: RealtimeTap
+  own: OwnPrompt
   /** Of the client's `response.create`, by which an error names it. */
   eventId: string | undefined
 }
@@ -99,14 +102,15 @@ export class RealtimeSession extends SocketSession {
       throw new Refusal('shutting_down', 'This socket is about to close. Connect again.', { retryAfterS: 1 })
     if (this.#waiting.length >= maxWaiting)
       throw new Refusal('overloaded', `At most ${maxWaiting} turns may wait on one socket. Wait for one to end.`)
+    const own = ownPromptOf(event)
     const asked = {
       endpoint: this.context.endpoint,
       models,
-      input: { quantities: this.#state.estimateInput() },
+      input: { quantities: this.#state.estimateInput(own) },
     }
     const open = (call: AdmittedCall): RealtimeTurn => {
       this.#budgets = call.hold.budgets
-      return this.#open(call, names.eventId)
+      return this.#open(call, own, names.eventId)
     }
     const send = (opened: RealtimeTurn): void => {
       this.#waiting.push(opened)
@@ -178,7 +182,7 @@ export class RealtimeSession extends SocketSession {
     setImmediate(() => this.cut({ refusal, style: 'explicit' }))
   }
 
-  #open(call: AdmittedCall, eventId: string | undefined): RealtimeTurn {
+  #open(call: AdmittedCall, own: OwnPrompt, eventId: string | undefined): RealtimeTurn {
     const tap = new RealtimeTap({ outputBytesPerMs: this.#state.outputBytesPerMs })
     const { model } = this.#state
     const reader = {
@@ -190,7 +194,7 @@ export class RealtimeSession extends SocketSession {
         return tap.textBytes
       },
     }
-    const opened: RealtimeTurn = { turn: new Turn(this.deps, call, reader), tap, eventId }
+    const opened: RealtimeTurn = { turn: new Turn(this.deps, call, reader), tap, own, eventId }
     opened.turn.onCut = order => this.cut(order)
     opened.turn.onRecorded = this.secureNext
     return opened
@@ -251,7 +255,7 @@ export class RealtimeSession extends SocketSession {
     })
     if (refusal) setImmediate(() => this.cut({ refusal, style: 'soft' }))
     else this.#budgets = call.hold.budgets
-    const opened = this.#open(call, undefined)
+    const opened = this.#open(call, {}, undefined)
     opened.turn.begun()
     return opened
   }
@@ -266,10 +270,10 @@ export class RealtimeSession extends SocketSession {
     return this.context.joined?.leftTurns.has(turnId.slice(0, maxIdLength)) === true
   }
 
-  #finish({ turn, tap }: RealtimeTurn, responseId: string): void {
+  #finish({ turn, tap, own }: RealtimeTurn, responseId: string): void {
     this.#running.delete(responseId)
     this.#settled.add(responseId)
-    this.#state.endTurn(turn.usage)
+    this.#state.endTurn(turn.usage, own)
     if (this.#ending) turn.settleCut(this.#ending)
     else
       turn.settle(this.isClientGone ? 'aborted' : tap.failed ? 'failed' : 'completed', {

@@ -190,6 +190,38 @@ export function realtimeIsMetered(gateway: GatewayStack): void {
     assert.equal(whole?.event.cost_nano_usd, whole?.bill?.cost_nano_usd)
   })
 
+  test('a turn that is left is estimated with the instructions and the input that it brought along', async t => {
+    const project = await gateway.newProject({
+      ownCredential: true,
+      settings: { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } },
+    })
+    const client = await openSocket(gateway, realtime, project.apiKey)
+    const speak = '[[sim output_tokens=4000 delay_ms=10]]'
+    const audio = Buffer.alloc(4_000 * 48).toString('base64')
+    const own = {
+      instructions: `${speak} ${'Speak of the sea. '.repeat(200)}`,
+      input: [
+        { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'And of the wind. '.repeat(100) }] },
+        { type: 'message', role: 'user', content: [{ type: 'input_audio', audio }] },
+      ],
+      conversation: 'none',
+    }
+    client.send({ type: 'response.create', response: own })
+    await client.until('response.output_audio.delta', 5)
+    client.socket.terminate()
+    const [only] = await settled(project, 1)
+    assert.equal(only?.event.status, 'aborted')
+    // Four seconds, and what a quotation mark beside them would sound like.
+    const heard = only?.event.quantities.in_audio ?? 0
+    assert.ok(heard >= 40 && heard <= 41, `${heard}`)
+    // 5,300 bytes of text, and the syntax around them.
+    const tokens = only?.event.quantities.in_text ?? 0
+    assert.ok(tokens >= 1_400 && tokens < 1_650, `${tokens}`)
+    const ratio = only.event.cost_nano_usd / (only.bill?.cost_nano_usd ?? 0)
+    t.diagnostic(`estimated at ${ratio.toFixed(3)} of the bill`)
+    assert.ok(ratio > 0.7 && ratio < 1.3, `${ratio}`)
+  })
+
   test('an idle socket costs nothing', async () => {
     const project = await gateway.newProject({ ownCredential: true })
     const client = await openSocket(gateway, realtime, project.apiKey)
