@@ -311,12 +311,12 @@ export const aborts: Scenario<Size> = {
   name: 'aborts',
   promise: 'Whoever leaves at whatever byte, the call is settled: to the bill when drained, else by what was visible',
   full: { each: 200, connections: 12, heardInTime: 99, withinOneChunk: 90 },
-  // Other tests take the same two cores: what is promised must hold for most calls here.
-  small: { each: 2, connections: 12, heardInTime: 50, withinOneChunk: 50 },
+  // A quiet machine keeps all of them, in 39 ms at most; other tests take the same two cores.
+  small: { each: 2, connections: 12, heardInTime: 80, withinOneChunk: 80 },
   run,
   mutant: {
     name: 'listening for the client at its request',
-    size: { each: 2, connections: 12, heardInTime: 50, withinOneChunk: 50 },
+    size: { each: 2, connections: 12, heardInTime: 80, withinOneChunk: 80 },
     run: (at, size) => run(at, size, listensAtTheRequest),
   },
 }
