@@ -1,6 +1,12 @@
 import { hash } from 'node:crypto'
 import type { CallIdentity, Project } from '@sluice/contracts'
-import { looksLikeJwt, readKeyId, TokenError, verifyParticipantToken } from './participant-token.ts'
+import {
+  looksLikeJwt,
+  type ParticipantClaims,
+  readKeyId,
+  TokenError,
+  verifyParticipantToken,
+} from './participant-token.ts'
 import { classNotOpen } from './path-class.ts'
 import { Refusal } from './refusal.ts'
 import { type ClientSecretBox, type ClientSecretGrant, looksLikeClientSecret } from './sockets/client-secret.ts'
@@ -16,10 +22,16 @@ export interface Principal {
   expiresAtMs: number
   /** What the credential was made for, where it is a client secret. */
   clientSecret?: ClientSecretGrant
+  /** What the credential says, where it is a participant token. */
+  token?: VerifiedToken
 }
 
-interface VerifiedToken {
+/** What a participant token says, read with the key whose secret has signed it. */
+export interface VerifiedToken {
   keyId: string
+  /** SHA-256 by which the key has the secret that signed the token. */
+  secretHash: string
+  claims: ParticipantClaims
   identity: CallIdentity
   models: readonly string[] | null
   expiresAtMs: number
@@ -92,6 +104,25 @@ export function authenticate(
   throw new Refusal('unauthorized', `This credential is of no kind that is known here. ${howTo}`)
 }
 
+/**
+ * Proves a caller once more who was proved before, as things stand now: from memory and at once. What a signature has proved
+ * stays proved; the key, its secret, the project and their times may not be what they were.
+ * @throws Refusal as {@link authenticate}
+ */
+export function authenticateAgain(
+  deps: AuthenticateDeps,
+  { token, clientSecret }: Principal,
+  credential: string,
+  room: string | undefined,
+  nowMs: number,
+  sessionSinceMs: number | undefined,
+  credentialHash: string,
+): Principal {
+  if (token) return byToken(deps, deps.tokens.get(credentialHash) ?? readAgain(deps, token), room, nowMs)
+  if (clientSecret) return byClientSecret(deps, credential, room, nowMs, sessionSinceMs)
+  return byKey(deps, credentialHash, room, nowMs)
+}
+
 function byKey(deps: AuthenticateDeps, credentialHash: string, room: string | undefined, nowMs: number): Principal {
   const active = deps.keys.findByHash(credentialHash)
   const secret = active?.key.secrets.find(candidate => candidate.hash === credentialHash)
@@ -126,30 +157,59 @@ async function verifyToken(
     const active = deps.keys.findById(readKeyId(token))
     if (!active || (active.key.expires_at_ms ?? Infinity) <= nowMs)
       throw new TokenError('The key that signed this token is unknown, expired or revoked.')
-    const claims = await verifyParticipantToken(token, deps.keys.secretsOf(active.key, nowMs), nowMs)
-    if (claims.projectId !== active.key.project_id)
-      throw new TokenError('The token names a project that is not its key’s.')
-    if (claims.models === undefined) {
-      throw new Refusal('llm_not_granted', 'This participant token has no LLM grant. Mint it with the "llm" API scope.')
-    }
-    // Whoever holds a key can mint tokens: only the server may mint one for a member.
-    const { member_id: _, ...ofKey } = active.identity
-    const verified: VerifiedToken = {
-      keyId: active.key.key_id,
-      identity: {
-        ...ofKey,
-        credential_kind: 'participant_token',
-        participant: claims.name,
-        ...(claims.room === undefined ? {} : { room: claims.room }),
-      },
-      models: claims.models,
-      expiresAtMs: Math.min(claims.expiresAtMs ?? Infinity, active.key.expires_at_ms ?? Infinity),
-    }
+    const secrets = deps.keys.secretsOf(active.key, nowMs)
+    const claims = await verifyParticipantToken(
+      token,
+      secrets.map(({ bytes }) => bytes),
+      nowMs,
+    )
+    const verified = readWith(active, secrets[claims.signedBy]?.hash ?? '', claims)
     // The key may have been revoked while the signature was checked; such a token must not be remembered.
     if (deps.keys.findById(verified.keyId)?.key.version !== active.key.version)
       throw new TokenError('The key that signed this token has changed. Try again.')
     deps.tokens.put(tokenHash, verified)
     return byToken(deps, verified, room, nowMs)
+  } catch (error) {
+    if (error instanceof TokenError) throw new Refusal('unauthorized', error.message)
+    throw error
+  }
+}
+
+/** @throws TokenError, Refusal 403 without the LLM grant */
+function readWith({ key, identity }: ActiveKey, secretHash: string, claims: ParticipantClaims): VerifiedToken {
+  if (claims.projectId !== key.project_id) throw new TokenError('The token names a project that is not its key’s.')
+  if (claims.models === undefined) {
+    throw new Refusal('llm_not_granted', 'This participant token has no LLM grant. Mint it with the "llm" API scope.')
+  }
+  const secret = key.secrets.find(({ hash }) => hash === secretHash)
+  if (!secret) throw new TokenError('The secret that signed this token is expired or revoked.')
+  // Whoever holds a key can mint tokens: only the server may mint one for a member.
+  const { member_id: _, ...ofKey } = identity
+  return {
+    keyId: key.key_id,
+    secretHash,
+    claims,
+    identity: {
+      ...ofKey,
+      credential_kind: 'participant_token',
+      participant: claims.name,
+      ...(claims.room === undefined ? {} : { room: claims.room }),
+    },
+    models: claims.models,
+    expiresAtMs: Math.min(
+      claims.expiresAtMs ?? Infinity,
+      key.expires_at_ms ?? Infinity,
+      secret.expires_at_ms ?? Infinity,
+    ),
+  }
+}
+
+/** What a token says with its key of now, whose changes have made the verified tokens forgotten. @throws Refusal 401 */
+function readAgain(deps: AuthenticateDeps, { keyId, secretHash, claims }: VerifiedToken): VerifiedToken {
+  const active = deps.keys.findById(keyId)
+  if (!active) throw new Refusal('unauthorized', 'The key that signed this token is unknown, expired or revoked.')
+  try {
+    return readWith(active, secretHash, claims)
   } catch (error) {
     if (error instanceof TokenError) throw new Refusal('unauthorized', error.message)
     throw error
@@ -166,7 +226,8 @@ function byToken(deps: AuthenticateDeps, token: VerifiedToken, room: string | un
   const modelLists: (readonly string[])[] = []
   if (token.models) modelLists.push(token.models)
   if (active.key.models) modelLists.push(active.key.models)
-  return { identity: token.identity, project: projectOf(deps, active), modelLists, expiresAtMs: token.expiresAtMs }
+  const { identity, expiresAtMs } = token
+  return { identity, project: projectOf(deps, active), modelLists, expiresAtMs, token }
 }
 
 /** A secret lives as long as what it was made with, and begins sessions for its own time. */

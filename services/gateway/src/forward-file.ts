@@ -1,6 +1,7 @@
-import type { Project } from '@sluice/contracts'
+import type { AdmittedCall } from './call.ts'
 import { forward } from './forward.ts'
-import { readPlainRequest } from './read-request.ts'
+import { classNotOpen } from './path-class.ts'
+import { type ModelRequest, readPlainRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
 import { admit, type GatewayDeps, type HttpCall, headersToForward, readRequest } from './request-path.ts'
 import { readBoundary } from './uploads/form-frame.ts'
@@ -14,11 +15,10 @@ const nothing: ReadonlySet<string> = new Set()
  * @throws Refusal 403 `own_credential_required`
  */
 export async function forwardFile(deps: GatewayDeps, call: HttpCall): Promise<void> {
-  const { endpoint, match, principal, request, response } = call
-  if (deps.routes.resolve(principal.project, match.dialect).access === 'managed')
-    throw needsOwnCredential(principal.project)
+  const { endpoint, request, response } = call
+  requireOwnCredential(deps, call)
   if (endpoint.body === 'none') {
-    const admitted = admit(deps, call, await readRequest(deps, call))
+    const admitted = admitOwn(deps, call, await readRequest(deps, call))
     forward(deps, admitted, headersToForward(deps, call, admitted), response, call.refuse)
     return
   }
@@ -32,7 +32,7 @@ export async function forwardFile(deps: GatewayDeps, call: HttpCall): Promise<vo
   try {
     call.startedAt += performance.now() - waitingSince
     if (response.destroyed) return file.discard()
-    const admitted = admit(deps, call, { ...readPlainRequest(Buffer.alloc(0)), body: file })
+    const admitted = admitOwn(deps, call, { ...readPlainRequest(Buffer.alloc(0)), body: file })
     const headers = headersToForward(deps, call, admitted)
     headers.push('content-length', String(file.size))
     forward(deps, admitted, headers, response, call.refuse)
@@ -42,8 +42,17 @@ export async function forwardFile(deps: GatewayDeps, call: HttpCall): Promise<vo
   }
 }
 
-function needsOwnCredential(project: Project): Refusal {
-  return new Refusal(
+function admitOwn(deps: GatewayDeps, call: HttpCall, asked: ModelRequest): AdmittedCall {
+  const admitted = admit(deps, call, asked)
+  requireOwnCredential(deps, call)
+  return admitted
+}
+
+/** @throws Refusal */
+function requireOwnCredential(deps: GatewayDeps, { endpoint, match, principal: { project } }: HttpCall): void {
+  if (project.path_classes?.free !== true) throw classNotOpen(`${endpoint.method} ${endpoint.path}`, 'free', project)
+  if (deps.routes.resolve(project, match.dialect).access !== 'managed') return
+  throw new Refusal(
     'own_credential_required',
     `Files belong to a credential at the provider, and project "${project.name}" shares the operator's. An admin of the project can set its own: PUT /accounts/projects/${project.project_id}/settings/openai.`,
   )

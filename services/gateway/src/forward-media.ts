@@ -1,5 +1,6 @@
 import { forward } from './forward.ts'
 import { type AskedMedia, type MediaFields, type MediaShape, mediaMembers, readAskedMedia } from './media-request.ts'
+import { proveAgain } from './prove-again.ts'
 import { checkModel, type ModelRequest } from './read-request.ts'
 import { requireOwnReferences } from './references/require-own-references.ts'
 import { Refusal } from './refusal.ts'
@@ -11,10 +12,15 @@ import { receiveForm } from './uploads/receive-form.ts'
 
 /** Forwards a call for speech or images whose body is JSON. */
 export async function forwardMedia(deps: GatewayDeps, call: HttpCall): Promise<void> {
-  const asked = readMediaRequest(call, await receiveBody(deps, call))
-  const admitted = admit(deps, call, asked)
+  const body = await receiveBody(deps, call)
+  proveAgain(deps, call)
+  const asked = readMediaRequest(call, body)
+  let admitted = admit(deps, call, asked)
   const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
-  if (lookUp) await whileAwaited(call, lookUp)
+  if (lookUp) {
+    await whileAwaited(call, lookUp)
+    admitted = admit(deps, call, asked)
+  }
   forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
 }
 
@@ -50,6 +56,7 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
     }
     // A client that left while its upload was looked at has asked for nothing.
     if (response.destroyed) return form.file.discard()
+    proveAgain(deps, call)
     const admitted = admit(deps, call, { ...requestOf(call, shape, model, fields), body: form.file })
     const headers = headersToForward(deps, call, admitted)
     headers.push('content-length', String(form.file.size))

@@ -35,12 +35,13 @@ test('a token signed with the secret of its key is read', async () => {
     room: 'lobby',
     models: null,
     expiresAtMs: undefined,
+    signedBy: 0,
   })
 })
 
 test('either secret of a rotated key verifies', async () => {
   const verified = await verifyParticipantToken(sign(claims), [Buffer.from('new'), secret], 0)
-  assert.equal(verified.name, 'x')
+  assert.deepEqual([verified.name, verified.signedBy], ['x', 1])
 })
 
 test('the LLM grant says which models, and its absence that there are none', async () => {

@@ -12,6 +12,8 @@ export interface ParticipantClaims {
   models: readonly string[] | null | undefined
   /** Milliseconds; undefined: does not expire. */
   expiresAtMs: number | undefined
+  /** Which of the secrets has signed it: its place among them. */
+  signedBy: number
 }
 
 /** Why a token is no good. The text is safe to show. */
@@ -83,8 +85,8 @@ export async function verifyParticipantToken(
   nowMs: number,
 ): Promise<ParticipantClaims> {
   const payload = readPayload(token)
-  if (!(await isSigned(token, secrets)))
-    throw new TokenError('The token is not signed with the secret of the key it names.')
+  const signedBy = await findSigner(token, secrets)
+  if (signedBy < 0) throw new TokenError('The token is not signed with the secret of the key it names.')
   const { name, grants, kid, sub, exp } = payload
   if (typeof name !== 'string' || name === '' || name.length > 256 || !isPlainText(name))
     throw new TokenError('The token has no name, or one that is no plain text of at most 256 characters.')
@@ -100,19 +102,21 @@ export async function verifyParticipantToken(
     room: roomOf(grants),
     models: modelsOf(grants),
     expiresAtMs: typeof exp === 'number' ? exp * 1000 : undefined,
+    signedBy,
   }
 }
 
-async function isSigned(token: string, secrets: readonly Uint8Array[]): Promise<boolean> {
-  for (const secret of secrets) {
+/** Its place among the secrets; -1: none has signed it. */
+async function findSigner(token: string, secrets: readonly Uint8Array[]): Promise<number> {
+  for (const [place, secret] of secrets.entries()) {
     try {
       await compactVerify(token, secret, { algorithms: ['HS256'] })
-      return true
+      return place
     } catch {
       // Another secret of a rotated key may have signed it.
     }
   }
-  return false
+  return -1
 }
 
 interface Grant {

@@ -16,6 +16,7 @@ import { JournalUnavailableError } from './journal/journal-unavailable-error.ts'
 import type { PathMatch } from './match-path.ts'
 import { ownHandlers } from './own-handlers.ts'
 import { requireOpenClass } from './path-class.ts'
+import { proveAgain } from './prove-again.ts'
 import { type BodyMemory, type ModelRequest, readModelRequest, readPlainRequest } from './read-request.ts'
 import { requireOwnReferences } from './references/require-own-references.ts'
 import { meteringUnavailable, Refusal } from './refusal.ts'
@@ -57,6 +58,7 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
 /** A call that may use its path, before its body is read and anything is admitted. */
 export interface AuthenticatedCall {
   callId: string
+  /** When it came; once it has waited, when it was proved again. */
   nowMs: number
   /** On the clock of `performance.now()`. */
   startedAt: number
@@ -65,8 +67,11 @@ export interface AuthenticatedCall {
   exchange: ClientExchange
   response: ClientAnswer
   headers: ReadHeaders
+  /** As proved at `nowMs`: who waits asks {@link proveAgain} before believing it. */
   principal: Principal
   prices: PriceBooksOfCall
+  /** Anything may have changed since it was proved. */
+  hasWaited: boolean
   /** Its body in memory, once it has been received. */
   held?: HeldBody
   /** Writes a refusal as the answer. */
@@ -83,8 +88,9 @@ export interface HttpCall extends AuthenticatedCall {
 
 /**
  * One call, top to bottom: match → authenticate → allow → hold → route → forward → relay → settle. Matching came first
- * (`match-path.ts`); relay and settle happen in `forward`, as the provider answers. Nothing here waits for anything but the
- * client's own body.
+ * (`match-path.ts`); relay and settle happen in `forward`, as the provider answers. A call that came whole waits for nothing
+ * until it is at its provider, unless it is the first with its token or names an id that this gateway does not know. What has
+ * waited, also for its own body, is proved again (`prove-again.ts`) before it is admitted.
  */
 export async function handleCall(deps: GatewayDeps, match: PathMatch, exchange: ClientExchange): Promise<void> {
   const startedAt = performance.now()
@@ -129,8 +135,12 @@ export async function handleCall(deps: GatewayDeps, match: PathMatch, exchange: 
       prices,
       refuse,
       onModel,
+      hasWaited: proved instanceof Promise,
     }
-    await handlerOf(endpoint, exchange)(deps, call)
+    const handled = handle(deps, call)
+    // Whatever its handler does from here on, it does after a wait.
+    call.hasWaited = true
+    await handled
   } catch (error) {
     refuse(toRefusal(error, deps, callId))
   }
@@ -143,16 +153,14 @@ async function whileProved({ answer }: ClientExchange, proof: Promise<Principal>
   return principal
 }
 
-/** What handles a row's calls. Only some of them take a call whose request came whole. */
-function handlerOf(
-  endpoint: Endpoint,
-  { http }: ClientExchange,
-): (deps: GatewayDeps, call: AuthenticatedCall) => unknown {
-  if (endpoint.handledBy === 'provider') return forwardToProvider
-  if (endpoint.handledBy === 'create-response') return ownHandlers['create-response']
-  const handler = ownHandlers[endpoint.handledBy]
-  if (!http) throw new Error(`${endpoint.name} is for Node's server`)
-  return (deps, call) => handler(deps, { ...call, ...http })
+/** Does what the row says. Only some rows take a call whose request came whole. */
+function handle(deps: GatewayDeps, call: AuthenticatedCall): void | Promise<void> {
+  const { handledBy, name } = call.endpoint
+  if (handledBy === 'provider') return forwardToProvider(deps, call)
+  if (handledBy === 'create-response') return ownHandlers['create-response'](deps, call)
+  const { http } = call.exchange
+  if (!http) throw new Error(`${name} is for Node's server`)
+  return ownHandlers[handledBy](deps, Object.assign(call, http))
 }
 
 /** Whether a call on this row may come as one piece, by no server of Node's. */
@@ -165,9 +173,12 @@ async function forwardToProvider(deps: GatewayDeps, call: AuthenticatedCall): Pr
   const reading = readRequest(deps, call)
   // One that came whole is on its way before anything else happens here.
   const asked = reading instanceof Promise ? await reading : reading
-  const admitted = admit(deps, call, asked)
+  let admitted = admit(deps, call, asked)
   const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
-  if (lookUp) await whileAwaited(call, lookUp)
+  if (lookUp) {
+    await whileAwaited(call, lookUp)
+    admitted = admit(deps, call, asked)
+  }
   forward(deps, admitted, repeatedHeaders(deps, call, admitted), call.response, call.refuse)
 }
 
@@ -206,8 +217,12 @@ function holdBody(deps: GatewayDeps, call: AuthenticatedCall, body: Buffer): Buf
   return body
 }
 
-/** Allows, holds and routes: what comes back may go to its provider. @throws Refusal */
+/**
+ * Proves again what has waited, allows, holds and routes: what comes back may go to its provider, now. Nobody can cut it before
+ * it is with `forward` or `exchange`: whoever waits for anything in between admits again. @throws Refusal
+ */
 export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRequest): AdmittedCall {
+  proveAgain(deps, call)
   const { endpoint, match, principal, prices, headers, nowMs } = call
   const { model } = asked
   call.onModel(model)

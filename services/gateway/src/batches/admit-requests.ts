@@ -17,9 +17,7 @@ export function admitRequests(
   models: readonly string[],
   shape: ReplyShapeName,
 ): AdmittedCall {
-  const { principal, match, prices } = call
-  // The body may have taken its time: admission is now.
-  const nowMs = Date.now()
+  const { principal, prices, match, admittedAtMs: nowMs } = admitted
   for (const model of models) {
     call.onModel(model)
     allowModel(principal, match.dialect, model, prices, shape)
@@ -31,7 +29,6 @@ export function admitRequests(
   const [only = ''] = models
   return {
     ...admitted,
-    admittedAtMs: nowMs,
     requestedModel: models.length === 1 ? only : '',
     hold: joinHolds(holds),
   }

@@ -1,4 +1,5 @@
 import { askProvider } from '../exchanges/ask-provider.ts'
+import { integrationChanged } from '../integration-changed.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
@@ -15,8 +16,8 @@ import { withOwnResultsUrl } from './results-url.ts'
  * @throws Refusal
  */
 export async function createMessageBatch(deps: GatewayDeps, call: HttpCall): Promise<void> {
-  const { access } = deps.routes.resolve(call.principal.project, call.match.dialect)
-  const reader = readMessageRequests({ isShared: access === 'managed' })
+  const { access: readFor } = deps.routes.resolve(call.principal.project, call.match.dialect)
+  const reader = readMessageRequests({ isShared: readFor === 'managed' })
   const waitingSince = performance.now()
   const { file: body, read: requests } = await receiveIntoFile(deps.spool, call.request, call.endpoint.maxBodyBytes, {
     write: reader.write,
@@ -31,6 +32,7 @@ export async function createMessageBatch(deps: GatewayDeps, call: HttpCall): Pro
       requests.models,
       'messages',
     )
+    if (admitted.route.access !== readFor) throw integrationChanged()
     const headers = headersToForward(deps, call, admitted)
     headers.push('content-length', String(body.size))
     const created = await recordCreation(deps, admitted, {

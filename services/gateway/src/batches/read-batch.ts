@@ -13,7 +13,8 @@ import { withOwnResultsUrl } from './results-url.ts'
 
 /** `GET …/batches/{id}` and `POST …/batches/{id}/cancel`: the batch as its provider has it. @throws Refusal */
 export async function readBatch(deps: GatewayDeps, call: HttpCall): Promise<void> {
-  const { batchId, admitted } = await admitForBatch(deps, call)
+  const batchId = call.match.parameter ?? ''
+  const admitted = admitForBatch(deps, call, await findBatch(deps, call))
   try {
     const exchanged = await exchange(deps, admitted, {
       breakable: call.endpoint.method === 'GET',
@@ -28,7 +29,7 @@ export async function readBatch(deps: GatewayDeps, call: HttpCall): Promise<void
 
 /** `GET …/batches/{id}/results`: the provider's own bytes. Who downloads them, and whether, changes nothing. @throws Refusal */
 export async function downloadResults(deps: GatewayDeps, call: HttpCall): Promise<void> {
-  const { admitted } = await admitForBatch(deps, call)
+  const admitted = admitForBatch(deps, call, await findBatch(deps, call))
   forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
 }
 
@@ -37,7 +38,8 @@ export async function downloadResults(deps: GatewayDeps, call: HttpCall): Promis
  * @throws Refusal 503 where that cannot be done now
  */
 export async function deleteBatch(deps: GatewayDeps, call: HttpCall): Promise<void> {
-  const { kept, admitted } = await admitForBatch(deps, call)
+  const kept = await findBatch(deps, call)
+  admitForBatch(deps, call, kept)
   if (kept.job.state === 'running') {
     const outcome = await deps.batches.poller.look(kept)
     if (outcome === 'failed' || outcome === 'elsewhere')
@@ -48,6 +50,7 @@ export async function deleteBatch(deps: GatewayDeps, call: HttpCall): Promise<vo
       )
     // One that is still being worked on is the provider's to refuse.
   }
+  const admitted = admitForBatch(deps, call, kept)
   try {
     const exchanged = await exchange(deps, admitted, {
       breakable: false,
@@ -59,17 +62,17 @@ export async function deleteBatch(deps: GatewayDeps, call: HttpCall): Promise<vo
   }
 }
 
-/** Admits a call about one batch of the caller's own project. Another project's is not there. @throws Refusal 404 */
-async function admitForBatch(
-  deps: GatewayDeps,
-  call: HttpCall,
-): Promise<{ kept: KeptBatch; batchId: string; admitted: AdmittedCall }> {
+/** A batch of the caller's own project. Another project's is not there. @throws Refusal 404 */
+async function findBatch(deps: GatewayDeps, call: HttpCall): Promise<KeptBatch> {
   const batchId = call.match.parameter ?? ''
   const { project_id: projectId } = call.principal.identity
   const kept = await deps.batches.jobs.find(projectId, call.match.dialect, batchId)
   if (!kept) throw new Refusal('not_found', `There is no batch "${batchId}" in this project.`)
-  const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
-  return { kept, batchId, admitted: { ...admitted, route: routeOfBatch(deps, kept.job) } }
+  return kept
+}
+
+function admitForBatch(deps: GatewayDeps, call: HttpCall, { job }: KeptBatch): AdmittedCall {
+  return { ...admit(deps, call, readPlainRequest(Buffer.alloc(0))), route: routeOfBatch(deps, job) }
 }
 
 function askAbout(deps: GatewayDeps, call: HttpCall, admitted: AdmittedCall, signal: AbortSignal) {

@@ -135,7 +135,9 @@ async function recordable<T>(write: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Whether the provider may have made the batch. A refusal says that it was cut before the provider was asked. */
 function mayExist(error: unknown): boolean {
+  if (error instanceof Refusal) return false
   return !(error instanceof ProviderAwayError) || error.mayHaveArrived
 }
 

@@ -24,7 +24,7 @@ export interface ExchangeOptions {
   /** Between the OPEN and the asking. */
   prepare?: () => Promise<void>
   ask: (signal: AbortSignal) => Promise<ProviderAnswer>
-  /** May be broken off when permission goes: it changes nothing at the provider that we would have to know of. */
+  /** May be broken off when permission goes, also once asked: it changes nothing at the provider that we would have to know of. */
   breakable: boolean
 }
 
@@ -36,13 +36,14 @@ export interface ExchangeOptions {
 export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: ExchangeOptions): Promise<Exchanged> {
   deps.journal.open(openRecordOf(call))
   const stop = new AbortController()
+  let isAsked = false
   const live: LiveCall = {
     keyId: call.principal.identity.key_id,
     projectId: call.principal.identity.project_id,
     budgets: call.hold.budgets,
     place: -1,
     cut: ({ refusal }) => {
-      if (options.breakable) stop.abort(refusal)
+      if (options.breakable || !isAsked) stop.abort(refusal)
     },
   }
   deps.liveCalls.add(live)
@@ -65,6 +66,8 @@ export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: E
   try {
     await deps.journal.secured?.()
     await options.prepare?.()
+    stop.signal.throwIfAborted()
+    isAsked = true
     overheadUs = Math.max(0, Math.round((performance.now() - call.startedAt) * 1000))
     const answer = await options.ask(stop.signal)
     const failed = answer.status >= 400

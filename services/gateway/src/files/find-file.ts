@@ -8,7 +8,8 @@ import type { KeptBatch } from '../views/batch-jobs-view.ts'
 
 /** A file that a project may see, and the way to it. */
 export interface VisibleFile {
-  route: Route
+  /** As of now: what was looked for may have taken its time. @throws Refusal where its access is no longer there */
+  routeNow: () => Route
   /** One that the project has uploaded. */
   upload: StoredFile | undefined
   /** The batch that has written it. */
@@ -25,13 +26,13 @@ export async function findFile(deps: GatewayDeps, call: HttpCall, ownAccess: str
   const fileId = call.match.parameter ?? ''
   const { project_id: projectId } = call.principal.identity
   const upload = await findUpload(deps, projectId, fileId)
-  if (upload) return { route: routeOfUpload(deps, call, upload), upload, batch: undefined }
+  if (upload) return { routeNow: () => routeOfUpload(deps, call, upload), upload, batch: undefined }
   const isElsewhere = ({ job }: KeptBatch): boolean => job.access !== ownAccess
   const isDeletion = call.endpoint.method === 'DELETE'
   // A file under the project's own credential may be read whoever has written it.
   const mayAsk = isDeletion ? () => true : isElsewhere
   const { batch, untold } = await deps.batches.writers.find(projectId, fileId, mayAsk)
-  if (batch) return { route: routeOfBatch(deps, batch.job), upload: undefined, batch }
+  if (batch) return { routeNow: () => routeOfBatch(deps, batch.job), upload: undefined, batch }
   const isOpen = ownAccess === undefined ? untold.length > 0 : isDeletion && !untold.every(isElsewhere)
   if (isOpen)
     throw new Refusal(

@@ -1,8 +1,8 @@
 import { forwardFile } from '../forward-file.ts'
-import { classNotOpen } from '../path-class.ts'
 import { Refusal } from '../refusal.ts'
 import type { GatewayDeps, HttpCall } from '../request-path.ts'
 import { listFiles } from './list-files.ts'
+import { openFilesOf } from './open-files.ts'
 import { deleteFile, readFile } from './read-file.ts'
 import { uploadFile } from './upload-file.ts'
 
@@ -14,12 +14,10 @@ import { uploadFile } from './upload-file.ts'
  */
 export async function handleFile(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { endpoint, match, principal } = call
-  const { free = false, batches = false } = principal.project.path_classes ?? {}
-  if (!free && !batches) throw classNotOpen(`${endpoint.method} ${endpoint.path}`, 'free', principal.project)
-  const { access } = free ? deps.routes.resolve(principal.project, match.dialect) : { access: 'managed' }
+  const { batches, access } = openFilesOf(deps, call)
   const forwards = access !== 'managed'
   if (match.parameter === undefined) {
-    if (endpoint.method === 'POST' && batches) return uploadFile(deps, call, { forwards })
+    if (endpoint.method === 'POST' && batches) return uploadFile(deps, call)
     return forwards || !batches ? forwardFile(deps, call) : listFiles(deps, call)
   }
   const hasBatches = batches || deps.batches.jobs.ofProject(principal.identity.project_id, match.dialect).length > 0

@@ -1,8 +1,11 @@
+import type { StoredFile } from '@sluice/contracts'
+import type { AdmittedCall } from '../call.ts'
 import { askProvider, type ProviderAnswer } from '../exchanges/ask-provider.ts'
 import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
-import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
+import { type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
+import { admitForFiles } from './open-files.ts'
 
 const maxLimit = 10_000
 const maxPages = 20
@@ -13,10 +16,11 @@ const maxPages = 20
  */
 export async function listFiles(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const asked = readPaging(call.match.query)
-  const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
+  const uploads = await deps.batches.files.ofProject(call.principal.identity.project_id)
+  const admitted = admitForFiles(deps, call, readPlainRequest(Buffer.alloc(0)))
   const headers = headersToForward(deps, call, admitted)
-  const own = await ownFileIds(deps, call, admitted.route.access)
   const { route } = admitted
+  const own = ownFileIds(deps, admitted, uploads)
   try {
     const exchanged = await exchange(deps, admitted, {
       breakable: true,
@@ -45,14 +49,15 @@ export async function listFiles(deps: GatewayDeps, call: HttpCall): Promise<void
   }
 }
 
-async function ownFileIds(deps: GatewayDeps, call: HttpCall, access: string): Promise<Set<string>> {
-  const { files, jobs } = deps.batches
-  const { project_id: projectId } = call.principal.identity
-  const uploads = (await files.ofProject(projectId)).filter(file => file.access === access)
-  const written = jobs
-    .ofProject(projectId, 'openai')
+function ownFileIds(
+  { batches }: GatewayDeps,
+  { principal, route: { access } }: AdmittedCall,
+  uploads: readonly StoredFile[],
+): Set<string> {
+  const written = batches.jobs
+    .ofProject(principal.identity.project_id, 'openai')
     .flatMap(({ job }) => (job.access === access ? (job.result_file_ids ?? []) : []))
-  return new Set([...uploads.map(file => file.file_id), ...written])
+  return new Set([...uploads.filter(file => file.access === access).map(file => file.file_id), ...written])
 }
 
 interface Paging {

@@ -4,21 +4,24 @@ import { batchTargets } from '../batches/openai-batches.ts'
 import type { AdmittedCall } from '../call.ts'
 import { askProvider } from '../exchanges/ask-provider.ts'
 import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
+import { integrationChanged } from '../integration-changed.ts'
+import { classNotOpen } from '../path-class.ts'
+import { proveAgain } from '../prove-again.ts'
 import { readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
 import { admit, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
 import { readBoundary } from '../uploads/form-frame.ts'
 import { type ReceivedForm, receiveForm } from '../uploads/receive-form.ts'
+import { openFilesOf } from './open-files.ts'
 import { readPart } from './read-part.ts'
 
 /**
  * `POST /v1/files`, for batches: what its requests name is read on the way and kept with the file's id, before the client
- * has that id.
- * @param how.forwards files for other purposes are taken too, as they are
+ * has that id. Where the project has all files of its own credential, those for other purposes are taken too, as they are.
  * @throws Refusal
  */
-export async function uploadFile(deps: GatewayDeps, call: HttpCall, how: { forwards: boolean }): Promise<void> {
+export async function uploadFile(deps: GatewayDeps, call: HttpCall): Promise<void> {
   const { endpoint, request } = call
   const waitingSince = performance.now()
   const form = await receiveForm(deps.spool, request, {
@@ -28,12 +31,16 @@ export async function uploadFile(deps: GatewayDeps, call: HttpCall, how: { forwa
   })
   try {
     call.startedAt += performance.now() - waitingSince
-    const { access } = deps.routes.resolve(call.principal.project, call.match.dialect)
-    const isShared = access === 'managed'
-    const requests = form.fields.get('purpose') === 'batch' ? await readRequests(form, isShared) : undefined
-    if (!requests && !how.forwards)
-      throw new Refusal('invalid_request', 'Only files for batches are taken here: "purpose" must be "batch".')
+    proveAgain(deps, call)
+    const { access: readFor } = deps.routes.resolve(call.principal.project, call.match.dialect)
+    const isForBatch = form.fields.get('purpose') === 'batch'
+    const requests = isForBatch ? await readRequests(form, readFor === 'managed') : undefined
     const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
+    const { batches, access } = openFilesOf(deps, call)
+    if (!requests && access === 'managed')
+      throw new Refusal('invalid_request', 'Only files for batches are taken here: "purpose" must be "batch".')
+    if (!batches) throw classNotOpen(`${endpoint.method} ${endpoint.path}`, 'batches', call.principal.project)
+    if (admitted.route.access !== readFor) throw integrationChanged()
     const headers = headersToForward(deps, call, admitted)
     headers.push('content-length', String(form.file.size))
     const exchanged = await exchange(deps, admitted, {

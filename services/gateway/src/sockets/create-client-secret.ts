@@ -3,6 +3,7 @@ import { transcriptionModelsOf } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
 import { holdBudget } from '../hold-budget.ts'
 import { isPlainText } from '../plain-text.ts'
+import { proveAgain } from '../prove-again.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
 import { type AuthenticatedCall, type GatewayDeps, headersToForward, receiveBody } from '../request-path.ts'
@@ -22,8 +23,10 @@ const providerSecret = /^[\w.~+/=-]{8,1024}$/
  * with the provider's sealed inside: it is good at this gateway alone, so that what it is used for is metered.
  */
 export async function createClientSecret(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
-  const { match, principal, prices, nowMs, headers } = call
+  const { match, headers } = call
   const asked = readAsked(match.path, await receiveBody(deps, call))
+  proveAgain(deps, call)
+  const { principal, prices, nowMs } = call
   const models = [...(asked.model === undefined ? [] : [asked.model]), ...asked.transcriptionModels]
   const [first] = models
   if (first === undefined)
@@ -50,12 +53,14 @@ export async function createClientSecret(deps: GatewayDeps, call: AuthenticatedC
       'provider_unreachable',
       `${route.servedBy} answered without a client secret that this gateway can replace. Nothing was handed out.`,
     )
-  const opensUntilMs = Math.min(made.expiresAtS * 1_000, principal.expiresAtMs)
-  const { identity } = principal
+  // What was taken away while the provider was asked: nothing is handed out.
+  proveAgain(deps, call)
+  const { identity, expiresAtMs } = call.principal
+  const opensUntilMs = Math.min(made.expiresAtS * 1_000, expiresAtMs)
   const grant: ClientSecretGrant = {
     identity,
     ...(identity.credential_kind === 'key' ? { keyHash: hash('sha256', headers.credential) } : {}),
-    ...(Number.isFinite(principal.expiresAtMs) ? { creatorUntilMs: principal.expiresAtMs } : {}),
+    ...(Number.isFinite(expiresAtMs) ? { creatorUntilMs: expiresAtMs } : {}),
     opensUntilMs,
     ...(asked.model === undefined ? {} : { model: asked.model }),
     transcriptionModels: asked.transcriptionModels,

@@ -4,6 +4,7 @@ import { authenticate, type Principal } from '../authenticate.ts'
 import { holdBudget } from '../hold-budget.ts'
 import { parseUnambiguous } from '../parse-unambiguous.ts'
 import { isPlainText } from '../plain-text.ts'
+import { proveAgain } from '../prove-again.ts'
 import { readBody } from '../read-request.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
@@ -26,10 +27,12 @@ const maxSessionBytes = 256 * 1024
  * before the client gets the provider's answer. What cannot be joined is hung up: nothing runs unseen.
  */
 export async function createRealtimeCall(deps: GatewayDeps, call: HttpCall): Promise<void> {
-  const { match, endpoint, principal, prices, nowMs, request, response } = call
+  const { match, endpoint, request, response } = call
   const body = await readBody(request, endpoint, deps.bodyMemory)
   response.on('close', () => deps.bodyMemory.release(body.length))
   const session = await readSession(request.rawHeaders, body)
+  proveAgain(deps, call)
+  const { principal, prices, nowMs } = call
   const model = modelOf(session, match.query, principal)
   call.onModel(model)
   allowModel(principal, match.dialect, model, prices, callEndpoint.shape)

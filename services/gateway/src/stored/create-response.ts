@@ -1,6 +1,9 @@
+import type { Project } from '@sluice/contracts'
 import type { AdmittedCall } from '../call.ts'
 import { type ForwardDeps, forward, type ReplyObserver } from '../forward.ts'
 import { classNotOpen } from '../path-class.ts'
+import { proveAgain } from '../prove-again.ts'
+import type { ModelRequest } from '../read-request.ts'
 import { rememberMade } from '../references/remember-made.ts'
 import { requireOwnReferences } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
@@ -24,17 +27,14 @@ import { ResponseObserver } from './response-observer.ts'
 export async function createResponse(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
   const reading = readRequest(deps, call)
   const asked = reading instanceof Promise ? await reading : reading
-  const { project } = call.principal
-  const isOpen = project.path_classes?.stored === true
-  if (asked.background) {
-    if (!isOpen) throw classNotOpen('A response in the background ("background": true)', 'stored', project)
-    deps.stored.records.requireRecords()
-  }
-  const admitted = admit(deps, call, asked)
+  let admitted = admitCreation(deps, call, asked)
   const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
-  if (lookUp) await whileAwaited(call, lookUp)
+  if (lookUp) {
+    await whileAwaited(call, lookUp)
+    admitted = admitCreation(deps, call, asked)
+  }
   forward(
-    asked.background || asked.kept === false ? deps : remembering(deps, isOpen),
+    asked.background || asked.kept === false ? deps : remembering(deps, admitted),
     admitted,
     repeatedHeaders(deps, call, admitted),
     call.response,
@@ -43,8 +43,25 @@ export async function createResponse(deps: GatewayDeps, call: AuthenticatedCall)
   )
 }
 
-/** @param isOpen the project may ask for the response itself again */
-function remembering(deps: GatewayDeps, isOpen: boolean): ForwardDeps {
+/** @throws Refusal */
+function admitCreation(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRequest): AdmittedCall {
+  if (asked.background) {
+    proveAgain(deps, call)
+    const { project } = call.principal
+    if (!mayAskAgain(project))
+      throw classNotOpen('A response in the background ("background": true)', 'stored', project)
+    deps.stored.records.requireRecords()
+  }
+  return admit(deps, call, asked)
+}
+
+/** Whether a project may ask again for the responses it has made. */
+function mayAskAgain({ path_classes: classes }: Project): boolean {
+  return classes?.stored === true
+}
+
+function remembering(deps: GatewayDeps, { principal }: AdmittedCall): ForwardDeps {
+  const isOpen = mayAskAgain(principal.project)
   return {
     ...deps,
     onSettled(call, event, outcome) {
@@ -76,14 +93,21 @@ export async function askForResponse(deps: GatewayDeps, call: AuthenticatedCall)
   const responseId = call.match.parameter ?? ''
   const asked = await readRequest(deps, call)
   const made = await records.find(projectId, responseId)
-  const admitted = admit(deps, call, asked)
-  // One that another project made, or under another credential, looks like one that nobody made.
-  if (made?.access !== admitted.route.access)
-    throw new Refusal('not_found', `Response with id '${responseId}' not found.`)
+  const admitOwn = (): AdmittedCall => {
+    const admitted = admit(deps, call, asked)
+    // One that another project made, or under another credential, looks like one that nobody made.
+    if (made?.access !== admitted.route.access)
+      throw new Refusal('not_found', `Response with id '${responseId}' not found.`)
+    return admitted
+  }
+  let admitted = admitOwn()
   const isDeletion = call.endpoint.method === 'DELETE'
-  // Once it is deleted nobody can know what it cost.
-  if (isDeletion && (await poller.look(projectId, responseId)) !== 'settled')
-    throw new Refusal('invalid_request', `Response '${responseId}' is still being made. Cancel it, then delete it.`)
+  if (isDeletion) {
+    // Once it is deleted nobody can know what it cost.
+    if ((await poller.look(projectId, responseId)) !== 'settled')
+      throw new Refusal('invalid_request', `Response '${responseId}' is still being made. Cancel it, then delete it.`)
+    admitted = admitOwn()
+  }
   const observer: ReplyObserver = relay =>
     new ResponseObserver(relay, ({ status, told }) => {
       if (told) void poller.settleAsTold(projectId, told)

@@ -9,6 +9,13 @@ export interface ActiveKey {
   identity: CallIdentity
 }
 
+/** A secret of a key as it signs tokens. */
+export interface SigningSecret {
+  /** By which the key has it: the SHA-256 of the whole key string. */
+  hash: string
+  bytes: Buffer
+}
+
 /**
  * The keys of all projects, in memory, from KV `keys`. A change is here within milliseconds of its commit; while NATS is
  * away the view goes stale, and after `SLUICE_MAX_VIEW_AGE` calls are refused.
@@ -18,7 +25,7 @@ export interface KeysView {
   findByHash: (sha256Hex: string) => ActiveKey | undefined
   findById: (keyId: string) => ActiveKey | undefined
   /** The secrets that sign participant tokens of this key, opened; newest first. */
-  secretsOf: (key: Key, nowMs: number) => Buffer[]
+  secretsOf: (key: Key, nowMs: number) => SigningSecret[]
   freshAtMs: () => number
   readonly size: number
   close: () => Promise<void>
@@ -34,7 +41,7 @@ export interface KeysViewOptions {
 export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<KeysView> {
   const byHash = new Map<string, ActiveKey>()
   const byId = new Map<string, ActiveKey>()
-  const opened = new Map<string, Buffer[]>()
+  const opened = new Map<string, SigningSecret[]>()
 
   const forget = (keyId: string): void => {
     const old = byId.get(keyId)
@@ -65,7 +72,10 @@ export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<Ke
       let secrets = opened.get(key.key_id)
       if (!secrets) {
         const binding = { purpose: 'key-secret', projectId: key.project_id, rowId: key.key_id } as const
-        secrets = key.secrets.map(secret => Buffer.from(options.secretBox.open(secret.envelope, binding), 'utf8'))
+        secrets = key.secrets.map(({ hash, envelope }) => ({
+          hash,
+          bytes: Buffer.from(options.secretBox.open(envelope, binding), 'utf8'),
+        }))
         opened.set(key.key_id, secrets)
       }
       return secrets.filter((_, index) => (key.secrets[index]?.expires_at_ms ?? Infinity) > nowMs)

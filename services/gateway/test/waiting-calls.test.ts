@@ -1,0 +1,337 @@
+import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, suite, test } from 'node:test'
+import { openBucket } from '@sluice/bus'
+import { Cutoff, cutoffKey, Key, Project } from '@sluice/contracts'
+import { freePort, type ServiceProcess, startService } from '@sluice/stack'
+import { eventually } from '@sluice/test-env'
+import { mintToken } from './access/mint-token.ts'
+import { GatewayStack, type TestProject } from './gateway-stack.ts'
+import { formOf, soundOf } from './media/files.ts'
+import { type HeldBus, startHeldBus } from './waiting/held-bus.ts'
+import { trickle } from './waiting/trickled-request.ts'
+
+// What is taken away from a call while it waits, for its body or for a record: it counts as if it had come just now.
+const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'budget', 'gateway'] })
+const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
+const classes = { settings: { path_classes: { stored: true, batches: true, free: true } } }
+
+const asJson = (body: object) => ({ type: 'application/json', body: Buffer.from(JSON.stringify(body)) })
+const message = { max_tokens: 20, messages: [{ role: 'user', content: 'Say it.' }] }
+const batchLine = { custom_id: 'a', method: 'POST', url: '/v1/chat/completions', body: { model: 'gpt-5.4-mini' } }
+/** Every way in which a body is received, with a model that the call names. */
+const requests = {
+  'a chat': ['/v1/chat/completions', asJson({ model: 'gpt-5.4-mini', messages: message.messages })],
+  'a response': ['/v1/responses', asJson({ model: 'gpt-5.4-mini', input: 'Say it.' })],
+  'a response in the background': [
+    '/v1/responses',
+    asJson({ model: 'gpt-5.4-mini', input: 'Say it.', background: true }),
+  ],
+  'a speech': ['/v1/audio/speech', asJson({ model: 'tts-1', input: 'Say it.', voice: 'alloy' })],
+  'a form with sound': [
+    '/v1/audio/transcriptions',
+    formOf([
+      { name: 'model', value: 'whisper-1' },
+      { name: 'file', value: soundOf('wav', 3_000), file: 'a.wav' },
+    ]),
+  ],
+  'a batch of messages': [
+    '/anthropic/v1/messages/batches',
+    asJson({ requests: [{ custom_id: 'a', params: { model: 'claude-haiku-4-5', ...message } }] }),
+  ],
+  'a file for a batch': [
+    '/v1/files',
+    formOf([
+      { name: 'purpose', value: 'batch' },
+      { name: 'file', value: JSON.stringify(batchLine), file: 'requests.jsonl' },
+    ]),
+  ],
+} as const satisfies Record<string, readonly [string, { type: string; body: Buffer }]>
+type RequestName = keyof typeof requests
+const names = Object.keys(requests) as RequestName[]
+
+/** As everybody else sees a credential now: what `GET /models` says to it. */
+async function modelsFor(credential: string, origin = gateway.url) {
+  const answer = await fetch(`${origin}/v1/models`, { headers: { authorization: `Bearer ${credential}` } })
+  return { status: answer.status, text: await answer.text(), servedBy: answer.headers.get('sluice-served-by') }
+}
+const answersWith = (status: number, credential: string, origin?: string) =>
+  eventually(async () => (await modelsFor(credential, origin)).status === status)
+
+const revoke = async ({ projectId, keyId, apiKey }: TestProject, origin?: string) => {
+  await gateway.manage('DELETE', `/accounts/projects/${projectId}/api-keys/${keyId}`)
+  await answersWith(401, apiKey, origin)
+}
+async function changeProject({ projectId }: TestProject, change: Partial<Project>): Promise<void> {
+  const projects = await openBucket(bus, 'projects', Project)
+  const project = await projects.get(projectId)
+  assert.ok(project)
+  await projects.put(projectId, { ...project, ...change })
+}
+
+/** What calls of a project have cost or asked of a provider. */
+const eventsOf = ({ projectId }: TestProject, endpoint?: string) =>
+  gateway.eventsOf(projectId).filter(event => endpoint === undefined || event.endpoint === endpoint)
+
+/** Sends half of each request, changes something, sends the rest. */
+async function changedMeanwhile(
+  asked: readonly RequestName[],
+  project: TestProject,
+  change: () => Promise<unknown>,
+  credential = project.apiKey,
+) {
+  const trickled = await Promise.all(
+    asked.map(async name => trickle(gateway.url, requests[name][0], credential, requests[name][1])),
+  )
+  await change()
+  const answers = await Promise.all(trickled.map(request => request.finish()))
+  return answers.map(({ status, text }, index) => ({ name: asked[index], status, text }))
+}
+
+suite('what changes while a body is received', () => {
+  test('a request that arrives slowly is served where nothing has changed', async () => {
+    const project = await gateway.newProject({ ownCredential: true, ...classes })
+    const answers = await changedMeanwhile(names, project, async () => {})
+    assert.deepEqual(
+      answers.map(({ name, status }) => [name, status]),
+      names.map(name => [name, 200]),
+      answers.map(({ text }) => text).join('\n\n'),
+    )
+    await eventually(() => eventsOf(project).length >= names.length)
+  })
+
+  test('a key that is revoked meanwhile: 401, and nothing reaches the provider', async () => {
+    const project = await gateway.newProject({ ownCredential: true, ...classes })
+    const answers = await changedMeanwhile(names, project, () => revoke(project))
+    for (const { name, status, text } of answers) assert.equal(status, 401, `${name}: ${text}`)
+    assert.deepEqual([eventsOf(project), await gateway.billsOf(project)], [[], []])
+  })
+
+  test('a token goes by its key of now: models taken from it 403, its secret at an end 401, the key revoked 401', async () => {
+    const project = await gateway.newProject({ ownCredential: true, ...classes })
+    const keys = await openBucket(bus, 'keys', Key)
+    const key = await keys.get(project.keyId)
+    assert.ok(key)
+    const token = await mintToken(project.apiKey)
+    const statusesAfter = async (change: () => Promise<unknown>) => {
+      // Its signature is verified before: nothing of it is still under way when the key changes.
+      await answersWith(200, token)
+      const answers = await changedMeanwhile(['a chat', 'a speech'], project, change, token)
+      return answers.map(({ status }) => status)
+    }
+    const narrowed = await statusesAfter(async () => {
+      await keys.put(project.keyId, { ...key, version: key.version + 1, models: ['openai/gpt-*'] })
+      await eventually(async () => !(await modelsFor(project.apiKey)).text.includes('tts-1'))
+    })
+    assert.deepEqual(narrowed, [200, 403])
+    const ended = await statusesAfter(async () => {
+      const secrets = key.secrets.map(secret => ({ ...secret, expires_at_ms: Date.now() - 1 }))
+      await keys.put(project.keyId, { ...key, version: key.version + 2, secrets })
+      await answersWith(401, project.apiKey)
+    })
+    assert.deepEqual(ended, [401, 401])
+    await keys.put(project.keyId, { ...key, version: key.version + 3 })
+    assert.deepEqual(await statusesAfter(() => revoke(project)), [401, 401])
+    await eventually(() => eventsOf(project).length >= 1)
+    assert.equal((await gateway.billsOf(project)).length, 1)
+  })
+
+  test('a project that is disabled meanwhile: 403, and nothing reaches the provider', async () => {
+    const project = await gateway.newProject({ ownCredential: true, ...classes })
+    const answers = await changedMeanwhile(names, project, async () => {
+      await changeProject(project, { disabled: true })
+      await answersWith(403, project.apiKey)
+    })
+    for (const { name, status, text } of answers) {
+      assert.equal(status, 403, `${name}: ${text}`)
+      assert.match(text, /is disabled/)
+    }
+    assert.deepEqual([eventsOf(project), await gateway.billsOf(project)], [[], []])
+  })
+
+  test('models that are taken out of the project’s list meanwhile are refused, also in a batch', async () => {
+    const project = await gateway.newProject({ ownCredential: true, ...classes })
+    const withModel = names.filter(name => name !== 'a file for a batch')
+    const answers = await changedMeanwhile(withModel, project, async () => {
+      await gateway.manage('PUT', `/accounts/projects/${project.projectId}/settings/router`, { allowedModels: [] })
+      await eventually(async () => !(await modelsFor(project.apiKey)).text.includes('gpt-5.4-mini'))
+    })
+    for (const { name, status, text } of answers) {
+      assert.equal(status, 403, `${name}: ${text}`)
+      assert.match(text, /is not allowed for this credential or project/)
+    }
+    assert.deepEqual([eventsOf(project), await gateway.billsOf(project)], [[], []])
+  })
+
+  test('a class of paths that is closed meanwhile is closed', async () => {
+    const project = await gateway.newProject({ ownCredential: true, ...classes })
+    const ofClass = ['a response in the background', 'a file for a batch'] as const
+    const answers = await changedMeanwhile(ofClass, project, async () => {
+      const settings = { path_classes: { stored: false, batches: false, free: false } }
+      await gateway.manage('PUT', `/accounts/projects/${project.projectId}/settings`, settings)
+      await eventually(async () => {
+        const answer = await fetch(`${gateway.url}/v1/files`, { headers: { 'x-api-key': project.apiKey } })
+        await answer.arrayBuffer()
+        return answer.status === 403
+      })
+    })
+    for (const { name, status, text } of answers) {
+      assert.equal(status, 403, `${name}: ${text}`)
+      assert.match(text, /belongs to the path class/)
+    }
+    assert.deepEqual(await gateway.billsOf(project), [])
+  })
+
+  test('a credential of the provider that is replaced meanwhile is not used any more', async () => {
+    const project = await gateway.newProject({ ownCredential: true, ...classes })
+    const { port } = new URL(gateway.stack.simulatorUrl)
+    const replaced = { ...project, credential: `${project.credential}-new` }
+    const asked = ['a chat', 'a response', 'a speech', 'a form with sound'] as const
+    const answers = await changedMeanwhile(asked, project, async () => {
+      await gateway.manage('PUT', `/accounts/projects/${project.projectId}/settings/openai`, {
+        base_url: `http://localhost:${port}/v1`,
+        api_key: replaced.credential,
+      })
+      await eventually(async () => (await modelsFor(project.apiKey)).servedBy === `localhost:${port}`)
+    })
+    for (const { name, status, text } of answers) assert.equal(status, 200, `${name}: ${text}`)
+    assert.equal((await gateway.billsOf(project)).length, 0)
+    assert.equal((await gateway.billsOf(replaced)).length, asked.length)
+  })
+
+  test('a batch that was read for the project’s own credential never goes out under the operator’s', async () => {
+    const project = await gateway.newProject({ ownCredential: true, ...classes })
+    const asked = ['a batch of messages', 'a file for a batch'] as const
+    const answers = await changedMeanwhile(asked, project, async () => {
+      await changeProject(project, { integrations: [] })
+      await eventually(async () => (await modelsFor(project.apiKey)).servedBy === 'simulator')
+    })
+    // The file is read when it is whole, for the credential of then.
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [503, 200],
+      answers.map(({ text }) => text).join('\n\n'),
+    )
+    assert.match(answers[0]?.text ?? '', /integration has changed/)
+  })
+})
+
+suite('what changes while a record is waited for', () => {
+  let heldBus: HeldBus
+  let origin: string
+  let second: ServiceProcess
+
+  // A second gateway, whose words to NATS can be held back.
+  before(async () => {
+    const { plan } = gateway.stack.services.gateway
+    heldBus = await startHeldBus(plan.env.NATS_URL ?? '')
+    const [port, operatorPort] = [await freePort(), await freePort()]
+    const home = join(gateway.stack.home, 'second')
+    mkdirSync(join(home, 'logs'), { recursive: true })
+    const env = {
+      ...plan.env,
+      GATEWAY_PORT: String(port),
+      GATEWAY_OPERATOR_PORT: String(operatorPort),
+      GATEWAY_JOURNAL_DIR: join(home, 'journal'),
+      NATS_URL: heldBus.url,
+    }
+    origin = `http://127.0.0.1:${port}`
+    const readyUrl = `http://127.0.0.1:${operatorPort}/health/ready`
+    second = await startService({ ...plan, env, url: origin, readyUrl }, { home, restart: false, log: () => {} })
+    await second.untilReady(20_000)
+  })
+  after(async () => {
+    await second.stop()
+    heldBus.close()
+  })
+
+  const send = async (project: TestProject, path: string, body: object) => {
+    const answer = await fetch(`${origin}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${project.apiKey}` },
+      body: JSON.stringify(body),
+    })
+    return { status: answer.status, text: await answer.text() }
+  }
+  /** Sends a request whose look-up is held back, changes something, lets it go on. */
+  async function heldAt(words: string, project: TestProject, path: string, body: object, change: () => Promise<void>) {
+    await answersWith(200, project.apiKey, origin)
+    const said = heldBus.holdFrom(words)
+    const answer = send(project, path, body)
+    await said
+    await change()
+    heldBus.release()
+    return answer
+  }
+  /** A response of the project, of which only the first gateway knows by itself. */
+  async function madeElsewhere(project: TestProject): Promise<string> {
+    const made = await gateway.post('/v1/responses', project.apiKey, { model: 'gpt-5.4-mini', input: 'Say it.' })
+    const { id } = (await made.json()) as { id: string }
+    await eventually(() => eventsOf(project, 'responses').length === 1)
+    return id
+  }
+  const goOn = (previous_response_id: string) => ({ model: 'gpt-5.4-mini', input: 'Go on.', previous_response_id })
+
+  for (const path of ['/v1/responses', '/v1/responses/compact'] as const) {
+    test(`a look-up on ${path} with nothing changed is answered 200, with the key revoked 401`, async () => {
+      const project = await gateway.newProject()
+      const id = await madeElsewhere(project)
+      const served = await heldAt('KV_made-objects', project, path, goOn(id), async () => {})
+      assert.equal(served.status, 200, served.text)
+      const before = await eventually(() => eventsOf(project).length === 2 && eventsOf(project).length)
+      const refused = await heldAt('KV_made-objects', project, path, goOn(id), () => revoke(project, origin))
+      assert.equal(refused.status, 401, refused.text)
+      assert.equal(eventsOf(project).length, before)
+    })
+  }
+
+  test('a budget that is cut off during a look-up stops the call that waits for it', async () => {
+    const project = await gateway.newProject()
+    const id = await madeElsewhere(project)
+    const { body: budget } = await gateway.manage('POST', `/accounts/projects/${project.projectId}/budgets`, {
+      name: 'All',
+      unit: 'usd',
+      limit: '100',
+      window: 'total',
+    })
+    const chat = { model: 'gpt-5.4-mini', messages: message.messages }
+    const nowMs = Date.now()
+    const refused = await heldAt('KV_made-objects', project, '/v1/responses', goOn(id), async () => {
+      const stop: Cutoff = {
+        cutoff_id: budget.id,
+        version: 1,
+        active: true,
+        reason: 'stopped_by_admin',
+        budget_id: budget.id,
+        name: 'All',
+        copy: '',
+        project_id: project.projectId,
+        unit: 'usd',
+        limit: 100_000_000_000,
+        spent: 0,
+        window: 'total',
+        window_start_ms: nowMs,
+        at_ms: nowMs,
+      }
+      await (await openBucket(bus, 'cutoffs', Cutoff)).put(cutoffKey(budget.id, ''), stop)
+      await eventually(async () => (await send(project, '/v1/chat/completions', chat)).status === 403)
+    })
+    assert.equal(refused.status, 403, refused.text)
+    assert.match(refused.text, /stopped_by_admin/)
+    assert.equal(eventsOf(project, 'responses').length, 1)
+  })
+
+  test('a batch whose key is revoked before the provider is asked is not made', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const [path, { body }] = requests['a batch of messages']
+    const refused = await heldAt('$KV.batches.', project, path.toString(), JSON.parse(body.toString()), () =>
+      revoke(project, origin),
+    )
+    assert.equal(refused.status, 401, refused.text)
+    const list = await fetch(`${gateway.stack.simulatorUrl}/v1/messages/batches`, {
+      headers: { 'x-api-key': project.credential },
+    })
+    assert.deepEqual(((await list.json()) as { data: unknown[] }).data, [])
+  })
+})
