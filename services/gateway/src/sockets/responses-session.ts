@@ -1,6 +1,15 @@
-import { estimateInputTokens, openResponsesTap, type ResponsesTap } from '@sluice/usage'
+import {
+  estimateInputTokens,
+  openResponsesTap,
+  type ResponsesTap,
+  type UsageEstimate,
+  type UsageResult,
+} from '@sluice/usage'
+import type { AdmittedCall } from '../call.ts'
 import { endResponses } from '../endings/end-responses.ts'
+import { type BodySample, estimateBodyTokens, sampleBody } from '../estimate-body.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { tokensPerBinaryPart } from '../read-request.ts'
 import { rememberMade } from '../references/remember-made.ts'
 import { requireOwnReferences } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
@@ -31,6 +40,14 @@ interface ResponsesTurn {
   failing: NodeJS.Timeout | undefined
   /** The provider keeps the response beyond this socket. */
   isKept: boolean
+}
+
+/** What is kept of a `response.create` while its turn runs. */
+interface AskedResponse {
+  streamId: string | undefined
+  isKept: boolean
+  /** By which its input is counted; undefined where nobody asked. */
+  sample: BodySample | undefined
 }
 
 /** Turns with the same `stream_id`: the provider works on one after the other. */
@@ -101,15 +118,22 @@ export class ResponsesSession extends SocketSession {
     data: Buffer,
     isBinary: boolean,
   ): void | Promise<void> {
-    const { scanned, bytes } = event
-    const input = { quantities: { in_text: estimateInputTokens(bytes.length, scanned.binaryBytes) } }
+    const { bytes } = event
+    const { binaryBytes, binaryParts } = event.scanned
+    const inputTokens = estimateInputTokens(bytes.length, binaryBytes) + binaryParts * tokensPerBinaryPart
+    const input = { quantities: { in_text: inputTokens } }
+    const about = {
+      streamId: names.streamId,
+      isKept: isKept(event),
+      sample: sampleBody(bytes, { bytes: binaryBytes, parts: binaryParts }),
+    }
     const lookUp = this.#requireOwn(event)
     // It is waited for where the turn is admitted, and says no there.
     lookUp?.catch(() => undefined)
     const asked = { endpoint: this.context.endpoint, models, input, isWarmUp: isWarmUp(event) }
     const call = admitTurn(this.deps, this.context, asked)
     if (!lookUp && !(call instanceof Promise) && this.upstream && !this.deps.journal.secured) {
-      this.#send(this.#open(call, names.streamId, isKept(event)), names.streamId, data, isBinary)
+      this.#send(this.#open(call, about), names.streamId, data, isBinary)
       return
     }
     return Promise.resolve(call)
@@ -117,7 +141,7 @@ export class ResponsesSession extends SocketSession {
         await lookUp
         if (!this.upstream && !this.isEnding) await this.reconnect()
         if (this.isEnding) return
-        const opened = this.#open(admitted, names.streamId, isKept(event))
+        const opened = this.#open(admitted, about)
         if (await this.mayLeave(opened.turn, names)) this.#send(opened, names.streamId, data, isBinary)
       })
       .catch((error: unknown) => this.#refuse(error, names))
@@ -130,15 +154,29 @@ export class ResponsesSession extends SocketSession {
   }
 
   /** The OPEN stands in the journal before the turn leaves. */
-  #open(call: ConstructorParameters<typeof Turn>[1], streamId: string | undefined, kept: boolean): ResponsesTurn {
+  #open(call: AdmittedCall, { streamId, isKept: kept, sample }: AskedResponse): ResponsesTurn {
     const tap = openResponsesTap({ model: call.requestedModel })
+    const usage = (counted: UsageEstimate = {}): UsageResult => {
+      const isUnheard = !tap.ended && !tap.state.response && tap.outputBytes === 0
+      // What was sent may have been worked on, heard of or not.
+      if (isUnheard) return estimateAsked(call)
+      if (call.isWarmUp && tap.outputBytes === 0) return tap.usage({ inputTokens: 0 })
+      return tap.usage({ inputTokens: call.estimatedInputTokens, ...counted })
+    }
     const reader = {
-      usage: () => {
-        const isAnswered = !call.isWarmUp || tap.outputBytes > 0
-        const usage = tap.usage({ inputTokens: isAnswered ? call.estimatedInputTokens : 0 })
-        const isUnheard = !tap.ended && !tap.state.response && tap.outputBytes === 0
-        // What was sent may have been worked on, heard of or not.
-        return isUnheard ? estimateAsked(call) : usage
+      usage: () => usage(),
+      countedUsage: () => {
+        const { in_text: input, out_text: output } = usage().provenance
+        const { tokenCounter } = this.deps
+        const inputTokens = input === 'estimated' && sample ? estimateBodyTokens(tokenCounter, sample) : undefined
+        const outputTokens =
+          output === 'estimated' && tap.outputSample
+            ? tokenCounter.countBySample(tap.outputBytes, tap.outputSample)
+            : undefined
+        return usage({
+          ...(inputTokens !== undefined && { inputTokens }),
+          ...(outputTokens !== undefined && { outputTokens }),
+        })
       },
       get outputBytes() {
         return tap.outputBytes
@@ -197,7 +235,7 @@ export class ResponsesSession extends SocketSession {
       models: model === undefined ? [] : [model],
       input: { quantities: {} },
     })
-    const opened = this.#open(call, streamId, true)
+    const opened = this.#open(call, { streamId, isKept: true, sample: undefined })
     opened.turn.begun()
     if (refusal) setImmediate(() => opened.turn.cut({ refusal, style: 'soft' }))
     return opened

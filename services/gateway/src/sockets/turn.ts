@@ -13,6 +13,8 @@ export type TurnDeps = Pick<GatewayDeps, 'journal' | 'containers' | 'liveCalls' 
 /** What watches a turn's events. */
 export interface TurnReader {
   usage: () => UsageResult
+  /** The same at its end: what nobody has told is counted then, where `usage` tells it from bytes. */
+  countedUsage?: () => UsageResult
   /** Bytes of text said so far, for the judgement of what the provider tells. */
   readonly outputBytes: number
 }
@@ -146,7 +148,7 @@ export class Turn implements LiveCall {
    */
   #usageAtEnd(status: Outcome['status'], errorCode: string | undefined): UsageResult {
     if (this.#stage === 'opened') return nothingUsed
-    const usage = this.#reader.usage()
+    const usage = this.#reader.countedUsage?.() ?? this.#reader.usage()
     if (this.#stage === 'begun' || usage.raw_usage !== null) return usage
     if (status === 'failed' && errorCode === 'provider_ended_early') return nothingUsed
     return Object.keys(usage.quantities).length === 0 ? { ...usage, ...estimateAsked(this.call) } : usage
