@@ -99,6 +99,30 @@ test('an image of which nothing is told costs a whole one of its size and qualit
   )
 })
 
+test('of several images in one stream each counts, and one that is told again does not', () => {
+  const completed = (output_tokens: number) =>
+    event({
+      type: 'image_generation.completed',
+      b64_json: 'AAAA',
+      ...(output_tokens > 0 && { usage: { input_tokens: 5, output_tokens } }),
+    })
+  const usage = (input: Quantities, imagesByToken: number, ...outputs: number[]) => {
+    const tap = openImagesTap({ input, quality: 'low', partialImages: 0, imagesByToken })
+    for (const output of outputs) tap.write(completed(output))
+    return tap.usage()
+  }
+  const summed = usage({ in_text: 9 }, 3, 272, 272, 408)
+  assert.deepEqual(summed.quantities, { in_text: 15, out_image: 952 })
+  assert.deepEqual(summed.provenance, { in_text: 'measured', out_image: 'measured' })
+  assert.deepEqual(
+    (summed.raw_usage as { output_tokens: number }[]).map(({ output_tokens }) => output_tokens),
+    [272, 272, 408],
+  )
+  assert.deepEqual(usage({ in_text: 9 }, 1, 272, 272).quantities, { in_text: 5, out_image: 272 })
+  assert.deepEqual(usage({ in_text: 9 }, 2, 0, 0).quantities, { in_text: 9, out_image: 544 })
+  assert.deepEqual(usage({ images: 2 }, 0, 0, 0).quantities, { images: 2 })
+})
+
 test('a stream of media that begins with an error costs nothing', () => {
   const input = { in_text: 7 }
   for (const tap of [
