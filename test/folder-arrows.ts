@@ -10,15 +10,16 @@ export const gatewayArrows: FolderArrows = {
   views: ['.'],
   listener: ['.'],
   references: ['.'],
+  'named-models': ['.'],
   uploads: ['.'],
   endings: ['.'],
   shapes: ['.', 'endings'],
   journal: ['.', 'views'],
   exchanges: ['.', 'journal', 'upstream'],
-  batches: ['.', 'exchanges', 'journal', 'references', 'shapes', 'uploads', 'views'],
+  batches: ['.', 'exchanges', 'journal', 'named-models', 'references', 'shapes', 'uploads', 'views'],
   files: ['.', 'batches', 'exchanges', 'uploads', 'views'],
   stored: ['.', 'exchanges', 'journal', 'references', 'shapes', 'upstream', 'views'],
-  sockets: ['.', 'endings', 'journal', 'references', 'uploads', 'views'],
+  sockets: ['.', 'endings', 'journal', 'named-models', 'references', 'uploads', 'views'],
 }
 
 /** Every arrow between the folders of `root` that is not in the table, as `path: what is wrong`; tests are left out. */

@@ -22,8 +22,11 @@ export interface PriceBooksOfCall {
   override: CompiledPriceBook | undefined
 }
 
+/** What a model is used for: the reply to a call, or a tool that works for another model. */
+export type ModelUse = ReplyShapeName | 'tool'
+
 /** What every call of a kind uses: a model without a rate for it is refused before it is called. */
-const needed: Partial<Record<ReplyShapeName, readonly QuantityName[]>> = {
+const needed: Partial<Record<ModelUse, readonly QuantityName[]>> = {
   chat: ['in_text', 'out_text'],
   responses: ['in_text', 'out_text'],
   messages: ['in_text', 'out_text'],
@@ -35,6 +38,7 @@ const needed: Partial<Record<ReplyShapeName, readonly QuantityName[]>> = {
 /**
  * Lets a model pass: every list must allow it, and it must have a price, so that nothing is ever free in silence. What of a
  * priced model has no rate (sound, say) may show only in the reply: it is left out of the cost, and the event says so.
+ * @param member where the request names it, if not as its own `model`
  * @throws Refusal 403 `model_not_allowed`, 400 `model_not_priced`
  */
 export function allowModel(
@@ -42,17 +46,19 @@ export function allowModel(
   provider: string,
   model: string,
   prices: PriceBooksOfCall,
-  shape: ReplyShapeName,
+  use: ModelUse,
+  member?: string,
 ): void {
+  const named = (name: string): string => (member === undefined ? `"${name}"` : `"${name}", named in "${member}",`)
   if (!isAllowed(principal, provider, model)) {
     throw new Refusal(
       'model_not_allowed',
-      `Model "${provider}/${model}" is not allowed for this credential or project. Ask a project admin, or choose one of GET /models.`,
+      `Model ${named(`${provider}/${model}`)} is not allowed for this credential or project. Ask a project admin, or choose one of GET /models.`,
     )
   }
   const { unpriced } = principal.project
   if (unpriced === 'meter_tokens_only') return
-  const names = needed[shape] ?? []
+  const names = needed[use] ?? []
   const isKnown = prices.override?.find(provider, model) ?? prices.book.find(provider, model)
   if (!isKnown) {
     if (unpriced === 'assume_max' && canAssume(prices, provider, names)) return
@@ -61,15 +67,15 @@ export function allowModel(
     throw new Refusal(
       'model_not_priced',
       isTheirs
-        ? `Model "${model}" is one of ${other}: call it at the paths below /${other}/v1.`
-        : `Model "${model}" has no price here, so it is not served. Check its name; an admin can add a price, or have the highest price assumed.`,
+        ? `Model ${named(model)} is one of ${other}: call it at the paths below /${other}/v1.`
+        : `Model ${named(model)} has no price here, so it is not served. Check its name; an admin can add a price, or have the highest price assumed.`,
     )
   }
   const missing = findUnpriced(prices, provider, model, names)
   if (missing === undefined || (unpriced === 'assume_max' && canAssume(prices, provider, [missing]))) return
   throw new Refusal(
     'model_not_priced',
-    `Model "${model}" has no price for ${missing} here, so it is not served on this path. An admin can add one.`,
+    `Model ${named(model)} has no price for ${missing} here, so it is not served on this path. An admin can add one.`,
   )
 }
 

@@ -1,5 +1,7 @@
 import { forward } from './forward.ts'
 import { type AskedMedia, type MediaFields, type MediaShape, mediaMembers, readAskedMedia } from './media-request.ts'
+import { findNamedModels } from './named-models/find-named-models.ts'
+import type { NamedModel } from './named-models/named-model-reader.ts'
 import { proveAgain } from './prove-again.ts'
 import { checkModel, type ModelRequest } from './read-request.ts'
 import { requireOwnReferences } from './references/require-own-references.ts'
@@ -9,6 +11,9 @@ import { JsonScanError, type MemberSpan, type ScannedObject, scanObject } from '
 import { applySplices, setMember } from './splice-body.ts'
 import { readBoundary } from './uploads/form-frame.ts'
 import { receiveForm } from './uploads/receive-form.ts'
+
+/** The field of a form that names the model by which a drawing is written. */
+const drawingModel = 'svg[model]'
 
 /** Forwards a call for speech or images whose body is JSON. */
 export async function forwardMedia(deps: GatewayDeps, call: HttpCall): Promise<void> {
@@ -34,7 +39,7 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
   const waitingSince = performance.now()
   const form = await receiveForm(deps.spool, request, {
     boundary: readBoundary(request.rawHeaders),
-    wanted: new Set(mediaMembers[shape]),
+    wanted: new Set([...mediaMembers[shape], 'svg', drawingModel]),
     maxBytes: endpoint.maxBodyBytes,
   })
   response.on('close', () => form.file.discard())
@@ -48,6 +53,7 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
     let inputImages = 0
     for (const [name, count] of form.files) if (name.startsWith('image')) inputImages += count
     const model = checkModel(form.fields.get('model'))
+    const named = namedInForm(form.fields)
     const fields: MediaFields = {
       text: name => form.fields.get(name),
       promptBytes: form.bytes.get('prompt') ?? 0,
@@ -57,7 +63,7 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
     // A client that left while its upload was looked at has asked for nothing.
     if (response.destroyed) return form.file.discard()
     proveAgain(deps, call)
-    const admitted = admit(deps, call, { ...requestOf(call, shape, model, fields), body: form.file })
+    const admitted = admit(deps, call, { ...requestOf(call, shape, model, fields), named, body: form.file })
     const headers = headersToForward(deps, call, admitted)
     headers.push('content-length', String(form.file.size))
     forward(deps, admitted, headers, response, call.refuse)
@@ -65,6 +71,14 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
     form.file.discard()
     throw error
   }
+}
+
+/** @throws Refusal 400 where a drawing is described in a way that is not read here */
+function namedInForm(fields: ReadonlyMap<string, string>): NamedModel[] {
+  if (fields.has('svg'))
+    throw new Refusal('invalid_request', `The form has a field "svg": name its parts, as in "${drawingModel}".`)
+  const model = fields.get(drawingModel)
+  return model === undefined ? [] : [{ model: checkModel(model, drawingModel), member: drawingModel }]
 }
 
 function requestOf(
@@ -81,13 +95,14 @@ function requestOf(
 export function readMediaRequest(call: HttpCall, body: Buffer): ModelRequest {
   try {
     const shape = call.endpoint.shape as MediaShape
-    const scanned = scanObject(body, new Set([...mediaMembers[shape], 'prompt']))
+    const scanned = scanObject(body, new Set([...mediaMembers[shape], 'prompt', 'svg']))
     const text = (name: string) => textOf(body, scanned.members.get(name))
     const model = checkModel(text('model'))
     const promptBytes = lengthOf(scanned, 'prompt')
     const asked = requestOf(call, shape, model, { text, promptBytes, inputImages: scanned.binaryParts, durationMs: 0 })
     const splices = asked.media.unwrap ? [setMember(scanned, 'stream_format', '"sse"')] : []
-    return { ...asked, body: applySplices(body, splices) }
+    const named = findNamedModels({ bytes: body, members: scanned.members, dialect: call.endpoint.dialect })
+    return { ...asked, named, body: applySplices(body, splices) }
   } catch (error) {
     if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)
     throw error

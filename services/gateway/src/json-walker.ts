@@ -9,12 +9,10 @@ export interface JsonWalkerOptions {
   /** Says whether the text at this path is wanted. The path changes behind the call: do not keep it. */
   wants: (path: JsonPath) => boolean
   onText: (path: JsonPath, text: string) => void
-  /** An object or array of the tracked depth has ended. */
+  /** An object or array has ended. */
   onClose: (path: JsonPath) => void
   /** Several values follow each other, as in JSON lines; the first name of a path is then the value's number. */
   sequence?: boolean
-  /** Names and numbers are told at every depth; absent: of the outermost five. */
-  tracksAll?: boolean
 }
 
 const quote = 0x22
@@ -27,8 +25,6 @@ const comma = 0x2c
 const colon = 0x3a
 const lineFeed = 0x0a
 
-/** Objects and arrays nested deeper are only balanced: their names and numbers are not known. */
-const fewDepths = 5
 /** Deeper than any real request; beyond it a provider's parser and ours may disagree. */
 const maxDepth = 512
 /** Wanted texts are ids and names. */
@@ -51,7 +47,6 @@ interface Frame {
  */
 export class JsonWalker {
   readonly #options: JsonWalkerOptions
-  readonly #trackedDepth: number
   readonly #path: (string | number)[] = []
   readonly #frames: Frame[] = []
   #expected: Expected = 'value'
@@ -66,7 +61,6 @@ export class JsonWalker {
 
   constructor(options: JsonWalkerOptions) {
     this.#options = options
-    this.#trackedDepth = options.tracksAll === true ? maxDepth : fewDepths
   }
 
   /** Outermost values that have begun. */
@@ -143,7 +137,7 @@ export class JsonWalker {
 
   #beginKey(byte: number): void {
     if (byte !== quote) throw invalid()
-    this.#beginText(this.#frames.length <= this.#trackedDepth ? 'key' : 'skipped')
+    this.#beginText('key')
   }
 
   #beginValue(byte: number): void {
@@ -154,8 +148,7 @@ export class JsonWalker {
       this.#values++
     }
     if (byte === quote) {
-      const isWanted = this.#frames.length <= this.#trackedDepth && this.#options.wants(this.#path)
-      this.#beginText(isWanted ? 'wanted' : 'skipped')
+      this.#beginText(this.#options.wants(this.#path) ? 'wanted' : 'skipped')
     } else if (byte === openBrace) this.#open(closeBrace, 'firstKey')
     else if (byte === openBracket) this.#open(closeBracket, 'firstValue')
     else if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x7a)) this.#inScalar = true
@@ -166,12 +159,11 @@ export class JsonWalker {
     if (this.#frames.length >= maxDepth) throw new JsonScanError('The body is nested too deeply.')
     this.#frames.push({ closer, seen: undefined })
     this.#expected = expected
-    if (this.#frames.length <= this.#trackedDepth) this.#path.push(closer === closeBracket ? 0 : '')
+    this.#path.push(closer === closeBracket ? 0 : '')
   }
 
   /** The next element of an array. */
   #count(): void {
-    if (this.#frames.length > this.#trackedDepth) return
     const last = this.#path.length - 1
     this.#path[last] = Number(this.#path[last]) + 1
   }
@@ -179,10 +171,8 @@ export class JsonWalker {
   #close(byte: number): void {
     const frame = this.#frames.pop()
     if (frame?.closer !== byte) throw invalid()
-    if (this.#frames.length < this.#trackedDepth) {
-      this.#path.pop()
-      this.#options.onClose(this.#path)
-    }
+    this.#path.pop()
+    this.#options.onClose(this.#path)
     this.#endValue()
   }
 

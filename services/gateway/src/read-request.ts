@@ -2,6 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import { estimateInputTokens } from '@sluice/usage'
 import { type AskedLimits, limitMembers, readAskedLimits } from './asked-limits.ts'
 import type { Endpoint } from './endpoints.ts'
+import { findNamedModels, namingMembers } from './named-models/find-named-models.ts'
+import type { NamedModel } from './named-models/named-model-reader.ts'
 import { isPlainText } from './plain-text.ts'
 import type { References } from './references/require-own-references.ts'
 import { Refusal } from './refusal.ts'
@@ -109,6 +111,8 @@ export interface ModelRequest {
   media?: MediaAsk
   /** What it goes on from at its provider. */
   references?: References
+  /** Models that it names beside its own. */
+  named?: readonly NamedModel[]
   /** Absent where the body has no limits that anyone reads. */
   limits?: AskedLimits
 }
@@ -126,10 +130,10 @@ export function readPlainRequest(body: Buffer): ModelRequest {
 }
 
 /** @throws Refusal `model_missing` where it is none that could be served */
-export function checkModel(model: string | undefined): string {
+export function checkModel(model: string | undefined, member = 'model'): string {
   if (model === undefined) throw new Refusal('model_missing', 'The request names no "model".')
   if (model === '' || model.length > 256 || !isPlainText(model))
-    throw new Refusal('model_missing', 'The "model" of the request is empty, too long, or no plain text.')
+    throw new Refusal('model_missing', `The "${member}" of the request is empty, too long, or no plain text.`)
   return model
 }
 
@@ -142,6 +146,7 @@ const wanted: ReadonlySet<string> = new Set([
   'background',
   'store',
   ...referenceMembers,
+  ...namingMembers,
   ...limitMembers,
 ])
 
@@ -173,6 +178,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
         estimateInputTokens(body.length, scanned.binaryBytes) + scanned.binaryParts * tokensPerBinaryPart,
       asked: undefined,
       binary: { bytes: scanned.binaryBytes, parts: scanned.binaryParts },
+      named: findNamedModels({ bytes: body, members: scanned.members, dialect: endpoint.dialect }),
       limits: readAskedLimits(body, scanned),
     }
   } catch (error) {

@@ -14,6 +14,7 @@ import { HeldBody } from './held-body.ts'
 import { holdBudget } from './hold-budget.ts'
 import { JournalUnavailableError } from './journal/journal-unavailable-error.ts'
 import type { PathMatch } from './match-path.ts'
+import { allowNamedModels } from './named-models/allow-named-models.ts'
 import { ownHandlers } from './own-handlers.ts'
 import { requireOpenClass } from './path-class.ts'
 import { proveAgain } from './prove-again.ts'
@@ -227,6 +228,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
   const { model } = asked
   call.onModel(model)
   if (endpoint.model !== 'none') allowModel(principal, match.dialect, model, prices, endpoint.shape)
+  if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, endpoint.shape)
   const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
   return {
     callId: call.callId,

@@ -6,6 +6,7 @@ import { largeRepliesAreRead } from './calls/large.ts'
 import { largeRequestsPass } from './calls/large-requests.ts'
 import { liesAreDoubted } from './calls/lies.ts'
 import { chat, longStream, openStalled, stallMs, streamsAreBounded } from './calls/load.ts'
+import { namedModelsAreAllowed } from './calls/named-models.ts'
 import { ownPricesHold } from './calls/own-prices.ts'
 import { errorsAreTold, impatience } from './calls/provider-errors.ts'
 import { theUnknownPasses } from './calls/unknown.ts'
@@ -47,4 +48,5 @@ largeRequestsPass(gateway)
 unpricedIsNeverFree(gateway, provider)
 unpricedHoldsOnEveryPath(gateway, provider)
 ownPricesHold(gateway)
+namedModelsAreAllowed(gateway)
 streamsAreBounded(gateway, provider, scripted, stalled)

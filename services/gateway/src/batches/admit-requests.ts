@@ -1,11 +1,13 @@
 import { allowModel } from '../allow-model.ts'
 import type { AdmittedCall } from '../call.ts'
 import { type Hold, holdBudget } from '../hold-budget.ts'
+import { allowNamedModels } from '../named-models/allow-named-models.ts'
 import type { ReplyShapeName } from '../reply-reader.ts'
 import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
+import type { BatchRequests } from './batch-requests.ts'
 
 /**
- * Admits the requests of a batch: each of their models must be allowed and priced, and no budget that one of them counts
+ * Admits the requests of a batch: each of the models that they name must be allowed and priced, and no budget that one of them counts
  * against may be spent.
  * @param shape of their replies: what they need a price for
  * @throws Refusal
@@ -14,7 +16,7 @@ export function admitRequests(
   deps: GatewayDeps,
   call: AuthenticatedCall,
   admitted: AdmittedCall,
-  models: readonly string[],
+  { models, named }: Pick<BatchRequests, 'models' | 'named'>,
   shape: ReplyShapeName,
 ): AdmittedCall {
   const { principal, prices, match, admittedAtMs: nowMs } = admitted
@@ -22,6 +24,7 @@ export function admitRequests(
     call.onModel(model)
     allowModel(principal, match.dialect, model, prices, shape)
   }
+  allowNamedModels(principal, match.dialect, named, prices, shape)
   const holds = models.map(model => {
     call.onModel(model)
     return holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)

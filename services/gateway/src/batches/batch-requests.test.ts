@@ -14,7 +14,7 @@ function read(body: unknown) {
 const refusedAs = (reason: RefusalReason) => (error: unknown) => error instanceof Refusal && error.reason === reason
 
 test('the models of all requests are found once each, and only where a request names its model', () => {
-  const decoy = { model: 'decoy', metadata: { model: 'decoy' }, tools: [{ params: { model: 'decoy' } }] }
+  const decoy = { model: 'decoy', metadata: { model: 'decoy' }, tools: [{ parameters: { model: 'decoy' } }] }
   const body = {
     model: 'decoy',
     requests: [
@@ -23,7 +23,34 @@ test('the models of all requests are found once each, and only where a request n
       request('c', 'claude-haiku-4-5'),
     ],
   }
-  assert.deepEqual(read(body), { models: ['claude-haiku-4-5', 'claude-sonnet-4-6'], count: 3 })
+  assert.deepEqual(read(body), { models: ['claude-haiku-4-5', 'claude-sonnet-4-6'], named: [], count: 3 })
+})
+
+test('models that requests name beside their own are found once each, whoever owns the credential', () => {
+  const advised = (model: string) => ({
+    custom_id: model,
+    params: { model: 'claude-haiku-4-5', tools: [{ type: 'advisor_20260301', model }], fallbacks: [{ model: 'c' }] },
+  })
+  assert.deepEqual(read({ requests: [request('r', 'claude-haiku-4-5'), advised('a'), advised('b')] }).named, [
+    { model: 'a', member: 'requests[1].params.tools[0].model' },
+    { model: 'c', member: 'requests[1].params.fallbacks[0].model' },
+    { model: 'b', member: 'requests[2].params.tools[0].model' },
+  ])
+  for (const isShared of [true, false]) {
+    const reader = readFileRequests({ '/v1/responses': {} }, { isShared })
+    for (const tool of ['"model":"a"', '"mod\\u0065l":"b"'])
+      reader.write(
+        Buffer.from(
+          `{"custom_id":"${tool.length}","url":"/v1/responses","body":{"model":"m","tools":[{"type":"image_generation",${tool}}]}}\n`,
+        ),
+      )
+    assert.deepEqual(reader.end().named, [
+      { model: 'a', member: '[0].body.tools[0].model' },
+      { model: 'b', member: '[1].body.tools[0].model' },
+    ])
+  }
+  const twice = '{"requests":[{"custom_id":"a","params":{"model":"m","tools":[{"model":"a","model":"b"}]}}]}'
+  assert.throws(() => read(twice), refusedAs('invalid_request'))
 })
 
 test('a request without an id of its own or without a model is refused, and so is no request', () => {

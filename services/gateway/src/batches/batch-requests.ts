@@ -1,4 +1,5 @@
 import { type JsonPath, JsonWalker } from '../json-walker.ts'
+import { type NamedModel, NamedModelReader } from '../named-models/named-model-reader.ts'
 import { isPlainText } from '../plain-text.ts'
 import { Refusal } from '../refusal.ts'
 import { JsonScanError } from '../scan-json.ts'
@@ -8,6 +9,8 @@ import { BatchReferences } from './batch-references.ts'
 export interface BatchRequests {
   /** Distinct, in the order of their first appearance. */
   models: string[]
+  /** Models that requests name beside their own, likewise. */
+  named: NamedModel[]
   count: number
 }
 
@@ -32,20 +35,23 @@ const maxCustomIdLength = 512
 export function readMessageRequests({ isShared }: BatchAccess): BatchRequestsReader {
   const tally = new RequestTally()
   const references = isShared ? new BatchReferences(3) : undefined
+  const named = new NamedModelReader(3)
   const isOwn = (path: JsonPath): boolean =>
     path[0] === 'requests' && (isAt(path, 'custom_id') || isAt(path, 'params', 'model'))
+  const namesMore = (path: JsonPath): boolean => path[0] === 'requests' && path[2] === 'params' && named.wants(path)
   const walker = new JsonWalker({
     once: new Set(['requests', 'custom_id', 'params', 'model']),
-    tracksAll: isShared,
-    wants: path => references?.wants(path) === true || isOwn(path),
+    wants: path => references?.wants(path) === true || isOwn(path) || namesMore(path),
     onText: (path, text) => {
       references?.onText(path, text)
+      if (namesMore(path)) named.onText(path, text)
       if (isOwn(path)) path.length === 3 ? tally.customId(text) : tally.model(text)
     },
     onClose: path => {
       references?.onClose(path)
       if (path.length !== 2 || path[0] !== 'requests') return
       references?.endRequest(`requests.${path[1]}`)
+      named.endRequest()
       tally.endRequest(`requests.${path[1]}`)
     },
   })
@@ -53,7 +59,7 @@ export function readMessageRequests({ isShared }: BatchAccess): BatchRequestsRea
     write: chunk => scanning(() => walker.write(chunk)),
     end: () => {
       scanning(() => walker.end())
-      return tally.total('"requests"')
+      return { ...tally.total('"requests"'), named: named.found }
     },
   }
 }
@@ -74,19 +80,21 @@ export function readFileRequests(
 } {
   const tally = new RequestTally()
   const references = isShared ? new BatchReferences(2) : undefined
+  const named = new NamedModelReader(2)
+  const namesMore = (path: JsonPath): boolean => path[1] === 'body' && named.wants(path)
   const isOwn = (path: JsonPath): boolean =>
     path.length === 2
       ? path[1] === 'custom_id' || path[1] === 'url'
       : path.length === 3 && path[1] === 'body' && path[2] === 'model'
-  const named = new Set<string>()
+  const seenTargets = new Set<string>()
   let target: string | undefined
   const walker = new JsonWalker({
     sequence: true,
     once: new Set(['custom_id', 'url', 'body', 'model', 'method']),
-    tracksAll: isShared,
-    wants: path => references?.wants(path) === true || isOwn(path),
+    wants: path => references?.wants(path) === true || isOwn(path) || namesMore(path),
     onText: (path, text) => {
       references?.onText(path, text)
+      if (namesMore(path)) named.onText(path, text)
       if (!isOwn(path)) return
       if (path.length === 3) tally.model(text)
       else if (path[1] === 'url') target = text
@@ -101,9 +109,10 @@ export function readFileRequests(
           'invalid_request',
           `${where} has no "url" that a batch can be for here: ${Object.keys(targets).join(', ')}.`,
         )
-      named.add(target)
+      seenTargets.add(target)
       target = undefined
       references?.endRequest(where)
+      named.endRequest()
       tally.endRequest(where)
     },
   })
@@ -111,7 +120,7 @@ export function readFileRequests(
     write: chunk => scanning(() => walker.write(chunk)),
     end: () => {
       scanning(() => walker.end())
-      return { ...tally.total('The file'), targets: [...named] }
+      return { ...tally.total('The file'), named: named.found, targets: [...seenTargets] }
     },
   }
 }
@@ -158,7 +167,7 @@ export class RequestTally {
   }
 
   /** @param what where requests would have been */
-  total(what: string): BatchRequests {
+  total(what: string): Pick<BatchRequests, 'models' | 'count'> {
     if (this.#count === 0) throw new Refusal('invalid_request', `${what} must hold at least one request.`)
     return { models: [...this.#models], count: this.#count }
   }

@@ -30,12 +30,12 @@ export async function createFileBatch(deps: GatewayDeps, call: HttpCall): Promis
       'invalid_request',
       `The requests of file "${fileId}" are for ${upload.requests.targets.join(', ')}: "endpoint" must say the same.`,
     )
-  const { models, count, size_bytes: bytes } = upload.requests
+  const { models, named_models: named = [], count, size_bytes: bytes } = upload.requests
   const admittedAtAll = { ...admit(deps, call, readPlainRequest(body)), route: routeOfUpload(deps, call, upload) }
-  const admitted = admitRequests(deps, call, admittedAtAll, models, reads.shape)
+  const admitted = admitRequests(deps, call, admittedAtAll, { models, named }, reads.shape)
   const headers = headersToForward(deps, call, admitted)
   const created = await recordCreation(deps, admitted, {
-    requests: { models, count, bytes, inputFileId: fileId, targetEndpoint: target },
+    requests: { models, named, count, bytes, inputFileId: fileId, targetEndpoint: target },
     readStanding: openaiBatches.readStanding,
     ask: signal =>
       askProvider(deps, admitted.route, {

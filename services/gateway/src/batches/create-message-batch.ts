@@ -29,7 +29,7 @@ export async function createMessageBatch(deps: GatewayDeps, call: HttpCall): Pro
       deps,
       call,
       admit(deps, call, readPlainRequest(Buffer.alloc(0))),
-      requests.models,
+      requests,
       'messages',
     )
     if (admitted.route.access !== readFor) throw integrationChanged()

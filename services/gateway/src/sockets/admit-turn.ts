@@ -4,6 +4,8 @@ import { authenticate, type Principal } from '../authenticate.ts'
 import type { AdmittedCall } from '../call.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { type Hold, holdBudget } from '../hold-budget.ts'
+import { allowNamedModels } from '../named-models/allow-named-models.ts'
+import type { NamedModel } from '../named-models/named-model-reader.ts'
 import { Refusal } from '../refusal.ts'
 import { booksOf, type GatewayDeps } from '../request-path.ts'
 import type { SocketContext } from './socket-context.ts'
@@ -16,6 +18,8 @@ export interface AskedTurn {
   endpoint: Endpoint
   /** The first is the one it is recorded under; each must be allowed. */
   models: readonly string[]
+  /** Those that it names for anything else: each must be allowed, too. */
+  named?: readonly NamedModel[]
   /** What its input amounts to, where the provider does not say. */
   input: Pick<UsageResult, 'quantities'>
   /** It asks for no output: its input is charged where the provider says so, or answers all the same. */
@@ -75,6 +79,7 @@ function admit(
     throw new Refusal('model_missing', 'The event names no "model", and the socket has none of its own.')
   const prices = booksOf(deps.prices, principal, nowMs)
   for (const each of asked.models) allowModel(principal, match.dialect, each, prices, asked.endpoint.shape)
+  if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, asked.endpoint.shape)
   const hold = holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
   return callOf(deps, context, asked, principal, nowMs, hold)
 }

@@ -1,4 +1,6 @@
 import { base64Bytes, type OwnPrompt } from '@sluice/usage'
+import { findNamedModels, namingMembers } from '../named-models/find-named-models.ts'
+import type { NamedModel } from '../named-models/named-model-reader.ts'
 import { parseUnambiguous } from '../parse-unambiguous.ts'
 import { isPlainText } from '../plain-text.ts'
 import { isFalse, readReferences } from '../read-request.ts'
@@ -29,18 +31,19 @@ const wanted: ReadonlySet<string> = new Set([
   'store',
   'prompt',
   'container',
+  ...namingMembers,
 ])
 const wantedOfResponse: ReadonlySet<string> = new Set([
   'model',
   'background',
   'generate',
   'instructions',
-  'input',
   'previous_response_id',
   'conversation',
   'store',
   'prompt',
   'container',
+  ...namingMembers,
 ])
 
 /**
@@ -77,6 +80,15 @@ export function modelsOfCreate(event: ClientEvent): string[] {
   if (isTrue(event.bytes, event.scanned.members.get('background')) || isBackground(response))
     throw new Refusal('path_not_supported', 'Background responses are not open on a socket: leave "background" out.')
   return [...new Set(models.filter(model => model !== undefined && model !== ''))] as string[]
+}
+
+/** The models that an event, or the `response` in it, names for anything else: for tools, say. @throws Refusal 400 */
+export function namedModelsOf(event: ClientEvent): readonly NamedModel[] {
+  const response = innerObject(event, 'response')
+  const namedIn = ({ bytes, scanned }: ClientEvent, names: readonly string[]): readonly NamedModel[] =>
+    scanning(() => findNamedModels({ bytes, members: scanned.members, dialect: 'openai', names }))
+  const own = namedIn(event, [])
+  return response ? [...own, ...namedIn(response, ['response'])] : own
 }
 
 /** What a `response.create` goes on from: by its own members and by those of its `response`. @throws Refusal 400 */

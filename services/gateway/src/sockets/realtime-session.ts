@@ -1,3 +1,4 @@
+import { hasRate } from '@sluice/pricing'
 import {
   base64Bytes,
   fromInputTranscription,
@@ -20,6 +21,7 @@ import {
   type ClientEvent,
   memberBytes,
   modelsOfCreate,
+  namedModelsOf,
   ownPromptOf,
   parsedMember,
   readClientEvent,
@@ -106,6 +108,7 @@ export class RealtimeSession extends SocketSession {
     const asked = {
       endpoint: this.context.endpoint,
       models,
+      named: namedModelsOf(event),
       input: { quantities: this.#state.estimateInput(own) },
     }
     const open = (call: AdmittedCall): RealtimeTurn => {
@@ -293,9 +296,9 @@ export class RealtimeSession extends SocketSession {
   }
 
   #openTranscription(model: string, ms: number, itemId: string): Turn {
-    const book = this.deps.prices.current(Date.now())
-    const { dialect } = this.context.match
-    const isByTime = book?.find(dialect, model)?.entry.rates.audio_ms_in !== undefined
+    const { principal, match } = this.context
+    const prices = booksOf(this.deps.prices, principal, Date.now())
+    const isByTime = hasRate(prices, match.dialect, model, 'audio_ms_in')
     const quantities = isByTime ? { audio_ms_in: ms } : { in_audio: heardTokens(ms) }
     const { call } = recordStartedTurn(this.deps, this.context, {
       endpoint: transcriptionEndpoint,

@@ -9,18 +9,21 @@ import type { AdmittedCall } from '../call.ts'
 import { endResponses } from '../endings/end-responses.ts'
 import { type BodySample, estimateBodyTokens, sampleBody } from '../estimate-body.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { allowNamedModels } from '../named-models/allow-named-models.ts'
 import { tokensPerBinaryPart } from '../read-request.ts'
 import { rememberMade } from '../references/remember-made.ts'
 import { requireOwnReferences } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
 import { estimateAsked } from '../reply-reader.ts'
+import { booksOf } from '../request-path.ts'
 import { admitTurn, recordStartedTurn } from './admit-turn.ts'
 import {
   type ClientEvent,
   isKept,
   isWarmUp,
   modelsOfCreate,
+  namedModelsOf,
   readClientEvent,
   referencesOfCreate,
   textMember,
@@ -92,6 +95,7 @@ export class ResponsesSession extends SocketSession {
       if (event.type !== 'response.create') {
         if (!this.upstream)
           throw new Refusal('invalid_request', `No turn is running that "${event.type}" could be for.`)
+        this.#allowNamed(event)
         this.toUpstream(data, isBinary)
         return
       }
@@ -109,6 +113,15 @@ export class ResponsesSession extends SocketSession {
     } catch (error) {
       this.#refuse(error, names)
     }
+  }
+
+  /** What is no turn may steer one, and bring tools along. @throws Refusal */
+  #allowNamed(event: ClientEvent): void {
+    const named = namedModelsOf(event)
+    if (named.length === 0) return
+    const { principal, match, endpoint } = this.context
+    const prices = booksOf(this.deps.prices, principal, Date.now())
+    allowNamedModels(principal, match.dialect, named, prices, endpoint.shape)
   }
 
   #admit(
@@ -130,7 +143,8 @@ export class ResponsesSession extends SocketSession {
     const lookUp = this.#requireOwn(event)
     // It is waited for where the turn is admitted, and says no there.
     lookUp?.catch(() => undefined)
-    const asked = { endpoint: this.context.endpoint, models, input, isWarmUp: isWarmUp(event) }
+    const named = namedModelsOf(event)
+    const asked = { endpoint: this.context.endpoint, models, named, input, isWarmUp: isWarmUp(event) }
     const call = admitTurn(this.deps, this.context, asked)
     if (!lookUp && !(call instanceof Promise) && this.upstream && !this.deps.journal.secured) {
       this.#send(this.#open(call, about), names.streamId, data, isBinary)
