@@ -24,6 +24,8 @@ export interface ClientCalls {
   stays?: boolean
   /** It has no prompt to carry orders: they go in headers. */
   takesNoPrompt?: boolean
+  /** Its stream has hardly more pieces than a client that leaves has seen: they come slowly to one that does. */
+  hasFewPieces?: true
   /** More for the simulator: everything that this path can be billed for. */
   orders?: string
 }

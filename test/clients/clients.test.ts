@@ -84,7 +84,9 @@ async function call(row: ClientCalls, mode: Mode, name: string): Promise<void> {
   const tokens = row.orders?.includes('tool=') ? '' : ' output_tokens=60'
   const isPlain = mode.startsWith('plain')
   // A plain call is left while its provider thinks, by a wide margin, a stream at its third piece.
-  const pace = isLeft ? `first_delay_ms=${isPlain ? 2_000 : 1} delay_ms=25${tokens}` : tokens
+  const pace = isLeft
+    ? `first_delay_ms=${isPlain ? 2_000 : 1} delay_ms=${row.hasFewPieces && !isPlain ? 250 : 25}${tokens}`
+    : tokens
   const orders = `${row.orders ?? ''} ${pace}`.trim()
   const setup = setupOf(name)
   if (row.takesNoPrompt) Object.assign(setup.headers, headersOf(orders))

@@ -57,6 +57,7 @@ export const openaiMedia: readonly ClientCalls[] = [
   {
     client,
     endpoint: 'audio.speech',
+    hasFewPieces: true,
     plain: (setup, orders, signal) =>
       spoken(setup, { model: 'gpt-4o-mini-tts', voice: 'alloy', input: promptOf(orders) }, signal),
     streamed: (setup, orders, signal) =>
@@ -125,6 +126,7 @@ export const openaiMedia: readonly ClientCalls[] = [
   {
     client,
     endpoint: 'images.generations',
+    hasFewPieces: true,
     plain: (setup, orders, signal) =>
       open(setup).images.generate({ model: 'gpt-image-1.5', prompt: promptOf(orders), n: 2 }, { signal }),
     streamed: (setup, orders, signal) =>
@@ -145,6 +147,7 @@ export const openaiMedia: readonly ClientCalls[] = [
   {
     client,
     endpoint: 'images.edits',
+    hasFewPieces: true,
     plain: async (setup, orders, signal) =>
       open(setup).images.edit({ model: 'gpt-image-1.5', image: await image(), prompt: promptOf(orders) }, { signal }),
     streamed: async (setup, orders, signal) =>
@@ -162,6 +165,7 @@ export const openaiMedia: readonly ClientCalls[] = [
   {
     client,
     endpoint: 'images.edits: as JSON',
+    hasFewPieces: true,
     plain: (setup, orders, signal) => open(setup).post('/images/edits', { body: editAsJson(orders), signal }),
     streamed: async (setup, orders, signal) => {
       const body = editAsJson(orders, { stream: true, partial_images: 3 })

@@ -125,9 +125,10 @@ function wrongInput({ kind, request, event, bill }: BrokenCall, { told }: Heard)
   return isTextInput(input, request) ? undefined : 'input'
 }
 
-/** By the vocabulary or by bytes; the gateway may have asked for a usage chunk on top. */
-function isTextInput({ in_text: tokens = 0, ...others }: Quantities, { body }: AbortRequest): boolean {
-  const counts = [countTokens(body.toString()), Math.ceil((body.length * 10) / 36)]
+/** By the vocabulary or by bytes; the gateway may have asked for a usage chunk on top. A socket's request is its frame. */
+function isTextInput({ in_text: tokens = 0, ...others }: Quantities, { body, frames }: AbortRequest): boolean {
+  const request = frames?.[0] ?? body.toString()
+  const counts = [countTokens(request), Math.ceil((Buffer.byteLength(request) * 10) / 36)]
   return Object.keys(others).length === 0 && counts.some(count => tokens >= count && tokens <= count + askedForUsage)
 }
 const askedForUsage = 14

@@ -438,8 +438,6 @@ const socketKinds: readonly AbortKind[] = [
     says: [...texts, ...tools],
     ask: onSocket('/v1/responses', prompt => [{ type: 'response.create', ...response(prompt) }]),
     reading: reading.responses,
-    output: byBytes,
-    input: ({ frames }) => ({ in_text: told(lengthOf(frames?.[0])) }),
   },
   { ...realtime, name: 'realtime', ask: onSocket('/v1/realtime?model=gpt-realtime', turn('audio')) },
   { ...realtime, name: 'realtime: in words', ask: onSocket('/v1/realtime?model=gpt-realtime', turn('text')) },

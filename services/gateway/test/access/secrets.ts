@@ -96,7 +96,7 @@ export function secretsStayHome(gateway: GatewayStack, project: TestProject): vo
       look(`tables of ${service}`, rows)
     }
     for (const file of filesBelow(gateway.stack.home)) {
-      const content = readFileSync(file)
+      const content = orGone(() => readFileSync(file), Buffer.alloc(0))
       seen.files ||= content.includes(mayBeSeen)
       look(file, content)
     }
@@ -127,9 +127,19 @@ async function dump(url: string): Promise<string> {
 }
 
 function* filesBelow(folder: string): Generator<string> {
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+  for (const entry of orGone(() => readdirSync(folder, { withFileTypes: true }), [])) {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) yield* filesBelow(path)
     else if (entry.isFile()) yield path
+  }
+}
+
+/** What is read, unless it has gone meanwhile, as files of a store that is running do. */
+function orGone<T>(read: () => T, gone: T): T {
+  try {
+    return read()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return gone
+    throw error
   }
 }
