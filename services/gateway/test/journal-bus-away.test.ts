@@ -22,14 +22,9 @@ test('while NATS is away calls go on, and when it is back their usage is publish
   let nats = await startNats({ dataDir, durable: false })
   t.after(() => nats.stop())
   const { port } = nats
-  const admin = await connect({
-    servers: nats.url,
-    ...nats.users.admin,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 50,
-  })
-  scope.after(() => admin.close())
-  await provisionBus(admin)
+  const before = await connect({ servers: nats.url, ...nats.users.admin, reconnect: false })
+  await provisionBus(before)
+  await before.close()
   const bus = await connectGateway(scope, nats)
   const journal = await openTestJournal(scope, { directory: testFolder(t, 'journal'), bus })
   const ids: string[] = []
@@ -53,7 +48,9 @@ test('while NATS is away calls go on, and when it is back their usage is publish
     nats = await startNats({ dataDir, port, durable: false })
     assert.ok(await journal.drain(15_000))
   }
-  const { events, series } = await eventually(() => readStream(admin), { timeoutMs: 10_000 })
+  const after = await connect({ servers: nats.url, ...nats.users.admin })
+  scope.after(() => after.close())
+  const { events, series } = await eventually(() => readStream(after), { timeoutMs: 30_000 })
   assert.ok(areGapless(series))
   assert.deepEqual(events.map(event => event.event_id).sort(), ids.sort())
 })
