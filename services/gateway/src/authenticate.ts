@@ -116,7 +116,7 @@ export function authenticateAgain(
   room: string | undefined,
   nowMs: number,
   sessionSinceMs: number | undefined,
-  credentialHash: string,
+  credentialHash = hash('sha256', credential),
 ): Principal {
   if (token) return byToken(deps, deps.tokens.get(credentialHash) ?? readAgain(deps, token), room, nowMs)
   if (clientSecret) return byClientSecret(deps, credential, room, nowMs, sessionSinceMs)

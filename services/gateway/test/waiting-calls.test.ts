@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
@@ -9,7 +10,8 @@ import { eventually } from '@sluice/test-env'
 import { mintToken } from './access/mint-token.ts'
 import { GatewayStack, type TestProject } from './gateway-stack.ts'
 import { formOf, soundOf } from './media/files.ts'
-import { type HeldBus, startHeldBus } from './waiting/held-bus.ts'
+import { openSocket, refusedUpgrade, untilHungUp } from './sockets/socket-client.ts'
+import { type HeldWay, startHeldWay } from './waiting/held-way.ts'
 import { trickle } from './waiting/trickled-request.ts'
 
 // What is taken away from a call while it waits, for its body or for a record: it counts as if it had come just now.
@@ -217,15 +219,17 @@ suite('what changes while a body is received', () => {
   })
 })
 
-suite('what changes while a record is waited for', () => {
-  let heldBus: HeldBus
+suite('what changes while a record or the provider is waited for', () => {
+  let heldBus: HeldWay
+  let heldProvider: HeldWay
   let origin: string
   let second: ServiceProcess
 
-  // A second gateway, whose words to NATS can be held back.
+  // A second gateway, whose words to NATS can be held back; projects may send theirs to the provider by such a way, too.
   before(async () => {
     const { plan } = gateway.stack.services.gateway
-    heldBus = await startHeldBus(plan.env.NATS_URL ?? '')
+    heldBus = await startHeldWay(plan.env.NATS_URL ?? '')
+    heldProvider = await startHeldWay(gateway.stack.simulatorUrl)
     const [port, operatorPort] = [await freePort(), await freePort()]
     const home = join(gateway.stack.home, 'second')
     mkdirSync(join(home, 'logs'), { recursive: true })
@@ -234,7 +238,7 @@ suite('what changes while a record is waited for', () => {
       GATEWAY_PORT: String(port),
       GATEWAY_OPERATOR_PORT: String(operatorPort),
       GATEWAY_JOURNAL_DIR: join(home, 'journal'),
-      NATS_URL: heldBus.url,
+      NATS_URL: `nats://${heldBus.host}`,
     }
     origin = `http://127.0.0.1:${port}`
     const readyUrl = `http://127.0.0.1:${operatorPort}/health/ready`
@@ -244,6 +248,7 @@ suite('what changes while a record is waited for', () => {
   after(async () => {
     await second.stop()
     heldBus.close()
+    heldProvider.close()
   })
 
   const send = async (project: TestProject, path: string, body: object) => {
@@ -286,22 +291,22 @@ suite('what changes while a record is waited for', () => {
     })
   }
 
-  test('a budget that is cut off during a look-up stops the call that waits for it', async () => {
-    const project = await gateway.newProject()
-    const id = await madeElsewhere(project)
+  /** A budget for everything that a project asks for, stopped and set free again at both gateways. */
+  async function withStop(project: TestProject) {
     const { body: budget } = await gateway.manage('POST', `/accounts/projects/${project.projectId}/budgets`, {
       name: 'All',
       unit: 'usd',
       limit: '100',
       window: 'total',
     })
-    const chat = { model: 'gpt-5.4-mini', messages: message.messages }
+    const cutoffs = await openBucket(bus, 'cutoffs', Cutoff)
     const nowMs = Date.now()
-    const refused = await heldAt('KV_made-objects', project, '/v1/responses', goOn(id), async () => {
+    let version = 0
+    const put = async (active: boolean): Promise<void> => {
       const stop: Cutoff = {
         cutoff_id: budget.id,
-        version: 1,
-        active: true,
+        version: ++version,
+        active,
         reason: 'stopped_by_admin',
         budget_id: budget.id,
         name: 'All',
@@ -314,12 +319,131 @@ suite('what changes while a record is waited for', () => {
         window_start_ms: nowMs,
         at_ms: nowMs,
       }
-      await (await openBucket(bus, 'cutoffs', Cutoff)).put(cutoffKey(budget.id, ''), stop)
-      await eventually(async () => (await send(project, '/v1/chat/completions', chat)).status === 403)
-    })
+      await cutoffs.put(cutoffKey(budget.id, ''), stop)
+      const chat = { model: 'gpt-5.4-mini', messages: message.messages }
+      const status = active ? 403 : 200
+      await eventually(async () => (await send(project, '/v1/chat/completions', chat)).status === status)
+    }
+    return { stop: () => put(true), lift: () => put(false) }
+  }
+
+  test('a budget that is cut off during a look-up stops the call that waits for it', async () => {
+    const project = await gateway.newProject()
+    const id = await madeElsewhere(project)
+    const { stop } = await withStop(project)
+    const refused = await heldAt('KV_made-objects', project, '/v1/responses', goOn(id), stop)
     assert.equal(refused.status, 403, refused.text)
     assert.match(refused.text, /stopped_by_admin/)
     assert.equal(eventsOf(project, 'responses').length, 1)
+  })
+
+  /** A project whose words to the provider can be held back, known to the second gateway. */
+  async function heldProject(): Promise<TestProject> {
+    const project = await gateway.newProject({
+      settings: { path_classes: { realtime_calls: true } },
+      integrations: { openai: { base_url: `http://${heldProvider.host}/v1`, api_key: `sk-${randomUUID()}` } },
+    })
+    await eventually(async () => (await modelsFor(project.apiKey, origin)).servedBy === heldProvider.host)
+    return project
+  }
+  const turn = (input: string, more = {}) => ({ type: 'response.create', model: 'gpt-5.4-mini', input, ...more })
+  const turnsOf = (project: TestProject) => eventsOf(project, 'responses.websocket')
+
+  test('a budget that is cut off during the look-up of a socket’s turn stops that turn, a revoked key the socket', async () => {
+    const project = await gateway.newProject()
+    const ids = [await madeElsewhere(project)]
+    for (const count of [2, 3]) {
+      const made = await gateway.post('/v1/responses', project.apiKey, { model: 'gpt-5.4-mini', input: 'Say it.' })
+      ids.push(((await made.json()) as { id: string }).id)
+      await eventually(() => eventsOf(project, 'responses').length === count)
+    }
+    const { stop, lift } = await withStop(project)
+    await answersWith(200, project.apiKey, origin)
+    const client = await openSocket({ url: origin }, '/v1/responses', project.apiKey)
+    const heldTurn = async (previous_response_id: string | undefined, change: () => Promise<unknown>) => {
+      const said = heldBus.holdFrom('KV_made-objects')
+      client.send(turn('Go on.', { previous_response_id }))
+      await said
+      await change()
+      heldBus.release()
+    }
+    // Nothing has changed: it reaches the provider, which has this one on no socket.
+    await heldTurn(ids[0], async () => {})
+    const [notThere] = await client.until('error')
+    assert.match(notThere.error.message, /not found\.$/)
+    await heldTurn(ids[1], stop)
+    const [, error] = await client.until('error', 2)
+    assert.deepEqual([error.status, error.error.metadata.reason], [403, 'stopped_by_admin'])
+    assert.equal(client.socket.readyState, client.socket.OPEN)
+    await lift()
+    await heldTurn(ids[2], () => revoke(project, origin))
+    assert.equal((await client.closed).code, 1008)
+    assert.deepEqual(
+      turnsOf(project).map(({ status, http_status }) => [status, http_status]),
+      [['failed', 400]],
+    )
+  })
+
+  test('a budget that is cut off while a socket reaches for its provider anew stops the turn that waits for it', async () => {
+    const project = await heldProject()
+    const { stop, lift } = await withStop(project)
+    const client = await openSocket({ url: origin }, '/v1/responses', project.apiKey)
+    client.send(turn('[[sim output_tokens=4000 delay_ms=20]]'))
+    await client.until('response.output_text.delta')
+    await stop()
+    await client.until('response.failed')
+    await lift()
+    const said = heldProvider.holdFrom('GET /v1/responses')
+    client.send(turn('Say it.'))
+    await said
+    await stop()
+    heldProvider.release()
+    const [error] = await client.until('error')
+    assert.deepEqual([error.status, error.error.metadata.reason], [403, 'stopped_by_admin'])
+    await lift()
+    client.send(turn('Say it.'))
+    await client.until('response.completed')
+    const turns = await eventually(() => turnsOf(project).length > 1 && turnsOf(project))
+    assert.deepEqual(
+      turns.map(({ status }) => status),
+      ['cut', 'completed'],
+    )
+    client.socket.close()
+  })
+
+  test('a budget that is cut off while a socket or a call is made at the provider: refused, and the call is hung up', async () => {
+    const project = await heldProject()
+    const { stop, lift } = await withStop(project)
+    let said = heldProvider.holdFrom('GET /v1/realtime?model=')
+    const headers = { authorization: `Bearer ${project.apiKey}` }
+    const upgraded = refusedUpgrade({ url: origin }, '/v1/realtime?model=gpt-realtime', { headers })
+    await said
+    await stop()
+    heldProvider.release()
+    const { status, body } = await upgraded
+    assert.deepEqual([status, body.error.metadata.reason], [403, 'stopped_by_admin'])
+
+    await lift()
+    said = heldProvider.holdFrom('GET /v1/realtime?call_id=')
+    const session = { type: 'realtime', model: 'gpt-realtime', instructions: '[[sim output_tokens=8]]' }
+    const called = formOf([
+      { name: 'sdp', value: 'v=0\r\n' },
+      { name: 'session', value: JSON.stringify(session) },
+    ])
+    const answer = fetch(`${origin}/v1/realtime/calls`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': called.type },
+      body: called.body,
+    })
+    const callId = /call_id=([\w-]+)/.exec(await said)?.[1] ?? ''
+    await stop()
+    heldProvider.release()
+    assert.equal((await answer).status, 403)
+    await untilHungUp(gateway, callId)
+    assert.deepEqual(
+      eventsOf(project).filter(({ endpoint }) => endpoint.startsWith('realtime')),
+      [],
+    )
   })
 
   test('a batch whose key is revoked before the provider is asked is not made', async () => {

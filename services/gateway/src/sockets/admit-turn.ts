@@ -1,6 +1,6 @@
 import type { UsageResult } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
-import { authenticate, type Principal } from '../authenticate.ts'
+import { authenticateAgain, type Principal } from '../authenticate.ts'
 import type { AdmittedCall } from '../call.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { type Hold, holdBudget } from '../hold-budget.ts'
@@ -30,22 +30,25 @@ export interface AskedTurn {
 
 /**
  * Lets a turn in as if it were a call of its own: the credential is proved again, the models are allowed, the budgets are
- * held. A promise only where a token has to be verified anew. @throws Refusal
+ * held. All of it is in memory, so whoever waits for something before the turn is opened lets it in once more when the wait is
+ * over: nothing can cut a turn that is not there yet. @throws Refusal
  */
-export function admitTurn(
-  deps: GatewayDeps,
-  context: SocketContext,
-  asked: AskedTurn,
-): AdmittedCall | Promise<AdmittedCall> {
+export function admitTurn(deps: GatewayDeps, context: SocketContext, asked: AskedTurn): AdmittedCall {
   const nowMs = Date.now()
   const closed = deps.closedFor(nowMs)
   if (closed) throw closed
-  const { credential, match, endpoint, openedAtMs } = context
+  return admit(deps, context, asked, proveSocket(deps, context, nowMs), nowMs)
+}
+
+/**
+ * Whoever opened a socket, as things stand now. A call that was joined has no credential here: its orders to stop reach its
+ * session, and its project is the one of now. @throws Refusal
+ */
+export function proveSocket(deps: GatewayDeps, context: SocketContext, nowMs: number): Principal {
+  const { principal, credential, match, endpoint, openedAtMs, joined } = context
+  if (joined) return { ...principal, project: deps.projects.find(principal.project.project_id) ?? principal.project }
   const sinceMs = endpoint.takesClientSecrets ? openedAtMs : undefined
-  const principal = authenticate(deps, credential, match.room, nowMs, sinceMs)
-  return principal instanceof Promise
-    ? principal.then(proved => admit(deps, context, asked, proved, nowMs))
-    : admit(deps, context, asked, principal, nowMs)
+  return authenticateAgain(deps, principal, credential, match.room, nowMs, sinceMs)
 }
 
 /**
@@ -59,7 +62,7 @@ export function recordStartedTurn(
 ): { call: AdmittedCall; refusal: Refusal | undefined } {
   const nowMs = Date.now()
   try {
-    return { call: admit(deps, context, asked, context.principal, nowMs), refusal: undefined }
+    return { call: admit(deps, context, asked, proveSocket(deps, context, nowMs), nowMs), refusal: undefined }
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
     return { call: callOf(deps, context, asked, context.principal, nowMs, nothingHeld), refusal: error }

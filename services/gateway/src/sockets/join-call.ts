@@ -1,3 +1,4 @@
+import type { Principal } from '../authenticate.ts'
 import type { GatewayDeps } from '../request-path.ts'
 import type { SocketContext } from './socket-context.ts'
 import { openUpstreamSocket, type UpstreamSocket } from './upstream-socket.ts'
@@ -8,8 +9,8 @@ export interface CallToJoin {
   call_id: string
   by_client_secret: boolean
   left_turns: readonly string[]
-  /** Proves its maker once more. @throws Refusal */
-  prove: () => unknown
+  /** Admits its maker once more, from memory. @throws Refusal */
+  prove: () => Principal
   hangUp: () => Promise<boolean>
 }
 
@@ -22,9 +23,10 @@ export async function joinCall(deps: GatewayDeps, context: SocketContext, call: 
   const connect = (): Promise<UpstreamSocket> =>
     openUpstreamSocket(deps.upstreams, context.route, context.match, { headers, protocols: [] })
   const upstream = await connect()
+  let principal: Principal
   try {
     // What was taken away while the provider was asked has cut nothing: this call was not there yet.
-    await call.prove()
+    principal = call.prove()
   } catch (error) {
     upstream.socket.terminate()
     throw error
@@ -39,5 +41,5 @@ export async function joinCall(deps: GatewayDeps, context: SocketContext, call: 
   }
   const { call_id: callId, by_client_secret: byClientSecret } = call
   const joined = { callId, byClientSecret, leftTurns: new Set(call.left_turns), hangUp }
-  deps.sockets.join(deps, { ...context, joined }, upstream, connect)
+  deps.sockets.join(deps, { ...context, principal, joined }, upstream, connect)
 }

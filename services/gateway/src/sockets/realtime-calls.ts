@@ -1,14 +1,15 @@
 import { transcriptionModelsOf } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
-import { authenticate, type Principal } from '../authenticate.ts'
+import { authenticateAgain, type Principal } from '../authenticate.ts'
 import { holdBudget } from '../hold-budget.ts'
 import { parseUnambiguous } from '../parse-unambiguous.ts'
+import { requireOpenClass } from '../path-class.ts'
 import { isPlainText } from '../plain-text.ts'
 import { proveAgain } from '../prove-again.ts'
 import { readBody } from '../read-request.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
-import { type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
+import { booksOf, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
 import { upstreamPath } from '../resolve-route.ts'
 import { JsonScanError } from '../scan-json.ts'
 import { readBoundary } from '../uploads/form-frame.ts'
@@ -32,28 +33,44 @@ export async function createRealtimeCall(deps: GatewayDeps, call: HttpCall): Pro
   response.on('close', () => deps.bodyMemory.release(body.length))
   const session = await readSession(request.rawHeaders, body)
   proveAgain(deps, call)
-  const { principal, prices, nowMs } = call
+  const { principal } = call
   const model = modelOf(session, match.query, principal)
   call.onModel(model)
-  allowModel(principal, match.dialect, model, prices, callEndpoint.shape)
-  for (const each of transcriptionModelsOf(session))
-    allowModel(principal, match.dialect, each, prices, transcriptionEndpoint.shape)
-  holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  const models = { model, transcriptionModels: transcriptionModelsOf(session) }
+  admitCall(deps, principal, models, call.nowMs)
   const route = deps.routes.resolve(principal.project, match.dialect)
   refuseSessionReferences(route, Buffer.from(JSON.stringify({ session })))
 
   deps.calls.requireRecords()
   const giveBack = deps.sockets.reserve()
   try {
-    await makeCall(deps, call, model, body)
+    await makeCall(deps, call, models, body)
   } finally {
     giveBack()
   }
 }
 
+interface ModelsOfCall {
+  model: string
+  transcriptionModels: readonly string[]
+}
+
+/** @throws Refusal */
+function admitCall(
+  deps: GatewayDeps,
+  principal: Principal,
+  { model, transcriptionModels }: ModelsOfCall,
+  nowMs: number,
+): void {
+  const prices = booksOf(deps.prices, principal, nowMs)
+  allowModel(principal, 'openai', model, prices, callEndpoint.shape)
+  for (const each of transcriptionModels) allowModel(principal, 'openai', each, prices, transcriptionEndpoint.shape)
+  holdBudget(deps.budgets, principal.identity, 'openai', model, nowMs)
+}
+
 /** Makes the call at its provider, and joins it. */
-async function makeCall(deps: GatewayDeps, call: HttpCall, model: string, body: Buffer): Promise<void> {
-  const { match, principal, nowMs } = call
+async function makeCall(deps: GatewayDeps, call: HttpCall, models: ModelsOfCall, body: Buffer): Promise<void> {
+  const { match, endpoint, principal, nowMs } = call
   const route = deps.routes.resolve(principal.project, match.dialect)
   const headers = headersToForward(deps, call, { span: undefined })
   const answer = await postToProvider(deps, sessionRoute(route, principal), upstreamPath(route, match), headers, body)
@@ -70,12 +87,18 @@ async function makeCall(deps: GatewayDeps, call: HttpCall, model: string, body: 
     credential: call.headers.credential,
     principal,
     route,
-    model,
+    model: models.model,
     openedAtMs: nowMs,
   }
-  const prove = async (): Promise<Principal> => authenticate(deps, context.credential, match.room, Date.now(), nowMs)
+  const prove = (): Principal => {
+    const provedAtMs = Date.now()
+    const proved = authenticateAgain(deps, principal, context.credential, match.room, provedAtMs, nowMs)
+    requireOpenClass(endpoint, proved.project)
+    admitCall(deps, proved, models, provedAtMs)
+    return proved
+  }
   const made = { callId: id, projectId: principal.project.project_id }
-  const record = recordOfCall(context, { id, model }, deps.calls.run)
+  const record = recordOfCall(context, { id, model: models.model }, deps.calls.run)
   const join = () => joinCall(deps, context, { ...record, prove, hangUp: () => deps.calls.end(deps, made, context) })
   try {
     await deps.calls.begin(deps, record, context, join)

@@ -16,7 +16,7 @@ import { refuseSessionReferences } from '../references/refuse-session-references
 import { Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
 import { booksOf } from '../request-path.ts'
-import { admitTurn, recordStartedTurn } from './admit-turn.ts'
+import { admitTurn, proveSocket, recordStartedTurn } from './admit-turn.ts'
 import {
   type ClientEvent,
   memberBytes,
@@ -111,25 +111,21 @@ export class RealtimeSession extends SocketSession {
       named: namedModelsOf(event),
       input: { quantities: this.#state.estimateInput(own) },
     }
-    const open = (call: AdmittedCall): RealtimeTurn => {
-      this.#budgets = call.hold.budgets
-      return this.#open(call, own, names.eventId)
-    }
-    const send = (opened: RealtimeTurn): void => {
+    const call = admitTurn(this.deps, this.context, asked)
+    this.#budgets = call.hold.budgets
+    const opened = this.#open(call, own, names.eventId)
+    const send = (): void => {
       this.#waiting.push(opened)
       this.toUpstream(data, isBinary)
       opened.turn.sent()
     }
-    const call = admitTurn(this.deps, this.context, asked)
-    if (!(call instanceof Promise) && !this.deps.journal.secured) {
-      send(open(call))
+    if (!this.deps.journal.secured) {
+      send()
       return
     }
-    return Promise.resolve(call)
-      .then(async admitted => {
-        if (this.isEnding || this.#ending) return
-        const opened = open(admitted)
-        if (await this.mayLeave(opened.turn, names)) send(opened)
+    return this.mayLeave(opened.turn, names)
+      .then(mayLeave => {
+        if (mayLeave) send()
       })
       .catch((error: unknown) => this.#refuse(error, names))
   }
@@ -160,8 +156,10 @@ export class RealtimeSession extends SocketSession {
   }
 
   #allowSession(session: unknown): void {
-    const { principal, match, model, endpoint } = this.context
-    const prices = booksOf(this.deps.prices, principal, Date.now())
+    const { match, model, endpoint } = this.context
+    const nowMs = Date.now()
+    const principal = proveSocket(this.deps, this.context, nowMs)
+    const prices = booksOf(this.deps.prices, principal, nowMs)
     for (const each of transcriptionModelsOf(session))
       allowModel(principal, match.dialect, each, prices, transcriptionEndpoint.shape)
     const asked = typeof session === 'object' && session !== null ? (session as ServerEvent).model : undefined

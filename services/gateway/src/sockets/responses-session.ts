@@ -17,7 +17,7 @@ import { Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
 import { estimateAsked } from '../reply-reader.ts'
 import { booksOf } from '../request-path.ts'
-import { admitTurn, recordStartedTurn } from './admit-turn.ts'
+import { admitTurn, proveSocket, recordStartedTurn } from './admit-turn.ts'
 import {
   type ClientEvent,
   isKept,
@@ -119,8 +119,10 @@ export class ResponsesSession extends SocketSession {
   #allowNamed(event: ClientEvent): void {
     const named = namedModelsOf(event)
     if (named.length === 0) return
-    const { principal, match, endpoint } = this.context
-    const prices = booksOf(this.deps.prices, principal, Date.now())
+    const { match, endpoint } = this.context
+    const nowMs = Date.now()
+    const principal = proveSocket(this.deps, this.context, nowMs)
+    const prices = booksOf(this.deps.prices, principal, nowMs)
     allowNamedModels(principal, match.dialect, named, prices, endpoint.shape)
   }
 
@@ -146,19 +148,19 @@ export class ResponsesSession extends SocketSession {
     const named = namedModelsOf(event)
     const asked = { endpoint: this.context.endpoint, models, named, input, isWarmUp: isWarmUp(event) }
     const call = admitTurn(this.deps, this.context, asked)
-    if (!lookUp && !(call instanceof Promise) && this.upstream && !this.deps.journal.secured) {
+    if (!lookUp && this.upstream && !this.deps.journal.secured) {
       this.#send(this.#open(call, about), names.streamId, data, isBinary)
       return
     }
-    return Promise.resolve(call)
-      .then(async admitted => {
-        await lookUp
-        if (!this.upstream && !this.isEnding) await this.reconnect()
-        if (this.isEnding) return
-        const opened = this.#open(admitted, about)
-        if (await this.mayLeave(opened.turn, names)) this.#send(opened, names.streamId, data, isBinary)
-      })
-      .catch((error: unknown) => this.#refuse(error, names))
+    const admitOnceMore = async (): Promise<void> => {
+      await lookUp
+      if (!this.upstream && !this.isEnding) await this.reconnect()
+      if (this.isEnding) return
+      // What was taken away meanwhile has cut nothing of this turn.
+      const opened = this.#open(admitTurn(this.deps, this.context, asked), about)
+      if (await this.mayLeave(opened.turn, names)) this.#send(opened, names.streamId, data, isBinary)
+    }
+    return admitOnceMore().catch((error: unknown) => this.#refuse(error, names))
   }
 
   #requireOwn(event: ClientEvent): Promise<void> | undefined {

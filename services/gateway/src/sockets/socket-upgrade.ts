@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { allowModel } from '../allow-model.ts'
-import { authenticate, type Principal } from '../authenticate.ts'
+import { authenticate, authenticateAgain, type Principal } from '../authenticate.ts'
 import { recogniseClient } from '../client-class.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { holdBudget } from '../hold-budget.ts'
@@ -119,30 +119,32 @@ export function createSockets(options: SocketOptions): Sockets {
       if (headers.via !== '' && namesUs(headers.via, deps.gatewayId))
         throw new Refusal('proxy_loop', 'This socket has already passed this gateway: a provider base URL points back.')
       refuseOrigin(request.headers.origin, options.allowedOrigins)
-      const closed = deps.closedFor(nowMs)
-      if (closed) throw closed
+      requireOpenGateway(deps, nowMs)
       requireRoom()
       const offered = readOfferedProtocols(request.headers['sec-websocket-protocol'])
       const credential = headers.credential === '' ? offered.credential : headers.credential
       const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
-      const prove = async (): Promise<Principal> => authenticate(deps, credential, match.room, Date.now(), sinceMs)
-      principal = await prove()
-      requireOpenClass(endpoint, principal.project)
+      principal = await authenticate(deps, credential, match.room, nowMs, sinceMs)
       model = modelOfQuery(match) ?? principal.clientSecret?.model
       admitSocket(deps, endpoint, match, principal, model, nowMs)
       const route = deps.routes.resolve(principal.project, match.dialect)
       const begun = sessionRoute(route, principal)
-      const opened = { callId, match, endpoint, headers, credential, principal, route, model }
-      const context: SocketContext = { ...opened, openedAtMs: nowMs }
       const forwarded = headersToForward(deps, { headers }, { span: undefined })
       const connect = (): Promise<UpstreamSocket> =>
         openUpstreamSocket(deps.upstreams, begun, match, { headers: forwarded, protocols: offered.protocols })
       const upstream = await connect()
-      // What was taken away while the provider was asked has cut nothing: this socket was not there yet.
-      await prove().catch((error: unknown) => {
+      try {
+        // What was taken away while the provider was asked has cut nothing: this socket was not there yet.
+        const provedAtMs = Date.now()
+        requireOpenGateway(deps, provedAtMs)
+        principal = authenticateAgain(deps, principal, credential, match.room, provedAtMs, sinceMs)
+        admitSocket(deps, endpoint, match, principal, model, provedAtMs)
+      } catch (error) {
         upstream.socket.terminate()
         throw error
-      })
+      }
+      const opened = { callId, match, endpoint, headers, credential, principal, route, model }
+      const context: SocketContext = { ...opened, openedAtMs: nowMs }
       if (stream.destroyed) {
         upstream.socket.terminate()
         return
@@ -279,7 +281,12 @@ function modelOfQuery({ query }: PathMatch): string | undefined {
   return model
 }
 
-/** Where the URL names the model, the socket is refused as its turns would be. */
+function requireOpenGateway(deps: GatewayDeps, nowMs: number): void {
+  const closed = deps.closedFor(nowMs)
+  if (closed) throw closed
+}
+
+/** Its class of paths is open; where the URL names the model, the socket is refused as its turns would be. */
 function admitSocket(
   deps: GatewayDeps,
   endpoint: Endpoint,
@@ -288,6 +295,7 @@ function admitSocket(
   model: string | undefined,
   nowMs: number,
 ): void {
+  requireOpenClass(endpoint, principal.project)
   if (endpoint.model !== 'query') return
   const query = new URLSearchParams(match.query)
   if (query.has('call_id'))

@@ -79,7 +79,7 @@ export async function openSocket(
 
 /** The answer to a handshake that becomes no socket. */
 export async function refusedUpgrade(
-  gateway: GatewayStack,
+  gateway: Pick<GatewayStack, 'url'>,
   path: string,
   options: OpenOptions = {},
 ): Promise<{ status: number; headers: IncomingMessage['headers']; body: SocketEvent }> {

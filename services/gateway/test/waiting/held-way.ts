@@ -1,22 +1,23 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** A way to NATS on which one client's words can be held back; what NATS says goes on. */
-export interface HeldBus {
-  url: string
-  /** Holds back what a client says from these words on. @returns when they were said */
-  holdFrom: (words: string) => Promise<void>
+/** A way to a server on which one client's words can be held back; what the server says goes on. */
+export interface HeldWay {
+  /** With its port. */
+  host: string
+  /** Holds back what a client says from these words on. @returns what it said with them, when it has */
+  holdFrom: (words: string) => Promise<string>
   release: () => void
   close: () => void
 }
 
-export async function startHeldBus(natsUrl: string): Promise<HeldBus> {
-  const nats = new URL(natsUrl)
-  let wanted: { words: string; onSaid: () => void } | undefined
+export async function startHeldWay(serverUrl: string): Promise<HeldWay> {
+  const { hostname, port } = new URL(serverUrl)
+  let wanted: { words: string; onSaid: (said: string) => void } | undefined
   let held: { to: Socket; bytes: Buffer[] } | undefined
   const sockets = new Set<Socket>()
   const server = createServer(client => {
-    const upstream = connect(Number(nats.port), nats.hostname)
+    const upstream = connect(Number(port), hostname)
     for (const [socket, other] of [
       [client, upstream],
       [upstream, client],
@@ -30,7 +31,7 @@ export async function startHeldBus(natsUrl: string): Promise<HeldBus> {
     client.on('data', (bytes: Buffer) => {
       if (wanted && bytes.includes(wanted.words)) {
         held = { to: upstream, bytes: [] }
-        wanted.onSaid()
+        wanted.onSaid(bytes.toString('latin1'))
         wanted = undefined
       }
       if (held?.to === upstream) held.bytes.push(bytes)
@@ -40,7 +41,7 @@ export async function startHeldBus(natsUrl: string): Promise<HeldBus> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
-    url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     holdFrom: words =>
       new Promise(resolve => {
         wanted = { words, onSaid: resolve }
