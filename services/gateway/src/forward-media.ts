@@ -4,9 +4,17 @@ import { findNamedModels } from './named-models/find-named-models.ts'
 import type { NamedModel } from './named-models/named-model-reader.ts'
 import { proveAgain } from './prove-again.ts'
 import { checkModel, type ModelRequest } from './read-request.ts'
-import { requireOwnReferences } from './references/require-own-references.ts'
 import { Refusal } from './refusal.ts'
-import { admit, type GatewayDeps, type HttpCall, headersToForward, receiveBody, whileAwaited } from './request-path.ts'
+import {
+  type AuthenticatedCall,
+  admit,
+  asItCame,
+  forwardToProvider,
+  type GatewayDeps,
+  type HttpCall,
+  headersToForward,
+  receiveBody,
+} from './request-path.ts'
 import { JsonScanError, type MemberSpan, type ScannedObject, scanObject } from './scan-json.ts'
 import { applySplices, setMember } from './splice-body.ts'
 import { readBoundary } from './uploads/form-frame.ts'
@@ -16,17 +24,8 @@ import { receiveForm } from './uploads/receive-form.ts'
 const drawingModel = 'svg[model]'
 
 /** Forwards a call for speech or images whose body is JSON. */
-export async function forwardMedia(deps: GatewayDeps, call: HttpCall): Promise<void> {
-  const body = await receiveBody(deps, call)
-  proveAgain(deps, call)
-  const asked = readMediaRequest(call, body)
-  let admitted = admit(deps, call, asked)
-  const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
-  if (lookUp) {
-    await whileAwaited(call, lookUp)
-    admitted = admit(deps, call, asked)
-  }
-  forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse)
+export function forwardMedia(deps: GatewayDeps, call: HttpCall): Promise<void> {
+  return forwardToProvider(deps, call, { ...asItCame, read: readMediaRequest })
 }
 
 /** Forwards a call for a transcript or an image whose body is a form: received whole, then sent on byte for byte. */
@@ -82,7 +81,7 @@ function namedInForm(fields: ReadonlyMap<string, string>): NamedModel[] {
 }
 
 function requestOf(
-  { prices, match }: HttpCall,
+  { prices, match }: AuthenticatedCall,
   shape: MediaShape,
   model: string,
   fields: MediaFields,
@@ -91,8 +90,11 @@ function requestOf(
   return { model, withholdUsage: false, estimatedInputTokens: 0, ...asked }
 }
 
-/** Reads a JSON body in one scan; where sound is to come in events, that is spliced in. @throws Refusal 400 */
-export function readMediaRequest(call: HttpCall, body: Buffer): ModelRequest {
+/** Reads a JSON body in one scan; where sound is to come in events, that is spliced in. @throws Refusal */
+async function readMediaRequest(deps: GatewayDeps, call: AuthenticatedCall): Promise<ModelRequest> {
+  const body = await receiveBody(deps, call)
+  // By its prices of now it is told what is asked for.
+  proveAgain(deps, call)
   try {
     const shape = call.endpoint.shape as MediaShape
     const scanned = scanObject(body, new Set([...mediaMembers[shape], 'prompt', 'svg']))

@@ -169,22 +169,42 @@ export function takesWhole(endpoint: Endpoint): boolean {
   return endpoint.body === 'json' && (endpoint.handledBy === 'provider' || endpoint.handledBy === 'create-response')
 }
 
-/** Reads the body, admits the call and sends it to its provider as it came. */
-async function forwardToProvider(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
-  const reading = readRequest(deps, call)
+/** The steps of a call to its provider that a row may do in a way of its own. */
+export interface Forwarding {
+  /** Reads the body, and what must be known of it. @throws Refusal */
+  read: (deps: GatewayDeps, call: AuthenticatedCall) => ModelRequest | Promise<ModelRequest>
+  admit: (deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRequest) => AdmittedCall
+  send: (deps: GatewayDeps, call: AuthenticatedCall, admitted: AdmittedCall, asked: ModelRequest) => void
+}
+
+/** What most rows do: the call is sent as it came. */
+export const asItCame: Forwarding = {
+  read: readRequest,
+  admit,
+  send: (deps, call, admitted) =>
+    forward(deps, admitted, repeatedHeaders(deps, call, admitted), call.response, call.refuse),
+}
+
+/** Reads the body, admits the call, looks up what it refers to, and sends it to its provider. */
+export async function forwardToProvider(
+  deps: GatewayDeps,
+  call: AuthenticatedCall,
+  how: Forwarding = asItCame,
+): Promise<void> {
+  const reading = how.read(deps, call)
   // One that came whole is on its way before anything else happens here.
   const asked = reading instanceof Promise ? await reading : reading
-  let admitted = admit(deps, call, asked)
+  let admitted = how.admit(deps, call, asked)
   const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
   if (lookUp) {
     await whileAwaited(call, lookUp)
-    admitted = admit(deps, call, asked)
+    admitted = how.admit(deps, call, asked)
   }
-  forward(deps, admitted, repeatedHeaders(deps, call, admitted), call.response, call.refuse)
+  how.send(deps, call, admitted, asked)
 }
 
 /** Waits for a look-up. @throws Refusal where it says no, or where the client has left meanwhile: nothing is sent for nobody */
-export async function whileAwaited(call: AuthenticatedCall, lookUp: Promise<void>): Promise<void> {
+async function whileAwaited(call: AuthenticatedCall, lookUp: Promise<void>): Promise<void> {
   await lookUp
   if (call.response.destroyed) throw new Refusal('invalid_request', 'The client left before its request was sent.')
 }

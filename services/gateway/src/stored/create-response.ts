@@ -5,16 +5,16 @@ import { classNotOpen } from '../path-class.ts'
 import { proveAgain } from '../prove-again.ts'
 import type { ModelRequest } from '../read-request.ts'
 import { rememberMade } from '../references/remember-made.ts'
-import { requireOwnReferences } from '../references/require-own-references.ts'
 import { Refusal } from '../refusal.ts'
 import {
   type AuthenticatedCall,
   admit,
+  type Forwarding,
+  forwardToProvider,
   type GatewayDeps,
   headersToForward,
   readRequest,
   repeatedHeaders,
-  whileAwaited,
 } from '../request-path.ts'
 import { BackgroundReply } from './background-reply.ts'
 import { registerBackground } from './register-background.ts'
@@ -24,23 +24,22 @@ import { ResponseObserver } from './response-observer.ts'
  * `POST /v1/responses`: as every call, but that one in the background is recorded before its maker hears of it, and that
  * the maker of a kept one is remembered where the project may ask for it again.
  */
-export async function createResponse(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
-  const reading = readRequest(deps, call)
-  const asked = reading instanceof Promise ? await reading : reading
-  let admitted = admitCreation(deps, call, asked)
-  const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
-  if (lookUp) {
-    await whileAwaited(call, lookUp)
-    admitted = admitCreation(deps, call, asked)
-  }
-  forward(
-    asked.background || asked.kept === false ? deps : remembering(deps, admitted),
-    admitted,
-    repeatedHeaders(deps, call, admitted),
-    call.response,
-    call.refuse,
-    asked.background ? inBackground(deps, admitted) : undefined,
-  )
+export function createResponse(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+  return forwardToProvider(deps, call, creation)
+}
+
+const creation: Forwarding = {
+  read: readRequest,
+  admit: admitCreation,
+  send: (deps, call, admitted, { background, kept }) =>
+    forward(
+      background || kept === false ? deps : remembering(deps, admitted),
+      admitted,
+      repeatedHeaders(deps, call, admitted),
+      call.response,
+      call.refuse,
+      background ? inBackground(deps, admitted) : undefined,
+    ),
 }
 
 /** @throws Refusal */
