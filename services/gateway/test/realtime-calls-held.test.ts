@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, type TestContext, test } from 'node:test'
+import { after, before, suite, test } from 'node:test'
 import type { UsageRecordedData } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
@@ -11,6 +11,9 @@ import { openSocket, untilHungUp } from './sockets/socket-client.ts'
 
 // Calls whose sound goes past an installation of several gateways: whoever has one, and whatever becomes of it.
 const leaseMs = 2_000
+// Before the installation that they belong to.
+const stopping: (() => Promise<void>)[] = []
+after(() => Promise.all(stopping.map(stop => stop())))
 const gateway = await GatewayStack.start(
   { after },
   { services: ['accounts', 'billing', 'budget', 'gateway'], env: { GATEWAY_CALL_LEASE_MS: String(leaseMs) } },
@@ -21,15 +24,18 @@ mkdirSync(journals)
 interface Sibling {
   url: string
   service: ServiceProcess
+  /** Attempts that have begun there and are not settled. */
+  running: () => Promise<number>
 }
 
 /** Another gateway of the installation. `adopts`: it and others of the kind settle each other's journals. */
-async function startSibling(t: TestContext, name: string, { adopts }: { adopts: boolean }): Promise<Sibling> {
+async function startSibling(name: string, { adopts }: { adopts: boolean }): Promise<Sibling> {
   const { plan } = gateway.stack.services.gateway
   const [port, operatorPort] = [await freePort(), await freePort()]
   const home = join(gateway.stack.home, name)
   mkdirSync(join(home, 'logs'), { recursive: true })
   const url = `http://127.0.0.1:${port}`
+  const operator = `http://127.0.0.1:${operatorPort}`
   const service = await startService(
     {
       ...plan,
@@ -41,21 +47,24 @@ async function startSibling(t: TestContext, name: string, { adopts }: { adopts: 
         ...(adopts ? { GATEWAY_JOURNAL_ROOT: journals } : {}),
       },
       url,
-      readyUrl: `http://127.0.0.1:${operatorPort}/health/ready`,
+      readyUrl: `${operator}/health/ready`,
     },
     { home, restart: false, log: () => {} },
   )
-  t.after(() => service.stop())
+  stopping.push(() => service.stop())
   await service.untilReady(20_000)
-  return { url, service }
+  const running = async () => activeCalls(await (await fetch(`${operator}/metrics`)).text())
+  return { url, service, running }
 }
+const activeCalls = (metrics: string) => Number(/^gateway_active_calls (\S+)/m.exec(metrics)?.[1])
+const first: Omit<Sibling, 'service'> = { url: gateway.url, running: async () => activeCalls(await gateway.metrics()) }
 
 const open: ProjectOptions = { ownCredential: true, settings: { path_classes: { realtime_calls: true } } }
 const clientOf = (project: TestProject, at: { url: string } = gateway) =>
   new OpenAI({ apiKey: project.apiKey, baseURL: `${at.url}/v1`, maxRetries: 0 })
 
 /** A project whose key every one of these gateways knows. */
-async function newProject(...siblings: Sibling[]): Promise<TestProject> {
+async function newProject(...siblings: { url: string }[]): Promise<TestProject> {
   const project = await gateway.newProject(open)
   for (const { url } of siblings)
     await eventually(async () => {
@@ -66,12 +75,20 @@ async function newProject(...siblings: Sibling[]): Promise<TestProject> {
   return project
 }
 
-async function makeCall(client: OpenAI, directives: string): Promise<string> {
+async function makeCall(project: TestProject, at: { url: string }, directives: string): Promise<string> {
+  const client = clientOf(project, at)
   const answer = await client.realtime.calls.create({
     sdp: 'v=0\r\n',
     session: { type: 'realtime', model: 'gpt-realtime', instructions: `[[sim ${directives}]]` },
   })
   return answer.headers.get('location')?.split('/').at(-1) ?? ''
+}
+/** Makes a call that speaks for a minute. Resolves when its gateway has its turn in the journal. */
+async function makeLongCall(project: TestProject, at: Omit<Sibling, 'service'>): Promise<string> {
+  const before = await at.running()
+  const callId = await makeCall(project, at, 'output_tokens=5000 delay_ms=10 call_turns=1 call_gap_ms=50')
+  await eventually(async () => (await at.running()) > before)
+  return callId
 }
 /** Each event once: what billing had not posted of an adopted journal is published again. */
 function eventsOf(project: TestProject): UsageRecordedData[] {
@@ -95,17 +112,37 @@ async function billsMatch(project: TestProject): Promise<{ unseen: string[] }> {
   return { unseen: bills.flatMap(({ response_id: id }) => (id && !ids.includes(id) ? [id] : [])) }
 }
 
-test('a call is hung up at any gateway, by its own project alone', async t => {
-  const other = await startSibling(t, 'other', { adopts: false })
-  const project = await newProject(other)
-  const callId = await makeCall(clientOf(project), 'output_tokens=4 call_turns=1000')
+const model = 'gpt-5.4-mini'
+/** A budget for everything in a project, known to these gateways. */
+async function withBudget(project: TestProject, gateways: readonly { url: string }[]): Promise<void> {
+  const budget = { name: 'Tiny', unit: 'usd', limit: '0.5', window: 'total', mode: 'soft' }
+  await gateway.manage('POST', `/accounts/projects/${project.projectId}/budgets`, budget)
+  for (const at of gateways)
+    await eventually(async () => (await respond(project, at, 'output_tokens=1')).headers.has('sluice-budget-name'))
+}
+const spend = (project: TestProject) => respond(project, first, 'input_tokens=700000 output_tokens=1')
+async function respond({ apiKey }: TestProject, { url }: { url: string }, directives: string): Promise<Response> {
+  const answer = await fetch(`${url}/v1/responses`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${apiKey}` },
+    body: JSON.stringify({ model, input: `[[sim ${directives}]]` }),
+  })
+  await answer.arrayBuffer()
+  return answer
+}
+
+const sibling = await startSibling('sibling', { adopts: true })
+
+test('a call is hung up at any gateway, by its own project alone', async () => {
+  const project = await newProject(sibling)
+  const callId = await makeCall(project, first, 'output_tokens=4 call_turns=1000')
   await someTurns(project, 2)
-  const stranger = await newProject(other)
-  await assert.rejects(clientOf(stranger, other).realtime.calls.hangup(callId), OpenAI.NotFoundError)
-  await clientOf(project, other).realtime.calls.hangup(callId)
+  const stranger = await newProject(sibling)
+  await assert.rejects(clientOf(stranger, sibling).realtime.calls.hangup(callId), OpenAI.NotFoundError)
+  await clientOf(project, sibling).realtime.calls.hangup(callId)
   await untilHungUp(gateway, callId)
   await eventually(async () => (await billsMatch(project)).unseen.length === 0)
-  await assert.rejects(clientOf(project, other).realtime.calls.hangup(callId), OpenAI.NotFoundError)
+  await assert.rejects(clientOf(project, sibling).realtime.calls.hangup(callId), OpenAI.NotFoundError)
   // What moves a call of the telephone is said to be no path, not to be missing.
   const refer = await gateway.post(`/v1/realtime/calls/${callId}/refer`, project.apiKey, { target_uri: 'tel:+1' })
   const { error } = (await refer.json()) as { error: { code: string; message: string } }
@@ -113,49 +150,101 @@ test('a call is hung up at any gateway, by its own project alone', async t => {
   assert.match(error.message, /telephone \(SIP\)/)
 })
 
-test('a gateway is killed: a sibling meters its calls on, and each turn is recorded once', async t => {
-  const dying = await startSibling(t, 'dying', { adopts: true })
-  const adopting = await startSibling(t, 'adopting', { adopts: true })
-  const [talking, thinking] = [await newProject(dying, adopting), await newProject(dying, adopting)]
-  const calls = [
-    await makeCall(clientOf(talking, dying), 'output_tokens=4 call_turns=1000 call_gap_ms=100'),
-    await makeCall(clientOf(thinking, dying), 'output_tokens=300 delay_ms=10 call_turns=1 call_gap_ms=100'),
-  ]
-  const [before] = await someTurns(talking, 2)
-  await eventually(async () => (await gateway.billsOf(thinking)).length === 1)
-  await new Promise(resolve => setTimeout(resolve, 500))
-  await dying.service.kill()
-  const killedAt = performance.now()
-  // As a gateway that ends in good order says it: siblings look at once, not in ten seconds.
-  writeFileSync(join(journals, 'handed-over'), '')
-  const after = await eventually(
-    () => turnsOf(talking).find(event => event.gateway_id !== before?.gateway_id && event.status === 'completed'),
-    { timeoutMs: 10_000 },
-  )
-  t.diagnostic(`metered on ${Math.round(performance.now() - killedAt)} ms after the kill`)
-  // The one that was being spoken is the journal's: it ends under the new gateway, and is not recorded there.
-  await eventually(async () => (await gateway.billsOf(thinking)).every(({ ended }) => ended === 'completed'), {
-    timeoutMs: 10_000,
+suite('a gateway is killed with calls', () => {
+  type Part = 'talking' | 'thinking' | 'spending' | 'revoked'
+  const projects = {} as Record<Part, TestProject>
+  const calls = {} as Record<Part, string>
+  let ofDead: UsageRecordedData | undefined
+  let killedAt = 0
+
+  before(async () => {
+    const dying = await startSibling('dying', { adopts: true })
+    for (const part of ['talking', 'thinking', 'spending', 'revoked'] as const)
+      projects[part] = await newProject(dying, sibling)
+    await withBudget(projects.spending, [first, sibling, dying])
+    const talk = 'output_tokens=4 call_turns=1000 call_gap_ms=100'
+    calls.talking = await makeCall(projects.talking, dying, talk)
+    calls.spending = await makeCall(projects.spending, dying, talk)
+    calls.revoked = await makeLongCall(projects.revoked, dying)
+    calls.thinking = await makeCall(
+      projects.thinking,
+      dying,
+      'output_tokens=400 delay_ms=10 call_turns=1 call_gap_ms=100',
+    )
+    await eventually(async () => (await gateway.billsOf(projects.thinking)).length === 1)
+    ;[ofDead] = await someTurns(projects.talking, 2)
+    // Two checkpoints.
+    await new Promise(resolve => setTimeout(resolve, 500))
+    await dying.service.kill()
+    killedAt = performance.now()
+    const { projectId, keyId } = projects.revoked
+    await gateway.manage('DELETE', `/accounts/projects/${projectId}/api-keys/${keyId}`)
+    // As a gateway that ends in good order says it: siblings look at once, not in ten seconds.
+    writeFileSync(join(journals, 'handed-over'), '')
   })
-  await new Promise(resolve => setTimeout(resolve, 300))
-  const [killed, ...more] = turnsOf(thinking)
-  assert.deepEqual([killed?.status, killed?.gateway_id, more.length], ['killed', before?.gateway_id, 0])
-  assert.ok((killed?.quantities.out_text ?? 0) > 0)
-  for (const [index, project] of [talking, thinking].entries())
-    await clientOf(project, adopting).realtime.calls.hangup(calls[index] ?? '')
-  const bills = (await gateway.billsOf(talking)).map(({ response_id }) => response_id)
-  const since = bills.slice(bills.indexOf(after.response_id ?? null))
-  const unseen = await eventually(async () => {
-    const found = await billsMatch(talking)
-    return !found.unseen.some(id => since.includes(id)) && found.unseen
+
+  const since = (project: TestProject) =>
+    eventually(
+      () => turnsOf(project).find(event => event.gateway_id !== ofDead?.gateway_id && event.status === 'completed'),
+      { timeoutMs: 10_000 },
+    )
+
+  test('a sibling meters them on, and each turn is recorded once', async t => {
+    const { talking, thinking } = projects
+    const after = await since(talking)
+    t.diagnostic(`metered on ${Math.round(performance.now() - killedAt)} ms after the kill`)
+    // The one that was being spoken is the journal's: it ends under the new gateway, and is not recorded there.
+    await eventually(async () => (await gateway.billsOf(thinking)).every(({ ended }) => ended === 'completed'), {
+      timeoutMs: 10_000,
+    })
+    await new Promise(resolve => setTimeout(resolve, 300))
+    const [killed, ...more] = turnsOf(thinking)
+    assert.deepEqual([killed?.status, killed?.gateway_id, more.length], ['killed', ofDead?.gateway_id, 0])
+    assert.ok((killed?.quantities.out_text ?? 0) > 0)
+    for (const part of ['talking', 'thinking'] as const)
+      await clientOf(projects[part], sibling).realtime.calls.hangup(calls[part])
+    const bills = (await gateway.billsOf(talking)).map(({ response_id }) => response_id)
+    const metered = bills.slice(bills.indexOf(after.response_id ?? null))
+    const unseen = await eventually(async () => {
+      const found = await billsMatch(talking)
+      return !found.unseen.some(id => metered.includes(id)) && found.unseen
+    })
+    t.diagnostic(
+      `${unseen.length} turns ended between the kill and the new gateway, ${metered.length} were metered since`,
+    )
   })
-  t.diagnostic(`${unseen.length} turns ended between the kill and the new gateway, ${since.length} were metered since`)
+
+  test('those of a key that is revoked by then are metered by nobody: they are hung up', async () => {
+    await untilHungUp(gateway, calls.revoked)
+    const [killed, ...more] = await someTurns(projects.revoked, 1)
+    assert.deepEqual([killed?.status, more.length], ['killed', 0])
+    await billsMatch(projects.revoked)
+  })
+
+  test('money that is gone at another gateway hangs up a call where it was made, and one that was taken over', async () => {
+    const { spending } = projects
+    await since(spending)
+    const made = await makeLongCall(spending, sibling)
+    await spend(spending)
+    await untilHungUp(gateway, made)
+    await untilHungUp(gateway, calls.spending)
+    const [cut] = await eventually(
+      () => {
+        const found = turnsOf(spending).filter(event => event.status === 'cut' && event.response_id !== undefined)
+        return found.length > 0 && found
+      },
+      { timeoutMs: 10_000 },
+    )
+    assert.equal(cut?.cut_by?.reason, 'budget_spent')
+    await billsMatch(spending)
+    await assert.rejects(makeCall(spending, sibling, 'output_tokens=4'), /out of credits/)
+  })
 })
 
 test('a gateway is killed and nobody has its journal: its calls are hung up after a lease', async t => {
-  const alone = await startSibling(t, 'alone', { adopts: false })
+  const alone = await startSibling('alone', { adopts: false })
   const project = await newProject(alone)
-  const callId = await makeCall(clientOf(project, alone), 'output_tokens=4 call_turns=1000')
+  const callId = await makeCall(project, alone, 'output_tokens=4 call_turns=1000')
   await someTurns(project, 1)
   await alone.service.kill()
   const killedAt = performance.now()
@@ -165,39 +254,27 @@ test('a gateway is killed and nobody has its journal: its calls are hung up afte
   assert.ok(ms > leaseMs / 2)
 })
 
-test('a revoked key hangs its calls up, whichever gateways have them, and those that nobody has', async t => {
-  const alive = await startSibling(t, 'alive', { adopts: true })
-  const dead = await startSibling(t, 'dead', { adopts: true })
-  const project = await newProject(alive, dead)
-  const directives = 'output_tokens=5000 delay_ms=10 call_turns=1 call_gap_ms=50'
-  const calls = [
-    await makeCall(clientOf(project), directives),
-    await makeCall(clientOf(project, alive), directives),
-    await makeCall(clientOf(project, dead), directives),
-  ]
-  await eventually(async () => (await gateway.billsOf(project)).length === 3)
-  await dead.service.kill()
+test('a revoked key hangs its calls up, whichever gateways have them', async () => {
+  const project = await newProject(sibling)
+  const calls = [await makeLongCall(project, first), await makeLongCall(project, sibling)]
   await gateway.manage('DELETE', `/accounts/projects/${project.projectId}/api-keys/${project.keyId}`)
-  writeFileSync(join(journals, 'handed-over'), '')
   for (const callId of calls) await untilHungUp(gateway, callId)
-  const events = await someTurns(project, 3)
-  assert.deepEqual(events.map(event => event.cut_by?.reason ?? event.status).sort(), [
-    'credential_revoked',
-    'credential_revoked',
-    'killed',
-  ])
+  const events = await someTurns(project, 2)
+  assert.deepEqual(
+    events.map(event => event.cut_by?.reason),
+    ['credential_revoked', 'credential_revoked'],
+  )
   await billsMatch(project)
 })
 
-test('a gateway that stops: turns of sockets and calls end first, the call is hung up, and all of it is on the bill', async t => {
-  const stopping = await startSibling(t, 'stopping', { adopts: false })
-  const project = await newProject(stopping)
-  const callId = await makeCall(clientOf(project, stopping), 'output_tokens=60 delay_ms=10 call_turns=1 call_gap_ms=50')
-  const client = await openSocket(stopping, '/v1/realtime?model=gpt-realtime', project.apiKey)
+test('a gateway that stops: turns of sockets and calls end first, the call is hung up, and all of it is on the bill', async () => {
+  const project = await newProject(sibling)
+  const callId = await makeCall(project, sibling, 'output_tokens=60 delay_ms=10 call_turns=1 call_gap_ms=50')
+  const client = await openSocket(sibling, '/v1/realtime?model=gpt-realtime', project.apiKey)
   client.send({ type: 'response.create', response: { instructions: '[[sim output_tokens=80 delay_ms=10]]' } })
   await client.until('response.output_audio.delta', 5)
   await eventually(async () => (await gateway.billsOf(project)).length === 2)
-  const stopped = stopping.service.stop()
+  const stopped = sibling.service.stop()
   await client.until('response.done')
   assert.equal((await client.closed).code, 1012)
   await stopped

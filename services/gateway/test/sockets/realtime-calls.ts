@@ -65,8 +65,17 @@ export function callsAreMeteredBeside(gateway: GatewayStack): void {
 
   test('a revoked key hangs its calls up', async () => {
     const project = await gateway.newProject(open)
-    await gateway.openai(project.apiKey).realtime.calls.create(offer('[[sim output_tokens=5000 delay_ms=10]]'))
-    await eventually(async () => (await gateway.billsOf(project)).some(({ endpoint }) => endpoint === '/v1/realtime'))
+    const running = async () => Number(/^gateway_active_calls (\S+)/m.exec(await gateway.metrics())?.[1])
+    await eventually(async () => (await running()) === 0)
+    // Nothing of it is written down by another model: what runs is its turn.
+    const session = {
+      type: 'realtime',
+      model: 'gpt-realtime',
+      instructions: '[[sim output_tokens=5000 delay_ms=10]]',
+    } as const
+    await gateway.openai(project.apiKey).realtime.calls.create({ sdp, session })
+    // The gateway knows of it.
+    await eventually(async () => (await running()) > 0)
     await gateway.manage('DELETE', `/accounts/projects/${project.projectId}/api-keys/${project.keyId}`)
     const events = await eventually(() => {
       const found = turnsOf(project.projectId)
