@@ -1,7 +1,4 @@
-import { JsonScanError } from './scan-json.ts'
-
-/** Where a value stands: names of members and numbers of elements, from the outermost value inwards. */
-export type JsonPath = readonly (string | number)[]
+import { type JsonPath, JsonScanError } from './scan-json.ts'
 
 export interface JsonWalkerOptions {
   /** Names whose second appearance in one object is an error: readers disagree on which of two counts. */

@@ -1,8 +1,8 @@
-import { type JsonPath, JsonWalker } from '../json-walker.ts'
+import { JsonWalker } from '../json-walker.ts'
 import { type NamedModel, NamedModelReader } from '../named-models/named-model-reader.ts'
 import { isPlainText } from '../plain-text.ts'
 import { Refusal } from '../refusal.ts'
-import { JsonScanError } from '../scan-json.ts'
+import { type JsonPath, JsonScanError } from '../scan-json.ts'
 import { BatchReferences } from './batch-references.ts'
 
 /** What must be known of a batch's requests before they go to the provider. */

@@ -1,7 +1,7 @@
 import type { Dialect } from '@sluice/contracts'
 import { mayHaveEscapedNames } from '../escaped-names.ts'
-import type { MemberSpan, ScannedObject } from '../scan-json.ts'
-import { walkJson } from '../walk-json.ts'
+import { type MemberSpan, type ScannedObject, walkJson } from '../scan-json.ts'
+
 import { type NamedModel, NamedModelReader } from './named-model-reader.ts'
 
 /** Top-level members in which more models may be named: to be wanted of the scan. */

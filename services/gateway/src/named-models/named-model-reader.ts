@@ -1,7 +1,6 @@
-import type { JsonPath } from '../json-walker.ts'
 import { isPlainText } from '../plain-text.ts'
 import { Refusal } from '../refusal.ts'
-import { JsonScanError } from '../scan-json.ts'
+import { type JsonPath, JsonScanError } from '../scan-json.ts'
 
 /** A model that a request names beside its own. */
 export interface NamedModel {

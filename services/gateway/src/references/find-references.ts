@@ -1,6 +1,6 @@
 import { mayHaveEscapedNames } from '../escaped-names.ts'
-import type { MemberSpan } from '../scan-json.ts'
-import { walkJson } from '../walk-json.ts'
+import { type MemberSpan, walkJson } from '../scan-json.ts'
+
 import { type Reference, ReferenceReader } from './reference-reader.ts'
 
 const quote = 0x22

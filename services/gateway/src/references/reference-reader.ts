@@ -1,4 +1,4 @@
-import type { JsonPath } from '../json-walker.ts'
+import type { JsonPath } from '../scan-json.ts'
 
 /** What a provider keeps under an id. */
 export type ReferenceKind =
