@@ -16,9 +16,9 @@ export const StoredFileSchema = Type.Object({
   requests: Type.Object({
     /** Distinct models. */
     models: Type.Array(Type.String(), { minItems: 1, maxItems: 64 }),
-    /** Distinct models that requests name beside their own, for tools, say. Absent: none. */
+    /** Distinct models that requests name beside their own, for tools, say. Absent: nobody has looked for them. */
     named_models: Type.Optional(
-      Type.Array(Type.Object({ model: Type.String(), member: Type.String() }), { minItems: 1, maxItems: 64 }),
+      Type.Array(Type.Object({ model: Type.String(), member: Type.String() }), { maxItems: 64 }),
     ),
     /** Distinct paths that they are for. */
     targets: Type.Array(Type.String(), { minItems: 1, maxItems: 8 }),

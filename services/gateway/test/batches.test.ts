@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
+import { openBucket } from '@sluice/bus'
+import { StoredFile, storedFileKey } from '@sluice/contracts'
 import { type BillRecord, hashCredential } from '@sluice/simulator'
 import { freePort, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
@@ -18,6 +21,7 @@ const gateway = await GatewayStack.start(
     env: { GATEWAY_BATCH_POLL_MS: '100', GATEWAY_BATCH_LIST_MS: '500', GATEWAY_BATCH_LEASE_MS: '2000' },
   },
 )
+const connected = { isConnected: () => true, close: async () => {} }
 const operator = gateway.stack.services.gateway.plan.readyUrl.replace('/health/ready', '')
 
 const request = (custom_id: string, directives: string, model = 'claude-haiku-4-5') => ({
@@ -513,5 +517,26 @@ suite('batches of files', () => {
       OpenAI.BadRequestError,
     )
     assert.equal((await gateway.billsOf(project)).length, 0)
+  })
+
+  test('a file of before models that requests name for tools were looked for makes no batch: it is to be uploaded again', async () => {
+    const project = await gateway.newProject({ ownCredential: true, settings: { path_classes: { batches: true } } })
+    const client = gateway.openai(project.apiKey)
+    const { id } = await upload(client, [line('a', 'output_tokens=2')])
+    const files = await openBucket({ connection: gateway.stack.natsAdmin, ...connected }, 'files', StoredFile)
+    const key = storedFileKey(project.projectId, createHash('sha256').update(id).digest('hex').slice(0, 32))
+    const kept = await files.get(key)
+    assert.ok(kept)
+    assert.deepEqual(kept.requests.named_models, [])
+    const { named_models: _, ...requests } = kept.requests
+    await files.put(key, { ...kept, requests })
+    await assert.rejects(client.batches.create({ input_file_id: id, ...forChat }), (error: unknown) => {
+      assert.ok(error instanceof OpenAI.BadRequestError)
+      assert.match(error.message, /Upload it again/)
+      return true
+    })
+    const again = await upload(client, [line('a', 'output_tokens=2')])
+    assert.ok((await client.batches.create({ input_file_id: again.id, ...forChat })).id)
+    await eventually(() => batchEventsOf(project).length === 1)
   })
 })

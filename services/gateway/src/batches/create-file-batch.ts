@@ -30,7 +30,12 @@ export async function createFileBatch(deps: GatewayDeps, call: HttpCall): Promis
       'invalid_request',
       `The requests of file "${fileId}" are for ${upload.requests.targets.join(', ')}: "endpoint" must say the same.`,
     )
-  const { models, named_models: named = [], count, size_bytes: bytes } = upload.requests
+  const { models, named_models: named, count, size_bytes: bytes } = upload.requests
+  if (!named)
+    throw new Refusal(
+      'invalid_request',
+      `File "${fileId}" was uploaded before this proxy looked for every model that requests name, for tools, say. Upload it again, and make the batch of the new file.`,
+    )
   const admittedAtAll = { ...admit(deps, call, readPlainRequest(body)), route: routeOfUpload(deps, call, upload) }
   const admitted = admitRequests(deps, call, admittedAtAll, { models, named }, reads.shape)
   const headers = headersToForward(deps, call, admitted)

@@ -87,7 +87,7 @@ async function keep(
     created_at_ms: admittedAtMs,
     requests: {
       models: requests.models,
-      ...(requests.named.length > 0 && { named_models: requests.named }),
+      named_models: requests.named,
       targets: requests.targets,
       count: requests.count,
       size_bytes: requests.bytes,
