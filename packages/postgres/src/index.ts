@@ -1,6 +1,7 @@
 export * from './data-error.ts'
 export * from './database.ts'
 export * from './discarded-letters-store.ts'
+export * from './given-up-gaps-store.ts'
 export * from './migrate.ts'
 export * from './outbox.ts'
 export * from './rebuild-store.ts'

@@ -1,9 +1,10 @@
 import { type Kysely, sql } from 'kysely'
+import { leaveOutGivenUp } from './given-up-gaps-store.ts'
 import { listCompleteness } from './series-marks-store.ts'
 
 /** How much a consumer knows that it lacks. */
 export interface CompletenessState {
-  /** Numbers that gateways gave to events which have not come. */
+  /** Numbers that gateways gave to events which have not come, and that nobody has given up. */
   missingEvents: number
   /** How long the gap that was seen first has been open; 0: there is none. */
   oldestGapMs: number
@@ -30,7 +31,7 @@ export function watchCompleteness<Tables>(db: Kysely<Tables>, options: Completen
     const atMs = now()
     const open = new Map<string, number>()
     let missingEvents = 0
-    for (const { gateway_id, epoch, partition, gaps } of await listCompleteness(db)) {
+    for (const { gateway_id, epoch, partition, gaps } of await leaveOutGivenUp(db, await listCompleteness(db))) {
       for (const [first, last] of gaps) {
         missingEvents += last - first + 1
         const key = `${gateway_id}.${epoch}.${partition}.${last}`

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from './logger.ts'
+import { type OperatorWord, operatorWord } from './operator-word.ts'
 
 /** What became of a letter that was to be applied. */
 export type ReplayOutcome = 'applied' | 'unknown' | 'still-dead'
@@ -10,21 +11,11 @@ export interface DeadLetterRouteDeps {
   list: (limit: number) => Promise<readonly object[]>
   find: (id: string) => Promise<{ letter: object; content: Uint8Array } | undefined>
   replay: (id: string) => Promise<ReplayOutcome>
-  discard: (id: string, discard: { by: string; reason: string; remoteAddress: string }) => Promise<boolean>
+  discard: (id: string, discard: OperatorWord & { remoteAddress: string }) => Promise<boolean>
   countDiscarded: () => Promise<number>
   listDiscarded: (limit: number) => Promise<readonly object[]>
   log: Logger
 }
-
-const discardBody = {
-  type: 'object',
-  required: ['by', 'reason'],
-  additionalProperties: false,
-  properties: {
-    by: { type: 'string', minLength: 1, maxLength: 200, pattern: '\\S' },
-    reason: { type: 'string', minLength: 3, maxLength: 2_000, pattern: '\\S' },
-  },
-} as const
 
 const limitQuery = {
   type: 'object',
@@ -68,9 +59,9 @@ export function addDeadLetterRoutes(app: FastifyInstance, deps: DeadLetterRouteD
     return reply.code({ applied: 200, unknown: 404, 'still-dead': 409 }[outcome]).send({ outcome })
   })
 
-  app.post<{ Params: { id: string }; Body: { by: string; reason: string } }>(
+  app.post<{ Params: { id: string }; Body: OperatorWord }>(
     '/dead-letters/:id/discard',
-    { schema: { body: discardBody } },
+    { schema: { body: operatorWord } },
     async ({ params, body, ip }, reply) => {
       const gone = isId(params.id) && (await deps.discard(params.id, { ...body, remoteAddress: ip }))
       if (!gone) return reply.code(404).send({ outcome: 'unknown' })

@@ -9,9 +9,11 @@ export {
   EnvelopeError,
   type SecretBox,
 } from './envelope.ts'
+export * from './gap-routes.ts'
 export * from './limit-closing.ts'
 export * from './logger.ts'
 export * from './operator-server.ts'
+export * from './operator-word.ts'
 export * from './public-address.ts'
 export * from './rebuild-routes.ts'
 export * from './rest-auth.ts'

@@ -1,7 +1,7 @@
 import { answerUsageHours, connectBus, followCredentials } from '@sluice/bus'
 import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
 import { usageHoursSubjects } from '@sluice/contracts'
-import { letterArchive, openDatabase, rebuildStore, watchCompleteness } from '@sluice/postgres'
+import { gapRecord, letterArchive, openDatabase, rebuildStore, watchCompleteness } from '@sluice/postgres'
 import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { buildApp } from './app.ts'
@@ -84,7 +84,15 @@ const operator = closing.use(
       return usageConsumer.isHealthy() && refusedConsumer.isHealthy() ? undefined : 'rows cannot be written'
     },
     metrics: metricsText,
-    routes: operatorRoutes({ memory, deadLetters, archive: letterArchive(database.db, 'id'), log, rows, logger }),
+    routes: operatorRoutes({
+      memory,
+      deadLetters,
+      archive: letterArchive(database.db, 'id'),
+      gaps: gapRecord(database.db),
+      log,
+      rows,
+      logger,
+    }),
   }),
   'operator',
 )

@@ -13,7 +13,7 @@ import {
   type UsageAdjustedData,
   type UsageRecordedData,
 } from '@sluice/contracts'
-import { letterArchive, listCompleteness, rebuildStore } from '@sluice/postgres'
+import { gapRecord, letterArchive, listCompleteness, rebuildStore } from '@sluice/postgres'
 import { createLogger } from '@sluice/runtime'
 import { eventually, makeUsageEvent, publishUsage, publishUsageBody } from '@sluice/test-env'
 import Fastify from 'fastify'
@@ -40,6 +40,7 @@ const start = (options?: Parameters<AnalyticsEnv['startUsage']>[0]) => {
 const addOperatorRoutes = operatorRoutes({
   deadLetters: deadLetterStore(env.database.db),
   archive: letterArchive(env.database.db, 'id'),
+  gaps: gapRecord(env.database.db),
   memory: rebuildStore(env.database.db),
   log: env.log,
   rows: env.rows,

@@ -30,7 +30,7 @@ export interface SilentEpoch extends OpenEpoch {
 export interface Completeness {
   complete: boolean
   reasons: IncompleteReason[]
-  /** Of series that have a number nobody has posted. Those of silent epochs that were given up are left out. */
+  /** Of series that have a number nobody has posted. What was given up is left out. */
   gaps: { gateway_id: string; epoch: number; partition: number; gaps: [number, number][] }[]
   silent: SilentEpoch[]
   given_up: SilentEpoch[]
@@ -42,6 +42,7 @@ export interface Completeness {
  * what is under way, and that is all. Pure.
  */
 export function judgeCompleteness(known: {
+  /** With those gaps alone that nobody has given up. */
   series: readonly SeriesCompleteness[]
   heard: readonly HeardEpoch[]
   deadLetters: number
@@ -61,7 +62,9 @@ export function judgeCompleteness(known: {
     if (one.silentAtMs === undefined) open.push(describeOpen(one, series, nowMs))
     else (one.givenUp ? givenUp : silent).push(describeSilent(one, one.silentAtMs, series, nowMs))
   }
-  const gaps = listGaps(series, silent)
+  const lost = new Set(givenUp.map(one => epochKey({ gatewayId: one.gateway_id, epoch: one.epoch })))
+  const missed = series.filter(one => !lost.has(epochKey({ gatewayId: one.gateway_id, epoch: one.epoch })))
+  const gaps = listGaps(missed, silent)
   const reasons: IncompleteReason[] = []
   if (known.deadLetters > 0) reasons.push('dead_letters')
   if (gaps.length > 0) reasons.push('gaps')

@@ -1,6 +1,6 @@
 import { connectBus, consumeBatches, followCredentials } from '@sluice/bus'
-import { letterArchive, openDatabase, startOutboxRelay, watchCompleteness } from '@sluice/postgres'
-import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
+import { gapRecord, letterArchive, openDatabase, startOutboxRelay, watchCompleteness } from '@sluice/postgres'
+import { addGapRoutes, ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { sql } from 'kysely'
 import { adjustmentStore } from './adjustment-store.ts'
@@ -119,7 +119,9 @@ async function run(): Promise<void> {
           return undefined
         },
         routes: operator => {
-          completeness(operator, { usage, epochs, deadLetters, archive: discarded, silentMs, nowMs: Date.now })
+          const gaps = gapRecord(database.db)
+          completeness(operator, { usage, epochs, deadLetters, archive: discarded, gaps, silentMs, nowMs: Date.now })
+          addGapRoutes(operator, { giveUp: gaps.giveUp, log })
           silentEpochs(operator, { epochs: heardEpochs, log })
           deadLetterRoutes(operator, { deadLetters, archive: discarded, shelf, log })
           archive(operator, { archiver, logger: log })

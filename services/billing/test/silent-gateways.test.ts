@@ -3,7 +3,8 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Bus, subscribe } from '@sluice/bus'
 import { GatewayEpochClosed, GatewayHeartbeat, type GatewayHeartbeatData, type SeriesRange } from '@sluice/contracts'
-import { letterArchive } from '@sluice/postgres'
+import { type GivenUpGap, gapRecord, letterArchive } from '@sluice/postgres'
+import { addGapRoutes } from '@sluice/runtime'
 import { metricsText } from '@sluice/telemetry'
 import { eventually, publishUsage } from '@sluice/test-env'
 import Fastify from 'fastify'
@@ -32,21 +33,26 @@ const told = (last: number, about: Partial<GatewayHeartbeatData> = {}): GatewayH
   ...about,
 })
 
+type Answer = Completeness & { given_up_gaps: { count: number; latest: Omit<GivenUpGap, 'given_up_at'>[] } }
+
 /** The watch of a running billing service, with its operator routes. */
 async function runWatch(bus: Bus, stores: BillingStores, defer: (close: () => Promise<void>) => void) {
   const store = heardEpochStore(stores.db)
   const epochs = watchEpochs(bus, { store, usage: stores.usage, silentMs, log })
   await bus.connection.flush()
   const app = Fastify()
+  const gaps = gapRecord(stores.db)
   completeness(app, {
     usage: stores.usage,
     epochs,
     deadLetters: deadLetterStore(stores.db),
     archive: letterArchive(stores.db, 'dead_letter_id'),
+    gaps,
     silentMs,
     nowMs: Date.now,
   })
   silentEpochs(app, { epochs: store, log })
+  addGapRoutes(app, { giveUp: gaps.giveUp, log })
   let closing: Promise<void> | undefined
   const close = (): Promise<void> => {
     closing ??= epochs.close()
@@ -56,7 +62,7 @@ async function runWatch(bus: Bus, stores: BillingStores, defer: (close: () => Pr
   return {
     close,
     app,
-    ask: async (): Promise<Completeness> => (await app.inject({ url: '/completeness' })).json(),
+    ask: async (): Promise<Answer> => (await app.inject({ url: '/completeness' })).json(),
   }
 }
 
@@ -200,6 +206,67 @@ test('a silent gateway that a person gives up stays on record, and is missed no 
   await beat(told(4))
   await eventually(async () => (await heardEpochStore(stores.db).list())[0]?.givenUp === undefined)
   assert.equal((await untilSilent(ask)).given_up.length, 0)
+})
+
+test('numbers of a closed epoch whose journal is gone: given up by name and reason, on record, and applied if they come after all', async t => {
+  const { stores, admin, watch, ...env } = await start(t)
+  await runConsumer({ ...env }, stores)
+  const { app, ask } = await watch()
+  const giveUp = (path: string, payload: object = { by: 'ada', reason: 'the disk was wiped' }) =>
+    app.inject({ method: 'POST', url: `/completeness/gaps/${path}/give-up`, payload })
+  await publishUsage({ connection: admin }, range(1, 1), [ratedEvent()])
+  await publishUsage({ connection: admin }, range(4, 4), [ratedEvent()])
+  await eventually(async () => (await ask()).gaps.length === 1)
+  // Of one that runs they may be under way.
+  assert.equal((await giveUp('gw_a/1')).statusCode, 409)
+  const closed = { ...epoch, last: [0, 0, 0, 6, 0, 0, 0, 0], closed_by: 'gw_b', closed_at_ms: Date.now() }
+  await admin.request(GatewayEpochClosed.subject(), GatewayEpochClosed.encode(closed))
+  const missing = [
+    [2, 3],
+    [5, 6],
+  ]
+  await eventually(async () => (await ask()).gaps[0]?.gaps.length === 2)
+  assert.equal((await giveUp('gw_a/1', { reason: 'nobody says so' })).statusCode, 400)
+  for (const unknown of ['gw_b/1', 'gw_a/2', 'gw.a/1']) assert.equal((await giveUp(unknown)).statusCode, 404)
+  assert.deepEqual((await giveUp('gw_a/1')).json(), {
+    outcome: 'given_up',
+    gaps: missing.map(([first, last]) => [3, first, last]),
+  })
+  const after = await ask()
+  assert.deepEqual([after.complete, after.gaps, after.given_up_gaps.count], [true, [], 2])
+  for (const gap of after.given_up_gaps.latest)
+    assert.deepEqual([gap.partition, gap.given_up_by, gap.reason], [3, 'ada', 'the disk was wiped'])
+  assert.equal((await giveUp('gw_a/1')).statusCode, 404)
+  const late = ratedEvent()
+  await publishUsage({ connection: admin }, range(3, 3), [late])
+  await eventually(async () => (await stores.usage.listCompleteness())[3]?.gaps[0]?.[1] === 2)
+  assert.deepEqual([(await ask()).complete, (await ask()).given_up_gaps.count], [true, 2])
+})
+
+test('what was missing within a silent gateway’s numbers goes with it when it is given up; elsewhere after an hour', async t => {
+  const { stores, admin, beat, watch, ...env } = await start(t)
+  await runConsumer({ ...env }, stores)
+  const { app, ask } = await watch()
+  await beat(told(5))
+  await publishUsage({ connection: admin }, range(1, 1), [ratedEvent()])
+  await publishUsage({ connection: admin }, range(3, 3), [ratedEvent()])
+  const silent = await untilSilent(ask)
+  assert.deepEqual(silent.gaps[0]?.gaps, [
+    [2, 2],
+    [4, 5],
+  ])
+  const payload = { by: 'ada', reason: 'the machine burnt' }
+  await app.inject({ method: 'POST', url: '/completeness/silent/gw_a/1/give-up', payload })
+  const after = await ask()
+  assert.deepEqual([after.complete, after.gaps, after.given_up_gaps.count], [true, [], 0])
+  // Budget and analytics hear no heartbeats: there the numbers are given up by themselves.
+  const giveUp = () => app.inject({ method: 'POST', url: '/completeness/gaps/gw_a/1/give-up', payload })
+  assert.equal((await giveUp()).statusCode, 409)
+  await stores.db
+    .updateTable('series_marks' as never)
+    .set({ updated_at: new Date(Date.now() - 3_700_000) } as never)
+    .execute()
+  assert.deepEqual((await giveUp()).json().gaps, [[3, 2, 2]])
 })
 
 test('billing hears heartbeats with the rights that it has, and only the latest of each is kept', async t => {

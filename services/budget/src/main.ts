@@ -1,6 +1,7 @@
 import { answerUsageHours, type Bus, connectBus, followCredentials } from '@sluice/bus'
 import { type Cutoff, usageHoursSubjects } from '@sluice/contracts'
 import {
+  gapRecord,
   letterArchive,
   listCompleteness,
   openDatabase,
@@ -157,6 +158,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
           countDeadLetters: () => countDeadLetters(db),
           listDeadLetters: limit => listDeadLetters(db, limit),
           archive: letterArchive(db, 'id'),
+          gaps: gapRecord(db),
           memory,
           log,
           replay: async id => {

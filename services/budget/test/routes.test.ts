@@ -138,6 +138,7 @@ test('the operator port says what is there and what is missing', async () => {
   assert.deepEqual(await (await fetch(`${base}/completeness`)).json(), {
     complete: true,
     series: [],
+    given_up_gaps: { count: 0, latest: [] },
     dead_letters: { count: 0, oldest: [] },
     discarded: { count: 0, latest: [] },
   })

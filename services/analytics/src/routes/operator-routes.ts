@@ -1,6 +1,6 @@
 import { parseSeriesKey } from '@sluice/contracts'
-import type { LetterArchive, RebuildStore } from '@sluice/postgres'
-import { addDeadLetterRoutes, addRebuildRoutes, type Logger, type ReplayOutcome } from '@sluice/runtime'
+import type { GapRecord, LetterArchive, RebuildStore } from '@sluice/postgres'
+import { addDeadLetterRoutes, addGapRoutes, addRebuildRoutes, type Logger, type ReplayOutcome } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
 import { isRefusedByClickhouse, isRefusedForGood } from '../dead-letter-store.ts'
@@ -10,6 +10,7 @@ import { type UsageWriterDeps, writeReplayed } from '../usage-writer.ts'
 export interface OperatorRouteDeps extends UsageWriterDeps {
   deadLetters: DeadLetterStore
   archive: LetterArchive
+  gaps: GapRecord
   memory: Pick<RebuildStore, 'read' | 'begin'>
   logger: Logger
 }
@@ -20,18 +21,21 @@ export interface OperatorRouteDeps extends UsageWriterDeps {
  * again from the usage log.
  */
 export function operatorRoutes(deps: OperatorRouteDeps): (app: FastifyInstance) => void {
-  const { deadLetters, archive } = deps
+  const { deadLetters, archive, gaps } = deps
   return app => {
     app.get('/completeness', async () => {
       const series = await deps.log.listCompleteness()
+      const missed = await gaps.leaveOut(series)
       const count = await deadLetters.countDeadLetters()
       return {
-        complete: count === 0 && series.every(one => one.gaps.length === 0),
+        complete: count === 0 && missed.every(one => one.gaps.length === 0),
         series,
+        given_up_gaps: { count: await gaps.countGivenUp(), latest: await gaps.listGivenUp(100) },
         dead_letters: { count, oldest: await deadLetters.listDeadLetters(100) },
         discarded: { count: await archive.countDiscarded(), latest: await archive.listDiscarded(100) },
       }
     })
+    addGapRoutes(app, { giveUp: gaps.giveUp, log: deps.logger })
     addRebuildRoutes(app, deps.memory)
     addDeadLetterRoutes(app, {
       ...archive,

@@ -1,11 +1,11 @@
-import type { LetterArchive } from '@sluice/postgres'
+import type { GapRecord, LetterArchive } from '@sluice/postgres'
 import type { FastifyInstance } from 'fastify'
 import { judgeCompleteness } from '../completeness.ts'
 import type { EpochWatch } from '../consumers/gateway-heartbeat.ts'
 import type { DeadLetterStore } from '../dead-letter-store.ts'
 import type { UsageStore } from '../usage-store.ts'
 
-/** `GET /completeness`, for operators: "nothing is missing" as a query. What was discarded is shown, and no longer missed. */
+/** `GET /completeness`, for operators: "nothing is missing" as a query. What was discarded or given up is shown, and no longer missed. */
 export function completeness(
   app: FastifyInstance,
   deps: {
@@ -13,6 +13,7 @@ export function completeness(
     epochs: Pick<EpochWatch, 'list'>
     deadLetters: Pick<DeadLetterStore, 'count' | 'list'>
     archive: LetterArchive
+    gaps: GapRecord
     silentMs: number
     nowMs: () => number
   },
@@ -23,7 +24,7 @@ export function completeness(
     const series = await deps.usage.listCompleteness()
     const count = await deps.deadLetters.count()
     const { complete, reasons, gaps, silent, given_up, open } = judgeCompleteness({
-      series,
+      series: await deps.gaps.leaveOut(series),
       heard,
       deadLetters: count,
       nowMs: deps.nowMs(),
@@ -37,6 +38,7 @@ export function completeness(
       gaps,
       silent,
       given_up,
+      given_up_gaps: { count: await deps.gaps.countGivenUp(), latest: await deps.gaps.listGivenUp(100) },
       open,
       series,
     }

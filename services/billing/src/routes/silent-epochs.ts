@@ -1,16 +1,6 @@
-import type { Logger } from '@sluice/runtime'
+import { type Logger, type OperatorWord, operatorWord } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { HeardEpochStore } from '../heard-epoch-store.ts'
-
-const giveUpBody = {
-  type: 'object',
-  required: ['by', 'reason'],
-  additionalProperties: false,
-  properties: {
-    by: { type: 'string', minLength: 1, maxLength: 200, pattern: '\\S' },
-    reason: { type: 'string', minLength: 3, maxLength: 2_000, pattern: '\\S' },
-  },
-} as const
 
 /**
  * `POST /completeness/silent/{gateway}/{epoch}/give-up`, for operators: the journal will not come back. The epoch stays on
@@ -20,9 +10,9 @@ export function silentEpochs(
   app: FastifyInstance,
   { epochs, log }: { epochs: Pick<HeardEpochStore, 'giveUp'>; log: Pick<Logger, 'warn'> },
 ): void {
-  app.post<{ Params: { gateway: string; epoch: string }; Body: { by: string; reason: string } }>(
+  app.post<{ Params: { gateway: string; epoch: string }; Body: OperatorWord }>(
     '/completeness/silent/:gateway/:epoch/give-up',
-    { schema: { body: giveUpBody } },
+    { schema: { body: operatorWord } },
     async ({ params, body, ip }, reply) => {
       const isEpoch = /^[A-Za-z0-9_-]{1,64}$/.test(params.gateway) && /^\d{1,15}$/.test(params.epoch)
       const epoch = { gatewayId: params.gateway, epoch: Number(params.epoch) }

@@ -1,4 +1,10 @@
-import { createDiscardedLetters, createRebuild, createSeriesMarks, type Migration } from '@sluice/postgres'
+import {
+  createDiscardedLetters,
+  createGivenUpGaps,
+  createRebuild,
+  createSeriesMarks,
+  type Migration,
+} from '@sluice/postgres'
 import { createInsertLog } from './001-create-insert-log.ts'
 
 /** Every step of schema `analytics`, in order. */
@@ -7,4 +13,5 @@ export const migrations: readonly Migration[] = [
   createInsertLog,
   createDiscardedLetters,
   createRebuild,
+  createGivenUpGaps,
 ]

@@ -1,4 +1,10 @@
-import { createDiscardedLetters, createOutbox, createSeriesMarks, type Migration } from '@sluice/postgres'
+import {
+  createDiscardedLetters,
+  createGivenUpGaps,
+  createOutbox,
+  createSeriesMarks,
+  type Migration,
+} from '@sluice/postgres'
 import { createPriceBooks } from './001-create-price-books.ts'
 import { createUsageLog } from './002-create-usage-log.ts'
 import { createLedger } from './003-create-ledger.ts'

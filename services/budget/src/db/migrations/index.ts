@@ -1,5 +1,6 @@
 import {
   createDiscardedLetters,
+  createGivenUpGaps,
   createOutbox,
   createRebuild,
   createSeriesMarks,
@@ -18,6 +19,7 @@ export const migrations: readonly Migration[] = [
   createAuditEntries,
   createDiscardedLetters,
   createRebuild,
+  createGivenUpGaps,
 ]
 
 /** The one schema of this service. */
