@@ -2,6 +2,7 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import type { Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Tables } from './db/schema.ts'
+import { noteLateEvents } from './late-event-store.ts'
 import { postUsage, sumByHour } from './ledger.ts'
 import { addToHours, insertPostings } from './ledger-store.ts'
 import type { RatingDifference } from './rate-usage.ts'
@@ -12,6 +13,8 @@ export interface PostedEvents {
   events: number
   /** Not posted: their settlement key was claimed before. */
   duplicates: number
+  /** Of the events: those that were admitted more than 35 days ago. */
+  late: number
   differences: RatingDifference[]
 }
 
@@ -33,13 +36,18 @@ export async function postEvents(
     ),
   )
   await addToHours(trx, sumByHour(all.filter(isFirst)))
+  const late = await noteLateEvents(
+    trx,
+    groups.map(({ batchId, events }) => ({ batchId, events: events.filter(isFirst) })),
+    Date.now(),
+  )
   await insertDuplicates(
     trx,
     groups.flatMap(({ batchId, events }) =>
       events.filter(event => repeated.has(event)).map(event => ({ batchId, event })),
     ),
   )
-  return { events: all.length - repeated.size, duplicates: repeated.size, differences }
+  return { events: all.length - repeated.size, duplicates: repeated.size, late, differences }
 }
 
 /** Claims the keys of what more than one gateway may settle. Returns the events whose key was claimed before. */

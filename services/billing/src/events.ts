@@ -18,6 +18,7 @@ const duplicates = counter(
   'sluice_billing_duplicate_settlements_total',
   'Events whose settlement key was posted before',
 )
+const late = counter('sluice_billing_late_events_total', 'Events posted more than 35 days after their admission')
 const published = counter('sluice_billing_price_books_published_total', 'Price books published')
 const adjusted = counter('sluice_billing_adjustments_total', 'Corrections posted to the ledger')
 const archived = counter('sluice_billing_archived_days_total', 'Posting days brought into the archive')
@@ -51,12 +52,15 @@ export function batchPosted(
   posted: {
     events: number
     duplicates: number
+    late: number
     deadLetters: readonly { reason: string }[]
     differences: readonly { reason: string; eventId: string; projectId: string }[]
   },
 ): void {
   events.inc(posted.events)
   duplicates.inc(posted.duplicates)
+  late.inc(posted.late)
+  if (posted.late > 0) log.warn({ events: posted.late }, 'usage posted more than 35 days after its admission')
   for (const letter of posted.deadLetters) {
     deadLetters.inc({ reason: letter.reason.split(':')[0] ?? '' })
     log.error({ reason: letter.reason }, 'usage not applied, kept as dead letter')

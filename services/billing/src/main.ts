@@ -19,6 +19,7 @@ import { usageRecorded } from './consumers/usage-recorded.ts'
 import type { Tables } from './db/schema.ts'
 import { deadLetterStore } from './dead-letter-store.ts'
 import { heardEpochStore } from './heard-epoch-store.ts'
+import { listLateEvents } from './late-event-store.ts'
 import { ledgerStore } from './ledger-store.ts'
 import { openMarksPublisher } from './marks-publisher.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
@@ -30,6 +31,7 @@ import { archive } from './routes/archive.ts'
 import { catalogueBooks } from './routes/catalogue-books.ts'
 import { completeness } from './routes/completeness.ts'
 import { deadLetters as deadLetterRoutes } from './routes/dead-letters.ts'
+import { lateEvents } from './routes/late-events.ts'
 import { reconciliation } from './routes/reconciliation.ts'
 import { silentEpochs } from './routes/silent-epochs.ts'
 import { usageHourStore } from './usage-hour-store.ts'
@@ -124,6 +126,7 @@ async function run(): Promise<void> {
           addGapRoutes(operator, { giveUp: gaps.giveUp, log })
           silentEpochs(operator, { epochs: heardEpochs, log })
           deadLetterRoutes(operator, { deadLetters, archive: discarded, shelf, log })
+          lateEvents(operator, { list: limit => listLateEvents(database.db, limit) })
           archive(operator, { archiver, logger: log })
           catalogueBooks(operator, { priceBooks, publisher, nowMs: Date.now })
           reconciliation(operator, {

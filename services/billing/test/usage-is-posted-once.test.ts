@@ -15,6 +15,7 @@ import fc from 'fast-check'
 import { sql } from 'kysely'
 import { readMissedUsage } from '../src/consumers/missed-usage.ts'
 import { deadLetterStore } from '../src/dead-letter-store.ts'
+import { listLateEvents } from '../src/late-event-store.ts'
 import { checkRating } from '../src/rate-usage.ts'
 import { type ReceivedMessage, readMessage } from '../src/received-message.ts'
 import {
@@ -327,6 +328,30 @@ test('a stamped cost that the price book does not confirm is posted as stamped, 
     ].sort(),
   )
   assert.equal(good.price_book_id, bookId)
+})
+
+test('an event that comes 35 days after its admission is posted now, to its own hour, and named as late, once', async t => {
+  const stores = await billingStores(t)
+  const day = 24 * 60 * 60 * 1_000
+  const old = Date.now() - 36 * day
+  const events = place([
+    ratedEvent({ admitted_at_ms: old, finished_at_ms: old + 1_000 }),
+    ratedEvent({ admitted_at_ms: old + 2 * day, finished_at_ms: old + 2 * day }),
+  ])
+  for (const last of [1, 2, 2]) await stores.usage.post([message(events, 1, last)], unrated)
+  const [late] = events
+  const { count, late_events } = await listLateEvents(stores.db, 10)
+  assert.deepEqual(
+    [count, late_events[0]?.event_id, late_events[0]?.project_id, late_events[0]?.cost_nano_usd],
+    [1, late?.event_id, late?.identity.project_id, String(late?.cost_nano_usd)],
+  )
+  assert.equal(late_events[0]?.admitted_at.getTime(), old)
+  // What was spent is never refused: it is in the ledger's open period, and in the hour in which it was admitted.
+  assert.equal(await stores.sumLedger(), sumOf(events))
+  const [transaction] = await stores.db.selectFrom('ledger_transactions').select('posted_at').execute()
+  assert.ok(Date.now() - (transaction?.posted_at.getTime() ?? 0) < day)
+  const hours = await stores.db.selectFrom('usage_hours').select('hour').orderBy('hour').execute()
+  assert.equal(hours[0]?.hour.getTime(), old - (old % 3_600_000))
 })
 
 test('an epoch is complete when it is closed and nothing of it is missing', async t => {

@@ -14,6 +14,7 @@ import { createUsageHours } from './006-create-usage-hours.ts'
 import { createArchive } from './007-create-archive.ts'
 import { addPriceBookOrigin } from './008-add-price-book-origin.ts'
 import { createHeardEpochs } from './009-create-heard-epochs.ts'
+import { createLateEvents } from './010-create-late-events.ts'
 
 export const migrations: readonly Migration[] = [
   createSeriesMarks,
@@ -28,4 +29,6 @@ export const migrations: readonly Migration[] = [
   createArchive,
   addPriceBookOrigin,
   createHeardEpochs,
+  createLateEvents,
+  createGivenUpGaps,
 ]
