@@ -134,6 +134,17 @@ function credentialHeaders(dialect: Dialect, credential: string): readonly strin
   return dialect === 'openai' ? ['authorization', `Bearer ${credential}`] : ['x-api-key', credential]
 }
 
+/** Whether two routes lead to the same place with the same credential. */
+export function isSameUpstream(one: Route, other: Route): boolean {
+  return (
+    one === other ||
+    (one.access === other.access &&
+      one.origin === other.origin &&
+      one.basePath === other.basePath &&
+      one.credentialHeaders.join('\n') === other.credentialHeaders.join('\n'))
+  )
+}
+
 /** The path at the provider: what stands behind our mount point, on the base URL's path. */
 export function upstreamPath(route: Route, match: PathMatch): string {
   const path = route.provider === 'openai' ? match.path.slice(3) : match.path

@@ -411,6 +411,44 @@ suite('what changes while a record or the provider is waited for', () => {
     client.socket.close()
   })
 
+  test('a credential of the provider that is replaced is not used where a socket reaches for it anew, before or meanwhile', async () => {
+    const project = await heldProject()
+    const { stop, lift } = await withStop(project)
+    const client = await openSocket({ url: origin }, '/v1/responses', project.apiKey)
+    const { port } = new URL(`http://${heldProvider.host}`)
+    const replace = async (host: string): Promise<TestProject> => {
+      const credential = `sk-${randomUUID()}`
+      const integration = { base_url: `http://${host}:${port}/v1`, api_key: credential }
+      await gateway.manage('PUT', `/accounts/projects/${project.projectId}/settings/openai`, integration)
+      await eventually(async () => (await modelsFor(project.apiKey, origin)).servedBy === `${host}:${port}`)
+      return { ...project, credential }
+    }
+    const stopTurn = async (count: number): Promise<void> => {
+      client.send(turn('[[sim output_tokens=4000 delay_ms=20]]'))
+      await client.until('response.created', count)
+      await stop()
+      await client.until('response.failed', count)
+      await lift()
+    }
+    const billed = async (by: TestProject) =>
+      (await gateway.billsOf(by)).filter(({ endpoint }) => endpoint === '/v1/responses').length
+    await stopTurn(1)
+    const second = await replace('localhost')
+    await stopTurn(2)
+    assert.equal(await billed(second), 1)
+    const said = heldProvider.holdFrom('GET /v1/responses')
+    client.send(turn('Say it.'))
+    await said
+    const third = await replace('127.0.0.1')
+    heldProvider.release()
+    const [error] = await client.until('error')
+    assert.deepEqual([error.status, error.error.metadata.reason], [503, 'view_stale'])
+    client.send(turn('Say it.'))
+    await client.until('response.completed')
+    assert.deepEqual([await billed(second), await billed(third)], [1, 1])
+    client.socket.close()
+  })
+
   test('a budget that is cut off while a socket or a call is made at the provider: refused, and the call is hung up', async () => {
     const project = await heldProject()
     const { stop, lift } = await withStop(project)

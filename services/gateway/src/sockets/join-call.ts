@@ -1,5 +1,6 @@
 import type { Principal } from '../authenticate.ts'
 import type { GatewayDeps } from '../request-path.ts'
+import type { Route } from '../resolve-route.ts'
 import type { SocketContext } from './socket-context.ts'
 import { openUpstreamSocket, type UpstreamSocket } from './upstream-socket.ts'
 
@@ -20,9 +21,9 @@ export interface CallToJoin {
  */
 export async function joinCall(deps: GatewayDeps, context: SocketContext, call: CallToJoin): Promise<void> {
   const headers = context.headers.forwarded
-  const connect = (): Promise<UpstreamSocket> =>
-    openUpstreamSocket(deps.upstreams, context.route, context.match, { headers, protocols: [] })
-  const upstream = await connect()
+  const connect = (route: Route): Promise<UpstreamSocket> =>
+    openUpstreamSocket(deps.upstreams, route, context.match, { headers, protocols: [] })
+  const upstream = await connect(context.route)
   let principal: Principal
   try {
     // What was taken away while the provider was asked has cut nothing: this call was not there yet.

@@ -2,6 +2,7 @@ import { transcriptionModelsOf } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
 import { authenticateAgain, type Principal } from '../authenticate.ts'
 import { holdBudget } from '../hold-budget.ts'
+import { integrationChanged } from '../integration-changed.ts'
 import { parseUnambiguous } from '../parse-unambiguous.ts'
 import { requireOpenClass } from '../path-class.ts'
 import { isPlainText } from '../plain-text.ts'
@@ -10,7 +11,7 @@ import { readBody } from '../read-request.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
 import { booksOf, type GatewayDeps, type HttpCall, headersToForward } from '../request-path.ts'
-import { upstreamPath } from '../resolve-route.ts'
+import { isSameUpstream, upstreamPath } from '../resolve-route.ts'
 import { JsonScanError } from '../scan-json.ts'
 import { readBoundary } from '../uploads/form-frame.ts'
 import { FormReader } from '../uploads/form-reader.ts'
@@ -95,6 +96,7 @@ async function makeCall(deps: GatewayDeps, call: HttpCall, models: ModelsOfCall,
     const proved = authenticateAgain(deps, principal, context.credential, match.room, provedAtMs, nowMs)
     requireOpenClass(endpoint, proved.project)
     admitCall(deps, proved, models, provedAtMs)
+    if (!isSameUpstream(route, deps.routes.resolve(proved.project, match.dialect))) throw integrationChanged()
     return proved
   }
   const made = { callId: id, projectId: principal.project.project_id }

@@ -4,7 +4,7 @@ import type { PathMatch } from '../match-path.ts'
 import type { ReadHeaders } from '../request-headers.ts'
 import type { Route } from '../resolve-route.ts'
 
-/** Who opened a socket, and to where: fixed at its upgrade. */
+/** Who opened a socket, and to where. */
 export interface SocketContext {
   /** Of the socket; each turn has its own. */
   callId: string
@@ -14,6 +14,7 @@ export interface SocketContext {
   /** Proved again at each turn. Never logged, never forwarded. */
   credential: string
   principal: Principal
+  /** Of the connection to the provider that is in use. */
   route: Route
   /** From `?model=`, or of the client secret. */
   model: string | undefined

@@ -1,10 +1,13 @@
 import type WebSocket from 'ws'
+import { integrationChanged } from '../integration-changed.ts'
 import { JournalUnavailableError } from '../journal/journal.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
 import { meteringUnavailable, Refusal } from '../refusal.ts'
 import { answerRefusal, type RefusalAnswer } from '../refusal-answer.ts'
 import { refusedCall } from '../refused-call.ts'
 import type { GatewayDeps } from '../request-path.ts'
+import { isSameUpstream, type Route } from '../resolve-route.ts'
+import { proveSocket } from './admit-turn.ts'
 import { BoundedSender } from './backpressure.ts'
 import { closeCodes, closeReason, passedCloseCode } from './close-code.ts'
 import { keepAlive } from './keep-alive.ts'
@@ -17,7 +20,7 @@ import type { UpstreamSocket } from './upstream-socket.ts'
 /** Everything that a session needs of its surroundings. */
 export interface SessionDeps extends GatewayDeps {
   /** Opens the provider's side again. */
-  connect: (context: SocketContext) => Promise<UpstreamSocket>
+  connect: (route: Route) => Promise<UpstreamSocket>
   /** Called once, when both sides are gone. */
   onEnded: () => void
 }
@@ -267,11 +270,34 @@ export abstract class SocketSession implements LiveCall {
     if (!this.#toClient.isFull && !this.#secured.isHolding) socket.resume()
   }
 
-  /** Opens the provider's side again where it was given up to stop a turn. @throws Refusal or UpstreamRefusal */
+  /**
+   * Opens the provider's side again where it was given up to stop a turn, by the project's integration of now.
+   * @throws Refusal or UpstreamRefusal
+   */
   protected async reconnect(): Promise<void> {
-    const opened = await this.deps.connect(this.context)
+    const route = this.#routeNow()
+    // What turns may go on from is told by the access that they go out under.
+    if (route.access !== this.context.route.access)
+      throw new Refusal(
+        'view_stale',
+        "The project's integration has changed since this socket was opened. Connect again.",
+        { retryAfterS: 1 },
+      )
+    const opened = await this.deps.connect(route)
+    try {
+      if (!this.isEnding && !isSameUpstream(route, this.#routeNow())) throw integrationChanged()
+    } catch (error) {
+      opened.socket.terminate()
+      throw error
+    }
+    this.context.route = route
     if (this.isEnding) opened.socket.terminate()
     else this.#join(opened)
+  }
+
+  #routeNow(): Route {
+    const { project } = proveSocket(this.deps, this.context, Date.now())
+    return this.deps.routes.resolve(project, this.context.match.dialect)
   }
 
   /** Gives the provider's side up: the only way to stop a turn where there is no event for it. */

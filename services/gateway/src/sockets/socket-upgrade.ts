@@ -7,6 +7,7 @@ import { authenticate, authenticateAgain, type Principal } from '../authenticate
 import { recogniseClient } from '../client-class.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { holdBudget } from '../hold-budget.ts'
+import { integrationChanged } from '../integration-changed.ts'
 import { LiveCalls } from '../live-calls.ts'
 import { matchPath, type PathMatch } from '../match-path.ts'
 import { requireOpenClass } from '../path-class.ts'
@@ -16,6 +17,7 @@ import { answerRefusal } from '../refusal-answer.ts'
 import { refusedCall } from '../refused-call.ts'
 import { type ReadHeaders, readHeaders } from '../request-headers.ts'
 import { booksOf, type GatewayDeps, headersToForward, namesUs, pathNotSupported, toRefusal } from '../request-path.ts'
+import { isSameUpstream, type Route } from '../resolve-route.ts'
 import { sessionRoute } from './client-secret-route.ts'
 import { type KnownCall, KnownCalls } from './known-calls.ts'
 import { RealtimeSession } from './realtime-session.ts'
@@ -52,7 +54,7 @@ export interface Sockets {
     deps: GatewayDeps,
     context: SocketContext & { joined: JoinedCall },
     upstream: UpstreamSocket,
-    connect: () => Promise<UpstreamSocket>,
+    connect: (route: Route) => Promise<UpstreamSocket>,
   ) => void
   /** Whether a call is metered here. */
   hasJoined: (callId: string) => boolean
@@ -128,17 +130,21 @@ export function createSockets(options: SocketOptions): Sockets {
       model = modelOfQuery(match) ?? principal.clientSecret?.model
       admitSocket(deps, endpoint, match, principal, model, nowMs)
       const route = deps.routes.resolve(principal.project, match.dialect)
-      const begun = sessionRoute(route, principal)
       const forwarded = headersToForward(deps, { headers }, { span: undefined })
-      const connect = (): Promise<UpstreamSocket> =>
-        openUpstreamSocket(deps.upstreams, begun, match, { headers: forwarded, protocols: offered.protocols })
-      const upstream = await connect()
+      const opener = principal
+      const connect = (to: Route): Promise<UpstreamSocket> =>
+        openUpstreamSocket(deps.upstreams, sessionRoute(to, opener), match, {
+          headers: forwarded,
+          protocols: offered.protocols,
+        })
+      const upstream = await connect(route)
       try {
         // What was taken away while the provider was asked has cut nothing: this socket was not there yet.
         const provedAtMs = Date.now()
         requireOpenGateway(deps, provedAtMs)
         principal = authenticateAgain(deps, principal, credential, match.room, provedAtMs, sinceMs)
         admitSocket(deps, endpoint, match, principal, model, provedAtMs)
+        if (!isSameUpstream(route, deps.routes.resolve(principal.project, match.dialect))) throw integrationChanged()
       } catch (error) {
         upstream.socket.terminate()
         throw error

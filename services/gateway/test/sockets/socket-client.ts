@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { connect, type NetConnectOpts } from 'node:net'
@@ -86,7 +87,10 @@ export async function refusedUpgrade(
   const { protocols, ...rest } = options
   const socket = new WebSocket(gateway.url.replace('http', 'ws') + path, protocols ?? [], rest)
   socket.on('error', () => undefined)
-  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage]
+  const opened = once(socket, 'open').then(() => assert.fail('the socket was opened'))
+  opened.catch(() => undefined)
+  const refusal = once(socket, 'unexpected-response') as Promise<[unknown, IncomingMessage]>
+  const [, response] = await Promise.race([refusal, opened])
   const chunks: Buffer[] = []
   for await (const chunk of response) chunks.push(chunk as Buffer)
   socket.terminate()
