@@ -79,7 +79,7 @@ function checkMatch(value: unknown, at: string): asserts value is ModelMatch {
   }
   if (
     !kind ||
-    !['equals', 'starts_with', 'ends_with', 'contains', 'regex'].includes(kind) ||
+    !['equals', 'versions_of', 'starts_with', 'ends_with', 'contains', 'regex'].includes(kind) ||
     typeof operand !== 'string'
   )
     throw new PriceBookError(`${at}.match: unknown rule`)

@@ -43,6 +43,19 @@ test('a price file is USD as people write it, read without losing a digit', () =
   assert.equal(compiled.find('openai', 'gpt-5.4-mini'), undefined)
 })
 
+test('a price without names is that of each dated version too, unless the version has its own', () => {
+  const priced = (id: string, usd: string) => ({ id, prices: { in_text: usd } })
+  const models = [priced('gpt-5.4', '2'), priced('gpt-5.4-2026-06-01', '3'), priced('claude-*', '4')]
+  const book = compilePriceBook(readPriceFile({ source: 's', providers: { openai: { models } } }))
+  const usd = (model: string) => book.find('openai', model)?.entry.rates.in_text?.base
+  for (const name of ['gpt-5.4', 'gpt-5.4-2026-03-05', 'gpt-5.4-20260305', 'gpt-5.4-0305'])
+    assert.equal(usd(name), 2_000_000_000, name)
+  assert.equal(usd('gpt-5.4-2026-06-01'), 3_000_000_000)
+  assert.equal(usd('claude-any'), 4_000_000_000)
+  for (const name of ['gpt-5.4-mini', 'gpt-5.4-mini-2026-03-05', 'gpt-5x4', 'my-gpt-5.4', 'gpt-5.4-2026-03-05-x'])
+    assert.equal(usd(name), undefined, name)
+})
+
 test('what is wrong in a price file is named by its place', () => {
   const model = { id: 'm', prices: { in_text: '1' } }
   const wrong: [RegExp, unknown][] = [

@@ -1,4 +1,5 @@
 import { type QuantityName, quantityNames, type UsageModifiers } from '@sluice/contracts'
+import { isDated } from './dated-name.ts'
 import { rateFromUsd } from './decimal.ts'
 import { list, PriceBookError, record } from './json-shape.ts'
 import type { ModelMatch } from './model-match.ts'
@@ -31,7 +32,9 @@ function readProvider(value: unknown, at: string, source: string): ProviderPrice
   const fields = fieldsOf(value, at, ['models', 'defaults', 'ratios'])
   const rows = list(fields.models ?? [], `${at}.models`)
   if (rows.length > maxModels) throw new PriceBookError(`${at}.models: more than ${maxModels}`)
-  const prices: ProviderPrices = { models: rows.map((row, index) => readModel(row, `${at}.models[${index}]`, source)) }
+  const models = rows.map((row, index) => readModel(row, `${at}.models[${index}]`, source))
+  // The first entry that speaks for a name counts: a version's own comes before that of all versions.
+  const prices: ProviderPrices = { models: models.toSorted((a, b) => Number(isDated(b.id)) - Number(isDated(a.id))) }
   const ids = new Set<string>()
   for (const { id } of prices.models) {
     if (ids.has(id)) throw new PriceBookError(`${at}/${id}: named twice`)
@@ -50,12 +53,17 @@ function readModel(value: unknown, at: string, source: string): ModelPrices {
   const id = textOf(fields.id, `${at}.id`)
   const model: ModelPrices = {
     id,
-    match: readNames(fields.names ?? [id], `${at}.names`),
+    match: fields.names === undefined ? matchOfId(id) : readNames(fields.names, `${at}.names`),
     rates: readPrices(fields.prices, `${at}.prices`),
     source,
   }
   if (fields.long_context !== undefined) addLongContext(model.rates, fields.long_context, `${at}.long_context`)
   return model
+}
+
+/** Replies name the version that served a model, whatever the request called it. */
+function matchOfId(id: string): ModelMatch {
+  return id.endsWith('*') ? { starts_with: id.slice(0, -1) } : { versions_of: id }
 }
 
 /** Exact names, or beginnings that end in `*`. */

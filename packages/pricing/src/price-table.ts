@@ -87,6 +87,7 @@ function usageUsd(provider: string, rates: Rates): Record<string, string> {
 
 function exactNames(match: ModelMatch): string[] {
   if ('equals' in match) return [match.equals]
+  if ('versions_of' in match) return [match.versions_of]
   if ('or' in match) return match.or.flatMap(exactNames)
   return []
 }

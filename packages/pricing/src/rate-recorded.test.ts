@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import type { UsageRecordedData } from '@sluice/contracts'
 import fc from 'fast-check'
 import { importCatalogue } from './catalogue.ts'
-import { compilePriceBook } from './compile-price-book.ts'
+import { type CompiledPriceBook, compilePriceBook } from './compile-price-book.ts'
+import { readPriceFile } from './price-file.ts'
 import { rate } from './rate.ts'
 import { ratedModel, rateRecorded } from './rate-recorded.ts'
 
@@ -52,6 +53,31 @@ test('a served model that no book knows is priced as the one that was asked for'
   assert.equal(ratedModel(books, 'openai', 'gpt-5.4', 'gpt-5.4-2026-03-05'), 'gpt-5.4-2026-03-05')
   assert.equal(ratedModel(books, 'openai', 'gpt-5.4', 'my-deployment'), 'gpt-5.4')
   assert.equal(ratedModel(books, 'openai', 'gpt-5.4', undefined), 'gpt-5.4')
+})
+
+test("a project's own price for the model that was asked for holds for the version that served it", () => {
+  const own = (id: string, names?: string[]) =>
+    compilePriceBook(
+      readPriceFile({
+        source: 's',
+        providers: { openai: { models: [{ id, ...(names && { names }), prices: { in_text: '2' } }] } },
+      }),
+    )
+  const costOf = (override: CompiledPriceBook, requested_model: string, served_model: string) =>
+    rateRecorded({ ...books, override }, {
+      provider: 'openai',
+      requested_model,
+      served_model,
+      quantities: { in_text: 1000 },
+      modifiers: {},
+      line_items: [],
+    } as unknown as UsageRecordedData).cost_nano_usd
+  const served = 'gpt-5.4-2026-03-05'
+  assert.equal(costOf(own('gpt-5.4'), 'gpt-5.4', served), 2_000_000)
+  assert.equal(costOf(own('gpt-5.4'), served, served), 2_000_000)
+  assert.equal(costOf(own('contract', ['gpt-5.4']), 'gpt-5.4', served), 2_000_000)
+  assert.equal(costOf(own('contract', ['gpt-5.4']), served, served), 2_500_000, 'names are exact')
+  assert.equal(costOf(own('gpt-5.4'), 'gpt-5.4', 'gpt-5.4-mini-2026-03-17'), 750_000, 'another model served')
 })
 
 test('two turns of one model stay two, although they used different things: each has its own tier', () => {

@@ -1,4 +1,5 @@
 import type { Quantities, QuantityName, UsageRecordedData } from '@sluice/contracts'
+import { isDatedNameOf } from './dated-name.ts'
 import { type PriceBooks, type Rating, rate } from './rate.ts'
 
 /**
@@ -16,11 +17,15 @@ export function rateRecorded(books: PriceBooks, event: UsageRecordedData): Ratin
   })
 }
 
-/** The model a call is priced as: the served one where a book knows it, else the requested one. */
+/**
+ * The model a call is priced as: the served one where a book knows it, else the requested one. A version that only the
+ * catalogue knows does not come before an override's price for the model that was asked for.
+ */
 export function ratedModel(books: PriceBooks, provider: string, requested: string, served: string | undefined): string {
   if (served === undefined || served === requested) return requested
-  const known = books.override?.find(provider, served) ?? books.book.find(provider, served)
-  return known ? served : requested
+  if (books.override?.find(provider, served)) return served
+  if (isDatedNameOf(served, requested) && books.override?.find(provider, requested)) return requested
+  return books.book.find(provider, served) ? served : requested
 }
 
 function partsOf(event: UsageRecordedData): { model: string; quantities: Quantities }[] | undefined {

@@ -20,7 +20,7 @@ export interface SimPrice {
   readonly tiers?: { readonly [tier: string]: TokenRates }
   /** US-only inference costs 11/10 of every token rate. */
   readonly usInferencePremium?: true
-  /** Dated names that serve the same model; the first one is what `snapshot=1` answers with. */
+  /** Dated names that serve the same model; replies name the first one, unless `snapshot=0` asks for the name of the request. */
   readonly snapshots: readonly string[]
 }
 

@@ -89,7 +89,9 @@ export function writeScript(asked: Asked, prompt: Prompt, directives: Directives
     model: asked.model,
     servedModel:
       directives.text('served_model') ??
-      (directives.number('snapshot') === 1 ? (asked.price.snapshots[0] ?? asked.name) : asked.name),
+      (asked.name === asked.model && directives.number('snapshot') !== 0
+        ? (asked.price.snapshots[0] ?? asked.name)
+        : asked.name),
     price: asked.price,
     tier: directives.text('tier') ?? serveTier(asked),
     geo: asked.geo,

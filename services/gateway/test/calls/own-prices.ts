@@ -27,8 +27,8 @@ export function ownPricesHold(gateway: GatewayStack): void {
       })
       return published.price_book_id as string
     }
-    const call = async (apiKey = project.apiKey) => {
-      const answer = await gateway.post('/v1/chat/completions', apiKey, body)
+    const call = async (apiKey = project.apiKey, stream = false) => {
+      const answer = await gateway.post('/v1/chat/completions', apiKey, { ...body, stream })
       assert.equal(answer.status, 200)
       await answer.arrayBuffer()
       return gateway.eventOf(answer.headers.get('sluice-call-id'))
@@ -46,6 +46,8 @@ export function ownPricesHold(gateway: GatewayStack): void {
     const own = await untilCost(costAt(7500))
     assert.equal(own.override_price_book_id, first)
     assert.equal(own.price_book_id, before.price_book_id)
+    assert.equal(own.served_model, 'gpt-5.4-mini-2026-03-17', 'the provider names a version that the book does not')
+    assert.equal((await call(project.apiKey, true)).cost_nano_usd, costAt(7500))
     assert.equal((await call(stranger.apiKey)).cost_nano_usd, listed, 'of nobody else')
 
     const instant = new Date(Date.now() + 1500)
