@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isTrue, JsonScanError, parseString, scanObject } from './scan-json.ts'
@@ -70,4 +71,40 @@ test('only the literal true is true', () => {
   assert.equal(isTrue(body, members.get('stream')), true)
   assert.equal(isTrue(body, members.get('model')), false)
   assert.equal(isTrue(body, undefined), false)
+})
+
+test('only base64 of images, sound and files is no text: other text without a space is counted as what it is', () => {
+  const long = (text: string) => text.repeat(Math.ceil(4000 / text.length))
+  const sealed = randomBytes(3000)
+  const binaryIn = (value: unknown, space?: number) => {
+    const { binaryBytes, binaryParts } = scanObject(Buffer.from(JSON.stringify(value, null, space)), new Set())
+    return { binaryBytes, binaryParts }
+  }
+  const said = {
+    Chinese: long('今天天气很好我们去公园散步吧'),
+    Thai: long('วันนี้อากาศดีมาก'),
+    'minified JSON': JSON.stringify(Array.from({ length: 200 }, (_, id) => ({ id, name: `n${id}` }))),
+    CSV: long('1,2,3\n'),
+    English: long('It is a fine day. '),
+    'words joined by lines': long('fine_day_'),
+    base64: sealed.toString('base64'),
+    'a data URL': `data:image/png;base64,${sealed.toString('base64')}`,
+  }
+  for (const [what, text] of Object.entries(said))
+    for (const body of [{ prompt: text }, { messages: [{ role: 'user', content: text }] }, { input: ['data', text] }])
+      assert.deepEqual(binaryIn(body), { binaryBytes: 0, binaryParts: 0 }, what)
+  for (const what of ['Chinese', 'Thai', 'minified JSON', 'CSV', 'English'] as const)
+    assert.equal(binaryIn({ source: { data: said[what] } }).binaryParts, 0, `${what} where an image belongs`)
+
+  const lines = sealed.toString('base64').replace(/.{76}/g, '$&\r\n')
+  for (const value of [said.base64, said['a data URL'], sealed.toString('base64url'), lines])
+    for (const member of ['data', 'url', 'image_url', 'file_data', 'audio'])
+      for (const space of [undefined, 2])
+        assert.deepEqual(
+          binaryIn({ content: [{ type: 'text', text: 'See:' }, { [member]: value }] }, space),
+          { binaryBytes: JSON.stringify(value).length, binaryParts: 1 },
+          `${member} ${value.slice(0, 30)}`,
+        )
+  const escaped = Buffer.from(`{"data":"${long('aGVs/G8+').replaceAll('/', '\\/')}"}`)
+  assert.equal(scanObject(escaped, new Set()).binaryParts, 1, 'with escaped slashes')
 })

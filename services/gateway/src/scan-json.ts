@@ -12,7 +12,7 @@ export interface ScannedObject {
   closingBrace: number
   /** True where the object has no member at all. */
   empty: boolean
-  /** Bytes in long strings without a space (base64 of images and files), and how many such strings there are. */
+  /** Bytes of long base64 in members that hold images, sound and files, and how many such strings there are. */
   binaryBytes: number
   binaryParts: number
 }
@@ -110,16 +110,53 @@ interface BinaryTally {
   parts: number
 }
 
-/** Text of this length has a space; base64 has none. */
+/** Shorter strings are counted as text whatever they are, longer ones are told by their beginning. */
 const sampledBytes = 512
+
+/** Members in which a request carries what is no text. Base64 anywhere else is read by the model letter by letter. */
+const binaryMembers: ReadonlySet<string> = new Set([
+  'audio',
+  'b64_json',
+  'data',
+  'encrypted_content',
+  'file_data',
+  'image',
+  'image_url',
+  'result',
+  'signature',
+  'url',
+])
+/** The beginning of base64, as it is or in a data URL; slashes and line ends may be escaped, the last escape cut off. */
+const base64 = /^"(?:data:[\w.+/\\;=-]{1,128},)?(?:[\w+/=-]|\\[/nr])*\\?$/
 
 function countedStringEnd(bytes: Buffer, start: number, tally: BinaryTally): number {
   const end = stringEnd(bytes, start)
-  if (end - start > 4 * sampledBytes && !bytes.subarray(start, start + sampledBytes).includes(0x20)) {
+  if (end - start > 4 * sampledBytes && isBinary(bytes, start)) {
     tally.bytes += end - start
     tally.parts++
   }
   return end
+}
+
+function isBinary(bytes: Buffer, start: number): boolean {
+  return binaryMembers.has(nameBefore(bytes, start)) && base64.test(bytes.latin1Slice(start, start + sampledBytes))
+}
+
+/** The name of the member whose value begins at `start`; nothing for an element of an array. */
+function nameBefore(bytes: Buffer, start: number): string {
+  let at = skipSpaceBack(bytes, start - 1)
+  if (bytes[at] !== colon) return ''
+  at = skipSpaceBack(bytes, at - 1)
+  return bytes.latin1Slice(bytes.lastIndexOf(quote, at - 1) + 1, at)
+}
+
+function skipSpaceBack(bytes: Buffer, from: number): number {
+  let at = from
+  for (;;) {
+    const byte = bytes[at]
+    if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) at--
+    else return at
+  }
 }
 
 /** Offset one past the closing quote of the string that begins at `start`. */

@@ -180,6 +180,14 @@ export function textPathsSettle(gateway: GatewayStack, project: TestProject): vo
       settledAs('by estimate', event, bill)
     })
 
+    test('a long prompt without a space costs what it says, not what an image would', async () => {
+      const prompt = `\n\nHuman: ${'今天天气很好我们去公园散步吧'.repeat(700)} [[sim output_tokens=1]]\n\nAssistant:`
+      const { answer, event } = await call('/anthropic/v1/complete', { ...bodyOf(''), prompt })
+      const bill = await gateway.closedBillOf(requestIdOf(answer))
+      const [told, billed] = [event.quantities.in_text ?? 0, bill.billed.input_fresh]
+      assert.ok(told > billed / 2 && told < billed * 2, `${told} tokens, the provider counts ${billed}`)
+    })
+
     test('an overloaded provider costs nothing, whole or in a stream', async () => {
       for (const stream of [false, true]) {
         const body = { ...bodyOf('fault=overloaded'), stream }
