@@ -139,7 +139,9 @@ function countedStringEnd(bytes: Buffer, start: number, tally: BinaryTally): num
 }
 
 function isBinary(bytes: Buffer, start: number): boolean {
-  return binaryMembers.has(nameBefore(bytes, start)) && base64.test(bytes.latin1Slice(start, start + sampledBytes))
+  return (
+    binaryMembers.has(nameBefore(bytes, start)) && base64.test(bytes.toString('latin1', start, start + sampledBytes))
+  )
 }
 
 /** The name of the member whose value begins at `start`; nothing for an element of an array. */
@@ -147,7 +149,7 @@ function nameBefore(bytes: Buffer, start: number): string {
   let at = skipSpaceBack(bytes, start - 1)
   if (bytes[at] !== colon) return ''
   at = skipSpaceBack(bytes, at - 1)
-  return bytes.latin1Slice(bytes.lastIndexOf(quote, at - 1) + 1, at)
+  return bytes.toString('latin1', bytes.lastIndexOf(quote, at - 1) + 1, at)
 }
 
 function skipSpaceBack(bytes: Buffer, from: number): number {
