@@ -83,10 +83,10 @@ async function makeCall(project: TestProject, at: { url: string }, directives: s
   })
   return answer.headers.get('location')?.split('/').at(-1) ?? ''
 }
-/** Makes a call that speaks for a minute. Resolves when its gateway has its turn in the journal. */
+/** Makes a call that speaks for a minute and more, where nothing else does. Resolves when its gateway has its turn in the journal. */
 async function makeLongCall(project: TestProject, at: Omit<Sibling, 'service'>): Promise<string> {
   const before = await at.running()
-  const callId = await makeCall(project, at, 'output_tokens=5000 delay_ms=10 call_turns=1 call_gap_ms=50')
+  const callId = await makeCall(project, at, 'output_tokens=9000 delay_ms=10 call_turns=1 call_gap_ms=50')
   await eventually(async () => (await at.running()) > before)
   return callId
 }
@@ -156,23 +156,26 @@ suite('a gateway is killed with calls', () => {
   const calls = {} as Record<Part, string>
   let ofDead: UsageRecordedData | undefined
   let killedAt = 0
+  let spokenElsewhere = ''
 
   before(async () => {
     const dying = await startSibling('dying', { adopts: true })
     for (const part of ['talking', 'thinking', 'spending', 'revoked'] as const)
       projects[part] = await newProject(dying, sibling)
     await withBudget(projects.spending, [first, sibling, dying])
+    // The long ones first: what else speaks there comes and goes.
+    spokenElsewhere = await makeLongCall(projects.spending, sibling)
+    calls.revoked = await makeLongCall(projects.revoked, dying)
     const talk = 'output_tokens=4 call_turns=1000 call_gap_ms=100'
     calls.talking = await makeCall(projects.talking, dying, talk)
     calls.spending = await makeCall(projects.spending, dying, talk)
-    calls.revoked = await makeLongCall(projects.revoked, dying)
+    ;[ofDead] = await someTurns(projects.talking, 2)
     calls.thinking = await makeCall(
       projects.thinking,
       dying,
       'output_tokens=400 delay_ms=10 call_turns=1 call_gap_ms=100',
     )
     await eventually(async () => (await gateway.billsOf(projects.thinking)).length === 1)
-    ;[ofDead] = await someTurns(projects.talking, 2)
     // Two checkpoints.
     await new Promise(resolve => setTimeout(resolve, 500))
     await dying.service.kill()
@@ -224,9 +227,8 @@ suite('a gateway is killed with calls', () => {
   test('money that is gone at another gateway hangs up a call where it was made, and one that was taken over', async () => {
     const { spending } = projects
     await since(spending)
-    const made = await makeLongCall(spending, sibling)
     await spend(spending)
-    await untilHungUp(gateway, made)
+    await untilHungUp(gateway, spokenElsewhere)
     await untilHungUp(gateway, calls.spending)
     const [cut] = await eventually(
       () => {
