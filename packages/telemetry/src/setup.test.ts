@@ -71,6 +71,33 @@ test('without a collector nothing is exported, metrics are there, and the servic
   assert.match(await run({}), /^http_server_(request_)?duration/m)
 })
 
+/** Asks another service while it answers a request, and prints what that one was told. */
+const passing = `
+  import http from 'node:http'
+  import { once } from 'node:events'
+  const listen = async handler => {
+    const server = http.createServer(handler).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return server
+  }
+  const next = await listen((request, response) => response.end(request.headers.traceparent))
+  const server = await listen((_request, response) => {
+    http.get({ port: next.address().port, host: '127.0.0.1', agent: false }, answer => answer.pipe(response))
+  })
+  const told = await fetch('http://127.0.0.1:' + server.address().port + '/things', {
+    headers: { connection: 'close', traceparent: '00-${traceId}-00f067aa0ba902b7-01' },
+  })
+  process.stdout.write(await told.text())
+  server.close()
+  next.close()
+`
+
+test('a trace goes on through a service, with a collector and without', async t => {
+  const collector = await startCollector(t)
+  assert.match(await run({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }, passing), new RegExp(`^00-${traceId}-`))
+  assert.match(await run({}, passing), new RegExp(`^00-${traceId}-`))
+})
+
 /** Asks the database once, while it answers a request. */
 const asking = `
   import { createServer } from 'node:http'
