@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { startTestStack } from '@sluice/test-env'
+import { storyStack } from './story-stack.ts'
 
 const rules = readFileSync(join(import.meta.dirname, '..', 'deploy', 'alerts.yaml'), 'utf8')
+
+const { stack } = await storyStack()
 
 /** The metrics that an expression looks at; a pattern of names stands for each of them. */
 function metricsOf(expression: string): string[] {
@@ -15,10 +17,9 @@ function metricsOf(expression: string): string[] {
   })
 }
 
-test('an alarm looks at metrics that exist, and its counters stand at zero before there is anything to count', async t => {
+test('an alarm looks at metrics that exist, and its counters stand at zero before there is anything to count', async () => {
   const expressions = [...rules.matchAll(/^\s*expr: (.+)$/gm)].map(([, expression = '']) => expression)
   assert.ok(expressions.length > 10)
-  const stack = await startTestStack(t)
   const shown = await Promise.all(
     Object.values(stack.services).map(async ({ plan }) => {
       const { origin } = new URL(plan.readyUrl)

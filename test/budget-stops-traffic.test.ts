@@ -1,23 +1,11 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
-import { type Management, signIn } from './management.ts'
+import { storyStack } from './story-stack.ts'
 
-let stack: TestStack
-let admin: Management
-const ends: (() => unknown)[] = []
-before(async () => {
-  stack = await startTestStack(
-    { after: (end: () => unknown) => ends.push(end) } as Parameters<typeof startTestStack>[0],
-    { services: ['accounts', 'billing', 'budget', 'gateway'] },
-  )
-  admin = await signIn(stack)
-})
-after(async () => {
-  for (const end of ends.reverse()) await end()
-})
+const { stack, admin } = await storyStack()
 
 /** A key of its own with a $0.01 budget on it: each story has its own money. */
 async function keyWithBudget(name: string): Promise<{ key: string; budgetId: string }> {

@@ -1,28 +1,19 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { after, before, test } from 'node:test'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { test } from 'node:test'
+import { eventually } from '@sluice/test-env'
 import pg from 'pg'
-import { type Management, signIn } from './management.ts'
+import { newProject } from './new-project.ts'
+import { storyStack } from './story-stack.ts'
 
 // Its ES module build lacks its own type marker, so Node reads only the CommonJS one.
 const { ApiScope, LLMGrant, ParticipantToken } = createRequire(import.meta.url)(
   '@meshagent/meshagent',
 ) as typeof import('@meshagent/meshagent')
 
-let stack: TestStack
-let admin: Management
-const ends: (() => unknown)[] = []
-before(async () => {
-  stack = await startTestStack(
-    { after: (end: () => unknown) => ends.push(end) } as Parameters<typeof startTestStack>[0],
-    { services: ['accounts', 'billing', 'budget', 'gateway'] },
-  )
-  admin = await signIn(stack)
-})
-after(async () => {
-  for (const end of ends.reverse()) await end()
-})
+const { stack, admin } = await storyStack()
+const { projectId } = await newProject(stack, admin, {})
+const project = `/accounts/projects/${projectId}`
 
 interface Budget {
   id: string
@@ -32,7 +23,7 @@ interface Budget {
 
 /** A management call that must succeed. */
 async function make<T>(path: string, body: unknown): Promise<T> {
-  const answer = await admin.call<T>('POST', `${admin.project}${path}`, body)
+  const answer = await admin.call<T>('POST', `${project}${path}`, body)
   assert.ok(answer.status < 300, `${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
   return answer.body
 }
@@ -49,12 +40,12 @@ async function addColleague(): Promise<string> {
     await client.query(
       `insert into accounts.members (member_id, account_id, email)
        select 'mem_colleague', account_id, 'colleague@example.com' from accounts.projects where project_id = $1`,
-      [stack.projectId],
+      [projectId],
     )
     await client.query(
       `insert into accounts.project_members (project_id, account_id, member_id, role)
        select project_id, account_id, 'mem_colleague', 'member' from accounts.projects where project_id = $1`,
-      [stack.projectId],
+      [projectId],
     )
   } finally {
     await client.end()
@@ -137,7 +128,7 @@ test('budgets on project, team, member, room and key, and per member, count the 
   await eventually(async () => {
     const spent: Record<string, unknown> = {}
     for (const [name, { id }] of Object.entries(budgets)) {
-      const { body } = await admin.call<Budget>('GET', `${admin.project}/budgets/${id}`)
+      const { body } = await admin.call<Budget>('GET', `${project}/budgets/${id}`)
       spent[name] = body.copies
         ? Object.fromEntries(body.copies.map(each => [each.copy, nano(each.spent)]))
         : nano(body.spent ?? '')

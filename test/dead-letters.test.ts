@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { jetstream } from '@nats-io/jetstream'
-import { eventually, publishUsageBody, startTestStack } from '@sluice/test-env'
+import { eventually, publishUsageBody } from '@sluice/test-env'
+import { storyStack } from './story-stack.ts'
 
 const consumers = ['billing', 'budget', 'analytics'] as const
 type Consumer = (typeof consumers)[number]
 
-const stack = await startTestStack({ after }, { services: ['accounts', 'billing', 'budget', 'analytics', 'gateway'] })
+const { stack } = await storyStack()
 
 const operatorOf = (service: Consumer) => stack.services[service].plan.readyUrl.replace('/health/ready', '')
 
@@ -32,16 +33,22 @@ interface Completeness {
   discarded: { count: number; latest: Record<string, unknown>[] }
 }
 
-// What no version of these services can read: an event that is none, and a message that names no series.
-await publishUsageBody(
-  { connection: stack.natsAdmin },
-  { gatewayId: 'gw_x', epoch: 1, partition: 2, first: 1, last: 1 },
-  '{"so":1}',
-)
-await jetstream(stack.natsAdmin).publish('usage.recorded.v1.3', 'nameless')
+let published: Promise<void> | undefined
+
+/** What no version of these services can read: an event that is none, and a message that names no series. */
+async function publishUnreadable(): Promise<void> {
+  await publishUsageBody(
+    { connection: stack.natsAdmin },
+    { gatewayId: 'gw_x', epoch: 1, partition: 2, first: 1, last: 1 },
+    '{"so":1}',
+  )
+  await jetstream(stack.natsAdmin).publish('usage.recorded.v1.3', 'nameless')
+}
 
 for (const service of consumers) {
   test(`what ${service} cannot apply is looked at, and given up only with a name and a reason`, async () => {
+    published ??= publishUnreadable()
+    await published
     const { dead_letters: letters } = await eventually(async () => {
       const found = await lettersOf(service)
       return found.count === 2 && found

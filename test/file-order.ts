@@ -7,7 +7,7 @@ const seconds: Record<string, number> = {
   'test/faults/gap-found': 38,
   'test/faults/power-lost': 36,
   'test/faults/clickhouse-down': 31,
-  'test/unit-tests.ts': 30,
+  'test/groups/units.ts': 30,
   'packages/stack/test/start': 29,
   'test/faults/slow-readers': 28,
   'test/faults/nats-down': 27,

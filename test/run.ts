@@ -3,10 +3,10 @@ import { globSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { join } from 'node:path'
 import { longestFirst } from './file-order.ts'
-import { unitTests } from './unit-tests.ts'
+import { filesOfGroups, groupFiles } from './groups.ts'
 
-// `npm test [-- --only <part of a path>]…`: every test of the repository in one run, one process a file, a few at a
-// time; tests beside the code they test share a process, unless they are asked for. It ends with the files that took longest.
+// `npm test [-- --only <part of a path>]…`: every test of the repository in one run, a few processes at a time: one for each
+// file that is asked for, else one for each group (`groups.ts`) and each other file. It ends with what took longest.
 const root = join(import.meta.dirname, '..')
 const patterns = ['packages/*/test/**/*.test.ts', 'services/*/test/**/*.test.ts', 'test/**/*.test.ts']
 /** A file that takes longer hangs. */
@@ -23,11 +23,16 @@ for (let i = 0; i < args.length; i++) {
   else passed.push(argument)
 }
 
-const find = (wanted: readonly string[]): string[] =>
-  globSync(wanted, { cwd: root, exclude: ['**/node_modules/**'] }).filter(
-    file => only.length === 0 || only.some(part => file.includes(part)),
-  )
-const files = longestFirst([...find(patterns), ...(only.length === 0 ? ['test/unit-tests.ts'] : find(unitTests))])
+const grouped = filesOfGroups()
+const single = globSync(patterns, { cwd: root, exclude: ['**/node_modules/**'] }).filter(
+  file => !grouped.includes(file),
+)
+const isAskedFor = (file: string) => only.some(part => file.includes(part))
+const files = longestFirst(
+  only.length === 0
+    ? [...groupFiles, ...single]
+    : [...groupFiles.filter(file => only.includes(file)), ...[...grouped, ...single].filter(isAskedFor)],
+)
 /** Whoever asks for a reporter gets it alone. */
 const reporters = passed.some(argument => argument.startsWith('--test-reporter'))
   ? []

@@ -1,30 +1,18 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
 import { readBill, readLedger } from './faults/accounts-of-a-run.ts'
-import { type Management, signIn } from './management.ts'
+import { storyStack } from './story-stack.ts'
 
 // Its ES module build lacks its own type marker, so Node reads only the CommonJS one.
 const { ApiScope, LLMGrant, ParticipantToken } = createRequire(import.meta.url)(
   '@meshagent/meshagent',
 ) as typeof import('@meshagent/meshagent')
 
-/** One stack for the file: its stories only add calls. */
-let stack: TestStack
-let admin: Management
-const ends: (() => unknown)[] = []
-before(async () => {
-  stack = await startTestStack({ after: (end: () => unknown) => ends.push(end) } as Parameters<
-    typeof startTestStack
-  >[0])
-  admin = await signIn(stack)
-})
-after(async () => {
-  for (const end of ends.reverse()) await end()
-})
+const { stack, admin } = await storyStack()
 
 interface UsageEvent {
   event_id: string

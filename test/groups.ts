@@ -1,0 +1,37 @@
+import { globSync } from 'node:fs'
+import { basename, join } from 'node:path'
+
+/**
+ * Test files that share a process each, which loads once what a process for every file would load a hundred times: those
+ * beside what they test, which start nothing of their own, and those that start small parts. Files that take long, kill
+ * what they started or change their process have one of their own.
+ */
+const groups: Record<string, readonly string[]> = {
+  // The first of these wants counters at zero, the last leaves letters that nobody can read.
+  stories: [
+    'test/alerts.test.ts',
+    'test/spend-is-billed.test.ts',
+    'test/budget-stops-traffic.test.ts',
+    'test/budgets-by-scope.test.ts',
+    'test/dead-letters.test.ts',
+  ],
+  units: ['packages/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts'],
+  simulator: ['packages/simulator/test/*.test.ts', 'packages/pricing/test/*.test.ts'],
+  accounts: ['services/accounts/test/*.test.ts'],
+}
+const root = join(import.meta.dirname, '..')
+
+/** The file that runs each group. */
+export const groupFiles = Object.keys(groups).map(name => `test/groups/${name}.ts`)
+
+/** The test files of one group, or of all of them. */
+export function filesOfGroups(name?: string): string[] {
+  const patterns = name === undefined ? Object.values(groups).flat() : (groups[name] ?? [])
+  return patterns.flatMap(pattern => globSync(pattern, { cwd: root, exclude: ['**/node_modules/**'] }).sort())
+}
+
+/** Runs a group in this process: `file` is the one of {@link groupFiles} that runs. */
+export async function runGroup(file: string): Promise<void> {
+  if (process.env.NODE_TEST_CONTEXT === undefined) return
+  for (const member of filesOfGroups(basename(file, '.ts'))) await import(join(root, member))
+}

@@ -1,0 +1,30 @@
+import { after } from 'node:test'
+import { startTestStack, type TestStack } from '@sluice/test-env'
+import { type Management, signIn } from './management.ts'
+
+/** An installation with all services, and its admin. */
+export interface StoryStack {
+  stack: TestStack
+  admin: Management
+}
+
+const ends: (() => void | Promise<void>)[] = []
+let started: Promise<StoryStack> | undefined
+
+/**
+ * The installation that the stories of this process share, started with the first that asks: each of them only adds calls,
+ * and has keys and budgets of its own.
+ */
+export function storyStack(): Promise<StoryStack> {
+  started ??= start()
+  return started
+}
+
+async function start(): Promise<StoryStack> {
+  const stack = await startTestStack({ after: end => ends.push(end) })
+  return { stack, admin: await signIn(stack) }
+}
+
+after(async () => {
+  for (const end of ends.reverse()) await end()
+})
