@@ -8,6 +8,8 @@ import { judgeRun } from './run-views.ts'
 import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
 interface Size {
+  /** How long clients rest between calls; absent: not at all. */
+  pauseMs?: number
   kills: number
   connections: number
   /** Calls answered between two kills, at least. */
@@ -42,6 +44,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     seed: at.seed,
     logFile: join(at.logs, 'client.ndjson'),
     connections: size.connections,
+    pauseMs: size.pauseMs,
     streamed: 0.6,
   })
   try {
@@ -69,7 +72,7 @@ export const gatewayKilled: Scenario<Size> = {
   name: 'gateway-killed',
   promise: 'A gateway killed under load loses no usage and counts none twice',
   full: { kills: 100, connections: 24, callsBetween: 400 },
-  small: { kills: 20, connections: 8, callsBetween: 20 },
+  small: { kills: 20, connections: 8, callsBetween: 20, pauseMs: 50 },
   run,
   mutant: {
     name: 'buffered journal',

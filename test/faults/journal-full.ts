@@ -9,6 +9,8 @@ import { judgeRun } from './run-views.ts'
 import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
 interface Size {
+  /** How long clients rest between calls; absent: not at all. */
+  pauseMs?: number
   connections: number
   brokenSeconds: number
   /** `full`: no room. `eio`: writes and syncs fail. */
@@ -84,6 +86,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     seed: at.seed,
     logFile: join(at.logs, 'client.ndjson'),
     connections: size.connections,
+    pauseMs: size.pauseMs,
     streamed: 0.5,
   })
   let brokenAt = 0
@@ -153,7 +156,7 @@ export const journalFull: Scenario<Size> = {
   name: 'journal-full',
   promise: 'With no room for the journal no new call is let in, running calls settle, and it recovers by itself',
   full: { connections: 24, brokenSeconds: 20, fault: 'full', realDisk: true },
-  small: { connections: 8, brokenSeconds: 2, fault: 'full', realDisk: false },
+  small: { connections: 8, pauseMs: 50, brokenSeconds: 2, fault: 'full', realDisk: false },
   run,
   mutant: {
     name: 'calls without an OPEN',
@@ -167,7 +170,7 @@ export const journalFailing: Scenario<Size> = {
   promise:
     'While the journal’s disk fails every write and sync no call is let in, running calls settle, and it recovers by itself',
   full: { connections: 24, brokenSeconds: 20, fault: 'eio', realDisk: false },
-  small: { connections: 8, brokenSeconds: 2, fault: 'eio', realDisk: false },
+  small: { connections: 8, pauseMs: 50, brokenSeconds: 2, fault: 'eio', realDisk: false },
   run,
   mutant: {
     name: 'calls without an OPEN',

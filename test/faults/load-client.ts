@@ -29,6 +29,8 @@ export interface LoadOptions {
   connections: number
   /** Calls a second, begun whatever the earlier ones do. Absent: `connections` clients that wait for their answer. */
   perSecond?: number
+  /** How long a client that has its answer waits before it calls again. Default: not at all. */
+  pauseMs?: number | undefined
   /** Share of calls that are streamed, slowly enough that a fault finds them in the middle. */
   streamed: number
 }
@@ -68,7 +70,9 @@ export function startLoad(options: LoadOptions): Load {
   }
   const driver =
     options.perSecond === undefined
-      ? Promise.all(Array.from({ length: options.connections }, () => closedClient(begin, () => running)))
+      ? Promise.all(
+          Array.from({ length: options.connections }, () => closedClient(begin, () => running, options.pauseMs ?? 0)),
+        )
       : openClients(begin, () => running, options.perSecond)
   return {
     calls,
@@ -85,11 +89,12 @@ export function startLoad(options: LoadOptions): Load {
   }
 }
 
-async function closedClient(begin: () => Promise<ClientCall>, running: () => boolean) {
+async function closedClient(begin: () => Promise<ClientCall>, running: () => boolean, pauseMs: number) {
   while (running()) {
     const call = await begin()
     // A gateway that is down or refuses answers in microseconds: do not spin against it.
-    if (call.status === 0 || call.status === 503) await delay(25)
+    const restMs = call.status === 0 || call.status === 503 ? Math.max(25, pauseMs) : pauseMs
+    if (restMs > 0) await delay(restMs)
   }
 }
 

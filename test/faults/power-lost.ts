@@ -9,6 +9,8 @@ import { judgeRun } from './run-views.ts'
 import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
 interface Size {
+  /** How long clients rest between calls; absent: not at all. */
+  pauseMs?: number
   mode: 'group' | 'strict'
   cuts: number
   connections: number
@@ -49,6 +51,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     seed: at.seed,
     logFile: join(at.logs, 'client.ndjson'),
     connections: size.connections,
+    pauseMs: size.pauseMs,
     streamed: 0.6,
   })
   const cuts: (Cut & { ageMs: number })[] = []
@@ -105,7 +108,7 @@ export const powerLost: Scenario<Size> = {
   name: 'power-lost',
   promise: 'A power cut takes no more than the last 10 ms of records',
   full: { mode: 'group', cuts: 50, connections: 24, callsBetween: 100 },
-  small: { mode: 'group', cuts: 3, connections: 8, callsBetween: 20 },
+  small: { mode: 'group', cuts: 3, connections: 8, callsBetween: 20, pauseMs: 50 },
   run,
   mutant: {
     name: 'a sync each five seconds',
@@ -118,7 +121,7 @@ export const powerLostStrict: Scenario<Size> = {
   name: 'power-lost-strict',
   promise: 'In strict mode a power cut takes no call, and each answer that a client has whole is on record exactly',
   full: { mode: 'strict', cuts: 50, connections: 24, callsBetween: 100 },
-  small: { mode: 'strict', cuts: 3, connections: 8, callsBetween: 20 },
+  small: { mode: 'strict', cuts: 3, connections: 8, callsBetween: 20, pauseMs: 50 },
   run,
   mutant: {
     name: 'answers that do not wait',

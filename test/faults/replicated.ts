@@ -12,6 +12,8 @@ import { judgeRun } from './run-views.ts'
 import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
 interface Size {
+  /** How long clients rest between calls; absent: not at all. */
+  pauseMs?: number
   kills: number
   connections: number
   /** Calls answered between two kills, at least. */
@@ -80,6 +82,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     seed: at.seed,
     logFile: join(at.logs, 'client.ndjson'),
     connections: size.connections,
+    pauseMs: size.pauseMs,
     streamed: 0.6,
   })
   try {
@@ -118,7 +121,7 @@ export const replicated: Scenario<Size> = {
   name: 'replicated',
   promise: 'Gateways that are killed and lose their disk with it lose no usage and count none twice',
   full: { kills: 20, connections: 24, callsBetween: 300, takenOverWithinMs: 420_000, impatient: false },
-  small: { kills: 2, connections: 16, callsBetween: 20, takenOverWithinMs: 12_000, impatient: true },
+  small: { kills: 2, connections: 16, pauseMs: 50, callsBetween: 20, takenOverWithinMs: 12_000, impatient: true },
   run,
   mutant: {
     name: 'answers before JetStream has the records',

@@ -10,6 +10,8 @@ import { judgeRun } from './run-views.ts'
 import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
 interface Size {
+  /** How long clients rest between calls; absent: not at all. */
+  pauseMs?: number
   restarts: number
   connections: number
   callsBetween: number
@@ -49,6 +51,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     seed: at.seed,
     logFile: join(at.logs, 'client.ndjson'),
     connections: size.connections,
+    pauseMs: size.pauseMs,
     streamed: 0.8,
   })
   const tookMs: number[] = []
@@ -98,7 +101,7 @@ export const rollingRestart: Scenario<Size> = {
   name: 'rolling-restart',
   promise: 'Gateways that are ended in good order behind a balancer break no answer and refuse no call',
   full: { restarts: 100, connections: 24, callsBetween: 100 },
-  small: { restarts: 4, connections: 8, callsBetween: 20 },
+  small: { restarts: 4, connections: 8, callsBetween: 20, pauseMs: 50 },
   run,
   mutant: {
     name: 'ended without waiting',
