@@ -1,3 +1,4 @@
+import type { Beside } from './beside.ts'
 import { type BillLine, type Metered, NOTHING_METERED, priceLines } from './cost.ts'
 import type { SimPrice } from './prices.ts'
 
@@ -47,6 +48,8 @@ export interface Rated {
   readonly price: SimPrice
   readonly tier: string
   readonly geo: string | null
+  readonly speed?: string | null
+  readonly searchesPreview?: boolean
 }
 
 const RECORDS_KEPT = 100_000
@@ -100,9 +103,17 @@ export class Bill {
   }
 
   /** Ends a call, once; a second end of the same call changes nothing. */
-  close(record: BillRecord, ended: Exclude<Ended, 'running'>, metered: Metered, rated?: Rated): void {
+  close(
+    record: BillRecord,
+    ended: Exclude<Ended, 'running'>,
+    metered: Metered,
+    rated?: Rated,
+    beside: readonly Beside[] = [],
+  ): void {
     if (record.ended === 'running') record.billed = metered
-    this.closeAt(record, ended, rated === undefined ? [] : priceLines(rated.price, metered, rated))
+    const own = rated === undefined ? [] : priceLines(rated.price, metered, rated)
+    const others = rated === undefined ? [] : beside.flatMap(({ lines }) => lines(rated))
+    this.closeAt(record, ended, [...own, ...others])
   }
 
   /** Ends a call at lines that were priced elsewhere, once. */

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { BatchShop } from './batch-shop.ts'
 import type { Bill, BillRecord } from './bill.ts'
+import type { ContainerShelf } from './container-shelf.ts'
 import type { JsonObject } from './json.ts'
 import type { FileShelf } from './openai/file-shelf.ts'
 import type { ResponseShelf } from './openai/response-shelf.ts'
@@ -29,6 +30,7 @@ export interface Call {
   readonly batches: BatchShop
   readonly realtimeCalls: RealtimeCalls
   readonly responses: ResponseShelf
+  readonly containers: ContainerShelf
   readonly files: FileShelf
   readonly clientSecrets: ClientSecrets
   /** What an ephemeral credential was made for. */

@@ -1,14 +1,23 @@
-import { type SimPrice, type TokenRates, WEB_SEARCH_NANO_USD } from './prices.ts'
+import { CONTAINER_GB_MINUTE_NANO_USD, FILE_SEARCH_NANO_USD, type SimPrice, type TokenRates } from './prices.ts'
+
+/** What tools used that run at the provider. */
+export interface ToolsUsed {
+  readonly web_searches: number
+  readonly file_searches: number
+  /** Minutes that containers lived, times their memory. */
+  readonly container_gb_minutes: number
+}
+
+export const NO_TOOLS: ToolsUsed = { web_searches: 0, file_searches: 0, container_gb_minutes: 0 }
 
 /** What one call used, in the simulator's own words. The input parts are disjoint; thinking is inside the output. */
-export interface Metered {
+export interface Metered extends ToolsUsed {
   readonly input_fresh: number
   readonly input_from_cache: number
   readonly input_to_cache_5m: number
   readonly input_to_cache_1h: number
   readonly output: number
   readonly output_thinking: number
-  readonly web_searches: number
 }
 
 export const NOTHING_METERED: Metered = {
@@ -18,7 +27,7 @@ export const NOTHING_METERED: Metered = {
   input_to_cache_1h: 0,
   output: 0,
   output_thinking: 0,
-  web_searches: 0,
+  ...NO_TOOLS,
 }
 
 export interface BillLine {
@@ -26,16 +35,21 @@ export interface BillLine {
   readonly item: string
   readonly units: number
   readonly nano_usd: number
+  /** Whose turn it is, where that stands beside the answer. */
+  readonly model?: string
 }
 
 export interface Rating {
   readonly tier: string
   readonly geo: string | null
+  readonly speed?: string | null
+  /** Searches are those of the tool's preview. */
+  readonly searchesPreview?: boolean
 }
 
 /** The lines of a bill; each is rounded once, half to even, and the cost is their sum. */
 export function priceLines(price: SimPrice, metered: Metered, rating: Rating): BillLine[] {
-  const rates = chooseRates(price, metered, rating.tier)
+  const rates = chooseRates(price, metered, rating)
   // A batch pays half of every token rate, cache rates included; a search costs what it costs.
   const share = rating.tier === 'batch' ? 2 : 1
   const premium = price.usInferencePremium === true && rating.geo === 'us'
@@ -56,21 +70,21 @@ export function priceLines(price: SimPrice, metered: Metered, rating: Rating): B
   add('input_to_cache_5m', rates.cacheWrite5m)
   add('input_to_cache_1h', rates.cacheWrite1h)
   add('output', rates.output)
-  if (metered.web_searches > 0) {
-    lines.push({
-      item: 'web_searches',
-      units: metered.web_searches,
-      nano_usd: metered.web_searches * WEB_SEARCH_NANO_USD,
-    })
+  const addEach = (item: keyof ToolsUsed, nanoUsd: number) => {
+    const units = metered[item]
+    if (units > 0) lines.push({ item, units, nano_usd: units * nanoUsd })
   }
+  addEach('web_searches', rating.searchesPreview === true ? price.search.preview : price.search.plain)
+  addEach('file_searches', FILE_SEARCH_NANO_USD)
+  addEach('container_gb_minutes', CONTAINER_GB_MINUTE_NANO_USD)
   return lines
 }
 
-function chooseRates(price: SimPrice, metered: Metered, tier: string): TokenRates {
-  const ofTier = price.tiers?.[tier]
-  if (ofTier !== undefined) return ofTier
+function chooseRates(price: SimPrice, metered: Metered, { tier, speed }: Rating): TokenRates {
+  if (speed === 'fast' && price.fast !== undefined) return price.fast
   const input = metered.input_fresh + metered.input_from_cache + metered.input_to_cache_5m + metered.input_to_cache_1h
-  return price.long !== undefined && input >= price.long.fromInputTokens ? price.long.rates : price.rates
+  const isLong = price.long !== undefined && input >= price.long.fromInputTokens
+  return (isLong ? price.long?.tiers : price.tiers)?.[tier] ?? (isLong ? price.long?.rates : undefined) ?? price.rates
 }
 
 /** Integer division rounding half to even; both arguments are safe non-negative integers. */

@@ -31,6 +31,12 @@ const NUMBERS = [
   'cache_write',
   'cache_write_1h',
   'searches',
+  'pages',
+  'file_searches',
+  'code_runs',
+  'pictures',
+  'declined',
+  'refuse',
   'first_delay_ms',
   'delay_ms',
   'tokens_per_chunk',
@@ -66,6 +72,7 @@ const TEXTS = [
   'cadence',
   'steps',
   'result',
+  'turns',
 ] as const
 
 export type NumberDirective = (typeof NUMBERS)[number]

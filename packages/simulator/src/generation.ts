@@ -7,7 +7,10 @@ import type { Prompt } from './prompt.ts'
 import { errorOfStatus, ProviderError } from './provider-error.ts'
 
 /** What is read of a request for a generation, whichever way it came. */
-export type GeneratingCall = Pick<Call, 'id' | 'dialect' | 'headers' | 'body' | 'record' | 'attempts'>
+export type GeneratingCall = Pick<
+  Call,
+  'id' | 'dialect' | 'headers' | 'body' | 'record' | 'attempts' | 'containers' | 'credentialSha256'
+>
 
 /** The model a request names; throws the dialect's own error where there is none. */
 export function readModel(

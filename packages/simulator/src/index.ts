@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { BatchShop } from './batch-shop.ts'
 import { Bill } from './bill.ts'
+import { ContainerShelf } from './container-shelf.ts'
 import { FileShelf } from './openai/file-shelf.ts'
 import { ResponseShelf } from './openai/response-shelf.ts'
 import { RequestLog } from './request-log.ts'
@@ -46,6 +47,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     batches,
     realtimeCalls,
     responses,
+    containers: new ContainerShelf(),
     files: new FileShelf(),
     clientSecrets: new ClientSecrets(),
     log: options.log ?? (() => undefined),

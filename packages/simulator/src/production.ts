@@ -1,6 +1,7 @@
 import type { Call } from './call.ts'
 import { NOTHING_METERED } from './cost.ts'
 import type { Frame } from './frames.ts'
+import { Produced } from './produced.ts'
 import type { Script } from './script.ts'
 
 /** What plays a generation needs of it. */
@@ -22,15 +23,14 @@ export interface ProducingCall extends Pick<Call, 'record' | 'bill'> {
 }
 
 /** What of a script is charged, and how. */
-export type Charged = Pick<Script, 'model' | 'price' | 'tier' | 'geo' | 'metered'>
+export type Charged = Pick<Script, 'model' | 'price' | 'tier' | 'geo' | 'metered'> &
+  Partial<Pick<Script, 'speed' | 'searchesPreview' | 'beside'>>
 
 /** One generation while it runs: what has been produced so far, and whether anyone still listens. */
 export class Production implements Producing {
   readonly #call: ProducingCall
   readonly #script: Charged
-  #output = 0
-  #thinking = 0
-  #searches = 0
+  readonly #produced: Produced
   #started = false
   #ended = false
   #wake: (() => void) | undefined
@@ -44,6 +44,7 @@ export class Production implements Producing {
     if (record === undefined) throw new Error('Only an endpoint that is on the bill produces.')
     this.#call = call
     this.#script = script
+    this.#produced = new Produced(script)
     record.response_id = about.responseId
     record.model = script.model
     record.served_tier = script.tier
@@ -64,18 +65,13 @@ export class Production implements Producing {
 
   produce(frame: Frame): void {
     this.#started = true
-    this.#output += frame.tokens
-    if (frame.thinking) this.#thinking += frame.tokens
-    this.#searches += frame.searches ?? 0
+    this.#produced.add(frame)
   }
 
   /** Everything at once, for an answer that takes no time. */
   produceAll(): void {
     this.#started = true
-    const { metered } = this.#script
-    this.#output = metered.output
-    this.#thinking = metered.output_thinking
-    this.#searches = metered.web_searches
+    this.#produced.addAll()
   }
 
   /** Closes the bill with the input and what was produced, once. A failure before the first event costs nothing. */
@@ -84,18 +80,12 @@ export class Production implements Producing {
     this.#ended = true
     const { record, bill } = this.#call
     if (record === undefined) return
-    record.generated_output_tokens = this.#output
+    record.generated_output_tokens = this.#produced.output
     if (ended === 'failed' && !this.#started) {
       bill.close(record, ended, NOTHING_METERED)
       return
     }
-    const metered = {
-      ...this.#script.metered,
-      output: this.#output,
-      output_thinking: this.#thinking,
-      web_searches: this.#searches,
-    }
-    bill.close(record, ended, metered, this.#script)
+    bill.close(record, ended, this.#produced.metered(), this.#script, this.#produced.beside())
   }
 
   /** Lets time pass; cut short when the client hangs up. */

@@ -1,4 +1,5 @@
-import type { Metered } from './cost.ts'
+import type { Beside } from './beside.ts'
+import { type Metered, NO_TOOLS } from './cost.ts'
 import { DirectiveError, type Directives } from './directives.ts'
 import { asList, asObject, asText } from './json.ts'
 import type { SimPrice } from './prices.ts'
@@ -18,6 +19,8 @@ export interface Script {
   readonly price: SimPrice
   readonly tier: string
   readonly geo: string | null
+  readonly speed: string | null
+  readonly searchesPreview: boolean
   readonly choices: number
   readonly thinking: string
   readonly text: string
@@ -25,6 +28,8 @@ export interface Script {
   readonly searches: number
   readonly finish: 'stop' | 'limit' | 'tool'
   readonly metered: Metered
+  /** What turns of their own and other models take for it, in the order in which that is done. */
+  readonly beside: readonly Beside[]
 }
 
 /** What a dialect reads from its own request fields. */
@@ -34,12 +39,15 @@ export interface Asked {
   readonly price: SimPrice
   readonly tier: string | undefined
   readonly geo: string | null
+  readonly speed?: string | null
   readonly choices: number
   readonly limit: number | undefined
   readonly thinks: boolean
   readonly forcedTool: string | undefined
   /** The endpoint has a web search tool of its own. */
   readonly searches: boolean
+  /** That tool is the preview of it. */
+  readonly searchesPreview?: boolean
 }
 
 const THINKING_TOKENS_WHEN_ASKED = 32
@@ -83,7 +91,8 @@ export function writeScript(asked: Asked, prompt: Prompt, directives: Directives
     .map(tool => ({ name: tool.name, arguments: spend(tool.arguments) }))
     .filter(tool => tool.arguments !== '')
   const produced = countTokens(thinking) + countTokens(text) + sumTokens(tools)
-  const searches = asked.searches ? (directives.number('searches') ?? 0) : 0
+  const ordered = asked.searches ? (directives.number('searches') ?? 0) : 0
+  const searches = asked.price.alwaysSearches ? 1 : ordered
 
   return {
     model: asked.model,
@@ -93,8 +102,10 @@ export function writeScript(asked: Asked, prompt: Prompt, directives: Directives
         ? (asked.price.snapshots[0] ?? asked.name)
         : asked.name),
     price: asked.price,
-    tier: directives.text('tier') ?? serveTier(asked),
+    tier: directives.text('tier') ?? serveTier(asked, inputTokens),
     geo: asked.geo,
+    speed: asked.price.fast === undefined ? null : (asked.speed ?? null),
+    searchesPreview: asked.searchesPreview === true,
     choices: asked.choices,
     thinking,
     text,
@@ -105,15 +116,18 @@ export function writeScript(asked: Asked, prompt: Prompt, directives: Directives
       ...divideInput(inputTokens, prompt, directives),
       output: produced * asked.choices,
       output_thinking: countTokens(thinking) * asked.choices,
+      ...NO_TOOLS,
       web_searches: searches,
     },
+    beside: [],
   }
 }
 
-function serveTier(asked: Asked): string {
-  if (asked.price.dialect === 'anthropic') return 'standard'
-  const { tier } = asked
-  return tier !== undefined && asked.price.tiers?.[tier] !== undefined ? tier : 'default'
+function serveTier({ price, tier }: Asked, inputTokens: number): string {
+  if (price.dialect === 'anthropic') return 'standard'
+  // A long prompt is served in fewer tiers.
+  const tiers = price.long !== undefined && inputTokens >= price.long.fromInputTokens ? price.long.tiers : price.tiers
+  return tier !== undefined && tiers?.[tier] !== undefined ? tier : 'default'
 }
 
 /** Reads come first, then what is marked for an hour, then for five minutes; the rest is fresh. */

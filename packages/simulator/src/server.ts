@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { BatchShop } from './batch-shop.ts'
 import type { Bill } from './bill.ts'
 import type { Call, Dialect } from './call.ts'
+import type { ContainerShelf } from './container-shelf.ts'
 import { answerControl } from './control.ts'
 import { DirectiveError } from './directives.ts'
 import { type Endpoint, findEndpoint } from './endpoints.ts'
@@ -22,6 +23,7 @@ export interface SimulatorState {
   readonly batches: BatchShop
   readonly realtimeCalls: RealtimeCalls
   readonly responses: ResponseShelf
+  readonly containers: ContainerShelf
   readonly files: FileShelf
   readonly clientSecrets: ClientSecrets
   readonly log: (message: string, detail: { readonly [name: string]: unknown }) => void
@@ -90,7 +92,7 @@ async function answer(
     : undefined
   const { headers } = request
   const rest = { id, dialect, path, query: url.searchParams, headers, reply, record, bytes: body }
-  const { bill, attempts, batches, realtimeCalls, responses, files, clientSecrets } = state
+  const { bill, attempts, batches, realtimeCalls, responses, containers, files, clientSecrets } = state
   const call: Call = {
     ...rest,
     body: {},
@@ -99,6 +101,7 @@ async function answer(
     batches,
     realtimeCalls,
     responses,
+    containers,
     files,
     clientSecrets,
     clientSecret,

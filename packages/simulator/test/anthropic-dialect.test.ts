@@ -114,3 +114,50 @@ test('models are listed by the version header, and the probe of the root is answ
   const prefixed = anthropic.withOptions({ baseURL: `${simulator.url}/anthropic` })
   assert.equal((await prefixed.models.retrieve('claude-opus-4-8')).id, 'claude-opus-4-8')
 })
+
+test('turns of a message are listed and billed each as its own model, at its own length', async t => {
+  const { simulator, anthropic } = await startFor(t)
+  const orders = 'input_tokens=1000 output_tokens=20 turns=loop:200:7,compaction:5000:40,advisor/claude-opus-4-8:300:60'
+  const { usage } = await anthropic.beta.messages.create(message(orders))
+  assert.deepEqual([usage.input_tokens, usage.output_tokens], [1200, 27])
+  assert.deepEqual(
+    usage.iterations?.map(({ type, input_tokens, output_tokens }) => [type, input_tokens, output_tokens]),
+    [
+      ['message', 200, 7],
+      ['compaction', 5000, 40],
+      ['advisor_message', 300, 60],
+      ['message', 1000, 20],
+    ],
+  )
+  const own = 6200 * 3_000 + 67 * 15_000
+  assert.equal(onlyRecord(simulator).cost_nano_usd, own + 300 * 5_000 + 60 * 25_000)
+  simulator.bill.reset()
+  const long = { ...message('input_tokens=150000 output_tokens=1 turns=loop:200001:1'), model: 'claude-sonnet-4-5' }
+  await anthropic.messages.create(long)
+  assert.equal(onlyRecord(simulator).cost_nano_usd, 150_000 * 3_000 + 15_000 + 200_001 * 6_000 + 22_500)
+})
+
+test('fast mode, a model that declines, and a credit for the retry are billed as their pages say', async t => {
+  const { simulator, anthropic } = await startFor(t)
+  const cost = async (orders: string, more: object) => {
+    simulator.bill.reset()
+    const reply = await anthropic.beta.messages.create({ ...message(orders), model: 'claude-opus-4-8', ...more })
+    return { reply, cost: onlyRecord(simulator).cost_nano_usd }
+  }
+  const asked = 'input_tokens=1000 cached=200 cache_write=100 output_tokens=20'
+  const plain = 700 * 5_000 + 200 * 500 + 100 * 6_250 + 20 * 25_000
+  const fast = await cost(asked, { speed: 'fast' })
+  assert.deepEqual([fast.cost, fast.reply.usage.speed], [2 * plain, 'fast'])
+
+  const fallbacks = [{ model: 'claude-haiku-4-5' }]
+  const declined = await cost('input_tokens=1000 output_tokens=20 declined=30', { fallbacks })
+  assert.equal(declined.reply.model, 'claude-haiku-4-5-20251001')
+  assert.equal(declined.cost, 1000 * 1_000 + 20 * 5_000 + 1000 * 5_000 + 30 * 25_000)
+
+  const refused = await cost('input_tokens=1000 refuse=1', {})
+  assert.deepEqual([refused.cost, refused.reply.stop_reason, refused.reply.usage.input_tokens], [0, 'refusal', 1000])
+  const token = refused.reply.stop_details?.fallback_credit_token
+  const retried = await cost(asked, { fallback_credit_token: token })
+  assert.equal(retried.cost, 700 * 5_000 + 300 * 500 + 20 * 25_000)
+  assert.equal(retried.reply.usage.cache_creation_input_tokens, 0)
+})

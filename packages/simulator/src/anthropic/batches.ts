@@ -4,7 +4,7 @@ import { type Call, replyHeaders, sendJson } from '../call.ts'
 import { DirectiveError, readDirectives } from '../directives.ts'
 import { asList, asObject, asText, type JsonObject } from '../json.ts'
 import { errorBody, errorOfStatus, ProviderError } from '../provider-error.ts'
-import { messageUsage, STOP_REASON, toBlocks, toMessage } from './message-object.ts'
+import { messageUsage, stopOf, toBlocks, toMessage } from './message-object.ts'
 import { composeMessage } from './messages.ts'
 import { readMessagesPrompt } from './prompt.ts'
 
@@ -153,9 +153,9 @@ function itemOf(call: Call, request: JsonObject, index: number): BatchItem {
         })
         Object.assign(record, { model: script.model, served_tier: 'batch', response_id: message.id, http_status: 200 })
         record.generated_output_tokens = script.metered.output
-        call.bill.close(record, 'completed', script.metered, { ...script, tier: 'batch' })
+        call.bill.close(record, 'completed', script.metered, { ...script, tier: 'batch' }, script.beside)
         const usage = { ...messageUsage(message, script.metered), service_tier: 'batch' }
-        const whole = toMessage(message, toBlocks(message), STOP_REASON[script.finish])
+        const whole = toMessage(message, toBlocks(message), stopOf(message))
         return tell('succeeded', { message: { ...whole, usage } })
       } catch (error) {
         if (error instanceof ProviderError) return failed(error)

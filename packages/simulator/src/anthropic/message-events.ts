@@ -1,15 +1,7 @@
 import type { Metered } from '../cost.ts'
 import { type Frame, namedEvent } from '../frames.ts'
 import { cutText } from '../tokens.ts'
-import {
-  type Block,
-  deltaUsage,
-  type Message,
-  messageUsage,
-  STOP_REASON,
-  toMessage,
-  toParts,
-} from './message-object.ts'
+import { type Block, deltaUsage, type Message, messageUsage, stopOf, toMessage, toParts } from './message-object.ts'
 
 /** The message as the events of its stream. */
 export function* toEvents(message: Message, reported: Metered | undefined): Generator<Frame> {
@@ -18,14 +10,20 @@ export function* toEvents(message: Message, reported: Metered | undefined): Gene
     sse: namedEvent(type, JSON.stringify({ type, ...members })),
     tokens: 0,
   })
-  const first = reported === undefined ? undefined : { ...reported, output: 1, output_thinking: 0, web_searches: 0 }
-  yield quiet('message_start', {
-    message: {
-      ...toMessage(message, [], null),
-      container: null,
-      ...(first === undefined ? {} : { usage: messageUsage(message, first) }),
-    },
-  })
+  const told = message.credit === undefined ? reported : message.uncredited
+  const first =
+    reported === undefined ? undefined : { ...(told ?? reported), output: 1, output_thinking: 0, web_searches: 0 }
+  const beginning = { ...message, turns: [], credit: undefined }
+  yield {
+    ...quiet('message_start', {
+      message: {
+        ...toMessage(message, []),
+        container: null,
+        ...(first === undefined ? {} : { usage: messageUsage(beginning, first) }),
+      },
+    }),
+    beside: script.beside.length,
+  }
   for (const [index, part] of toParts(message).entries()) {
     const delta = (type: string, member: string, text: string, tokens: number): Frame => ({
       sse: `event: content_block_delta\ndata: {"type":"content_block_delta","index":${index},"delta":{"type":"${type}","${member}":${JSON.stringify(text)}}}\n\n`,
@@ -46,23 +44,22 @@ export function* toEvents(message: Message, reported: Metered | undefined): Gene
         yield delta('input_json_delta', 'partial_json', piece.text, piece.tokens)
       }
     } else if (part.type === 'server_tool_use') {
-      yield { ...delta('input_json_delta', 'partial_json', JSON.stringify(part.input), 0), searches: 1 }
+      yield { ...delta('input_json_delta', 'partial_json', JSON.stringify(part.input), 0), tools: { web_searches: 1 } }
     }
     yield quiet('content_block_stop', { index })
   }
   if (message.earlyUsage !== undefined && reported !== undefined) {
     const delta = { stop_reason: null, stop_sequence: null, stop_details: null, container: null }
-    yield quiet('message_delta', { delta, usage: deltaUsage(message.earlyUsage) })
+    yield quiet('message_delta', { delta, usage: deltaUsage(message, message.earlyUsage) })
   }
   yield {
     ...quiet('message_delta', {
       delta: {
-        stop_reason: STOP_REASON[script.finish],
+        ...stopOf(message),
         stop_sequence: null,
-        stop_details: null,
         container: message.container,
       },
-      ...(reported === undefined ? {} : { usage: deltaUsage(reported) }),
+      ...(reported === undefined ? {} : { usage: deltaUsage(message, reported) }),
     }),
     closing: true,
   }

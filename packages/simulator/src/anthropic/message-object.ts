@@ -1,5 +1,7 @@
 import type { Metered } from '../cost.ts'
 import type { Script } from '../script.ts'
+import { CREDIT_TOKEN, type CreditStatus } from './fallback-credit.ts'
+import { iterationsOf, type Turn, topLevelOf } from './turns.ts'
 
 /** A message, before it is told whole or in events. */
 export interface Message {
@@ -9,15 +11,23 @@ export interface Message {
   /** Told by a `message_delta` that stands before the last one. */
   readonly earlyUsage: Metered | undefined
   readonly tokensPerChunk: number
+  readonly turns: readonly Turn[]
+  readonly credit: CreditStatus | undefined
+  /** Input as it would be without the credit: what a stream tells first. */
+  readonly uncredited: Metered
+  readonly declines: boolean
   /** What code would run in, where the request has a tool for that. */
   readonly container: { readonly id: string; readonly expires_at: string } | null
 }
 
-export const STOP_REASON = { stop: 'end_turn', limit: 'max_tokens', tool: 'tool_use' } as const
+const STOP_REASON = { stop: 'end_turn', limit: 'max_tokens', tool: 'tool_use' } as const
 const SIGNATURE = Buffer.from('simulated signature').toString('base64')
 
 /** `input_tokens` excludes cache reads and writes; `output_tokens` includes thinking. */
-export function messageUsage({ script, splitsCacheWrites }: Message, metered: Metered): object {
+export function messageUsage(message: Message, reported: Metered): object {
+  const { script, splitsCacheWrites } = message
+  const answering = toldOf(message, reported)
+  const metered = topLevelOf(message.turns, answering)
   return {
     input_tokens: metered.input_fresh,
     cache_creation_input_tokens: metered.input_to_cache_5m + metered.input_to_cache_1h,
@@ -33,11 +43,15 @@ export function messageUsage({ script, splitsCacheWrites }: Message, metered: Me
     server_tool_use: serverToolUse(metered),
     service_tier: script.tier,
     inference_geo: script.geo ?? 'not_available',
+    ...(script.speed === null ? {} : { speed: script.speed }),
+    ...beyondTokens(message, answering),
   }
 }
 
 /** The running totals of a `message_delta`: the whole so far, never a difference. */
-export function deltaUsage(metered: Metered): object {
+export function deltaUsage(message: Message, reported: Metered): object {
+  const answering = toldOf(message, reported)
+  const metered = topLevelOf(message.turns, answering)
   return {
     input_tokens: metered.input_fresh,
     cache_creation_input_tokens: metered.input_to_cache_5m + metered.input_to_cache_1h,
@@ -45,6 +59,35 @@ export function deltaUsage(metered: Metered): object {
     output_tokens: metered.output,
     output_tokens_details: { thinking_tokens: metered.output_thinking },
     server_tool_use: serverToolUse(metered),
+    ...beyondTokens(message, answering),
+  }
+}
+
+/** Who declines tells of the input that it does not charge. */
+function toldOf({ declines, uncredited }: Message, reported: Metered): Metered {
+  return declines ? uncredited : reported
+}
+
+function beyondTokens({ turns, script, credit }: Message, answering: Metered): object {
+  const iterations = iterationsOf(turns, script, answering)
+  return {
+    ...(iterations === undefined ? {} : { iterations }),
+    ...(credit === undefined ? {} : { fallback_credit: { status: credit } }),
+  }
+}
+
+/** Why a message that declines stops, with what a retry on another model needs. */
+export function stopOf({ script, declines }: Message): { stop_reason: string; stop_details: object | null } {
+  if (!declines) return { stop_reason: STOP_REASON[script.finish], stop_details: null }
+  return {
+    stop_reason: 'refusal',
+    stop_details: {
+      type: 'refusal',
+      category: null,
+      explanation: 'The simulated model declines.',
+      fallback_credit_token: CREDIT_TOKEN,
+      fallback_has_prefill_claim: false,
+    },
   }
 }
 
@@ -56,7 +99,7 @@ function serverToolUse(metered: Metered): object | null {
 export function toMessage(
   { id, script, container }: Message,
   content: readonly object[],
-  stopReason: string | null,
+  stop: { stop_reason: string | null; stop_details: object | null } = { stop_reason: null, stop_details: null },
 ): object {
   return {
     id,
@@ -64,9 +107,8 @@ export function toMessage(
     role: 'assistant',
     model: script.servedModel,
     content,
-    stop_reason: stopReason,
+    ...stop,
     stop_sequence: null,
-    stop_details: null,
     container,
   }
 }
@@ -86,7 +128,7 @@ export type Block =
   | { readonly type: 'web_search_tool_result'; readonly tool_use_id: string; readonly content: readonly object[] }
 
 /** The content in order, as it is streamed. */
-export function toParts({ id, script }: Message): Block[] {
+export function toParts({ id, script, declines }: Message): Block[] {
   const parts: Block[] = []
   if (script.thinking !== '') parts.push({ type: 'thinking', thinking: script.thinking, signature: SIGNATURE })
   for (let index = 0; index < script.searches; index += 1) {
@@ -94,7 +136,8 @@ export function toParts({ id, script }: Message): Block[] {
     parts.push({ type: 'server_tool_use', id: toolId, name: 'web_search', input: { query: 'sea' } })
     parts.push({ type: 'web_search_tool_result', tool_use_id: toolId, content: [] })
   }
-  if (script.text !== '' || script.tools.length === 0) parts.push({ type: 'text', text: script.text, citations: null })
+  const isSilent = script.text === '' && (script.tools.length > 0 || declines)
+  if (!isSilent) parts.push({ type: 'text', text: script.text, citations: null })
   for (const [index, tool] of script.tools.entries()) {
     const input = readInput(tool.arguments)
     parts.push({ type: 'tool_use', id: `toolu_${id}_${index}`, name: tool.name, input, raw: tool.arguments })

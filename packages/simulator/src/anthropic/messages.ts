@@ -1,4 +1,5 @@
 import type { Call } from '../call.ts'
+import { NO_TOOLS, NOTHING_METERED } from '../cost.ts'
 import type { Directives } from '../directives.ts'
 import { namedEvent } from '../frames.ts'
 import { readModel, readOrders } from '../generation.ts'
@@ -7,9 +8,11 @@ import { perform } from '../perform.ts'
 import { ProviderError } from '../provider-error.ts'
 import { reportEarly } from '../report-usage.ts'
 import { firstToolName, type Script, writeScript } from '../script.ts'
+import { readCredit, reprice } from './fallback-credit.ts'
 import { toEvents } from './message-events.ts'
-import { type Message, messageUsage, STOP_REASON, toBlocks, toMessage } from './message-object.ts'
+import { type Message, messageUsage, stopOf, toBlocks, toMessage } from './message-object.ts'
 import { readMessagesPrompt } from './prompt.ts'
+import { declinedTurn, readTurns } from './turns.ts'
 
 /** What a Messages request makes the model say, and how. */
 export interface ComposedMessage {
@@ -18,10 +21,12 @@ export interface ComposedMessage {
   readonly directives: Directives
 }
 
+const SILENT = { ...NO_TOOLS, output: 0, output_thinking: 0 }
+
 /** Reads a Messages request and writes its answer's script. @throws ProviderError, DirectiveError */
 export function composeMessage(call: Call): ComposedMessage {
   const { body } = call
-  const served = readModel(call, 'text')
+  const asked = readModel(call, 'text')
   const limit = asCount(body.max_tokens)
   if (limit === undefined || limit === 0) {
     throw new ProviderError(400, 'invalid_request_error', 'max_tokens: Field required')
@@ -32,11 +37,14 @@ export function composeMessage(call: Call): ComposedMessage {
   const prompt = readMessagesPrompt(body)
   const directives = readOrders(call, prompt)
   const thinking = asObject(body.thinking).type
-  const script = writeScript(
+  const declined = directives.number('declined')
+  const served = declined === undefined ? asked : readFallback(call)
+  const written = writeScript(
     {
       ...served,
       tier: undefined,
       geo: asText(body.inference_geo) ?? null,
+      speed: asText(body.speed) ?? null,
       choices: 1,
       limit,
       thinks: thinking === 'enabled' || thinking === 'adaptive',
@@ -46,7 +54,28 @@ export function composeMessage(call: Call): ComposedMessage {
     prompt,
     directives,
   )
+  const credit = readCredit(body)
+  const declines = directives.number('refuse') === 1
+  const metered = declines ? { ...written.metered, ...SILENT } : written.metered
+  const input = metered.input_fresh + metered.input_from_cache + metered.input_to_cache_5m + metered.input_to_cache_1h
+  const turns = [
+    ...(declined === undefined
+      ? []
+      : [declinedTurn({ ...asked, servedModel: asked.price.snapshots[0] ?? asked.name }, input, declined)]),
+    ...readTurns({ ...served, servedModel: written.servedModel }, directives),
+  ]
+  const script: Script = {
+    ...written,
+    ...(declines ? { text: '', thinking: '', tools: [], searches: 0 } : {}),
+    // Who declines without a word charges nothing for what was asked.
+    metered: declines ? NOTHING_METERED : reprice(metered, credit),
+    beside: turns.flatMap(({ beside }) => beside ?? []),
+  }
   const message: Message = {
+    turns,
+    credit,
+    uncredited: metered,
+    declines,
     id: `msg_${call.id}`,
     script,
     splitsCacheWrites: !directives.has('no_split'),
@@ -55,6 +84,12 @@ export function composeMessage(call: Call): ComposedMessage {
     container: readContainer(call),
   }
   return { message, script, directives }
+}
+
+/** The model that answers where the one that was asked declines: the first of the request's `fallbacks`. */
+function readFallback(call: Call): ReturnType<typeof readModel> {
+  const [first] = asList(call.body.fallbacks)
+  return readModel({ ...call, body: { model: asObject(first).model } }, 'text')
 }
 
 /** The one the request names, or one that is made for it. */
@@ -74,7 +109,7 @@ export async function messages(call: Call): Promise<void> {
     script,
     streamed: body.stream === true,
     answer: reported => ({
-      ...toMessage(message, toBlocks(message), STOP_REASON[script.finish]),
+      ...toMessage(message, toBlocks(message), stopOf(message)),
       ...(reported === undefined ? {} : { usage: messageUsage(message, reported) }),
     }),
     frames: reported => toEvents(message, reported),

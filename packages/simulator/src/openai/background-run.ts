@@ -1,10 +1,11 @@
 import { EventEmitter, once } from 'node:events'
 import type { Call } from '../call.ts'
-import { type Metered, NOTHING_METERED } from '../cost.ts'
+import { NOTHING_METERED } from '../cost.ts'
 import type { Directives } from '../directives.ts'
 import type { Frame } from '../frames.ts'
 import { asObject, isObject, type JsonObject } from '../json.ts'
 import { Pace } from '../pace.ts'
+import { Produced } from '../produced.ts'
 import { applyStreamFaults, type StreamTrouble } from '../stream-faults.ts'
 import { type Answer, toResponse } from './response-object.ts'
 import type { BackgroundLife } from './response-shelf.ts'
@@ -16,9 +17,7 @@ export class BackgroundRun implements BackgroundLife {
   readonly #events: { readonly sequence: number; readonly sse: string }[] = []
   readonly #news = new EventEmitter().setMaxListeners(0)
   #object: JsonObject
-  #output = 0
-  #thinking = 0
-  #searches = 0
+  readonly #produced: Produced
   ended = false
 
   constructor(call: Call, answer: Answer) {
@@ -32,6 +31,7 @@ export class BackgroundRun implements BackgroundLife {
     record.http_status = 200
     this.#call = call
     this.#answer = answer
+    this.#produced = new Produced(script)
     this.#object = toResponse(answer, 'queued', [], undefined) as JsonObject
   }
 
@@ -50,9 +50,7 @@ export class BackgroundRun implements BackgroundLife {
       } else {
         await this.#wait(step.tokens > 0 ? pace.next() : 0)
         if (this.ended) return
-        this.#output += step.tokens
-        if (step.thinking) this.#thinking += step.tokens
-        this.#searches += step.searches ?? 0
+        this.#produced.add(step)
         this.#tell(step.sse)
       }
       if (this.ended) return
@@ -62,7 +60,7 @@ export class BackgroundRun implements BackgroundLife {
 
   cancel(): void {
     if (this.ended) return
-    this.#object = toResponse(this.#answer, 'cancelled', [], this.#metered()) as JsonObject
+    this.#object = toResponse(this.#answer, 'cancelled', [], this.#produced.metered()) as JsonObject
     this.#end('aborted')
   }
 
@@ -74,15 +72,6 @@ export class BackgroundRun implements BackgroundLife {
       }
       const event = this.#events[at]
       if (event !== undefined && event.sequence > after) yield event.sse
-    }
-  }
-
-  #metered(): Metered {
-    return {
-      ...this.#answer.script.metered,
-      output: this.#output,
-      output_thinking: this.#thinking,
-      web_searches: this.#searches,
     }
   }
 
@@ -102,9 +91,10 @@ export class BackgroundRun implements BackgroundLife {
     this.ended = true
     const { record, bill } = this.#call
     if (record === undefined) return
-    record.generated_output_tokens = this.#output
-    const isNothing = ended === 'failed' && this.#output === 0
-    bill.close(record, ended, isNothing ? NOTHING_METERED : this.#metered(), this.#answer.script)
+    record.generated_output_tokens = this.#produced.output
+    const isNothing = ended === 'failed' && this.#produced.output === 0
+    const metered = isNothing ? NOTHING_METERED : this.#produced.metered()
+    bill.close(record, ended, metered, this.#answer.script, isNothing ? [] : this.#produced.beside())
     this.#news.emit('news')
   }
 

@@ -2,6 +2,7 @@ import type { Batch, BatchItem, Verdict } from '../batch-shop.ts'
 import { type Call, sendJson } from '../call.ts'
 import { DirectiveError, readDirectives } from '../directives.ts'
 import { asObject, asText, type JsonObject } from '../json.ts'
+import type { Charged } from '../production.ts'
 import { errorBody, errorOfStatus, ProviderError } from '../provider-error.ts'
 import { planChat, readChatPrompt } from './chat-completions.ts'
 import { planEmbedding } from './embeddings.ts'
@@ -19,7 +20,7 @@ const planners: { readonly [path: string]: (call: Call) => Planned } = {
 
 interface Planned {
   readonly responseId: string | null
-  readonly script: Pick<ReturnType<typeof planChat>['performance']['script'], 'model' | 'price' | 'geo' | 'metered'>
+  readonly script: Omit<Charged, 'tier'>
   readonly answer: object
 }
 
@@ -190,7 +191,7 @@ function itemOf(call: Call, endpoint: string, request: JsonObject, index: number
         const record = call.bill.open({ billId: id, credentialSha256, dialect: 'openai', endpoint: '/v1/batches' })
         Object.assign(record, { model: script.model, served_tier: 'batch', response_id: responseId, http_status: 200 })
         record.generated_output_tokens = script.metered.output
-        call.bill.close(record, 'completed', script.metered, { ...script, tier: 'batch' })
+        call.bill.close(record, 'completed', script.metered, { ...script, tier: 'batch' }, script.beside)
         return { verdict, line: line({ status_code: 200, request_id: id, body: answer }, null) }
       } catch (error) {
         if (error instanceof ProviderError) return failed(error)

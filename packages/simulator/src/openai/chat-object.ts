@@ -85,7 +85,8 @@ export function* toChunks(chat: Chat, reported: Metered | undefined): Generator<
   })
 
   for (let index = 0; index < script.choices; index += 1) {
-    yield chunk(index, '{"role":"assistant","content":"","refusal":null}', null)
+    const first = chunk(index, '{"role":"assistant","content":"","refusal":null}', null)
+    yield index === 0 ? { ...first, tools: { web_searches: script.searches } } : first
     for (const piece of cutText(script.thinking, chat.tokensPerChunk)) {
       yield { sse: '', tokens: piece.tokens, thinking: true }
     }

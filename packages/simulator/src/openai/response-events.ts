@@ -29,10 +29,11 @@ export function* toEvents(answer: Answer, sequence: Sequence, reported: Metered 
     else if (item.type === 'message') yield* messageEvents(answer, sequence, item, place)
     else if (item.type === 'function_call') yield* functionCallEvents(answer, sequence, item, place)
     else {
+      const { tools = {}, beside = 0 } = answer.hosted.items.find(made => made.item === item) ?? {}
       yield quiet('response.output_item.added', { output_index: index, item: { ...item, status: 'in_progress' } })
-      yield quiet('response.web_search_call.in_progress', place)
-      yield quiet('response.web_search_call.searching', place)
-      yield { ...quiet('response.web_search_call.completed', place), searches: 1 }
+      yield quiet(`response.${item.type}.in_progress`, place)
+      yield quiet(`response.${item.type}.${DOING[item.type] ?? 'searching'}`, place)
+      yield { ...quiet(`response.${item.type}.completed`, place), tools, beside }
     }
     yield quiet('response.output_item.done', { output_index: index, item })
   }
@@ -40,6 +41,12 @@ export function* toEvents(answer: Answer, sequence: Sequence, reported: Metered 
   for (const usage of answer.earlyUsage === undefined ? [reported] : [answer.earlyUsage, reported]) {
     yield { ...quiet(`response.${status}`, { response: toResponse(answer, status, items, usage) }), closing: true }
   }
+}
+
+/** What a tool does meanwhile, where it does not search. */
+const DOING: { readonly [type: string]: string } = {
+  code_interpreter_call: 'interpreting',
+  image_generation_call: 'generating',
 }
 
 interface Place {

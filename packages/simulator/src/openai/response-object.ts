@@ -1,6 +1,7 @@
 import type { Metered } from '../cost.ts'
 import { asList, asObject, type JsonObject } from '../json.ts'
 import type { Script } from '../script.ts'
+import type { HostedWork } from './hosted-tools.ts'
 
 /** A response of the Responses API, before it is told whole or in events. */
 export interface Answer {
@@ -8,6 +9,7 @@ export interface Answer {
   readonly createdAt: number
   readonly body: JsonObject
   readonly script: Script
+  readonly hosted: HostedWork
   readonly tokensPerChunk: number
   /** Told by a terminal event that stands before the last one. */
   readonly earlyUsage: Metered | undefined
@@ -37,7 +39,7 @@ export function responsesUsage(metered: Metered): object {
 
 /** The response object in a state of its life. */
 export function toResponse(
-  { id, createdAt, body, script }: Answer,
+  { id, createdAt, body, script, hosted }: Answer,
   status: Status,
   output: readonly object[],
   usage: Metered | undefined,
@@ -72,6 +74,7 @@ export function toResponse(
     top_p: body.top_p ?? 1,
     truncation: body.truncation ?? 'disabled',
     usage: usage === undefined ? null : responsesUsage(usage),
+    ...(usage === undefined || hosted.toolUsage === undefined ? {} : { tool_usage: hosted.toolUsage }),
     user: null,
     metadata: body.metadata ?? {},
   }
@@ -81,7 +84,7 @@ export type Item = { readonly id: string; readonly type: string; readonly [membe
 
 /** The output items, finished. */
 export function toItems(answer: Answer): Item[] {
-  const { id, script } = answer
+  const { id, script, hosted } = answer
   const items: Item[] = []
   if (script.thinking !== '') {
     items.push({
@@ -94,14 +97,7 @@ export function toItems(answer: Answer): Item[] {
         : {}),
     })
   }
-  for (let index = 0; index < script.searches; index += 1) {
-    items.push({
-      id: `ws_${id}_${index}`,
-      type: 'web_search_call',
-      status: 'completed',
-      action: { type: 'search', query: 'sea', queries: ['sea'] },
-    })
-  }
+  for (const { item } of hosted.items) items.push(item)
   if (script.text !== '' || script.tools.length === 0) {
     items.push({
       id: `msg_${id}`,

@@ -8,6 +8,7 @@ import { ProviderError } from '../provider-error.ts'
 import { reportEarly, reportUsage } from '../report-usage.ts'
 import { firstToolName, writeScript } from '../script.ts'
 import { BackgroundRun } from './background-run.ts'
+import { workHosted } from './hosted-tools.ts'
 import { sequencedEvent, toEvents } from './response-events.ts'
 import { type Answer, endStatus, toItems, toResponse } from './response-object.ts'
 import { readResponsesPrompt } from './responses-prompt.ts'
@@ -66,7 +67,7 @@ export function planResponse(
   const prompt = readResponsesPrompt(body)
   const directives = readOrders(call, prompt)
   const effort = asObject(body.reasoning).effort
-  const script = writeScript(
+  const written = writeScript(
     {
       ...served,
       tier: asText(body.service_tier),
@@ -76,12 +77,17 @@ export function planResponse(
       thinks: effort !== undefined && effort !== null && effort !== 'none',
       forcedTool: readForcedTool(body),
       searches: true,
+      searchesPreview: asList(body.tools).some(tool => asText(asObject(tool).type)?.startsWith('web_search_preview')),
     },
     history === undefined ? prompt : { ...prompt, tokens: prompt.tokens + history.tokens },
     history === undefined ? directives : withCached(directives, history.cachedTokens),
   )
+  const id = `resp_${call.id}`
+  const hosted = workHosted(call, id, written.searches, directives)
+  const script = { ...written, metered: { ...written.metered, ...hosted.used }, beside: hosted.beside }
   const answer: Answer = {
-    id: `resp_${call.id}`,
+    id,
+    hosted,
     createdAt: Math.floor(Date.now() / 1000),
     body,
     script,

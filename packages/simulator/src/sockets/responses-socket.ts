@@ -70,13 +70,15 @@ async function takeTurn(
     dialect: 'openai',
     endpoint: '/v1/responses',
   })
-  const { bill, attempts } = state
+  const { bill, attempts, containers } = state
   const request: GeneratingCall = {
     id,
     dialect: 'openai',
     headers: call.headers,
     body: { ...body, stream: true },
     attempts,
+    containers,
+    credentialSha256: call.credentialSha256 ?? '',
     record,
   }
   try {
