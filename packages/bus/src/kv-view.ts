@@ -18,6 +18,8 @@ export interface KvView<T> {
 export interface KvViewOptions<T> {
   /** Called for each change, after the view holds it; `undefined`: deleted. Also for each initial value. */
   onChange?: (key: string, value: T | undefined) => void
+  /** False: values are handed to `onChange` alone, and the view holds none. */
+  keep?: boolean
   log: Logger
 }
 
@@ -45,7 +47,7 @@ export async function followBucket<Schema extends TSchema>(
     }
     try {
       const value = document.decode(entry.value)
-      values.set(entry.key, value)
+      if (options.keep !== false) values.set(entry.key, value)
       options.onChange?.(entry.key, value)
     } catch (err) {
       if (!(err instanceof ContractError)) throw err

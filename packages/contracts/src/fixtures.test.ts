@@ -34,6 +34,7 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-usage-hours-request': contracts.UsageHoursRequest,
   'document-usage-hours-page': contracts.UsageHoursPage,
   'document-made-object': contracts.MadeObject,
+  'document-charged-container': contracts.ChargedContainer,
   'document-stored-response': contracts.StoredResponse,
   'document-background-response': contracts.BackgroundResponse,
   'document-realtime-call': contracts.RealtimeCall,

@@ -29,6 +29,7 @@ export const quantityNames = [
   'web_fetch_calls',
   'file_search_calls',
   'code_container_sessions',
+  'code_container_gb_minutes',
   'other_tool_calls',
 ] as const
 
@@ -91,6 +92,8 @@ export const UsageModifiers = Type.Partial(
     region: Type.String(),
     image_size: Type.String(),
     image_quality: Type.String(),
+    /** `preview`: the tool for web search is the preview of it, which some models sell at another price. */
+    web_search: Type.String(),
   }),
 )
 export type UsageModifiers = Static<typeof UsageModifiers>

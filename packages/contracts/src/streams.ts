@@ -102,6 +102,12 @@ export const buckets = {
     // About 1.5 million ids.
     maxBytes: 256 * 1024 ** 2,
   },
+  containers: {
+    writer: 'gateway',
+    description: 'Containers that code ran in a moment ago, and what of them has been counted',
+    // One that is not used for 20 minutes is gone.
+    maxAgeMs: 30 * 60_000,
+  },
   'realtime-calls': {
     writer: 'gateway',
     description: 'Realtime calls under way at providers: who made them, and who meters them',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { importCatalogue } from './catalogue.ts'
+import { catalogueChanges, importCatalogue } from './catalogue.ts'
 import { compilePriceBook } from './compile-price-book.ts'
 import { decimalText, rateFromUsd, scaleDecimal } from './decimal.ts'
 import { hasRate } from './has-rate.ts'
@@ -41,6 +41,37 @@ test('a price that changed on a day holds from that day', () => {
       ?.base
   assert.equal(base('2026-07-29T00:00:00Z'), 1_000_000_000)
   assert.equal(base('2026-07-30T00:00:00Z'), 200_000_000)
+})
+
+test('containers are sold by the session, and from 2026-06-02 on by the minute and their memory', () => {
+  const cost = (at: string) => {
+    const books = { book: compilePriceBook(importCatalogue({ atMs: Date.parse(at) }).book) }
+    // Two of 4 GB, for five minutes and for twenty.
+    const quantities = { code_container_sessions: 2, code_container_gb_minutes: 20 + 80 }
+    const rating = rate(books, { provider: 'openai', model: 'gpt-5.4', quantities, modifiers: {} })
+    assert.deepEqual(rating.unpriced, [])
+    return rating.cost_nano_usd
+  }
+  assert.equal(cost('2026-06-01T23:59:59Z'), 60_000_000)
+  assert.equal(cost('2026-06-02T00:00:00Z'), 150_000_000)
+  const [change] = catalogueChanges({ afterMs: Date.parse('2026-06-01T00:00:00Z') })
+  assert.equal(change, Date.parse('2026-06-02T00:00:00Z'))
+})
+
+test('a search costs what the model and the version of the tool say', () => {
+  const cost = (model: string, web_search?: string) =>
+    rate(
+      { book: compiled },
+      {
+        provider: 'openai',
+        model,
+        quantities: { web_search_calls: 1000 },
+        modifiers: { ...(web_search && { web_search }), service_tier: 'flex' },
+      },
+    ).cost_nano_usd / 1e9
+  assert.deepEqual([cost('gpt-5.4'), cost('gpt-5.4', 'preview')], [10, 10])
+  assert.deepEqual([cost('gpt-4.1-2025-04-14'), cost('gpt-4.1-2025-04-14', 'preview')], [10, 25])
+  assert.deepEqual([cost('gpt-4o-mini'), cost('gpt-4.1-mini'), cost('gpt-4.1-mini', 'preview')], [11.2, 13.2, 25])
 })
 
 test('names and dated names find their entry, strangers find none', () => {

@@ -1,7 +1,7 @@
 import { findProvider } from '@pydantic/genai-prices'
 import type { QuantityName } from '@sluice/contracts'
 import { rateFromUsd } from './decimal.ts'
-import type { ModelMatch } from './model-match.ts'
+import { type ModelMatch, matchesModel } from './model-match.ts'
 import type { ModelPrices, ModifierRule, PriceBook, ProviderPrices, Rate, Rates } from './price-book.ts'
 import { type Supplement, supplement, type UsdPrice } from './supplement.ts'
 
@@ -58,14 +58,20 @@ export function importCatalogue(options: {
     for (const model of findProvider({ providerId: id })?.models ?? []) {
       const prices = pricesAt(model.prices, options.atMs)
       if (!prices) continue
+      const additions = rows.additions.filter(row => row.provider === id && matchesModel(row.match, model.id))
+      const variants = additions.flatMap(({ when, rates }) => (when ? [{ when, rates: ratesFromUsd(rates) }] : []))
       models.push({
         id: model.id,
         match: model.match as ModelMatch,
-        rates: importRates(prices, `${id}/${model.id}`, skipped),
+        rates: Object.assign(
+          importRates(prices, `${id}/${model.id}`, skipped),
+          ...additions.map(({ when, rates }) => (when ? {} : ratesFromUsd(rates))),
+        ),
+        ...(variants.length > 0 && { variants }),
       })
     }
     const provider: ProviderPrices = { models }
-    const defaults = rows.defaults.filter(row => row.provider === id)
+    const defaults = rows.defaults.filter(row => row.provider === id && holdsAt(row, options.atMs))
     if (defaults.length > 0)
       provider.defaults = Object.fromEntries(
         defaults.map(row => [row.quantity, { base: rateFromUsd(row.price.usd, row.price.per) }]),
@@ -88,13 +94,18 @@ export function importCatalogue(options: {
 
 /** Later instants at which the catalogue has another price for one of these providers, ascending. */
 export function catalogueChanges(options: { afterMs: number; providers?: readonly string[] }): number[] {
-  const instants = new Set<number>()
+  const days = supplement.defaults.flatMap(({ from, until }) => [from ?? [], until ?? []].flat())
+  const instants = new Set(days.map(day => Date.parse(day)))
   for (const id of options.providers ?? catalogueProviders)
     for (const model of findProvider({ providerId: id })?.models ?? [])
       if (Array.isArray(model.prices))
         for (const { constraint } of model.prices as { constraint?: { start_date?: string } }[])
           if (constraint?.start_date !== undefined) instants.add(Date.parse(constraint.start_date))
   return [...instants].filter(instant => instant > options.afterMs).sort((a, b) => a - b)
+}
+
+function holdsAt({ from, until }: { from?: string; until?: string }, atMs: number): boolean {
+  return (from === undefined || Date.parse(from) <= atMs) && (until === undefined || atMs < Date.parse(until))
 }
 
 const catalogueProviders = ['openai', 'anthropic'] as const

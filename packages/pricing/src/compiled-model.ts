@@ -46,5 +46,5 @@ export class CompiledModel {
 const noRules: readonly ModifierRule[] = []
 
 function modifierSignature(m: UsageModifiers, assumeDearest: boolean): string {
-  return `${m.service_tier ?? ''}|${m.batch ?? ''}|${m.inference_geo ?? ''}|${m.speed ?? ''}|${m.region ?? ''}|${m.image_size ?? ''}|${m.image_quality ?? ''}|${assumeDearest}`
+  return `${m.service_tier ?? ''}|${m.batch ?? ''}|${m.inference_geo ?? ''}|${m.speed ?? ''}|${m.region ?? ''}|${m.image_size ?? ''}|${m.image_quality ?? ''}|${m.web_search ?? ''}|${assumeDearest}`
 }

@@ -19,8 +19,26 @@ export interface Supplement {
     source: string
     date: string
   }[]
+  /** For models that the catalogue has: rates in place of its own, or while `when` holds. */
+  additions: {
+    provider: string
+    match: ModelMatch
+    when?: UsageModifiers
+    rates: Partial<Record<QuantityName, UsdPrice>>
+    source: string
+    date: string
+  }[]
   /** For every model of the provider that has no rate of its own for the quantity. */
-  defaults: { provider: string; quantity: QuantityName; price: UsdPrice; source: string; date: string }[]
+  defaults: {
+    provider: string
+    quantity: QuantityName
+    price: UsdPrice
+    /** The day it came into force, and the day it ended; always, where neither is named. */
+    from?: string
+    until?: string
+    source: string
+    date: string
+  }[]
   modifiers: {
     provider: string
     id: string
@@ -34,7 +52,11 @@ export interface Supplement {
 
 const openaiPricing = 'https://developers.openai.com/api/docs/pricing'
 const openaiPriority = 'https://openai.com/api-priority-processing/'
+const openaiContainerChange = 'https://developers.openai.com/api/docs/changelog'
 const claudePricing = 'https://platform.claude.com/docs/en/about-claude/pricing'
+
+/** Containers are sold by the minute, for at least five minutes, since this day. */
+const perMinuteContainers = '2026-06-02'
 
 const each = (usd: string): UsdPrice => ({ usd, per: 1 })
 const perMillion = (usd: string): UsdPrice => ({ usd, per: 1_000_000 })
@@ -97,8 +119,8 @@ export const supplement: Supplement = {
     },
     {
       provider: 'openai',
-      id: 'gpt-image-2.6-sunburst',
-      match: named('gpt-image-2.6-sunburst'),
+      id: 'gpt-image-2.6',
+      match: named('gpt-image-2.6-sunburst', 'gpt-image-2.6-flare'),
       rates: imageTokens,
       source: 'https://developers.openai.com/de-DE/api/docs/models/gpt-image-2.6-sunburst',
       date: '2026-11-25',
@@ -177,6 +199,32 @@ export const supplement: Supplement = {
       date: '2026-11-23',
     },
   ],
+  additions: [
+    {
+      // Where a model does not reason, what the preview of the tool finds is not charged, and each search costs more.
+      provider: 'openai',
+      match: named('gpt-4o', 'gpt-4o-mini', 'gpt-4.1', 'gpt-4.1-mini'),
+      when: { web_search: 'preview' },
+      rates: { web_search_calls: perThousand('25') },
+      source: openaiPricing,
+      date: '2026-11-26',
+    },
+    // What a search finds is charged as 8,000 tokens of input, whatever it is: here with the search.
+    {
+      provider: 'openai',
+      match: named('gpt-4o-mini'),
+      rates: { web_search_calls: perThousand('11.2') },
+      source: openaiPricing,
+      date: '2026-11-26',
+    },
+    {
+      provider: 'openai',
+      match: named('gpt-4.1-mini'),
+      rates: { web_search_calls: perThousand('13.2') },
+      source: openaiPricing,
+      date: '2026-11-26',
+    },
+  ],
   defaults: [
     {
       provider: 'openai',
@@ -196,8 +244,35 @@ export const supplement: Supplement = {
       provider: 'openai',
       quantity: 'code_container_sessions',
       price: each('0.03'),
+      until: perMinuteContainers,
       source: openaiPricing,
       date: '2026-11-23',
+    },
+    {
+      // Sold by the minute since: the session itself costs nothing any more.
+      provider: 'openai',
+      quantity: 'code_container_sessions',
+      price: each('0'),
+      from: perMinuteContainers,
+      source: openaiContainerChange,
+      date: '2026-11-26',
+    },
+    {
+      provider: 'openai',
+      quantity: 'code_container_gb_minutes',
+      price: each('0'),
+      until: perMinuteContainers,
+      source: openaiPricing,
+      date: '2026-11-26',
+    },
+    {
+      // 20 minutes of 1, 4, 16 and 64 GB are $0.03, $0.12, $0.48 and $1.92.
+      provider: 'openai',
+      quantity: 'code_container_gb_minutes',
+      price: each('0.0015'),
+      from: perMinuteContainers,
+      source: openaiContainerChange,
+      date: '2026-11-26',
     },
     {
       provider: 'anthropic',
@@ -224,6 +299,16 @@ export const supplement: Supplement = {
       source: openaiPricing,
       date: '2026-11-23',
     },
+    // Pictures that a response in another tier has drawn cost what they cost: image models are sold in none.
+    ...['flex', 'priority'].map(tier => ({
+      provider: 'openai',
+      id: `${tier}-images`,
+      when: { service_tier: tier },
+      match: { or: [{ starts_with: 'gpt-image-' }, { starts_with: 'chatgpt-image-' }] },
+      ratio: [1, 1] as [number, number],
+      source: openaiPricing,
+      date: '2026-11-26',
+    })),
     {
       provider: 'openai',
       id: 'flex',

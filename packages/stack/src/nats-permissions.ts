@@ -29,6 +29,7 @@ export const bucketReaders: Record<BucketName, readonly ServiceName[]> = {
   'stored-responses': [],
   'background-responses': [],
   'made-objects': [],
+  containers: [],
   'realtime-calls': [],
   batches: [],
   files: [],

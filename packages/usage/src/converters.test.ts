@@ -142,6 +142,7 @@ test('a Responses object is charged for tokens and for its tools', () => {
     web_search_calls: 1,
     file_search_calls: 1,
     code_container_sessions: 1,
+    code_container_gb_minutes: 5,
   })
   assert.equal(result.finish_reason, 'max_output_tokens')
 })

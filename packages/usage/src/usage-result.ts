@@ -18,8 +18,8 @@ export interface UsageResult {
   response_id?: string
   /** Ids of the items of a response and of the containers that code ran in: a later request may name them. */
   made_ids?: string[]
-  /** Ids of the containers in `code_container_sessions`, as far as they are told. */
-  container_ids?: string[]
+  /** The containers in `code_container_sessions`; their minutes are counted as if each were new and soon gone. */
+  containers?: { id: string; gb: number }[]
   finish_reason?: string
 }
 

@@ -22,7 +22,6 @@ import { LiveCalls } from './live-calls.ts'
 import { classNotOpen } from './path-class.ts'
 import { rateKilled } from './rate-killed.ts'
 import { BodyMemory } from './read-request.ts'
-import { RecentContainers } from './recent-containers.ts'
 import { rememberContainer } from './references/remember-made.ts'
 import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
@@ -38,6 +37,7 @@ import { Spool } from './uploads/spool.ts'
 import { createUpstreams } from './upstreams.ts'
 import { followBatchJobs } from './views/batch-jobs-view.ts'
 import { followBudgets } from './views/budgets-view.ts'
+import { ContainersView } from './views/containers-view.ts'
 import { followKeys } from './views/keys-view.ts'
 import { MadeObjects } from './views/made-objects-view.ts'
 import { followPrices } from './views/prices-view.ts'
@@ -96,6 +96,7 @@ const budgets = closing.use(
 )
 const prices = closing.use(await followPrices(bus, log), 'prices view')
 const records = closing.use(await StoredResponses.open(bus, log), 'stored responses')
+const containers = closing.use(await ContainersView.open(bus, log), 'containers')
 const made = closing.use(await MadeObjects.open(bus, log), 'made objects')
 const realtimeCalls = closing.use(await RealtimeCalls.open(bus, log), 'realtime calls view')
 /** Notes of calls that runs which have ended were making. */
@@ -240,7 +241,7 @@ const deps: AppDeps = {
     minIntervalMs,
   },
   stored: { records, poller: background },
-  containers: new RecentContainers(),
+  containers: containers.recent,
   made,
   bodyMemory,
   drains,

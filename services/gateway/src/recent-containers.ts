@@ -1,44 +1,96 @@
-import type { UsageResult } from '@sluice/usage'
+import { hash } from 'node:crypto'
+import { type ChargedContainer, containerKey } from '@sluice/contracts'
+import { minimumContainerMinutes, type UsageResult } from '@sluice/usage'
 
 /** A container that is not used for so long is gone (developers.openai.com/api/docs/guides/tools-code-interpreter). */
 const lifetimeMs = 20 * 60_000
 const maxContainers = 20_000
+const minuteMs = 60_000
+
+type UsedContainer = NonNullable<UsageResult['containers']>[number]
 
 /**
- * Containers that this gateway has charged and that still live: code that runs in one of them again starts no session of its
- * own. What another gateway has charged is not known here and counts again.
+ * Containers that live, and what of each has been counted: a use counts the minutes since its start that no use before it
+ * has, at least five at the first. The provider charges by the minute and tells no reply of it, so that the time of the last
+ * use seen here stands for the container's end.
  */
 export class RecentContainers {
-  /** When each was used last, the one that has waited longest first. */
-  readonly #usedAtMs = new Map<string, number>()
+  /** The one that has waited longest first. */
+  readonly #charged = new Map<string, ChargedContainer>()
+  readonly #onCharged: (key: string, container: ChargedContainer) => void
 
-  /** The same usage, with sessions of those containers alone that are charged now. Counted once for each reply. */
-  chargeOnce(projectId: string, usage: UsageResult, nowMs: number): UsageResult {
-    const sessions = usage.quantities.code_container_sessions
-    if (usage.container_ids === undefined || sessions === undefined) return usage
-    let known = 0
-    for (const id of usage.container_ids) {
-      const key = `${projectId} ${id}`
-      const usedAtMs = this.#usedAtMs.get(key)
-      if (usedAtMs !== undefined && nowMs - usedAtMs < lifetimeMs) known++
-      this.#usedAtMs.delete(key)
-      this.#usedAtMs.set(key, nowMs)
+  /** @param onCharged is told of what other gateways need to know */
+  constructor(onCharged: (key: string, container: ChargedContainer) => void = () => undefined) {
+    this.#onCharged = onCharged
+  }
+
+  /** What another gateway, or this one before it was started again, has counted. */
+  note(key: string, container: ChargedContainer): void {
+    const known = this.#charged.get(key)
+    if (known && known.minutes >= container.minutes && known.used_at_ms >= container.used_at_ms) return
+    this.#keep(key, container)
+  }
+
+  /** The same usage, with sessions and minutes of its containers as far as they have not been counted. */
+  chargeOnce(projectId: string, usage: UsageResult, at: { startedAtMs: number; nowMs: number }): UsageResult {
+    if (usage.containers === undefined) return usage
+    let sessions = 0
+    let gbMinutes = 0
+    for (const container of usage.containers) {
+      const counted = this.#count(keyOf(projectId, container), container, at)
+      if (counted.isNew) sessions++
+      gbMinutes += counted.gbMinutes
     }
-    for (const oldest of this.#usedAtMs.keys()) {
-      if (this.#usedAtMs.size <= maxContainers) break
-      this.#usedAtMs.delete(oldest)
+    return withContainers(usage, sessions, gbMinutes)
+  }
+
+  #count(
+    key: string,
+    { gb }: UsedContainer,
+    { startedAtMs, nowMs }: { startedAtMs: number; nowMs: number },
+  ): { isNew: boolean; gbMinutes: number } {
+    const before = this.#charged.get(key)
+    const living = before && nowMs - before.used_at_ms < lifetimeMs ? before : undefined
+    const start = living?.started_at_ms ?? Math.min(startedAtMs, nowMs)
+    const lived = Math.max(minimumContainerMinutes, Math.ceil((nowMs - start) / minuteMs))
+    const minutes = Math.max(lived, living?.minutes ?? 0)
+    // A reply that names a container by its id alone does not tell its memory.
+    const memory = Math.max(gb, living?.gb ?? 0)
+    const charged = { started_at_ms: start, used_at_ms: nowMs, gb: memory, minutes }
+    this.#keep(key, charged)
+    this.#onCharged(key, charged)
+    return { isNew: !living, gbMinutes: (minutes - (living?.minutes ?? 0)) * memory }
+  }
+
+  #keep(key: string, container: ChargedContainer): void {
+    this.#charged.delete(key)
+    this.#charged.set(key, container)
+    for (const oldest of this.#charged.keys()) {
+      if (this.#charged.size <= maxContainers) break
+      this.#charged.delete(oldest)
     }
-    return known === 0 ? usage : withSessions(usage, Math.max(0, sessions - known))
   }
 }
 
-function withSessions(usage: UsageResult, sessions: number): UsageResult {
-  const { code_container_sessions: _, ...quantities } = usage.quantities
-  const { code_container_sessions: mark, ...provenance } = usage.provenance
-  if (sessions === 0) return { ...usage, quantities, provenance }
+/** Ids are the provider's: hashed, they fit a key whatever is in them. */
+function keyOf(projectId: string, { id }: UsedContainer): string {
+  return containerKey(projectId, hash('sha256', id, 'hex').slice(0, 40))
+}
+
+function withContainers(usage: UsageResult, sessions: number, gbMinutes: number): UsageResult {
+  const { code_container_sessions: _, code_container_gb_minutes: __, ...quantities } = usage.quantities
+  const { code_container_sessions: mark = 'measured', code_container_gb_minutes: ___, ...provenance } = usage.provenance
   return {
     ...usage,
-    quantities: { ...quantities, code_container_sessions: sessions },
-    provenance: { ...provenance, ...(mark && { code_container_sessions: mark }) },
+    quantities: {
+      ...quantities,
+      ...(sessions > 0 && { code_container_sessions: sessions }),
+      ...(gbMinutes > 0 && { code_container_gb_minutes: gbMinutes }),
+    },
+    provenance: {
+      ...provenance,
+      ...(sessions > 0 && { code_container_sessions: mark }),
+      ...(gbMinutes > 0 && { code_container_gb_minutes: 'estimated' as const }),
+    },
   }
 }

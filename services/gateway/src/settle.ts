@@ -51,7 +51,10 @@ export function settle(
   outcome: Outcome,
   written?: (error?: Error) => void,
 ): UsageRecordedData {
-  const used = containers.chargeOnce(call.principal.identity.project_id, outcome.usage, outcome.finishedAtMs)
+  const used = containers.chargeOnce(call.principal.identity.project_id, outcome.usage, {
+    startedAtMs: call.admittedAtMs,
+    nowMs: outcome.finishedAtMs,
+  })
   const { usage, doubts } = doubtUsage(call, used, {
     outputBytes: outcome.outputBytes ?? outcome.usage.outputBytes ?? 0,
     whole: outcome.status === 'completed',

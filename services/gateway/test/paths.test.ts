@@ -1,6 +1,7 @@
 import { after } from 'node:test'
 import { GatewayStack } from './gateway-stack.ts'
 import { freePathsCostNothing } from './paths/free.ts'
+import { hostedToolsSettle } from './paths/hosted-tools.ts'
 import { modelsAreListed } from './paths/models.ts'
 import { referencesStayInTheirProject } from './paths/references.ts'
 import { backgroundResponsesSettleOnce } from './paths/stored.ts'
@@ -14,6 +15,7 @@ const gateway = await GatewayStack.start(
 const project = await gateway.newProject()
 
 textPathsSettle(gateway, project)
+hostedToolsSettle(gateway)
 modelsAreListed(gateway, project)
 backgroundResponsesSettleOnce(gateway, project)
 referencesStayInTheirProject(gateway)

@@ -5,7 +5,14 @@ import { saidIn } from '../said-text.ts'
 import { addQuantities, measuredAs, type UsageResult } from '../usage-result.ts'
 import { servedTier } from './chat-completion.ts'
 import { tokenQuantities } from './token-usage.ts'
-import { containersIn, imageTokens, tellsToolUsage, toolQuantities } from './tool-usage.ts'
+import {
+  containersIn,
+  imageTokens,
+  searchesPreview,
+  tellsToolUsage,
+  toolQuantities,
+  withMinutes,
+} from './tool-usage.ts'
 
 /** What {@link fromResponse} reads of a reply. */
 export const responseMembers: PickedMembers = {
@@ -17,7 +24,14 @@ export const responseMembers: PickedMembers = {
     usage: 'whole',
     tool_usage: 'whole',
     incomplete_details: { members: { reason: 'whole' } },
-    tools: { members: { type: 'whole', model: 'whole' } },
+    tools: {
+      members: {
+        type: 'whole',
+        model: 'whole',
+        container: { members: { memory_limit: 'whole' } },
+        environment: { members: { memory_limit: 'whole' } },
+      },
+    },
     output: {
       members: {
         type: 'whole',
@@ -51,17 +65,17 @@ export function madeIdsOf(output: unknown): string[] {
 export function fromResponse(body: unknown): UsageResult {
   const reply = objectOf(body)
   const quantities: Quantities = isObject(reply.usage) ? tokenQuantities(reply.usage) : {}
-  const tools = toolQuantities(listOf(reply.output), reply.tool_usage)
+  const tools = toolQuantities(listOf(reply.output), reply)
   const images = imageTokens(reply)
   const madeIds = madeIdsOf(reply.output)
   if (images) addQuantities(quantities, images.quantities)
   return {
-    ...measuredAs({ ...quantities, ...tools }, 'measured'),
-    modifiers: servedTier(reply),
+    ...withMinutes(measuredAs({ ...quantities, ...tools }, 'measured')),
+    modifiers: { ...servedTier(reply), ...(searchesPreview(reply.tools) && { web_search: 'preview' }) },
     ...(images && { parts: [images] }),
     raw_usage: rawUsage(reply),
     ...(madeIds.length > 0 && { made_ids: madeIds }),
-    ...(tools.code_container_sessions && { container_ids: containersIn(listOf(reply.output)) }),
+    ...(tools.code_container_sessions && { containers: containersIn(listOf(reply.output), reply.tools) }),
     ...defined({
       served_model: nameOf(reply.model),
       response_id: nameOf(reply.id),

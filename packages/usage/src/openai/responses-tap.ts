@@ -7,7 +7,7 @@ import { TextSample } from '../text-sample.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { fromResponse } from './response.ts'
 import { totalTold } from './token-usage.ts'
-import { containersIn, toolQuantities } from './tool-usage.ts'
+import { containersIn, toolQuantities, withMinutes } from './tool-usage.ts'
 
 /** What a clean end of a Responses stream needs. */
 export interface ResponsesState {
@@ -230,10 +230,10 @@ class ResponsesStreamTap extends PassingTap implements ResponsesTap {
     )
     // What the stream has shown of tools is counted, not estimated.
     const shown = [...this.#finished.map(done => done.item), ...this.#droppedTools]
-    const tools = measuredAs(toolQuantities(shown), 'measured')
+    const tools = withMinutes(measuredAs(toolQuantities(shown, { tools: last?.tools }), 'measured'))
     return {
       ...result,
-      ...(tools.quantities.code_container_sessions && { container_ids: containersIn(shown) }),
+      ...(tools.quantities.code_container_sessions && { containers: containersIn(shown, last?.tools) }),
       quantities: { ...estimated.quantities, ...tools.quantities },
       provenance: { ...estimated.provenance, ...tools.provenance },
     }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { JsonPicker } from '../json-picker.ts'
 import { fromChatCompletion } from './chat-completion.ts'
-import { fromResponse } from './response.ts'
+import { fromResponse, responseMembers } from './response.ts'
 import { openResponsesTap } from './responses-tap.ts'
 
 const usage = { input_tokens: 100, output_tokens: 20, total_tokens: 120 }
@@ -22,6 +23,7 @@ test('a container is counted once, however many calls ran in it, and a shell of 
     out_text: 20,
     file_search_calls: 1,
     code_container_sessions: 2,
+    code_container_gb_minutes: 10,
   })
 })
 
@@ -38,6 +40,36 @@ test('searches are those that the reply says are charged, else those its items s
   const nothing = fromResponse({ usage, output, tool_usage: { web_search: { num_requests: 0 } } })
   assert.equal(nothing.quantities.web_search_calls, undefined)
   assert.equal(nothing.raw_usage, usage)
+})
+
+test('containers count five minutes of their memory, whether the tool names one or has one made', () => {
+  const output = [
+    { type: 'code_interpreter_call', id: 'ci_1', container_id: 'cntr_a' },
+    { type: 'shell_call', id: 'sh_1', environment: { type: 'container_reference', container_id: 'cntr_b' } },
+  ]
+  const minutes = (container: unknown, environment: unknown) => {
+    const tools = [
+      { type: 'code_interpreter', container },
+      { type: 'shell', environment },
+    ]
+    const body = { model: 'gpt-5.5', usage, output, tools }
+    const picker = new JsonPicker(responseMembers)
+    picker.write(Buffer.from(JSON.stringify(body)))
+    const { quantities, provenance } = fromResponse(body)
+    assert.deepEqual(fromResponse(picker.value()).quantities, quantities)
+    assert.deepEqual([provenance.code_container_gb_minutes, provenance.in_text], ['estimated', 'measured'])
+    return quantities.code_container_gb_minutes
+  }
+  assert.equal(minutes({ type: 'auto', memory_limit: '4g' }, { type: 'container_auto', memory_limit: '16g' }), 100)
+  assert.equal(minutes('cntr_a', { type: 'container_reference', container_id: 'cntr_b' }), 10)
+  assert.equal(minutes({ type: 'auto', memory_limit: 'much' }, null), 10)
+})
+
+test('searches with the preview of the tool are told from those with the tool', () => {
+  const output = [{ type: 'web_search_call', action: { type: 'search' } }]
+  const modifiers = (type: string) => fromResponse({ usage, output, tools: [{ type }] }).modifiers
+  assert.deepEqual(modifiers('web_search_preview_2025_03_11'), { web_search: 'preview' })
+  assert.deepEqual(modifiers('web_search_2025_08_26'), {})
 })
 
 const image_gen = {
@@ -72,6 +104,11 @@ test('images that a reply made are tokens of the image model, priced as that mod
     out_text: 20,
     out_image: 4160,
   })
+})
+
+test('a tool that names no model draws with the one that its provider documents', () => {
+  const [part] = fromResponse({ ...imageReply, tools: [{ type: 'image_generation' }] }).parts ?? []
+  assert.equal(part?.model, 'gpt-image-2.6-sunburst')
 })
 
 test('images whose tokens are not told are counted as calls without a price, never nothing', () => {
