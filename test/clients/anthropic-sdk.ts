@@ -19,6 +19,28 @@ const legacy = (orders: string) => ({
   prompt: `\n\nHuman: ${promptOf(orders)}\n\nAssistant:`,
 })
 
+const everyToken = 'cached=8 cache_write=5 cache_write_1h=3 reasoning=16'
+const fallback = 'server-side-fallback-2026-07-01'
+const credit = 'fallback-credit-2026-07-01'
+const declining = { model: 'claude-opus-5-5', fallbacks: [{ model: 'claude-opus-4-8' }] }
+
+type BetaMessage = Partial<Anthropic.Beta.MessageCreateParamsNonStreaming>
+
+/** A message that needs a beta header, plain and streamed. */
+function beta(name: string, header: string, asked: BetaMessage, orders: string): ClientCalls[] {
+  const body = (given: string) => ({ ...message(given), betas: [header], ...asked })
+  return [
+    {
+      client,
+      endpoint: `messages: ${name}`,
+      orders,
+      plain: (setup, given, signal) => open(setup).beta.messages.create(body(given), { signal }),
+      streamed: (setup, given, signal) =>
+        open(setup).beta.messages.create({ ...body(given), stream: true }, { signal }),
+    },
+  ]
+}
+
 /** The official Anthropic SDK. */
 export const anthropicSdk: readonly ClientCalls[] = [
   {
@@ -37,6 +59,49 @@ export const anthropicSdk: readonly ClientCalls[] = [
     streamed: async (setup, orders, signal) =>
       open(setup).messages.stream({ ...message(orders), ...inTheUs, tools: [tool] }, { signal }),
   },
+  ...[200_000, 200_001].map(
+    (tokens): ClientCalls => ({
+      client,
+      endpoint: `messages: a prompt of ${tokens} tokens`,
+      orders: `input_tokens=${tokens} cached=150000 cache_write=1001 cache_write_1h=301`,
+      plain: (setup, orders, signal) =>
+        open(setup).messages.create({ ...message(orders), model: 'claude-sonnet-4-5' }, { signal }),
+    }),
+  ),
+  ...beta('fast mode', 'fast-mode-2026-02-01', { model: 'claude-opus-4-8', speed: 'fast' }, everyToken),
+  ...beta(
+    'fast mode of a newer model',
+    'fast-mode-2026-02-01',
+    { model: 'claude-opus-5-5', speed: 'fast' },
+    everyToken,
+  ),
+  ...beta(
+    'a loop, a compaction and an advisor, each a turn of its own',
+    'advisor-tool-2026-03-01',
+    {},
+    `${everyToken} turns=loop:31:7,compaction:5001:41,advisor/claude-opus-4-8:301:61`,
+  ),
+  ...beta(
+    'turns that are long together and short by themselves, and one that is long',
+    'compact-2026-01-12',
+    { model: 'claude-sonnet-4-5' },
+    'turns=loop:150001:7,compaction:150000:41,loop:200001:9',
+  ),
+  ...beta('one model declines midway, another answers', fallback, { ...declining }, `${everyToken} declined=30`),
+  ...beta('one model declines at once, another answers', fallback, { ...declining }, `${everyToken} declined=0`),
+  ...beta('it declines, without a word', fallback, {}, `refuse=1`).map(row => ({ ...row, stays: true })),
+  ...beta(
+    'a credit for a retry is redeemed',
+    credit,
+    { model: 'claude-opus-4-8', fallback_credit_token: 'fct_simulated' },
+    everyToken,
+  ),
+  ...beta(
+    'a credit for a retry comes too late',
+    credit,
+    { model: 'claude-opus-4-8', fallback_credit_token: { token: 'fct_of_yesterday', mode: 'best_effort' } },
+    everyToken,
+  ),
   {
     client,
     endpoint: 'messages.count_tokens',

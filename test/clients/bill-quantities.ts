@@ -9,6 +9,8 @@ const names: { readonly [item: string]: QuantityName } = {
   input_to_cache_1h: 'in_cache_write_1h',
   output: 'out_text',
   web_searches: 'web_search_calls',
+  file_searches: 'file_search_calls',
+  container_gb_minutes: 'code_container_gb_minutes',
   text_input: 'in_text',
   audio_input: 'in_audio',
   image_input: 'in_image',
@@ -30,7 +32,7 @@ export function billedQuantities(bill: BillRecord): Quantities {
   for (const { item, units } of bill.lines) {
     const name = names[item]
     if (name === undefined) throw new Error(`The bill has a line "${item}" that no quantity stands for.`)
-    quantities[name] = item === 'seconds' ? units * 1_000 : units
+    quantities[name] = (quantities[name] ?? 0) + (item === 'seconds' ? units * 1_000 : units)
   }
   return quantities
 }

@@ -20,6 +20,8 @@ export interface ClientCalls {
   isCounted?: boolean
   /** Endpoints that it has events of, where one is not all. */
   settles?: readonly string[]
+  /** What of the provider's numbers the event doubts, where that is anything. */
+  doubts?: readonly string[]
   /** Nobody can leave it: it is over at once. */
   stays?: boolean
   /** It has no prompt to carry orders: they go in headers. */

@@ -7,6 +7,7 @@ import { eventually, startTestStack, type TestScope, type TestStack } from '@slu
 import OpenAI, { toFile } from 'openai'
 import { EventFeed } from '../event-feed.ts'
 import { readLedger } from '../faults/accounts-of-a-run.ts'
+import { startSibling } from '../faults/more-gateways.ts'
 import { signIn } from '../management.ts'
 import { type NewProject, newProject } from '../new-project.ts'
 import { aiSdk } from './ai-sdk.ts'
@@ -157,7 +158,7 @@ async function holdAgainstBill(
     marks.every(mark => mark === expected),
     JSON.stringify(event.provenance),
   )
-  assert.equal(event.doubts, undefined)
+  assert.deepEqual(event.doubts, row.doubts)
 }
 
 /** Waits for what is settled under a key of its own, and holds it against the provider's bill. */
@@ -245,12 +246,14 @@ suite('background responses', { concurrency: 4 }, () => {
 
 test('a batch settles to the provider’s own bill, request by request, its files cost nothing: openai', async () => {
   const client = openai({ 'sluice-tag-case': 'file batch' })
-  const lines = ['output_tokens=40 cached=8', 'output_tokens=7 reasoning=16'].map((orders, index) => ({
-    custom_id: `request-${index}`,
-    method: 'POST',
-    url: '/v1/chat/completions',
-    body: { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: promptOf(orders) }] },
-  }))
+  const lines = ['output_tokens=40 cached=9', 'output_tokens=7 reasoning=16 input_tokens=272001'].map(
+    (orders, index) => ({
+      custom_id: `request-${index}`,
+      method: 'POST',
+      url: '/v1/chat/completions',
+      body: { model: 'gpt-5.4', messages: [{ role: 'user', content: promptOf(orders) }] },
+    }),
+  )
   const bytes = Buffer.from(lines.map(line => JSON.stringify(line)).join('\n'))
   const file = await client.files.create({ purpose: 'batch', file: await toFile(bytes, 'requests.jsonl') })
   assert.ok(bytes.equals(Buffer.from(await (await client.files.content(file.id)).arrayBuffer())))
@@ -269,10 +272,14 @@ test('a batch settles to the provider’s own bill, request by request, its file
 
 test('a batch settles to the provider’s own bill, request by request: @anthropic-ai/sdk', async () => {
   const client = new Anthropic({ baseURL: stack.anthropicBaseUrl, apiKey: project.apiKey, maxRetries: 0 })
-  const requests = ['output_tokens=40 cached=8', 'output_tokens=7 reasoning=16'].map((orders, index) => ({
+  const requests = [
+    'output_tokens=40 cached=9 cache_write=7 cache_write_1h=3',
+    'output_tokens=7 reasoning=16 input_tokens=200001',
+    'output_tokens=7 turns=advisor/claude-opus-4-8:301:61',
+  ].map((orders, index) => ({
     custom_id: `request-${index}`,
     params: {
-      model: 'claude-sonnet-4-6',
+      model: 'claude-sonnet-4-5',
       max_tokens: 100,
       messages: [{ role: 'user' as const, content: promptOf(orders) }],
     },
@@ -280,6 +287,34 @@ test('a batch settles to the provider’s own bill, request by request: @anthrop
   const { id } = await client.messages.batches.create({ requests })
   for (const event of await settledTo(key => key.startsWith(`${id}/`), requests.length))
     assert.equal(event.modifiers.batch, true)
+})
+
+test('a container that one gateway has charged is not charged again where the next turn goes through another', async () => {
+  const scope = { after: (end: () => unknown) => ends.push(end) } as TestScope
+  const sibling = await startSibling({ scope, say: () => undefined }, stack, 'sibling')
+  await sibling.untilReady()
+  const run = (client: OpenAI, container: string | undefined, tag: string) =>
+    client.responses.create(
+      {
+        model: 'gpt-5.4-mini',
+        input: promptOf('code_runs=1'),
+        tools: [{ type: 'code_interpreter', container: container ?? { type: 'auto', memory_limit: '4g' } }],
+      },
+      { headers: { 'sluice-tag-case': tag } },
+    )
+  const eventOf = (tag: string) => eventually(() => feed.byTag('case').get(tag)?.[0])
+  const made = await run(openai({}), undefined, 'container, first')
+  const [call] = made.output.flatMap(item => (item.type === 'code_interpreter_call' ? [item] : []))
+  const other = new OpenAI({ baseURL: `${sibling.plan.url}/openai/v1`, apiKey: project.apiKey, maxRetries: 0 })
+  await run(other, call?.container_id, 'container, second')
+  const minutes: (number | undefined)[] = []
+  for (const tag of ['container, first', 'container, second']) {
+    const event = await eventOf(tag)
+    assert.equal(event.cost_nano_usd, (await billOf(event)).cost_nano_usd)
+    minutes.push(event.quantities.code_container_gb_minutes)
+  }
+  assert.deepEqual(minutes, [20, undefined])
+  await sibling.stop()
 })
 
 test('everything that clients spent is in the ledger, and every line of the bill has its event', async () => {

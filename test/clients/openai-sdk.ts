@@ -46,6 +46,41 @@ export const openaiSdk: readonly ClientCalls[] = [
         { signal },
       ),
   },
+  ...(['priority', 'flex', undefined] as const).map(
+    (tier): ClientCalls => ({
+      client,
+      // A long prompt is served in the flex tier, and not in the priority tier.
+      endpoint: `chat.completions: a long prompt, ${tier ?? 'no'} tier`,
+      orders: 'input_tokens=272000 cached=1001',
+      ...(tier === 'priority' && { doubts: ['tier_not_asked'] }),
+      plain: (setup, orders, signal) =>
+        open(setup).chat.completions.create({ ...chat(orders), ...(tier && { service_tier: tier }) }, { signal }),
+    }),
+  ),
+  {
+    client,
+    endpoint: 'responses: just not a long prompt',
+    orders: 'input_tokens=271999 cached=1001',
+    plain: (setup, orders, signal) =>
+      open(setup).responses.create({ model: 'gpt-5.4', input: promptOf(orders) }, { signal }),
+  },
+  ...(['priority', 'flex'] as const).map(
+    (tier): ClientCalls => ({
+      client,
+      endpoint: `responses: ${tier} tier`,
+      orders: 'cached=9 reasoning=16 searches=1',
+      plain: (setup, orders, signal) =>
+        open(setup).responses.create(
+          { model: 'gpt-5.4-mini', input: promptOf(orders), service_tier: tier },
+          { signal },
+        ),
+      streamed: (setup, orders, signal) =>
+        open(setup).responses.create(
+          { model: 'gpt-5.4-mini', input: promptOf(orders), service_tier: tier, stream: true },
+          { signal },
+        ),
+    }),
+  ),
   {
     client,
     endpoint: 'responses',

@@ -10,7 +10,7 @@ import type { ScenarioRun } from './scenario.ts'
  * @param env what it has otherwise than the first
  */
 export async function startSibling(
-  at: ScenarioRun,
+  at: Pick<ScenarioRun, 'scope' | 'say'>,
   stack: TestStack,
   name: string,
   env: Record<string, string> = {},

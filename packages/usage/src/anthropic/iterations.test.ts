@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fromMessage } from './message.ts'
+import { openMessagesTap } from './messages-tap.ts'
 
 const tokens = (input: number, output: number, read = 0, written = 0) => ({
   input_tokens: input,
@@ -74,6 +75,19 @@ test('turns of a server tool loop are the top level, not beside it', () => {
   })
 })
 
+test('how much was thought is told by the top level alone, and kept', () => {
+  const usage = {
+    ...tokens(100, 40),
+    output_tokens_details: { thinking_tokens: 25 },
+    iterations: [
+      { type: 'message', model: 'claude-fable-5', ...tokens(100, 0) },
+      { type: 'fallback_message', model: 'claude-opus-5', ...tokens(100, 40) },
+    ],
+  }
+  const { quantities } = fromMessage({ model: 'claude-opus-5', usage })
+  assert.deepEqual(quantities, { in_text: 100, out_text: 40, out_reasoning: 25 })
+})
+
 test('a compaction and a turn of a kind not known yet stand only in the list, and are charged', () => {
   const result = fromMessage({
     model: 'claude-opus-5',
@@ -121,4 +135,40 @@ test('thinking is inside the output, served tier, place and speed are kept, and 
   assert.deepEqual(result.quantities, { in_text: 10, out_text: 90, out_reasoning: 30 })
   assert.deepEqual(result.modifiers, { service_tier: 'priority', inference_geo: 'us', speed: 'fast' })
   assert.deepEqual(result.raw_usage, usage)
+})
+
+test('turns of a long loop are each a part, to be priced by its own length; short ones add up', () => {
+  const turns = (first: number, second: number) => ({
+    model: 'claude-sonnet-4-5',
+    usage: {
+      ...tokens(first + second, 50),
+      iterations: [
+        { type: 'message', model: 'claude-sonnet-4-5', ...tokens(first, 20) },
+        { type: 'compaction', ...tokens(150, 4) },
+        { type: 'message', model: 'claude-sonnet-4-5', ...tokens(second, 30) },
+      ],
+    },
+  })
+  const long = fromMessage(turns(110_000, 120_000))
+  assert.deepEqual(long.quantities, { in_text: 230_150, out_text: 54 })
+  assert.deepEqual(long.parts, [
+    { model: 'claude-sonnet-4-5', quantities: { in_text: 110_000, out_text: 20 } },
+    { model: 'claude-sonnet-4-5', quantities: { in_text: 150, out_text: 4 } },
+    { model: 'claude-sonnet-4-5', quantities: { in_text: 120_000, out_text: 30 } },
+  ])
+  assert.equal(fromMessage(turns(11_000, 12_000)).parts, undefined)
+})
+
+test('a credit for a retry makes reads of writes, also of those that a stream has told before', () => {
+  const tap = openMessagesTap({ model: 'claude-opus-4-8' })
+  const write = (event: object) => tap.write(Buffer.from(`data: ${JSON.stringify(event)}\n\n`))
+  const split = { ephemeral_5m_input_tokens: 900, ephemeral_1h_input_tokens: 100 }
+  const started = { ...tokens(10, 1, 50, 1_000), cache_creation: split }
+  write({ type: 'message_start', message: { id: 'msg_1', model: 'claude-opus-4-8', usage: started } })
+  const status = { type: 'redeemed' }
+  const delta = { ...tokens(10, 30, 950, 100), fallback_credit: { status } }
+  write({ type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: delta })
+  const wanted = { in_text: 10, in_cache_read: 950, in_cache_write_5m: 100, out_text: 30 }
+  assert.deepEqual(tap.usage().quantities, wanted)
+  assert.deepEqual(fromMessage({ model: 'claude-opus-4-8', usage: delta }).quantities, wanted)
 })

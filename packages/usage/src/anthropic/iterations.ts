@@ -1,4 +1,4 @@
-import type { Quantities } from '@sluice/contracts'
+import { type Quantities, totalInputTokens } from '@sluice/contracts'
 import { type JsonObject, nameOf } from '../json-fields.ts'
 import { addQuantities, measuredAs } from '../usage-result.ts'
 import { messageTokens } from './message-tokens.ts'
@@ -14,12 +14,14 @@ export interface Iterations {
   answering: Quantities
   /** Turns that stand only in the list: compactions, advisors, models that declined. */
   beside: Quantities
-  /** Of `beside`, what other models took, a turn each. */
+  /** What other models took, a turn each; and turns of the model that answered, where their lengths may have prices of their own. */
   parts: Part[]
 }
 
 /** Each becomes lines of the event, which is bounded; a message has a handful. */
 const maxParts = 64
+/** No model has a price of its own for prompts that are shorter. */
+const shortestLongPrompt = 100_000
 
 /**
  * Reads the list of turns: a loop of server tools, a compaction, an advisor, a model that declined before the one that
@@ -27,24 +29,37 @@ const maxParts = 64
  */
 export function readIterations(iterations: readonly JsonObject[], model: string | undefined): Iterations {
   const result: Iterations = { answering: {}, beside: {}, parts: [] }
+  const ownTurns: Quantities[] = []
   for (const iteration of iterations) {
     const quantities = messageTokens(iteration)
     const own = nameOf(iteration.model) ?? model
     const isTurn = iteration.type === undefined || iteration.type === 'message' || iteration.type === 'fallback_message'
     if (isTurn && own === model) {
       addQuantities(result.answering, quantities)
+      ownTurns.push(quantities)
       continue
     }
     if (isTurn && quantities.out_text === 0) continue
     addQuantities(result.beside, quantities)
-    if (own !== undefined && own !== model) addPart(result.parts, own, measuredAs(quantities, 'measured').quantities)
+    if (own === model) ownTurns.push(quantities)
+    else if (own !== undefined) addPart(result.parts, own, measuredAs(quantities, 'measured').quantities)
   }
+  if (model !== undefined && ownTurns.length > 1 && inputOf(ownTurns) >= shortestLongPrompt)
+    for (const turn of ownTurns) addPart(result.parts, model, measuredAs(turn, 'measured').quantities)
   return result
+}
+
+/** Each turn is priced by its own length, never by the length of all together. */
+function inputOf(turns: readonly Quantities[]): number {
+  return turns.reduce((total, turn) => total + totalInputTokens(turn), 0)
 }
 
 /** What the answering model took: as the top level says, or as the list says where that is more. */
 export function answeredBy(answering: Quantities, topLevel: Quantities): Quantities {
-  return sumOf(answering) >= sumOf(topLevel) ? answering : topLevel
+  if (sumOf(answering) < sumOf(topLevel)) return topLevel
+  // How much of it was thought stands at the top level alone.
+  const { out_text = 0, out_reasoning = 0 } = answering
+  return { ...answering, out_reasoning: Math.min(out_text, Math.max(out_reasoning, topLevel.out_reasoning ?? 0)) }
 }
 
 /** Past the bound, a part joins the last of its model; one of yet another model stays with what the call's own model took. */

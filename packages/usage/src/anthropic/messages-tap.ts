@@ -97,7 +97,7 @@ class MessagesStreamTap extends PassingTap implements MessagesTap {
           // 0 stands for what this event does not tell.
           const told = countOf(event.usage.output_tokens)
           if (told > 0 && told < countOf(this.#usage?.output_tokens)) this.#shrank = true
-          this.#usage = mergeUsage(this.#usage, event.usage)
+          this.#usage = mergeDelta(this.#usage, event.usage)
         }
         // Several may come, each with the numbers so far: the one that tells why the message stops has the final ones.
         if (isObject(event.usage) && this.#stopReason !== undefined) this.#final = true
@@ -164,6 +164,19 @@ class MessagesStreamTap extends PassingTap implements MessagesTap {
     }
     return { ...result, quantities, provenance }
   }
+}
+
+/**
+ * A credit for a retry that was redeemed makes reads of what else would have been written to the cache: of these, what the
+ * stream told before does not hold.
+ */
+function mergeDelta(before: JsonObject | undefined, delta: JsonObject): JsonObject {
+  const merged = mergeUsage(before, delta)
+  if (objectOf(objectOf(delta.fallback_credit).status).type !== 'redeemed') return merged
+  for (const name of ['cache_creation_input_tokens', 'cache_read_input_tokens'])
+    if (typeof delta[name] === 'number') merged[name] = delta[name]
+  merged.cache_creation = delta.cache_creation ?? null
+  return merged
 }
 
 /** Deeper objects are taken as they come: what a provider nests without end must not end us. */
