@@ -7,6 +7,7 @@ import { openSocket, plainConnection, type SocketEvent } from './socket-client.t
 
 const realtime = '/v1/realtime?model=gpt-realtime'
 const sound = (ms: number) => ({ type: 'input_audio_buffer.append', audio: Buffer.alloc(ms * 48).toString('base64') })
+const isSound = ({ type }: SocketEvent) => type === 'response.output_audio.delta'
 const create = (directives: string) => ({
   type: 'response.create',
   response: { instructions: `[[sim ${directives}]]` },
@@ -220,6 +221,70 @@ export function realtimeIsMetered(gateway: GatewayStack): void {
     const ratio = only.event.cost_nano_usd / (only.bill?.cost_nano_usd ?? 0)
     t.diagnostic(`estimated at ${ratio.toFixed(3)} of the bill`)
     assert.ok(ratio > 0.7 && ratio < 1.3, `${ratio}`)
+  })
+
+  test("a project's own prices that begin or end while a session runs hold from its next turn on; a turn under way keeps its own", async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const path = `/accounts/projects/${project.projectId}/price-book`
+    const client = await openSocket(gateway, realtime, project.apiKey)
+    // A call beside the session says which book the gateway has by now.
+    const untilBook = (id: string | undefined) =>
+      eventually(async () => {
+        const answer = await gateway.post('/v1/chat/completions', project.apiKey, {
+          model: 'gpt-4o-mini',
+          messages: [{ role: 'user', content: '[[sim output_tokens=1]]' }],
+        })
+        await answer.arrayBuffer()
+        const event = await gateway.eventOf(answer.headers.get('sluice-call-id'))
+        return event.override_price_book_id === id
+      })
+    let turns = 0
+    const take = async () => {
+      client.send(create('output_tokens=5'))
+      await client.until('response.done', ++turns)
+    }
+    const takeWhile = async (change: () => Promise<void>) => {
+      client.send(create('output_tokens=4000 delay_ms=10'))
+      await client.until('response.output_audio.delta', client.events.filter(isSound).length + 3)
+      await change()
+      client.send({ type: 'response.cancel' })
+      await client.until('response.done', ++turns)
+    }
+    let own: string | undefined
+    await take()
+    await takeWhile(async () => {
+      const { body } = await gateway.manage('PUT', path, {
+        prices: {
+          source: 'Contract of 2026-11-26',
+          providers: { openai: { models: [{ id: 'gpt-realtime', prices: { out_audio: '100' } }] } },
+        },
+      })
+      own = body.price_book_id
+      await untilBook(own)
+    })
+    await take()
+    await takeWhile(async () => {
+      await gateway.manage('DELETE', path)
+      await untilBook(undefined)
+    })
+    await take()
+    client.socket.close()
+    const found = await eventually(() => {
+      const events = gateway.eventsOf(project.projectId).filter(({ endpoint }) => endpoint === 'realtime')
+      return events.length === turns && events.sort((a, b) => a.admitted_at_ms - b.admitted_at_ms)
+    })
+    assert.deepEqual(
+      found.map(event => event.override_price_book_id),
+      [undefined, undefined, own, own, undefined],
+    )
+    const bills = await gateway.billsOf(project)
+    for (const event of found) {
+      const bill = bills.find(({ response_id }) => response_id === event.response_id)
+      // $100 a million in place of $64.
+      const dearer = event.override_price_book_id === undefined ? 0 : (event.quantities.out_audio ?? 0) * 36_000
+      assert.equal(event.cost_nano_usd, (bill?.cost_nano_usd ?? 0) + dearer)
+      assert.ok((event.quantities.out_audio ?? 0) > 0)
+    }
   })
 
   test('an idle socket costs nothing', async () => {
