@@ -11,6 +11,7 @@ import { clickhouseDown } from './faults/clickhouse-down.ts'
 import { gapFound } from './faults/gap-found.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
 import { journalFailing, journalFull } from './faults/journal-full.ts'
+import { ledgerRerated } from './faults/ledger-rerated.ts'
 import { longThink } from './faults/long-think.ts'
 import { natsDown } from './faults/nats-down.ts'
 import { natsKilled } from './faults/nats-killed.ts'
@@ -35,6 +36,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [aborts.name]: options => prove(aborts, options),
   [realAgents.name]: options => prove(realAgents, options),
   [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
+  [ledgerRerated.name]: options => prove(ledgerRerated, options),
   [streamsFuzzed.name]: options => prove(streamsFuzzed, options),
   [powerLost.name]: options => prove(powerLost, options),
   [powerLostStrict.name]: options => prove(powerLostStrict, options),

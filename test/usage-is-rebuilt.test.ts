@@ -8,7 +8,10 @@ import type { ServiceName } from '@sluice/contracts'
 import { eventually, startTestStack, type TestStack, testFolder } from '@sluice/test-env'
 import pg from 'pg'
 import { readLedger } from './faults/accounts-of-a-run.ts'
+import { ownPrices } from './faults/ledger-rerated.ts'
 import { startLoad } from './faults/load-client.ts'
+import { rerateLedger } from './faults/rerate-ledger.ts'
+import { brokenPromises } from './faults/scenario.ts'
 import { type Management, signIn } from './management.ts'
 
 const run = promisify(execFile)
@@ -50,13 +53,23 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
     return load.calls.filter(one => one.ended === 'whole').length
   }
 
-  const answered = await call(3)
+  // Half of it at prices of the project's own.
+  const calling = call(3)
+  await new Promise(resolve => setTimeout(resolve, 1_000))
+  const { status } = await admin.call('PUT', `${admin.project}/price-book`, { prices: ownPrices(7) })
+  assert.equal(status, 201)
+  const answered = await calling
   assert.ok(answered > 100, `${answered} calls`)
   const { events } = await eventually(async () => {
     const ledger = await readLedger(stack)
     return ledger.total.events >= answered && ledger
   })
   await eventually(async () => (await reconcile(stack)).equal, { timeoutMs: 15_000 })
+
+  const rerated = await rerateLedger(stack)
+  assert.deepEqual(brokenPromises(rerated), [])
+  for (const [name, value] of Object.entries(rerated.figures)) t.diagnostic(`${name}: ${value}`)
+  assert.ok(Number(rerated.figures['of these at prices of the project’s own']) > 20)
 
   // An operator corrects three events, one of them twice.
   for (const [index, event] of [events[0], events[5], events[9], events[0]].entries()) {
