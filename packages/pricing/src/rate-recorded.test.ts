@@ -6,7 +6,7 @@ import { importCatalogue } from './catalogue.ts'
 import { type CompiledPriceBook, compilePriceBook } from './compile-price-book.ts'
 import { readPriceFile } from './price-file.ts'
 import { rate } from './rate.ts'
-import { ratedModel, rateRecorded } from './rate-recorded.ts'
+import { ratedModel, ratedParts, rateRecorded } from './rate-recorded.ts'
 
 const books = { book: compilePriceBook(importCatalogue({ atMs: Date.parse('2026-11-23T00:00:00Z') }).book) }
 
@@ -78,6 +78,20 @@ test("a project's own price for the model that was asked for holds for the versi
   assert.equal(costOf(own('contract', ['gpt-5.4']), 'gpt-5.4', served), 2_000_000)
   assert.equal(costOf(own('contract', ['gpt-5.4']), served, served), 2_500_000, 'names are exact')
   assert.equal(costOf(own('gpt-5.4'), 'gpt-5.4', 'gpt-5.4-mini-2026-03-17'), 750_000, 'another model served')
+})
+
+test('turns of the model that served are priced as the call is, those of others as themselves', () => {
+  const parts = [
+    { model: 'claude-sonnet-4-5-20250929', quantities: { in_text: 150_000 } },
+    { model: 'claude-opus-4-8', quantities: { in_text: 10 } },
+  ]
+  const names = (rated: string) => ratedParts(parts, 'claude-sonnet-4-5-20250929', rated)?.map(part => part.model)
+  assert.deepEqual(names('claude-sonnet-4-5'), ['claude-sonnet-4-5', 'claude-opus-4-8'])
+  assert.deepEqual(
+    names('claude-sonnet-4-5-20250929'),
+    parts.map(part => part.model),
+  )
+  assert.equal(ratedParts(undefined, 'a', 'b'), undefined)
 })
 
 test('two turns of one model stay two, although they used different things: each has its own tier', () => {

@@ -28,6 +28,16 @@ export function ratedModel(books: PriceBooks, provider: string, requested: strin
   return books.book.find(provider, served) ? served : requested
 }
 
+/** Turns of the model that served are priced as the call is, by whichever of its names that is. */
+export function ratedParts(
+  parts: readonly { model: string; quantities: Quantities }[] | undefined,
+  served: string | undefined,
+  rated: string,
+): readonly { model: string; quantities: Quantities }[] | undefined {
+  if (served === rated) return parts
+  return parts?.map(part => (part.model === served ? { ...part, model: rated } : part))
+}
+
 function partsOf(event: UsageRecordedData): { model: string; quantities: Quantities }[] | undefined {
   let parts: { model: string; quantities: Quantities; turn: number | undefined }[] | undefined
   for (const item of event.line_items) {

@@ -1,5 +1,5 @@
 import type { UsageRecordedData } from '@sluice/contracts'
-import { type Rating, rate, ratedModel } from '@sluice/pricing'
+import { type Rating, rate, ratedModel, ratedParts } from '@sluice/pricing'
 import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
 import { doubtUsage } from './doubt-usage.ts'
@@ -31,12 +31,13 @@ export interface SettleDeps {
 /** Rates quantities at the books that the call was admitted with. */
 export function rateCall(call: AdmittedCall, usage: UsageResult): Rating {
   const { provider } = call.route
+  const model = ratedModel(call.prices, provider, call.requestedModel, usage.served_model)
   return rate(call.prices, {
     provider,
-    model: ratedModel(call.prices, provider, call.requestedModel, usage.served_model),
+    model,
     quantities: usage.quantities,
     modifiers: usage.modifiers,
-    parts: usage.parts,
+    parts: ratedParts(usage.parts, usage.served_model, model),
     assumeDearest: call.principal.project.unpriced === 'assume_max',
   })
 }

@@ -1,5 +1,5 @@
 import { type BatchJob, settlementEventId } from '@sluice/contracts'
-import { type PriceBooks, rate, ratedModel } from '@sluice/pricing'
+import { type PriceBooks, rate, ratedModel, ratedParts } from '@sluice/pricing'
 import { freeUsage, type UsageResult } from '@sluice/usage'
 import { doubtUsage } from '../doubt-usage.ts'
 import type { UsageDraft } from '../journal/journal.ts'
@@ -40,16 +40,18 @@ export function draftOfResult(
     { outputBytes: told.outputBytes ?? 0, whole: succeeded },
   )
   const assumesMax = creator.unpriced_policy === 'assume_max'
-  const rateAs = (model: string) =>
-    books &&
-    rate(books, {
+  const rateAs = (asked: string) => {
+    if (!books) return undefined
+    const model = ratedModel(books, dialect, asked, usage.served_model)
+    return rate(books, {
       provider: dialect,
-      model: ratedModel(books, dialect, model, usage.served_model),
+      model,
       quantities: usage.quantities,
       modifiers: usage.modifiers,
-      parts: usage.parts,
+      parts: ratedParts(usage.parts, usage.served_model, model),
       assumeDearest: assumesMax,
     })
+  }
   // What cannot be read names no model: of those asked for it is taken to be the dearest.
   const candidates =
     result.outcome === 'unreadable' && creator.models.length > 0
