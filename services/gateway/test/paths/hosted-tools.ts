@@ -136,6 +136,24 @@ export function hostedToolsSettle(gateway: GatewayStack): void {
             assert.equal(mark, quantity === 'code_container_gb_minutes' ? 'estimated' : 'measured', quantity)
         })
 
+    test('a response with tools that is left in the middle, under drain: settled to the bill all the same', async () => {
+      const owner = await gateway.newProject({
+        ownCredential: true,
+        settings: { on_client_abort: { openai: 'drain', anthropic: 'drain' } },
+      })
+      const { orders, call } = calls.at(-1) ?? assert.fail()
+      const input = `[[sim ${orders} output_tokens=60 delay_ms=5]]`
+      const leave = new AbortController()
+      const { data, response } = await gateway
+        .openai(owner.apiKey)
+        .responses.create({ ...call, input, stream: true }, { signal: leave.signal })
+        .withResponse()
+      for await (const _ of data) leave.abort()
+      const { event, bill } = await settled(response)
+      assert.deepEqual([event.status, event.priced, bill.ended], ['aborted', true, 'completed'])
+      assert.equal(event.cost_nano_usd, bill.cost_nano_usd)
+    })
+
     test('a container that later turns use again, by its response and by its name, is charged once', async () => {
       const owner = await project
       const first = await respond(owner, { model, tools: [code('4g')], input: '[[sim code_runs=1]]' })
