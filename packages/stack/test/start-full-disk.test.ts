@@ -43,7 +43,7 @@ test('a full disk is one sentence, and nothing is left running', async t => {
   })
   await t.test('one that fills while PostgreSQL makes its files is said, and what had begun is ended', async t => {
     // No room for more files is the same error as no room for more bytes, and takes no memory to make.
-    const started = startOnDisk(t, home, env, `size=1g,nr_inodes=${isRoot ? 200 : 8}`)
+    const started = startOnDisk(t, home, env, `size=1g,nr_inodes=${isRoot ? 240 : 8}`)
     await assertRefused(started, new RegExp(`The disk that holds ${home} is full\\. Free some space`))
     assertNothingLeft(home)
   })
