@@ -41,6 +41,8 @@ export interface Journal {
    * @throws JournalUnavailableError: do not make it
    */
   open: (record: OpenRecord, written?: (error: JournalUnavailableError | undefined) => void) => void
+  /** {@link RunningEpoch.openBegun} */
+  openBegun: (record: OpenRecord) => JournalUnavailableError | undefined
   checkpoint: (record: CheckpointRecord) => void
   /**
    * Numbers the event, writes it and gives it back (the draft itself). Never throws for the disk's sake. It survives this
@@ -297,6 +299,10 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     open: (record, written) => {
       if (isFenced) throw new JournalUnavailableError({ detail: 'taken over' })
       running.open(record, written && secured ? afterwards(secured, written, onThrown) : written)
+    },
+    openBegun: record => {
+      const unavailable = running.openBegun(record)
+      return isFenced ? new JournalUnavailableError({ detail: 'taken over' }) : unavailable
     },
     checkpoint: record => running.checkpoint(record),
     close: (draft, { urgent, written }) =>

@@ -105,6 +105,23 @@ export class RunningEpoch {
     if (failed) throw failed
   }
 
+  /**
+   * An attempt that its provider has begun without being asked: it is charged, so it is settled by its CLOSE, whether its OPEN
+   * can be written or not.
+   * @returns why no OPEN of it stands here: whoever is killed before its CLOSE leaves nothing of it
+   */
+  openBegun(record: OpenRecord): JournalUnavailableError | undefined {
+    try {
+      this.open(record)
+      return undefined
+    } catch (error) {
+      // Behind the END nothing is written.
+      if (this.#ended || !(error instanceof JournalUnavailableError)) throw error
+      this.#attempts.set(record.event_id, { segment: undefined, record, checkpoint: undefined, estimate: undefined })
+      return error
+    }
+  }
+
   /** Not written while the disk is full: the reserve is for CLOSEs. */
   checkpoint(record: CheckpointRecord): void {
     const attempt = this.#attempts.get(record.event_id)

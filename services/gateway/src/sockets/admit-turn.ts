@@ -1,5 +1,5 @@
 import type { UsageResult } from '@sluice/usage'
-import { allowModel } from '../allow-model.ts'
+import { allowModel, type PriceBooksOfCall } from '../allow-model.ts'
 import { authenticateAgain, type Principal } from '../authenticate.ts'
 import type { AdmittedCall } from '../call.ts'
 import type { Endpoint } from '../endpoints.ts'
@@ -37,7 +37,8 @@ export function admitTurn(deps: GatewayDeps, context: SocketContext, asked: Aske
   const nowMs = Date.now()
   const closed = deps.closedFor(nowMs)
   if (closed) throw closed
-  return admit(deps, context, asked, proveSocket(deps, context, nowMs), nowMs)
+  const principal = proveSocket(deps, context, nowMs)
+  return admit(deps, context, asked, principal, booksOf(deps.prices, principal, nowMs), nowMs)
 }
 
 /**
@@ -61,11 +62,31 @@ export function recordStartedTurn(
   asked: AskedTurn,
 ): { call: AdmittedCall; refusal: Refusal | undefined } {
   const nowMs = Date.now()
+  const prices = booksOfStarted(deps, context, nowMs)
   try {
-    return { call: admit(deps, context, asked, proveSocket(deps, context, nowMs), nowMs), refusal: undefined }
+    return { call: admit(deps, context, asked, proveSocket(deps, context, nowMs), prices, nowMs), refusal: undefined }
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
-    return { call: callOf(deps, context, asked, context.principal, nowMs, nothingHeld), refusal: error }
+    return { call: callOf(deps, context, asked, context.principal, prices, nowMs, nothingHeld), refusal: error }
+  }
+}
+
+/**
+ * The books of what runs already. A project's own that are announced and not here yet keep new turns out; what costs money all
+ * the same is rated as the turn before it was, or by the catalogue. @throws Refusal where not even that is here
+ */
+export function booksOfStarted(
+  { prices }: Pick<GatewayDeps, 'prices'>,
+  { principal, latestBooks }: SocketContext,
+  nowMs: number,
+): PriceBooksOfCall {
+  try {
+    return booksOf(prices, principal, nowMs)
+  } catch (error) {
+    const book = prices.current(nowMs)
+    const known = latestBooks ?? (book && { book, override: undefined })
+    if (!known) throw error
+    return known
   }
 }
 
@@ -74,17 +95,18 @@ function admit(
   context: SocketContext,
   asked: AskedTurn,
   principal: Principal,
+  prices: PriceBooksOfCall,
   nowMs: number,
 ): AdmittedCall {
   const { match } = context
   const model = asked.models[0]
   if (model === undefined)
     throw new Refusal('model_missing', 'The event names no "model", and the socket has none of its own.')
-  const prices = booksOf(deps.prices, principal, nowMs)
   for (const each of asked.models) allowModel(principal, match.dialect, each, prices, asked.endpoint.shape)
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, asked.endpoint.shape)
   const hold = holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
-  return callOf(deps, context, asked, principal, nowMs, hold)
+  context.latestBooks = prices
+  return callOf(deps, context, asked, principal, prices, nowMs, hold)
 }
 
 function callOf(
@@ -92,6 +114,7 @@ function callOf(
   { match, headers, route }: SocketContext,
   { endpoint, models, input, isWarmUp = false, inCall }: AskedTurn,
   principal: Principal,
+  prices: PriceBooksOfCall,
   nowMs: number,
   hold: Hold,
 ): AdmittedCall {
@@ -120,7 +143,7 @@ function callOf(
     body: Buffer.alloc(0),
     withholdUsage: false,
     wantsReceipt: false,
-    prices: booksOf(deps.prices, principal, nowMs),
+    prices,
     hold,
     route,
     span: deps.spans.begin(headers.traceparent),

@@ -1,3 +1,5 @@
+import type { RefusalReason } from '../refusal.ts'
+
 /** Why we end a socket. */
 export const closeCodes = {
   /** Permission or money is gone. */
@@ -6,7 +8,24 @@ export const closeCodes = {
   upstream: 1011,
   /** This gateway is going; another one will answer. */
   restart: 1012,
+  /** It cannot go on here now, for no fault of the client's. */
+  later: 1013,
 } as const
+
+const codeOfReason: Partial<Record<RefusalReason, number>> = {
+  internal: closeCodes.upstream,
+  provider_unreachable: closeCodes.upstream,
+  provider_timeout: closeCodes.upstream,
+  shutting_down: closeCodes.restart,
+  metering_unavailable: closeCodes.later,
+  overloaded: closeCodes.later,
+  view_stale: closeCodes.later,
+}
+
+/** The code of a session that ends for a refusal. */
+export function closeCodeOf(reason: RefusalReason): number {
+  return codeOfReason[reason] ?? closeCodes.refused
+}
 
 /**
  * The code by which a close is passed on. Some codes never stand in a frame: nothing said stays nothing said, a broken

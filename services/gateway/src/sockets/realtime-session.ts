@@ -16,7 +16,7 @@ import { refuseSessionReferences } from '../references/refuse-session-references
 import { Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
 import { booksOf } from '../request-path.ts'
-import { admitTurn, proveSocket, recordStartedTurn } from './admit-turn.ts'
+import { admitTurn, booksOfStarted, proveSocket, recordStartedTurn } from './admit-turn.ts'
 import {
   type ClientEvent,
   memberBytes,
@@ -41,6 +41,7 @@ interface RealtimeTurn {
   own: OwnPrompt
   /** Of the client's `response.create`, by which an error names it. */
   eventId: string | undefined
+  isCancelled: boolean
 }
 
 /** Behind the name of a model: the snapshot that serves it. */
@@ -50,6 +51,8 @@ const maxTranscriptions = 256
 const maxIdLength = 256
 /** How long a cancelled turn may take to tell its usage. */
 const cancelMs = 2_000
+/** How soon a provider that has heard something begins to answer it: a session that ends sooner would not meter the answer. */
+const answerMs = 500
 /** How long a call that was hung up may take to be over: until then its turns are heard. */
 const hangUpMs = 2_000
 const noUsage: UsageResult = { quantities: {}, provenance: {}, modifiers: {}, raw_usage: null }
@@ -180,10 +183,10 @@ export class RealtimeSession extends SocketSession {
       'model_not_allowed',
       'The provider has set up this session with a model that is not allowed for this credential or project.',
     )
-    setImmediate(() => this.cut({ refusal, style: 'explicit' }))
+    this.cutSoon({ refusal, style: 'explicit' })
   }
 
-  #open(call: AdmittedCall, own: OwnPrompt, eventId: string | undefined): RealtimeTurn {
+  #open(call: AdmittedCall, own: OwnPrompt, eventId: string | undefined, stage?: 'begun'): RealtimeTurn {
     const tap = new RealtimeTap({ outputBytesPerMs: this.#state.outputBytesPerMs })
     const { model } = this.#state
     const reader = {
@@ -195,7 +198,13 @@ export class RealtimeSession extends SocketSession {
         return tap.textBytes
       },
     }
-    const opened: RealtimeTurn = { turn: new Turn(this.deps, call, reader), tap, own, eventId }
+    const opened: RealtimeTurn = {
+      turn: new Turn(this.deps, call, reader, stage),
+      tap,
+      own,
+      eventId,
+      isCancelled: false,
+    }
     opened.turn.onCut = order => this.cut(order)
     opened.turn.onRecorded = this.secureNext
     return opened
@@ -254,11 +263,15 @@ export class RealtimeSession extends SocketSession {
       input: { quantities: this.#state.estimateInput() },
       inCall: this.#inCall(responseId),
     })
-    if (refusal) setImmediate(() => this.cut({ refusal, style: 'soft' }))
-    else this.#budgets = call.hold.budgets
-    const opened = this.#open(call, {}, undefined)
-    opened.turn.begun()
+    if (!refusal) this.#budgets = call.hold.budgets
+    const opened = this.#open(call, {}, undefined, 'begun')
+    this.#endFor(refusal ?? opened.turn.unrecorded)
     return opened
+  }
+
+  /** A turn that may not be ends the session, and one that begins while the session ends is ended with it. */
+  #endFor(refusal = this.#ending?.refusal): void {
+    if (refusal) this.cutSoon({ refusal, style: 'soft' })
   }
 
   /** Names a turn of a call in the journal, so that whoever takes the call over after a kill leaves it to the replay. */
@@ -294,8 +307,8 @@ export class RealtimeSession extends SocketSession {
   }
 
   #openTranscription(model: string, ms: number, itemId: string): Turn {
-    const { principal, match } = this.context
-    const prices = booksOf(this.deps.prices, principal, Date.now())
+    const { match } = this.context
+    const prices = booksOfStarted(this.deps, this.context, Date.now())
     const isByTime = hasRate(prices, match.dialect, model, 'audio_ms_in')
     const quantities = isByTime ? { audio_ms_in: ms } : { in_audio: heardTokens(ms) }
     const { call } = recordStartedTurn(this.deps, this.context, {
@@ -305,10 +318,11 @@ export class RealtimeSession extends SocketSession {
       inCall: this.#inCall(itemId),
     })
     const usage: UsageResult = { ...noUsage, ...call.asked, quantities }
-    const turn = new Turn(this.deps, call, { usage: () => usage, outputBytes: 0 })
+    const turn = new Turn(this.deps, call, { usage: () => usage, outputBytes: 0 }, 'begun')
     turn.onCut = order => this.cut(order)
     turn.onRecorded = this.secureNext
-    turn.begun()
+    const { unrecorded } = turn
+    if (unrecorded) setTimeout(() => this.guard(() => this.cut({ refusal: unrecorded, style: 'soft' })), answerMs)
     return turn
   }
 
@@ -351,22 +365,30 @@ export class RealtimeSession extends SocketSession {
 
   /** Money is gone: the turn is cancelled and tells its usage, then the socket closes. Permission is gone: at once. */
   override cut(order: CutOrder): void {
-    if (order.style !== 'soft' || this.#running.size + this.#waiting.length === 0) {
+    if (order.style !== 'soft' || !this.#isUnderWay) {
       super.cut(order)
       return
     }
-    if (this.#ending) return
-    this.#ending = order
+    const isFirst = !this.#ending
+    this.#ending ??= order
+    for (const [response_id, running] of this.#running) {
+      if (!running.isCancelled) this.toUpstream(JSON.stringify({ type: 'response.cancel', response_id }))
+      running.isCancelled = true
+    }
+    if (!isFirst) return
     this.endUnsent(order)
-    for (const responseId of this.#running.keys())
-      this.toUpstream(JSON.stringify({ type: 'response.cancel', response_id: responseId }))
-    if (this.#running.size === 0) this.toUpstream(JSON.stringify({ type: 'response.cancel' }))
-    this.#endTimer = setTimeout(() => super.cut(order), cancelMs)
+    if (this.#running.size === 0 && this.#waiting.length > 0) this.toUpstream('{"type":"response.cancel"}')
+    this.#endTimer = setTimeout(() => this.guard(() => super.cut(order)), cancelMs)
+  }
+
+  /** Something has yet to tell its usage. */
+  get #isUnderWay(): boolean {
+    return this.#running.size + this.#waiting.length + this.#transcriptions.size > 0
   }
 
   /** The client has heard how its turn ended: now the socket closes. */
   protected override afterTurn(): void {
-    if (this.#ending && this.#running.size + this.#waiting.length === 0) super.cut(this.#ending)
+    if (this.#ending && !this.#isUnderWay) super.cut(this.#ending)
     else super.afterTurn()
   }
 

@@ -170,7 +170,7 @@ export class ResponsesSession extends SocketSession {
   }
 
   /** The OPEN stands in the journal before the turn leaves. */
-  #open(call: AdmittedCall, { streamId, isKept: kept, sample }: AskedResponse): ResponsesTurn {
+  #open(call: AdmittedCall, { streamId, isKept: kept, sample }: AskedResponse, stage?: 'begun'): ResponsesTurn {
     const tap = openResponsesTap({ model: call.requestedModel })
     const usage = (counted: UsageEstimate = {}): UsageResult => {
       const isUnheard = !tap.ended && !tap.state.response && tap.outputBytes === 0
@@ -198,7 +198,8 @@ export class ResponsesSession extends SocketSession {
         return tap.outputBytes
       },
     }
-    const opened: ResponsesTurn = { turn: new Turn(this.deps, call, reader), tap, failing: undefined, isKept: kept }
+    const turn = new Turn(this.deps, call, reader, stage)
+    const opened: ResponsesTurn = { turn, tap, failing: undefined, isKept: kept }
     opened.turn.onCut = order => this.#cutTurn(opened, streamId, order)
     opened.turn.onRecorded = this.secureNext
     return opened
@@ -251,9 +252,10 @@ export class ResponsesSession extends SocketSession {
       models: model === undefined ? [] : [model],
       input: { quantities: {} },
     })
-    const opened = this.#open(call, { streamId, isKept: true, sample: undefined })
-    opened.turn.begun()
-    if (refusal) setImmediate(() => opened.turn.cut({ refusal, style: 'soft' }))
+    const opened = this.#open(call, { streamId, isKept: true, sample: undefined }, 'begun')
+    const { unrecorded } = opened.turn
+    if (unrecorded) this.cutSoon({ refusal: unrecorded, style: 'explicit' })
+    else if (refusal) setImmediate(() => this.guard(() => opened.turn.cut({ refusal, style: 'soft' })))
     return opened
   }
 

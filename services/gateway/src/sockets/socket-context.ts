@@ -1,3 +1,4 @@
+import type { PriceBooksOfCall } from '../allow-model.ts'
 import type { Principal } from '../authenticate.ts'
 import type { Endpoint } from '../endpoints.ts'
 import type { PathMatch } from '../match-path.ts'
@@ -19,6 +20,8 @@ export interface SocketContext {
   /** From `?model=`, or of the client secret. */
   model: string | undefined
   openedAtMs: number
+  /** In force at its latest turn. */
+  latestBooks?: PriceBooksOfCall
   /** Where it is the way by which a call is metered. */
   joined?: JoinedCall
 }

@@ -9,7 +9,7 @@ import type { GatewayDeps } from '../request-path.ts'
 import { isSameUpstream, type Route } from '../resolve-route.ts'
 import { proveSocket } from './admit-turn.ts'
 import { BoundedSender } from './backpressure.ts'
-import { closeCodes, closeReason, passedCloseCode } from './close-code.ts'
+import { closeCodeOf, closeReason, passedCloseCode } from './close-code.ts'
 import { keepAlive } from './keep-alive.ts'
 import { SecuredSender } from './secured-sender.ts'
 import type { SocketContext } from './socket-context.ts'
@@ -67,10 +67,10 @@ export abstract class SocketSession implements LiveCall {
       onHeld: () => this.#pauseUpstream(),
       onUnsecured: () => this.#end(),
     })
-    client.on('message', (data: Buffer, isBinary) => this.#onClientFrame({ data, isBinary }))
+    client.on('message', (data: Buffer, isBinary) => this.guard(() => this.#onClientFrame({ data, isBinary })))
     client.on('error', () => client.terminate())
-    client.once('close', () => this.#onClientGone())
-    keepAlive(client, () => this.#checkUpstream())
+    client.once('close', () => this.guard(() => this.#onClientGone()))
+    keepAlive(client, () => this.guard(() => this.#checkUpstream()))
     this.#join(upstream)
   }
 
@@ -107,8 +107,35 @@ export abstract class SocketSession implements LiveCall {
     this.endUnsent(order)
     this.endTurns(order)
     this.tellRefusal(order.refusal, newAttempt().callId, {})
-    const isGoing = order.refusal.reason === 'shutting_down'
-    this.close(isGoing ? closeCodes.restart : closeCodes.refused, order.refusal.message)
+    this.close(closeCodeOf(order.refusal.reason), order.refusal.message)
+  }
+
+  /** The same, once what is under way in this turn of the loop has been told of. */
+  protected cutSoon(order: CutOrder): void {
+    setImmediate(() => this.guard(() => this.cut(order)))
+  }
+
+  /** The provider does what it must not: what runs has failed, and the client is told why. */
+  protected giveUp(refusal: Refusal): void {
+    for (const turn of this.#turns()) turn.settle('failed', { errorCode: refusal.reason })
+    this.tellRefusal(refusal, this.context.callId, {})
+    this.close(closeCodeOf(refusal.reason), refusal.message)
+  }
+
+  /** What happens on a socket happens to it alone: a fault of ours ends this session, and not the process with all the others. */
+  protected guard(act: () => void): void {
+    try {
+      act()
+    } catch (error) {
+      const refusal = this.asRefusal(error, this.context.callId)
+      try {
+        this.cut({ refusal, style: 'explicit' })
+      } catch (again) {
+        this.deps.onInternalError(again, this.context.callId)
+        this.dropUpstream()
+        this.client.terminate()
+      }
+    }
   }
 
   /** This process is going: the session ends when no turn runs any more. */
@@ -137,7 +164,7 @@ export abstract class SocketSession implements LiveCall {
 
   /** No turn runs and this process is going. */
   protected closeIdle(): void {
-    this.close(closeCodes.restart, 'This gateway is shutting down. Connect again.')
+    this.close(closeCodeOf('shutting_down'), 'This gateway is shutting down. Connect again.')
   }
 
   #turns(): readonly Turn[] {
@@ -224,17 +251,19 @@ export abstract class SocketSession implements LiveCall {
     this.#pauseClient()
     handled
       .catch((error: unknown) => this.deps.onInternalError(error, this.context.callId))
-      .finally(() => {
-        this.#isBusy = false
-        while (!this.#isBusy) {
-          const next = this.#inbox.shift()
-          if (!next) break
-          this.#handle(next)
-        }
-        this.#pauseClient()
-        // What was waited for may have come to nothing.
-        this.afterTurn()
-      })
+      .finally(() => this.guard(() => this.#handleNext()))
+  }
+
+  #handleNext(): void {
+    this.#isBusy = false
+    while (!this.#isBusy) {
+      const next = this.#inbox.shift()
+      if (!next) break
+      this.#handle(next)
+    }
+    this.#pauseClient()
+    // What was waited for may have come to nothing.
+    this.afterTurn()
   }
 
   #pauseClient(): void {
@@ -257,17 +286,20 @@ export abstract class SocketSession implements LiveCall {
     this.#toUpstream = new BoundedSender(socket, () => this.#pauseClient(), this.deps.timeouts.maxStallMs)
     this.#upstreamHeardAt = performance.now()
     socket.on('message', (data: Buffer, isBinary) => {
-      if (this.upstream !== socket) return
-      this.#upstreamHeardAt = performance.now()
-      const passes = this.onUpstreamFrame(data)
-      if (passes) this.toClient(data, isBinary)
-      this.afterTurn()
+      if (this.upstream === socket) this.guard(() => this.#onUpstreamFrame(data, isBinary))
     })
     socket.on('error', () => socket.terminate())
     socket.once('close', (code, reason) => {
-      if (this.upstream === socket) this.#onUpstreamGone(code, reason.toString())
+      if (this.upstream === socket) this.guard(() => this.#onUpstreamGone(code, reason.toString()))
     })
     if (!this.#toClient.isFull && !this.#secured.isHolding) socket.resume()
+  }
+
+  #onUpstreamFrame(data: Buffer, isBinary: boolean): void {
+    this.#upstreamHeardAt = performance.now()
+    const passes = this.onUpstreamFrame(data)
+    if (passes) this.toClient(data, isBinary)
+    this.afterTurn()
   }
 
   /**
@@ -326,13 +358,7 @@ export abstract class SocketSession implements LiveCall {
     const turns = this.#turns()
     if (turns.length === 0) this.#upstreamHeardAt = performance.now()
     if (performance.now() - this.#upstreamHeardAt < this.deps.timeouts.idleMs) return
-    for (const turn of turns) turn.settle('failed', { errorCode: 'provider_timeout' })
-    this.tellRefusal(
-      new Refusal('provider_timeout', `${this.context.route.servedBy} did not answer in time. Try again.`),
-      this.context.callId,
-      {},
-    )
-    this.close(closeCodes.upstream, 'The provider did not answer in time.')
+    this.giveUp(new Refusal('provider_timeout', `${this.context.route.servedBy} did not answer in time. Try again.`))
   }
 
   // ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -369,10 +395,12 @@ export abstract class SocketSession implements LiveCall {
     }
     // Read on to what the turns have cost.
     this.#isDrained = true
-    this.#drainTimer = setTimeout(() => {
-      for (const turn of this.runningTurns()) turn.settle('aborted', { errorCode: 'drain_timeout' })
-      this.#end()
-    }, this.deps.timeouts.maxDrainMs)
+    this.#drainTimer = setTimeout(() => this.guard(() => this.#endDrain()), this.deps.timeouts.maxDrainMs)
+  }
+
+  #endDrain(): void {
+    for (const turn of this.runningTurns()) turn.settle('aborted', { errorCode: 'drain_timeout' })
+    this.#end()
   }
 
   #end(): void {

@@ -4,6 +4,7 @@ import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from '../call.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
 import { openRecordOf } from '../open-call.ts'
+import { meteringUnavailable, type Refusal } from '../refusal.ts'
 import { estimateAsked } from '../reply-reader.ts'
 import type { GatewayDeps } from '../request-path.ts'
 import { type Outcome, settle } from '../settle.ts'
@@ -32,22 +33,33 @@ export class Turn implements LiveCall {
   onCut: (order: CutOrder) => void = () => {}
   /** Called where the journal was told what the client must not hear before it is secured: how it begins, how it ended. */
   onRecorded: () => void = () => {}
+  /** Why nothing of it stands in the journal although it runs: its session has to end. */
+  readonly unrecorded: Refusal | undefined
   readonly #deps: TurnDeps
   readonly #reader: TurnReader
   #isSettled = false
   /** How far it has come: one that has not left costs nothing, whatever ends it. */
-  #stage: 'opened' | 'sent' | 'begun' = 'opened'
+  #stage: 'opened' | 'sent' | 'begun'
   #overheadUs = 0
   #firstEventMs: number | undefined
   #checkpointAt = 0
   #sinceCheckpoint = 0
 
-  /** The OPEN stands in the journal when this returns. @throws JournalUnavailableError: the turn must not be sent */
-  constructor(deps: TurnDeps, call: AdmittedCall, reader: TurnReader) {
+  /**
+   * The OPEN stands in the journal when this returns. One that the provider has `begun` already is settled by its CLOSE, also
+   * where no OPEN could be written.
+   * @throws JournalUnavailableError: the turn must not be sent
+   */
+  constructor(deps: TurnDeps, call: AdmittedCall, reader: TurnReader, stage: 'opened' | 'begun' = 'opened') {
     this.#deps = deps
     this.call = call
     this.#reader = reader
-    deps.journal.open(openRecordOf(call))
+    this.#stage = stage
+    const record = openRecordOf(call)
+    if (stage === 'begun') {
+      const unavailable = deps.journal.openBegun(record)
+      this.unrecorded = unavailable && meteringUnavailable(unavailable)
+    } else deps.journal.open(record)
     deps.liveCalls.add(this)
   }
 
@@ -78,15 +90,10 @@ export class Turn implements LiveCall {
     this.#overheadUs = Math.round((performance.now() - this.call.startedAt) * 1000)
   }
 
-  /** The provider has begun it, asked or not. */
-  begun(): void {
-    this.#stage = 'begun'
-  }
-
   /** An event of it has come: what is known is in the journal before the client sees the first, then from time to time. */
   seen(bytes: number): void {
     if (this.#isSettled) return
-    this.begun()
+    this.#stage = 'begun'
     const now = performance.now()
     const isFirst = this.#firstEventMs === undefined
     this.#firstEventMs ??= Math.max(0, Date.now() - this.call.admittedAtMs)

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { openBucket } from '@sluice/bus'
+import { PriceBookEntry } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
 import { OpenAIRealtimeWS } from 'openai/realtime/ws'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
@@ -101,6 +103,34 @@ export function realtimeIsMetered(gateway: GatewayStack): void {
     const found = await settled(project, 4)
     for (const { event, bill } of found) assert.equal(event.cost_nano_usd, bill?.cost_nano_usd)
     assert.deepEqual(found.map(({ event }) => event.quantities.audio_ms_in ?? 0).sort(), [0, 0, 1_000, 1_500])
+  })
+
+  test('while a project’s own prices are announced and not here, what a provider begins is settled by the ones it had, and nothing else begins', async t => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const client = await openSocket(gateway, realtime, project.apiKey)
+    client.send(hearWith('whisper-1', { type: 'server_vad' }))
+    await client.until('session.updated')
+    const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
+    const books = await openBucket(bus, 'price-books', PriceBookEntry)
+    const price_book_id = `pb_${'0'.repeat(64)}`
+    t.after(() => books.delete(price_book_id))
+    const entry = { price_book_id, kind: 'override', effective_at_ms: Date.now() - 1_000, size_bytes: 1 } as const
+    await books.put(price_book_id, { ...entry, project_id: project.projectId })
+    await eventually(async () => {
+      const answer = await gateway.post('/v1/chat/completions', project.apiKey, { model: 'none-such', messages: [] })
+      await answer.arrayBuffer()
+      return answer.status === 503
+    })
+    client.send(create('output_tokens=1'))
+    const [refused] = await client.until('error')
+    assert.deepEqual([refused.status, refused.error.code], [503, 'view_stale'])
+    client.send(sound(1_000))
+    await client.until('response.done')
+    await client.until('conversation.item.input_audio_transcription.completed')
+    assert.equal(client.socket.readyState, client.socket.OPEN)
+    client.socket.close()
+    for (const { event, bill } of await settled(project, 2))
+      assert.equal(event.cost_nano_usd, bill?.cost_nano_usd, event.endpoint)
   })
 
   test('incomplete and failed turns are charged as the provider charges them, a refused one is not', async () => {
