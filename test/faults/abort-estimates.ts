@@ -112,7 +112,7 @@ function isCount(output: Quantities, expected: Quantities, { text, textBytes }: 
 
 function wrongInput({ kind, request, event, bill }: BrokenCall, { told }: Heard): Verdict['wrong'] {
   const input = sideOf(event.quantities, 'input')
-  const marks = Object.entries(event.provenance).filter(([name]) => !name.startsWith('out_'))
+  const marks = Object.entries(event.provenance).filter(([name]) => !isOutput(name))
   const isMarkedAs = (mark: string) => marks.every(([, marked]) => marked === mark)
   const isTold =
     isMarkedAs('measured') &&
@@ -133,8 +133,11 @@ function isTextInput({ in_text: tokens = 0, ...others }: Quantities, { body, fra
 }
 const askedForUsage = 14
 
+function isOutput(name: string): boolean {
+  return name.startsWith('out_') || name.endsWith('_calls')
+}
+
 function sideOf(quantities: Quantities, side: 'input' | 'output'): Quantities {
-  const isOutput = (name: string) => name.startsWith('out_')
   return Object.fromEntries(Object.entries(quantities).filter(([name]) => isOutput(name) === (side === 'output')))
 }
 

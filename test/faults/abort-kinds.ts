@@ -122,8 +122,18 @@ const legacy = (prompt: string) => ({
 const atLeastOne =
   (count: (heard: Heard) => Quantities) =>
   (heard: Heard): Quantities => ({
+    ...count(heard),
     out_text: Math.max(heard.told === 'nothing' ? 0 : 1, count(heard).out_text ?? 0),
   })
+
+/** Before the first word, so that whoever leaves leaves searches behind. */
+const searching = texts.slice(0, 3).map(orders => `searches=3 ${orders}`)
+const withSearches =
+  (count: (heard: Heard) => Quantities) =>
+  (heard: Heard): Quantities => ({ ...count(heard), ...(heard.searches > 0 && { web_search_calls: heard.searches }) })
+/** The name and the words of a search are heard and not charged. */
+const writtenBeside = ({ textBytes, searches }: Heard): number =>
+  Math.floor(Math.max(0, textBytes - searches * 'web_search{"query":"sea"}'.length) / 4)
 
 const textKinds: readonly AbortKind[] = [
   {
@@ -153,6 +163,15 @@ const textKinds: readonly AbortKind[] = [
     ask: json('/v1/responses', prompt => ({ ...response(prompt), stream: true })),
     reading: reading.responses,
   },
+  {
+    ...text,
+    name: 'responses: searching',
+    says: searching,
+    ask: json('/v1/responses', prompt => ({ ...response(prompt), stream: true })),
+    reading: reading.responses,
+    output: withSearches(counted),
+    outputByBytes: withSearches(byBytes),
+  },
   { ...whole, name: 'responses: plain', ask: json('/v1/responses', response), reading: reading.responseBody },
   {
     ...whole,
@@ -170,6 +189,16 @@ const textKinds: readonly AbortKind[] = [
     reading: reading.messages,
     output: atLeastOne(counted),
     outputByBytes: atLeastOne(byBytes),
+  },
+  {
+    ...text,
+    name: 'messages: searching',
+    says: searching,
+    ask: json('/anthropic/v1/messages', prompt => ({ ...message(prompt), stream: true })),
+    reading: reading.messages,
+    output: atLeastOne(withSearches(counted)),
+    outputByBytes: atLeastOne(withSearches(byBytes)),
+    leastProduced: writtenBeside,
   },
   { ...whole, name: 'messages: plain', ask: json('/anthropic/v1/messages', message), reading: reading.messageBody },
   {

@@ -6,6 +6,8 @@ export interface Heard {
   soundBytes: number
   /** Bytes of a second, by the sound itself. */
   soundRate: number
+  /** Searches that have begun. */
+  searches: number
   /** Partial images. */
   pictures: number
   /** Of a reply that comes whole. */
@@ -30,6 +32,7 @@ export function nothingHeard(): Heard {
     textBytes: 0,
     soundBytes: 0,
     soundRate: 48_000,
+    searches: 0,
     pictures: 0,
     bodyBytes: 0,
     told: 'nothing',
@@ -105,12 +108,14 @@ export const reading = {
   responses: {
     event(event, heard) {
       if (String(event.type).endsWith('.delta')) add(heard, event.delta)
+      if (event.type === 'response.output_item.added' && event.item.type === 'web_search_call') heard.searches++
       if (event.response?.usage) heard.told = 'all'
     },
   },
   messages: {
     event(event, heard) {
       if (event.type === 'message_start') heard.told = 'input'
+      if (event.content_block?.type === 'server_tool_use') heard.searches++
       add(heard, event.content_block?.name, event.delta?.text, event.delta?.thinking, event.delta?.partial_json)
       if (event.type === 'message_delta') heard.told = 'all'
     },

@@ -147,7 +147,7 @@ test('speech, transcripts and images cost what their providers list, by hand', (
     ['dall-e-3', { images: 1 }, { image_size: '1792x1024', image_quality: 'standard' }, 80_000_000],
     ['gpt-image-1.5', { in_text: 10, in_image: 100, out_image: 1056 }, {}, 50_000 + 800_000 + 33_792_000],
     ['gpt-image-2', { in_text: 10, out_image: 1000 }, {}, 30_050_000],
-    ['gpt-image-2.5-flare-2026-09-08', { in_text: 10, in_image: 100, out_image: 1000 }, {}, 30_850_000],
+    ['gpt-image-2.6-sunburst-2026-09-08', { in_text: 10, in_image: 100, out_image: 1000 }, {}, 30_850_000],
     ['gpt-image-1-mini', { in_text: 10, in_image: 100, out_image: 272 }, {}, 20_000 + 250_000 + 2_176_000],
   ]
   for (const [model, quantities, modifiers, expected] of table) {

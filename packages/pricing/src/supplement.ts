@@ -72,7 +72,7 @@ const imageVariant = (size: string, quality: string | undefined, usd: string) =>
   rates: { images: each(usd) },
 })
 
-/** The image models since 2.5 put out images alone. */
+/** It puts out images alone. */
 const imageTokens = {
   in_text: perMillion('5'),
   in_cache_read: perMillion('1.25'),
@@ -123,14 +123,6 @@ export const supplement: Supplement = {
       match: named('gpt-image-2.6-sunburst', 'gpt-image-2.6-flare'),
       rates: imageTokens,
       source: 'https://developers.openai.com/de-DE/api/docs/models/gpt-image-2.6-sunburst',
-      date: '2026-11-25',
-    },
-    {
-      provider: 'openai',
-      id: 'gpt-image-2.5',
-      match: named('gpt-image-2.5-flare', 'gpt-image-2.5-sunburst'),
-      rates: imageTokens,
-      source: 'https://apifox.com/apiskills/gpt-image-2-5-api-cn/',
       date: '2026-11-25',
     },
     {

@@ -273,6 +273,68 @@ test('a messages stream that is cut knows its open blocks and its exact input', 
   assert.deepEqual(modifiers, { service_tier: 'standard', inference_geo: 'us' })
 })
 
+test('what a messages stream has called at its provider counts where it breaks off, once each, and is marked', () => {
+  const tap = openMessagesTap({ model: 'claude-sonnet-4-6' })
+  const see = (event: object) => tap.write(Buffer.from(`data: ${JSON.stringify(event)}\n\n`))
+  see({ type: 'message_start', message: { id: 'msg_1', usage: { input_tokens: 9, output_tokens: 1 } } })
+  for (const [index, name] of ['web_search', 'web_search', 'web_fetch', 'code_execution'].entries())
+    for (let times = 0; times < 2; times++)
+      see({ type: 'content_block_start', index, content_block: { type: 'server_tool_use', name } })
+  const { quantities, provenance } = tap.usage()
+  assert.deepEqual([quantities.web_search_calls, quantities.web_fetch_calls, quantities.other_tool_calls], [2, 1, 1])
+  assert.deepEqual([provenance.web_search_calls, provenance.in_text], ['estimated', 'measured'])
+  const server_tool_use = { web_search_requests: 1 }
+  see({ type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 5, server_tool_use } })
+  assert.deepEqual(tap.usage().quantities, { in_text: 9, out_text: 5, web_search_calls: 1 }, 'told is told')
+})
+
+test('a compaction that breaks off counts what it has said', () => {
+  const tap = openMessagesTap({ model: 'claude-sonnet-4-6' })
+  tap.observe(JSON.stringify({ type: 'message_start', message: { id: 'msg_1', usage: { input_tokens: 9 } } }))
+  const delta = { type: 'compaction_delta', content: 'x'.repeat(3600) }
+  tap.observe(JSON.stringify({ type: 'content_block_delta', index: 0, delta }))
+  assert.equal(tap.usage().quantities.out_text, 1000)
+})
+
+test('a spoken chat that breaks off counts its words and its seconds', () => {
+  const tap = openChatTap({ model: 'gpt-audio' })
+  const say = (audio: object) =>
+    tap.observe(JSON.stringify({ id: 'chatcmpl_1', choices: [{ index: 0, delta: { audio } }] }))
+  for (let second = 0; second < 20; second++) say({ data: Buffer.alloc(48_000).toString('base64') })
+  say({ transcript: 'x'.repeat(36) })
+  const { quantities, provenance } = tap.usage({ inputTokens: 9 })
+  assert.deepEqual(quantities, { in_text: 9, out_text: 10, out_audio: 400 })
+  assert.equal(provenance.out_audio, 'estimated')
+})
+
+test('tools that a Responses stream has begun count where it breaks off, and are marked', () => {
+  const tap = openResponsesTap({ model: 'gpt-5.5' })
+  const see = (type: string, event: object) => tap.observe(JSON.stringify({ type: `response.${type}`, ...event }))
+  see('created', { response: { id: 'resp_1', model: 'gpt-5.5' } })
+  const begin = (output_index: number, item: object) => see('output_item.added', { output_index, item })
+  begin(0, { type: 'web_search_call', id: 'ws_1' })
+  see('output_item.done', { output_index: 0, item: { type: 'web_search_call', action: { type: 'search' } } })
+  begin(1, { type: 'file_search_call', id: 'fs_1' })
+  see('output_item.done', { output_index: 1, item: { type: 'file_search_call', id: 'fs_1' } })
+  begin(2, { type: 'web_search_call', id: 'ws_2' })
+  begin(3, { type: 'code_interpreter_call', id: 'ci_1', container_id: 'cntr_a' })
+  begin(4, { type: 'image_generation_call', id: 'ig_1' })
+  see('image_generation_call.partial_image', { output_index: 4, partial_image_index: 0, partial_image_b64: 'AAAA' })
+  const { quantities, provenance, container_ids } = tap.usage({ inputTokens: 9 })
+  assert.deepEqual(quantities, {
+    in_text: 9,
+    web_search_calls: 2,
+    file_search_calls: 1,
+    code_container_sessions: 1,
+    other_tool_calls: 1,
+  })
+  assert.deepEqual(
+    [provenance.web_search_calls, provenance.file_search_calls, provenance.code_container_sessions],
+    ['estimated', 'measured', 'estimated'],
+  )
+  assert.deepEqual(container_ids, ['cntr_a'])
+})
+
 test('a Responses stream that is cut keeps finished items and the open text', () => {
   const events = read('openai-responses-search-and-tool-call')
     .toString()

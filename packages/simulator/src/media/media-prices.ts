@@ -74,10 +74,10 @@ export const MEDIA_PRICES: { readonly [model: string]: MediaPrice } = {
     tokens: { text_input: 2_000_000, image_input: 2_500_000, image_output: 8_000_000 },
     snapshots: [],
   },
-  'gpt-image-2.5-flare': {
+  'gpt-image-2.6-sunburst': {
     kind: 'image',
     tokens: { text_input: 5_000_000, image_input: 8_000_000, image_output: 30_000_000 },
-    snapshots: ['gpt-image-2.5-flare-2026-09-08'],
+    snapshots: [],
   },
   'gpt-image-2.6-sunburst': {
     kind: 'image',

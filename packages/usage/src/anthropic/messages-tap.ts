@@ -1,10 +1,11 @@
+import type { Quantities, QuantityName } from '@sluice/contracts'
 import { estimateTokens } from '../estimate.ts'
 import { countOf, isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
 import { PassingTap } from '../passing-tap.ts'
 import { sseData } from '../sse-framer.ts'
 import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.ts'
 import { TextSample } from '../text-sample.ts'
-import type { UsageResult } from '../usage-result.ts'
+import { addQuantities, type UsageResult } from '../usage-result.ts'
 import { fromMessage } from './message.ts'
 
 /** What a clean end of a messages stream needs. */
@@ -31,6 +32,8 @@ export function openMessagesTap(options: { model: string }): MessagesTap {
 
 class MessagesStreamTap extends PassingTap implements MessagesTap {
   readonly #blocks = new Map<number, string>()
+  /** Tools that run at the provider, by the block that calls them: one that comes twice is one call. */
+  readonly #serverTools = new Map<number, string>()
   #id: string | undefined
   #model: string
   #usage: JsonObject | undefined
@@ -124,6 +127,8 @@ class MessagesStreamTap extends PassingTap implements MessagesTap {
     const block = objectOf(event.content_block)
     if (typeof event.index === 'number' && this.#blocks.size < 1024)
       this.#blocks.set(event.index, textOf(block.type) ?? 'text')
+    if (block.type === 'server_tool_use' && typeof event.index === 'number' && this.#serverTools.size < 1024)
+      this.#serverTools.set(event.index, textOf(block.name) ?? '')
     this.#count(block.text)
     this.#count(block.name)
   }
@@ -132,6 +137,8 @@ class MessagesStreamTap extends PassingTap implements MessagesTap {
     this.#count(delta.text)
     this.#count(delta.partial_json)
     this.#count(delta.thinking)
+    // Of a compaction.
+    this.#count(delta.content)
   }
 
   #count(text: unknown): void {
@@ -162,8 +169,27 @@ class MessagesStreamTap extends PassingTap implements MessagesTap {
       quantities.out_text = output
       provenance.out_text = 'estimated'
     }
+    // Usage tells of them at the very end alone.
+    for (const [name, calls] of Object.entries(this.#toolsSeen()) as [QuantityName, number][]) {
+      if (calls <= (quantities[name] ?? 0)) continue
+      quantities[name] = calls
+      provenance[name] = 'estimated'
+    }
     return { ...result, quantities, provenance }
   }
+
+  #toolsSeen(): Quantities {
+    const seen: Quantities = {}
+    for (const name of this.#serverTools.values())
+      addQuantities(seen, { [quantityOfTool[name] ?? 'other_tool_calls']: 1 })
+    return seen
+  }
+}
+
+/** How calls of tools that run at the provider are charged; others have no price that is known here. */
+const quantityOfTool: Partial<Record<string, QuantityName>> = {
+  web_search: 'web_search_calls',
+  web_fetch: 'web_fetch_calls',
 }
 
 /**

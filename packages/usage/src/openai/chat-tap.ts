@@ -5,6 +5,7 @@ import { observeData, type StreamTap, type UsageEstimate } from '../stream-tap.t
 import { TextSample } from '../text-sample.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
 import { fromChatCompletion, withSearch } from './chat-completion.ts'
+import { base64Bytes, spokenTokens } from './realtime-audio.ts'
 import { totalTold } from './token-usage.ts'
 
 export interface ChatTapOptions {
@@ -45,6 +46,7 @@ interface OpenChoice {
   inToolCall: boolean
 }
 
+const bytesPerMs = 48
 /** A partial event longer than this is no usage chunk. */
 const maxHeldBytes = 256 * 1024
 const nothing: readonly Uint8Array[] = []
@@ -68,6 +70,8 @@ class ChatStreamTap implements ChatTap {
   /** The event under way has begun to reach the client. */
   #passing = false
   readonly #text = new TextSample()
+  /** Of sound, which streams carry as samples of two bytes at 24 kHz. */
+  #audioBytes = 0
   ended = false
   failed = false
 
@@ -197,6 +201,9 @@ class ChatStreamTap implements ChatTap {
     this.#count(delta.reasoning_content)
     this.#count(delta.reasoning)
     this.#count(delta.refusal)
+    const audio = objectOf(delta.audio)
+    this.#count(audio.transcript)
+    if (typeof audio.data === 'string') this.#audioBytes += base64Bytes(audio.data.length)
     // Legacy completions have the text beside the choice.
     this.#count(choice.text)
     const calls = listOf(delta.tool_calls)
@@ -235,6 +242,7 @@ class ChatStreamTap implements ChatTap {
     const estimated = {
       in_text: estimate.inputTokens ?? 0,
       out_text: estimate.outputTokens ?? estimateTokens(this.outputBytes),
+      out_audio: spokenTokens(Math.ceil(this.#audioBytes / bytesPerMs)),
     }
     return { ...result, ...withSearch(measuredAs(estimated, 'estimated'), result.served_model) }
   }

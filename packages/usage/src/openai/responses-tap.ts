@@ -1,3 +1,4 @@
+import type { QuantityName } from '@sluice/contracts'
 import { estimateTokens } from '../estimate.ts'
 import { isObject, type JsonObject, objectOf, parseJson, textOf } from '../json-fields.ts'
 import { PassingTap } from '../passing-tap.ts'
@@ -228,12 +229,16 @@ class ResponsesStreamTap extends PassingTap implements ResponsesTap {
       },
       'estimated',
     )
-    // What the stream has shown of tools is counted, not estimated.
+    // What the stream has shown of tools is counted. One under way is taken to be charged: the provider works on it.
     const shown = [...this.#finished.map(done => done.item), ...this.#droppedTools]
-    const tools = withMinutes(measuredAs(toolQuantities(shown, { tools: last?.tools }), 'measured'))
+    const all = [...shown, ...[...this.#open.values()].map(open => open.item)]
+    const ended = toolQuantities(shown, { tools: last?.tools })
+    const tools = withMinutes(measuredAs(toolQuantities(all, { tools: last?.tools }), 'measured'))
+    for (const name of Object.keys(tools.quantities) as QuantityName[])
+      if (tools.quantities[name] !== ended[name]) tools.provenance[name] = 'estimated'
     return {
       ...result,
-      ...(tools.quantities.code_container_sessions && { containers: containersIn(shown, last?.tools) }),
+      ...(tools.quantities.code_container_sessions && { containers: containersIn(all, last?.tools) }),
       quantities: { ...estimated.quantities, ...tools.quantities },
       provenance: { ...estimated.provenance, ...tools.provenance },
     }

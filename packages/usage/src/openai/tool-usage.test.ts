@@ -111,6 +111,13 @@ test('a tool that names no model draws with the one that its provider documents'
   assert.equal(part?.model, 'gpt-image-2.6-sunburst')
 })
 
+test('what of an image came from the cache is told beside it or in its details', () => {
+  const { cached_tokens, cached_tokens_details: _, ...others } = image_gen
+  const details = { ...image_gen.input_tokens_details, cached_tokens, cached_tokens_details: { image_tokens: 10 } }
+  const told = { image_gen: { ...others, input_tokens_details: details } }
+  assert.deepEqual(fromResponse({ ...imageReply, tool_usage: told }).parts, fromResponse(imageReply).parts)
+})
+
 test('images whose tokens are not told are counted as calls without a price, never nothing', () => {
   const result = fromResponse({ ...imageReply, tool_usage: { image_gen: { input_tokens: 0, output_tokens: 0 } } })
   assert.deepEqual(result.quantities, { in_text: 100, out_text: 20, other_tool_calls: 1 })

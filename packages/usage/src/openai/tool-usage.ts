@@ -106,13 +106,17 @@ export function imageTokens(reply: JsonObject): { model: string; quantities: Qua
   const tool = listOf(reply.tools)
     .map(objectOf)
     .find(candidate => candidate.type === 'image_generation')
+  const details = objectOf(usage.input_tokens_details)
   const cached = objectOf(usage.cached_tokens_details)
   const tokens = tokenQuantities({
     ...usage,
     input_tokens_details: {
-      ...objectOf(usage.input_tokens_details),
-      cached_tokens: usage.cached_tokens,
-      cached_tokens_details: { image_tokens: cached.cached_image_tokens },
+      ...details,
+      cached_tokens: usage.cached_tokens ?? details.cached_tokens,
+      cached_tokens_details: {
+        ...objectOf(details.cached_tokens_details),
+        ...(cached.cached_image_tokens !== undefined && { image_tokens: cached.cached_image_tokens }),
+      },
     },
   })
   // Without a split, everything an image model puts out is image.

@@ -88,7 +88,7 @@ export const mediaCalls: readonly MediaCall[] = [
   { name: 'image by the token', ask: image({ n: 2, quality: 'low', size: '1024x1536' }) },
   {
     name: 'image by the token, size and quality left open',
-    ask: image({ model: 'gpt-image-2.5-flare', size: 'auto' }),
+    ask: image({ model: 'gpt-image-2.6-sunburst', size: 'auto' }),
   },
   { name: 'image in events, with partial ones', ask: image({ stream: true, partial_images: 3, quality: 'high' }) },
   { name: 'image in events, without partial ones', ask: image({ model: 'gpt-image-1-mini', stream: true }) },
