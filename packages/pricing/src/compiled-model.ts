@@ -1,4 +1,5 @@
 import type { UsageModifiers } from '@sluice/contracts'
+import { matchesModel } from './model-match.ts'
 import type { ModelPrices, ModifierRule, ProviderPrices } from './price-book.ts'
 import { type ResolvedRates, resolveRates } from './resolve-rates.ts'
 import { holds, resolveRatio } from './resolve-ratio.ts'
@@ -40,6 +41,15 @@ export class CompiledModel {
       byModifiers.set(signature, resolved)
     }
     return resolved
+  }
+
+  /** Whether there is a price of this very model in a service tier: what holds for all models is not meant for its parts. */
+  namesTier(tier: string, fallback?: CompiledModel): boolean {
+    const rules = this.provider.modifiers ?? fallback?.provider.modifiers ?? noRules
+    return (
+      (this.entry.variants ?? []).some(({ when }) => when.service_tier === tier) ||
+      rules.some(({ when, match }) => when.service_tier === tier && match && matchesModel(match, this.#model))
+    )
   }
 }
 

@@ -147,6 +147,42 @@ test('a turn of another model is priced as that model', () => {
   )
 })
 
+test("a part of another model is in the call's tier only where that model has a price there", () => {
+  const of = (parts: { model: string; quantities: Quantities }[], modifiers: UsageModifiers) => {
+    const quantities = { in_text: parts.reduce((sum, part) => sum + (part.quantities.in_text ?? 0), 1000) }
+    return rate({ book: tiered }, { provider: 'acme', model: 'talker', quantities, modifiers, parts })
+  }
+  const part = (model: string) => [{ model, quantities: { in_text: 1000 } }]
+  const flex = { service_tier: 'flex' }
+  assert.equal(of(part('painter'), flex).cost_nano_usd, 500 + 1000)
+  assert.equal(of(part('advisor'), flex).cost_nano_usd, 500 + 3000)
+  assert.equal(of(part('talker'), flex).cost_nano_usd, 500 + 500, 'its own turn')
+  const priority = of(part('painter'), { service_tier: 'priority' })
+  assert.deepEqual([priority.cost_nano_usd, priority.priced, priority.unpriced], [2000 + 1000, true, []])
+  assert.equal(of(part('painter'), { batch: true }).cost_nano_usd, 500 + 500, 'a batch holds for all of it')
+})
+
+const tiered = compilePriceBook({
+  format: 1,
+  providers: {
+    acme: {
+      models: ['talker', 'painter', 'advisor'].map(id => ({
+        id,
+        match: { equals: id },
+        rates: { in_text: { base: 1_000_000 } },
+        ...(id === 'advisor' && {
+          variants: [{ when: { service_tier: 'flex' }, rates: { in_text: { base: 3_000_000 } } }],
+        }),
+      })),
+      modifiers: [
+        { id: 'batch', when: { batch: true }, ratio: [1, 2] },
+        { id: 'flex', when: { service_tier: 'flex' }, ratio: [1, 2] },
+        { id: 'priority', when: { service_tier: 'priority' }, match: { equals: 'talker' }, ratio: [2, 1] },
+      ],
+    },
+  },
+})
+
 test('a total is the sum of its lines, and each line is exact', () => {
   const priced: QuantityName[] = ['in_text', 'in_cache_read', 'in_cache_write_5m', 'out_text']
   const count = fc.nat({ max: 3_000_000 })

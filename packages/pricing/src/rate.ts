@@ -24,7 +24,7 @@ export interface RatedUsage {
   /** All quantities of the attempt, those in `parts` included. */
   quantities: Quantities
   modifiers: UsageModifiers
-  /** Quantities that another model than the call's produced, priced as that model. */
+  /** Turns that are priced apart, each as its model and by its own input. */
   parts?: readonly { model: string; quantities: Quantities }[] | undefined
   /** What has no rate costs what the provider's dearest model takes for it; else it is left out of the cost. */
   assumeDearest?: boolean | undefined
@@ -61,9 +61,20 @@ export function rate(books: PriceBooks, usage: RatedUsage): Rating {
     }
   addLines(rating, books, usage, usage.model, rest, undefined)
   // Each part is a turn of its own model: its own input decides its tier.
-  for (const { model, quantities } of parts)
-    addLines(rating, books, usage, model, quantities, { model, turn: (rating.line_items.at(-1)?.turn ?? 0) + 1 })
+  for (const { model, quantities } of parts) {
+    const part = { model, turn: (rating.line_items.at(-1)?.turn ?? 0) + 1 }
+    addLines(rating, books, usageOfPart(books, usage, model), model, quantities, part)
+  }
   return rating
+}
+
+/** The tier that served a call is that of its own model: another one's tokens are in it only where that has a price there. */
+function usageOfPart(books: PriceBooks, usage: RatedUsage, model: string): RatedUsage {
+  const { service_tier: tier, ...modifiers } = usage.modifiers
+  if (model === usage.model || tier === undefined || tier === 'batch') return usage
+  const catalogue = books.book.find(usage.provider, model)
+  const isNamed = [books.override?.find(usage.provider, model), catalogue].some(it => it?.namesTier(tier, catalogue))
+  return isNamed ? usage : { ...usage, modifiers }
 }
 
 /** Whether a model has a rate for each of these quantities; the first that has none. */
