@@ -320,19 +320,20 @@ test('tools that a Responses stream has begun count where it breaks off, and are
   begin(3, { type: 'code_interpreter_call', id: 'ci_1', container_id: 'cntr_a' })
   begin(4, { type: 'image_generation_call', id: 'ig_1' })
   see('image_generation_call.partial_image', { output_index: 4, partial_image_index: 0, partial_image_b64: 'AAAA' })
-  const { quantities, provenance, container_ids } = tap.usage({ inputTokens: 9 })
+  const { quantities, provenance, containers } = tap.usage({ inputTokens: 9 })
   assert.deepEqual(quantities, {
     in_text: 9,
     web_search_calls: 2,
     file_search_calls: 1,
     code_container_sessions: 1,
+    code_container_gb_minutes: 5,
     other_tool_calls: 1,
   })
   assert.deepEqual(
     [provenance.web_search_calls, provenance.file_search_calls, provenance.code_container_sessions],
     ['estimated', 'measured', 'estimated'],
   )
-  assert.deepEqual(container_ids, ['cntr_a'])
+  assert.deepEqual(containers, [{ id: 'cntr_a', gb: 1 }])
 })
 
 test('a Responses stream that is cut keeps finished items and the open text', () => {

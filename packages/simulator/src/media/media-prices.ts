@@ -79,11 +79,6 @@ export const MEDIA_PRICES: { readonly [model: string]: MediaPrice } = {
     tokens: { text_input: 5_000_000, image_input: 8_000_000, image_output: 30_000_000 },
     snapshots: [],
   },
-  'gpt-image-2.6-sunburst': {
-    kind: 'image',
-    tokens: { text_input: 5_000_000, image_input: 8_000_000, image_output: 30_000_000 },
-    snapshots: [],
-  },
   'dall-e-2': {
     kind: 'image',
     image: (_quality, size) => (size === '256x256' ? 16_000_000 : size === '512x512' ? 18_000_000 : 20_000_000),
