@@ -59,6 +59,8 @@ export class ClientConnection implements AnswerSink {
   readonly #socket: Socket
   readonly #owner: ConnectionOwner
   readonly #heads = new RequestHeadReader()
+  /** Who answers requests like the last one. */
+  #found: { method: string; target: string; answer: ReturnType<FindAnswerer> } | undefined
   #exchange: WholeExchange | undefined
   #coming: ComingRequest | undefined
   /** Bytes behind the request that is being answered. */
@@ -152,7 +154,7 @@ export class ClientConnection implements AnswerSink {
       if (!coming) this.#wait(bytes, maxHeadBytes, { head: undefined, answer: undefined, sinceMs: performance.now() })
       return
     }
-    const answer = head && head.bodyBytes <= maxBodyBytes ? this.#owner.find(head) : undefined
+    const answer = head && head.bodyBytes <= maxBodyBytes ? this.#answererOf(head) : undefined
     if (!head || !answer) this.#handOver(all)
     else if (all.length >= head.bodyStart + head.bodyBytes) this.#answer(head, answer, all)
     else {
@@ -160,6 +162,14 @@ export class ClientConnection implements AnswerSink {
       this.#forget()
       this.#wait(all, head.bodyStart + head.bodyBytes, { head, answer, sinceMs })
     }
+  }
+
+  /** Looked for once for all requests with the same target. */
+  #answererOf(head: RequestHead): ReturnType<FindAnswerer> {
+    const { method, target } = head
+    if (this.#found?.target !== target || this.#found.method !== method)
+      this.#found = { method, target, answer: this.#owner.find(head) }
+    return this.#found.answer
   }
 
   #takeBody(coming: ComingRequest, head: RequestHead, bytes: Buffer): void {

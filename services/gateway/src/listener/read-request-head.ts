@@ -13,7 +13,7 @@ interface KnownHead {
   method: string
   target: string
   fields: HeaderFields
-  /** Of the text: up to the digits of its content length, and behind them. */
+  /** Of the text: up to the digits of its content length, and behind them, the empty line included. */
   before: string
   after: string
 }
@@ -38,7 +38,9 @@ const beginning = 'POST /'
 const requestLine = /^(POST) (\/[\x21-\x7e]*) HTTP\/1\.1$/
 /** Lines of plain field text (RFC 9110, 5.5), each of which begins with a name (RFC 9110, 5.6.2). */
 const headerLines = /^(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e]*)+$/
-const contentLength = /^(?:0|[1-9][0-9]{0,8})$/
+const maxLengthDigits = 9
+const contentLength = /^(?:0|[1-9][0-9]{0,8})/
+const onlyContentLength = /^(?:0|[1-9][0-9]{0,8})$/
 /** What changes how a message is framed, or what becomes of its connection. */
 const notHere = new Set(['transfer-encoding', 'expect', 'upgrade', 'trailer', 'http2-settings'])
 
@@ -54,18 +56,12 @@ export class RequestHeadReader {
    * @returns `unfinished` where its end has not come, undefined where it is no head of a `POST` with a length
    */
   read(bytes: Buffer, seen = 0): RequestHead | 'unfinished' | undefined {
+    const known = this.#known && readAsKnown(bytes, this.#known)
+    if (known) return known
     const end = bytes.indexOf(headEnd, Math.max(0, seen - headEnd.length + 1))
     if (end < 0) return bytes.length <= maxHeadBytes && mayBegin(bytes) ? 'unfinished' : undefined
     if (end > maxHeadBytes) return undefined
-    const text = bytes.toString('latin1', 0, end)
-    const bodyStart = end + headEnd.length
-    const known = this.#known
-    if (known) {
-      const bodyBytes = lengthIn(text, known)
-      if (bodyBytes !== undefined)
-        return { method: known.method, target: known.target, fields: known.fields, bodyStart, bodyBytes }
-    }
-    return this.#readNew(text, bodyStart)
+    return this.#readNew(bytes.toString('latin1', 0, end), end + headEnd.length)
   }
 
   #readNew(text: string, bodyStart: number): RequestHead | undefined {
@@ -88,7 +84,7 @@ export class RequestHeadReader {
       if (raw.length === 2 * maxHeaders) return undefined
       const lower = name.toLowerCase()
       if (lower === 'content-length') {
-        if (bodyBytes !== undefined || !contentLength.test(value)) return undefined
+        if (bodyBytes !== undefined || !onlyContentLength.test(value)) return undefined
         bodyBytes = Number(value)
         lengthAt = text.indexOf(value, colon)
         lengthDigits = value.length
@@ -109,18 +105,22 @@ export class RequestHeadReader {
       target,
       fields,
       before: text.slice(0, lengthAt),
-      after: text.slice(lengthAt + lengthDigits),
+      after: `${text.slice(lengthAt + lengthDigits)}\r\n\r\n`,
     }
     return { method, target, fields, bodyStart, bodyBytes }
   }
 }
 
-/** The length of the body, where the head is the known one but for that. */
-function lengthIn(text: string, { before, after }: KnownHead): number | undefined {
-  const digits = text.length - before.length - after.length
-  if (digits < 1 || digits > 9 || !text.startsWith(before) || !text.endsWith(after)) return undefined
-  const length = text.slice(before.length, before.length + digits)
-  return contentLength.test(length) ? Number(length) : undefined
+/** The head, where it is whole and the known one but for the length of its body: no more of it is looked at then. */
+function readAsKnown(bytes: Buffer, { method, target, fields, before, after }: KnownHead): RequestHead | undefined {
+  const text = bytes.toString('latin1', 0, before.length + maxLengthDigits + after.length)
+  // Compared as parts: `startsWith` goes character by character.
+  if (text.slice(0, before.length) !== before) return undefined
+  const digits = contentLength.exec(text.slice(before.length, before.length + maxLengthDigits))?.[0] ?? ''
+  const lengthEnd = before.length + digits.length
+  const bodyStart = lengthEnd + after.length
+  if (digits === '' || text.slice(lengthEnd, bodyStart) !== after) return undefined
+  return { method, target, fields, bodyStart, bodyBytes: Number(digits) }
 }
 
 function mayBegin(bytes: Buffer): boolean {

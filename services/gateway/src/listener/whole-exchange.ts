@@ -87,9 +87,7 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
     let framing: Framing = noBody.has(status) ? 'none' : 'chunked'
     for (let i = 0; i < headers.length; i += 2) {
       const name = headers[i] as string
-      const value = headers[i + 1] as string
-      if (notFieldText.test(value)) throw new TypeError(`header ${name} holds what no header may`)
-      head += `${name}: ${value}\r\n`
+      head += headerLine(i, name, headers[i + 1] as string)
       if (framing === 'chunked' && name === 'content-length') framing = 'length'
     }
     const { keptForS } = this.#sink
@@ -158,6 +156,27 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
 }
 
 const nothing = Buffer.alloc(0)
+
+/** Of the last answers of this process, by their places: most headers of an answer are those of the one before. */
+const lastLines: string[] = []
+const lastNames: string[] = []
+const lastValues: string[] = []
+/** Longer values are not kept. */
+const maxKeptLength = 256
+
+/** @throws TypeError where the value would end its header */
+function headerLine(place: number, name: string, value: string): string {
+  const index = place / 2
+  if (lastValues[index] === value && lastNames[index] === name) return lastLines[index] as string
+  if (notFieldText.test(value)) throw new TypeError(`header ${name} holds what no header may`)
+  const line = `${name}: ${value}\r\n`
+  if (value.length <= maxKeptLength) {
+    lastNames[index] = name
+    lastValues[index] = value
+    lastLines[index] = line
+  }
+  return line
+}
 
 let dateSecond = 0
 let date = ''

@@ -15,13 +15,26 @@ export interface ResponseHead {
   keepAliveS: number | undefined
 }
 
-/** Lines of field text (RFC 9110, 5.5), each with its CRLF: neither folded lines nor lone carriage returns pass. */
-const wellFormed = /^(?:[\t\x20-\x7e\x80-\xff]+\r\n)+$/
+/** A header as it came, and what it says. */
+interface HeaderLine {
+  /** With its CRLF. */
+  text: string
+  name: string
+  value: string
+  framing: Framing | undefined
+}
+
+type Framing = { says: 'length' | 'kept-for'; number: number } | { says: 'chunked' | 'closes' | 'keeps' }
+
+/** A line of field text (RFC 9110, 5.5) with its CRLF: neither folded lines nor lone carriage returns pass. */
+const wellFormed = /^[\t\x20-\x7e\x80-\xff]+\r\n$/
 const statusLine = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: |$)/
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const maxHeaders = 200
 const maxRemembered = 2_000
 const maxRememberedLength = 64
+/** The lines of a larger head are not kept for the next: each keeps all of the head that it came in. */
+const maxKeptHeadLength = 4 * 1024
 
 const lowerNames = new Map<string, string>()
 
@@ -39,62 +52,125 @@ export function lowerHeaderName(name: string): string | undefined {
 }
 
 /**
- * Reads a response's head, the empty line left out.
- * @throws UpstreamError `BAD_RESPONSE` where it is malformed, or frames the body in two ways
+ * Reads the heads of the responses of one connection. From one to the next most lines are the same, byte for byte: what such
+ * a line says is known.
  */
-export function parseResponseHead(text: string): ResponseHead {
-  if (!wellFormed.test(text)) throw badResponse('a malformed head')
-  let lineEnd = text.indexOf('\r\n')
-  const [, minor, code] = statusLine.exec(text.slice(0, lineEnd)) ?? []
-  if (code === undefined) throw badResponse('no HTTP/1.1 status line')
-  const head: ResponseHead = {
-    status: Number(code),
-    headers: [],
-    contentLength: undefined,
-    chunked: false,
-    keepAlive: minor === '1',
-    closes: false,
-    keepAliveS: undefined,
+export class ResponseHeadReader {
+  /** Of the last head. */
+  #statusLine = ''
+  #status = 0
+  #minor = ''
+  #lines: HeaderLine[] = []
+
+  /**
+   * Reads a response's head, the empty line left out.
+   * @throws UpstreamError `BAD_RESPONSE` where it is malformed, or frames the body in two ways
+   */
+  read(text: string): ResponseHead {
+    let at = this.#readStatus(text)
+    const head: ResponseHead = {
+      status: this.#status,
+      headers: [],
+      contentLength: undefined,
+      chunked: false,
+      keepAlive: this.#minor === '1',
+      closes: false,
+      keepAliveS: undefined,
+    }
+    const known = this.#lines
+    let count = 0
+    while (at < text.length) {
+      if (count === maxHeaders) throw badResponse('too many headers')
+      let line = known[count]
+      if (line === undefined || text.slice(at, at + line.text.length) !== line.text) {
+        line = readLine(text, at)
+        known[count] = line
+      }
+      count++
+      at += line.text.length
+      head.headers.push(line.name, line.value)
+      if (line.framing) applyFraming(head, line.framing)
+    }
+    known.length = text.length <= maxKeptHeadLength ? count : 0
+    if (head.closes) head.keepAlive = false
+    if (head.chunked && (head.contentLength !== undefined || this.#minor === '0'))
+      throw badResponse('a body that is framed in two ways')
+    return head
   }
-  for (let at = lineEnd + 2; at < text.length; at = lineEnd + 2) {
-    lineEnd = text.indexOf('\r\n', at)
-    const colon = text.indexOf(':', at)
-    const name = colon > at && colon < lineEnd ? lowerHeaderName(text.slice(at, colon)) : undefined
-    if (name === undefined) throw badResponse('a header without a name')
-    const value = trimmed(text, colon + 1, lineEnd)
-    if (head.headers.push(name, value) > maxHeaders * 2) throw badResponse('too many headers')
-    readFraming(head, name, value)
+
+  /** @returns where the first header begins */
+  #readStatus(text: string): number {
+    const line = text.slice(0, this.#statusLine.length)
+    if (line !== '' && line === this.#statusLine) return line.length
+    const end = lineEndOf(text, 0)
+    const [, minor, code] = statusLine.exec(text.slice(0, end - 2)) ?? []
+    if (minor === undefined || code === undefined) throw badResponse('no HTTP/1.1 status line')
+    this.#statusLine = text.slice(0, end)
+    this.#minor = minor
+    this.#status = Number(code)
+    return end
   }
-  if (head.closes) head.keepAlive = false
-  if (head.chunked && (head.contentLength !== undefined || minor === '0'))
-    throw badResponse('a body that is framed in two ways')
-  return head
 }
 
-function readFraming(head: ResponseHead, name: string, value: string): void {
+/** Where a line ends, behind its CRLF. @throws UpstreamError where it is no field text */
+function lineEndOf(text: string, at: number): number {
+  const end = text.indexOf('\r\n', at) + 2
+  if (end < 2 || !wellFormed.test(text.slice(at, end))) throw badResponse('a malformed head')
+  return end
+}
+
+function readLine(text: string, at: number): HeaderLine {
+  const end = lineEndOf(text, at)
+  const colon = text.indexOf(':', at)
+  const name = colon > at && colon < end ? lowerHeaderName(text.slice(at, colon)) : undefined
+  if (name === undefined) throw badResponse('a header without a name')
+  const value = trimmed(text, colon + 1, end - 2)
+  return { text: text.slice(at, end), name, value, framing: readFraming(name, value) }
+}
+
+/** What a header says of the framing of its message. @throws UpstreamError where that can be read in two ways */
+function readFraming(name: string, value: string): Framing | undefined {
   switch (name) {
-    case 'content-length': {
-      const length = /^[0-9]{1,15}$/.test(value) ? Number(value) : undefined
-      if (length === undefined || (head.contentLength ?? length) !== length)
-        throw badResponse('no single content length')
-      head.contentLength = length
-      return
-    }
+    case 'content-length':
+      if (!/^[0-9]{1,15}$/.test(value)) throw badResponse('no single content length')
+      return { says: 'length', number: Number(value) }
     case 'transfer-encoding':
-      if (head.chunked || value.toLowerCase() !== 'chunked') throw badResponse('a transfer encoding other than chunked')
-      head.chunked = true
-      return
+      if (value.toLowerCase() !== 'chunked') throw badResponse('a transfer encoding other than chunked')
+      return { says: 'chunked' }
     case 'connection': {
-      const options = value.toLowerCase().split(',')
+      const options = value
+        .toLowerCase()
+        .split(',')
+        .map(option => option.trim())
       // Whatever else is said: `close` closes (RFC 9112, 9.3).
-      if (options.some(option => option.trim() === 'close')) head.closes = true
-      else if (options.some(option => option.trim() === 'keep-alive')) head.keepAlive = true
-      return
+      if (options.includes('close')) return { says: 'closes' }
+      return options.includes('keep-alive') ? { says: 'keeps' } : undefined
     }
     case 'keep-alive': {
       const seconds = /(?:^|[,\s])timeout=([0-9]{1,6})/i.exec(value)?.[1]
-      if (seconds !== undefined) head.keepAliveS = Number(seconds)
+      return seconds === undefined ? undefined : { says: 'kept-for', number: Number(seconds) }
     }
+  }
+}
+
+function applyFraming(head: ResponseHead, framing: Framing): void {
+  switch (framing.says) {
+    case 'length':
+      if ((head.contentLength ?? framing.number) !== framing.number) throw badResponse('no single content length')
+      head.contentLength = framing.number
+      return
+    case 'chunked':
+      if (head.chunked) throw badResponse('a transfer encoding other than chunked')
+      head.chunked = true
+      return
+    case 'closes':
+      head.closes = true
+      return
+    case 'keeps':
+      head.keepAlive = true
+      return
+    case 'kept-for':
+      head.keepAliveS = framing.number
   }
 }
 

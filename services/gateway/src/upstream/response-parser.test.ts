@@ -169,6 +169,38 @@ test('headers come in lower case, in their order, doubled ones twice, without th
   ])
 })
 
+test('a head is read the same whatever head its connection had before', () => {
+  const headers = [
+    'date: Mon\r\ncontent-type: a/b\r\nx-id: 1\r\n',
+    'date: Mon\r\ncontent-type: a/b\r\nx-id: 2\r\n',
+    'date: Tue\r\nx-id: 1\r\nx-id: 12\r\nconnection: keep-alive\r\n',
+    'date: Tue\r\nconnection: keep-alive\r\nx-id: 1\r\n',
+    `long: ${'x'.repeat(5_000)}\r\ndate: Tue\r\n`,
+    '',
+  ]
+  const texts = headers.flatMap(lines =>
+    ['HTTP/1.1 200 OK', 'HTTP/1.1 200 O', 'HTTP/1.1 404 No'].map(
+      line => `${line}\r\n${lines}content-length: 0\r\n\r\n`,
+    ),
+  )
+  const heads: Seen['heads'] = []
+  const parser = new ResponseParser({
+    onHead: ({ status, headers }) => heads.push({ status, headers }),
+    onBody: () => assert.fail('there is no body'),
+    onEnd: () => {},
+  })
+  for (const one of texts) {
+    for (const next of texts) {
+      heads.length = 0
+      for (const text of [one, next]) {
+        parser.expect('POST')
+        parser.feed(Buffer.from(text))
+      }
+      assert.deepEqual(heads, [...read(whole(one)).heads, ...read(whole(next)).heads])
+    }
+  }
+})
+
 const chunked = `${ok}transfer-encoding: chunked\r\n\r\n`
 for (const [what, text] of Object.entries({
   'two lengths': `${ok}content-length: 1\r\ncontent-length: 2\r\n\r\nhi`,
@@ -211,8 +243,13 @@ for (const [what, text] of Object.entries({
     const pieces = whole(text).flatMap(bytes =>
       Array.from({ length: Math.ceil(bytes.length / 60_000) }, (_, i) => bytes.subarray(i * 60_000, (i + 1) * 60_000)),
     )
-    const seen = read(pieces)
-    assert.equal(seen.error, 'BAD_RESPONSE')
-    assert.deepEqual(seen.ends, [])
+    for (const before of [[], whole(`${ok}x-a: 1\r\ncontent-length: 0\r\n\r\n`)]) {
+      const seen = read([...before, ...pieces])
+      assert.equal(seen.error, 'BAD_RESPONSE')
+      assert.deepEqual(
+        seen.ends,
+        before.map(() => true),
+      )
+    }
   })
 }

@@ -1,4 +1,4 @@
-import { parseResponseHead, type ResponseHead } from './response-head.ts'
+import { type ResponseHead, ResponseHeadReader } from './response-head.ts'
 import { badResponse, UpstreamError } from './upstream-error.ts'
 
 /** What a {@link ResponseParser} finds. */
@@ -45,6 +45,7 @@ const headEnd = Buffer.from('\r\n\r\n')
  */
 export class ResponseParser {
   readonly #sink: ResponseSink
+  readonly #heads = new ResponseHeadReader()
   #state: State = 'done'
   #method = ''
   #pending: Buffer | undefined
@@ -101,7 +102,7 @@ export class ResponseParser {
       return undefined
     }
     this.#pending = undefined
-    const head = parseResponseHead(have.toString('latin1', 0, end + 2))
+    const head = this.#heads.read(have.toString('latin1', 0, end + 2))
     const rest = have.subarray(end + headEnd.length)
     // An interim response (RFC 9110, 15.2) says nothing that we pass on.
     if (head.status < 200) {
