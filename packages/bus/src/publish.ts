@@ -29,6 +29,27 @@ export function cloudEventHeaders(attributes: CloudEventAttributes, contentType 
   return result
 }
 
+/**
+ * Publishes to JetStream and waits for the ack, as the library's `publish` does, which makes an error with its stack trace
+ * for each message, whatever comes of it: who publishes a hundred times a second feels that.
+ * @throws Error on no ack
+ */
+export async function publishOften(
+  bus: Bus,
+  subject: string,
+  data: Uint8Array,
+  options: { msgID: string; headers: MsgHdrs; timeoutMs: number },
+): Promise<void> {
+  const { headers, msgID, timeoutMs: timeout } = options
+  headers.set('Nats-Msg-Id', msgID)
+  const { error, stream } = (await bus.connection.request(subject, data, { headers, timeout, noMux: true })).json<{
+    error?: { code?: number; description?: string }
+    stream?: string
+  }>()
+  if (error) throw new Error(`JetStream refuses ${subject}: ${error.description ?? 'no reason'} (${error.code})`)
+  if (!stream) throw new Error(`no stream has taken ${subject}`)
+}
+
 /** Publishes to JetStream and waits for the ack. `id` is the event's id and the deduplication id. @throws on no ack */
 export async function publishEvent<Schema extends TSchema, Args extends readonly (string | number)[]>(
   bus: Bus,

@@ -1,5 +1,4 @@
-import { jetstream } from '@nats-io/jetstream'
-import { type Bus, cloudEventHeaders } from '@sluice/bus'
+import { type Bus, cloudEventHeaders, publishOften } from '@sluice/bus'
 import {
   type Mark,
   PARTITIONS,
@@ -78,7 +77,7 @@ export interface UsagePublisherOptions {
 const maxEvents = 256
 const maxBytes = 512 * 1024
 const maxQueuedBytes = 8 * 1024 * 1024
-const newline = Buffer.from('\n')
+const newline = 0x0a
 /** What was acknowledged and is not posted for longer than this is published again: the stream may have lost it. */
 const unpostedAfterMs = 15 * 60_000
 
@@ -96,7 +95,6 @@ export function createUsagePublisher(options: UsagePublisherOptions): UsagePubli
   const { bus, findMark, log } = options
   const now = options.now ?? Date.now
   const gapAfterMs = options.gapAfterMs ?? 30_000
-  const stream = jetstream(bus.connection, { timeout: 5_000 })
   const sleeping = new Set<() => void>()
   void (async () => {
     for await (const status of bus.connection.status()) {
@@ -121,12 +119,8 @@ export function createUsagePublisher(options: UsagePublisherOptions): UsagePubli
       'application/x-ndjson',
     )
     for (const [name, value] of rangeToHeaders(range)) headers.set(name, value)
-    const parts: Buffer[] = []
-    for (const line of lines) {
-      if (parts.length > 0) parts.push(newline)
-      parts.push(line.json)
-    }
-    await stream.publish(UsageRecorded.subject(range.partition), Buffer.concat(parts), { msgID, headers })
+    const subject = UsageRecorded.subject(range.partition)
+    await publishOften(bus, subject, joinLines(lines), { msgID, headers, timeoutMs: 5_000 })
   }
 
   function follow(source: UsageSource): Publication {
@@ -296,6 +290,19 @@ export function createUsagePublisher(options: UsagePublisherOptions): UsagePubli
   }
 
   return { follow }
+}
+
+function joinLines(lines: readonly UsageLine[]): Buffer {
+  let length = lines.length - 1
+  for (const { json } of lines) length += json.length
+  const joined = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const { json } of lines) {
+    if (at > 0) joined[at++] = newline
+    joined.set(json, at)
+    at += json.length
+  }
+  return joined
 }
 
 /** Takes the next message off the queue: consecutive numbers, bounded in count and bytes. */

@@ -13,7 +13,26 @@ export function closePrefix(gatewayId: string, epoch: number): string {
 
 /** Where a CLOSE stands in its series. `prefixBytes`: the length of the epoch's {@link closePrefix}. */
 export function placeOfLine(json: Buffer, prefixBytes: number): { partition: number; seq: number } {
-  const end = json.indexOf(',', json.indexOf(',', prefixBytes) + 1)
-  const [partition, seq] = json.toString('latin1', prefixBytes, end).split(',"seq":')
-  return { partition: Number(partition), seq: Number(seq) }
+  const partitionEnd = digitsEnd(json, prefixBytes)
+  const seqStart = partitionEnd + seqName.length
+  return {
+    partition: readDigits(json, prefixBytes, partitionEnd),
+    seq: readDigits(json, seqStart, digitsEnd(json, seqStart)),
+  }
+}
+
+const seqName = ',"seq":'
+const zero = 0x30
+const nine = 0x39
+
+function digitsEnd(json: Buffer, start: number): number {
+  let at = start
+  for (let byte = json[at] ?? 0; byte >= zero && byte <= nine; byte = json[at] ?? 0) at++
+  return at
+}
+
+function readDigits(json: Buffer, start: number, end: number): number {
+  let number = 0
+  for (let at = start; at < end; at++) number = number * 10 + (json[at] ?? 0) - zero
+  return number
 }

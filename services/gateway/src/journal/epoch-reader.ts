@@ -1,6 +1,15 @@
 import { close, open, read } from 'node:fs'
 import { promisify } from 'node:util'
-import { type Frame, findFrame, maxPayloadBytes, type NoFrame, readFrame } from './record.ts'
+import {
+  type Frame,
+  findFrame,
+  findFrameEnd,
+  frameOf,
+  maxPayloadBytes,
+  type NoFrame,
+  type RecordType,
+  typeOfFrame,
+} from './record.ts'
 import { segmentPath } from './segment.ts'
 
 const openFile = promisify(open)
@@ -22,6 +31,8 @@ export interface EpochReaderOptions {
   limit: () => Position
   /** Frames that are still in memory and begin at a place: those of one sync, so they end before the limit or at it. */
   recent?: ((at: Position) => Buffer | undefined) | undefined
+  /** The records that are asked for; absent: all. The others are stepped over. */
+  only?: RecordType
   /** Told of bytes that are no record, in front of the limit. They are stepped over. */
   onDamage?: (at: Position, skippedBytes: number) => void
   chunkBytes?: number
@@ -60,7 +71,9 @@ export class EpochReader {
       const recent = this.#options.recent?.(this.position)
       if (recent) {
         this.#offset += recent.length
-        return framesOf(recent, true).frames
+        const { frames } = framesOf(recent, { only: this.#options.only, isSound: true })
+        if (frames.length > 0) return frames
+        continue
       }
       if (this.#fd === undefined) {
         this.#fd = await this.#open()
@@ -75,10 +88,11 @@ export class EpochReader {
       const chunk = Buffer.allocUnsafeSlow(size)
       const { bytesRead } = await readBytes(this.#fd, chunk, 0, size, this.#offset)
       const bytes = chunk.subarray(0, bytesRead)
-      const { frames, end, next } = framesOf(bytes)
+      const { frames, end, next } = framesOf(bytes, this.#options)
       this.#offset += end
       this.#wantedBytes = 0
       if (frames.length > 0) return frames
+      if (end > 0) continue
 
       const endOfFile = bytesRead < size
       if (next === 'incomplete' && !endOfFile && size < available) {
@@ -140,14 +154,17 @@ export class EpochReader {
   }
 }
 
-/** The frames at the beginning of a buffer, and why there are no more. */
-function framesOf(bytes: Buffer, isSound = false): { frames: Frame[]; end: number; next: NoFrame } {
+/** The frames at the beginning of a buffer, those of `only` one type if so, and why there are no more. */
+function framesOf(
+  bytes: Buffer,
+  { only, isSound }: { only?: RecordType | undefined; isSound?: boolean },
+): { frames: Frame[]; end: number; next: NoFrame } {
   const frames: Frame[] = []
-  let end = 0
+  let at = 0
   for (;;) {
-    const frame = readFrame(bytes, end, isSound)
-    if (typeof frame !== 'object') return { frames, end, next: frame }
-    frames.push(frame)
-    end = frame.end
+    const end = findFrameEnd(bytes, at, isSound)
+    if (typeof end !== 'number') return { frames, end: at, next: end }
+    if (only === undefined || typeOfFrame(bytes, at) === only) frames.push(frameOf(bytes, at, end))
+    at = end
   }
 }

@@ -2,7 +2,7 @@ import type { Logger } from '@sluice/runtime'
 import type { UsageLine, UsageSource } from '../usage-publisher.ts'
 import { closePrefix, placeOfLine } from './close-line.ts'
 import { EpochReader, type Position } from './epoch-reader.ts'
-import { type Frame, recordType } from './record.ts'
+import { recordType } from './record.ts'
 
 export interface EpochSourceOptions {
   directory: string
@@ -29,17 +29,14 @@ export function epochSource(options: EpochSourceOptions): UsageSource & { close:
       from: options.from(),
       limit,
       recent,
+      only: recordType.close,
       onDamage: (at, skippedBytes) => log.error({ directory, epoch, at, skippedBytes }, 'journal damaged'),
     })
   const reader = openReader(options.recent)
 
   async function readLines(from: EpochReader): Promise<UsageLine[]> {
-    for (;;) {
-      const frames = await from.next()
-      if (frames.length === 0) return []
-      const lines = linesOf(frames, prefixBytes)
-      if (lines.length > 0) return lines
-    }
+    const frames = await from.next()
+    return frames.map(({ json }) => lineOf(json, prefixBytes))
   }
 
   return {
@@ -59,10 +56,7 @@ export function epochSource(options: EpochSourceOptions): UsageSource & { close:
   }
 }
 
-function linesOf(frames: readonly Frame[], prefixBytes: number): UsageLine[] {
-  const lines: UsageLine[] = []
-  for (const { type, json } of frames) {
-    if (type === recordType.close) lines.push({ ...placeOfLine(json, prefixBytes), json })
-  }
-  return lines
+function lineOf(json: Buffer, prefixBytes: number): UsageLine {
+  const { partition, seq } = placeOfLine(json, prefixBytes)
+  return { partition, seq, json }
 }

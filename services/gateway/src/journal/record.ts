@@ -61,8 +61,27 @@ export interface Frame {
 /** Why no frame begins at an offset: nothing follows, the buffer ends inside the frame, or the bytes are no frame. */
 export type NoFrame = 'end' | 'incomplete' | 'damaged'
 
-/** Reads the frame that begins at `at`. @param isSound the bytes have not left this process since they were written: no checksum is made */
-export function readFrame(buffer: Buffer, at: number, isSound = false): Frame | NoFrame {
+/** Reads the frame that begins at `at`. */
+export function readFrame(buffer: Buffer, at: number): Frame | NoFrame {
+  const end = findFrameEnd(buffer, at)
+  return typeof end === 'number' ? frameOf(buffer, at, end) : end
+}
+
+/** The frame that begins at `at` and ends at `end`. */
+export function frameOf(buffer: Buffer, at: number, end: number): Frame {
+  return { type: typeOfFrame(buffer, at), json: buffer.subarray(at + frameHeaderBytes + 1, end), end }
+}
+
+/** The type of the frame that begins at `at`. */
+export function typeOfFrame(buffer: Buffer, at: number): number {
+  return buffer[at + frameHeaderBytes] ?? 0
+}
+
+/**
+ * Where the frame that begins at `at` ends.
+ * @param isSound the bytes have not left this process since they were written: no checksum is made
+ */
+export function findFrameEnd(buffer: Buffer, at: number, isSound = false): number | NoFrame {
   if (at === buffer.length) return 'end'
   if (at + frameHeaderBytes > buffer.length) return 'incomplete'
   const length = buffer.readUInt32LE(at)
@@ -72,7 +91,7 @@ export function readFrame(buffer: Buffer, at: number, isSound = false): Frame | 
   const end = payload + length
   if (end > buffer.length) return 'incomplete'
   if (!isSound && crc32(buffer.subarray(payload, end)) !== buffer.readUInt32LE(at + 4)) return 'damaged'
-  return { type: buffer[payload] ?? 0, json: buffer.subarray(payload + 1, end), end }
+  return end
 }
 
 /** The offset of the next whole frame at or behind `at`, where bytes in between are damaged. */
