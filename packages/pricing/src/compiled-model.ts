@@ -56,5 +56,12 @@ export class CompiledModel {
 const noRules: readonly ModifierRule[] = []
 
 function modifierSignature(m: UsageModifiers, assumeDearest: boolean): string {
+  // Most replies tell their tier or nothing; with a bar in it, a tier could be taken for more than one.
+  if (!assumeDearest && isTierAlone(m) && !m.service_tier?.includes('|')) return m.service_tier ?? ''
   return `${m.service_tier ?? ''}|${m.batch ?? ''}|${m.inference_geo ?? ''}|${m.speed ?? ''}|${m.region ?? ''}|${m.image_size ?? ''}|${m.image_quality ?? ''}|${m.web_search ?? ''}|${assumeDearest}`
+}
+
+function isTierAlone(modifiers: UsageModifiers): boolean {
+  for (const name in modifiers) if (name !== 'service_tier') return false
+  return true
 }

@@ -57,6 +57,15 @@ const book = compilePriceBook({
 const cost = (model: string, quantities: Quantities, modifiers: UsageModifiers = {}) =>
   rate({ book }, { provider: 'acme', model, quantities, modifiers })
 
+test('lines stand in the order of the quantities, whatever the order they were told in', () => {
+  const told: Quantities = { out_text: 3, out_reasoning: 1, in_cache_read: 2, in_text: 1 }
+  const { line_items: lines } = rate({ book }, { provider: 'acme', model: 'plain', quantities: told, modifiers: {} })
+  assert.deepEqual(
+    lines.map(line => line.quantity_name),
+    ['in_text', 'in_cache_read', 'out_text'],
+  )
+})
+
 test('a call costs what its quantities cost by hand', () => {
   const table: [string, Quantities, UsageModifiers, number][] = [
     // 1000 × 3 USD/M + 200 × 15 USD/M

@@ -41,7 +41,9 @@ export interface Rating {
   assumed: boolean
 }
 
-const priceable = quantityNames.filter(name => !informational.has(name))
+const places: ReadonlyMap<string, number> = new Map(
+  quantityNames.filter(name => !informational.has(name)).map((name, place) => [name, place]),
+)
 const nothing: readonly string[] = []
 const noRates: ResolvedRates = { rates: {}, billedAs: {}, unknownModifiers: nothing, assumedRules: nothing }
 
@@ -102,7 +104,7 @@ function addLines(
   const { base, first, rules } = resolveBooks(books, usage, model)
   const inputTokens = totalInputTokens(quantities)
   let used = false
-  for (const name of priceable) {
+  for (const name of pricedNames(quantities)) {
     const quantity = quantities[name]
     if (quantity === undefined || quantity === 0) continue
     used = true
@@ -130,6 +132,21 @@ function addLines(
     rating.line_items.push(item)
   }
   if (used) for (const modifier of rules.unknownModifiers) addUnpriced(rating, modifier)
+}
+
+/** The few of all names that a usage has and that have prices, in the order of all. */
+function pricedNames(quantities: Quantities): QuantityName[] {
+  const names: QuantityName[] = []
+  let isSorted = true
+  let last = -1
+  for (const name in quantities) {
+    const place = places.get(name)
+    if (place === undefined) continue
+    names.push(name as QuantityName)
+    if (place < last) isSorted = false
+    last = place
+  }
+  return isSorted ? names : names.sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0))
 }
 
 /** An override's rules hold where it knows the model, else the catalogue's. */

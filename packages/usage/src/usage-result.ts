@@ -27,7 +27,8 @@ export interface UsageResult {
 export function measuredAs(values: Quantities, provenance: Provenance): Pick<UsageResult, 'quantities' | 'provenance'> {
   const quantities: Quantities = {}
   const marks: QuantityProvenance = {}
-  for (const name of Object.keys(values) as QuantityName[]) {
+  for (const key in values) {
+    const name = key as QuantityName
     const value = values[name]
     if (!value) continue
     quantities[name] = value

@@ -1,5 +1,5 @@
 import type { UsageModifiers } from '@sluice/contracts'
-import { defined, isObject, listOf, nameOf, objectOf } from '../json-fields.ts'
+import { isObject, listOf, nameOf, objectOf } from '../json-fields.ts'
 import type { PickedMembers } from '../json-picker.ts'
 import { saidIn } from '../said-text.ts'
 import { measuredAs, type UsageResult } from '../usage-result.ts'
@@ -25,16 +25,14 @@ export function fromChatCompletion(body: unknown): UsageResult {
   const reply = objectOf(body)
   const model = nameOf(reply.model)
   const tokens = measuredAs(isObject(reply.usage) ? tokenQuantities(reply.usage) : {}, 'measured')
-  return {
-    ...(isObject(reply.usage) ? withSearch(tokens, model) : tokens),
-    modifiers: servedTier(reply),
-    raw_usage: reply.usage ?? null,
-    ...defined({
-      served_model: model,
-      response_id: nameOf(reply.id),
-      finish_reason: firstFinish(listOf(reply.choices)),
-    }),
-  }
+  const { quantities, provenance } = isObject(reply.usage) ? withSearch(tokens, model) : tokens
+  const result: UsageResult = { quantities, provenance, modifiers: servedTier(reply), raw_usage: reply.usage ?? null }
+  const id = nameOf(reply.id)
+  const finish = firstFinish(listOf(reply.choices))
+  if (model !== undefined) result.served_model = model
+  if (id !== undefined) result.response_id = id
+  if (finish !== undefined) result.finish_reason = finish
+  return result
 }
 
 function firstFinish(choices: readonly unknown[]): string | undefined {
@@ -58,5 +56,6 @@ export function withSearch(counted: Counted, model: string | undefined): Counted
 
 /** The tier a reply says it was served in. */
 export function servedTier(reply: Record<string, unknown>): UsageModifiers {
-  return defined({ service_tier: nameOf(reply.service_tier) })
+  const tier = nameOf(reply.service_tier)
+  return tier === undefined ? {} : { service_tier: tier }
 }
