@@ -10,12 +10,12 @@ export interface CallMeasurement {
   /** A model of the catalogue; `other` for one that is not in it. */
   model: string
   durationSeconds: number
-  timeToFirstChunkSeconds?: number
+  timeToFirstChunkSeconds?: number | undefined
   /** Absent where nothing was metered. */
-  inputTokens?: number
-  outputTokens?: number
+  inputTokens?: number | undefined
+  outputTokens?: number | undefined
   /** A stable code. Absent: it went well. */
-  errorType?: string
+  errorType?: string | undefined
 }
 
 const labelNames = ['gen_ai_operation_name', 'gen_ai_provider_name', 'gen_ai_request_model'] as const
@@ -57,15 +57,38 @@ function bind(operation: string, provider: string, model: string, errorType: str
   }
 }
 
-/** Counts one attempt: less than a microsecond. */
-export function measureCall(call: CallMeasurement): void {
-  const { operation, provider, model, errorType = '' } = call
+interface Kind {
+  operation: string
+  provider: string
+  model: string
+  errorType: string
+  bound: BoundMetrics
+}
+
+/** Most calls are of the kind of the one before. */
+let lastKind: Kind | undefined
+
+function boundMetricsOf({ operation, provider, model, errorType = '' }: CallMeasurement): BoundMetrics {
+  if (
+    lastKind?.model === model &&
+    lastKind.operation === operation &&
+    lastKind.provider === provider &&
+    lastKind.errorType === errorType
+  )
+    return lastKind.bound
   const key = `${operation} ${provider} ${model} ${errorType}`
   let bound = boundMetrics.get(key)
   if (!bound) {
     bound = bind(operation, provider, model, errorType)
     boundMetrics.set(key, bound)
   }
+  lastKind = { operation, provider, model, errorType, bound }
+  return bound
+}
+
+/** Counts one attempt: less than a microsecond. */
+export function measureCall(call: CallMeasurement): void {
+  const bound = boundMetricsOf(call)
   bound.duration.observe(call.durationSeconds)
   if (call.timeToFirstChunkSeconds !== undefined) bound.firstChunk.observe(call.timeToFirstChunkSeconds)
   if (call.inputTokens !== undefined) bound.inputTokens.observe(call.inputTokens)

@@ -1,5 +1,6 @@
 export * from './call-metrics.ts'
 export * from './completeness-metrics.ts'
+export type { CounterSeries } from './direct-counter.ts'
 export * from './gen-ai.ts'
 export * from './metrics.ts'
 export * from './sampled-spans.ts'

@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { measureCall } from './call-metrics.ts'
-import { counter, directHistogram, gauge, histogram, metricsText } from './metrics.ts'
+import { counter, directCounter, directHistogram, gauge, histogram, metricsText } from './metrics.ts'
 
 test('a counter asked for twice is one counter, and the operator port shows its sum', async () => {
   counter('test_events_total', 'Events', ['kind']).inc({ kind: 'a' })
   counter('test_events_total', 'Events', ['kind']).labels('a').inc(2)
   assert.match(await metricsText(), /^test_events_total\{kind="a"\} 3$/m)
+})
+
+test('what is counted on every call is shown by the labels that it was bound to', async () => {
+  const answers = directCounter('test_answers_total', 'Answers', ['dialect', 'status'])
+  answers.bind('openai', 'failed').inc()
+  answers.bind('openai', 'completed').inc()
+  directCounter('test_answers_total', 'Answers', ['dialect', 'status']).bind('openai', 'completed').inc()
+  const text = await metricsText()
+  assert.match(text, /^# TYPE test_answers_total counter$/m)
+  assert.match(text, /^test_answers_total\{dialect="openai",status="failed"\} 1$/m)
+  assert.match(text, /^test_answers_total\{dialect="openai",status="completed"\} 2$/m)
+  assert.throws(() => directHistogram('test_answers_total', '', { labelNames: [], buckets: [] }), /another kind/)
 })
 
 test('a name cannot be a counter and a histogram', () => {

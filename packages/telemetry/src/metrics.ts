@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Metric, Registry } from 'prom-client'
+import { DirectCounter } from './direct-counter.ts'
 import { DirectHistogram } from './direct-histogram.ts'
 
 /**
@@ -34,6 +35,16 @@ export function histogram<const Label extends string = never>(
       registers: [registry],
     })
   )
+}
+
+/** A counter for what happens on every call; made once per name. */
+export function directCounter(name: string, help: string, labelNames: readonly string[]): DirectCounter {
+  const found: unknown = registry.getSingleMetric(name)
+  if (found instanceof DirectCounter) return found
+  if (found !== undefined) throw new TypeError(`metric ${name} exists as another kind`)
+  const made = new DirectCounter(name, help, labelNames)
+  registry.registerMetric(made as unknown as Metric)
+  return made
 }
 
 /** A histogram for what happens on every call; made once per name. */

@@ -54,8 +54,15 @@ export function answerHeaders(call: AdmittedCall, provider: readonly string[], o
     const { budget, spent, held, resetsAtMs } = tightest
     const words = wordsOf(budget)
     headers.push(responseHeaders.budgetName, words.name, responseHeaders.budgetLimit, words.limit)
-    headers.push(responseHeaders.budgetSpent, formatAmount(spent, budget.unit))
-    headers.push(responseHeaders.budgetHeld, formatAmount(held, budget.unit))
+    if (words.spent !== spent) {
+      words.spent = spent
+      words.spentText = formatAmount(spent, budget.unit)
+    }
+    if (words.held !== held) {
+      words.held = held
+      words.heldText = formatAmount(held, budget.unit)
+    }
+    headers.push(responseHeaders.budgetSpent, words.spentText, responseHeaders.budgetHeld, words.heldText)
     if (resetsAtMs !== undefined) {
       if (words.resetsAtMs !== resetsAtMs) {
         words.resetsAtMs = resetsAtMs
@@ -67,10 +74,14 @@ export function answerHeaders(call: AdmittedCall, provider: readonly string[], o
   return headers
 }
 
-/** What stays the same from call to call, written once per budget. */
+/** What stays the same from call to call, or for many of them, written once per budget. */
 interface BudgetWords {
   name: string
   limit: string
+  spent: number
+  spentText: string
+  held: number
+  heldText: string
   resetsAtMs: number
   reset: string
 }
@@ -82,6 +93,10 @@ function wordsOf(budget: Budget): BudgetWords {
     words = {
       name: toHeaderText(budget.name),
       limit: formatAmount(budget.limit, budget.unit),
+      spent: Number.NaN,
+      spentText: '',
+      held: Number.NaN,
+      heldText: '',
       resetsAtMs: -1,
       reset: '',
     }
