@@ -24,7 +24,7 @@ import { receiveForm } from './uploads/receive-form.ts'
 const drawingModel = 'svg[model]'
 
 /** Forwards a call for speech or images whose body is JSON. */
-export function forwardMedia(deps: GatewayDeps, call: HttpCall): Promise<void> {
+export function forwardMedia(deps: GatewayDeps, call: HttpCall): void | Promise<void> {
   return forwardToProvider(deps, call, { ...asItCame, read: readMediaRequest })
 }
 

@@ -141,7 +141,7 @@ export async function handleCall(deps: GatewayDeps, match: PathMatch, exchange: 
     const handled = handle(deps, call)
     // Whatever its handler does from here on, it does after a wait.
     call.hasWaited = true
-    await handled
+    if (handled) await handled
   } catch (error) {
     refuse(toRefusal(error, deps, callId))
   }
@@ -185,22 +185,29 @@ export const asItCame: Forwarding = {
     forward(deps, admitted, repeatedHeaders(deps, call, admitted), call.response, call.refuse),
 }
 
-/** Reads the body, admits the call, looks up what it refers to, and sends it to its provider. */
-export async function forwardToProvider(
+/** Reads the body, admits the call, looks up what it refers to, and sends it to its provider; at once, where nothing is to be waited for. */
+export function forwardToProvider(
   deps: GatewayDeps,
   call: AuthenticatedCall,
   how: Forwarding = asItCame,
-): Promise<void> {
+): void | Promise<void> {
   const reading = how.read(deps, call)
-  // One that came whole is on its way before anything else happens here.
-  const asked = reading instanceof Promise ? await reading : reading
-  let admitted = how.admit(deps, call, asked)
-  const lookUp = requireOwnReferences(deps, admitted, { ...asked, shape: call.endpoint.shape })
-  if (lookUp) {
-    await whileAwaited(call, lookUp)
-    admitted = how.admit(deps, call, asked)
-  }
-  how.send(deps, call, admitted, asked)
+  return reading instanceof Promise
+    ? reading.then(asked => forwardAsked(deps, call, how, asked))
+    : forwardAsked(deps, call, how, reading)
+}
+
+function forwardAsked(
+  deps: GatewayDeps,
+  call: AuthenticatedCall,
+  how: Forwarding,
+  asked: ModelRequest,
+): void | Promise<void> {
+  const admitted = how.admit(deps, call, asked)
+  const { body, references } = asked
+  const lookUp = requireOwnReferences(deps, admitted, { body, references, shape: call.endpoint.shape })
+  if (!lookUp) return how.send(deps, call, admitted, asked)
+  return whileAwaited(call, lookUp).then(() => how.send(deps, call, how.admit(deps, call, asked), asked))
 }
 
 /** Waits for a look-up. @throws Refusal where it says no, or where the client has left meanwhile: nothing is sent for nobody */
@@ -219,9 +226,9 @@ export function readRequest(deps: GatewayDeps, call: AuthenticatedCall): ModelRe
 
 /** The whole body, in memory until it is with the provider; where it is not forwarded, until the answer has ended. */
 export function receiveBody(deps: GatewayDeps, call: AuthenticatedCall): Buffer | Promise<Buffer> {
-  const waitingSince = performance.now()
   const received = call.exchange.receive(call.endpoint, deps.bodyMemory)
   if (!(received instanceof Promise)) return holdBody(deps, call, received)
+  const waitingSince = performance.now()
   return received.then(body => {
     // What the client takes to send its body is not our overhead.
     call.startedAt += performance.now() - waitingSince

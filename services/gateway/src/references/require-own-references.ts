@@ -48,7 +48,7 @@ const namesOf: Partial<Record<ReplyShapeName, SearchedBody['names']>> = {
 export function requireOwnReferences(
   deps: ReferenceDeps,
   call: ReferringCall,
-  request: { references?: References; body: AdmittedCall['body']; shape: ReplyShapeName },
+  request: { references?: References | undefined; body: AdmittedCall['body']; shape: ReplyShapeName },
   knows: (responseId: string) => boolean = () => false,
 ): Promise<void> | undefined {
   if (call.route.access !== 'managed') return undefined
@@ -67,7 +67,7 @@ export function requireOwnReferences(
 function referencesIn(
   body: Buffer,
   { route }: ReferringCall,
-  { references, shape }: { references?: References; shape: ReplyShapeName },
+  { references, shape }: { references?: References | undefined; shape: ReplyShapeName },
 ): Reference[] {
   const found = readReferencesIn({
     body,

@@ -24,7 +24,7 @@ import { ResponseObserver } from './response-observer.ts'
  * `POST /v1/responses`: as every call, but that one in the background is recorded before its maker hears of it, and that
  * the maker of a kept one is remembered where the project may ask for it again.
  */
-export function createResponse(deps: GatewayDeps, call: AuthenticatedCall): Promise<void> {
+export function createResponse(deps: GatewayDeps, call: AuthenticatedCall): void | Promise<void> {
   return forwardToProvider(deps, call, creation)
 }
 
