@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
-import { after, test } from 'node:test'
-import { WebSocketServer } from 'ws'
+import { type AddressInfo, connect } from 'node:net'
+import { after, type TestContext, test } from 'node:test'
+import { eventually } from '@sluice/test-env'
+import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws'
 import { GatewayStack } from './gateway-stack.ts'
 import { openSocket } from './sockets/socket-client.ts'
 
-// Which models a realtime session may come to work by, whoever names them.
+// What a provider may do to its sockets: by which models it works, how many turns it begins, and what is left open of it.
 const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'gateway'] })
 const realtime = '/v1/realtime?model=gpt-realtime'
 const allowedModels = [
@@ -50,18 +51,27 @@ test('a call whose session names a model twice is not made', async () => {
   assert.match(await answer.text(), /twice/)
 })
 
-test('a provider that says it works by a model which is not allowed is given up; a dated name of an allowed one is that one', async t => {
-  let named: object = {}
-  const provider = new WebSocketServer({ port: 0, host: '127.0.0.1' })
-  provider.on('connection', socket =>
-    socket.send(JSON.stringify({ type: 'session.created', session: { type: 'realtime', ...named } })),
-  )
+/** A provider of a project's own that does as it likes. */
+async function ownProvider(
+  t: TestContext,
+  onConnection: (socket: WebSocket) => void,
+  options: ServerOptions = {},
+): Promise<{ base_url: string; provider: WebSocketServer }> {
+  const provider = new WebSocketServer({ port: 0, host: '127.0.0.1', ...options })
+  provider.on('connection', onConnection)
   await once(provider, 'listening')
   t.after(() => {
     for (const socket of provider.clients) socket.terminate()
     provider.close()
   })
-  const base_url = `http://127.0.0.1:${(provider.address() as AddressInfo).port}/v1`
+  return { base_url: `http://127.0.0.1:${(provider.address() as AddressInfo).port}/v1`, provider }
+}
+
+test('a provider that says it works by a model which is not allowed is given up; a dated name of an allowed one is that one', async t => {
+  let named: object = {}
+  const { base_url } = await ownProvider(t, socket =>
+    socket.send(JSON.stringify({ type: 'session.created', session: { type: 'realtime', ...named } })),
+  )
   const project = await gateway.newProject({ allowedModels, integrations: { openai: { base_url, api_key: 'sk-x' } } })
   const hears = (model: string) => ({ audio: { input: { transcription: { model } } } })
   for (named of [{ model: 'gpt-realtime-mini' }, { model: 'gpt-realtime', ...hears('gpt-4o-transcribe') }]) {
@@ -77,4 +87,66 @@ test('a provider that says it works by a model which is not allowed is given up;
   assert.equal(client.socket.readyState, client.socket.OPEN)
   client.socket.close()
   await client.closed
+})
+
+test('a provider that begins turn after turn and ends none is given up beyond 64; what it has begun is settled', async t => {
+  const { base_url, provider } = await ownProvider(t, socket => {
+    for (let turn = 0; turn < 1_000; turn++)
+      socket.send(
+        JSON.stringify({
+          type: 'response.created',
+          stream_id: `lane_${turn}`,
+          response: { id: `resp_${turn}`, model: 'gpt-5.4-mini', status: 'in_progress' },
+        }),
+      )
+  })
+  for (const path of [realtime, '/v1/responses']) {
+    const project = await gateway.newProject({ integrations: { openai: { base_url, api_key: 'sk-x' } } })
+    const client = await openSocket(gateway, path, project.apiKey)
+    const closed = await client.closed
+    assert.equal(closed.code, 1011, path)
+    assert.match(closed.reason, /more than 64 turns/)
+    const told = client.events.at(-1)
+    assert.deepEqual([told?.type, told?.status], ['error', 502])
+    const events = await eventually(() => {
+      const found = gateway.eventsOf(project.projectId)
+      return found.length >= 65 && found
+    })
+    assert.equal(events.length, 65)
+    for (const event of events) assert.deepEqual([event.status, event.error_code], ['failed', 'provider_unreachable'])
+    await eventually(() => provider.clients.size === 0)
+  }
+})
+
+test('a handshake that cannot be completed leaves no socket open at the provider', async t => {
+  let asked = 0
+  const { base_url, provider } = await ownProvider(t, () => undefined, {
+    verifyClient: (_, done) => {
+      asked++
+      setTimeout(() => done(true), 100)
+    },
+  })
+  const { apiKey } = await gateway.newProject({ integrations: { openai: { base_url, api_key: 'sk-x' } } })
+  const head = (more = '') =>
+    `GET /v1/responses HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${apiKey}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n${more}\r\n`
+  for (const bad of [
+    'sec-websocket-protocol: a, a',
+    'sec-websocket-protocol: a,,b',
+    'sec-websocket-extensions: permessage-deflate; server_max_window_bits=99',
+    'sec-websocket-extensions: permessage-deflate; no_such_thing',
+    'sec-websocket-extensions: permessage-deflate;;',
+  ]) {
+    const answer = await gateway.raw(head(`${bad}\r\n`))
+    assert.match(answer, /^HTTP\/1\.1 400 /, bad)
+    assert.match(answer, /"type":"invalid_request_error"/, bad)
+  }
+  assert.equal(asked, 0, 'no provider is asked for the sake of one that cannot be')
+  for (const good of ['', 'sec-websocket-extensions: permessage-deflate; client_max_window_bits, other; x="y"\r\n'])
+    assert.match(await gateway.raw(head(good)), /^HTTP\/1\.1 101 /)
+  // One that says nothing more while the provider is asked.
+  const { hostname, port } = new URL(gateway.url)
+  connect(Number(port), hostname).end(head())
+  await eventually(() => asked === 3)
+  await new Promise(resolve => setTimeout(resolve, 300))
+  await eventually(() => provider.clients.size === 0, { message: 'the provider to be left' })
 })

@@ -30,7 +30,7 @@ import {
 import { realtimeErrorEvent } from './error-event.ts'
 import { RecentIds } from './recent-ids.ts'
 import { transcriptionEndpoint } from './socket-endpoints.ts'
-import { type ClientFrameNames, SocketSession } from './socket-session.ts'
+import { type ClientFrameNames, maxTurns, SocketSession } from './socket-session.ts'
 import { newAttempt, Turn } from './turn.ts'
 
 type ServerEvent = Record<string, unknown>
@@ -46,7 +46,6 @@ interface RealtimeTurn {
 
 /** Behind the name of a model: the snapshot that serves it. */
 const dated = /-\d{4}-\d{2}-\d{2}$/
-const maxWaiting = 64
 const maxTranscriptions = 256
 const maxIdLength = 256
 /** How long a cancelled turn may take to tell its usage. */
@@ -105,8 +104,8 @@ export class RealtimeSession extends SocketSession {
     names.model = models[0]
     if (this.isLeaving || this.#ending)
       throw new Refusal('shutting_down', 'This socket is about to close. Connect again.', { retryAfterS: 1 })
-    if (this.#waiting.length >= maxWaiting)
-      throw new Refusal('overloaded', `At most ${maxWaiting} turns may wait on one socket. Wait for one to end.`)
+    if (this.#waiting.length >= maxTurns)
+      throw new Refusal('overloaded', `At most ${maxTurns} turns may wait on one socket. Wait for one to end.`)
     const own = ownPromptOf(event)
     const asked = {
       endpoint: this.context.endpoint,
@@ -253,6 +252,7 @@ export class RealtimeSession extends SocketSession {
     running.tap.observe(event)
     if (running.tap.ended) this.#finish(running, responseId)
     else running.turn.seen(size)
+    this.boundTurns(this.#running.size)
   }
 
   /** The provider has begun a turn by itself: it is charged, so it is metered; without money it is ended at once. */

@@ -30,7 +30,7 @@ import {
 } from './client-event.ts'
 import { responsesErrorEvent } from './error-event.ts'
 import { RecentIds } from './recent-ids.ts'
-import { type ClientFrameNames, SocketSession } from './socket-session.ts'
+import { type ClientFrameNames, maxTurns, SocketSession } from './socket-session.ts'
 import { newAttempt, Turn } from './turn.ts'
 import { UpstreamRefusal } from './upstream-socket.ts'
 
@@ -66,8 +66,6 @@ const terminal = new Set([
   'response.cancelled',
   'response.done',
 ])
-/** Turns that one socket may have under way, over all its lanes. */
-const maxTurns = 64
 /** How long a turn may be silent behind an error before that is taken for its end. */
 const failingMs = 5_000
 
@@ -244,6 +242,7 @@ export class ResponsesSession extends SocketSession {
     opened.turn.responseId = responseId
     this.#made.add(responseId)
     lane.active = opened
+    if (!waiting) this.boundTurns(this.runningTurns().length)
   }
 
   #recordStarted(streamId: string | undefined, model: string | undefined): ResponsesTurn {

@@ -122,6 +122,15 @@ export abstract class SocketSession implements LiveCall {
     this.close(closeCodeOf(refusal.reason), refusal.message)
   }
 
+  /** @param running turns that the provider works on */
+  protected boundTurns(running: number): void {
+    if (running <= maxTurns) return
+    const { servedBy } = this.context.route
+    this.giveUp(
+      new Refusal('provider_unreachable', `${servedBy} has begun more than ${maxTurns} turns on this socket.`),
+    )
+  }
+
   /** What happens on a socket happens to it alone: a fault of ours ends this session, and not the process with all the others. */
   protected guard(act: () => void): void {
     try {
@@ -415,6 +424,9 @@ export abstract class SocketSession implements LiveCall {
     this.deps.onEnded()
   }
 }
+
+/** Turns that one socket may have under way, whoever has begun them. */
+export const maxTurns = 64
 
 /** What an error event may name of the frame that it answers. */
 export interface ClientFrameNames {

@@ -21,6 +21,7 @@ import { isSameUpstream, type Route } from '../resolve-route.ts'
 import { sessionRoute } from './client-secret-route.ts'
 import { type KnownCall, KnownCalls } from './known-calls.ts'
 import { RealtimeSession } from './realtime-session.ts'
+import { requireNegotiable } from './require-negotiable.ts'
 import { ResponsesSession } from './responses-session.ts'
 import { SilentClient } from './silent-client.ts'
 import type { JoinedCall, SocketContext } from './socket-context.ts'
@@ -115,6 +116,7 @@ export function createSockets(options: SocketOptions): Sockets {
     try {
       if (!match) throw new Refusal('path_not_supported', 'There is no socket at this path.')
       refuseBadFraming(request)
+      requireNegotiable(request.headers, deflate)
       headers = readHeaders(request.rawHeaders)
       const { endpoint } = match
       if (!endpoint) throw pathNotSupported(match, 'WebSocket')
@@ -161,6 +163,7 @@ export function createSockets(options: SocketOptions): Sockets {
         `sluice-served-by: ${route.servedBy}`,
         `x-request-id: ${upstream.requestId ?? callId}`,
       ])
+      let isJoined = false
       server.handleUpgrade(request, stream, head, client => {
         const Session = endpoint.model === 'query' ? RealtimeSession : ResponsesSession
         const session: SocketSession = new Session(
@@ -178,7 +181,10 @@ export function createSockets(options: SocketOptions): Sockets {
         )
         sessions.add(session)
         live.add(session)
+        isJoined = true
       })
+      // It calls back at once or never: a client that has half left is dropped there without a word.
+      if (!isJoined) upstream.socket.terminate()
     } catch (error) {
       refuse(deps, { match, request, stream, callId, headers, principal, model }, error)
     } finally {
