@@ -68,6 +68,7 @@ export function forward(
           quantities: usage.quantities,
           provenance: usage.provenance,
           modifiers: usage.modifiers,
+          ...(usage.parts === undefined ? {} : { parts: usage.parts }),
           ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
           ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
           ...(providerRequestId === undefined ? {} : { provider_request_id: providerRequestId }),

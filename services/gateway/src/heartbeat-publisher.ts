@@ -35,7 +35,7 @@ export function tellJournal(
   journal: Pick<Journal, 'last' | 'estimateOpen'>,
   prices: PricesView,
 ): Required<Pick<GatewayHeartbeatData, 'last' | 'open_attempts' | 'open_nano_usd' | 'open_unrated'>> {
-  const open = journal.estimateOpen({ rate: draft => rateKilled(prices, draft), nowMs: Date.now() })
+  const open = journal.estimateOpen({ rate: (draft, parts) => rateKilled(prices, draft, parts), nowMs: Date.now() })
   return {
     last: [...journal.last],
     open_attempts: open.attempts,

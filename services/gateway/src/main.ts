@@ -108,7 +108,7 @@ const journal = await openJournal({
   securedTimeoutMs: config.journalWaitMs,
   bus,
   log,
-  rate: draft => rateKilled(prices, draft),
+  rate: (draft, parts) => rateKilled(prices, draft, parts),
   recordBackground: async job => {
     if (!(await records.register(job))) throw new Error(`response of call ${job.call_id} is not recorded yet`)
   },

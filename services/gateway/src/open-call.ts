@@ -25,6 +25,8 @@ export function openRecordOf(call: AdmittedCall): OpenRecord {
     leases: [],
     held: [],
   }
+  if (call.asked && !endpoint.free && Object.keys(call.asked.modifiers).length > 0)
+    record.asked_modifiers = call.asked.modifiers
   if (principal.project.unpriced === 'assume_max') record.unpriced_policy = 'assume_max'
   if (prices.override) record.override_price_book_id = prices.override.id
   if (call.inCall) record.in_call = { call_id: call.inCall.callId, turn_id: call.inCall.turnId }

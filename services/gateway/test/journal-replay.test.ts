@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { partitionOf, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
+import { compilePriceBook, importCatalogue, rate as rateUsage } from '@sluice/pricing'
 import { createLogger } from '@sluice/runtime'
 import { epochSource } from '../src/journal/epoch-source.ts'
 import type { CheckpointRecord, OpenRecord } from '../src/journal/open-record.ts'
@@ -20,6 +21,8 @@ import { readFrame, recordType } from '../src/journal/record.ts'
 import { type EndedEpoch, endEpoch } from '../src/journal/replay.ts'
 import { RunningEpoch } from '../src/journal/running-epoch.ts'
 import { listSegments } from '../src/journal/segment.ts'
+import { rateKilled } from '../src/rate-killed.ts'
+import type { PricesView } from '../src/views/prices-view.ts'
 import { draftOf, openRecord, projects } from './journal-env.ts'
 
 const log = createLogger('gateway', 'silent')
@@ -135,6 +138,49 @@ test('an attempt without a CLOSE is settled from its last CHECKPOINT, else from 
   assert.deepEqual(second?.quantities, { in_text: 12 })
   assert.deepEqual(second?.provenance, { in_text: 'estimated' })
   assert.equal(second?.http_status, 0)
+})
+
+test('a killed call for images costs its size and quality, and what another model did of a killed one has that model’s prices', async t => {
+  const directory = folder(t)
+  const epoch = new RunningEpoch({ directory, gatewayId: 'gw_1', epoch: 1, log, reserveBytes: 4096 })
+  const image: OpenRecord = {
+    ...openRecord(),
+    endpoint: 'images.generations',
+    requested_model: 'dall-e-3',
+    estimated_input: { images: 1 },
+    asked_modifiers: { image_size: '1024x1792', image_quality: 'hd' },
+  }
+  const mixed: OpenRecord = { ...openRecord(), dialect: 'openai', provider: 'openai', requested_model: 'gpt-5.4' }
+  epoch.open(image)
+  epoch.open(mixed)
+  const quantities = { in_text: 1_000_000 }
+  epoch.checkpoint({
+    ...checkpointOf(mixed, 0),
+    modifiers: {},
+    quantities,
+    parts: [{ model: 'gpt-5.4-mini', quantities }],
+  })
+  await epoch.synced()
+  await epoch.stop()
+  const book = compilePriceBook(importCatalogue({ atMs: Date.parse('2026-11-20') }).book)
+  const prices = { find: () => book, isPublished: () => true } as unknown as PricesView
+  await endEpoch({
+    directory,
+    segments: listSegments(directory),
+    rate: (draft, parts) => rateKilled(prices, draft, parts),
+    endedBy: 'gw_2',
+    log,
+  })
+  const { closed } = read(directory)
+  const costOf = ({ event_id }: OpenRecord) => closed.find(event => event.event_id === event_id)?.cost_nano_usd
+  assert.equal(costOf(image), 120_000_000)
+  assert.equal(costOf(mixed), rate1M('gpt-5.4-mini'))
+  assert.notEqual(costOf(mixed), rate1M('gpt-5.4'))
+
+  function rate1M(model: string): number {
+    const provider = 'openai'
+    return rateUsage({ book }, { provider, model, quantities, modifiers: {} }).cost_nano_usd
+  }
 })
 
 test('torn at any byte, a journal is replayed to one event for each attempt it still knows', async t => {

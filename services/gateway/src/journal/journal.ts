@@ -30,7 +30,15 @@ import { withinDeadline } from './within-deadline.ts'
 
 export type { JournalState } from './epoch-writer.ts'
 export { JournalUnavailableError } from './journal-unavailable-error.ts'
-export type { CheckpointRecord, DraftRating, OpenRecord, RateDraft, UnratedDraft, UsageDraft } from './open-record.ts'
+export type {
+  CheckpointRecord,
+  DraftRating,
+  ModelPart,
+  OpenRecord,
+  RateDraft,
+  UnratedDraft,
+  UsageDraft,
+} from './open-record.ts'
 
 /** This gateway's record of what its calls have used. */
 export interface Journal {

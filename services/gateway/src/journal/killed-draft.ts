@@ -6,7 +6,7 @@ import type { CheckpointRecord, OpenRecord, UnratedDraft } from './open-record.t
  * estimated input counts, since the request may have been sent, and no output.
  */
 export function killedDraft(open: OpenRecord, checkpoint: CheckpointRecord | undefined): UnratedDraft {
-  const { estimated_input, in_call, ...admitted } = open
+  const { estimated_input, asked_modifiers = {}, in_call, ...admitted } = open
   const responseId = checkpoint?.response_id ?? in_call?.turn_id
   const finishedAtMs = Math.max(checkpoint?.at_ms ?? 0, open.admitted_at_ms)
   return {
@@ -22,7 +22,7 @@ export function killedDraft(open: OpenRecord, checkpoint: CheckpointRecord | und
     overhead_us: 0,
     quantities: checkpoint?.quantities ?? estimated_input,
     provenance: checkpoint?.provenance ?? allEstimated(estimated_input),
-    modifiers: checkpoint?.modifiers ?? {},
+    modifiers: checkpoint?.modifiers ?? asked_modifiers,
     raw_usage: null,
   }
 }

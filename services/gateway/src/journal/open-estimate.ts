@@ -1,5 +1,5 @@
 import { killedDraft } from './killed-draft.ts'
-import type { CheckpointRecord, DraftRating, OpenRecord, UnratedDraft } from './open-record.ts'
+import type { CheckpointRecord, DraftRating, ModelPart, OpenRecord, UnratedDraft } from './open-record.ts'
 
 /** An attempt that is open, and what it was last estimated at. */
 export interface EstimatedAttempt {
@@ -20,7 +20,7 @@ export interface OpenEstimate {
 
 /** @param atMost so many attempts are rated; what was rated before counts as it was */
 export interface EstimateOptions {
-  rate: (draft: UnratedDraft) => DraftRating
+  rate: (draft: UnratedDraft, parts?: readonly ModelPart[] | undefined) => DraftRating
   nowMs: number
   atMost?: number
 }
@@ -62,7 +62,7 @@ function amountOf({ record, checkpoint }: EstimatedAttempt, rate: EstimateOption
   // What a response in the background costs is settled under its id, by whoever has its record.
   if (checkpoint?.background) return 0
   try {
-    const { priced, cost_nano_usd } = rate(killedDraft(record, checkpoint))
+    const { priced, cost_nano_usd } = rate(killedDraft(record, checkpoint), checkpoint?.parts)
     return priced ? cost_nano_usd : undefined
   } catch {
     return undefined

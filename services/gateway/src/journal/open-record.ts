@@ -31,8 +31,16 @@ export interface OpenRecord
   > {
   /** The input as far as it can be told from the request. Counts where the gateway dies before the provider says more. */
   estimated_input: Quantities
+  /** What of the request chooses its rate: of an image its size and quality. Absent: nothing does. */
+  asked_modifiers?: UsageModifiers
   /** The realtime call that it is a turn of, and the provider's id of the response or item that is metered. */
   in_call?: { call_id: string; turn_id: string }
+}
+
+/** Quantities that another model than the attempt's has used: they have its prices. */
+export interface ModelPart {
+  model: string
+  quantities: Quantities
 }
 
 /** What a running attempt has used so far. */
@@ -45,6 +53,8 @@ export interface CheckpointRecord {
   provenance: QuantityProvenance
   /** Tier, geography, speed, as far as the provider has said them: they choose the rate. */
   modifiers?: UsageModifiers
+  /** What other models than the attempt's have used of the quantities. */
+  parts?: ModelPart[]
   served_model?: string
   response_id?: string
   provider_request_id?: string
@@ -70,7 +80,10 @@ export type UnratedDraft = Omit<UsageDraft, 'priced' | 'assumed' | 'line_items' 
 export type DraftRating = Pick<UsageDraft, 'priced' | 'assumed' | 'line_items' | 'cost_nano_usd'>
 
 /** Prices a draft with the books it names. What throws is tried again later; a book that is gone for ever is `priced: false`. */
-export type RateDraft = (draft: UnratedDraft) => DraftRating | Promise<DraftRating>
+export type RateDraft = (
+  draft: UnratedDraft,
+  parts?: readonly ModelPart[] | undefined,
+) => DraftRating | Promise<DraftRating>
 
 /** First record of a segment. `last[p]`: the last number of partition p before this segment; older ones may be gone. */
 export interface HeaderRecord {

@@ -99,7 +99,7 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
         await options.recordBackground(checkpoint.background)
       }
       const draft = killedDraft(record, checkpoint)
-      const rated = fitDraft({ ...draft, ...(await options.rate(draft)) }, bytes =>
+      const rated = fitDraft({ ...draft, ...(await options.rate(draft, checkpoint?.parts)) }, bytes =>
         log.error({ eventId: draft.event_id, bytes }, 'event too large, only what it costs and who pays is kept'),
       )
       const partition = partitionOf(record.identity.project_id)

@@ -109,6 +109,7 @@ export class Turn implements LiveCall {
       quantities: usage.quantities,
       provenance: usage.provenance,
       modifiers: usage.modifiers,
+      ...(usage.parts === undefined ? {} : { parts: usage.parts }),
       ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
       ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
       http_status: 200,
