@@ -299,12 +299,12 @@ function shareOf<T>(values: readonly T[], holds: (value: T) => boolean): number 
   return values.length === 0 ? 0 : values.filter(holds).length / values.length
 }
 
-/** The client's leaving is looked for at the request, whose end of body closes it: there it is never heard. */
-const listensAtTheRequest: Replacement[] = [
+/** Nothing tells a call that its client has left, whoever has read its request. */
+const neverHearsOfLeaving: Replacement[] = [
   {
     file: 'services/gateway/src/relay.ts',
-    from: "response.on('close', () => {",
-    to: "response.req.on('close', () => {",
+    from: 'if (!response.writableFinished) this.#onClientGone()',
+    to: '',
   },
 ]
 
@@ -316,8 +316,8 @@ export const aborts: Scenario<Size> = {
   small: { each: 2, connections: 12, withinOneChunk: 80 },
   run,
   mutant: {
-    name: 'listening for the client at its request',
+    name: 'calls that do not hear their client leave',
     size: { each: 2, connections: 12, withinOneChunk: 80 },
-    run: (at, size) => run(at, size, listensAtTheRequest),
+    run: (at, size) => run(at, size, neverHearsOfLeaving),
   },
 }
