@@ -3,6 +3,8 @@ import { test } from 'node:test'
 import { compilePriceBook } from '@sluice/pricing'
 import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
 import type { Principal } from './authenticate.ts'
+import { endpoints } from './endpoints.ts'
+import { readModelRequest } from './read-request.ts'
 import type { Refusal } from './refusal.ts'
 
 const rate = (base: number) => ({ base })
@@ -45,6 +47,26 @@ test('a model with a price for something else than this path uses is treated lik
   assert.equal(refusalOf('assume_max', 'speaker'), undefined)
   assert.equal(refusalOf('meter_tokens_only', 'speaker'), undefined)
 })
+
+test('a chat that speaks needs a price for sound, where the request tells', () => {
+  const principal = { project: { allowed_models: null, unpriced: 'deny' }, modelLists: [] } as unknown as Principal
+  const sound = (request: object) => {
+    const body = Buffer.from(JSON.stringify({ model: 'talker', ...request }))
+    return readModelRequest(chat, body).sound ?? assert.fail()
+  }
+  const allow = (request: object) =>
+    allowModel(principal, 'openai', 'talker', prices, 'chat', undefined, sound(request))
+  const data = Buffer.alloc(3000).toString('base64')
+  const heard = [{ role: 'user', content: [{ type: 'input_audio', input_audio: { data, format: 'wav' } }] }]
+  const drawn = [
+    { role: 'user', content: [{ type: 'image_url', image_url: { url: `data:image/png;base64,${data}` } }] },
+  ]
+  assert.throws(() => allow({ modalities: ['text', 'audio'] }), /no price for out_audio/)
+  assert.throws(() => allow({ messages: heard }), /no price for in_audio/)
+  for (const request of [{ modalities: ['text'] }, { modalities: null }, { messages: drawn }, {}]) allow(request)
+})
+
+const chat = endpoints.find(({ name }) => name === 'chat.completions') ?? assert.fail()
 
 test('where nothing can be assumed the model is refused, never free', () => {
   assert.equal(refusalOf('assume_max', 'unheard-of', prices, 'anthropic')?.reason, 'model_not_priced')

@@ -37,7 +37,8 @@ const needed: Partial<Record<ModelUse, readonly QuantityName[]>> = {
 
 /**
  * Lets a model pass: every list must allow it, and it must have a price, so that nothing is ever free in silence. What of a
- * priced model has no rate (sound, say) may show only in the reply: it is left out of the cost, and the event says so.
+ * priced model has no rate (searches, say) may show only in the reply: it is left out of the cost, and the event says so.
+ * @param also what the request tells that it will use beside that
  * @param member where the request names it, if not as its own `model`
  * @throws Refusal 403 `model_not_allowed`, 400 `model_not_priced`
  */
@@ -48,6 +49,7 @@ export function allowModel(
   prices: PriceBooksOfCall,
   use: ModelUse,
   member?: string,
+  also: readonly QuantityName[] = [],
 ): void {
   const named = (name: string): string => (member === undefined ? `"${name}"` : `"${name}", named in "${member}",`)
   if (!isAllowed(principal, provider, model)) {
@@ -58,7 +60,8 @@ export function allowModel(
   }
   const { unpriced } = principal.project
   if (unpriced === 'meter_tokens_only') return
-  const names = needed[use] ?? []
+  const usual = needed[use] ?? []
+  const names = also.length === 0 ? usual : [...usual, ...also]
   const isKnown = prices.override?.find(provider, model) ?? prices.book.find(provider, model)
   if (!isKnown) {
     if (unpriced === 'assume_max' && canAssume(prices, provider, names)) return

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
+import type { QuantityName } from '@sluice/contracts'
 import { estimateInputTokens } from '@sluice/usage'
 import { type AskedLimits, limitMembers, readAskedLimits } from './asked-limits.ts'
+import { soundOfChat } from './chat-sound.ts'
 import type { Endpoint } from './endpoints.ts'
 import { findNamedModels, namingMembers } from './named-models/find-named-models.ts'
 import type { NamedModel } from './named-models/named-model-reader.ts'
@@ -113,6 +115,8 @@ export interface ModelRequest {
   references?: References
   /** Models that it names beside its own. */
   named?: readonly NamedModel[]
+  /** Quantities beside text that it is going to use, as far as it tells. */
+  sound?: readonly QuantityName[]
   /** Absent where the body has no limits that anyone reads. */
   limits?: AskedLimits
 }
@@ -145,6 +149,7 @@ const wanted: ReadonlySet<string> = new Set([
   'stream_options',
   'background',
   'store',
+  'modalities',
   ...referenceMembers,
   ...namingMembers,
   ...limitMembers,
@@ -179,6 +184,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       asked: undefined,
       binary: { bytes: scanned.binaryBytes, parts: scanned.binaryParts },
       named: findNamedModels({ bytes: body, members: scanned.members, dialect: endpoint.dialect }),
+      ...(endpoint.shape === 'chat' && { sound: soundOfChat(body, scanned) }),
       limits: readAskedLimits(body, scanned),
     }
   } catch (error) {

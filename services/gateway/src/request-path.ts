@@ -254,7 +254,8 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
   const { endpoint, match, principal, prices, headers, nowMs } = call
   const { model } = asked
   call.onModel(model)
-  if (endpoint.model !== 'none') allowModel(principal, match.dialect, model, prices, endpoint.shape)
+  if (endpoint.model !== 'none')
+    allowModel(principal, match.dialect, model, prices, endpoint.shape, undefined, asked.sound)
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, endpoint.shape)
   const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
   return {

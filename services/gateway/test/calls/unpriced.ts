@@ -31,6 +31,21 @@ export function unpricedIsNeverFree(gateway: GatewayStack, provider: ScriptedPro
       assert.match(error.message, /gpt-of-tomorrow/)
     })
 
+    test('for what a chat asks to hear is refused by name, and served in words', async () => {
+      const project = await gateway.newProject({
+        integrations: { openai: { base_url: `${provider.url}/v1`, api_key: 'sk-scripted' } },
+      })
+      const ask = (modalities: string[]) => {
+        const headers = { 'x-script': provider.add({ chunks: [reply] }) }
+        const spoken = { ...body, model: 'gpt-4o-audio-preview', modalities }
+        return gateway.post('/v1/chat/completions', project.apiKey, spoken, { headers })
+      }
+      const refused = await ask(['text', 'audio'])
+      assert.equal(refused.status, 400)
+      assert.match(await refused.text(), /gpt-4o-audio-preview.*no price for out_audio/)
+      assert.equal((await ask(['text'])).status, 200)
+    })
+
     test('costs the highest price of its provider where the project says so, and the event names whose', async () => {
       const answer = await call('assume_max')
       assert.equal(answer.status, 200)
