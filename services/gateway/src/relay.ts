@@ -353,7 +353,14 @@ export class Relay implements UpstreamHandler, LiveCall {
       this.#response.writeHead(this.#httpStatus, this.#headers)
       for (const kept of this.#chunks) this.#send(kept)
     } else if (this.#phase === 'passing') this.#send(chunk)
-    if (this.#collected > maxParsedBytes) this.#keepLess()
+    if (this.#collected > maxCollectedBytes && (this.#isReadPassing || this.#collected > maxParsedBytes))
+      this.#keepLess()
+  }
+
+  /** What passes is not kept as well, where its kind can be read so: a slow reader would hold it for minutes. */
+  get #isReadPassing(): boolean {
+    const shape: ReplyShape = replyShapes[this.#call.endpoint.shape]
+    return this.#httpStatus === 200 && (shape.openLarge !== undefined || shape.tellsAtItsEnd === true)
   }
 
   /** A large body is read as it passes; of one that its kind does not read so, the end is kept, for its usage. */

@@ -68,13 +68,15 @@ test('a reply that breaks off is estimated by what of it was said, not by its by
   })
 })
 
-test('of a reply too large to parse the end is enough', () => {
+test('of vectors that pass as they come the end is enough', () => {
   const tail = `${'0,'.repeat(usageTailBytes / 2)}0],"model":"m","usage":{"prompt_tokens":9,"total_tokens":9}}`
-  const usage = replyShapes.embeddings.read(Buffer.from(tail), { ...known, wholeBytes: maxParsedBytes + 1 })
-  assert.deepEqual(
-    [usage.quantities, usage.provenance, usage.served_model],
-    [{ in_text: 9 }, { in_text: 'measured' }, 'm'],
-  )
+  for (const wholeBytes of [300 * 1024, maxParsedBytes + 1]) {
+    const usage = replyShapes.embeddings.read(Buffer.from(tail), { ...known, wholeBytes })
+    assert.deepEqual(
+      [usage.quantities, usage.provenance, usage.served_model],
+      [{ in_text: 9 }, { in_text: 'measured' }, 'm'],
+    )
+  }
 })
 
 test('images that nobody has seen cost half of what was asked for, those that are being sent all of it', () => {

@@ -7,4 +7,5 @@ import type { ReplyShape } from './reply-shape.ts'
 export const embeddings: ReplyShape = {
   read: (body, facts) => readJson(body, facts, { convert: fromEmbedding, outputBytes: () => 0 }),
   openStream: chat.openStream,
+  tellsAtItsEnd: true,
 }

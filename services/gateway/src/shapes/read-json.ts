@@ -37,7 +37,8 @@ export interface JsonReply {
  */
 export function readJson(body: Buffer, facts: WholeReplyFacts, reply: JsonReply): UsageResult {
   const { convert, members, outputBytes } = reply
-  const parsed = facts.wholeBytes <= maxParsedBytes ? parse(body) : members === undefined ? parseTail(body) : undefined
+  const isAll = facts.wholeBytes <= Math.min(body.length, maxParsedBytes)
+  const parsed = isAll ? parse(body) : members === undefined ? parseTail(body) : undefined
   if (parsed === undefined && members) {
     const reader = openJson(facts, reply)
     reader.write(body)

@@ -38,7 +38,7 @@ export interface LargeReplyFacts extends ReplyFacts {
 
 /** What is known beside the bytes of a reply that came whole. */
 export interface WholeReplyFacts extends LargeReplyFacts {
-  /** Of a reply above `maxParsedBytes` only the end is kept, where its kind has no `openLarge`. */
+  /** Of a large reply only the end is kept, where its kind has no `openLarge`. */
   wholeBytes: number
   contentType: string
   /** False where it broke off, or was ended by us. */
@@ -72,6 +72,8 @@ export interface ReplyShape {
   openStream: (facts: StreamFacts) => StreamReader
   /** For replies that are large or no text; they are not given to `read`. */
   openBody?: (facts: ReplyFacts) => BodyReader
-  /** For replies above `maxParsedBytes`, from their first byte on. */
+  /** For replies that pass as they come, from their first byte on. */
   openLarge?: (facts: LargeReplyFacts) => BodyReader
+  /** Of one that passes as it comes the end says all that counts. */
+  tellsAtItsEnd?: true
 }

@@ -146,10 +146,11 @@ export function largeRepliesAreRead(gateway: GatewayStack, provider: ScriptedPro
 
   suite('large replies', () => {
     for (const [name, reply] of Object.entries(replies)) {
-      test(`${name} of 5 MB is counted to the token, as a small one is`, async () => {
+      test(`${name} of 300 kB and of 5 MB is counted to the token, as a small one is`, async () => {
         const small = await settle(reply, Buffer.from(JSON.stringify(reply.reply(1_200))))
+        const passing = await settle(reply, Buffer.from(JSON.stringify(reply.reply(300 * 1024))))
         const event = await settle(reply, Buffer.from(JSON.stringify(reply.reply(large))))
-        for (const at of [small, event])
+        for (const at of [small, passing, event])
           for (const member of Object.keys(reply.expected) as (keyof typeof reply.expected)[])
             assert.deepEqual(at[member], reply.expected[member], member)
         assert.ok(Object.values(event.provenance).every(mark => mark === 'measured'))
