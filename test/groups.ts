@@ -15,6 +15,11 @@ const groups: Record<string, readonly string[]> = {
     'test/budgets-by-scope.test.ts',
     'test/dead-letters.test.ts',
   ],
+  gateway: [
+    'services/gateway/test/waiting-calls.test.ts',
+    'services/gateway/test/paths.test.ts',
+    'services/gateway/test/media.test.ts',
+  ],
   units: ['packages/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts'],
   simulator: ['packages/simulator/test/*.test.ts', 'packages/pricing/test/*.test.ts'],
   accounts: ['services/accounts/test/*.test.ts'],

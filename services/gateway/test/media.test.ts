@@ -1,22 +1,14 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after } from 'node:test'
-import { GatewayStack } from './gateway-stack.ts'
 import { mediaEndsCleanly } from './media/ends.ts'
 import { mediaIsSettled } from './media/settled.ts'
 import { uploadsAreSafe } from './media/uploads.ts'
 import { startScriptedProvider } from './scripted-provider.ts'
+import { sharedGateway, spoolDir } from './shared-gateway.ts'
 
-// Sound and images, on one installation.
-const spoolDir = mkdtempSync(join(tmpdir(), 'uploads-'))
-after(() => rmSync(spoolDir, { recursive: true, force: true }))
+// Sound and images.
 const provider = await startScriptedProvider()
 after(() => provider.close())
-const gateway = await GatewayStack.start(
-  { after },
-  { services: ['accounts', 'billing', 'budget', 'gateway'], env: { GATEWAY_SPOOL_DIR: spoolDir } },
-)
+const gateway = await sharedGateway()
 const drain = await gateway.newProject({ settings: { on_client_abort: { openai: 'drain' } } })
 const cancel = await gateway.newProject({ settings: { on_client_abort: { openai: 'cancel' } } })
 const scripted = await gateway.newProject({

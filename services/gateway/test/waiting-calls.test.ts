@@ -8,14 +8,15 @@ import { Cutoff, cutoffKey, Key, Project } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import { mintToken } from './access/mint-token.ts'
-import { GatewayStack, type TestProject } from './gateway-stack.ts'
+import type { TestProject } from './gateway-stack.ts'
 import { formOf, soundOf } from './media/files.ts'
+import { sharedGateway } from './shared-gateway.ts'
 import { openSocket, refusedUpgrade, untilHungUp } from './sockets/socket-client.ts'
 import { type HeldWay, startHeldWay } from './waiting/held-way.ts'
 import { trickle } from './waiting/trickled-request.ts'
 
 // What is taken away from a call while it waits, for its body or for a record: it counts as if it had come just now.
-const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'budget', 'gateway'] })
+const gateway = await sharedGateway()
 const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
 const classes = { settings: { path_classes: { stored: true, batches: true, free: true } } }
 
