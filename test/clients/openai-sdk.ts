@@ -1,6 +1,7 @@
 import OpenAI from 'openai'
 import { ResponsesWS } from 'openai/resources/responses/ws'
 import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
+import { silence } from './openai-media.ts'
 
 const client = 'openai'
 
@@ -11,6 +12,22 @@ function open({ openaiBaseUrl, apiKey, headers }: Setup): OpenAI {
 const chat = (orders: string) => ({
   model: 'gpt-5.4',
   messages: [{ role: 'user' as const, content: promptOf(orders) }],
+})
+
+/** Spoken to, and to be answered in sound. */
+const spoken = (orders: string, format: 'wav' | 'pcm16') => ({
+  model: 'gpt-audio',
+  modalities: ['text' as const, 'audio' as const],
+  audio: { voice: 'alloy', format },
+  messages: [
+    {
+      role: 'user' as const,
+      content: [
+        { type: 'text' as const, text: promptOf(orders) },
+        { type: 'input_audio' as const, input_audio: { data: silence(3).toString('base64'), format: 'wav' as const } },
+      ],
+    },
+  ],
 })
 
 /** The official OpenAI SDK. */
@@ -45,6 +62,14 @@ export const openaiSdk: readonly ClientCalls[] = [
         { ...chat(orders), tools: [tool], service_tier: 'flex', stream: true },
         { signal },
       ),
+  },
+  {
+    client,
+    endpoint: 'chat.completions: spoken',
+    orders: 'cached=8 tokens_per_chunk=4',
+    plain: (setup, orders, signal) => open(setup).chat.completions.create(spoken(orders, 'wav'), { signal }),
+    streamed: (setup, orders, signal) =>
+      open(setup).chat.completions.create({ ...spoken(orders, 'pcm16'), stream: true }, { signal }),
   },
   ...(['priority', 'flex', undefined] as const).map(
     (tier): ClientCalls => ({

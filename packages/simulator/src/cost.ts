@@ -18,6 +18,9 @@ export interface Metered extends ToolsUsed {
   readonly input_to_cache_1h: number
   readonly output: number
   readonly output_thinking: number
+  /** Sound that was sent, and sound that was made: in none of the above. */
+  readonly audio_input: number
+  readonly audio_output: number
 }
 
 export const NOTHING_METERED: Metered = {
@@ -27,6 +30,8 @@ export const NOTHING_METERED: Metered = {
   input_to_cache_1h: 0,
   output: 0,
   output_thinking: 0,
+  audio_input: 0,
+  audio_output: 0,
   ...NO_TOOLS,
 }
 
@@ -70,6 +75,10 @@ export function priceLines(price: SimPrice, metered: Metered, rating: Rating): B
   add('input_to_cache_5m', rates.cacheWrite5m)
   add('input_to_cache_1h', rates.cacheWrite1h)
   add('output', rates.output)
+  if (price.sound !== undefined) {
+    add('audio_input', price.sound.input)
+    add('audio_output', price.sound.output)
+  }
   const addEach = (item: keyof ToolsUsed, nanoUsd: number) => {
     const units = metered[item]
     if (units > 0) lines.push({ item, units, nano_usd: units * nanoUsd })

@@ -5,6 +5,8 @@ export interface Frame {
   readonly sse: string
   readonly tokens: number
   readonly thinking?: true
+  /** So many of its tokens are sound. */
+  readonly sound?: number
   readonly tools?: Partial<ToolsUsed>
   /** So many more of what stands beside the answer on the bill are done. */
   readonly beside?: number

@@ -24,6 +24,8 @@ export interface SimPrice {
   readonly tiers?: { readonly [tier: string]: TokenRates }
   /** Rates of its fast mode, at every length. */
   readonly fast?: TokenRates
+  /** Of sound, where the model hears and speaks. */
+  readonly sound?: { readonly input: number; readonly output: number }
   /** Nano-USD for one web search, and for one of the tool's preview. */
   readonly search: { readonly plain: number; readonly preview: number }
   /** It searches once for every answer, and does not say so. */
@@ -138,6 +140,22 @@ export const SIM_PRICES: { readonly [model: string]: SimPrice } = {
     search: { plain: 25_000_000, preview: 25_000_000 },
     alwaysSearches: true,
     snapshots: ['gpt-4o-search-preview-2025-03-11'],
+  },
+  'gpt-audio': {
+    dialect: 'openai',
+    kind: 'text',
+    rates: openai(2_500_000, 2_500_000, 10_000_000),
+    sound: { input: 32_000_000, output: 64_000_000 },
+    search: SEARCH,
+    snapshots: ['gpt-audio-2025-08-28'],
+  },
+  'gpt-audio-mini': {
+    dialect: 'openai',
+    kind: 'text',
+    rates: openai(600_000, 600_000, 2_400_000),
+    sound: { input: 10_000_000, output: 20_000_000 },
+    search: SEARCH,
+    snapshots: ['gpt-audio-mini-2025-10-06'],
   },
   'text-embedding-3-small': {
     dialect: 'openai',

@@ -13,6 +13,7 @@ export class Produced {
   readonly #whole: Whole
   #output = 0
   #thinking = 0
+  #sound = 0
   #tools: ToolsUsed = NO_TOOLS
   #beside = 0
 
@@ -20,12 +21,14 @@ export class Produced {
     this.#whole = whole
   }
 
+  /** Tokens of text and sound. */
   get output(): number {
-    return this.#output
+    return this.#output + this.#sound
   }
 
   add(frame: Frame): void {
-    this.#output += frame.tokens
+    this.#output += frame.tokens - (frame.sound ?? 0)
+    this.#sound += frame.sound ?? 0
     if (frame.thinking) this.#thinking += frame.tokens
     this.#beside += frame.beside ?? 0
     const { tools } = frame
@@ -42,6 +45,7 @@ export class Produced {
     const { metered, beside = [] } = this.#whole
     this.#output = metered.output
     this.#thinking = metered.output_thinking
+    this.#sound = metered.audio_output
     this.#tools = metered
     this.#beside = beside.length
   }
@@ -53,6 +57,7 @@ export class Produced {
       ...this.#whole.metered,
       output: this.#output,
       output_thinking: this.#thinking,
+      audio_output: this.#sound,
       web_searches,
       file_searches,
       container_gb_minutes,

@@ -24,5 +24,10 @@ function tellNumbers(metered: Metered, directives: Directives): Metered {
 
 function halve(metered: Metered): Metered {
   const output = Math.ceil(metered.output / 2)
-  return { ...metered, output, output_thinking: Math.min(output, metered.output_thinking) }
+  return {
+    ...metered,
+    output,
+    output_thinking: Math.min(output, metered.output_thinking),
+    audio_output: Math.ceil(metered.audio_output / 2),
+  }
 }

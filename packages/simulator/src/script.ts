@@ -4,6 +4,7 @@ import { DirectiveError, type Directives } from './directives.ts'
 import { asList, asObject, asText } from './json.ts'
 import type { SimPrice } from './prices.ts'
 import type { Prompt } from './prompt.ts'
+import { errorOfStatus } from './provider-error.ts'
 import { readStep } from './steps.ts'
 import { countTokens, isAlphabet, makeText, takeTokens } from './tokens.ts'
 
@@ -43,6 +44,8 @@ export interface Asked {
   readonly choices: number
   readonly limit: number | undefined
   readonly thinks: boolean
+  /** Tokens of sound that it speaks for each one that it writes. Absent: it does not speak. */
+  readonly spokenPerWritten?: number
   readonly forcedTool: string | undefined
   /** The endpoint has a web search tool of its own. */
   readonly searches: boolean
@@ -54,6 +57,8 @@ const THINKING_TOKENS_WHEN_ASKED = 32
 const DEFAULT_TOOL_TOKENS = 8
 
 export function writeScript(asked: Asked, prompt: Prompt, directives: Directives): Script {
+  if (prompt.heard > 0 && asked.price.sound === undefined)
+    throw errorOfStatus(asked.price.dialect, 400, 'This model does not hear.')
   const inputTokens = directives.number('input_tokens') ?? prompt.tokens
   const alphabet = directives.text('alphabet') ?? 'latin'
   if (!isAlphabet(alphabet)) throw new DirectiveError(`The simulator knows no alphabet "${alphabet}".`)
@@ -77,16 +82,16 @@ export function writeScript(asked: Asked, prompt: Prompt, directives: Directives
     ? (asked.limit ?? 0) + (directives.number('over') ?? 16)
     : (asked.limit ?? Number.MAX_SAFE_INTEGER)
   let left = limit
-  const spend = (text: string) => {
-    const kept = takeTokens(text, left)
-    left -= countTokens(kept)
+  const spend = (text: string, spokenPerWritten = 0) => {
+    const kept = takeTokens(text, Math.floor(left / (1 + spokenPerWritten)))
+    left -= countTokens(kept) * (1 + spokenPerWritten)
     return kept
   }
   const wanted = wantedThinking + countTokens(wantedText) + sumTokens(wantedTools)
   const thinking = makeText(Math.min(wantedThinking, left))
   left -= countTokens(thinking)
   const isOver = directives.has('over_limit') && wanted < limit && written === undefined && wantedTools.length === 0
-  const text = spend(isOver ? makeText(limit - countTokens(thinking), alphabet) : wantedText)
+  const text = spend(isOver ? makeText(limit - countTokens(thinking), alphabet) : wantedText, asked.spokenPerWritten)
   const tools = wantedTools
     .map(tool => ({ name: tool.name, arguments: spend(tool.arguments) }))
     .filter(tool => tool.arguments !== '')
@@ -116,6 +121,8 @@ export function writeScript(asked: Asked, prompt: Prompt, directives: Directives
       ...divideInput(inputTokens, prompt, directives),
       output: produced * asked.choices,
       output_thinking: countTokens(thinking) * asked.choices,
+      audio_input: prompt.heard,
+      audio_output: countTokens(text) * (asked.spokenPerWritten ?? 0) * asked.choices,
       ...NO_TOOLS,
       web_searches: searches,
     },

@@ -9,6 +9,7 @@ import { ProviderError } from '../provider-error.ts'
 import { reportEarly } from '../report-usage.ts'
 import { firstToolName, writeScript } from '../script.ts'
 import { type Chat, toChunks, toCompletion } from './chat-object.ts'
+import { readVoice, SPOKEN_PER_WRITTEN } from './chat-voice.ts'
 
 /** `POST /v1/chat/completions` */
 export async function chatCompletions(call: Call): Promise<void> {
@@ -24,6 +25,7 @@ export function planChat(call: Call): { readonly directives: Directives; readonl
     throw new ProviderError(400, 'invalid_request_error', 'The request has no messages.')
   }
   const prompt = readChatPrompt(body)
+  const voice = readVoice(body, served.price)
   const directives = readOrders(call, prompt)
   const script = writeScript(
     {
@@ -33,6 +35,7 @@ export function planChat(call: Call): { readonly directives: Directives; readonl
       choices: asCount(body.n) || 1,
       limit: asCount(body.max_completion_tokens) ?? asCount(body.max_tokens),
       thinks: body.reasoning_effort !== undefined && body.reasoning_effort !== 'none',
+      ...(voice !== undefined && { spokenPerWritten: SPOKEN_PER_WRITTEN }),
       forcedTool: readForcedTool(body),
       searches: false,
     },
@@ -44,6 +47,7 @@ export function planChat(call: Call): { readonly directives: Directives; readonl
     id: `chatcmpl-${call.id}`,
     created: Math.floor(Date.now() / 1000),
     script,
+    voice,
     includeUsage: options.include_usage === true,
     obfuscate: options.include_obfuscation === true,
     tokensPerChunk: Math.max(1, directives.number('tokens_per_chunk') ?? 1),

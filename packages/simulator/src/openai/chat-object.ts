@@ -2,12 +2,15 @@ import type { Metered } from '../cost.ts'
 import type { Frame } from '../frames.ts'
 import type { Script } from '../script.ts'
 import { cutText } from '../tokens.ts'
+import { spokenDeltas, spokenMessage, type Voice } from './chat-voice.ts'
 
 /** A chat completion, before it is told whole or in chunks. */
 export interface Chat {
   readonly id: string
   readonly created: number
   readonly script: Script
+  /** Its text is spoken. */
+  readonly voice: Voice | undefined
   readonly includeUsage: boolean
   readonly obfuscate: boolean
   readonly tokensPerChunk: number
@@ -17,22 +20,23 @@ export interface Chat {
 
 const FINISH = { stop: 'stop', limit: 'length', tool: 'tool_calls' } as const
 
-/** `prompt_tokens` includes what came from the cache; `completion_tokens` includes reasoning. */
+/** `prompt_tokens` includes sound and what came from the cache; `completion_tokens` includes reasoning and sound. */
 function chatUsage(metered: Metered): object {
   const written = metered.input_to_cache_5m + metered.input_to_cache_1h
-  const input = metered.input_fresh + metered.input_from_cache + written
+  const input = metered.input_fresh + metered.input_from_cache + written + metered.audio_input
+  const output = metered.output + metered.audio_output
   return {
     prompt_tokens: input,
-    completion_tokens: metered.output,
-    total_tokens: input + metered.output,
+    completion_tokens: output,
+    total_tokens: input + output,
     prompt_tokens_details: {
       cached_tokens: metered.input_from_cache,
-      audio_tokens: 0,
+      audio_tokens: metered.audio_input,
       ...(written > 0 ? { cache_write_tokens: written } : {}),
     },
     completion_tokens_details: {
       reasoning_tokens: metered.output_thinking,
-      audio_tokens: 0,
+      audio_tokens: metered.audio_output,
       accepted_prediction_tokens: 0,
       rejected_prediction_tokens: 0,
     },
@@ -40,14 +44,16 @@ function chatUsage(metered: Metered): object {
 }
 
 /** The completion object. */
-export function toCompletion({ id, created, script }: Chat, reported: Metered | undefined): object {
+export function toCompletion({ id, created, script, voice }: Chat, reported: Metered | undefined): object {
+  const isSpoken = voice !== undefined && script.text !== ''
   const choice = (index: number) => ({
     index,
     message: {
       role: 'assistant',
-      content: script.text === '' && script.tools.length > 0 ? null : script.text,
+      content: isSpoken || (script.text === '' && script.tools.length > 0) ? null : script.text,
       refusal: null,
       annotations: [],
+      ...(isSpoken ? { audio: spokenMessage(voice, script.text, { id: audioId(id, index), created }) } : {}),
       ...(script.tools.length > 0 ? { tool_calls: script.tools.map((tool, at) => toolCall(id, index, tool, at)) } : {}),
     },
     logprobs: null,
@@ -63,6 +69,10 @@ export function toCompletion({ id, created, script }: Chat, reported: Metered | 
     service_tier: script.tier,
     system_fingerprint: 'fp_simulator',
   }
+}
+
+function audioId(id: string, choice: number): string {
+  return `audio_${id}_${choice}`
 }
 
 function toolCall(id: string, choice: number, tool: { name: string; arguments: string }, at: number): object {
@@ -92,8 +102,12 @@ export function* toChunks(chat: Chat, reported: Metered | undefined): Generator<
     }
   }
   for (let index = 0; index < script.choices; index += 1) {
-    for (const piece of cutText(script.text, chat.tokensPerChunk)) {
-      yield chunk(index, `{"content":${JSON.stringify(piece.text)}}`, null, piece.tokens)
+    const pieces = cutText(script.text, chat.tokensPerChunk)
+    if (chat.voice !== undefined && script.text !== '') {
+      for (const { audio, tokens, sound } of spokenDeltas(chat.voice, pieces, { id: audioId(id, index), created }))
+        yield { ...chunk(index, JSON.stringify({ audio }), null, tokens), sound }
+    } else {
+      for (const piece of pieces) yield chunk(index, `{"content":${JSON.stringify(piece.text)}}`, null, piece.tokens)
     }
     for (const [at, tool] of script.tools.entries()) {
       const opening = { index: at, ...toolCall(id, index, { name: tool.name, arguments: '' }, at) }
