@@ -66,21 +66,22 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     data,
     ...settings(port, options),
   ]
-  const server = await startWatchedProcess({
-    name: 'postgres',
-    command,
-    args,
-    cwd: data,
-    env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
-    logFile,
-    pidFile,
-    stopSignal: 'SIGINT',
-    graceMs: 20_000,
-    ...(options.log === undefined ? {} : { log: options.log }),
-    ...(runAs.uid === undefined ? {} : { uid: runAs.uid }),
-    ...(runAs.gid === undefined ? {} : { gid: runAs.gid }),
-  })
-  await untilReady(server, join(data, 'postmaster.pid'), logFile)
+  const begin = () =>
+    startWatchedProcess({
+      name: 'postgres',
+      command,
+      args,
+      cwd: data,
+      env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
+      logFile,
+      pidFile,
+      stopSignal: 'SIGINT',
+      graceMs: 20_000,
+      ...(options.log === undefined ? {} : { log: options.log }),
+      ...(runAs.uid === undefined ? {} : { uid: runAs.uid }),
+      ...(runAs.gid === undefined ? {} : { gid: runAs.gid }),
+    })
+  const server = await beginUntilReady(begin, join(data, 'postmaster.pid'), logFile, log)
   return {
     url: `postgres://${superuser}:${password}@127.0.0.1:${port}/postgres`,
     port,
@@ -176,16 +177,33 @@ async function initialise(at: {
   renameSync(draft, at.data)
 }
 
-async function untilReady(server: WatchedProcess, statusFile: string, logFile: string): Promise<void> {
+/**
+ * Sessions outlive a server that was killed, until they look up from what they do; as long as one of them writes, a new
+ * server refuses the directory. So it is begun again while they end.
+ */
+async function beginUntilReady(
+  begin: () => Promise<WatchedProcess>,
+  statusFile: string,
+  logFile: string,
+  log: (line: string) => void,
+): Promise<WatchedProcess> {
   const deadline = Date.now() + 60_000
-  while (Date.now() < deadline) {
-    if (!server.isRunning())
-      throw new StackError(`PostgreSQL ended while starting. Its log (${logFile}) ends with: ${tailOf(logFile)}`)
-    if (isReady(statusFile, server.pid)) return
-    await delay(15)
+  for (let refused = 0; ; refused++) {
+    const server = await begin()
+    while (server.isRunning() && Date.now() < deadline) {
+      if (isReady(statusFile, server.pid)) return server
+      await delay(15)
+    }
+    if (server.isRunning()) {
+      await server.stop()
+      throw new StackError(`PostgreSQL was not ready within 60 s. Its log (${logFile}) ends with: ${tailOf(logFile)}`)
+    }
+    const lastWords = tailOf(logFile)
+    if (Date.now() >= deadline || !lastWords.includes('pre-existing shared memory block'))
+      throw new StackError(`PostgreSQL ended while starting. Its log (${logFile}) ends with: ${lastWords}`)
+    if (refused === 0) log('waiting for the sessions of a PostgreSQL that was killed to end')
+    await delay(250)
   }
-  await server.stop()
-  throw new StackError(`PostgreSQL was not ready within 60 s. Its log (${logFile}) ends with: ${tailOf(logFile)}`)
 }
 
 /** The postmaster writes its own state into line 8 of its pid file, which is what pg_ctl waits for as well. */

@@ -76,6 +76,31 @@ test('PostgreSQL keeps its data over a stop, is reached with its password alone,
   assert.deepEqual(await ask(second.url, 'select one from kept'), [{ one: 1 }])
 })
 
+test('PostgreSQL whose predecessor was killed starts as soon as the sessions that outlived it have ended', async t => {
+  const folder = makeFolder(t)
+  const dataDir = join(folder, 'pg')
+  const first = await startPostgres({ dataDir })
+  t.after(() => first.stop())
+  await ask(first.url, 'create table kept as select 1 as one')
+  // Nothing in it looks up for two seconds or more.
+  const busy = ask(first.url, 'select count(*) from generate_series(1, 30000000)').catch(() => undefined)
+  await until(async () => {
+    const rows = await ask(
+      first.url,
+      "select 1 from pg_stat_activity where state = 'active' and query like '%series(%'",
+    )
+    return rows.length > 1
+  }, 'the session is busy')
+  first.process.signal('SIGKILL')
+  await first.process.exited
+  const lines: string[] = []
+  const second = await startPostgres({ dataDir, log: line => lines.push(line) })
+  t.after(() => second.stop())
+  assert.ok(lines.includes('waiting for the sessions of a PostgreSQL that was killed to end'), lines.join())
+  assert.deepEqual(await ask(second.url, 'select one from kept'), [{ one: 1 }])
+  await busy
+})
+
 test('PostgreSQL starts in a private folder, as root too', async t => {
   const folder = makeFolder(t, 0o700)
   const server = await startPostgres({ dataDir: join(folder, 'pg'), durable: false })
