@@ -179,8 +179,13 @@ function judge(
     const heardAtMs = bill.abort_seen_at_ms ?? bill.ended_at_ms
     return heardAtMs == null || heardAtMs < leftAtMs ? [] : [heardAtMs - leftAtMs]
   })
-  const unheard = left.filter(
-    ({ bill, seen: { leftAtMs = 0 } }) => bill.ended === 'completed' && (bill.ended_at_ms ?? 0) - leftAtMs > ranOnMs,
+  // With an event or not: one that nobody has told of its client's leaving may wait for that client for ever.
+  const unheard = onBill.filter(
+    ({ way, bill, seen: { leftAtMs } }) =>
+      way === 'cancel' &&
+      leftAtMs !== undefined &&
+      bill?.ended === 'completed' &&
+      (bill.ended_at_ms ?? 0) - leftAtMs > ranOnMs,
   )
   const ahead = judged.flatMap(({ verdict }) => verdict.chunksAhead ?? [])
   const inTime = shareOf(heard, ms => ms <= heardWithinMs)
