@@ -132,7 +132,7 @@ function usualP99(calls: readonly ClientCall[]): number {
 export const natsDown: Scenario<Size> = {
   name: 'nats-down',
   promise: 'While NATS is away clients notice nothing, and no usage is lost or counted twice',
-  full: { perSecond: 500, beforeSeconds: 10, awaySeconds: 60, afterSeconds: 5, slower: { times: 1.5, ms: 1 } },
+  full: { perSecond: 500, beforeSeconds: 30, awaySeconds: 60, afterSeconds: 5, slower: { times: 1.5, ms: 1 } },
   small: { perSecond: 100, beforeSeconds: 2, awaySeconds: 10, afterSeconds: 1, slower: { times: 2, ms: 10 } },
   run,
   mutant: {
