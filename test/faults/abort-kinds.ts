@@ -51,6 +51,9 @@ const writtenBy = ({ textBytes }: Heard): number => Math.floor(Math.max(0, textB
 /** A token is a twentieth of a second. A WAV has a header. */
 const spokenBy = ({ soundBytes, soundRate }: Heard): number =>
   Math.floor((Math.max(0, soundBytes - 44) * 20) / soundRate)
+const soundOf = ({ soundBytes, soundRate }: Heard): Quantities => ({
+  out_audio: Math.ceil((soundBytes * 20) / soundRate),
+})
 const nothing = (): Quantities => ({})
 
 const chunks = 14
@@ -107,6 +110,33 @@ const withUsageChunk = (request: AbortRequest): AbortRequest => {
   const body = JSON.parse(request.body.toString()) as object
   return { ...request, body: Buffer.from(JSON.stringify({ ...body, stream_options: { include_usage: true } })) }
 }
+const heardSeconds = 2
+const heardSound = silence(heardSeconds).toString('base64')
+const spokenChat = (format: 'wav' | 'pcm16') => (prompt: string) => ({
+  model: 'gpt-audio',
+  modalities: ['text', 'audio'],
+  audio: { voice: 'alloy', format },
+  messages: [
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: prompt },
+        { type: 'input_audio', input_audio: { data: heardSound, format: 'wav' } },
+      ],
+    },
+  ],
+})
+/** Words, and the sound of them: each is a chunk. */
+const spokenWords = {
+  says: [1, 2, 4].map(size => `output_tokens=${(chunks / 2) * size} tokens_per_chunk=${size}`),
+  input: ({ body }: AbortRequest): Quantities => ({
+    in_audio: heardSeconds * 10,
+    in_text: told(body.length - heardSound.length - '""'.length),
+  }),
+  output: (heard: Heard): Quantities => ({ ...counted(heard), ...soundOf(heard) }),
+  outputByBytes: (heard: Heard): Quantities => ({ ...byBytes(heard), ...soundOf(heard) }),
+  leastProduced: (heard: Heard): number => writtenBy(heard) + spokenBy(heard),
+} as const
 const response = (prompt: string) => ({ model: 'gpt-5.4-mini', input: prompt })
 const message = (prompt: string) => ({
   model: 'claude-sonnet-4-6',
@@ -156,6 +186,21 @@ const textKinds: readonly AbortKind[] = [
     reading: reading.chat,
   },
   { ...whole, name: 'chat.completions: plain', ask: json('/v1/chat/completions', chat), reading: reading.chatBody },
+  {
+    ...text,
+    ...spokenWords,
+    name: 'chat.completions: spoken',
+    ask: json('/v1/chat/completions', prompt => ({ ...spokenChat('pcm16')(prompt), stream: true })),
+    asProvider: withUsageChunk,
+    reading: reading.chat,
+  },
+  {
+    ...whole,
+    ...spokenWords,
+    name: 'chat.completions: spoken, plain',
+    ask: json('/v1/chat/completions', spokenChat('wav')),
+    reading: reading.spokenBody,
+  },
   {
     ...text,
     name: 'responses',

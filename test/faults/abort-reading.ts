@@ -99,7 +99,8 @@ export const reading = {
   chat: {
     event(event, heard) {
       for (const { delta } of event.choices ?? []) {
-        add(heard, delta?.content)
+        add(heard, delta?.content, delta?.audio?.transcript)
+        if (delta?.audio?.data) addSound(heard, delta.audio.data)
         for (const call of delta?.tool_calls ?? []) add(heard, call.function?.name, call.function?.arguments)
       }
       if (event.usage) heard.told = 'all'
@@ -151,6 +152,14 @@ export const reading = {
     },
   },
   chatBody: { body: ofBody(/"content":"([^"\\]*)/, true) },
+  spokenBody: {
+    body(body, heard) {
+      ofBody(/"transcript":"([^"\\]*)/, true)(body, heard)
+      const base64 = /"data":"([^"\\]*)/.exec(body)?.[1] ?? ''
+      // The header of a WAV is no sound.
+      heard.soundBytes = Math.max(0, Buffer.from(base64, 'base64').length - 44)
+    },
+  },
   responseBody: { body: ofBody(/"text":"([^"\\]*)/, true) },
   messageBody: { body: ofBody(/"text":"([^"\\]*)/, true) },
   completionBody: { body: ofBody(/"completion":"([^"\\]*)/, false) },

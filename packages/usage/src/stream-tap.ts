@@ -18,6 +18,8 @@ export function observeData(data: string, observe: (data: string) => void): bool
 export interface UsageEstimate {
   /** Input tokens as estimated at admission. Absent: the input side stays unknown. */
   inputTokens?: number
+  /** Of sound that was sent, beside them. */
+  inputAudioTokens?: number | undefined
   /** Of the text so far, where somebody has counted them; else they are told from its bytes. */
   outputTokens?: number
 }

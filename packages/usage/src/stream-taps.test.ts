@@ -302,8 +302,8 @@ test('a spoken chat that breaks off counts its words and its seconds', () => {
     tap.observe(JSON.stringify({ id: 'chatcmpl_1', choices: [{ index: 0, delta: { audio } }] }))
   for (let second = 0; second < 20; second++) say({ data: Buffer.alloc(48_000).toString('base64') })
   say({ transcript: 'x'.repeat(36) })
-  const { quantities, provenance } = tap.usage({ inputTokens: 9 })
-  assert.deepEqual(quantities, { in_text: 9, out_text: 10, out_audio: 400 })
+  const { quantities, provenance } = tap.usage({ inputTokens: 9, inputAudioTokens: 30 })
+  assert.deepEqual(quantities, { in_text: 9, in_audio: 30, out_text: 10, out_audio: 400 })
   assert.equal(provenance.out_audio, 'estimated')
 })
 

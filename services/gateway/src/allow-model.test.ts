@@ -52,7 +52,7 @@ test('a chat that speaks needs a price for sound, where the request tells', () =
   const principal = { project: { allowed_models: null, unpriced: 'deny' }, modelLists: [] } as unknown as Principal
   const sound = (request: object) => {
     const body = Buffer.from(JSON.stringify({ model: 'talker', ...request }))
-    return readModelRequest(chat, body).sound ?? assert.fail()
+    return readModelRequest(chat, body).sound?.names
   }
   const allow = (request: object) =>
     allowModel(principal, 'openai', 'talker', prices, 'chat', undefined, sound(request))

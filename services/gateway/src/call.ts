@@ -3,6 +3,7 @@ import type { SampledCall } from '@sluice/telemetry'
 import type { PriceBooksOfCall } from './allow-model.ts'
 import type { AskedLimits } from './asked-limits.ts'
 import type { Principal } from './authenticate.ts'
+import type { ChatSound } from './chat-sound.ts'
 import type { ClientApp } from './client-class.ts'
 import type { Endpoint } from './endpoints.ts'
 import type { BodySample } from './estimate-body.ts'
@@ -44,6 +45,8 @@ export interface AdmittedCall {
   /** What the body counts for in memory. */
   held?: HeldBody | undefined
   binary?: BinaryContent | undefined
+  /** What a chat sends of sound, beside `estimatedInputTokens`, and how it is to be answered. */
+  sound?: ChatSound | undefined
   /** Of a body that has been let go: what an estimate needs of it. */
   bodySample?: BodySample | undefined
   /** We asked for the usage chunk; the client did not, and does not get it. */

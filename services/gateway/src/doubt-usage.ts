@@ -6,7 +6,7 @@ import { estimateAsked, type ReplyShapeName } from './reply-reader.ts'
 /** Kinds of replies whose providers tell what they used, always. */
 const tellsUsage: ReadonlySet<ReplyShapeName> = new Set(['chat', 'responses', 'compaction', 'messages', 'embeddings'])
 
-type JudgedCall = Pick<AdmittedCall, 'limits' | 'asked' | 'estimatedInputTokens' | 'isWarmUp'> & {
+type JudgedCall = Pick<AdmittedCall, 'limits' | 'asked' | 'estimatedInputTokens' | 'sound' | 'isWarmUp'> & {
   endpoint: Pick<AdmittedCall['endpoint'], 'shape' | 'free'>
 }
 

@@ -56,6 +56,44 @@ test('images and files are no text: they count by the piece, not by their bytes'
   assert.ok(withImage - withText < 1_100 && withImage - withText >= 1_000, String(withImage - withText))
 })
 
+/** A second of WAV is 16,000 bytes; a frame of the MP3 is 417 bytes, 26 ms at 128 kbit/s. */
+function sounds() {
+  const wav = Buffer.alloc(44 + 40_000)
+  wav.write('RIFF', 0)
+  wav.write('WAVEfmt ', 8)
+  wav.writeUInt32LE(16_000, 28)
+  const mp3 = Buffer.alloc(417 * 100)
+  for (let at = 0; at < mp3.length; at += 417) mp3.set([0xff, 0xfb, 0x90, 0xc4], at)
+  const tag = Buffer.alloc(10 + 300)
+  tag.write('ID3\x04', 0, 'latin1')
+  tag.set([0, 0, 2, 44], 6)
+  return { wav, mp3, tagged: Buffer.concat([tag, mp3]), unknown: Buffer.alloc(8_000, 3) }
+}
+
+test('sound that is sent counts by how long it lasts, beside the text', () => {
+  const said = { type: 'text', text: 'What do you hear?' }
+  const ask = (...content: object[]) => read({ model: 'm', messages: [{ role: 'user', content: [said, ...content] }] })
+  const part = (sound: Buffer, isFirst = true) => {
+    const data = sound.toString('base64')
+    return { type: 'input_audio', input_audio: isFirst ? { data, format: 'wav' } : { format: 'wav', data } }
+  }
+  const { wav, mp3, tagged, unknown } = sounds()
+  for (const [sound, tokens] of [
+    [wav, 25],
+    [mp3, 27],
+    [tagged, 27],
+    [unknown, 10],
+  ] as const)
+    for (const isFirst of [true, false])
+      assert.equal(ask(part(sound, isFirst)).sound?.heardTokens, tokens, `${sound.length} bytes`)
+  const both = ask(part(wav), part(mp3), { type: 'image_url', image_url: { url: part(wav).input_audio.data } })
+  assert.deepEqual([both.sound?.heardTokens, both.sound?.parts, both.binary?.parts], [52, 2, 1])
+  const words = ask({ type: 'input_audio', input_audio: { data: '', format: 'wav' } })
+  assert.ok(Math.abs(ask(part(wav)).estimatedInputTokens - words.estimatedInputTokens) < 2)
+  // Said, and not sent.
+  assert.equal(ask({ type: 'text', text: JSON.stringify(part(wav)) }).sound, undefined)
+})
+
 test('what is to be made in the background is refused, but for responses', () => {
   refusedFor({ model: 'm', background: true }, 'path_not_supported')
   const responses = endpoints.find(endpoint => endpoint.name === 'responses') as (typeof endpoints)[number]

@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http'
-import type { QuantityName } from '@sluice/contracts'
 import { estimateInputTokens } from '@sluice/usage'
 import { type AskedLimits, limitMembers, readAskedLimits } from './asked-limits.ts'
-import { soundOfChat } from './chat-sound.ts'
+import { type ChatSound, soundOfChat } from './chat-sound.ts'
 import type { Endpoint } from './endpoints.ts'
 import { findNamedModels, namingMembers } from './named-models/find-named-models.ts'
 import type { NamedModel } from './named-models/named-model-reader.ts'
@@ -115,8 +114,8 @@ export interface ModelRequest {
   references?: References
   /** Models that it names beside its own. */
   named?: readonly NamedModel[]
-  /** Quantities beside text that it is going to use, as far as it tells. */
-  sound?: readonly QuantityName[]
+  /** Of a chat; absent where it neither sends sound nor asks for it. */
+  sound?: ChatSound | undefined
   /** Absent where the body has no limits that anyone reads. */
   limits?: AskedLimits
 }
@@ -150,6 +149,7 @@ const wanted: ReadonlySet<string> = new Set([
   'background',
   'store',
   'modalities',
+  'audio',
   ...referenceMembers,
   ...namingMembers,
   ...limitMembers,
@@ -169,6 +169,9 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       throw new Refusal('path_not_supported', 'Nothing is made in the background here: leave "background" out.')
     const references = readReferences(body, scanned)
     const streamed = endpoint.streamable && isTrue(body, scanned.members.get('stream'))
+    const sound = endpoint.shape === 'chat' ? soundOfChat(body, scanned) : undefined
+    // What lasts a time is no piece.
+    const parts = scanned.binaryParts - (sound?.parts ?? 0)
     const splice = streamed && endpoint.shape === 'chat' ? requestUsageChunk(body, scanned) : undefined
     return {
       model,
@@ -179,12 +182,11 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       kept: !isFalse(body, scanned.members.get('store')),
       // Behind a splice the places are others.
       references: splice ? { ...references, input: undefined, tools: undefined } : references,
-      estimatedInputTokens:
-        estimateInputTokens(body.length, scanned.binaryBytes) + scanned.binaryParts * tokensPerBinaryPart,
+      estimatedInputTokens: estimateInputTokens(body.length, scanned.binaryBytes) + parts * tokensPerBinaryPart,
       asked: undefined,
-      binary: { bytes: scanned.binaryBytes, parts: scanned.binaryParts },
+      binary: { bytes: scanned.binaryBytes, parts },
       named: findNamedModels({ bytes: body, members: scanned.members, dialect: endpoint.dialect }),
-      ...(endpoint.shape === 'chat' && { sound: soundOfChat(body, scanned) }),
+      sound,
       limits: readAskedLimits(body, scanned),
     }
   } catch (error) {

@@ -434,13 +434,14 @@ export class Relay implements UpstreamHandler, LiveCall {
   }
 
   #openLarge(): BodyReader | undefined {
-    const { endpoint, asked, media, estimatedInputTokens: inputTokens } = this.#call
+    const { endpoint, asked, media, sound, estimatedInputTokens: inputTokens } = this.#call
     const shape: ReplyShape = replyShapes[endpoint.shape]
-    return shape.openLarge?.({ inputTokens, asked, media, tokens: this.#deps.tokens })
+    return shape.openLarge?.({ inputTokens, asked, media, sound, tokens: this.#deps.tokens })
   }
 
   #tapUsage({ tap }: StreamReader, estimate: UsageEstimate = {}): UsageResult {
-    const usage = tap.usage({ inputTokens: this.#call.estimatedInputTokens, ...estimate })
+    const { estimatedInputTokens: inputTokens, sound } = this.#call
+    const usage = tap.usage({ inputTokens, inputAudioTokens: sound?.heardTokens, ...estimate })
     const isNothing = usage.raw_usage === null && Object.keys(usage.quantities).length === 0
     // Broken before its first event: what was sent may have been worked on. A provider that said it failed has not.
     return isNothing && !tap.ended && !tap.failed && !this.#call.endpoint.free ? estimateAsked(this.#call) : usage
@@ -474,7 +475,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     if (!this.#controller || this.#httpStatus >= 400) return noUsage
     if (this.#reader) return this.#countedUsage(this.#reader)
     if (this.#body) return this.#body.usage(isWhole)
-    const { endpoint, asked, estimatedInputTokens: inputTokens } = this.#call
+    const { endpoint, asked, sound, estimatedInputTokens: inputTokens } = this.#call
     if (this.#httpStatus === 0) return endpoint.free ? noUsage : estimateUnanswered(this.#call)
     const kept = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks)
     const facts = {
@@ -482,6 +483,7 @@ export class Relay implements UpstreamHandler, LiveCall {
       contentType: this.#contentType,
       inputTokens,
       asked,
+      sound,
       isWhole,
       tokens: this.#deps.tokens,
     }

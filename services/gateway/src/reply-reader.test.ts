@@ -56,6 +56,33 @@ test('an embedding without usage has an input only, a token count nothing', () =
   assert.deepEqual(read('token-count', { input_tokens: 7 }).quantities, {})
 })
 
+test('a spoken reply that breaks off counts the sound that has come, however it is read, and what was sent', () => {
+  const { chat } = replyShapes
+  const asked = { names: [], parts: 1, heardTokens: 30, speaks: true }
+  // Two seconds of samples, and a header before those that are a WAV.
+  const samples = Buffer.alloc(96_000, 1)
+  const header = Buffer.alloc(44)
+  header.write('RIFF')
+  header.writeUInt32LE(48_000, 28)
+  for (const [format, sound] of [
+    ['wav', Buffer.concat([header, samples])],
+    ['pcm', samples],
+  ] as const) {
+    const facts = { ...known, sound: { ...asked, format } }
+    const audio = { id: 'audio_1', transcript: 'x'.repeat(36), data: sound.toString('base64') }
+    const whole = JSON.stringify({ choices: [{ message: { content: null, audio } }] })
+    const half = Buffer.from(whole.slice(0, whole.indexOf('data') + 64_064))
+    const large = chat.openLarge?.(facts)
+    large?.write(half)
+    for (const usage of [chat.read(half, { ...facts, isWhole: false, wholeBytes: half.length }), large?.usage(false)]) {
+      assert.deepEqual(usage?.quantities, { in_text: 100, in_audio: 30, out_text: 10, out_audio: 21 })
+      assert.ok(Object.values(usage?.provenance ?? {}).every(mark => mark === 'estimated'))
+    }
+    const body = Buffer.from(whole)
+    assert.equal(chat.read(body, { ...facts, wholeBytes: body.length }).quantities.out_audio, 40)
+  }
+})
+
 test('a reply that breaks off is estimated by what of it was said, not by its bytes', () => {
   const broken = (shape: ReplyShapeName, text: string, asked?: AskedUsage) =>
     replyShapes[shape].read(Buffer.from(text), { ...known, asked, isWhole: false, wholeBytes: text.length }).quantities

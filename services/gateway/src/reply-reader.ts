@@ -1,4 +1,5 @@
 import { estimateUnseenImages, type UsageResult } from '@sluice/usage'
+import type { ChatSound } from './chat-sound.ts'
 import { chat } from './shapes/chat.ts'
 import { compaction } from './shapes/compaction.ts'
 import { completion } from './shapes/completion.ts'
@@ -33,8 +34,13 @@ export const replyShapes = {
 export type ReplyShapeName = keyof typeof replyShapes
 
 /** What a call is taken to have used where its provider told nothing: what the request tells, else its size. */
-export function estimateAsked(call: { asked: AskedUsage | undefined; estimatedInputTokens: number }): UsageResult {
-  return call.asked ? { ...call.asked, raw_usage: null } : estimateInput(call.estimatedInputTokens)
+export function estimateAsked(call: {
+  asked: AskedUsage | undefined
+  estimatedInputTokens: number
+  sound?: Pick<ChatSound, 'heardTokens'> | undefined
+}): UsageResult {
+  if (call.asked) return { ...call.asked, raw_usage: null }
+  return estimateInput(call.estimatedInputTokens, call.sound?.heardTokens)
 }
 
 /** What a call is taken to have used that was sent and never answered: what it asked for, and of images half of the making. */

@@ -255,7 +255,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
   const { model } = asked
   call.onModel(model)
   if (endpoint.model !== 'none')
-    allowModel(principal, match.dialect, model, prices, endpoint.shape, undefined, asked.sound)
+    allowModel(principal, match.dialect, model, prices, endpoint.shape, undefined, asked.sound?.names)
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, endpoint.shape)
   const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
   return {
@@ -278,6 +278,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
     body: asked.body,
     held: call.held,
     binary: asked.binary,
+    sound: asked.sound,
     bodySample: undefined,
     withholdUsage: asked.withholdUsage,
     wantsReceipt: headers.wantsReceipt,

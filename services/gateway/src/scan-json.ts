@@ -15,6 +15,8 @@ export interface ScannedObject {
   /** Bytes of long base64 in members that hold images, sound and files, and how many such strings there are. */
   binaryBytes: number
   binaryParts: number
+  /** Where these strings stand, quotes included. */
+  binaries: readonly MemberSpan[]
 }
 
 /** Thrown where the bytes are no JSON object, or name a wanted member twice. */
@@ -54,7 +56,7 @@ const nearBytes = 48
  */
 export function scanObject(bytes: Buffer, wanted: ReadonlySet<string>): ScannedObject {
   const members = new Map<string, MemberSpan>()
-  const tally: BinaryTally = { bytes: 0, parts: 0 }
+  const tally: BinaryTally = { bytes: 0, parts: 0, spans: [] }
   let at = skipSpace(bytes, 0)
   if (bytes[at] !== openBrace) throw new JsonScanError('The body must be a JSON object.')
   at = skipSpace(bytes, at + 1)
@@ -87,7 +89,7 @@ function finish(
 ): ScannedObject {
   if (skipSpace(bytes, closingBrace + 1) !== bytes.length)
     throw new JsonScanError('The body has bytes behind its JSON object.')
-  return { members, closingBrace, empty, binaryBytes: tally.bytes, binaryParts: tally.parts }
+  return { members, closingBrace, empty, binaryBytes: tally.bytes, binaryParts: tally.parts, binaries: tally.spans }
 }
 
 function skipSpace(bytes: Buffer, from: number): number {
@@ -108,6 +110,7 @@ function readKey(bytes: Buffer, start: number, end: number): string {
 interface BinaryTally {
   bytes: number
   parts: number
+  spans: MemberSpan[]
 }
 
 /** Shorter strings are counted as text whatever they are, longer ones are told by their beginning. */
@@ -134,6 +137,7 @@ function countedStringEnd(bytes: Buffer, start: number, tally: BinaryTally): num
   if (end - start > 4 * sampledBytes && isBinary(bytes, start)) {
     tally.bytes += end - start
     tally.parts++
+    tally.spans.push({ start, end })
   }
   return end
 }

@@ -241,6 +241,7 @@ class ChatStreamTap implements ChatTap {
     if (this.#usage || !this.#started) return result
     const estimated = {
       in_text: estimate.inputTokens ?? 0,
+      in_audio: estimate.inputAudioTokens ?? 0,
       out_text: estimate.outputTokens ?? estimateTokens(this.outputBytes),
       out_audio: spokenTokens(Math.ceil(this.#audioBytes / bytesPerMs)),
     }

@@ -28,6 +28,15 @@ export function bytesPerSecondOf(head: Buffer, format: string | undefined): numb
   return usualBytesPerSecond[format ?? 'mp3'] ?? usualMp3BytesPerSecond
 }
 
+/** Bytes that stand before the sound of a WAV file. */
+const wavHeaderBytes = 44
+
+/** Milliseconds that so many bytes of sound last, told as {@link bytesPerSecondOf} does. */
+export function soundMs(bytes: number, head: Buffer, format: string | undefined): number {
+  const header = head.toString('latin1', 0, 4) === 'RIFF' ? wavHeaderBytes : 0
+  return Math.floor((Math.max(0, bytes - header) * 1_000) / bytesPerSecondOf(head, format))
+}
+
 /** Keeps the first bytes of sound that passes, and counts all of them. */
 export class SoundCount {
   readonly #format: string | undefined

@@ -97,7 +97,7 @@ function usageOf(
     return isLow ? { ...usage, outputBytes: text().bytes } : usage
   }
   const { bytes, beginning } = text()
-  const input = estimateInput(facts.tokens?.ofRequest() ?? facts.inputTokens)
+  const input = estimateInput(facts.tokens?.ofRequest() ?? facts.inputTokens, facts.sound?.heardTokens)
   const counted = beginning === '' ? undefined : facts.tokens?.ofText(bytes, beginning)
   const output = measuredAs({ out_text: counted ?? estimateTokens(bytes) }, 'estimated')
   return {
@@ -108,8 +108,13 @@ function usageOf(
 }
 
 /** What a call is taken to have used where its provider told nothing: its input, marked as an estimate. */
-export function estimateInput(tokens: number): UsageResult {
-  return { quantities: { in_text: tokens }, provenance: { in_text: 'estimated' }, modifiers: {}, raw_usage: null }
+export function estimateInput(tokens: number, heardTokens = 0): UsageResult {
+  return {
+    quantities: { in_text: tokens, ...(heardTokens > 0 && { in_audio: heardTokens }) },
+    provenance: { in_text: 'estimated', ...(heardTokens > 0 && { in_audio: 'estimated' }) },
+    modifiers: {},
+    raw_usage: null,
+  }
 }
 
 /** What a model has said in a reply of any dialect: text, thinking, arguments of tools. */

@@ -1,4 +1,5 @@
 import type { StreamTap, UsageResult } from '@sluice/usage'
+import type { ChatSound } from '../chat-sound.ts'
 import type { StreamEnding } from '../endings/stream-ending.ts'
 
 /** What a request itself tells of its use: characters to speak, seconds to hear, images to draw. */
@@ -22,6 +23,8 @@ export interface ReplyFacts {
   inputTokens: number
   asked: AskedUsage | undefined
   media?: MediaAsk | undefined
+  /** Of a chat that sends sound or asks for it. */
+  sound?: ChatSound | undefined
 }
 
 /** Counts tokens where a provider does not tell them; asked for nothing where it does. Undefined: bytes have to do. */
