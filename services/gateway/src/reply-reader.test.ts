@@ -71,7 +71,7 @@ test('a spoken reply that breaks off counts the sound that has come, however it 
     const facts = { ...known, sound: { ...asked, format } }
     const audio = { id: 'audio_1', transcript: 'x'.repeat(36), data: sound.toString('base64') }
     const whole = JSON.stringify({ choices: [{ message: { content: null, audio } }] })
-    const half = Buffer.from(whole.slice(0, whole.indexOf('data') + 64_064))
+    const half = Buffer.from(whole.slice(0, whole.indexOf(audio.data) + 66_000))
     const large = chat.openLarge?.(facts)
     large?.write(half)
     for (const usage of [chat.read(half, { ...facts, isWhole: false, wholeBytes: half.length }), large?.usage(false)]) {
