@@ -1,4 +1,4 @@
-import { rate, ratedModel } from '@sluice/pricing'
+import { rate, ratedModel, ratedParts } from '@sluice/pricing'
 import type { DraftRating, ModelPart, UnratedDraft } from './journal/journal.ts'
 import type { PricesView } from './views/prices-view.ts'
 
@@ -18,12 +18,13 @@ export function rateKilled(
   if (!book) return { line_items: [], cost_nano_usd: 0, priced: false }
   const override = draft.override_price_book_id === undefined ? undefined : prices.find(draft.override_price_book_id)
   const books = { book, override }
+  const model = ratedModel(books, draft.provider, draft.requested_model, draft.served_model)
   const { line_items, cost_nano_usd, priced, assumed } = rate(books, {
     provider: draft.provider,
-    model: ratedModel(books, draft.provider, draft.requested_model, draft.served_model),
+    model,
     quantities: draft.quantities,
     modifiers: draft.modifiers,
-    parts,
+    parts: ratedParts(parts, draft.served_model, model),
     assumeDearest: draft.unpriced_policy === 'assume_max',
   })
   return { line_items, cost_nano_usd, priced, ...(assumed && { assumed }) }

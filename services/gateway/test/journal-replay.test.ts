@@ -13,9 +13,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { partitionOf, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
-import { compilePriceBook, importCatalogue, rate as rateUsage } from '@sluice/pricing'
+import { compilePriceBook, importCatalogue, rate as rateUsage, readPriceFile } from '@sluice/pricing'
 import { createLogger } from '@sluice/runtime'
 import { epochSource } from '../src/journal/epoch-source.ts'
+import { killedDraft } from '../src/journal/killed-draft.ts'
 import type { CheckpointRecord, OpenRecord } from '../src/journal/open-record.ts'
 import { readFrame, recordType } from '../src/journal/record.ts'
 import { type EndedEpoch, endEpoch } from '../src/journal/replay.ts'
@@ -180,6 +181,28 @@ test('a killed call for images costs its size and quality, and what another mode
   function rate1M(model: string): number {
     const provider = 'openai'
     return rateUsage({ book }, { provider, model, quantities, modifiers: {} }).cost_nano_usd
+  }
+})
+
+test('turns of the model that a killed call was served by have the price of the call, by whichever name that is', () => {
+  const atMs = Date.parse('2026-11-20')
+  const own = { id: 'contract', names: ['claude-opus-4-5'], prices: { in_text: '1', out_text: '5' } }
+  const books = new Map([
+    ['book', compilePriceBook(importCatalogue({ atMs }).book)],
+    ['own', compilePriceBook(readPriceFile({ source: 's', providers: { anthropic: { models: [own] } } }))],
+  ])
+  const prices = { find: (id: string) => books.get(id), isPublished: () => true } as unknown as PricesView
+  const requested_model = 'claude-opus-4-5'
+  const open: OpenRecord = { ...openRecord(), dialect: 'anthropic', provider: 'anthropic', requested_model }
+  for (const [override, served_model, nanoUsd] of [
+    [{ override_price_book_id: 'own' }, 'claude-opus-4-5-20251101', 200_000_000],
+    [{}, 'nobody-knows-it', 1_000_000_000],
+  ] as const) {
+    const turn = { model: served_model, quantities: { in_text: 100_000 } }
+    const quantities = { in_text: 200_000 }
+    const checkpoint = { ...checkpointOf(open, 0), modifiers: {}, served_model, quantities }
+    const rating = rateKilled(prices, killedDraft({ ...open, ...override }, checkpoint), [turn, turn])
+    assert.deepEqual([rating.cost_nano_usd, rating.priced], [nanoUsd, true], served_model)
   }
 })
 

@@ -1,5 +1,5 @@
 import { type BackgroundResponse, settlementEventId } from '@sluice/contracts'
-import { type PriceBooks, rate, ratedModel } from '@sluice/pricing'
+import { type PriceBooks, type Rating, rate, ratedModel, ratedParts } from '@sluice/pricing'
 import { freeUsage, fromResponse, type UsageResult } from '@sluice/usage'
 import { doubtUsage } from '../doubt-usage.ts'
 import type { UsageDraft } from '../journal/journal.ts'
@@ -22,16 +22,7 @@ export function draftOfBackground(
   ended: { finishedAtMs: number; cutBy?: CutReason | undefined },
 ): UsageDraft {
   const { usage, doubts } = judge(job, told)
-  const rated = books && {
-    ...rate(books, {
-      provider: 'openai',
-      model: ratedModel(books, 'openai', job.requested_model, usage.served_model),
-      quantities: usage.quantities,
-      modifiers: usage.modifiers,
-      parts: usage.parts,
-      assumeDearest: job.unpriced_policy === 'assume_max',
-    }),
-  }
+  const rated = books && rateJob(job, usage, books)
   const { identity, claimed, admitted_at_ms } = job
   const finishedAtMs = Math.max(ended.finishedAtMs, admitted_at_ms)
   const errorCode = told === undefined ? 'response_lost' : told.status === 'failed' ? 'provider_failed' : undefined
@@ -76,6 +67,18 @@ export function draftOfBackground(
     ...(errorCode === undefined ? {} : { error_code: errorCode }),
     ...(ended.cutBy && { cut_by: ended.cutBy }),
   }
+}
+
+function rateJob(job: BackgroundResponse, usage: UsageResult, books: PriceBooks): Rating {
+  const model = ratedModel(books, 'openai', job.requested_model, usage.served_model)
+  return rate(books, {
+    provider: 'openai',
+    model,
+    quantities: usage.quantities,
+    modifiers: usage.modifiers,
+    parts: ratedParts(usage.parts, usage.served_model, model),
+    assumeDearest: job.unpriced_policy === 'assume_max',
+  })
 }
 
 function statusOf(told: ToldResponse | undefined, cutBy: CutReason | undefined): UsageDraft['status'] {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { BackgroundResponse } from '@sluice/contracts'
+import { compilePriceBook, importCatalogue, readPriceFile } from '@sluice/pricing'
 import { draftOfBackground } from './background-draft.ts'
 import { parseResponse } from './response-object.ts'
 import { ResponseFinder } from './response-observer.ts'
@@ -39,6 +40,22 @@ test('one that tells no usage is estimated by what it says, not by its images', 
   const draft = draftOf(Buffer.from(JSON.stringify(response(null))))
   assert.deepEqual([draft.quantities.in_text, draft.quantities.out_text], [job.estimated_input_tokens, 10])
   assert.deepEqual(draft.doubts, ['usage_missing'])
+})
+
+test('what the model that served did as a tool has the price of the call, by whichever name that is', () => {
+  const prices = { in_text: '1', out_text: '5', out_image: '7', web_search_calls: '0.01' }
+  const own = { id: 'contract', names: [job.requested_model], prices }
+  const books = {
+    book: compilePriceBook(importCatalogue({ atMs: Date.parse('2026-11-20') }).book),
+    override: compilePriceBook(readPriceFile({ source: 's', providers: { openai: { models: [own] } } })),
+  }
+  const model = `${job.requested_model}-2099-01-01`
+  const tools = [{ type: 'image_generation', model }]
+  const body = { ...response({ input_tokens: 40, output_tokens: 20 }), service_tier: 'default', model, tools }
+  const told = parseResponse(Buffer.from(JSON.stringify(body)))
+  const draft = draftOfBackground(job, told, books, { finishedAtMs: job.admitted_at_ms })
+  assert.equal(draft.priced, true)
+  assert.equal(draft.cost_nano_usd, 140 * 1_000 + 20 * 5_000 + 12_000 * 7_000 + 10_000_000)
 })
 
 test('it is found in a reply that passes, and one that breaks off is none', () => {
