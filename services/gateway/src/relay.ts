@@ -360,10 +360,10 @@ export class Relay implements UpstreamHandler, LiveCall {
   /** What passes is not kept as well, where its kind can be read so: a slow reader would hold it for minutes. */
   get #isReadPassing(): boolean {
     const shape: ReplyShape = replyShapes[this.#call.endpoint.shape]
-    return this.#httpStatus === 200 && (shape.openLarge !== undefined || shape.tellsAtItsEnd === true)
+    return this.#httpStatus === 200 && shape.openLarge !== undefined
   }
 
-  /** A large body is read as it passes; of one that its kind does not read so, the end is kept, for its usage. */
+  /** A large body is read as it passes; of one that its kind does not read so, the end is kept. */
   #keepLess(): void {
     const large = this.#body ? undefined : this.#openLarge()
     for (const kept of large ? this.#chunks : []) large?.write(kept)

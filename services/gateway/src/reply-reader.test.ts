@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { estimateUnanswered, type ReplyShapeName, replyShapes } from './reply-reader.ts'
 import { images } from './shapes/images.ts'
-import { maxParsedBytes, usageTailBytes } from './shapes/read-json.ts'
 import type { AskedUsage } from './shapes/reply-shape.ts'
 
 const known = { isWhole: true, contentType: 'application/json', inputTokens: 100, asked: undefined }
@@ -95,15 +94,23 @@ test('a reply that breaks off is estimated by what of it was said, not by its by
   })
 })
 
-test('of vectors that pass as they come the end is enough', () => {
-  const tail = `${'0,'.repeat(usageTailBytes / 2)}0],"model":"m","usage":{"prompt_tokens":9,"total_tokens":9}}`
-  for (const wholeBytes of [300 * 1024, maxParsedBytes + 1]) {
-    const usage = replyShapes.embeddings.read(Buffer.from(tail), { ...known, wholeBytes })
-    assert.deepEqual(
-      [usage.quantities, usage.provenance, usage.served_model],
-      [{ in_text: 9 }, { in_text: 'measured' }, 'm'],
-    )
+test('vectors that pass as they come are read wherever their model and usage stand', () => {
+  const data = `"data":[${'{"embedding":[0.25,-0.5],"usage":{"prompt_tokens":1}},'.repeat(2_000)}{"embedding":"AAAA"}]`
+  const model = '"model":"served","usage":{"prompt_tokens":9,"total_tokens":9}'
+  for (const body of [`{${model},${data}}`, `{${data},${model}}`].map(text => Buffer.from(text))) {
+    const large = replyShapes.embeddings.openLarge?.(known)
+    for (let at = 0; at < body.length; at += 1_000) large?.write(body.subarray(at, at + 1_000))
+    const broken = replyShapes.embeddings.openLarge?.(known)
+    broken?.write(body.subarray(0, -1))
+    for (const usage of [large?.usage(true), broken?.usage(false)])
+      assert.deepEqual(
+        [usage?.quantities, usage?.provenance, usage?.served_model],
+        [{ in_text: 9 }, { in_text: 'measured' }, 'served'],
+      )
   }
+  const unreadable = replyShapes.embeddings.openLarge?.(known)
+  unreadable?.write(Buffer.from('<html>'.repeat(6)))
+  assert.deepEqual(unreadable?.usage(true).quantities, { in_text: 100 })
 })
 
 test('images that nobody has seen cost half of what was asked for, those that are being sent all of it', () => {

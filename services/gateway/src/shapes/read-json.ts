@@ -15,7 +15,7 @@ import type { BodyReader, LargeReplyFacts, WholeReplyFacts } from './reply-shape
 
 /** Above this a JSON body is not parsed whole: what counts of it is picked out as it passes. */
 export const maxParsedBytes = 4 * 1024 * 1024
-/** How much is kept of the end of one that is not read so: vectors, whose usage stands there. */
+/** How much is kept of the end of one that its kind does not read so. */
 export const usageTailBytes = 64 * 1024
 /** What is no JSON counts as text up to here: more than the longest answers say. */
 export const maxUnreadableBytes = 512 * 1024
@@ -23,9 +23,9 @@ export const maxUnreadableBytes = 512 * 1024
 /** How a kind of JSON reply is read. */
 export interface JsonReply {
   convert: (parsed: unknown) => UsageResult
-  /** What `convert` reads. Absent: of a large reply the end is enough. */
-  members?: PickedMembers
-  /** Bytes of what was generated, where that is not text that stands in the reply. Of undefined, where it cannot be read. */
+  /** What `convert` reads, and what is said. */
+  members: PickedMembers
+  /** Bytes of what was generated, where that is not text that stands in the reply. */
   outputBytes?: (parsed: unknown) => number
   /** The same, from what `members` says of a reply that is not parsed whole. */
   largeOutputBytes?: (bytes: number) => number
@@ -33,30 +33,22 @@ export interface JsonReply {
 
 /**
  * Reads a JSON reply. What its provider does not tell is estimated: the input from the request, the output from what was said.
- * @param body the reply; where it is large and its kind has no `members`, its end
  */
 export function readJson(body: Buffer, facts: WholeReplyFacts, reply: JsonReply): UsageResult {
-  const { convert, members, outputBytes } = reply
+  const { convert, outputBytes } = reply
   const isAll = facts.wholeBytes <= Math.min(body.length, maxParsedBytes)
-  const parsed = isAll ? parse(body) : members === undefined ? parseTail(body) : undefined
-  if (parsed === undefined && members) {
+  const parsed = isAll ? parse(body) : undefined
+  if (parsed === undefined) {
     const reader = openJson(facts, reply)
     reader.write(body)
     return reader.usage(facts.isWhole)
   }
-  const text = (): SaidText => {
-    if (outputBytes) return { bytes: outputBytes(parsed), beginning: '' }
-    if (parsed === undefined) return { bytes: Math.min(facts.wholeBytes, maxUnreadableBytes), beginning: '' }
-    return textOf(parsed)
-  }
-  return usageOf(parsed === undefined ? freeUsage() : convert(parsed), text, facts)
+  const text = (): SaidText => (outputBytes ? { bytes: outputBytes(parsed), beginning: '' } : textOf(parsed))
+  return usageOf(convert(parsed), text, facts)
 }
 
 /** Reads a JSON reply as it passes, whatever its size. One that breaks off is read up to there. */
-export function openJson(
-  facts: LargeReplyFacts,
-  { convert, members = { members: {} }, largeOutputBytes }: JsonReply,
-): BodyReader {
+export function openJson(facts: LargeReplyFacts, { convert, members, largeOutputBytes }: JsonReply): BodyReader {
   const picker = new JsonPicker(members)
   let wholeBytes = 0
   return {
@@ -66,8 +58,10 @@ export function openJson(
     },
     usage() {
       const parsed = picker.value()
-      if (parsed === undefined && picker.text.bytes === 0)
-        return usageOf(freeUsage(), () => ({ bytes: Math.min(wholeBytes, maxUnreadableBytes), beginning: '' }), facts)
+      if (parsed === undefined && picker.text.bytes === 0) {
+        const bytes = members.says ? Math.min(wholeBytes, maxUnreadableBytes) : 0
+        return usageOf(freeUsage(), () => ({ bytes, beginning: '' }), facts)
+      }
       return readPicked({ parsed, text: picker.text }, { ...facts, wholeBytes }, { convert, largeOutputBytes })
     },
   }
@@ -138,15 +132,4 @@ export function parse(body: Buffer): unknown {
   } catch {
     return undefined
   }
-}
-
-/** Large replies of vectors carry model and usage in their last bytes, as one object each. */
-function parseTail(body: Buffer): unknown {
-  const tail = body.toString('utf8', Math.max(0, body.length - usageTailBytes))
-  const usageAt = tail.lastIndexOf('"usage"')
-  if (usageAt < 0) return undefined
-  const usage = /^"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})/.exec(tail.slice(usageAt))?.[1]
-  const model = /"model"\s*:\s*("(?:[^"\\]|\\.)*")/.exec(tail)?.[1]
-  if (!usage) return undefined
-  return parse(Buffer.from(`{${model ? `"model":${model},` : ''}"usage":${usage}}`))
 }

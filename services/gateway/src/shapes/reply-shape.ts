@@ -77,6 +77,4 @@ export interface ReplyShape {
   openBody?: (facts: ReplyFacts) => BodyReader
   /** For replies that pass as they come, from their first byte on. */
   openLarge?: (facts: LargeReplyFacts) => BodyReader
-  /** Of one that passes as it comes the end says all that counts. */
-  tellsAtItsEnd?: true
 }
