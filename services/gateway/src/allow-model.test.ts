@@ -50,20 +50,43 @@ test('a model with a price for something else than this path uses is treated lik
 
 test('a chat that speaks needs a price for sound, where the request tells', () => {
   const principal = { project: { allowed_models: null, unpriced: 'deny' }, modelLists: [] } as unknown as Principal
-  const sound = (request: object) => {
-    const body = Buffer.from(JSON.stringify({ model: 'talker', ...request }))
-    return readModelRequest(chat, body).sound?.names
+  const allow = (request: object | string) => {
+    const members = typeof request === 'string' ? request : JSON.stringify(request).slice(1, -1)
+    const body = Buffer.from(`{"model":"talker"${members && ','}${members}}`)
+    allowModel(principal, 'openai', 'talker', prices, 'chat', undefined, readModelRequest(chat, body).sound?.names)
   }
-  const allow = (request: object) =>
-    allowModel(principal, 'openai', 'talker', prices, 'chat', undefined, sound(request))
   const data = Buffer.alloc(3000).toString('base64')
-  const heard = [{ role: 'user', content: [{ type: 'input_audio', input_audio: { data, format: 'wav' } }] }]
+  const hear = (clip: string) => [
+    { role: 'user', content: [{ type: 'input_audio', input_audio: { data: clip, format: 'wav' } }] },
+  ]
   const drawn = [
     { role: 'user', content: [{ type: 'image_url', image_url: { url: `data:image/png;base64,${data}` } }] },
   ]
   assert.throws(() => allow({ modalities: ['text', 'audio'] }), /no price for out_audio/)
-  assert.throws(() => allow({ messages: heard }), /no price for in_audio/)
-  for (const request of [{ modalities: ['text'] }, { modalities: null }, { messages: drawn }, {}]) allow(request)
+  for (const request of [
+    String.raw`"modalities":["text","\u0061udio"]`,
+    String.raw`"modaliti\u0065s":["audio"]`,
+    `"modalities":[${' '.repeat(2_000)}"audio"]`,
+  ])
+    assert.throws(() => allow(request), /no price for out_audio/, request.slice(0, 50))
+  const written = JSON.stringify({ messages: hear('AAAA') }).slice(1, -1)
+  for (const request of [
+    { messages: hear(data) },
+    { messages: hear('AAAA') },
+    written.replaceAll('input_audio', String.raw`input_audi\u006f`),
+    written.replace('"type"', String.raw`"t\u0079pe"`),
+  ])
+    assert.throws(() => allow(request), /no price for in_audio/, JSON.stringify(request).slice(0, 90))
+  const tool = { name: 'play', parameters: { type: 'object', properties: { input_audio: { type: 'string' } } } }
+  for (const request of [
+    { modalities: ['text'] },
+    { modalities: null },
+    { messages: drawn },
+    { messages: drawn, tools: [{ type: 'function', function: tool }] },
+    { messages: [{ role: 'user', content: written }] },
+    {},
+  ])
+    allow(request)
 })
 
 const chat = endpoints.find(({ name }) => name === 'chat.completions') ?? assert.fail()

@@ -1,6 +1,7 @@
 import type { QuantityName } from '@sluice/contracts'
 import { base64Bytes, heardTokens, soundHeadBytes, soundMs } from '@sluice/usage'
-import type { MemberSpan, ScannedObject } from './scan-json.ts'
+import { mayHaveEscapedNames } from './escaped-names.ts'
+import { JsonScanError, type MemberSpan, type ScannedObject, walkJson } from './scan-json.ts'
 
 /** What a chat request tells of sound. */
 export interface ChatSound {
@@ -14,33 +15,70 @@ export interface ChatSound {
   format: string | undefined
 }
 
-/** Reads what a chat request sends of sound, and whether it asks to be answered in it; undefined where it does neither. */
+/**
+ * Reads what a chat request sends of sound, and whether it asks to be answered in it; undefined where it does neither.
+ * @throws JsonScanError
+ */
 export function soundOfChat(body: Buffer, { members, binaries }: ScannedObject): ChatSound | undefined {
-  const sent = binaries.filter(span => isSound(body, span))
-  const speaks = textOf(body, members.get('modalities')).includes('"audio"')
-  if (sent.length === 0 && !speaks) return undefined
+  const speaks = asksForSound(body, members.get('modalities'))
+  const messages = members.get('messages')
+  const isSent = messages !== undefined && sendsSound(body, messages)
+  if (!isSent && !speaks) return undefined
   const names: QuantityName[] = []
-  if (sent.length > 0) names.push('in_audio')
+  if (isSent) names.push('in_audio')
   if (speaks) names.push('out_audio')
-  let tokens = 0
-  for (const span of sent) tokens += heardTokens(lengthOf(body, span))
-  const format = /"format"\s*:\s*"(\w+)"/.exec(textOf(body, members.get('audio')))?.[1]
-  return { names, parts: sent.length, heardTokens: tokens, speaks, format: format === 'pcm16' ? 'pcm' : format }
+  // Pictures and files are in members of other names; what is shorter counts as text.
+  const sent = isSent ? binaries.filter(span => span.name === 'data' && isInside(span, messages)) : []
+  const tokens = sent.reduce((total, span) => total + heardTokens(lengthOf(body, span)), 0)
+  const format = speaks ? formatOf(body, members.get('audio')) : undefined
+  return { names, parts: sent.length, heardTokens: tokens, speaks, format }
 }
 
-/** Longer members say nothing that is looked for. */
+/** Longer ones no client means. */
 const maxMemberBytes = 1_024
 
-function textOf(body: Buffer, span: MemberSpan | undefined): string {
-  return span ? body.toString('latin1', span.start, Math.min(span.end, span.start + maxMemberBytes)) : ''
+/** What is too long to be a list of modalities is taken to ask for all of them. */
+function asksForSound(body: Buffer, span: MemberSpan | undefined): boolean {
+  if (!span) return false
+  if (span.end - span.start > maxMemberBytes) return true
+  const asked = parse(body, span)
+  return asked === 'audio' || (Array.isArray(asked) && asked.includes('audio'))
 }
 
-/** What stands before the data of a piece of sound. */
-const opening = /"input_audio"\s*:\s*\{\s*(?:"format"\s*:\s*"[^"]*"\s*,\s*)?"data"\s*:\s*$/
-const maxOpeningBytes = 256
+function formatOf(body: Buffer, span: MemberSpan | undefined): string | undefined {
+  if (!span || span.end - span.start > maxMemberBytes) return undefined
+  const { format } = (parse(body, span) ?? {}) as { format?: unknown }
+  if (typeof format !== 'string') return undefined
+  return format === 'pcm16' ? 'pcm' : format
+}
 
-function isSound(body: Buffer, { start }: MemberSpan): boolean {
-  return opening.test(body.toString('latin1', Math.max(0, start - maxOpeningBytes), start))
+/** @throws JsonScanError */
+function parse(body: Buffer, { start, end }: MemberSpan): unknown {
+  try {
+    return JSON.parse(body.toString('utf8', start, end))
+  } catch {
+    throw new JsonScanError('The body is not valid JSON.')
+  }
+}
+
+const soundType = 'input_audio'
+
+/** A native search says no for nearly every chat: only where the type may be there are the messages walked. */
+function sendsSound(body: Buffer, span: MemberSpan): boolean {
+  const messages = body.subarray(span.start, span.end)
+  if (!messages.includes(soundType) && !mayHaveEscapedNames(messages)) return false
+  let isSent = false
+  walkJson(body, span, {
+    wants: path => path.at(-1) === 'type',
+    onText: (_, text) => {
+      if (text === soundType) isSent = true
+    },
+  })
+  return isSent
+}
+
+function isInside({ start, end }: MemberSpan, outer: MemberSpan): boolean {
+  return start >= outer.start && end <= outer.end
 }
 
 /** In milliseconds, by the header of a WAV file or of the first frame of an MP3; else at 64 kbit/s. */

@@ -4,6 +4,12 @@ export interface MemberSpan {
   end: number
 }
 
+/** A long string of base64, quotes included. */
+export interface BinarySpan extends MemberSpan {
+  /** Of its member, as it is written. */
+  name: string
+}
+
 /** What one pass over a request body finds. */
 export interface ScannedObject {
   /** Spans of the wanted members that are there. */
@@ -15,8 +21,7 @@ export interface ScannedObject {
   /** Bytes of long base64 in members that hold images, sound and files, and how many such strings there are. */
   binaryBytes: number
   binaryParts: number
-  /** Where these strings stand, quotes included. */
-  binaries: readonly MemberSpan[]
+  binaries: readonly BinarySpan[]
 }
 
 /** Thrown where the bytes are no JSON object, or name a wanted member twice. */
@@ -110,7 +115,7 @@ function readKey(bytes: Buffer, start: number, end: number): string {
 interface BinaryTally {
   bytes: number
   parts: number
-  spans: MemberSpan[]
+  spans: BinarySpan[]
 }
 
 /** Shorter strings are counted as text whatever they are, longer ones are told by their beginning. */
@@ -134,18 +139,13 @@ const base64 = /^"(?:data:[\w.+/\\;=-]{1,128},)?(?:[\w+/=-]|\\[/nr])*\\?$/
 
 function countedStringEnd(bytes: Buffer, start: number, tally: BinaryTally): number {
   const end = stringEnd(bytes, start)
-  if (end - start > 4 * sampledBytes && isBinary(bytes, start)) {
-    tally.bytes += end - start
-    tally.parts++
-    tally.spans.push({ start, end })
-  }
+  if (end - start <= 4 * sampledBytes) return end
+  const name = nameBefore(bytes, start)
+  if (!binaryMembers.has(name) || !base64.test(bytes.toString('latin1', start, start + sampledBytes))) return end
+  tally.bytes += end - start
+  tally.parts++
+  tally.spans.push({ start, end, name })
   return end
-}
-
-function isBinary(bytes: Buffer, start: number): boolean {
-  return (
-    binaryMembers.has(nameBefore(bytes, start)) && base64.test(bytes.toString('latin1', start, start + sampledBytes))
-  )
 }
 
 /** The name of the member whose value begins at `start`; nothing for an element of an array. */
