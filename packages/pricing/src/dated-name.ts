@@ -2,7 +2,7 @@
 const date = /-(?:\d{4}-\d{2}-\d{2}|\d{8}|\d{4})$/
 
 /** Whether a name is that of one version. */
-export function isDated(name: string): boolean {
+function isDated(name: string): boolean {
   return date.test(name)
 }
 

@@ -56,6 +56,29 @@ test('a price without names is that of each dated version too, unless the versio
     assert.equal(usd(name), undefined, name)
 })
 
+test('of two entries that say their names the first counts, dated or not; a version’s own moves before that of all versions alone', () => {
+  const prices = { in_text: '1' }
+  const models = [
+    { id: 'contract', names: ['gpt-5.4-2026-*'], prices },
+    { id: 'offer-2026-01-01', names: ['gpt-5.4-2026-06-01', 'gpt-4.1'], prices },
+    { id: 'gpt-4.1', prices },
+    { id: 'gpt-5.4', prices },
+    { id: 'o3', names: ['gpt-5.4'], prices },
+    { id: 'o4-2026-01-01', prices },
+    { id: 'gpt-5.4-2025-06-01', prices },
+  ]
+  const read = readPriceFile({ source: 's', providers: { openai: { models } } })
+  const book = compilePriceBook(read)
+  for (const [name, id] of [
+    ['gpt-5.4-2026-06-01', 'contract'],
+    ['gpt-4.1', 'offer-2026-01-01'],
+    ['gpt-5.4', 'gpt-5.4'],
+    ['gpt-5.4-2025-06-01', 'gpt-5.4-2025-06-01'],
+    ['gpt-5.4-2025-07-01', 'gpt-5.4'],
+  ] as const)
+    assert.equal(book.find('openai', name)?.entry.id, id, name)
+})
+
 test('what is wrong in a price file is named by its place', () => {
   const model = { id: 'm', prices: { in_text: '1' } }
   const wrong: [RegExp, unknown][] = [

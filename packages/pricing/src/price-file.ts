@@ -1,5 +1,5 @@
 import { type QuantityName, quantityNames, type UsageModifiers } from '@sluice/contracts'
-import { isDated } from './dated-name.ts'
+import { isDatedNameOf } from './dated-name.ts'
 import { rateFromUsd } from './decimal.ts'
 import { list, PriceBookError, record } from './json-shape.ts'
 import type { ModelMatch } from './model-match.ts'
@@ -33,8 +33,7 @@ function readProvider(value: unknown, at: string, source: string): ProviderPrice
   const rows = list(fields.models ?? [], `${at}.models`)
   if (rows.length > maxModels) throw new PriceBookError(`${at}.models: more than ${maxModels}`)
   const models = rows.map((row, index) => readModel(row, `${at}.models[${index}]`, source))
-  // The first entry that speaks for a name counts: a version's own comes before that of all versions.
-  const prices: ProviderPrices = { models: models.toSorted((a, b) => Number(isDated(b.id)) - Number(isDated(a.id))) }
+  const prices: ProviderPrices = { models: versionsFirst(models) }
   const ids = new Set<string>()
   for (const { id } of prices.models) {
     if (ids.has(id)) throw new PriceBookError(`${at}/${id}: named twice`)
@@ -46,6 +45,24 @@ function readProvider(value: unknown, at: string, source: string): ProviderPrice
       readRatio(row, `${at}.ratios[${index}]`, source),
     )
   return prices
+}
+
+/**
+ * The first entry that speaks for a name counts: a version's own comes before that of all versions. Everything else stands
+ * where it is written.
+ */
+function versionsFirst(models: readonly ModelPrices[]): ModelPrices[] {
+  const ordered: ModelPrices[] = []
+  for (const model of models) {
+    const at = ordered.findIndex(earlier => isOneOf(model, earlier))
+    ordered.splice(at < 0 ? ordered.length : at, 0, model)
+  }
+  return ordered
+}
+
+/** Of two that say no names themselves, whether one is a version of the other. */
+function isOneOf({ match: version }: ModelPrices, { match: all }: ModelPrices): boolean {
+  return 'versions_of' in version && 'versions_of' in all && isDatedNameOf(version.versions_of, all.versions_of)
 }
 
 function readModel(value: unknown, at: string, source: string): ModelPrices {
