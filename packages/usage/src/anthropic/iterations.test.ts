@@ -159,6 +159,31 @@ test('turns of a long loop are each a part, to be priced by its own length; shor
   assert.equal(fromMessage(turns(11_000, 12_000)).parts, undefined)
 })
 
+test('turns of the own model are parts only as far as they are charged: none of a declined message, none that the top level tells otherwise', () => {
+  const model = 'claude-sonnet-4-5'
+  const compaction = { type: 'compaction', ...tokens(150_000, 4) }
+  const messages = [
+    { type: 'message', ...tokens(75_000, 0) },
+    { type: 'message', ...tokens(75_000, 0) },
+  ]
+  const compacted = { model, quantities: { in_text: 150_000, out_text: 4 } }
+  const read = (usage: object, stop_reason: string) => fromMessage({ model, stop_reason, usage })
+
+  const declined = read({ ...tokens(150_000, 0), iterations: messages }, 'refusal')
+  assert.deepEqual([declined.quantities, declined.parts], [{}, undefined])
+  const declinedLate = read({ ...tokens(150_000, 0), iterations: [compaction, ...messages, compaction] }, 'refusal')
+  assert.deepEqual(declinedLate.quantities, { in_text: 300_000, out_text: 8 })
+  assert.deepEqual(declinedLate.parts, [compacted, compacted])
+
+  const otherwise = read({ ...tokens(0, 5, 160_000), iterations: messages }, 'end_turn')
+  assert.deepEqual([otherwise.quantities, otherwise.parts], [{ in_cache_read: 160_000, out_text: 5 }, undefined])
+  for (const iterations of [[compaction], [compaction, ...messages]]) {
+    const both = read({ ...tokens(0, 5, 160_000), iterations }, 'end_turn')
+    assert.deepEqual(both.quantities, { in_text: 150_000, in_cache_read: 160_000, out_text: 9 })
+    assert.deepEqual(both.parts, [compacted])
+  }
+})
+
 test('a credit for a retry makes reads of writes, also of those that a stream has told before', () => {
   const tap = openMessagesTap({ model: 'claude-opus-4-8' })
   const write = (event: object) => tap.write(Buffer.from(`data: ${JSON.stringify(event)}\n\n`))

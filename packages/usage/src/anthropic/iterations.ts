@@ -8,14 +8,22 @@ interface Part {
   quantities: Quantities
 }
 
+/** A turn of the model that answered. */
+interface OwnTurn {
+  quantities: Quantities
+  /** The top level of the usage repeats it. */
+  isAnswer: boolean
+}
+
 /** What the turns of one message took. */
 export interface Iterations {
   /** Turns of the model that answered: the top level of the usage repeats them. */
   answering: Quantities
   /** Turns that stand only in the list: compactions, advisors, models that declined. */
   beside: Quantities
-  /** What other models took, a turn each; and turns of the model that answered, where their lengths may have prices of their own. */
+  /** What other models took, a turn each. */
   parts: Part[]
+  ownTurns: OwnTurn[]
 }
 
 /** Each becomes lines of the event, which is bounded; a message has a handful. */
@@ -28,35 +36,49 @@ const shortestLongPrompt = 100_000
  * answered. Each turn is charged as its own model; one that was declined before its first token is not charged.
  */
 export function readIterations(iterations: readonly JsonObject[], model: string | undefined): Iterations {
-  const result: Iterations = { answering: {}, beside: {}, parts: [] }
-  const ownTurns: Quantities[] = []
+  const result: Iterations = { answering: {}, beside: {}, parts: [], ownTurns: [] }
   for (const iteration of iterations) {
     const quantities = messageTokens(iteration)
     const own = nameOf(iteration.model) ?? model
     const isTurn = iteration.type === undefined || iteration.type === 'message' || iteration.type === 'fallback_message'
     if (isTurn && own === model) {
       addQuantities(result.answering, quantities)
-      ownTurns.push(quantities)
+      result.ownTurns.push({ quantities, isAnswer: true })
       continue
     }
     if (isTurn && quantities.out_text === 0) continue
     addQuantities(result.beside, quantities)
-    if (own === model) ownTurns.push(quantities)
+    if (own === model) result.ownTurns.push({ quantities, isAnswer: false })
     else if (own !== undefined) addPart(result.parts, own, measuredAs(quantities, 'measured').quantities)
   }
-  if (model !== undefined && ownTurns.length > 1 && inputOf(ownTurns) >= shortestLongPrompt)
-    for (const turn of ownTurns) addPart(result.parts, model, measuredAs(turn, 'measured').quantities)
   return result
 }
 
-/** Each turn is priced by its own length, never by the length of all together. */
+/**
+ * The parts of a message: what other models took, and turns of its own where their lengths may have prices of their own. Each
+ * turn is priced by its own length, never by the length of all together.
+ * @param answer what is charged of the answer beside the list; undefined: the turns of the list are the answer
+ */
+export function partsOf(
+  { parts, ownTurns }: Iterations,
+  model: string | undefined,
+  answer: Quantities | undefined,
+): Part[] {
+  const listed = ownTurns.filter(turn => !turn.isAnswer || answer === undefined).map(turn => turn.quantities)
+  const all = answer && sumOf(answer) > 0 ? [...listed, answer] : listed
+  if (model === undefined || all.length < 2 || inputOf(all) < shortestLongPrompt) return parts
+  const result = [...parts]
+  for (const turn of listed) addPart(result, model, measuredAs(turn, 'measured').quantities)
+  return result
+}
+
 function inputOf(turns: readonly Quantities[]): number {
   return turns.reduce((total, turn) => total + totalInputTokens(turn), 0)
 }
 
-/** What the answering model took: as the top level says, or as the list says where that is more. */
-export function answeredBy(answering: Quantities, topLevel: Quantities): Quantities {
-  if (sumOf(answering) < sumOf(topLevel)) return topLevel
+/** What the answering model took as the list tells it; undefined where the top level tells more. */
+export function answerOfList({ answering }: Iterations, topLevel: Quantities): Quantities | undefined {
+  if (sumOf(answering) < sumOf(topLevel)) return undefined
   // How much of it was thought stands at the top level alone.
   const { out_text = 0, out_reasoning = 0 } = answering
   return { ...answering, out_reasoning: Math.min(out_text, Math.max(out_reasoning, topLevel.out_reasoning ?? 0)) }

@@ -3,7 +3,7 @@ import { countOf, defined, isObject, type JsonObject, listOf, nameOf, objectOf }
 import type { PickedMembers } from '../json-picker.ts'
 import { saidIn } from '../said-text.ts'
 import { addQuantities, freeUsage, measuredAs, type UsageResult } from '../usage-result.ts'
-import { answeredBy, readIterations } from './iterations.ts'
+import { answerOfList, partsOf, readIterations } from './iterations.ts'
 import { messageTokens } from './message-tokens.ts'
 
 /** What {@link fromMessage} reads of a reply. */
@@ -57,13 +57,14 @@ type Converted = Pick<UsageResult, 'quantities' | 'provenance' | 'modifiers' | '
 
 function usageOf(usage: JsonObject, message: { model: string | undefined; finish: string | undefined }): Converted {
   const own = messageTokens(usage)
-  const iterations = listOf(usage.iterations).map(objectOf)
-  const { answering, beside, parts } = readIterations(iterations, message.model)
+  const iterations = readIterations(listOf(usage.iterations).map(objectOf), message.model)
   const declined = message.finish === 'refusal' && countOf(usage.output_tokens) === 0
   // The top level repeats what the answering model took; where it tells less than the list, the list is right.
-  const answer = declined ? {} : answeredBy(answering, own)
+  const listed = declined ? undefined : answerOfList(iterations, own)
+  const answer = listed ?? (declined ? {} : own)
+  const parts = partsOf(iterations, message.model, listed ? undefined : answer)
   return {
-    ...measuredAs({ ...addQuantities({ ...answer }, beside), ...serverTools(usage) }, 'measured'),
+    ...measuredAs({ ...addQuantities({ ...answer }, iterations.beside), ...serverTools(usage) }, 'measured'),
     modifiers: modifiersOf(usage),
     ...(parts.length > 0 && { parts }),
   }
