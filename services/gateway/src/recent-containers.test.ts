@@ -48,6 +48,30 @@ test('what one gateway has charged another does not charge again, whenever it he
   assert.equal(charge(other, 10), 2)
 })
 
+test('a reply that names containers without end is charged for all of them, and puts out none of another project', () => {
+  let told = 0
+  const containers = new RecentContainers(() => told++)
+  const charge = (project: string, ids: readonly string[]) =>
+    containers.chargeOnce(project, fromResponse(ran(ids)), at(0)).quantities
+  const names = (from: number, count: number) => Array.from({ length: count }, (_, index) => `c${from + index}`)
+  charge('a', ['mine'])
+  told = 0
+  const flood = charge('b', names(0, 30_000))
+  assert.deepEqual([flood.code_container_sessions, flood.code_container_gb_minutes], [30_000, 150_000])
+  assert.ok(told < 100, `${told} other gateways' records of one reply`)
+  // By many replies, too, here and at another gateway.
+  for (let from = 0; from < 24_000; from += 50) charge('b', names(from, 50))
+  for (const id of names(0, 24_000)) {
+    containers.note(`c.${id}`, { started_at_ms: 0, used_at_ms: 0, gb: 1, minutes: 5 })
+  }
+  for (const [project, id] of [
+    ['a', 'mine'],
+    ['b', 'c23999'],
+  ] as const)
+    assert.equal(charge(project, [id]).code_container_sessions, undefined, project)
+  assert.equal(charge('b', ['c100']).code_container_sessions, 1, 'the oldest of many is forgotten')
+})
+
 test('a stream that breaks off names the containers it has shown', () => {
   const tap = openResponsesTap({ model: 'gpt-5.4' })
   const tools = [{ type: 'code_interpreter', container: { type: 'auto', memory_limit: '16g' } }]
