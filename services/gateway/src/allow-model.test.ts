@@ -73,6 +73,7 @@ test('a chat that speaks needs a price for sound, where the request tells', () =
   for (const request of [
     { messages: hear(data) },
     { messages: hear('AAAA') },
+    { messages: [{ role: 'user', content: hear('AAAA')[0]?.content[0] }] },
     written.replaceAll('input_audio', String.raw`input_audi\u006f`),
     written.replace('"type"', String.raw`"t\u0079pe"`),
   ])

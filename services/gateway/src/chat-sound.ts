@@ -62,11 +62,14 @@ function parse(body: Buffer, { start, end }: MemberSpan): unknown {
 }
 
 const soundType = 'input_audio'
+/** An array of messages, a message, and in it a piece of its content: less deep there are only texts. */
+const pieceDepth = 3
 
-/** A native search says no for nearly every chat: only where the type may be there are the messages walked. */
+/** Most chats are texts alone. Of the others a native search says no for nearly all: the rest is walked. */
 function sendsSound(body: Buffer, span: MemberSpan): boolean {
+  if (span.depth !== undefined && span.depth < pieceDepth) return false
   const messages = body.subarray(span.start, span.end)
-  if (!messages.includes(soundType) && !mayHaveEscapedNames(messages)) return false
+  if (!messages.includes(`"${soundType}"`) && !mayHaveEscapedNames(messages)) return false
   let isSent = false
   walkJson(body, span, {
     wants: path => path.at(-1) === 'type',

@@ -2,6 +2,8 @@
 export interface MemberSpan {
   start: number
   end: number
+  /** Of a member that `scanObject` found: how many objects and arrays stand inside each other in it. */
+  depth?: number
 }
 
 /** A long string of base64, quotes included. */
@@ -61,7 +63,7 @@ const nearBytes = 48
  */
 export function scanObject(bytes: Buffer, wanted: ReadonlySet<string>): ScannedObject {
   const members = new Map<string, MemberSpan>()
-  const tally: BinaryTally = { bytes: 0, parts: 0, spans: [] }
+  const tally: BinaryTally = { bytes: 0, parts: 0, spans: [], depth: 0 }
   let at = skipSpace(bytes, 0)
   if (bytes[at] !== openBrace) throw new JsonScanError('The body must be a JSON object.')
   at = skipSpace(bytes, at + 1)
@@ -73,10 +75,11 @@ export function scanObject(bytes: Buffer, wanted: ReadonlySet<string>): ScannedO
     at = skipSpace(bytes, keyEnd)
     if (bytes[at] !== colon) throw new JsonScanError('The body is not valid JSON.')
     const start = skipSpace(bytes, at + 1)
+    tally.depth = 0
     const end = valueEnd(bytes, start, tally)
     if (wanted.has(key)) {
       if (members.has(key)) throw new JsonScanError(`The body names "${key}" twice.`)
-      members.set(key, { start, end })
+      members.set(key, { start, end, depth: tally.depth })
     }
     at = skipSpace(bytes, end)
     if (bytes[at] === comma) at = skipSpace(bytes, at + 1)
@@ -116,6 +119,8 @@ interface BinaryTally {
   bytes: number
   parts: number
   spans: BinarySpan[]
+  /** Of the member under way. */
+  depth: number
 }
 
 /** Shorter strings are counted as text whatever they are, longer ones are told by their beginning. */
@@ -204,6 +209,7 @@ const maxDepth = 512
 
 function containerEnd(bytes: Buffer, start: number, tally: BinaryTally): number {
   const closers: number[] = []
+  let deepest = 0
   let at = start
   while (at < bytes.length) {
     const byte = bytes[at]
@@ -211,13 +217,17 @@ function containerEnd(bytes: Buffer, start: number, tally: BinaryTally): number 
       at = countedStringEnd(bytes, at, tally)
       continue
     }
-    if (byte === openBrace) closers.push(closeBrace)
-    else if (byte === openBracket) closers.push(closeBracket)
-    else if (byte === closeBrace || byte === closeBracket) {
+    if (byte === openBrace || byte === openBracket) {
+      closers.push(byte === openBrace ? closeBrace : closeBracket)
+      if (closers.length > deepest) deepest = closers.length
+      if (deepest > maxDepth) throw new JsonScanError('The body is nested too deeply.')
+    } else if (byte === closeBrace || byte === closeBracket) {
       if (closers.pop() !== byte) throw new JsonScanError('The body is not valid JSON.')
-      if (closers.length === 0) return at + 1
+      if (closers.length === 0) {
+        tally.depth = deepest
+        return at + 1
+      }
     }
-    if (closers.length > maxDepth) throw new JsonScanError('The body is nested too deeply.')
     at++
   }
   throw new JsonScanError('The body is not valid JSON: it ends early.')
