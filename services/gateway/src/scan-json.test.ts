@@ -108,3 +108,56 @@ test('only base64 of images, sound and files is no text: other text without a sp
   const escaped = Buffer.from(`{"data":"${long('aGVs/G8+').replaceAll('/', '\\/')}"}`)
   assert.equal(scanObject(escaped, new Set()).binaryParts, 1, 'with escaped slashes')
 })
+
+test('text behind a beginning of base64 is text, wherever in the string it stands', () => {
+  const partsOf = (data: string) => scanObject(Buffer.from(JSON.stringify({ source: { data } })), new Set()).binaryParts
+  const sealed = randomBytes(60_000).toString('base64')
+  const lines = sealed.replace(/.{76}/g, '$&\r\n')
+  const english = 'It is a fine day. '.repeat(50_000)
+  assert.equal(partsOf('A'.repeat(600) + english), 0)
+  for (const [what, hidden] of Object.entries({
+    English: ' fine day ',
+    Chinese: '今天天气很好'.repeat(200),
+    JSON: '{"id":1},'.repeat(200),
+  }))
+    for (const at of [0, sealed.length / 2, sealed.length])
+      assert.equal(partsOf(`${sealed.slice(0, at)}${hidden}${sealed.slice(at)}`), 0, `${what} at ${at}`)
+  assert.equal(partsOf(`${sealed.slice(0, 3_000)} It is a fine day ${sealed.slice(3_000)}`), 0, 'words anywhere')
+  for (const data of [sealed, lines, `data:image/png;base64,${lines}`])
+    assert.equal(partsOf(data), 1, data.slice(0, 30))
+  // Wherever the windows cut the escapes of line ends.
+  for (let length = 4_000; length < 4_160; length++) assert.equal(partsOf(lines.slice(0, length)), 1, `${length}`)
+})
+
+test('a data URL of text is as much text as it encodes, one of anything else is a part', () => {
+  const encoded = Buffer.from('It is a fine day. '.repeat(5_000)).toString('base64')
+  const read = (type: string) => {
+    const url = `data:${type};base64,${encoded}`
+    const { binaryBytes, binaryParts } = scanObject(Buffer.from(JSON.stringify({ file_data: url })), new Set())
+    return { length: url.length + 2, binaryBytes, binaryParts }
+  }
+  for (const type of [
+    'text/plain',
+    'text/csv;charset=utf-8',
+    'Text/HTML',
+    'application/json',
+    'application/x-ndjson',
+    'application/ld+json',
+    'application/xml',
+    'application/atom+xml;charset=utf-8',
+  ]) {
+    const { length, ...found } = read(type)
+    assert.deepEqual(found, { binaryBytes: Math.floor(length / 4), binaryParts: 0 }, type)
+  }
+  for (const type of [
+    'application/pdf',
+    'image/png',
+    'audio/wav',
+    'application/vnd.openxmlformats-officedocument.wordprocessingml.document',
+  ]) {
+    const { length, ...found } = read(type)
+    assert.deepEqual(found, { binaryBytes: length, binaryParts: 1 }, type)
+  }
+  const escaped = `{"file_data":"data:text\\/plain;base64,${encoded}"}`
+  assert.equal(scanObject(Buffer.from(escaped), new Set()).binaryParts, 0, 'with an escaped slash')
+})

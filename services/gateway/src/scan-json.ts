@@ -20,9 +20,13 @@ export interface ScannedObject {
   closingBrace: number
   /** True where the object has no member at all. */
   empty: boolean
-  /** Bytes of long base64 in members that hold images, sound and files, and how many such strings there are. */
+  /**
+   * Bytes of long base64 in members that hold images, sound and files, and how many such strings there are. Of a file that is
+   * text it is what its encoding adds, and no part.
+   */
   binaryBytes: number
   binaryParts: number
+  /** Where these parts stand, quotes included. */
   binaries: readonly BinarySpan[]
 }
 
@@ -123,7 +127,7 @@ interface BinaryTally {
   depth: number
 }
 
-/** Shorter strings are counted as text whatever they are, longer ones are told by their beginning. */
+/** Shorter strings are counted as text whatever they are, longer ones are told by their beginning, their middle and their end. */
 const sampledBytes = 512
 
 /** Members in which a request carries what is no text. Base64 anywhere else is read by the model letter by letter. */
@@ -140,17 +144,38 @@ const binaryMembers: ReadonlySet<string> = new Set([
   'url',
 ])
 /** The beginning of base64, as it is or in a data URL; slashes and line ends may be escaped, the last escape cut off. */
-const base64 = /^"(?:data:[\w.+/\\;=-]{1,128},)?(?:[\w+/=-]|\\[/nr])*\\?$/
+const base64Head = /^"(?:data:[\w.+/\\;=-]{1,128},)?(?:[\w+/=-]|\\[/nr])*\\?$/
+/** What stands in base64 anywhere else. An escape whose beginning is cut off is a letter of it. */
+const base64Part = /^(?:[\w+/=-]|\\[/nr])*\\?$/
+/** A data URL of a file that the model is given to read. */
+const textUrl = /^"data:(?:text\\?\/|[\w.+-]+\\?\/(?:[\w.-]+\+)?(?:x-)?(?:json|ndjson|xml|yaml|javascript)[;,])/i
+const space = 0x20
 
 function countedStringEnd(bytes: Buffer, start: number, tally: BinaryTally): number {
   const end = stringEnd(bytes, start)
   if (end - start <= 4 * sampledBytes) return end
   const name = nameBefore(bytes, start)
-  if (!binaryMembers.has(name) || !base64.test(bytes.toString('latin1', start, start + sampledBytes))) return end
-  tally.bytes += end - start
-  tally.parts++
-  tally.spans.push({ start, end, name })
+  if (!binaryMembers.has(name)) return end
+  const head = bytes.toString('latin1', start, start + sampledBytes)
+  if (!base64Head.test(head) || !goesOn(bytes, start, end)) return end
+  // Of encoded text the model reads what is encoded: three quarters.
+  if (textUrl.test(head)) tally.bytes += Math.floor((end - start) / 4)
+  else {
+    tally.bytes += end - start
+    tally.parts++
+    tally.spans.push({ start, end, name })
+  }
   return end
+}
+
+/** Whether what has begun as base64 is so to its end: text behind such a beginning is text. */
+function goesOn(bytes: Buffer, start: number, end: number): boolean {
+  const middle = (start + end) >> 1
+  return (
+    base64Part.test(bytes.toString('latin1', end - 1 - sampledBytes, end - 1)) &&
+    base64Part.test(bytes.toString('latin1', middle, middle + sampledBytes)) &&
+    bytes.subarray(start, end).indexOf(space) < 0
+  )
 }
 
 /** The name of the member whose value begins at `start`; nothing for an element of an array. */
