@@ -118,6 +118,50 @@ test('a provider that begins turn after turn and ends none is given up beyond 64
   }
 })
 
+test('the 65th turn that a client asks for is refused, whether those before it wait or run, and nothing of them is lost', async t => {
+  const end: (() => void)[] = []
+  const { base_url } = await ownProvider(t, socket => {
+    let asked = 0
+    socket.on('message', () => {
+      const response = { id: `resp_${asked++}`, model: 'gpt-realtime', status: 'in_progress' }
+      // Half of them begin.
+      if (asked % 2 === 1) socket.send(JSON.stringify({ type: 'response.created', response }))
+      end.push(() =>
+        socket.send(
+          JSON.stringify({
+            type: 'response.done',
+            response: {
+              ...response,
+              status: 'completed',
+              usage: { input_tokens: 1, output_tokens: 1, total_tokens: 2 },
+            },
+          }),
+        ),
+      )
+    })
+  })
+  const project = await gateway.newProject({ integrations: { openai: { base_url, api_key: 'sk-x' } } })
+  const client = await openSocket(gateway, realtime, project.apiKey)
+  const ask = () => client.send({ type: 'response.create', response: { conversation: 'none' } })
+  for (let turn = 0; turn < 64; turn++) ask()
+  await client.until('response.created', 32)
+  ask()
+  const [refused] = await client.until('error')
+  assert.deepEqual([refused?.status, refused?.error.code], [503, 'overloaded'])
+  for (const act of end) act()
+  await client.until('response.done', 64)
+  assert.equal(client.socket.readyState, client.socket.OPEN)
+  client.socket.close()
+  const events = await eventually(() => {
+    const found = gateway.eventsOf(project.projectId)
+    return found.length >= 64 && found
+  })
+  assert.deepEqual(
+    events.map(({ status }) => status),
+    Array(64).fill('completed'),
+  )
+})
+
 test('a handshake that cannot be completed leaves no socket open at the provider', async t => {
   let asked = 0
   const { base_url, provider } = await ownProvider(t, () => undefined, {

@@ -104,8 +104,8 @@ export class RealtimeSession extends SocketSession {
     names.model = models[0]
     if (this.isLeaving || this.#ending)
       throw new Refusal('shutting_down', 'This socket is about to close. Connect again.', { retryAfterS: 1 })
-    if (this.#waiting.length >= maxTurns)
-      throw new Refusal('overloaded', `At most ${maxTurns} turns may wait on one socket. Wait for one to end.`)
+    if (this.#waiting.length + this.#running.size >= maxTurns)
+      throw new Refusal('overloaded', `At most ${maxTurns} turns may wait or run on one socket. Wait for one to end.`)
     const own = ownPromptOf(event)
     const asked = {
       endpoint: this.context.endpoint,
@@ -244,15 +244,18 @@ export class RealtimeSession extends SocketSession {
   #onResponseEvent(event: ServerEvent, responseId: string, size: number): void {
     if (this.#settled.has(responseId) || this.#isLeft(responseId)) return
     let running = this.#running.get(responseId)
+    let isBegunByProvider = false
     if (!running) {
-      running = this.#waiting.shift() ?? this.#recordStarted(responseId)
+      const waiting = this.#waiting.shift()
+      running = waiting ?? this.#recordStarted(responseId)
       running.turn.responseId = responseId
       this.#running.set(responseId, running)
+      isBegunByProvider = !waiting
     }
     running.tap.observe(event)
     if (running.tap.ended) this.#finish(running, responseId)
     else running.turn.seen(size)
-    this.boundTurns(this.#running.size)
+    if (isBegunByProvider) this.boundTurns(this.#running.size)
   }
 
   /** The provider has begun a turn by itself: it is charged, so it is metered; without money it is ended at once. */
