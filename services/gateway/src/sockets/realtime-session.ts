@@ -325,7 +325,7 @@ export class RealtimeSession extends SocketSession {
     turn.onCut = order => this.cut(order)
     turn.onRecorded = this.secureNext
     const { unrecorded } = turn
-    if (unrecorded) setTimeout(() => this.guard(() => this.cut({ refusal: unrecorded, style: 'soft' })), answerMs)
+    if (unrecorded) setTimeout(() => this.cut({ refusal: unrecorded, style: 'soft' }), answerMs)
     return turn
   }
 
@@ -367,9 +367,9 @@ export class RealtimeSession extends SocketSession {
   // ── orders to stop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Money is gone: the turn is cancelled and tells its usage, then the socket closes. Permission is gone: at once. */
-  override cut(order: CutOrder): void {
+  protected override endBy(order: CutOrder): void {
     if (order.style !== 'soft' || !this.#isUnderWay) {
-      super.cut(order)
+      super.endBy(order)
       return
     }
     const isFirst = !this.#ending
@@ -381,7 +381,7 @@ export class RealtimeSession extends SocketSession {
     if (!isFirst) return
     this.endUnsent(order)
     if (this.#running.size === 0 && this.#waiting.length > 0) this.toUpstream('{"type":"response.cancel"}')
-    this.#endTimer = setTimeout(() => this.guard(() => super.cut(order)), cancelMs)
+    this.#endTimer = setTimeout(() => this.guard(() => super.endBy(order)), cancelMs)
   }
 
   /** Something has yet to tell its usage. */
@@ -391,7 +391,7 @@ export class RealtimeSession extends SocketSession {
 
   /** The client has heard how its turn ended: now the socket closes. */
   protected override afterTurn(): void {
-    if (this.#ending && !this.#isUnderWay) super.cut(this.#ending)
+    if (this.#ending && !this.#isUnderWay) super.endBy(this.#ending)
     else super.afterTurn()
   }
 
@@ -400,7 +400,7 @@ export class RealtimeSession extends SocketSession {
     const { joined } = this.context
     if (!joined) super.closeIdle()
     else if (!this.#hangUpTimer) {
-      this.#hangUpTimer = setTimeout(() => super.closeIdle(), hangUpMs).unref()
+      this.#hangUpTimer = setTimeout(() => this.guard(() => super.closeIdle()), hangUpMs).unref()
       void joined.hangUp()
     }
   }

@@ -198,7 +198,7 @@ export class ResponsesSession extends SocketSession {
     }
     const turn = new Turn(this.deps, call, reader, stage)
     const opened: ResponsesTurn = { turn, tap, failing: undefined, isKept: kept }
-    opened.turn.onCut = order => this.#cutTurn(opened, streamId, order)
+    opened.turn.onCut = order => this.guard(() => this.#cutTurn(opened, streamId, order))
     opened.turn.onRecorded = this.secureNext
     return opened
   }
@@ -254,7 +254,7 @@ export class ResponsesSession extends SocketSession {
     const opened = this.#open(call, { streamId, isKept: true, sample: undefined }, 'begun')
     const { unrecorded } = opened.turn
     if (unrecorded) this.cutSoon({ refusal: unrecorded, style: 'explicit' })
-    else if (refusal) setImmediate(() => this.guard(() => opened.turn.cut({ refusal, style: 'soft' })))
+    else if (refusal) setImmediate(() => opened.turn.cut({ refusal, style: 'soft' }))
     return opened
   }
 
@@ -283,11 +283,7 @@ export class ResponsesSession extends SocketSession {
       const running = lane.active
       running.turn.seen(size)
       clearTimeout(running.failing)
-      running.failing = setTimeout(() => {
-        if (lane.active !== running || running.turn.isSettled) return
-        this.#finish(lane, running, running.turn.responseId, 'provider_failed_in_stream')
-        this.afterTurn()
-      }, failingMs)
+      running.failing = setTimeout(() => this.guard(() => this.#endFailed(lane, running)), failingMs)
       return
     }
     const refused = lane.waiting.shift()
@@ -298,6 +294,13 @@ export class ResponsesSession extends SocketSession {
       httpStatus: Math.max(0, status),
       errorCode: `provider_${status}`,
     })
+  }
+
+  /** Nothing has followed an error: it was the end of its turn. */
+  #endFailed(lane: Lane, running: ResponsesTurn): void {
+    if (lane.active !== running || running.turn.isSettled) return
+    this.#finish(lane, running, running.turn.responseId, 'provider_failed_in_stream')
+    this.afterTurn()
   }
 
   // ── orders to stop ──────────────────────────────────────────────────────────────────────────────────────────────────

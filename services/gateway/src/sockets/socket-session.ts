@@ -65,7 +65,7 @@ export abstract class SocketSession implements LiveCall {
     this.#secured = new SecuredSender({
       secured: deps.journal.secured,
       onHeld: () => this.#pauseUpstream(),
-      onUnsecured: () => this.#end(),
+      onUnsecured: () => this.guard(() => this.#end()),
     })
     client.on('message', (data: Buffer, isBinary) => this.guard(() => this.#onClientFrame({ data, isBinary })))
     client.on('error', () => client.terminate())
@@ -101,8 +101,13 @@ export abstract class SocketSession implements LiveCall {
     return this.context.principal.identity.project_id
   }
 
-  /** Ends the session now: the client is told why, then both sides are closed. */
+  /** Ends the session. Whoever ends many of them is not held up by a fault in one. */
   cut(order: CutOrder): void {
+    this.guard(() => this.endBy(order))
+  }
+
+  /** Ends it now: the client is told why, then both sides are closed. */
+  protected endBy(order: CutOrder): void {
     if (this.#isEnded || this.#isClosing) return
     this.endUnsent(order)
     this.endTurns(order)
@@ -112,7 +117,7 @@ export abstract class SocketSession implements LiveCall {
 
   /** The same, once what is under way in this turn of the loop has been told of. */
   protected cutSoon(order: CutOrder): void {
-    setImmediate(() => this.guard(() => this.cut(order)))
+    setImmediate(() => this.cut(order))
   }
 
   /** The provider does what it must not: what runs has failed, and the client is told why. */
@@ -138,7 +143,7 @@ export abstract class SocketSession implements LiveCall {
     } catch (error) {
       const refusal = this.asRefusal(error, this.context.callId)
       try {
-        this.cut({ refusal, style: 'explicit' })
+        this.endBy({ refusal, style: 'explicit' })
       } catch (again) {
         this.deps.onInternalError(again, this.context.callId)
         this.dropUpstream()
@@ -150,7 +155,7 @@ export abstract class SocketSession implements LiveCall {
   /** This process is going: the session ends when no turn runs any more. */
   leave(): void {
     this.#isLeaving = true
-    this.afterTurn()
+    this.guard(() => this.afterTurn())
   }
 
   protected get isLeaving(): boolean {
@@ -384,7 +389,7 @@ export abstract class SocketSession implements LiveCall {
 
   /** Ends it without a word: it has had its time. */
   terminate(): void {
-    this.#end()
+    this.guard(() => this.#end())
   }
 
   #onClientGone(): void {
@@ -418,10 +423,22 @@ export abstract class SocketSession implements LiveCall {
     this.#inbox.length = 0
     if (this.#isDrained) this.deps.drains.end()
     clearTimeout(this.#drainTimer)
-    for (const turn of this.#turns()) turn.settle('aborted', { errorCode: 'client_closed' })
-    this.dropUpstream()
-    if (this.client.readyState !== this.client.CLOSED) this.client.terminate()
-    this.deps.onEnded()
+    try {
+      for (const turn of this.#turns()) this.#settleAtEnd(turn)
+      this.dropUpstream()
+      if (this.client.readyState !== this.client.CLOSED) this.client.terminate()
+    } finally {
+      this.deps.onEnded()
+    }
+  }
+
+  /** Nothing comes after this: what cannot be settled keeps nothing else open. */
+  #settleAtEnd(turn: Turn): void {
+    try {
+      turn.settle('aborted', { errorCode: 'client_closed' })
+    } catch (error) {
+      this.deps.onInternalError(error, turn.call.callId)
+    }
   }
 }
 

@@ -45,10 +45,14 @@ export function lowerHeaderName(name: string): string | undefined {
     if (!token.test(name)) return undefined
     lower = name.toLowerCase()
     // A copy: the name is a part of its head, which would be kept with it.
-    if (lowerNames.size < maxRemembered && name.length <= maxRememberedLength)
-      lowerNames.set(Buffer.from(name, 'latin1').toString('latin1'), lower)
+    if (lowerNames.size < maxRemembered && name.length <= maxRememberedLength) lowerNames.set(copyOf(name), lower)
   }
   return lower
+}
+
+/** A text of its own: a part of a larger one keeps all of that. */
+function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1')
 }
 
 /**
@@ -105,7 +109,7 @@ export class ResponseHeadReader {
     const end = lineEndOf(text, 0)
     const [, minor, code] = statusLine.exec(text.slice(0, end - 2)) ?? []
     if (minor === undefined || code === undefined) throw badResponse('no HTTP/1.1 status line')
-    this.#statusLine = text.slice(0, end)
+    this.#statusLine = copyOf(text.slice(0, end))
     this.#minor = minor
     this.#status = Number(code)
     return end
@@ -121,11 +125,14 @@ function lineEndOf(text: string, at: number): number {
 
 function readLine(text: string, at: number): HeaderLine {
   const end = lineEndOf(text, at)
-  const colon = text.indexOf(':', at)
-  const name = colon > at && colon < end ? lowerHeaderName(text.slice(at, colon)) : undefined
+  const part = text.slice(at, end)
+  // Whoever keeps a header of a large head keeps its own line, and not all of the head.
+  const line = text.length <= maxKeptHeadLength ? part : copyOf(part)
+  const colon = line.indexOf(':')
+  const name = colon > 0 ? lowerHeaderName(line.slice(0, colon)) : undefined
   if (name === undefined) throw badResponse('a header without a name')
-  const value = trimmed(text, colon + 1, end - 2)
-  return { text: text.slice(at, end), name, value, framing: readFraming(name, value) }
+  const value = trimmed(line, colon + 1, line.length - 2)
+  return { text: line, name, value, framing: readFraming(name, value) }
 }
 
 /** What a header says of the framing of its message. @throws UpstreamError where that can be read in two ways */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { ResponseParser } from './response-parser.ts'
 
 interface Seen {
@@ -253,3 +255,36 @@ for (const [what, text] of Object.entries({
     }
   })
 }
+
+test('a connection keeps nothing of a large first head, nor does a header that someone keeps of it', () => {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const head = (size: number) =>
+    Buffer.from(
+      `HTTP/1.1 200 Very well\r\nrequest-id: req_0123456789abcdef\r\nlarge: ${'x'.repeat(size)}\r\ncontent-length: 0\r\n\r\n`,
+    )
+  const connections = 200
+  /** Of that many connections, each with one head read, and one header of it kept. */
+  const keptBytes = (size: number): number => {
+    const kept: unknown[] = []
+    collect()
+    const before = process.memoryUsage().heapUsed
+    for (let i = 0; i < connections; i++) {
+      const parser = new ResponseParser({
+        onHead: ({ headers }) => kept.push(headers[1]),
+        onBody: () => {},
+        onEnd: () => {},
+      })
+      parser.expect('GET')
+      parser.feed(head(size))
+      kept.push(parser)
+    }
+    collect()
+    assert.equal(kept.length, 2 * connections)
+    return process.memoryUsage().heapUsed - before
+  }
+  keptBytes(10)
+  const small = keptBytes(10)
+  const large = keptBytes(60_000)
+  assert.ok(large < small + (connections * 60_000) / 4, `${large} bytes, ${small} of small heads`)
+})
