@@ -84,8 +84,11 @@ function openSessions(t: TestContext, faults: readonly Fault[]) {
 }
 
 test('an order that fails in one session ends it all the same, and those behind it are ended too', async t => {
-  const { live, told, ended, sessions } = openSessions(t, ['at orders', 'none'])
-  assert.equal(live.cutWhere(() => true, order), 2)
+  const { live, told, ended } = openSessions(t, ['at orders', 'none'])
+  assert.equal(
+    live.cutWhere(() => true, order),
+    2,
+  )
   await nextTurn()
   await nextTurn()
   assert.deepEqual(new Set(ended), new Set(['at orders', 'none']))
@@ -104,7 +107,7 @@ test('a turn that cannot be settled keeps no other open, and its session is over
   assert.deepEqual(told, ['Error: a fault of ours'])
 })
 
-test('a session that fails to leave ends, and those behind it leave', async t => {
+test('a session that fails to leave ends, and holds no other up', async t => {
   const { told, ended, sessions } = openSessions(t, ['at the last turn', 'none'])
   for (const session of sessions) session.leave()
   await nextTurn()
