@@ -2,9 +2,10 @@ import type { RealtimeCall } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { counter, gauge } from '@sluice/telemetry'
 import type { Principal } from '../authenticate.ts'
+import { integrationChanged } from '../integration-changed.ts'
 import { Refusal } from '../refusal.ts'
 import type { GatewayDeps } from '../request-path.ts'
-import type { Route } from '../resolve-route.ts'
+import { isSameUpstream, type Route } from '../resolve-route.ts'
 import { keyOfCall, type RealtimeCalls } from '../views/realtime-calls-view.ts'
 import { contextOfCall, principalOfCall, routeOfCall } from './call-record.ts'
 import { hangUpAtProvider } from './hang-up-at-provider.ts'
@@ -227,7 +228,11 @@ export class CallKeeper {
       const taken = await calls.change(key, call => (call.state === 'left' ? this.#ours(call, 'metered') : undefined))
       if (!taken) return
       const context = contextOfCall(deps, taken)
-      const prove = (): Principal => principalOfCall(deps, taken)
+      const prove = (): Principal => {
+        const principal = principalOfCall(deps, taken)
+        if (!isSameUpstream(context.route, routeOfCall(deps, taken))) throw integrationChanged()
+        return principal
+      }
       const known = { callId: taken.call_id, projectId: taken.identity.project_id }
       await joinCall(deps, context, { ...taken, prove, hangUp: () => this.end(deps, known, context) })
       lost.labels('metered').inc()
