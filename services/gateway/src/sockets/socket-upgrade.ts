@@ -163,28 +163,32 @@ export function createSockets(options: SocketOptions): Sockets {
         `sluice-served-by: ${route.servedBy}`,
         `x-request-id: ${upstream.requestId ?? callId}`,
       ])
-      let isJoined = false
-      server.handleUpgrade(request, stream, head, client => {
+      const open = (client: WebSocket): void => {
         const Session = endpoint.model === 'query' ? RealtimeSession : ResponsesSession
-        const session: SocketSession = new Session(
-          {
-            ...deps,
-            connect,
-            onEnded: () => {
-              sessions.delete(session)
-              live.remove(session)
-            },
-          },
-          context,
-          client,
-          upstream,
-        )
+        const onEnded = (): void => {
+          sessions.delete(session)
+          live.remove(session)
+        }
+        const session: SocketSession = new Session({ ...deps, connect, onEnded }, context, client, upstream)
         sessions.add(session)
         live.add(session)
-        isJoined = true
-      })
-      // It calls back at once or never: a client that has half left is dropped there without a word.
-      if (!isJoined) upstream.socket.terminate()
+      }
+      let isJoined = false
+      try {
+        server.handleUpgrade(request, stream, head, client => {
+          try {
+            open(client)
+            isJoined = true
+          } catch (error) {
+            // It is a socket by now: no answer of HTTP belongs on it.
+            deps.onInternalError(error, callId)
+            client.terminate()
+          }
+        })
+      } finally {
+        // It calls back at once or never: a client that has half left is dropped there without a word.
+        if (!isJoined) upstream.socket.terminate()
+      }
     } catch (error) {
       refuse(deps, { match, request, stream, callId, headers, principal, model }, error)
     } finally {
