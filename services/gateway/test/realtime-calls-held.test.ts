@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
-import type { UsageRecordedData } from '@sluice/contracts'
+import { openBucket } from '@sluice/bus'
+import { ChargedContainer, containerKey, type UsageRecordedData } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
@@ -148,6 +150,33 @@ test('a call is hung up at any gateway, by its own project alone', async () => {
   const { error } = (await refer.json()) as { error: { code: string; message: string } }
   assert.deepEqual([refer.status, error.code], [400, 'path_not_supported'])
   assert.match(error.message, /telephone \(SIP\)/)
+})
+
+test('a container that one gateway has charged is not charged by another that its next turn goes through', async () => {
+  const project = await newProject(sibling)
+  const run = async (at: { url: string }, container: OpenAI.Responses.Tool.CodeInterpreter['container']) => {
+    // Long enough for what is told beside it to arrive.
+    const input = '[[sim code_runs=1 output_tokens=50 delay_ms=10]]'
+    const tools = [{ type: 'code_interpreter' as const, container }]
+    const { data, response } = await clientOf(project, at).responses.create({ model, tools, input }).withResponse()
+    const [used] = data.output.flatMap(item => (item.type === 'code_interpreter_call' ? [item.container_id] : []))
+    assert.ok(used)
+    const { quantities, gateway_id } = await gateway.eventOf(response.headers.get('sluice-call-id'))
+    return { used, gateway_id, charged: [quantities.code_container_sessions, quantities.code_container_gb_minutes] }
+  }
+  const made = await run(first, { type: 'auto' })
+  assert.deepEqual(made.charged, [1, 5])
+  const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
+  const told = await openBucket(bus, 'containers', ChargedContainer)
+  await eventually(() => told.get(containerKey(project.projectId, hash('sha256', made.used, 'hex').slice(0, 40))))
+  const again = await run(sibling, made.used)
+  assert.notEqual(again.gateway_id, made.gateway_id)
+  assert.deepEqual([again.used, again.charged], [made.used, [undefined, undefined]])
+  const bills = await gateway.billsOf(project)
+  assert.equal(
+    eventsOf(project).reduce((sum, event) => sum + event.cost_nano_usd, 0),
+    bills.reduce((sum, bill) => sum + bill.cost_nano_usd, 0),
+  )
 })
 
 suite('a gateway is killed with calls', () => {
