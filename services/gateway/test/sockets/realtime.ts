@@ -265,6 +265,8 @@ export function realtimeIsMetered(gateway: GatewayStack): void {
           messages: [{ role: 'user', content: '[[sim output_tokens=1]]' }],
         })
         await answer.arrayBuffer()
+        // Refused while a book is announced and not here.
+        if (answer.status !== 200) return false
         const event = await gateway.eventOf(answer.headers.get('sluice-call-id'))
         return event.override_price_book_id === id
       })
