@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { freePort } from './free-port.ts'
+import { freePort, reservePort } from './free-port.ts'
 
 test('a port is free, not given twice, and none that an outgoing connection could take', async () => {
   const ports = await Promise.all(Array.from({ length: 20 }, freePort))
@@ -13,4 +17,17 @@ test('a port is free, not given twice, and none that an outgoing connection coul
     await once(server, 'listening')
     server.close()
   }
+})
+
+test('a port that a living process has reserved is nobody else’s, one whose process is gone is', t => {
+  const folder = mkdtempSync(join(tmpdir(), 'ports-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const ended = spawnSync(process.execPath, ['--eval', '']).pid
+  writeFileSync(join(folder, '12001'), String(process.ppid))
+  writeFileSync(join(folder, '12002'), String(ended))
+  assert.deepEqual(
+    [12_001, 12_002, 12_003, 12_003].map(port => reservePort(folder, port)),
+    [false, true, true, false],
+  )
+  assert.ok(reservePort(join(folder, '12003', 'no-folder'), 12_004), 'where nothing can be written')
 })
