@@ -48,11 +48,11 @@ const counted = ({ text, textBytes }: Heard): Quantities =>
   text === '' ? {} : { out_text: Math.ceil((textBytes * countTokens(text)) / Buffer.byteLength(text)) }
 /** Four bytes a token, and the name of a tool, which is heard and not charged. */
 const writtenBy = ({ textBytes }: Heard): number => Math.floor(Math.max(0, textBytes - 'look'.length) / 4)
-/** A token is a twentieth of a second. A WAV has a header. */
+/** A token is a twentieth of a second, which is told in whole milliseconds. A WAV has a header. */
 const spokenBy = ({ soundBytes, soundRate }: Heard): number =>
   Math.floor((Math.max(0, soundBytes - 44) * 20) / soundRate)
 const soundOf = ({ soundBytes, soundRate }: Heard): Quantities => ({
-  out_audio: Math.ceil((soundBytes * 20) / soundRate),
+  out_audio: Math.ceil(Math.floor((soundBytes * 1_000) / soundRate) / 50),
 })
 const nothing = (): Quantities => ({})
 

@@ -114,7 +114,8 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const outcome = await judgeRun(at, stack, load.calls)
   const refused = load.calls.filter(call => call.status === 503)
   const between = (from: number, to: number) => (call: ClientCall) => call.startedAtMs > from && call.startedAtMs < to
-  const admittedLate = load.calls.filter(between(brokenAt + 1000, mendedAt)).filter(call => call.status === 200)
+  // What comes just before the disk is mended may be looked at just after it.
+  const admittedLate = load.calls.filter(between(brokenAt + 1000, mendedAt - 500)).filter(call => call.status === 200)
   const firstRefused = Math.min(...refused.map(call => call.startedAtMs + call.durationMs))
   Object.assign(outcome.figures, {
     disk: disk.kind,
@@ -156,11 +157,11 @@ export const journalFull: Scenario<Size> = {
   name: 'journal-full',
   promise: 'With no room for the journal no new call is let in, running calls settle, and it recovers by itself',
   full: { connections: 24, brokenSeconds: 20, fault: 'full', realDisk: true },
-  small: { connections: 8, pauseMs: 50, brokenSeconds: 2, fault: 'full', realDisk: false },
+  small: { connections: 8, pauseMs: 50, brokenSeconds: 3, fault: 'full', realDisk: false },
   run,
   mutant: {
     name: 'calls without an OPEN',
-    size: { connections: 8, brokenSeconds: 2, fault: 'full', realDisk: false },
+    size: { connections: 8, brokenSeconds: 3, fault: 'full', realDisk: false },
     run: (at, size) => run(at, size, withoutOpen),
   },
 }
@@ -170,11 +171,11 @@ export const journalFailing: Scenario<Size> = {
   promise:
     'While the journal’s disk fails every write and sync no call is let in, running calls settle, and it recovers by itself',
   full: { connections: 24, brokenSeconds: 20, fault: 'eio', realDisk: false },
-  small: { connections: 8, pauseMs: 50, brokenSeconds: 2, fault: 'eio', realDisk: false },
+  small: { connections: 8, pauseMs: 50, brokenSeconds: 3, fault: 'eio', realDisk: false },
   run,
   mutant: {
     name: 'calls without an OPEN',
-    size: { connections: 8, brokenSeconds: 2, fault: 'eio', realDisk: false },
+    size: { connections: 8, brokenSeconds: 3, fault: 'eio', realDisk: false },
     run: (at, size) => run(at, size, withoutOpen),
   },
 }
