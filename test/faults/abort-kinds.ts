@@ -265,7 +265,7 @@ const textKinds: readonly AbortKind[] = [
     name: 'embeddings',
     says: [''],
     ask: json('/v1/embeddings', prompt => ({ model: 'text-embedding-3-small', input: prompt, dimensions: 64 })),
-    reading: reading.silent,
+    reading: reading.vectorsBody,
     output: nothing,
     leastProduced: () => 0,
     steps: 1,

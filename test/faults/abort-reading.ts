@@ -160,6 +160,8 @@ export const reading = {
       heard.soundBytes = Math.max(0, Buffer.from(base64, 'base64').length - 44)
     },
   },
+  /** Vectors are nothing that is counted; its usage may have come before it broke off. */
+  vectorsBody: { body: ofBody(/^(?!)/, true) },
   responseBody: { body: ofBody(/"text":"([^"\\]*)/, true) },
   messageBody: { body: ofBody(/"text":"([^"\\]*)/, true) },
   completionBody: { body: ofBody(/"completion":"([^"\\]*)/, false) },
