@@ -42,8 +42,8 @@ export async function sockets(targets: readonly Target[], options: SectionOption
     const endpoint = target.endpoint('socket')
     if (!endpoint || target.name === 'direct') continue
     const pid = target.pid('socket')
-    // A proxy that connects at once needs two files a socket.
-    const idle = target.name === 'nginx' ? Math.min(wanted, Math.floor(fileLimit() * 0.45)) : wanted
+    // A proxy needs two files a socket.
+    const idle = Math.min(wanted, Math.floor(fileLimit() * 0.45))
     const before = residentBytes(pid)
     const client = startClient({ ...endpoint, body: turn, sockets: idle, active })
     const opened = await client.read()
@@ -76,7 +76,7 @@ export async function sockets(targets: readonly Target[], options: SectionOption
   }
   return {
     title,
-    note: 'Responses sockets. Ours opens the connection to its provider with the first turn and does for each turn what it does for a call; nginx opens it at once and relays.',
+    note: 'Responses sockets, each with a connection to the provider: as many as two files a socket allow. Ours does for each turn what it does for a call; nginx relays.',
     columns: [
       'target',
       'sockets',
