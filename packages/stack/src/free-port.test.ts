@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,5 +29,9 @@ test('a port that a living process has reserved is nobody else’s, one whose pr
     [12_001, 12_002, 12_003, 12_003].map(port => reservePort(folder, port)),
     [false, true, true, false],
   )
+  writeFileSync(join(folder, 'elsewhere'), String(ended))
+  symlinkSync(join(folder, 'elsewhere'), join(folder, '12004'))
+  assert.ok(reservePort(folder, 12_004))
+  assert.equal(readFileSync(join(folder, 'elsewhere'), 'utf8'), String(ended), 'what a link leads to is left alone')
   assert.ok(reservePort(join(folder, '12003', 'no-folder'), 12_004), 'where nothing can be written')
 })

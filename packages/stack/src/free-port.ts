@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir, userInfo } from 'node:os'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import getPort, { portNumbers } from 'get-port'
 
@@ -16,7 +16,7 @@ const highest = 32_000
  * as long as we live: while our server is down, between two starts, it looks free.
  */
 export async function freePort(): Promise<number> {
-  const folder = join(tmpdir(), `sluice-ports-${userInfo().uid}`)
+  const folder = join(tmpdir(), `sluice-ports-${process.getuid?.() ?? 0}`)
   for (;;) {
     const port = await getPort({ host: '127.0.0.1', port: portNumbers(randomInt(lowest, highest - 1_000), highest) })
     if (reservePort(folder, port)) return port
@@ -26,20 +26,23 @@ export async function freePort(): Promise<number> {
 /** Whether a port is ours from now on: nobody has reserved it, or whoever has is gone. Where nothing can be written, it is. */
 export function reservePort(folder: string, port: number): boolean {
   const path = join(folder, String(port))
+  // Made, never written over: the folder is where everybody may write, and what stands there may lead elsewhere.
+  const reserve = () => writeFileSync(path, String(process.pid), { flag: 'wx' })
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    writeFileSync(path, String(process.pid), { flag: 'wx' })
+    reserve()
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return true
   }
   try {
     if (isAlive(Number(readFileSync(path, 'utf8')))) return false
-    writeFileSync(path, String(process.pid))
-  } catch {
-    // Gone, or not to be written: nobody holds it.
+    rmSync(path)
+    reserve()
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'EEXIST'
   }
-  return true
 }
 
 function isAlive(pid: number): boolean {
