@@ -8,6 +8,7 @@ import { Cutoff, cutoffKey, Key, Project } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import { mintToken } from './access/mint-token.ts'
+import { adminStop } from './admin-stop.ts'
 import type { TestProject } from './gateway-stack.ts'
 import { formOf, soundOf } from './media/files.ts'
 import { sharedGateway } from './shared-gateway.ts'
@@ -301,25 +302,9 @@ suite('what changes while a record or the provider is waited for', () => {
       window: 'total',
     })
     const cutoffs = await openBucket(bus, 'cutoffs', Cutoff)
-    const nowMs = Date.now()
     let version = 0
     const put = async (active: boolean): Promise<void> => {
-      const stop: Cutoff = {
-        cutoff_id: budget.id,
-        version: ++version,
-        active,
-        reason: 'stopped_by_admin',
-        budget_id: budget.id,
-        name: 'All',
-        copy: '',
-        project_id: project.projectId,
-        unit: 'usd',
-        limit: 100_000_000_000,
-        spent: 0,
-        window: 'total',
-        window_start_ms: nowMs,
-        at_ms: nowMs,
-      }
+      const stop = adminStop(project.projectId, budget.id, { version: ++version, active })
       await cutoffs.put(cutoffKey(budget.id, ''), stop)
       const chat = { model: 'gpt-5.4-mini', messages: message.messages }
       const status = active ? 403 : 200

@@ -5,6 +5,7 @@ import { openBucket } from '@sluice/bus'
 import { Cutoff, cutoffKey } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
+import { adminStop } from '../admin-stop.ts'
 import { type GatewayStack, sseData, type TestProject } from '../gateway-stack.ts'
 
 const slow = 'delay_ms=30 output_tokens=3000'
@@ -290,23 +291,7 @@ export function cutsAreClean(gateway: GatewayStack): void {
     const messages = anthropic.messages.stream({ ...claude, messages: say(`[[sim ${slow}]]`) })
     const [chatEnd, messagesEnd] = [outcomeOf(all(stream)), outcomeOf(messages.finalMessage())]
     await messages.emitted('text')
-    const nowMs = Date.now()
-    const stop: Cutoff = {
-      cutoff_id: budget.id,
-      version: 1,
-      active: true,
-      reason: 'stopped_by_admin',
-      budget_id: budget.id,
-      name: 'All',
-      copy: '',
-      project_id: project.projectId,
-      unit: 'usd',
-      limit: 100_000_000_000,
-      spent: 0,
-      window: 'total',
-      window_start_ms: nowMs,
-      at_ms: nowMs,
-    }
+    const stop = adminStop(project.projectId, budget.id, { version: 1, active: true })
     const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
     await (await openBucket(bus, 'cutoffs', Cutoff)).put(cutoffKey(budget.id, ''), stop)
     const [chatError, messagesError] = [(await chatEnd).error, (await messagesEnd).error]
