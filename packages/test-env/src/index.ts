@@ -1,6 +1,7 @@
 export * from './at-file-end.ts'
 export * from './close-in-reverse.ts'
 export * from './eventually.ts'
+export * from './hostile-tokens.ts'
 export * from './test-folder.ts'
 export * from './test-nats.ts'
 export * from './test-postgres.ts'

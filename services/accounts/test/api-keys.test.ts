@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import type * as MeshagentClient from '@meshagent/meshagent'
 import { parseApiKey } from '@sluice/runtime'
-import { closeInReverse } from '@sluice/test-env'
+import { closeInReverse, goodToken, hostileTokens } from '@sluice/test-env'
 import { readKeyDocuments } from '../src/api-key-store.ts'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
@@ -158,5 +158,25 @@ test('keys of a project', async t => {
     const answer = await validate()
     assert.equal(answer.statusCode, 400)
     assert.equal(answer.json().error.code, 'invalid_token')
+  })
+
+  await t.test('no forged, altered or oddly written token is validated, and none brings the service down', async t => {
+    const partsOf = (value: string) => {
+      const parts = parseApiKey(value)
+      assert.ok(parts)
+      return { ...parts, value }
+    }
+    const key = partsOf((await create({})).json().value)
+    const theirs = partsOf((await addAccount(deps)).apiKey)
+    const validate = (token: string) =>
+      app.inject({ method: 'POST', url: '/api/participant-token/validate', payload: { token } })
+    const good = await validate(goodToken(key, { custom: { kept: true } }))
+    assert.deepEqual([good.statusCode, good.json().custom], [200, { kept: true }])
+    const attacks = hostileTokens(key, theirs)
+    t.diagnostic(`${attacks.length} tokens`)
+    for (const { what, token } of attacks) {
+      const answer = await validate(token)
+      assert.equal(answer.statusCode, token.length > 1 << 20 ? 413 : 400, what)
+    }
   })
 })

@@ -6,7 +6,7 @@ import {
   readKeyId,
   TokenError,
   verifyParticipantToken,
-} from './participant-token.ts'
+} from '@sluice/runtime/participant-token'
 import { classNotOpen } from './path-class.ts'
 import { Refusal } from './refusal.ts'
 import { type ClientSecretBox, type ClientSecretGrant, looksLikeClientSecret } from './sockets/client-secret.ts'

@@ -1,3 +1,7 @@
+import { JsonScanError } from '@sluice/runtime'
+
+export { JsonScanError }
+
 /** Where a top-level member of a JSON object stands in its bytes. Offsets are of the value: first byte, and one past the last. */
 export interface MemberSpan {
   start: number
@@ -28,11 +32,6 @@ export interface ScannedObject {
   binaryParts: number
   /** Where these parts stand, quotes included. */
   binaries: readonly BinarySpan[]
-}
-
-/** Thrown where the bytes are no JSON object, or name a wanted member twice. */
-export class JsonScanError extends Error {
-  override name = 'JsonScanError'
 }
 
 /** Where a value stands: names of members and numbers of elements, from the outermost value inwards. */

@@ -1,15 +1,15 @@
 import { type Key, Uuid } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
+import { maxTokenLength, readKeyId, TokenError, verifyParticipantToken } from '@sluice/runtime/participant-token'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { readKeyDocuments } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
 import { errors } from '../errors.ts'
-import { isSignedWith, parseParticipantToken, type UnverifiedToken } from '../participant-token.ts'
 import { responses } from './route-schemas.ts'
 
-const Body = Type.Object({ token: Type.String({ minLength: 1, maxLength: 16_384 }) })
+const Body = Type.Object({ token: Type.String({ minLength: 1, maxLength: maxTokenLength }) })
 const Claims = Type.Object({}, { additionalProperties: true })
 const uuid = Compile(Uuid)
 
@@ -19,23 +19,31 @@ export function registerValidateParticipantToken(app: FastifyInstance, deps: App
     '/api/participant-token/validate',
     { config: { access: 'public' }, schema: { body: Body, response: responses({ 200: Claims }) } },
     async request => {
-      const token = parseParticipantToken(request.body.token)
-      if (!token || !uuid.Check(token.claims.kid)) throw errorOf(errors.invalidToken)
-      const [key] = await readKeyDocuments(deps.db, [token.claims.kid])
-      if (!key || !isSignedByKey(deps, token, key)) throw errorOf(errors.invalidToken)
-      return token.claims
+      try {
+        return await readClaims(deps, request.body.token)
+      } catch (error) {
+        if (error instanceof TokenError) throw errorOf(errors.invalidToken)
+        throw error
+      }
     },
   )
 }
 
-function isSignedByKey(deps: AppDeps, token: UnverifiedToken, key: Key): boolean {
-  const now = deps.now()
-  if (key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= now) return false
-  if (token.claims.sub !== key.project_id) return false
+/** @throws TokenError */
+async function readClaims(deps: AppDeps, token: string): Promise<Readonly<Record<string, unknown>>> {
+  const keyId = readKeyId(token)
+  const [key] = uuid.Check(keyId) ? await readKeyDocuments(deps.db, [keyId]) : []
+  const nowMs = deps.now()
+  if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs)
+    throw new TokenError('The key that signed this token is unknown, expired or revoked.')
+  const claims = await verifyParticipantToken(token, secretsOf(deps, key, nowMs), nowMs)
+  if (claims.projectId !== key.project_id) throw new TokenError('The token names a project that is not its key’s.')
+  return claims.payload
+}
+
+function secretsOf({ box }: AppDeps, key: Key, nowMs: number): Uint8Array[] {
+  const binding = { purpose: 'key-secret', projectId: key.project_id, rowId: key.key_id } as const
   return key.secrets
-    .filter(secret => (secret.expires_at_ms ?? Infinity) > now)
-    .some(secret => {
-      const binding = { purpose: 'key-secret', projectId: key.project_id, rowId: key.key_id } as const
-      return isSignedWith(token, deps.box.open(secret.envelope, binding), now)
-    })
+    .filter(secret => (secret.expires_at_ms ?? Infinity) > nowMs)
+    .map(secret => Buffer.from(box.open(secret.envelope, binding)))
 }

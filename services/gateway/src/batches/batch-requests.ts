@@ -1,6 +1,6 @@
+import { isPlainText } from '@sluice/runtime'
 import { JsonWalker } from '../json-walker.ts'
 import { type NamedModel, NamedModelReader } from '../named-models/named-model-reader.ts'
-import { isPlainText } from '../plain-text.ts'
 import { Refusal } from '../refusal.ts'
 import { type JsonPath, JsonScanError } from '../scan-json.ts'
 import { BatchReferences } from './batch-references.ts'

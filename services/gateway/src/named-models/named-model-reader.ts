@@ -1,4 +1,4 @@
-import { isPlainText } from '../plain-text.ts'
+import { isPlainText } from '@sluice/runtime'
 import { Refusal } from '../refusal.ts'
 import { type JsonPath, JsonScanError } from '../scan-json.ts'
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { eventually } from '@sluice/test-env'
+import { eventually, goodToken, hostileTokens } from '@sluice/test-env'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
-import { claimsOf, forgedKeys, forgedTokens, partsOf, sign } from './forged-tokens.ts'
+import { claimsOf, forgedKeys, partsOf, sign } from './forged-tokens.ts'
 import { mintToken as mint } from './mint-token.ts'
 
 /** Who gets in, and to what. */
@@ -73,27 +73,19 @@ export function credentialsAreProved(
       )
     })
 
-    test('no forged, altered or oddly written token passes', async t => {
-      const forged = forgedTokens(apiKey, theirs.apiKey)
-      assert.ok(forged.length >= 60)
-      t.diagnostic(`${forged.length} tokens`)
-      assert.equal(
-        await askWith(sign(claimsOf(apiKey), partsOf(apiKey).secret)),
-        200,
-        'the one they are made from does',
-      )
+    test('no forged, altered or oddly written token passes, in either header', async t => {
+      const key = { ...partsOf(apiKey), value: apiKey }
+      const attacks = hostileTokens(key, partsOf(theirs.apiKey))
+      assert.ok(attacks.length >= 450)
+      t.diagnostic(`${attacks.length} tokens`)
+      assert.equal(await askWith(goodToken(key)), 200, 'the one they are made from does')
       const passed: string[] = []
-      for (const [name, token] of forged) {
-        const status = await askWith(token)
-        if (status !== 401) passed.push(`${name}: ${status}`)
+      for (const [index, { what, token }] of attacks.entries()) {
+        const status = await (index % 2 === 0 ? askWith(token) : ask({ 'x-api-key': token }))
+        // Beyond what a header may hold nobody looks at it.
+        if (status !== 401 && !(status === 431 && token.length > 16_000)) passed.push(`${what}: ${status}`)
       }
       assert.deepEqual(passed, [])
-      // Beyond what a header may hold.
-      assert.ok(
-        [401, 431].includes(
-          await askWith(sign({ ...claimsOf(apiKey), pad: 'x'.repeat(20_000) }, partsOf(apiKey).secret)),
-        ),
-      )
     })
 
     test('two tokens that begin alike are never taken for each other', async () => {

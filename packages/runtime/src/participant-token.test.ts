@@ -36,6 +36,7 @@ test('a token signed with the secret of its key is read', async () => {
     models: null,
     expiresAtMs: undefined,
     signedBy: 0,
+    payload: claims,
   })
 })
 
@@ -82,6 +83,8 @@ test('no forged, altered or oddly written token passes', async () => {
     sign('[1]'),
     sign(`{"sub":"other",${JSON.stringify(claims).slice(1)}`),
     sign(claims, '{"alg":"none","alg":"HS256"}'),
+    sign(`\ufeff${JSON.stringify(claims)}`),
+    sign(JSON.stringify(claims).replace('"scope":"lobby"', '"scope":"lobby","scope":"other"')),
     `${header}.${payload}=.${signature}`,
     `${header}.${payload}.${signature.slice(0, -1)}${respelled}`,
     `${header}.${payload}.`,

@@ -1,4 +1,7 @@
-import { JsonScanError } from './scan-json.ts'
+/** Thrown where bytes or text are no JSON, or name a member twice. */
+export class JsonScanError extends Error {
+  override name = 'JsonScanError'
+}
 
 const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:]/g
 

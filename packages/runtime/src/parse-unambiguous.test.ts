@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseUnambiguous } from './parse-unambiguous.ts'
-import { JsonScanError } from './scan-json.ts'
+import { JsonScanError, parseUnambiguous } from './parse-unambiguous.ts'
 
 test('what JSON.parse reads is read, where every name stands once in its object', () => {
   const texts = [
