@@ -10,8 +10,12 @@ export interface PassingAnswer {
 /** The simulated provider behind a way on which a test may change what it answers. */
 export interface AlteredProvider {
   url: string
-  /** Asked about each answer; undefined leaves it as it is. */
-  alter: (method: string, path: string, answer: PassingAnswer) => PassingAnswer | undefined
+  /** Asked about each answer, which waits for it; undefined leaves it as it is. */
+  alter: (
+    method: string,
+    path: string,
+    answer: PassingAnswer,
+  ) => PassingAnswer | undefined | Promise<PassingAnswer | undefined>
   /** `method path` of each request so far. */
   readonly seen: readonly string[]
   close: () => Promise<void>
@@ -35,7 +39,7 @@ export async function startAlteredProvider(simulatorUrl: string): Promise<Altere
       ...(chunks.length > 0 && { body: Buffer.concat(chunks) }),
     })
     const told = { status: answer.status, body: await answer.text() }
-    const { status, body } = provider.alter(method, url, told) ?? told
+    const { status, body } = (await provider.alter(method, url, told)) ?? told
     response.writeHead(status, { 'content-type': answer.headers.get('content-type') ?? 'application/json' }).end(body)
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))

@@ -3,12 +3,15 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { openBucket } from '@sluice/bus'
-import { Cutoff, cutoffKey, Key, Project } from '@sluice/contracts'
+import { BackgroundResponse, Cutoff, cutoffKey, Key, Project } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
+import { keyOf } from '../src/views/stored-responses-view.ts'
 import { mintToken } from './access/mint-token.ts'
 import { adminStop } from './admin-stop.ts'
+import { startAlteredProvider } from './altered-provider.ts'
 import type { TestProject } from './gateway-stack.ts'
 import { formOf, soundOf } from './media/files.ts'
 import { sharedGateway } from './shared-gateway.ts'
@@ -334,6 +337,45 @@ suite('what changes while a record or the provider is waited for', () => {
   }
   const turn = (input: string, more = {}) => ({ type: 'response.create', model: 'gpt-5.4-mini', input, ...more })
   const turnsOf = (project: TestProject) => eventsOf(project, 'responses.websocket')
+
+  test('a response that another gateway has just taken to look at is waited for, and then deleted', async t => {
+    const provider = await startAlteredProvider(gateway.stack.simulatorUrl)
+    t.after(() => provider.close())
+    provider.alter = method => (method === 'GET' ? { status: 500, body: '{}' } : undefined)
+    const credential = `sk-${randomUUID()}`
+    const project = {
+      ...(await gateway.newProject({
+        ...classes,
+        integrations: { openai: { base_url: `${provider.url}/v1`, api_key: credential } },
+      })),
+      credential,
+    }
+    await eventually(async () => (await modelsFor(project.apiKey, origin)).servedBy === new URL(provider.url).host)
+    const asked = { model: 'gpt-5.4-mini', input: 'Say it. [[sim output_tokens=1]]', background: true }
+    const { id } = (await (await gateway.post('/v1/responses', project.apiKey, asked)).json()) as { id: string }
+    await eventually(async () => (await gateway.billsOf(project))[0]?.ended === 'completed')
+    const running = await openBucket(bus, 'background-responses', BackgroundResponse)
+    const key = keyOf(project.projectId, id)
+    const take = async (): Promise<void> => {
+      const record = await running.get(key)
+      assert.ok(record)
+      await running.put(key, { ...record, next_look_at_ms: Date.now() + 60_000 })
+    }
+    await take()
+    // Looks that are under way end.
+    await delay(300)
+    const said = heldBus.holdFrom('HPUB $KV.background-responses')
+    const deleted = fetch(`${origin}/v1/responses/${id}`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${project.apiKey}` },
+    })
+    await said
+    await take()
+    provider.alter = () => undefined
+    heldBus.release()
+    const answer = await deleted
+    assert.equal(answer.status, 200, await answer.text())
+  })
 
   test('a budget that is cut off during the look-up of a socket’s turn stops that turn, a revoked key the socket', async () => {
     const project = await gateway.newProject()

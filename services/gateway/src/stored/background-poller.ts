@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { KvRecord } from '@sluice/bus'
 import type { BackgroundResponse, Project } from '@sluice/contracts'
 import type { PriceBooks } from '@sluice/pricing'
@@ -38,6 +39,9 @@ const maxIntervalMs = 60_000
 const lookMs = 30_000
 const maxAtOnce = 8
 const maxAnswerBytes = 64 * 1024 * 1024
+/** How long who asks waits for a look that began before, and for others who have the record. */
+const patienceMs = 5_000
+const betweenTriesMs = 50
 /** A provider that does not know a response for so long has lost it. */
 const lostAfterMs = 10 * 60_000
 /** Longer than any response is worked on. */
@@ -97,6 +101,23 @@ export class BackgroundPoller {
   /** Looks at a response now, due or not. */
   look(projectId: string, responseId: string): Promise<LookOutcome> {
     return this.#look(keyOf(projectId, responseId), { onlyIfDue: false })
+  }
+
+  /**
+   * As `look`, for who may know that the response has ended: by a look that begins from now on. One under way may have asked
+   * before the end, and whoever has the record just now may be settling it: both are waited for, a few seconds. Never throws.
+   */
+  async lookAfresh(projectId: string, responseId: string): Promise<LookOutcome> {
+    const key = keyOf(projectId, responseId)
+    const patience = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(patienceMs)])
+    const before = [this.#looking.get(key), this.#settling.get(key)].filter(under => under !== undefined)
+    // One that is silent for longer says that the provider cannot be asked.
+    if (!(await hasEnded(Promise.allSettled(before), patience))) return 'failed'
+    for (;;) {
+      const outcome = await this.look(projectId, responseId)
+      if (outcome !== 'elsewhere' || patience.aborted) return outcome
+      await delay(betweenTriesMs, undefined, { signal: patience }).catch(() => undefined)
+    }
   }
 
   /** Settles a response that somebody was just told of, if it has ended and is not settled. Never throws. */
@@ -276,4 +297,13 @@ export class BackgroundPoller {
   #intervalMs(ageMs: number): number {
     return Math.min(Math.max(Math.floor(ageMs / 10), this.#deps.minIntervalMs), maxIntervalMs)
   }
+}
+
+/** Waits for what never rejects. False: the signal came first. */
+async function hasEnded(waitedFor: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+  const waiting = new AbortController()
+  const tooLate = new Promise<boolean>(resolve => {
+    signal.addEventListener('abort', () => resolve(false), { signal: waiting.signal })
+  })
+  return await Promise.race([waitedFor.then(() => true), tooLate]).finally(() => waiting.abort())
 }

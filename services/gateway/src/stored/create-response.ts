@@ -103,8 +103,8 @@ export async function askForResponse(deps: GatewayDeps, call: AuthenticatedCall)
   const isDeletion = call.endpoint.method === 'DELETE'
   if (isDeletion) {
     // Once it is deleted nobody can know what it cost.
-    if ((await poller.look(projectId, responseId)) !== 'settled')
-      throw new Refusal('invalid_request', `Response '${responseId}' is still being made. Cancel it, then delete it.`)
+    const outcome = await poller.lookAfresh(projectId, responseId)
+    if (outcome !== 'settled') throw notDeletable(responseId, outcome)
     admitted = admitOwn()
   }
   const observer: ReplyObserver = relay =>
@@ -113,4 +113,15 @@ export async function askForResponse(deps: GatewayDeps, call: AuthenticatedCall)
       if (isDeletion && status === 200) void records.forget(projectId, responseId)
     })
   forward(deps, admitted, headersToForward(deps, call, admitted), call.response, call.refuse, observer)
+}
+
+function notDeletable(responseId: string, outcome: 'running' | 'elsewhere' | 'failed'): Refusal {
+  if (outcome === 'running')
+    return new Refusal('invalid_request', `Response '${responseId}' is still being made. Cancel it, then delete it.`)
+  const why = outcome === 'failed' ? 'its provider could not be asked' : 'others are settling it'
+  return new Refusal(
+    'records_unavailable',
+    `What response '${responseId}' has cost is not known yet (${why}), so it is not deleted. Try again in a moment.`,
+    { retryAfterS: outcome === 'failed' ? 5 : 1 },
+  )
 }

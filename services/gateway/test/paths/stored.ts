@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
-import { suite, test } from 'node:test'
+import { randomUUID } from 'node:crypto'
+import { suite, type TestContext, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { UsageRecordedData } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
+import { type AlteredProvider, startAlteredProvider } from '../altered-provider.ts'
 import { type GatewayStack, requestIdOf, sseData, type TestProject } from '../gateway-stack.ts'
 
 const model = 'gpt-5.4-mini'
@@ -254,6 +257,56 @@ export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: Tes
       const deleted = await ask('DELETE', `/v1/responses/${id}`, project.apiKey)
       assert.equal(deleted.status, 200)
       await eventually(async () => (await ask('GET', `/v1/responses/${id}`, project.apiKey)).status === 404)
+    })
+
+    /** A response that has ended at a provider whose answers a test may hold back or change, and its look-ups there. */
+    async function endedElsewhere(t: TestContext, alter: AlteredProvider['alter'] = () => undefined) {
+      const provider = await startAlteredProvider(gateway.stack.simulatorUrl)
+      t.after(() => provider.close())
+      provider.alter = alter
+      const credential = `sk-${randomUUID()}`
+      const project = await gateway.newProject({
+        ...stored,
+        integrations: { openai: { base_url: `${provider.url}/v1`, api_key: credential } },
+      })
+      const answer = await create(project, asked('output_tokens=40 delay_ms=10'))
+      const { id } = (await answer.json()) as { id: string }
+      const hasEnded = () =>
+        eventually(async () => (await gateway.billsOf({ ...project, credential }))[0]?.ended === 'completed')
+      return { project, provider, id, hasEnded, remove: () => ask('DELETE', `/v1/responses/${id}`, project.apiKey) }
+    }
+
+    test('a response that has ended is deleted, also where a look that began before its end is still under way', async t => {
+      const under = Promise.withResolvers<void>()
+      const release = Promise.withResolvers<undefined>()
+      t.after(() => release.resolve(undefined))
+      const { hasEnded, remove } = await endedElsewhere(t, (method, path, { body }) => {
+        if (method !== 'GET' || !path.includes('/responses/') || !/queued|in_progress/.test(body)) return undefined
+        under.resolve()
+        return release.promise
+      })
+      await under.promise
+      await hasEnded()
+      const deleted = remove()
+      const isEarly = await Promise.race([deleted.then(() => true), delay(150, false)])
+      assert.equal(isEarly, false, 'it waits for the look')
+      release.resolve(undefined)
+      const answer = await deleted
+      assert.equal(answer.status, 200, await answer.text())
+    })
+
+    test('where the provider cannot be asked what a response has cost, it is not deleted: 503, and later 200', async t => {
+      const { project, provider, id, hasEnded, remove } = await endedElsewhere(t, (method, path) =>
+        method === 'GET' && path.includes('/responses/') ? { status: 500, body: '{}' } : undefined,
+      )
+      await hasEnded()
+      const refused = await remove()
+      assert.equal(refused.status, 503)
+      assert.ok(Number(refused.headers.get('retry-after')) > 0)
+      assert.match(await refused.text(), /its provider could not be asked\), so it is not deleted\. Try again/)
+      provider.alter = () => undefined
+      assert.equal((await remove()).status, 200)
+      assert.equal((await settled(project, id)).status, 'completed')
     })
   })
 }
