@@ -3,7 +3,7 @@ import type { Dialect } from '@sluice/contracts'
 import { errorOf, isPublicAddress } from '@sluice/runtime'
 import { errors } from './errors.ts'
 
-const localNames = /(^|\.)(localhost|local|internal|intranet|lan|home|corp|home\.arpa)$/
+const localNames = /(^|\.)(localhost|localdomain|local|internal|intranet|lan|home|corp|home\.arpa)$/
 
 /**
  * Checks and normalises the address of a provider. The URL parser reads every spelling of an IPv4 address (decimal, octal,

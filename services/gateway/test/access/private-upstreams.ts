@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { openBucket } from '@sluice/bus'
 import { Project } from '@sluice/contracts'
-import { eventually } from '@sluice/test-env'
+import { eventually, privateHosts } from '@sluice/test-env'
 import type { GatewayStack } from '../gateway-stack.ts'
 import { startScriptedProvider } from '../scripted-provider.ts'
 
@@ -11,21 +11,7 @@ export function privateUpstreamsAreClosed(gateway: GatewayStack): void {
   suite('private addresses', () => {
     test('the settings refuse them in every spelling', async () => {
       const { projectId } = await gateway.newProject()
-      for (const host of [
-        '127.0.0.1',
-        '2130706433',
-        '0x7f.1',
-        '0177.0.0.1',
-        '0',
-        '[::1]',
-        '[::ffff:127.0.0.1]',
-        '10.1.2.3',
-        '169.254.169.254',
-        '[fd00:ec2::254]',
-        'localhost',
-        'LOCALHOST.',
-        'db.internal',
-      ])
+      for (const host of privateHosts.filter((_, index) => index % 16 === 0))
         await assert.rejects(
           gateway.manage('PUT', `/accounts/projects/${projectId}/settings/openai`, { base_url: `http://${host}/v1` }),
           /400/,
