@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import { eventually } from '@sluice/test-env'
-import pg from 'pg'
 import { newProject } from './new-project.ts'
 import { storyStack } from './story-stack.ts'
 
@@ -32,25 +31,10 @@ const makeTeam = async (name: string) => (await make<{ team_id?: string; id?: st
 const makeKey = (name: string, owner: { team_id?: string; member_id?: string }) =>
   make<{ id: string; value: string }>('/api-keys', { name, ...owner })
 
-/** A second person in the project. Inviting people has no route yet. */
+/** A second person in the project. */
 async function addColleague(): Promise<string> {
-  const client = new pg.Client({ connectionString: stack.databaseUrls.accounts })
-  await client.connect()
-  try {
-    await client.query(
-      `insert into accounts.members (member_id, account_id, email)
-       select 'mem_colleague', account_id, 'colleague@example.com' from accounts.projects where project_id = $1`,
-      [projectId],
-    )
-    await client.query(
-      `insert into accounts.project_members (project_id, account_id, member_id, role)
-       select project_id, account_id, 'mem_colleague', 'member' from accounts.projects where project_id = $1`,
-      [projectId],
-    )
-  } finally {
-    await client.end()
-  }
-  return 'mem_colleague'
+  const email = 'colleague@example.com'
+  return (await make<{ user_id: string }>('/users', { email, can_use_llm_proxy: true })).user_id
 }
 
 async function tokenForRoom(apiKey: string, room: string): Promise<string> {

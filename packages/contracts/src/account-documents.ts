@@ -1,6 +1,8 @@
 import { type Static, Type } from 'typebox'
+import { budgetWindows } from './budget-document.ts'
 import { defineDocument } from './define-event.ts'
 import { Id, UnixMs, Uuid } from './ids.ts'
+import { Role } from './permissions.ts'
 import { Dialect } from './usage-recorded.ts'
 
 /**
@@ -17,28 +19,6 @@ export const Envelope = Type.Object({
 })
 export type Envelope = Static<typeof Envelope>
 
-export const permissions = [
-  /** Call providers through the gateway. */
-  'llm:invoke',
-  /** Read usage of the whole project. */
-  'usage:read',
-  'budgets:write',
-  'keys:write',
-  'integrations:write',
-  'members:write',
-  'billing:read',
-] as const
-export type Permission = (typeof permissions)[number]
-
-/** Roles are bundles of permissions; MeshAgent's three names. */
-export const rolePermissions = {
-  member: ['llm:invoke'],
-  developer: ['llm:invoke', 'usage:read'],
-  admin: permissions,
-} as const satisfies Record<string, readonly Permission[]>
-export type Role = keyof typeof rolePermissions
-export const Role = Type.Union([Type.Literal('member'), Type.Literal('developer'), Type.Literal('admin')])
-
 export const KeySchema = Type.Object({
   key_id: Uuid,
   version: Type.Integer({ minimum: 1 }),
@@ -49,6 +29,15 @@ export const KeySchema = Type.Object({
   service_account_id: Type.Optional(Id),
   name: Type.String(),
   role: Role,
+  /**
+   * What the key may do: its role's permissions, of which a member's key has those alone that its member has now, and a disabled
+   * service account's none. Absent: those of its role. Names that one does not know give nothing.
+   */
+  permissions: Type.Optional(Type.Array(Type.String())),
+  /** Teams that the key's member is in now: one of them may be named as the one that pays. */
+  member_team_ids: Type.Optional(Type.Array(Id)),
+  /** The team that pays for its member's calls when none is named and the key has none. */
+  member_default_team_id: Type.Optional(Id),
   /** `provider/model`, trailing `*` allowed. Absent: what the project allows. */
   models: Type.Optional(Type.Array(Type.String())),
   /** Newest first. A rotated key has two until the old one expires. */
@@ -95,6 +84,27 @@ export const PathClasses = Type.Object({
 })
 export type PathClasses = Static<typeof PathClasses>
 
+/** What each seat of a team gets in a window. */
+export const SeatBudget = Type.Object(
+  {
+    amount_nano_usd: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+    window: Type.Enum([...budgetWindows]),
+  },
+  { additionalProperties: false },
+)
+export type SeatBudget = Static<typeof SeatBudget>
+
+export const TeamSchema = Type.Object({
+  team_id: Id,
+  name: Type.String(),
+  owner_member_id: Type.Optional(Id),
+  /** `provider/model`, trailing `*` allowed: what its calls may use of what the project allows. Absent: all of that. */
+  allowed_models: Type.Optional(Type.Array(Type.String())),
+  /** What each of its members may spend unless a budget says otherwise. */
+  seat_budget: Type.Optional(SeatBudget),
+})
+export type Team = Static<typeof TeamSchema>
+
 export const ProjectSchema = Type.Object({
   project_id: Uuid,
   version: Type.Integer({ minimum: 1 }),
@@ -115,7 +125,8 @@ export const ProjectSchema = Type.Object({
   path_classes: Type.Optional(PathClasses),
   /** Force one status for spent budgets, whatever the client (`refusals.md` d6 otherwise). */
   budget_status: Type.Optional(Type.Literal(402)),
-  teams: Type.Array(Type.Object({ team_id: Id, name: Type.String() })),
+  /** Those that are not closed. */
+  teams: Type.Array(TeamSchema),
 })
 
 /** A project's settings as gateways see them, in KV `projects` under its id. */
@@ -127,7 +138,11 @@ export const SessionSchema = Type.Object({
   account_id: Id,
   /** Administers the account: admin of every project in it. */
   account_admin: Type.Boolean(),
+  /** Runs the installation. */
+  operator: Type.Optional(Type.Boolean()),
   projects: Type.Record(Type.String(), Role),
+  /** What they may do in each of those projects. Absent: what their role says. */
+  permissions: Type.Optional(Type.Record(Type.String(), Type.Array(Type.String()))),
   expires_at_ms: UnixMs,
 })
 

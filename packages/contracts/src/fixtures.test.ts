@@ -83,6 +83,15 @@ test('the heartbeat of a gateway from before it told its numbers is still read',
     )
 })
 
+test('documents from before they named permissions and teams’ settings are still read', () => {
+  const { permissions, member_team_ids, member_default_team_id, ...key } = JSON.parse(read('document-key'))
+  assert.deepEqual(contracts.Key.decode(JSON.stringify(key)), key)
+  const { permissions: _, operator, ...session } = JSON.parse(read('document-session'))
+  assert.deepEqual(contracts.Session.decode(JSON.stringify(session)), session)
+  const project = { ...JSON.parse(read('document-project')), teams: [{ team_id: 'team_01', name: 'Platform' }] }
+  assert.deepEqual(contracts.Project.decode(JSON.stringify(project)), project)
+})
+
 test('text that is no JSON, and money that is no integer, are refused', () => {
   assert.throws(() => contracts.UsageRecorded.decode('{'), /not JSON/)
   const event = JSON.parse(read('usage-recorded.v1'))

@@ -9,8 +9,12 @@ export interface RestPrincipal {
   id: string
   accountId: string
   accountAdmin: boolean
+  /** Runs the installation. */
+  operator: boolean
   /** Role per project id; an account admin is admin of each project of the account. */
   roles: ReadonlyMap<string, Role>
+  /** What they may do in each of those projects. */
+  permissions: ReadonlyMap<string, ReadonlySet<string>>
 }
 
 /** What REST authentication reads: the `keys` and `sessions` buckets as views in memory. */
@@ -48,12 +52,16 @@ export function authenticateRest(
     if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
     const secret = key.secrets.find(candidate => candidate.hash === hash)
     if (!secret || (secret.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
+    // Whose key it was has left the project or is disabled.
+    if (key.permissions?.length === 0) throw unauthorized()
     return {
       kind: 'key',
       id: key.key_id,
       accountId: key.account_id,
       accountAdmin: false,
+      operator: false,
       roles: new Map([[key.project_id, key.role]]),
+      permissions: new Map([[key.project_id, new Set(key.permissions ?? rolePermissions[key.role])]]),
     }
   }
   const session = views.findSessionByHash(hash)
@@ -63,13 +71,32 @@ export function authenticateRest(
     id: session.member_id,
     accountId: session.account_id,
     accountAdmin: session.account_admin,
+    operator: session.operator ?? false,
     roles: new Map(Object.entries(session.projects)),
+    permissions: new Map(
+      Object.entries(session.projects).map(([projectId, role]) => [
+        projectId,
+        new Set(session.permissions?.[projectId] ?? rolePermissions[role]),
+      ]),
+    ),
   }
 }
 
+/** What a principal may do in a project; undefined where they have no role there. */
+export function permissionsIn(
+  views: RestCredentialViews,
+  principal: RestPrincipal,
+  projectId: string,
+): ReadonlySet<string> | undefined {
+  const administers = principal.accountAdmin && views.accountOfProject(projectId) === principal.accountId
+  return administers ? allOfAdmin : principal.permissions.get(projectId)
+}
+
+const allOfAdmin: ReadonlySet<string> = new Set(rolePermissions.admin)
+
 /**
  * Requires a permission on a project.
- * @throws AppError 404 where the caller has no role there, 403 where the role lacks the permission
+ * @throws AppError 404 where the caller has no role there, 403 where they lack the permission
  */
 export function requirePermission(
   views: RestCredentialViews,
@@ -77,16 +104,12 @@ export function requirePermission(
   projectId: string,
   permission: Permission,
 ): void {
-  const role =
-    principal.accountAdmin && views.accountOfProject(projectId) === principal.accountId
-      ? 'admin'
-      : principal.roles.get(projectId)
-  if (!role) throw notFound()
-  if (!(rolePermissions[role] as readonly Permission[]).includes(permission)) {
+  const held = permissionsIn(views, principal, projectId)
+  if (!held) throw notFound()
+  if (!held.has(permission))
     throw new AppError(
       'forbidden',
       403,
-      `Your role "${role}" in this project does not include ${permission}. Ask a project admin.`,
+      `You may not do that in this project: it takes ${permission}. Ask a project admin.`,
     )
-  }
 }

@@ -1,5 +1,12 @@
 import type { Key, Permission, Role, Session } from '@sluice/contracts'
-import { authenticateRest, errorOf, hashCredential, type RestPrincipal, requirePermission } from '@sluice/runtime'
+import {
+  authenticateRest,
+  errorOf,
+  hashCredential,
+  permissionsIn,
+  type RestPrincipal,
+  requirePermission,
+} from '@sluice/runtime'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { findKeyByHash } from './api-key-store.ts'
 import type { Actor } from './change-store.ts'
@@ -20,11 +27,15 @@ export interface Caller {
   /** The key they came with, or the hash of their session's token. */
   key: Key | undefined
   sessionHash: string | undefined
-  /** Their role in the project of the path. */
+  /** Their role in the project of the path, and what they may do there. */
   role: Role | undefined
+  permissions: ReadonlySet<string>
 }
 
 declare module 'fastify' {
+  interface FastifySchema {
+    summary?: string
+  }
   interface FastifyContextConfig {
     access?: Access
   }
@@ -61,8 +72,9 @@ export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => num
     const account = await findAccountOfProject(deps.db, projectId)
     caller.role = roleIn(caller.principal, projectId, account)
     if (!caller.role) throw notFound()
-    if (access !== 'project')
-      requirePermission(viewsOf(undefined, undefined, account), caller.principal, projectId, access)
+    const views = viewsOf(undefined, undefined, account)
+    caller.permissions = permissionsIn(views, caller.principal, projectId) ?? new Set()
+    if (access !== 'project') requirePermission(views, caller.principal, projectId, access)
   })
 }
 
@@ -96,6 +108,7 @@ async function authenticate(deps: { db: Db; now: () => number }, authorization: 
     key,
     sessionHash: session && hash ? hash : undefined,
     role: undefined,
+    permissions: new Set(),
   }
 }
 

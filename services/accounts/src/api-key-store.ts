@@ -1,4 +1,12 @@
-import type { Envelope, Key, Role } from '@sluice/contracts'
+import {
+  type Bundle,
+  type Envelope,
+  type Key,
+  type Permission,
+  permissionsOf,
+  type Role,
+  rolePermissions,
+} from '@sluice/contracts'
 import { sql } from 'kysely'
 import { announceKey } from './announcement.ts'
 import type { Change } from './change-store.ts'
@@ -106,6 +114,12 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
   const rows = await db
     .selectFrom('api_keys')
     .innerJoin('projects', 'projects.project_id', 'api_keys.project_id')
+    .leftJoin('members', 'members.member_id', 'api_keys.member_id')
+    .leftJoin('project_members', join =>
+      join
+        .onRef('project_members.project_id', '=', 'api_keys.project_id')
+        .onRef('project_members.member_id', '=', 'api_keys.member_id'),
+    )
     .select([
       'api_keys.key_id',
       'api_keys.version',
@@ -119,6 +133,10 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
       'api_keys.models',
       'api_keys.expires_at',
       'api_keys.revoked_at',
+      'members.account_admin as member_account_admin',
+      'members.disabled_at as member_disabled_at',
+      'project_members.role as member_role',
+      'project_members.roles as member_roles',
     ])
     .where('api_keys.key_id', 'in', keyIds)
     .where('api_keys.withdrawn_at', 'is', null)
@@ -140,6 +158,7 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     ...(row.service_account_id === null ? {} : { service_account_id: row.service_account_id }),
     name: row.name,
     role: row.role,
+    ...(row.member_id === null ? {} : { permissions: ownedPermissions(row.role, row) }),
     ...(row.models === null ? {} : { models: row.models }),
     secrets: secrets
       .filter(secret => secret.key_id === row.key_id)
@@ -154,6 +173,26 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
   }))
 }
 
+/** What a member's key may do: of its role's permissions those that its member has. */
+function ownedPermissions(
+  role: Role,
+  owner: {
+    member_account_admin: boolean | null
+    member_disabled_at: Date | null
+    member_role: Role | null
+    member_roles: readonly Bundle[] | null
+  },
+): Permission[] {
+  const held = owner.member_disabled_at
+    ? []
+    : owner.member_account_admin
+      ? rolePermissions.admin
+      : owner.member_role
+        ? permissionsOf(owner.member_role, owner.member_roles ?? [])
+        : []
+  return rolePermissions[role].filter(permission => held.some(own => own === permission))
+}
+
 /** The key that a whole key string belongs to, by the string's hash. */
 export async function findKeyByHash(db: Db, hash: string): Promise<Key | undefined> {
   const row = await db.selectFrom('api_key_secrets').select('key_id').where('hash', '=', hash).executeTakeFirst()
@@ -162,14 +201,33 @@ export async function findKeyByHash(db: Db, hash: string): Promise<Key | undefin
 
 /** Gives a key its next version and announces it, with its project locked. */
 export async function announceKeyChange(change: Change, keyId: string): Promise<void> {
+  await announceKeyChanges(change, [keyId])
+}
+
+/** The same for several keys of locked projects. */
+export async function announceKeyChanges(change: Change, keyIds: readonly string[]): Promise<void> {
+  if (keyIds.length === 0) return
   await change.trx
     .updateTable('api_keys')
     .set(({ eb }) => ({ version: eb('version', '+', 1) }))
-    .where('key_id', '=', keyId)
+    .where('key_id', 'in', keyIds)
     .execute()
-  const [document] = await readKeyDocuments(change.trx, [keyId])
-  if (!document) throw new Error(`key ${keyId} has left KV and cannot change`)
-  await change.announce([announceKey(document)])
+  const documents = await readKeyDocuments(change.trx, keyIds)
+  if (documents.length < keyIds.length) throw new Error('a key that has left KV cannot change')
+  await change.announce(documents.map(announceKey))
+}
+
+/** Ids of the keys of a member that are not revoked, in one project or in all of their account. */
+export function listKeyIdsOfMember(db: Db, memberId: string, projectId?: string): Promise<string[]> {
+  return db
+    .selectFrom('api_keys')
+    .select('key_id')
+    .where('member_id', '=', memberId)
+    .where('revoked_at', 'is', null)
+    .$if(projectId !== undefined, query => query.where('project_id', '=', projectId ?? ''))
+    .orderBy('key_id')
+    .execute()
+    .then(rows => rows.map(row => row.key_id))
 }
 
 /** Ids of a project's keys that belong into KV. */

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { rolePermissions } from '@sluice/contracts'
 import { createSecretBox, hashCredential, parseApiKey } from '@sluice/runtime'
-import { coversModel, type Grant, newApiKey, requireWithin } from './api-key.ts'
+import { coversModel, type KeyLimits, newApiKey, requireWithin } from './api-key.ts'
 
 const projectId = '0f1e2d3c-4b5a-6978-90ab-cdef12345678'
 const box = createSecretBox(randomBytes(32).toString('base64'))
@@ -38,14 +39,15 @@ test('a pattern covers what everything it matches is matched by', () => {
 })
 
 test('no credential makes a stronger one', () => {
-  const own: Grant = { role: 'developer', models: ['openai/*'], expiresAtMs: 100 }
-  requireWithin({ role: 'member', models: ['openai/gpt-5'], expiresAtMs: 100 }, own)
+  const { member, developer, admin } = rolePermissions
+  const own: KeyLimits = { permissions: developer, models: ['openai/*'], expiresAtMs: 100 }
+  requireWithin({ permissions: member, models: ['openai/gpt-5'], expiresAtMs: 100 }, own)
   requireWithin(
-    { role: 'admin', models: undefined, expiresAtMs: undefined },
-    { role: 'admin', models: undefined, expiresAtMs: undefined },
+    { permissions: admin, models: undefined, expiresAtMs: undefined },
+    { permissions: admin, models: undefined, expiresAtMs: undefined },
   )
-  const stronger: Grant[] = [
-    { ...own, role: 'admin' },
+  const stronger: KeyLimits[] = [
+    { ...own, permissions: admin },
     { ...own, models: undefined },
     { ...own, models: ['openai/*', 'anthropic/*'] },
     { ...own, expiresAtMs: undefined },

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type Envelope, type Permission, type Role, rolePermissions } from '@sluice/contracts'
+import type { Envelope } from '@sluice/contracts'
 import { errorOf, formatApiKey, hashCredential, type SecretBox } from '@sluice/runtime'
 import { uuidv7 } from 'uuidv7'
 import { errors } from './errors.ts'
@@ -28,26 +28,26 @@ export function newApiKey(box: SecretBox, projectId: string): NewApiKey {
 }
 
 /** A prefixed id that sorts by time: `team_0190…`. */
-export function newId(prefix: 'acct' | 'mem' | 'team' | 'sec' | 'int'): string {
+export function newId(prefix: 'acct' | 'mem' | 'team' | 'sec' | 'int' | 'sa' | 'ctr'): string {
   return `${prefix}_${uuidv7().replaceAll('-', '')}`
 }
 
-/** What a credential may be given: the creator's own role, and of a key its models and end as well. */
-export interface Grant {
-  role: Role
+/** What a key may be given: what its creator may do, and of a key its models and end as well. */
+export interface KeyLimits {
+  permissions: Iterable<string>
   models: readonly string[] | undefined
   expiresAtMs: number | undefined
 }
 
 /** Refuses a grant beyond the creator's own, so that no key can make a stronger one. @throws AppError 403 */
-export function requireWithin(wanted: Grant, own: Grant): void {
-  const has: readonly Permission[] = rolePermissions[own.role]
-  const role = rolePermissions[wanted.role].every(permission => has.includes(permission))
+export function requireWithin(wanted: KeyLimits, own: KeyLimits): void {
+  const held = new Set(own.permissions)
+  const permissions = [...wanted.permissions].every(permission => held.has(permission))
   const models =
     own.models === undefined ||
     (wanted.models?.every(child => own.models?.some(parent => coversModel(parent, child))) ?? false)
   const lifetime = own.expiresAtMs === undefined || (wanted.expiresAtMs ?? Infinity) <= own.expiresAtMs
-  if (!role || !models || !lifetime) throw errorOf(errors.grantsTooMuch)
+  if (!permissions || !models || !lifetime) throw errorOf(errors.grantsTooMuch)
 }
 
 /** Whether everything `child` matches is matched by `parent`; both may end in `*`. */

@@ -4,6 +4,10 @@ import { guardRoutes } from './access.ts'
 import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
 import type { Changes } from './change-store.ts'
 import type { Db } from './db/schema.ts'
+import { registerAddProjectMember } from './routes/add-project-member.ts'
+import { registerChangeAccountMember } from './routes/change-account-member.ts'
+import { registerChangeProfile } from './routes/change-profile.ts'
+import { registerChangeProjectMember } from './routes/change-project-member.ts'
 import { registerCreateApiKey } from './routes/create-api-key.ts'
 import { registerCreateProject } from './routes/create-project.ts'
 import { registerCreateTeam } from './routes/create-team.ts'
@@ -12,17 +16,22 @@ import { registerGetConfig } from './routes/get-config.ts'
 import { registerGetIntegration } from './routes/get-integration.ts'
 import { registerGetProfile } from './routes/get-profile.ts'
 import { registerGetProject } from './routes/get-project.ts'
+import { registerGetProjectMember } from './routes/get-project-member.ts'
 import { registerGetProjectRole } from './routes/get-project-role.ts'
 import { registerGetProjectStatus } from './routes/get-project-status.ts'
+import { registerListAccountMembers } from './routes/list-account-members.ts'
 import { registerListApiKeys } from './routes/list-api-keys.ts'
+import { registerListProjectMembers } from './routes/list-project-members.ts'
 import { registerListProjects } from './routes/list-projects.ts'
 import { registerListTeams } from './routes/list-teams.ts'
 import { registerProjectSettings } from './routes/project-settings.ts'
 import { registerPutIntegration } from './routes/put-integration.ts'
+import { registerRemoveProjectMember } from './routes/remove-project-member.ts'
 import { registerRevokeApiKey } from './routes/revoke-api-key.ts'
 import { registerRouterSettings } from './routes/router-settings.ts'
 import { registerSignIn } from './routes/sign-in.ts'
 import { registerSignOut } from './routes/sign-out.ts'
+import { registerTestAccess } from './routes/test-access.ts'
 import { registerValidateParticipantToken } from './routes/validate-participant-token.ts'
 import type { SignInThrottle } from './sign-in-throttle.ts'
 
@@ -48,11 +57,20 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerSignIn(app, deps)
   registerSignOut(app, deps)
   registerGetProfile(app, deps)
+  registerChangeProfile(app, deps)
+  registerListAccountMembers(app, deps)
+  registerChangeAccountMember(app, deps)
   registerListProjects(app, deps)
   registerCreateProject(app, deps)
   registerGetProject(app, deps)
   registerGetProjectStatus(app, deps)
   registerGetProjectRole(app)
+  registerListProjectMembers(app, deps)
+  registerGetProjectMember(app, deps)
+  registerAddProjectMember(app, deps)
+  registerChangeProjectMember(app, deps)
+  registerRemoveProjectMember(app, deps)
+  registerTestAccess(app, deps)
   registerListApiKeys(app, deps)
   registerCreateApiKey(app, deps)
   registerRevokeApiKey(app, deps)

@@ -84,8 +84,15 @@ async function ensureAdmin(
   if (!known) {
     const memberId = newId('mem')
     const passwordHash = await hashPassword(admin.password)
-    await insertMember(change.trx, { memberId, accountId, email: admin.email, passwordHash, accountAdmin: true })
-    await change.audit({ action: 'member.created', target: memberId, after: { account_admin: true } })
+    await insertMember(change.trx, {
+      memberId,
+      accountId,
+      email: admin.email,
+      passwordHash,
+      accountAdmin: true,
+      operator: true,
+    })
+    await change.audit({ action: 'member.created', target: memberId, after: { account_admin: true, operator: true } })
     created.push('administrator')
     return memberId
   }

@@ -20,10 +20,15 @@ export const errors = {
   grantsTooMuch: {
     code: 'grants_too_much',
     statusCode: 403,
-    message: 'A key cannot get more than you have: role, models and lifetime must be within your own.',
+    message: 'Nobody gives what they do not have: permissions, models and lifetime must be within your own.',
   },
   notFound: { code: 'not_found', statusCode: 404, message: 'There is no such resource, or you have no access to it.' },
   conflict: { code: 'already_exists', statusCode: 409, message: 'There is one with that name already.' },
+  lastAdmin: {
+    code: 'last_admin',
+    statusCode: 409,
+    message: 'An account keeps at least one administrator who can sign in. Make somebody else one first.',
+  },
   throttled: {
     code: 'too_many_attempts',
     statusCode: 429,

@@ -1,4 +1,5 @@
 import type { Db } from './db/schema.ts'
+import { notFound } from './errors.ts'
 
 export interface Member {
   member_id: string
@@ -7,9 +8,22 @@ export interface Member {
   first_name: string
   last_name: string
   account_admin: boolean
+  operator: boolean
+  disabled_at: Date | null
+  created_at: Date
 }
 
-const columns = ['member_id', 'account_id', 'email', 'first_name', 'last_name', 'account_admin'] as const
+const columns = [
+  'member_id',
+  'account_id',
+  'email',
+  'first_name',
+  'last_name',
+  'account_admin',
+  'operator',
+  'disabled_at',
+  'created_at',
+] as const
 
 export function findMember(db: Db, accountId: string, memberId: string): Promise<Member | undefined> {
   return db
@@ -32,10 +46,19 @@ export function findMemberByEmail(
     .executeTakeFirst()
 }
 
-export async function insertMember(
-  db: Db,
-  member: { memberId: string; accountId: string; email: string; passwordHash: string | null; accountAdmin: boolean },
-): Promise<void> {
+export interface NewMember {
+  memberId: string
+  accountId: string
+  email: string
+  /** null: cannot sign in until one is set. */
+  passwordHash: string | null
+  accountAdmin: boolean
+  operator?: boolean
+  firstName?: string
+  lastName?: string
+}
+
+export async function insertMember(db: Db, member: NewMember): Promise<void> {
   await db
     .insertInto('members')
     .values({
@@ -44,7 +67,77 @@ export async function insertMember(
       email: member.email,
       password_hash: member.passwordHash,
       account_admin: member.accountAdmin,
+      operator: member.operator ?? false,
+      first_name: member.firstName ?? '',
+      last_name: member.lastName ?? '',
+      disabled_at: null,
     })
+    .execute()
+}
+
+/**
+ * Locks a member of an account for the rest of the transaction. Whoever changes what they may do does this first, after the
+ * project's lock where there is one: a session that is begun meanwhile waits, and then reads what is in force.
+ * @throws AppError 404
+ */
+export async function lockMember(db: Db, accountId: string, memberId: string): Promise<Member> {
+  const row = await db
+    .selectFrom('members')
+    .select(columns)
+    .where('account_id', '=', accountId)
+    .where('member_id', '=', memberId)
+    .forUpdate()
+    .executeTakeFirst()
+  if (!row) throw notFound()
+  return row
+}
+
+/** The people of an account, behind an id. */
+export function listMembers(db: Db, accountId: string, after: string | undefined, limit: number): Promise<Member[]> {
+  return db
+    .selectFrom('members')
+    .select(columns)
+    .where('account_id', '=', accountId)
+    .$if(after !== undefined, query => query.where('member_id', '>', after ?? ''))
+    .orderBy('member_id')
+    .limit(limit)
+    .execute()
+}
+
+/** How many others administer an account and can come in. */
+export async function countOtherAdmins(db: Db, accountId: string, memberId: string): Promise<number> {
+  const row = await db
+    .selectFrom('members')
+    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .where('account_id', '=', accountId)
+    .where('member_id', '<>', memberId)
+    .where('account_admin', '=', true)
+    .where('disabled_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return Number(row.count)
+}
+
+export async function updateAccountRights(
+  db: Db,
+  memberId: string,
+  rights: { accountAdmin: boolean; operator: boolean; disabledAt: Date | null },
+): Promise<void> {
+  await db
+    .updateTable('members')
+    .set({ account_admin: rights.accountAdmin, operator: rights.operator, disabled_at: rights.disabledAt })
+    .where('member_id', '=', memberId)
+    .execute()
+}
+
+export async function updateProfile(
+  db: Db,
+  memberId: string,
+  profile: { firstName: string; lastName: string },
+): Promise<void> {
+  await db
+    .updateTable('members')
+    .set({ first_name: profile.firstName, last_name: profile.lastName })
+    .where('member_id', '=', memberId)
     .execute()
 }
 
@@ -65,6 +158,7 @@ export async function isMemberOfProject(db: Db, projectId: string, memberId: str
     .select('members.member_id')
     .where('projects.project_id', '=', projectId)
     .where('members.member_id', '=', memberId)
+    .where('members.disabled_at', 'is', null)
     .where(({ eb, or }) => or([eb('members.account_admin', '=', true), eb('project_members.role', 'is not', null)]))
     .executeTakeFirst()
   return row !== undefined

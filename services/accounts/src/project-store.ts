@@ -102,6 +102,17 @@ export async function lockProject(db: Db, projectId: string): Promise<ProjectSum
   return row
 }
 
+/** Locks every project of an account, in the order of their ids. */
+export async function lockProjectsOfAccount(db: Db, accountId: string): Promise<void> {
+  await db
+    .selectFrom('projects')
+    .select('project_id')
+    .where('account_id', '=', accountId)
+    .orderBy('project_id')
+    .forUpdate()
+    .execute()
+}
+
 export async function updateProjectSettings(
   db: Db,
   projectId: string,

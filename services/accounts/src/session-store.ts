@@ -1,4 +1,4 @@
-import type { Session } from '@sluice/contracts'
+import { permissionsOf, type Session } from '@sluice/contracts'
 import type { Db } from './db/schema.ts'
 
 export async function insertSession(
@@ -16,13 +16,20 @@ export async function findSession(db: Db, tokenHash: string): Promise<Session | 
   const row = await db
     .selectFrom('sessions')
     .innerJoin('members', 'members.member_id', 'sessions.member_id')
-    .select(['members.member_id', 'members.account_id', 'members.account_admin', 'sessions.expires_at'])
+    .select([
+      'members.member_id',
+      'members.account_id',
+      'members.account_admin',
+      'members.operator',
+      'sessions.expires_at',
+    ])
     .where('sessions.token_hash', '=', tokenHash)
+    .where('members.disabled_at', 'is', null)
     .executeTakeFirst()
   if (!row) return undefined
   const roles = await db
     .selectFrom('project_members')
-    .select(['project_id', 'role'])
+    .select(['project_id', 'role', 'roles'])
     .where('member_id', '=', row.member_id)
     .where('account_id', '=', row.account_id)
     .orderBy('project_id')
@@ -31,7 +38,11 @@ export async function findSession(db: Db, tokenHash: string): Promise<Session | 
     member_id: row.member_id,
     account_id: row.account_id,
     account_admin: row.account_admin,
+    operator: row.operator,
     projects: Object.fromEntries(roles.map(({ project_id, role }) => [project_id, role])),
+    permissions: Object.fromEntries(
+      roles.map(({ project_id, role, roles }) => [project_id, permissionsOf(role, roles)]),
+    ),
     expires_at_ms: row.expires_at.getTime(),
   }
 }
@@ -62,7 +73,17 @@ export function deleteExpiredSessions(db: Db, before: Date): Promise<string[]> {
     .then(rows => rows.map(row => row.token_hash))
 }
 
-/** Locks a member's sessions and hands back their hashes. */
+export function listSessionHashesOfMember(db: Db, memberId: string): Promise<string[]> {
+  return db
+    .selectFrom('sessions')
+    .select('token_hash')
+    .where('member_id', '=', memberId)
+    .orderBy('token_hash')
+    .execute()
+    .then(rows => rows.map(row => row.token_hash))
+}
+
+/** Locks every session and hands back their hashes. */
 export function lockSessionHashes(db: Db): Promise<string[]> {
   return db
     .selectFrom('sessions')

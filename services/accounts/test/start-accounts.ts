@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { connectBus } from '@sluice/bus'
-import type { Role } from '@sluice/contracts'
+import type { Bundle, Role } from '@sluice/contracts'
 import { openDatabase, runMigrations, startOutboxRelay } from '@sluice/postgres'
 import { createSecretBox, hashCredential, type Logger } from '@sluice/runtime'
 import { testNats, testPostgres } from '@sluice/test-env'
@@ -96,7 +96,13 @@ export async function signInAs(db: Db, memberId: string): Promise<string> {
 }
 
 /** A member with a role in a project, and their session. */
-export async function addMember(db: Db, accountId: string, projectId: string, role: Role) {
+export async function addMember(
+  db: Db,
+  accountId: string,
+  projectId: string,
+  role: Role,
+  bundles: Bundle[] = ['llm_proxy_user'],
+) {
   const memberId = newId('mem')
   await insertMember(db, {
     memberId,
@@ -107,7 +113,7 @@ export async function addMember(db: Db, accountId: string, projectId: string, ro
   })
   await db
     .insertInto('project_members')
-    .values({ project_id: projectId, account_id: accountId, member_id: memberId, role })
+    .values({ project_id: projectId, account_id: accountId, member_id: memberId, role, roles: bundles })
     .execute()
   return { memberId, token: await signInAs(db, memberId) }
 }

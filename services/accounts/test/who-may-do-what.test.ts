@@ -31,6 +31,7 @@ const everyone: readonly Who[] = [
 const signedIn = everyone.filter(who => who !== 'nobody' && who !== 'garbage')
 const inProject: readonly Who[] = ['member', 'developer', 'admin', 'developer key', 'admin key', 'account admin']
 const admins: readonly Who[] = ['admin', 'admin key', 'account admin']
+const accountAdmins: readonly Who[] = ['account admin', 'stranger']
 const absent = '00000000-0000-7000-8000-000000000000'
 
 const rows: Row[] = [
@@ -39,12 +40,15 @@ const rows: Row[] = [
   { method: 'GET', path: '/config', allowed: everyone },
   { method: 'GET', path: '/accounts/whoami', allowed: signedIn },
   { method: 'GET', path: '/accounts/profiles/me', allowed: signedIn },
+  { method: 'PUT', path: '/accounts/profiles/me', body: { name: '' }, allowed: signedIn },
+  { method: 'GET', path: '/accounts/members', allowed: accountAdmins, denied: 403 },
+  { method: 'PUT', path: '/accounts/members/mem_none', body: { admin: 1 }, allowed: accountAdmins, denied: 403 },
   { method: 'GET', path: '/accounts/projects', allowed: signedIn },
   {
     method: 'POST',
     path: '/accounts/projects',
     body: { name: '' },
-    allowed: ['account admin', 'stranger'],
+    allowed: accountAdmins,
     denied: 403,
   },
   { method: 'GET', path: '/accounts/projects/:pid', allowed: inProject },
@@ -52,6 +56,12 @@ const rows: Row[] = [
   { method: 'GET', path: '/accounts/projects/:pid/role', allowed: inProject },
   { method: 'GET', path: '/accounts/projects/:pid/teams', allowed: inProject },
   { method: 'POST', path: '/accounts/projects/:pid/teams', body: { name: '' }, allowed: admins },
+  { method: 'GET', path: '/accounts/projects/:pid/users', allowed: admins },
+  { method: 'POST', path: '/accounts/projects/:pid/users', body: { name: '' }, allowed: admins },
+  { method: 'GET', path: '/accounts/projects/:pid/users/mem_none', allowed: admins },
+  { method: 'PUT', path: '/accounts/projects/:pid/users/mem_none', body: { name: '' }, allowed: admins },
+  { method: 'DELETE', path: '/accounts/projects/:pid/users/mem_none', allowed: admins },
+  { method: 'POST', path: '/accounts/projects/:pid/access:test', body: { name: '' }, allowed: inProject },
   { method: 'GET', path: '/accounts/projects/:pid/api-keys', allowed: admins },
   { method: 'POST', path: '/accounts/projects/:pid/api-keys', body: { name: '' }, allowed: admins },
   { method: 'DELETE', path: `/accounts/projects/:pid/api-keys/${absent}`, allowed: admins },

@@ -1,4 +1,3 @@
-import { type Role, rolePermissions } from '@sluice/contracts'
 import type { RestPrincipal } from '@sluice/runtime'
 import type { CallRecord } from './recent-calls.ts'
 import type { RefusedRow } from './refused-row.ts'
@@ -41,11 +40,7 @@ export function readableProjects(
   principal: RestPrincipal,
   projectsOfAccount: (accountId: string) => readonly string[],
 ): string[] {
-  const byRole = [...principal.roles].filter(([, role]) => mayReadUsage(role)).map(([projectId]) => projectId)
+  const byRole = [...principal.permissions].filter(([, held]) => held.has('usage:read')).map(([projectId]) => projectId)
   const byAccount = principal.accountAdmin ? projectsOfAccount(principal.accountId) : []
   return [...new Set([...byRole, ...byAccount])]
-}
-
-function mayReadUsage(role: Role): boolean {
-  return (rolePermissions[role] as readonly string[]).includes('usage:read')
 }

@@ -264,7 +264,13 @@ function byClientSecret(
   }
 }
 
+/** The project that a key makes calls in. @throws Refusal where it may make none there, or the project none at all */
 function projectOf(deps: AuthenticateDeps, active: ActiveKey): Project {
+  if (!active.mayCall)
+    throw new Refusal(
+      'llm_not_granted',
+      'The member or service account that this key belongs to may not call models in this project. Ask a project admin.',
+    )
   const project = deps.projects.find(active.key.project_id)
   if (!project) throw new Refusal('unauthorized', 'The project of this credential does not exist any more.')
   if (project.disabled) throw new Refusal('project_disabled', `Project "${project.name}" is disabled. Ask its owner.`)

@@ -9,9 +9,12 @@ export function cutBudget(calls: LiveCalls, cutoff: Cutoff): number {
   return calls.cutBudget(cutoff, scope => ({ refusal: refusalOfCutoff(cutoff, scope), style }))
 }
 
-/** A key was revoked: every call with it, or with a token it signed, ends with an error. */
+/** A key was revoked or suspended: every call with it, or with a token it signed, ends with an error. */
 export function cutKey(calls: LiveCalls, keyId: string): number {
-  const refusal = new Refusal('credential_revoked', 'The key of this call has been revoked. Use another credential.')
+  const refusal = new Refusal(
+    'credential_revoked',
+    'The key of this call has been revoked or suspended. Use another credential.',
+  )
   return calls.cutWhere(
     call => call.keyId === keyId,
     () => ({ refusal, style: 'explicit' }),

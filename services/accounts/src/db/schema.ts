@@ -1,4 +1,4 @@
-import type { Dialect, Envelope, Role } from '@sluice/contracts'
+import type { Bundle, Dialect, Envelope, Role } from '@sluice/contracts'
 import type { ColumnType, Generated, Kysely } from 'kysely'
 
 type Json<T> = ColumnType<T, string, string>
@@ -15,6 +15,8 @@ export interface Tables {
     last_name: Generated<string>
     password_hash: string | null
     account_admin: Generated<boolean>
+    operator: Generated<boolean>
+    disabled_at: Date | null
     created_at: CreatedAt
   }
   projects: {
@@ -30,7 +32,14 @@ export interface Tables {
     created_at: CreatedAt
   }
   teams: { team_id: string; project_id: string; name: string; created_at: CreatedAt }
-  project_members: { project_id: string; account_id: string; member_id: string; role: Role; created_at: CreatedAt }
+  project_members: {
+    project_id: string
+    account_id: string
+    member_id: string
+    role: Role
+    roles: Generated<Bundle[]>
+    created_at: CreatedAt
+  }
   api_keys: {
     key_id: string
     project_id: string

@@ -1,8 +1,8 @@
-import { Id, linesOfText, Role } from '@sluice/contracts'
+import { Id, linesOfText, Role, rolePermissions } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { type Static, Type } from 'typebox'
-import { actorOf, callerOf, roleOf } from '../access.ts'
+import { actorOf, callerOf } from '../access.ts'
 import { requireWithin } from '../api-key.ts'
 import type { AppDeps } from '../app.ts'
 import { createApiKey } from '../create-api-key.ts'
@@ -45,10 +45,10 @@ export function registerCreateApiKey(app: FastifyInstance, deps: AppDeps): void 
       if (expiresAt && !(expiresAt.getTime() > deps.now()))
         throw errorOf(errors.invalidRequest, { message: 'expires_at must be a time in the future.' })
 
-      const { key, principal } = callerOf(request)
+      const { key, principal, permissions } = callerOf(request)
       requireWithin(
-        { role, models: models ?? undefined, expiresAtMs: expiresAt?.getTime() },
-        { role: roleOf(request), models: key?.models, expiresAtMs: key?.expires_at_ms },
+        { permissions: rolePermissions[role], models: models ?? undefined, expiresAtMs: expiresAt?.getTime() },
+        { permissions, models: key?.models, expiresAtMs: key?.expires_at_ms },
       )
       const { keyId, value } = await deps.changes.make(actorOf(request), change =>
         createApiKey(change, deps.box, {

@@ -12,7 +12,7 @@ const Body = Type.Object({ name: DisplayName }, { additionalProperties: false })
 export function registerCreateTeam(app: FastifyInstance, deps: AppDeps): void {
   app.post<{ Params: { pid: string }; Body: Static<typeof Body> }>(
     '/accounts/projects/:pid/teams',
-    { config: { access: 'members:write' }, schema: { body: Body, response: responses({ 200: TeamResponse }) } },
+    { config: { access: 'teams:write' }, schema: { body: Body, response: responses({ 200: TeamResponse }) } },
     async request => {
       const { pid } = request.params
       const team = await deps.changes.make(actorOf(request), change => createTeam(change, pid, request.body.name))

@@ -1,20 +1,29 @@
-import { type Permission, Role, rolePermissions } from '@sluice/contracts'
+import { Role } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
-import { roleOf } from '../access.ts'
+import { callerOf, roleOf } from '../access.ts'
 import { responses } from './route-schemas.ts'
 
-const Response = Type.Object({ role: Role, can_use_llm_proxy: Type.Boolean() })
+const Response = Type.Object({
+  role: Role,
+  can_use_llm_proxy: Type.Boolean(),
+  can_create_rooms: Type.Boolean(),
+  permissions: Type.Array(Type.String()),
+})
 
-/** The caller's own role in a project. */
+/** The caller's own role in a project, and what they may do there. */
 export function registerGetProjectRole(app: FastifyInstance): void {
   app.get(
     '/accounts/projects/:pid/role',
     { config: { access: 'project' }, schema: { response: responses({ 200: Response }) } },
     async request => {
-      const role = roleOf(request)
-      const permissions: readonly Permission[] = rolePermissions[role]
-      return { role, can_use_llm_proxy: permissions.includes('llm:invoke') }
+      const { permissions } = callerOf(request)
+      return {
+        role: roleOf(request),
+        can_use_llm_proxy: permissions.has('llm:invoke'),
+        can_create_rooms: permissions.has('rooms:write'),
+        permissions: [...permissions],
+      }
     },
   )
 }

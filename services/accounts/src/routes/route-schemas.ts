@@ -17,3 +17,7 @@ export const DisplayName = Type.String({
   pattern: `^(?=.*\\S)${lineOfText.slice(1)}`,
 })
 export const NoContent = Type.Null()
+/** A first or a last name; may be empty. */
+export const PersonNamePart = Type.String({ maxLength: 128, pattern: lineOfText })
+/** What clients of MeshAgent get where there is nothing to tell. */
+export const Done = Type.Object({ ok: Type.Literal(true) })

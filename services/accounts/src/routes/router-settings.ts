@@ -10,7 +10,7 @@ import { responses } from './route-schemas.ts'
 export function registerRouterSettings(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: { pid: string } }>(
     '/accounts/projects/:pid/settings/router',
-    { config: { access: 'integrations:write' }, schema: { response: responses({ 200: RouterSettings }) } },
+    { config: { access: 'models:write' }, schema: { response: responses({ 200: RouterSettings }) } },
     async request => {
       const project = await findProject(deps.db, request.params.pid)
       if (!project) throw notFound()
@@ -20,7 +20,7 @@ export function registerRouterSettings(app: FastifyInstance, deps: AppDeps): voi
   app.put<{ Params: { pid: string }; Body: RouterSettingsBody }>(
     '/accounts/projects/:pid/settings/router',
     {
-      config: { access: 'integrations:write' },
+      config: { access: 'models:write' },
       schema: { body: RouterSettingsBody, response: responses({ 200: RouterSettings }) },
     },
     async request => {

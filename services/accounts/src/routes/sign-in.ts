@@ -37,7 +37,7 @@ export function registerSignIn(app: FastifyInstance, deps: AppDeps): void {
         throw errorOf(errors.throttled)
       }
       const member = await findMemberByEmail(deps.db, email)
-      if (!(await verifyPassword(password, member?.password_hash)) || !member) {
+      if (!(await verifyPassword(password, member?.password_hash)) || !member || member.disabled_at) {
         signInTried(deps.log, 'refused', request.ip)
         throw errorOf(errors.wrongPassword)
       }

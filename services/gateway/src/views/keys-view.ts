@@ -7,6 +7,8 @@ export interface ActiveKey {
   key: Key
   /** What every call with this key itself carries; calls with its participant tokens add room and participant. */
   identity: CallIdentity
+  /** False: whose key it is may not call providers now, and that may change back. */
+  mayCall: boolean
 }
 
 /** A secret of a key as it signs tokens. */
@@ -33,7 +35,7 @@ export interface KeysView {
 
 export interface KeysViewOptions {
   secretBox: SecretBox
-  /** Called after a key was revoked, changed or deleted. */
+  /** Called after a key was revoked, changed, suspended or deleted. */
   onChange: (keyId: string, usable: boolean) => void
   log: Logger
 }
@@ -57,11 +59,11 @@ export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<Ke
       forget(keyId)
       const usable = key !== undefined && key.revoked_at_ms === undefined
       if (key && usable) {
-        const active = { key, identity: identityOf(key) }
+        const active = { key, identity: identityOf(key), mayCall: key.permissions?.includes('llm:invoke') ?? true }
         byId.set(keyId, active)
         for (const secret of key.secrets) byHash.set(secret.hash, active)
       }
-      options.onChange(keyId, usable)
+      options.onChange(keyId, byId.get(keyId)?.mayCall === true)
     },
   })
 

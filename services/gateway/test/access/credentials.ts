@@ -116,6 +116,35 @@ export function credentialsAreProved(
       assert.equal(await askWith(key.value), 401)
     })
 
+    test('a member’s key, its tokens and its running stream stop when its member may not call, and it works again when they may', async t => {
+      const project = `/accounts/projects/${mine.projectId}`
+      const email = 'switch@example.com'
+      const { body: member } = await gateway.manage('POST', `${project}/users`, { email, can_use_llm_proxy: true })
+      const { body: key } = await gateway.manage('POST', `${project}/api-keys`, {
+        name: 'own',
+        member_id: member.user_id,
+      })
+      const token = await mint(key.value)
+      await eventually(async () => (await askWith(token)) === 200)
+      const stream = await gateway.post('/v1/chat/completions', key.value, {
+        model: 'gpt-5.4-mini',
+        stream: true,
+        messages: [{ role: 'user', content: '[[sim output_tokens=3000 delay_ms=30]]' }],
+      })
+      const user = `${project}/users/${member.user_id}`
+      await gateway.manage('PUT', user, { can_use_llm_proxy: false })
+      const since = performance.now()
+      await eventually(async () => (await askWith(key.value)) === 403, { timeoutMs: 1_000 })
+      t.diagnostic(`refused ${Math.round(performance.now() - since)} ms after the answer of the change`)
+      assert.match(await stream.text(), /revoked or suspended/)
+      assert.equal(await askWith(token), 403)
+      await gateway.manage('PUT', user, { roles: ['llm_proxy_user'] })
+      await eventually(async () => (await askWith(token)) === 200)
+      await gateway.manage('DELETE', user)
+      await eventually(async () => (await askWith(key.value)) === 403, { timeoutMs: 1_000 })
+      assert.equal(await askWith(token), 403)
+    })
+
     test('a token opens the room it names and no other; a key opens every room of its project', async () => {
       const lobby = await mint(apiKey, { room: 'lobby' })
       const roomless = await mint(apiKey)

@@ -2,9 +2,16 @@ import { createOutbox, type Migration } from '@sluice/postgres'
 import { createAccounts } from './001-create-accounts.ts'
 import { createCredentials } from './002-create-credentials.ts'
 import { createAudit } from './003-create-audit.ts'
+import { addMemberRights } from './004-add-member-rights.ts'
 
 /** Every step of schema `accounts`, in order. */
-export const migrations: readonly Migration[] = [createOutbox, createAccounts, createCredentials, createAudit]
+export const migrations: readonly Migration[] = [
+  createOutbox,
+  createAccounts,
+  createCredentials,
+  createAudit,
+  addMemberRights,
+]
 
 /** The one schema of this service. */
 export const schemaName = 'accounts'

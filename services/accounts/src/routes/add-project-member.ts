@@ -1,0 +1,51 @@
+import { errorOf } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import { type Static, Type } from 'typebox'
+import { actorOf, callerOf } from '../access.ts'
+import type { AppDeps } from '../app.ts'
+import { addProjectMember, type PersonName } from '../change-project-member.ts'
+import { errors } from '../errors.ts'
+import { readRights, requireMayGrant } from '../project-member.ts'
+import { NewProjectMemberBody, requireSameProject } from './project-member-body.ts'
+import { responses } from './route-schemas.ts'
+
+const Response = Type.Object({
+  ok: Type.Literal(true),
+  user_id: Type.String(),
+  /** True: the account did not know the address before. */
+  created: Type.Boolean(),
+})
+
+/** Gives somebody rights in a project, by their id or by an e-mail address. */
+export function registerAddProjectMember(app: FastifyInstance, deps: AppDeps): void {
+  app.post<{ Params: { pid: string }; Body: Static<typeof NewProjectMemberBody> }>(
+    '/accounts/projects/:pid/users',
+    {
+      config: { access: 'members:write' },
+      schema: {
+        summary: 'Add somebody to a project',
+        body: NewProjectMemberBody,
+        response: responses({ 200: Response }),
+      },
+    },
+    async request => {
+      const { pid } = request.params
+      requireSameProject(request.body, pid)
+      const person = readPerson(request.body)
+      const rights = readRights(request.body)
+      requireMayGrant(callerOf(request), rights)
+      const { memberId, isNew } = await deps.changes.make(actorOf(request), change =>
+        addProjectMember(change, pid, person, rights),
+      )
+      return { ok: true as const, user_id: memberId, created: isNew }
+    },
+  )
+}
+
+/** @throws AppError 400 unless exactly one of both is sent */
+function readPerson(body: Static<typeof NewProjectMemberBody>): PersonName {
+  const { user_id: userId, email, first_name: firstName = '', last_name: lastName = '' } = body
+  if (userId !== undefined && email === undefined) return { userId }
+  if (email !== undefined && userId === undefined) return { email, firstName, lastName }
+  throw errorOf(errors.invalidRequest, { message: 'Send user_id or email, and not both.' })
+}
