@@ -4,7 +4,7 @@ import { freePort } from '@sluice/stack'
 import { startTestStack, type TestStack } from '@sluice/test-env'
 import { startMarks } from './billing-marks.ts'
 import { type Route, routes } from './nginx.ts'
-import { pinTree, startPinned, stopProcess, targetCore, until } from './processes.ts'
+import { mostSockets, pinTree, startPinned, stopProcess, targetCore, until } from './processes.ts'
 import { answers, type Ground, type Target } from './targets.ts'
 
 const path = '/openai/v1/chat/completions'
@@ -58,7 +58,11 @@ export async function startGateway(ground: Ground): Promise<Target> {
     {
       ownPostgres: true,
       services: ['accounts', 'budget', 'billing', 'gateway'],
-      env: { GATEWAY_UPSTREAM_CA_FILE: ground.tls.certificate, SLUICE_LOG_LEVEL: 'warn' },
+      env: {
+        GATEWAY_UPSTREAM_CA_FILE: ground.tls.certificate,
+        GATEWAY_MAX_SOCKETS: String(mostSockets()),
+        SLUICE_LOG_LEVEL: 'warn',
+      },
     },
   )
   const admin = await administrator(stack)

@@ -59,6 +59,11 @@ export function fileLimit(): number {
   return Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? 1024)
 }
 
+/** Sockets that one proxy can hold here: two files each, 200 for all else. */
+export function mostSockets(): number {
+  return Math.max(1, Math.floor((fileLimit() - 200) / 2))
+}
+
 /** Ends a process we started, hard if it does not go within 10 s. */
 export async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return

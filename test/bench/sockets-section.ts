@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { model } from './payloads.ts'
-import { cpuMicroseconds, fileLimit, loadCore, residentBytes } from './processes.ts'
+import { cpuMicroseconds, fileLimit, loadCore, mostSockets, residentBytes } from './processes.ts'
 import type { SectionOptions } from './sections.ts'
 import type { SocketJob, SocketResult } from './socket-client.ts'
 import { socketEvents, socketGapMs } from './socket-provider.ts'
@@ -33,8 +33,13 @@ function startClient(job: SocketJob) {
 /** Memory of idle sockets, and CPU of events on active ones among them. */
 export async function sockets(targets: readonly Target[], options: SectionOptions): Promise<Table> {
   const wanted = options.quick ? 1_000 : 10_000
-  const active = options.quick ? 200 : 1_000
-  const title = `WebSockets: ${wanted} idle, then ${active} of them active, ${socketEvents} events ${socketGapMs} ms apart`
+  const idle = Math.min(wanted, mostSockets())
+  const active = Math.min(idle, options.quick ? 200 : 1_000)
+  const why =
+    idle < wanted
+      ? `${wanted} are wanted; a limit of ${fileLimit()} open files holds ${idle}, two files a socket. `
+      : ''
+  const title = `WebSockets: ${idle} idle, then ${active} of them active, ${socketEvents} events ${socketGapMs} ms apart`
   options.say(title)
   const rows: string[][] = []
   let nginx: number | undefined
@@ -42,8 +47,6 @@ export async function sockets(targets: readonly Target[], options: SectionOption
     const endpoint = target.endpoint('socket')
     if (!endpoint || target.name === 'direct') continue
     const pid = target.pid('socket')
-    // A proxy needs two files a socket.
-    const idle = Math.min(wanted, Math.floor(fileLimit() * 0.45))
     const before = residentBytes(pid)
     const client = startClient({ ...endpoint, body: turn, sockets: idle, active })
     const opened = await client.read()
@@ -76,7 +79,7 @@ export async function sockets(targets: readonly Target[], options: SectionOption
   }
   return {
     title,
-    note: 'Responses sockets, each with a connection to the provider: as many as two files a socket allow. Ours does for each turn what it does for a call; nginx relays.',
+    note: `Responses sockets, each with a connection to the provider. ${why}Ours does for each turn what it does for a call; nginx relays.`,
     columns: [
       'target',
       'sockets',

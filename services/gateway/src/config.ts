@@ -4,6 +4,7 @@ import { type FrontRoute, FrontRoutesError, parseFrontRoutes } from './front-rou
 import { type JournalMode, journalModes } from './journal/journal.ts'
 import { defaultBaseUrls, type ManagedUpstream } from './resolve-route.ts'
 import { callsFolder } from './sockets/known-calls.ts'
+import { defaultMaxSockets, problemOfMaxSockets, readOpenFileLimit } from './sockets/socket-files.ts'
 import type { SocketOptions } from './sockets/socket-upgrade.ts'
 
 export interface GatewayConfig extends ServiceConfig {
@@ -83,7 +84,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
     },
     sockets: {
       callsDir: join(journalDir, callsFolder),
-      maxSockets: reader.integer('GATEWAY_MAX_SOCKETS', 20_000, { min: 1 }),
+      maxSockets: readMaxSockets(reader),
       allowedOrigins: readOrigins(reader),
     },
     leaveMs: reader.integer('GATEWAY_LEAVE_MS', 0),
@@ -136,6 +137,15 @@ function readFrontRoutes(reader: ConfigReader): FrontRoute[] {
     reader.problem(`SLUICE_FRONT_ROUTES: ${error.message}`)
     return []
   }
+}
+
+function readMaxSockets(reader: ConfigReader): number {
+  const openFileLimit = readOpenFileLimit()
+  if (reader.optionalString('GATEWAY_MAX_SOCKETS') === undefined) return defaultMaxSockets(openFileLimit)
+  const maxSockets = reader.integer('GATEWAY_MAX_SOCKETS', 1, { min: 1 })
+  const problem = problemOfMaxSockets(maxSockets, openFileLimit)
+  if (problem !== undefined) reader.problem(problem)
+  return maxSockets
 }
 
 /** Origins of browsers that may open sockets; unset: any, for a key must come with each. */

@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { after, type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
+import { freePort } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
 import { GatewayStack } from './gateway-stack.ts'
@@ -91,4 +96,67 @@ test('browsers connect from the listed origins alone; what is no browser sends n
     client.socket.close()
     await client.closed
   }
+})
+
+/** The command of a gateway beside ours that may open so many files. */
+async function withFiles(openFiles: number, { GATEWAY_MAX_SOCKETS }: { GATEWAY_MAX_SOCKETS?: string } = {}) {
+  const { env, args, cwd } = gateway.stack.services.gateway.plan
+  const [port, operatorPort] = [await freePort(), await freePort()]
+  return {
+    args: ['-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, process.execPath, ...args],
+    options: {
+      cwd,
+      env: {
+        ...env,
+        GATEWAY_MAX_SOCKETS,
+        GATEWAY_PORT: String(port),
+        GATEWAY_OPERATOR_PORT: String(operatorPort),
+        GATEWAY_JOURNAL_DIR: join(gateway.stack.home, `journal-${port}`),
+      },
+    },
+    url: `http://127.0.0.1:${port}`,
+    readyUrl: `http://127.0.0.1:${operatorPort}/health/ready`,
+  }
+}
+
+async function startWithFiles(t: TestContext, openFiles: number): Promise<{ url: string }> {
+  const { args, options, url, readyUrl } = await withFiles(openFiles)
+  const child = spawn('sh', args, { ...options, stdio: 'ignore' })
+  t.after(async () => {
+    const ended = once(child, 'exit')
+    if (child.kill('SIGKILL')) await ended
+  })
+  const isReady = () =>
+    fetch(readyUrl).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+  await eventually(isReady, { timeoutMs: 20_000 })
+  return { url }
+}
+
+test('unset, as many sockets are held as the limit of open files has room for: one more is 503, and calls go on', async t => {
+  const { apiKey } = await gateway.newProject()
+  const small = await startWithFiles(t, 240)
+  const open = await Promise.all(Array.from({ length: 20 }, () => openSocket(small, '/v1/responses', apiKey)))
+  for (let tries = 0; tries < 3; tries++) {
+    const refused = await refusedUpgrade(small, '/v1/responses', { headers: { authorization: `Bearer ${apiKey}` } })
+    assert.deepEqual([refused.status, refused.body.error.code], [503, 'overloaded'])
+  }
+  const answer = await fetch(`${small.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${apiKey}` },
+    body: JSON.stringify({ model, messages: [{ role: 'user', content: 'Say it.' }] }),
+  })
+  assert.equal(answer.status, 200, await answer.text())
+  for (const client of open) client.send({ type: 'response.create', model, input: '[[sim output_tokens=3]]' })
+  await Promise.all(open.map(client => client.until('response.completed')))
+})
+
+test('a number of sockets that the limit of open files cannot hold is a problem of the configuration', async () => {
+  const { args, options } = await withFiles(240, { GATEWAY_MAX_SOCKETS: '21' })
+  await assert.rejects(promisify(execFile)('sh', [...args, '--check-config'], options), ({ stderr }) => {
+    assert.match(stderr, /GATEWAY_MAX_SOCKETS=21 needs 242 open files .* may open 240: raise that .* or set 20 at most/)
+    return true
+  })
 })
