@@ -94,7 +94,7 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
     callRefused(refused: CallRefusedData): void {
       refusals.labels(refused.reason).inc()
     },
-    internalError(err: unknown, callId: string): void {
+    internalError(err: unknown, callId?: string): void {
       faults.inc()
       log.error({ err, callId }, 'call failed in the gateway')
     },

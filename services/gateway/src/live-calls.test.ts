@@ -21,7 +21,7 @@ function call(calls: LiveCalls, keyId: string, cut: string[]): LiveCall {
 const order = () => ({ refusal: new Refusal('credential_revoked', 'gone'), style: 'explicit' as const })
 
 test('exactly the picked calls are cut, though each leaves while the others are looked at', () => {
-  const calls = new LiveCalls()
+  const calls = new LiveCalls(assert.ifError)
   const cut: string[] = []
   for (const key of ['a', 'b', 'a', 'a', 'c', 'a']) call(calls, key, cut)
   assert.equal(
@@ -32,8 +32,27 @@ test('exactly the picked calls are cut, though each leaves while the others are 
   assert.equal(calls.size, 2)
 })
 
+test('a call that fails to end keeps no other running, and the fault is told', () => {
+  const faults: unknown[] = []
+  const calls = new LiveCalls(error => faults.push(error))
+  const cut: string[] = []
+  call(calls, 'a', cut)
+  const faulty = call(calls, 'b', cut)
+  call(calls, 'c', cut)
+  const fault = new Error('a fault of ours')
+  faulty.cut = () => {
+    throw fault
+  }
+  assert.equal(
+    calls.cutWhere(() => true, order),
+    3,
+  )
+  assert.deepEqual([cut, faults], [['a:credential_revoked', 'c:credential_revoked'], [fault]])
+  assert.equal(calls.size, 1)
+})
+
 test('a call is taken out once, whichever order calls end in', () => {
-  const calls = new LiveCalls()
+  const calls = new LiveCalls(assert.ifError)
   const [a, b, c] = ['a', 'b', 'c'].map(key => call(calls, key, [])) as [LiveCall, LiveCall, LiveCall]
   calls.remove(a)
   calls.remove(a)
@@ -44,7 +63,7 @@ test('a call is taken out once, whichever order calls end in', () => {
 })
 
 test('waiting for the last call ends with it, or at its deadline', async () => {
-  const calls = new LiveCalls()
+  const calls = new LiveCalls(assert.ifError)
   const live = call(calls, 'a', [])
   assert.equal(await calls.whenIdle(5), false)
   const idle = calls.whenIdle(60_000)

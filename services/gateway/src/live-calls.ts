@@ -29,7 +29,13 @@ export interface LiveCall {
  */
 export class LiveCalls {
   readonly #calls: LiveCall[] = []
+  readonly #onFault: (error: unknown) => void
   #whenEmpty: (() => void)[] = []
+
+  /** @param onFault told of a call that failed to end: it is the only one that may go on */
+  constructor(onFault: (error: unknown) => void) {
+    this.#onFault = onFault
+  }
 
   add(call: LiveCall): void {
     call.place = this.#calls.push(call) - 1
@@ -52,13 +58,17 @@ export class LiveCalls {
     return this.#calls.length
   }
 
-  /** Cuts the calls that a predicate picks. @returns how many */
+  /** Cuts the calls that a predicate picks, each whatever becomes of the others. @returns how many were told */
   cutWhere(picks: (call: LiveCall) => boolean, order: (call: LiveCall) => CutOrder): number {
     let cut = 0
     for (const call of [...this.#calls]) {
       if (!picks(call)) continue
-      call.cut(order(call))
       cut++
+      try {
+        call.cut(order(call))
+      } catch (error) {
+        this.#onFault(error)
+      }
     }
     return cut
   }

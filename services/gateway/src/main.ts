@@ -59,10 +59,10 @@ closing.defer('spans', () => spans.close())
 const events = createGatewayEvents(log, spans)
 const bus = closing.use(await connectBus(config.nats, 'gateway', log), 'bus')
 
-const liveCalls = new LiveCalls()
+const liveCalls = new LiveCalls(events.internalError)
 const drains = new Drains(config.maxDrains, events.drainRefused)
 const bodyMemory = new BodyMemory(config.maxBodyMemoryBytes)
-const sockets = createSockets(config.sockets)
+const sockets = createSockets(config.sockets, events.internalError)
 const tokens = new TokenCache()
 const secretBox = createSecretBox(secrets.masterKey)
 const keys = closing.use(

@@ -280,14 +280,24 @@ export class Relay implements UpstreamHandler, LiveCall {
   }
 
   #cutNow(order: CutOrder): void {
-    const usage = this.#readUsage()
-    const { budget } = order.refusal
-    const { phase } = this.#settle('cut', usage, {
-      cutBy: { reason: order.refusal.reason, ...(budget ? { budget_id: budget.budget_id, copy: budget.copy } : {}) },
-    })
-    this.#stopProvider(order.refusal.reason)
-    if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(order.refusal)
-    else if (phase === 'passing') this.#breakOff(order, usage)
+    const { budget, reason } = order.refusal
+    const cutBy = { reason, ...(budget ? { budget_id: budget.budget_id, copy: budget.copy } : {}) }
+    try {
+      const usage = this.#readUsage()
+      const { phase } = this.#settle('cut', usage, { cutBy })
+      this.#stopProvider(reason)
+      if (phase === 'waiting' || phase === 'collecting') this.#deps.refuse(order.refusal)
+      else if (phase === 'passing') this.#breakOff(order, usage)
+    } catch (error) {
+      // What cannot be ended in good order is ended all the same: money or permission is gone.
+      this.#deps.onFault(error)
+      try {
+        if (!this.isSettled) this.#settle('cut', this.#estimateSent(), { cutBy })
+      } finally {
+        this.#stopProvider(reason)
+        this.#response.destroy()
+      }
+    }
   }
 
   /** After settling: stopping tells an error at once, which is no news then. */

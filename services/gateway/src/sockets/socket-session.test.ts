@@ -60,7 +60,7 @@ class FaultySession extends SocketSession {
 }
 
 function openSessions(t: TestContext, faults: readonly Fault[]) {
-  const live = new LiveCalls()
+  const live = new LiveCalls(assert.ifError)
   const told: string[] = []
   const ended: Fault[] = []
   const sessions = faults.map(name => {

@@ -79,8 +79,9 @@ const deflate = {
 }
 const closeTimeoutMs = 1_000
 
-export function createSockets(options: SocketOptions): Sockets {
-  const live = new LiveCalls()
+/** @param onFault told of a session that failed to end */
+export function createSockets(options: SocketOptions, onFault: (error: unknown) => void): Sockets {
+  const live = new LiveCalls(onFault)
   const sessions = new Set<SocketSession>()
   const chosen = new WeakMap<IncomingMessage, string>()
   const answerLines = new WeakMap<IncomingMessage, string[]>()
