@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { type ClientReading, readClient } from './client-reading.ts'
 import { maxHeadBytes, type RequestHead, RequestHeadReader } from './read-request-head.ts'
 import { type AnswerSink, WholeExchange } from './whole-exchange.ts'
 
@@ -56,6 +57,7 @@ interface ComingRequest {
 export class ClientConnection implements AnswerSink {
   /** Place in the listener's list. */
   place = -1
+  readonly #reading: ClientReading
   readonly #socket: Socket
   readonly #owner: ConnectionOwner
   readonly #heads = new RequestHeadReader()
@@ -72,11 +74,12 @@ export class ClientConnection implements AnswerSink {
   #isScheduled = false
   #deadlineMs: number
 
-  constructor(socket: Socket, owner: ConnectionOwner, nowMs: number) {
+  constructor(accepted: Socket, owner: ConnectionOwner, nowMs: number) {
+    this.#reading = readClient(accepted, bytes => this.#onBytes(bytes))
+    const { socket } = this.#reading
     this.#socket = socket
     this.#owner = owner
     this.#deadlineMs = nowMs + headMs
-    socket.on('data', this.#onData)
     socket.on('drain', this.#onDrain)
     socket.on('end', this.#onEnd)
     socket.on('error', this.#onError)
@@ -134,7 +137,7 @@ export class ClientConnection implements AnswerSink {
 
   // ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  readonly #onData = (bytes: Buffer): void => {
+  #onBytes(bytes: Buffer): void {
     if (this.#exchange || this.#aheadBytes > 0 || this.#isBlocked) this.#keepAhead(bytes)
     else this.#take(bytes)
   }
@@ -252,7 +255,7 @@ export class ClientConnection implements AnswerSink {
     const socket = this.#socket
     this.#isOver = true
     this.#forget()
-    socket.off('data', this.#onData)
+    this.#reading.stop()
     socket.off('drain', this.#onDrain)
     socket.off('end', this.#onEnd)
     socket.off('error', this.#onError)

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import test, { type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { Endpoint } from '../endpoints.ts'
 import { BodyMemory } from '../read-request.ts'
 import { ClientConnection } from './client-connection.ts'
@@ -128,6 +130,57 @@ test('what is not for the front is the server’s, byte for byte, and so is all 
     await until(() => answered().includes('server POST /mine 5 later'))
     assert.equal(countOf(answered(), 'HTTP/1.1 200 OK'), 3, what)
   }
+})
+
+test('what a client has sent is its own while it is answered, whatever others send meanwhile', async t => {
+  const { port } = await serve(t, exchange => setTimeout(() => echo(exchange), 20))
+  const bodies = Array.from({ length: 20 }, (_, i) => String(i % 10).repeat(200 + i))
+  const clients = await Promise.all(bodies.map(() => client(t, port)))
+  for (const [i, { socket }] of clients.entries()) socket.write(ask(bodies[i] ?? ''))
+  for (const [i, { answered }] of clients.entries()) await until(() => answered().endsWith(`mine ${bodies[i]}`))
+})
+
+test('a connection that the server takes over may change its protocol, and is slowed down by a reader of it', async t => {
+  const total = 64 * 1024 * 1024
+  const { server, port } = await serve(t)
+  let received = 0
+  let upgraded: Duplex | undefined
+  server.on('upgrade', (_request, stream: Duplex, head: Buffer) => {
+    upgraded = stream
+    stream.on('data', (bytes: Buffer) => {
+      received += bytes.length
+    })
+    received += head.length
+    stream.pause()
+    stream.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n')
+  })
+  const { socket, answered } = await client(t, port)
+  socket.write(ask('first'))
+  await until(() => answered().endsWith('mine first'))
+  socket.write('GET /mine HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n')
+  await until(() => answered().includes('101 Switching Protocols'))
+  socket.write(Buffer.alloc(total))
+  let before = -1
+  while (before !== socket.bytesWritten - socket.writableLength) {
+    before = socket.bytesWritten - socket.writableLength
+    await delay(100)
+  }
+  assert.ok(received < total / 2 && socket.writableLength > 0, 'all of it was taken for a reader that had stopped')
+  upgraded?.resume()
+  await until(() => received === total)
+})
+
+test('a server that closes waits for its connections, whoever reads them', async t => {
+  const { server, port } = await serve(t)
+  const clients = await Promise.all([client(t, port), client(t, port)])
+  await delay(20)
+  assert.equal(await promisify(server.getConnections.bind(server))(), 2)
+  clients[0]?.socket.write(ask('{}', '/other'))
+  await until(() => clients[0]?.answered().includes('server POST') === true)
+  const closed = once(server, 'close')
+  server.close()
+  for (const { socket } of clients) socket.destroy()
+  await closed
 })
 
 test('what is malformed is refused by the server', async t => {
