@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineEvent } from './define-event.ts'
 import { Id, UnixMs, Uuid } from './ids.ts'
+import { Type } from './type.ts'
 
 /** `project.changed.v1`: a project's settings, teams or integrations have changed. The state is KV `projects`. */
 export const ProjectChangedData = Type.Object({

@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineDocument } from './define-event.ts'
 import { Id, UnixMs } from './ids.ts'
+import { Type } from './type.ts'
 
 /** The signed dimensions a budget may be scoped to. Every one that is named must match; `project` may stand alone. */
 export const BudgetScope = Type.Partial(

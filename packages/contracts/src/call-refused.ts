@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineEvent } from './define-event.ts'
 import { Id, UnixMs, Uuid } from './ids.ts'
+import { Type } from './type.ts'
 import { CallIdentity, ClaimedDimensions, Dialect } from './usage-recorded.ts'
 
 /**

@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineDocument } from './define-event.ts'
 import { UnixMs } from './ids.ts'
+import { Type } from './type.ts'
 
 const count = Type.Integer({ minimum: 0 })
 

@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineDocument } from './define-event.ts'
 import { Id, UnixMs } from './ids.ts'
+import { Type } from './type.ts'
 
 export const CutoffSchema = Type.Object({
   /** KV key: `<budget_id>` or `<budget_id>.<copy key>`; see `copyKey`. */

@@ -1,5 +1,5 @@
 import type { Static, TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { checkOf } from './schema-check.ts'
 
 /** Thrown when a message does not match its event's schema. The text names the field, never its value. */
 export class ContractError extends Error {
@@ -44,11 +44,11 @@ export interface DocumentContract<Schema extends TSchema> {
 
 /** Declares a KV document. `name` appears in errors. */
 export function defineDocument<Schema extends TSchema>(name: string, schema: Schema): DocumentContract<Schema> {
-  const validator = Compile(schema)
+  const { matches, problems } = checkOf(schema)
   const text = new TextDecoder()
   const check = (data: unknown): Static<Schema> => {
-    if (validator.Check(data)) return data as Static<Schema>
-    const first = validator.Errors(data)[0]
+    if (matches(data)) return data
+    const [first] = problems(data)
     throw new ContractError(`${name}: ${first?.instancePath || '/'} ${first?.message ?? 'does not match'}`)
   }
   const decode = (json: string | Uint8Array): Static<Schema> => {

@@ -1,7 +1,8 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineEvent } from './define-event.ts'
 import { Id, NanoUsd, UnixMs } from './ids.ts'
 import { PARTITIONS } from './partitions.ts'
+import { Type } from './type.ts'
 
 /** The last number that was given out in each partition of an epoch; 0: none. */
 const LastNumbers = Type.Array(Type.Integer({ minimum: 0 }), { minItems: PARTITIONS, maxItems: PARTITIONS })

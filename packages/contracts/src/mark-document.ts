@@ -1,5 +1,6 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineDocument } from './define-event.ts'
+import { Type } from './type.ts'
 
 export const MarkSchema = Type.Object({
   /** Every number up to and including this one is posted. */

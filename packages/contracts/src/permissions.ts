@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { Type } from './type.ts'
 
 /** What may be done in a project, and with `operate` beside it. Every check names one of these; roles only bundle them. */
 export const permissions = [

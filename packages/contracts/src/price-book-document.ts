@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineDocument, defineEvent } from './define-event.ts'
 import { UnixMs } from './ids.ts'
+import { Type } from './type.ts'
 
 export const PriceBookEntrySchema = Type.Object({
   price_book_id: Type.String(),

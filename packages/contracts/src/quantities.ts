@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from './type.ts'
 
 /**
  * Every quantity a provider's reply can be reduced to. All are integers and disjoint, so that each meets one rate:

@@ -1,8 +1,9 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineEvent } from './define-event.ts'
 import { Id, NanoUsd, UnixMs, Uuid } from './ids.ts'
 import { Quantities } from './quantities.ts'
 import type { Series } from './series.ts'
+import { Type } from './type.ts'
 import { LineItem } from './usage-recorded.ts'
 
 /**

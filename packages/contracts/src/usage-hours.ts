@@ -1,6 +1,7 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineDocument } from './define-event.ts'
 import { UnixMs, Uuid } from './ids.ts'
+import { Type } from './type.ts'
 
 /** Which hours of admission are asked for: those that begin in `from_ms..to_ms`, the end not included. */
 export const UsageHoursRequestSchema = Type.Object({

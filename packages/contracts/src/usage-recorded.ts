@@ -1,7 +1,8 @@
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { defineEvent } from './define-event.ts'
 import { Id, NanoUsd, UnixMs, Uuid } from './ids.ts'
 import { Quantities, QuantityProvenance, UsageModifiers } from './quantities.ts'
+import { Type } from './type.ts'
 
 /** One priced line. `cost_nano_usd` = round-half-even(quantity × rate × multiplier / 10⁶). */
 export const LineItem = Type.Object({

@@ -1,24 +1,24 @@
+import { checkOf, type SchemaProblem } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { Value } from 'typebox/value'
 import { errors } from './errors.ts'
 
 /**
- * Bodies are taken as they came or refused, and so are queries but for numbers in their text: the framework's own validation converts (`""` to null, a list of one to its
- * element), and a converted credential or model list says something else than its sender did.
+ * Bodies are taken as they came or refused, and so are queries but for numbers in their text: the framework's own validation
+ * converts (`""` to null, a list of one to its element), and a converted credential or model list says something else than
+ * its sender did.
  */
 export function validateStrictly(app: FastifyInstance): void {
   app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => {
-    const validator = Compile(schema)
+    const { matches, problems } = checkOf(schema)
     const whole = httpPart === 'querystring' ? 'The query' : httpPart === 'headers' ? 'The head' : 'The body'
     return sent => {
       // All that a query can say is text.
-      const data = httpPart === 'querystring' ? Value.Convert(schema, Value.Clone(sent)) : sent
-      return validator.Check(data)
+      const data = httpPart === 'querystring' ? withIntegers(schema, sent as Record<string, unknown>) : sent
+      return matches(data)
         ? { value: data }
-        : { error: errorOf(errors.invalidRequest, { message: describe(validator.Errors(data), whole) }) }
+        : { error: errorOf(errors.invalidRequest, { message: describe(problems(data), whole) }) }
     }
   })
 }
@@ -32,15 +32,20 @@ export function allowEmptyBodies(app: FastifyInstance): void {
   })
 }
 
-interface Problem {
-  keyword: string
-  instancePath: string
-  params: object
-  message: string
+/** A query whose integers are numbers. What is not written as one stays text, and is refused. */
+function withIntegers(schema: TSchema, query: Record<string, unknown>): Record<string, unknown> {
+  const { properties } = schema as { properties?: Record<string, { type?: string }> }
+  return Object.fromEntries(
+    Object.entries(query).map(([name, text]) =>
+      properties?.[name]?.type === 'integer' && typeof text === 'string' && /^-?\d+$/.test(text)
+        ? [name, Number(text)]
+        : [name, text],
+    ),
+  )
 }
 
 /** The problem nearest to the value that has it, by its field's name and never by its value. */
-function describe(problems: readonly Problem[], whole: string): string {
+function describe(problems: readonly SchemaProblem[], whole: string): string {
   const unknown = problems.find(problem => problem.keyword === 'additionalProperties')
   if (unknown) {
     const { additionalProperties: names } = unknown.params as { additionalProperties: readonly string[] }
@@ -50,5 +55,5 @@ function describe(problems: readonly Problem[], whole: string): string {
   return deepest ? `${fieldOf(deepest, whole)} ${deepest.message}.` : errors.invalidRequest.message
 }
 
-const depthOf = (problem: Problem) => problem.instancePath.split('/').length
-const fieldOf = (problem: Problem, whole: string) => problem.instancePath.slice(1).replaceAll('/', '.') || whole
+const depthOf = (problem: SchemaProblem) => problem.instancePath.split('/').length
+const fieldOf = (problem: SchemaProblem, whole: string) => problem.instancePath.slice(1).replaceAll('/', '.') || whole

@@ -1,10 +1,9 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Type } from 'typebox'
-import { Value } from 'typebox/value'
+import { checkOf, Type } from '@sluice/contracts'
 import type { Installation } from './bootstrap-installation.ts'
 
-const KeptKey = Type.Object({ api_key: Type.String({ minLength: 1 }) })
+const keptKey = checkOf(Type.Object({ api_key: Type.String({ minLength: 1 }) }))
 
 /** The key that an earlier run has kept; undefined where the file is absent or holds none. */
 export function readKeptKey(path: string): string | undefined {
@@ -17,7 +16,7 @@ export function readKeptKey(path: string): string | undefined {
   }
   try {
     const kept: unknown = JSON.parse(text)
-    return Value.Check(KeptKey, kept) ? kept.api_key : undefined
+    return keptKey.matches(kept) ? kept.api_key : undefined
   } catch {
     return undefined
   }

@@ -1,5 +1,5 @@
+import { Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
-import { Type } from 'typebox'
 import { errors } from './errors.ts'
 
 /** What every list takes. */

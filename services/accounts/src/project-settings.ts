@@ -1,7 +1,6 @@
-import { type Project, pathClasses } from '@sluice/contracts'
+import { checkOf, type Project, pathClasses, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
-import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import type { Static } from 'typebox'
 import { errors } from './errors.ts'
 
 /** A settings object as it travels. */
@@ -35,7 +34,7 @@ export const KnownSettings = Type.Object({
 })
 export type KnownSettings = Static<typeof KnownSettings>
 
-const known = Compile(KnownSettings)
+const known = checkOf(KnownSettings)
 const maxBytes = 16_384
 const secretName = /(api[_-]?key|secret|token|password|credential)s?$/i
 
@@ -45,8 +44,8 @@ const secretName = /(api[_-]?key|secret|token|password|credential)s?$/i
  * this object is stored and shown in clear
  */
 export function checkSettings(settings: Record<string, unknown>): Record<string, unknown> {
-  if (!known.Check(settings)) {
-    const first = known.Errors(settings)[0]
+  if (!known.matches(settings)) {
+    const [first] = known.problems(settings)
     const where = first?.instancePath.replaceAll('/', '.').slice(1) || 'settings'
     throw errorOf(errors.invalidRequest, {
       message: `${where} ${first?.message ?? 'is not valid'}. Known: unpriced (deny, assume_max, meter_tokens_only), on_client_abort {openai, anthropic} (drain, cancel), path_classes {${pathClasses.join(', ')}} (true, false), budget_status (402).`,
@@ -70,7 +69,7 @@ export function checkSettings(settings: Record<string, unknown>): Record<string,
 export function effectiveSettings(
   settings: Record<string, unknown>,
 ): Pick<Project, 'unpriced' | 'on_client_abort' | 'path_classes' | 'budget_status'> {
-  const { unpriced, on_client_abort, path_classes, budget_status }: KnownSettings = known.Check(settings)
+  const { unpriced, on_client_abort, path_classes, budget_status }: KnownSettings = known.matches(settings)
     ? settings
     : {}
   return {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectBus } from '@sluice/bus'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
-import { metricsText, noSpans, sampledSpans } from '@sluice/telemetry'
+import { metricsText, noSpans, openSpans } from '@sluice/telemetry'
 import { createAdmissionGate } from './admission-gate.ts'
 import { type AppDeps, buildApp } from './app.ts'
 import { TokenCache } from './authenticate.ts'
@@ -54,7 +54,7 @@ if (process.argv.includes('--check-config')) process.exit(0)
 const log = createLogger('gateway', config.logLevel)
 const closing = new ClosingStack(log)
 
-const spans = config.tracesExported ? sampledSpans({ serviceName: 'gateway', ratio: config.traceRatio }) : noSpans
+const spans = config.tracesExported ? await openSpans({ serviceName: 'gateway', ratio: config.traceRatio }) : noSpans
 closing.defer('spans', () => spans.close())
 const events = createGatewayEvents(log, spans)
 const bus = closing.use(await connectBus(config.nats, 'gateway', log), 'bus')

@@ -1,6 +1,7 @@
+import { Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { actorOf, callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { addProjectMember, type PersonName } from '../change-project-member.ts'

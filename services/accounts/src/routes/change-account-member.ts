@@ -1,5 +1,6 @@
+import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { actorOf, callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { changeAccountMember } from '../change-account-member.ts'

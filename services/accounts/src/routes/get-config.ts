@@ -1,5 +1,5 @@
+import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
-import { Type } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { responses } from './route-schemas.ts'
 

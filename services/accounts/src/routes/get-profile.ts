@@ -1,5 +1,5 @@
+import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
-import { Type } from 'typebox'
 import { callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { notFound } from '../errors.ts'

@@ -1,6 +1,5 @@
-import { Role } from '@sluice/contracts'
+import { Role, Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
-import { Type } from 'typebox'
 import { callerOf, roleOf } from '../access.ts'
 import { responses } from './route-schemas.ts'
 

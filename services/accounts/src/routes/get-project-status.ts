@@ -1,5 +1,5 @@
+import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
-import { Type } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { notFound } from '../errors.ts'
 import { findProject } from '../project-store.ts'

@@ -1,5 +1,6 @@
 import type { Dialect } from '@sluice/contracts'
-import { type Static, Type } from 'typebox'
+import { Type } from '@sluice/contracts'
+import type { Static } from 'typebox'
 import { maskedKey, type StoredIntegration } from '../integration.ts'
 
 const NullableString = Type.Union([Type.String(), Type.Null()])

@@ -1,6 +1,5 @@
-import { Role } from '@sluice/contracts'
+import { Role, Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
-import { Type } from 'typebox'
 import { listApiKeys } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
 import { responses } from './route-schemas.ts'

@@ -1,5 +1,6 @@
+import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { ContinuationToken, PageQuery, readPage, toPage } from '../page.ts'
 import { countProjectMembers, listProjectMembers } from '../project-member-store.ts'

@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import { Type } from '@sluice/contracts'
+import type { Static } from 'typebox'
 import type { Member } from '../member-store.ts'
 
 export const Profile = Type.Object({

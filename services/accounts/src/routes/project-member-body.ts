@@ -1,6 +1,5 @@
-import { Id, lineOfText } from '@sluice/contracts'
+import { Id, lineOfText, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
-import { Type } from 'typebox'
 import { errors } from '../errors.ts'
 import { RoleName } from './project-member-response.ts'
 import { PersonNamePart } from './route-schemas.ts'

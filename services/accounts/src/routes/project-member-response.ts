@@ -1,5 +1,5 @@
-import { bundles, permissionsOf, type Role, rolePermissions } from '@sluice/contracts'
-import { type Static, Type } from 'typebox'
+import { bundles, permissionsOf, type Role, rolePermissions, Type } from '@sluice/contracts'
+import type { Static } from 'typebox'
 import { rightsOf } from '../change-project-member.ts'
 import { rolesOf } from '../project-member.ts'
 import type { ProjectMember } from '../project-member-store.ts'

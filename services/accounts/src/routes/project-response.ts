@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import { Type } from '@sluice/contracts'
+import type { Static } from 'typebox'
 import { effectiveSettings, SettingsObject } from '../project-settings.ts'
 import type { ProjectSummary } from '../project-store.ts'
 

@@ -1,6 +1,7 @@
+import { Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { actorOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { checkBaseUrl } from '../base-url.ts'

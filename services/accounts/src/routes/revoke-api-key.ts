@@ -1,6 +1,5 @@
-import { Uuid } from '@sluice/contracts'
+import { checkOf, Uuid } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
-import { Compile } from 'typebox/compile'
 import { actorOf } from '../access.ts'
 import { announceKeyRevoked } from '../announcement.ts'
 import { announceKeyChange, markRevoked } from '../api-key-store.ts'
@@ -9,7 +8,7 @@ import { notFound } from '../errors.ts'
 import { lockProject } from '../project-store.ts'
 import { NoContent, responses } from './route-schemas.ts'
 
-const uuid = Compile(Uuid)
+const uuid = checkOf(Uuid)
 
 /** Revokes a key, and with it every participant token signed with it. */
 export function registerRevokeApiKey(app: FastifyInstance, deps: AppDeps): void {
@@ -18,7 +17,7 @@ export function registerRevokeApiKey(app: FastifyInstance, deps: AppDeps): void 
     { config: { access: 'keys:write' }, schema: { response: responses({ 204: NoContent }) } },
     async (request, reply) => {
       const { pid, id } = request.params
-      if (!uuid.Check(id)) throw notFound()
+      if (!uuid.matches(id)) throw notFound()
       await deps.changes.make(actorOf(request), async change => {
         const project = await lockProject(change.trx, pid)
         if (!(await markRevoked(change.trx, pid, id, new Date(change.nowMs)))) throw notFound()

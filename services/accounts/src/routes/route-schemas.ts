@@ -1,5 +1,5 @@
-import { lineOfText } from '@sluice/contracts'
-import { type TSchema, Type } from 'typebox'
+import { lineOfText, Type } from '@sluice/contracts'
+import type { TSchema } from 'typebox'
 
 const ErrorResponse = Type.Object({
   error: Type.Object({ code: Type.String(), message: Type.String(), request_id: Type.String() }),

@@ -1,4 +1,5 @@
-import { type Static, Type } from 'typebox'
+import { Type } from '@sluice/contracts'
+import type { Static } from 'typebox'
 import type { Team } from '../team-store.ts'
 
 export const TeamResponse = Type.Object({ id: Type.String(), name: Type.String(), created_at: Type.String() })

@@ -1,9 +1,8 @@
-import { type Key, Uuid } from '@sluice/contracts'
+import { checkOf, type Key, Uuid, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import { maxTokenLength, readKeyId, TokenError, verifyParticipantToken } from '@sluice/runtime/participant-token'
 import type { FastifyInstance } from 'fastify'
-import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import type { Static } from 'typebox'
 import { readKeyDocuments } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
 import { errors } from '../errors.ts'
@@ -11,7 +10,7 @@ import { responses } from './route-schemas.ts'
 
 const Body = Type.Object({ token: Type.String({ minLength: 1, maxLength: maxTokenLength }) })
 const Claims = Type.Object({}, { additionalProperties: true })
-const uuid = Compile(Uuid)
+const uuid = checkOf(Uuid)
 
 /** Answers the claims of a participant token that an active key of its project has signed. */
 export function registerValidateParticipantToken(app: FastifyInstance, deps: AppDeps): void {
@@ -32,7 +31,7 @@ export function registerValidateParticipantToken(app: FastifyInstance, deps: App
 /** @throws TokenError */
 async function readClaims(deps: AppDeps, token: string): Promise<Readonly<Record<string, unknown>>> {
   const keyId = readKeyId(token)
-  const [key] = uuid.Check(keyId) ? await readKeyDocuments(deps.db, [keyId]) : []
+  const [key] = uuid.matches(keyId) ? await readKeyDocuments(deps.db, [keyId]) : []
   const nowMs = deps.now()
   if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs)
     throw new TokenError('The key that signed this token is unknown, expired or revoked.')

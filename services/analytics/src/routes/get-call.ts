@@ -1,6 +1,7 @@
+import { Type } from '@sluice/contracts'
 import { authenticateRest, errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { mergeCall, readableProjects, restrictCall } from '../call.ts'
 import { toAttemptResponse, toRefusalResponse } from '../call-response.ts'

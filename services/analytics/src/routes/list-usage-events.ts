@@ -1,6 +1,7 @@
+import { Type } from '@sluice/contracts'
 import { authenticateRest, requirePermission } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { toAttemptResponse } from '../call-response.ts'
 import { readCursor, readSpan, writeCursor } from '../query-parameters.ts'

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import { ContractError } from '@sluice/contracts'
-import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { ContractError, checkOf, Type } from '@sluice/contracts'
+import type { Static } from 'typebox'
 
 const Count = Type.Integer({ minimum: 0 })
 const Money = Type.String({ pattern: '^-?[0-9]{1,40}$' })
@@ -44,7 +43,7 @@ const DayDocument = Type.Object({
 /** The manifest of one posting day. */
 export type DayDocument = Static<typeof DayDocument>
 
-const validator = Compile(DayDocument)
+const { matches, problems } = checkOf(DayDocument)
 
 /** Where the manifest of a day lies. */
 export function dayName(day: string): string {
@@ -90,8 +89,8 @@ export function readDayDocument(text: string): DayDocument {
   } catch {
     throw new ContractError('it is not JSON')
   }
-  if (!validator.Check(document)) {
-    const first = validator.Errors(document)[0]
+  if (!matches(document)) {
+    const [first] = problems(document)
     throw new ContractError(`${first?.instancePath || '/'} ${first?.message ?? 'does not match'}`)
   }
   const { hash, ...rest } = document

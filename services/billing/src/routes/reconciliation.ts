@@ -1,6 +1,7 @@
+import { Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { billingErrors } from '../errors.ts'
 import type { Reconciliation } from '../reconciliation.ts'
 import type { UsageHourStore } from '../usage-hour-store.ts'

@@ -1,7 +1,15 @@
-import { type BudgetScope, budgetModes, budgetUnits, budgetWindows, lineOfText, perDimensions } from '@sluice/contracts'
+import {
+  type BudgetScope,
+  budgetModes,
+  budgetUnits,
+  budgetWindows,
+  lineOfText,
+  perDimensions,
+  Type,
+} from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import { authorize } from '../authorize.ts'
 import { toAnswer } from '../budget-answer.ts'

@@ -1,0 +1,30 @@
+import type { Static, TSchema } from 'typebox'
+import { Compile, type Validator } from 'typebox/schema'
+
+/** One thing that is wrong with a value, and where. Says nothing of the value itself. */
+export interface SchemaProblem {
+  keyword: string
+  /** JSON Pointer; empty: the value as a whole. */
+  instancePath: string
+  params: object
+  message: string
+}
+
+/** The check of one schema. */
+export interface SchemaCheck<Value> {
+  matches: (value: unknown) => value is Value
+  problems: (value: unknown) => SchemaProblem[]
+}
+
+/** Compiled with the first value that is checked: a process meets few of the schemas that it loads. */
+export function checkOf<Schema extends TSchema>(schema: Schema): SchemaCheck<Static<Schema>> {
+  let compiled: Validator | undefined
+  const validator = () => {
+    compiled ??= Compile(schema as object)
+    return compiled
+  }
+  return {
+    matches: (value): value is Static<Schema> => validator().Check(value),
+    problems: value => validator().Errors(value)[1],
+  }
+}
