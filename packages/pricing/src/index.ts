@@ -1,4 +1,3 @@
-export * from './catalogue.ts'
 export * from './compile-price-book.ts'
 export * from './compiled-model.ts'
 export type { DearestRates } from './dearest-rates.ts'

@@ -1,17 +1,16 @@
 import type { PriceBookEntry } from '@sluice/contracts'
 import {
   type CompiledPriceBook,
-  catalogueChanges,
   changesBetween,
   changesOfOverride,
   compilePriceBook,
-  importCatalogue,
   type PriceBook,
   type PriceChange,
   parsePriceBook,
   priceBookId,
   serialisePriceBook,
 } from '@sluice/pricing'
+import { catalogueChanges, importCatalogue } from '@sluice/pricing/catalogue'
 import { errorOf } from '@sluice/runtime'
 import { billingErrors } from './errors.ts'
 import type { PriceBookStore } from './price-book-store.ts'

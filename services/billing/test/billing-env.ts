@@ -1,7 +1,8 @@
 import { type Bus, connectBus, consumeBatches, type JsMsg } from '@sluice/bus'
 import type { UsageRecordedData } from '@sluice/contracts'
 import { openDatabase, runMigrations } from '@sluice/postgres'
-import { compilePriceBook, importCatalogue, priceBookId, rate, serialisePriceBook } from '@sluice/pricing'
+import { compilePriceBook, priceBookId, rate, serialisePriceBook } from '@sluice/pricing'
+import { importCatalogue } from '@sluice/pricing/catalogue'
 import { createLogger, type Logger } from '@sluice/runtime'
 import {
   makeUsageEvent,

@@ -11,7 +11,6 @@ import {
 } from '@sluice/contracts'
 import {
   compilePriceBook,
-  importCatalogue,
   type PriceBook,
   type PriceBooks,
   type Rates,
@@ -19,6 +18,7 @@ import {
   ratedModel,
   rateRecorded,
 } from '@sluice/pricing'
+import { importCatalogue } from '@sluice/pricing/catalogue'
 import { seededRandom } from '../random.ts'
 import type { Outcome } from '../scenario.ts'
 
