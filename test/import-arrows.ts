@@ -75,6 +75,11 @@ function checkImport(at: {
       say(`imports ${packageName}; the simulator is the independent witness`)
   }
   if (isTest) return
+  // Every file of a library is loaded by every process that starts.
+  if (packageName === 'typebox' && !typeOnly && !(owner.name === '@sluice/contracts' && specifier === 'typebox/schema'))
+    say(
+      `imports ${specifier} with its 450 files; Type and checkOf of @sluice/contracts write and check schemas without`,
+    )
   // The type of a handle that is passed on, or of an outbox entry, sees nothing; Kysely's own types are the database.
   const isHandle = typeOnly && packageName?.startsWith('@sluice/')
   const isStore = packageName !== undefined && stores.has(packageName) && !isHandle

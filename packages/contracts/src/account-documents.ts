@@ -3,8 +3,8 @@ import { budgetWindows } from './budget-document.ts'
 import { defineDocument } from './define-event.ts'
 import { Id, UnixMs, Uuid } from './ids.ts'
 import { Role } from './permissions.ts'
-import { Dialect } from './usage-recorded.ts'
 import { Type } from './type.ts'
+import { Dialect } from './usage-recorded.ts'
 
 /**
  * A sealed secret: AES-256-GCM under a data key of its own, which is wrapped by the master key. All parts base64url.

@@ -1,4 +1,4 @@
-import { checkOf, type Key, Uuid, Type } from '@sluice/contracts'
+import { checkOf, type Key, Type, Uuid } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import { maxTokenLength, readKeyId, TokenError, verifyParticipantToken } from '@sluice/runtime/participant-token'
 import type { FastifyInstance } from 'fastify'
