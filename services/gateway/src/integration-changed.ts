@@ -8,3 +8,12 @@ export function integrationChanged(): Refusal {
     { retryAfterS: 1 },
   )
 }
+
+/** The no for a turn on a socket whose project has gone over to another access, address or credential. */
+export function formerUpstream(): Refusal {
+  return new Refusal(
+    'view_stale',
+    "The project's integration has changed since this socket was opened. Connect again.",
+    { retryAfterS: 1 },
+  )
+}

@@ -65,6 +65,11 @@ const bodyMemory = new BodyMemory(config.maxBodyMemoryBytes)
 const sockets = createSockets(config.sockets, events.internalError)
 const tokens = new TokenCache()
 const secretBox = createSecretBox(secrets.masterKey)
+const routes = new RouteResolver({
+  managed: secrets.managed,
+  secretBox,
+  allowPrivateUpstreams: config.allowPrivateUpstreams,
+})
 const keys = closing.use(
   await followKeys(bus, {
     secretBox,
@@ -83,6 +88,7 @@ const projects = closing.use(
       const cut = sockets.cutClientSecrets(projectId, refusal)
       if (cut > 0) events.callsCut(cut, 'path_not_open')
     }
+    if (project) sockets.leaveFormer(projectId, dialect => routes.resolve(project, dialect))
     if (!project || project.disabled)
       events.callsCut(cutProject(liveCalls, projectId) + cutProject(sockets.live, projectId), 'project_disabled')
   }),
@@ -134,11 +140,6 @@ const upstreams = closing.use(
   }),
   'upstreams',
 )
-const routes = new RouteResolver({
-  managed: secrets.managed,
-  secretBox,
-  allowPrivateUpstreams: config.allowPrivateUpstreams,
-})
 const jobs = closing.use(await followBatchJobs(bus, log), 'batches view')
 const batchEvents = createBatchEvents(log)
 batchEvents.observe(jobs.all)

@@ -102,7 +102,8 @@ export class RealtimeSession extends SocketSession {
     const { model } = this.context
     const models = [...(model === undefined ? [] : [model]), ...modelsOfCreate(event)]
     names.model = models[0]
-    if (this.isLeaving || this.#ending)
+    if (this.leaving) throw this.leaving
+    if (this.#ending)
       throw new Refusal('shutting_down', 'This socket is about to close. Connect again.', { retryAfterS: 1 })
     if (this.#waiting.length + this.#running.size >= maxTurns)
       throw new Refusal('overloaded', `At most ${maxTurns} turns may wait or run on one socket. Wait for one to end.`)

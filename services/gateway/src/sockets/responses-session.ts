@@ -101,10 +101,7 @@ export class ResponsesSession extends SocketSession {
       const models = modelsOfCreate(event)
       if (models.length === 0 && this.context.model !== undefined) models.push(this.context.model)
       names.model = models[0]
-      if (this.isLeaving)
-        throw new Refusal('shutting_down', 'This gateway is shutting down. Connect again: another one will answer.', {
-          retryAfterS: 1,
-        })
+      if (this.leaving) throw this.leaving
       if (this.runningTurns().length >= maxTurns)
         throw new Refusal('overloaded', `At most ${maxTurns} turns may run on one socket. Wait for one to end.`)
       return this.#admit(event, models, names, data, isBinary)

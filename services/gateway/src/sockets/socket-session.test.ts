@@ -109,7 +109,7 @@ test('a turn that cannot be settled keeps no other open, and its session is over
 
 test('a session that fails to leave ends, and holds no other up', async t => {
   const { told, ended, sessions } = openSessions(t, ['at the last turn', 'none'])
-  for (const session of sessions) session.leave()
+  for (const session of sessions) session.leave(new Refusal('shutting_down', 'Connect again.'))
   await nextTurn()
   await nextTurn()
   assert.ok(ended.includes('at the last turn'))

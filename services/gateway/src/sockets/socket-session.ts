@@ -1,5 +1,6 @@
+import type { Dialect } from '@sluice/contracts'
 import type WebSocket from 'ws'
-import { integrationChanged } from '../integration-changed.ts'
+import { formerUpstream, integrationChanged } from '../integration-changed.ts'
 import { JournalUnavailableError } from '../journal/journal.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
 import { meteringUnavailable, Refusal } from '../refusal.ts'
@@ -9,7 +10,7 @@ import type { GatewayDeps } from '../request-path.ts'
 import { isSameUpstream, type Route } from '../resolve-route.ts'
 import { proveSocket } from './admit-turn.ts'
 import { BoundedSender } from './backpressure.ts'
-import { closeCodeOf, closeReason, passedCloseCode } from './close-code.ts'
+import { closeCodeOf, closeCodes, closeReason, passedCloseCode } from './close-code.ts'
 import { keepAlive } from './keep-alive.ts'
 import { SecuredSender } from './secured-sender.ts'
 import type { SocketContext } from './socket-context.ts'
@@ -50,7 +51,7 @@ export abstract class SocketSession implements LiveCall {
   #unsent: { turn: Turn; about: ClientFrameNames } | undefined
   #isBusy = false
   #isClientGone = false
-  #isLeaving = false
+  #leaving: Refusal | undefined
   #isEnded = false
   #isClosing = false
   #upstreamHeardAt = performance.now()
@@ -99,6 +100,9 @@ export abstract class SocketSession implements LiveCall {
   }
   get projectId(): string {
     return this.context.principal.identity.project_id
+  }
+  get dialect(): Dialect {
+    return this.context.match.dialect
   }
 
   /** Ends the session. Whoever ends many of them is not held up by a fault in one. */
@@ -152,15 +156,22 @@ export abstract class SocketSession implements LiveCall {
     }
   }
 
-  /** This process is going: the session ends when no turn runs any more. */
-  leave(): void {
-    this.#isLeaving = true
+  /** The session ends when no turn runs any more: this process is going, or what the session was opened to. */
+  leave(why: Refusal): void {
+    this.#leaving ??= why
     this.guard(() => this.afterTurn())
   }
 
-  protected get isLeaving(): boolean {
-    return this.#isLeaving
+  /** What is said to a turn that comes while the session is to end. */
+  protected get leaving(): Refusal | undefined {
+    return this.#leaving
   }
+
+  /** Whether a route leads to the provider that this session is connected to; one that is not connects by the route of then. */
+  isOn(route: Route | undefined): boolean {
+    return this.upstream === undefined || (route !== undefined && isSameUpstream(this.context.route, route))
+  }
+
   protected get isClientGone(): boolean {
     return this.#isClientGone
   }
@@ -171,14 +182,14 @@ export abstract class SocketSession implements LiveCall {
 
   /** Called when a frame of the provider has been passed on, which may have ended a turn, and where turns were ended. */
   protected afterTurn(): void {
-    if (!(this.#isClientGone || this.#isLeaving) || this.#turns().length > 0) return
+    if (!(this.#isClientGone || this.#leaving) || this.#turns().length > 0) return
     if (this.#isClientGone) this.#end()
-    else if (this.#isLeaving) this.closeIdle()
+    else this.closeIdle()
   }
 
-  /** No turn runs and this process is going. */
+  /** No turn runs and the session is to end. Whoever connects again is served. */
   protected closeIdle(): void {
-    this.close(closeCodeOf('shutting_down'), 'This gateway is shutting down. Connect again.')
+    this.close(closeCodes.restart, this.#leaving?.message ?? '')
   }
 
   #turns(): readonly Turn[] {
@@ -323,12 +334,7 @@ export abstract class SocketSession implements LiveCall {
   protected async reconnect(): Promise<void> {
     const route = this.#routeNow()
     // What turns may go on from is told by the access that they go out under.
-    if (route.access !== this.context.route.access)
-      throw new Refusal(
-        'view_stale',
-        "The project's integration has changed since this socket was opened. Connect again.",
-        { retryAfterS: 1 },
-      )
+    if (route.access !== this.context.route.access) throw formerUpstream()
     const opened = await this.deps.connect(route)
     try {
       if (!this.isEnding && !isSameUpstream(route, this.#routeNow())) throw integrationChanged()

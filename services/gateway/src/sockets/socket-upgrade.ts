@@ -1,6 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
+import type { Dialect } from '@sluice/contracts'
 import { isPlainText } from '@sluice/runtime'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { allowModel } from '../allow-model.ts'
@@ -8,7 +9,7 @@ import { authenticate, authenticateAgain, type Principal } from '../authenticate
 import { recogniseClient } from '../client-class.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { holdBudget } from '../hold-budget.ts'
-import { integrationChanged } from '../integration-changed.ts'
+import { formerUpstream, integrationChanged } from '../integration-changed.ts'
 import { LiveCalls } from '../live-calls.ts'
 import { matchPath, type PathMatch } from '../match-path.ts'
 import { requireOpenClass } from '../path-class.ts'
@@ -63,6 +64,11 @@ export interface Sockets {
   hangUp: (call: KnownCall) => Promise<boolean> | undefined
   /** Ends the sessions of a project that client secrets have begun. @returns how many */
   cutClientSecrets: (projectId: string, refusal: Refusal) => number
+  /**
+   * Ends the sessions of a project that are not connected to where its integrations lead now: idle ones at once, the others when
+   * their turn has ended.
+   */
+  leaveFormer: (projectId: string, routeOf: (dialect: Dialect) => Route) => void
   /** No new ones; those without a running turn close with 1012, the others when theirs has ended. */
   leave: () => void
   /** Ends what is left. */
@@ -246,15 +252,36 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
       for (const session of theirs) session.cut({ refusal, style: 'explicit' })
       return theirs.length
     },
+    leaveFormer(projectId, routeOf) {
+      for (const session of [...sessions])
+        if (session.projectId === projectId && !session.isOn(routeNow(session, routeOf)))
+          session.leave(formerUpstream())
+    },
     leave: () => {
-      for (const session of [...sessions]) session.leave()
+      for (const session of [...sessions]) session.leave(goingDown())
     },
     async close() {
-      for (const session of [...sessions]) session.leave()
+      for (const session of [...sessions]) session.leave(goingDown())
       const deadline = performance.now() + closeTimeoutMs
       while (sessions.size > 0 && performance.now() < deadline) await new Promise(resolve => setTimeout(resolve, 10))
       for (const session of [...sessions]) session.terminate()
     },
+  }
+}
+
+function goingDown(): Refusal {
+  return new Refusal('shutting_down', 'This gateway is shutting down. Connect again: another one will answer.', {
+    retryAfterS: 1,
+  })
+}
+
+/** Undefined where the project's settings lead nowhere. */
+function routeNow({ dialect }: SocketSession, routeOf: (dialect: Dialect) => Route): Route | undefined {
+  try {
+    return routeOf(dialect)
+  } catch {
+    // Whoever connects again hears why.
+    return undefined
   }
 }
 

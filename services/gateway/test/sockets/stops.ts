@@ -130,6 +130,47 @@ export function socketsEnd(gateway: GatewayStack): void {
     )
   })
 
+  for (const [how, change] of [
+    ['changed', (path: string) => gateway.manage('PUT', path, { api_key: 'sk-other' })],
+    ['removed', (path: string) => gateway.manage('DELETE', path)],
+  ] as const)
+    test(`an integration that is ${how}: idle sockets close with 1012 at once, others when their turn has ended, as it was`, async () => {
+      const project = await gateway.newProject({ ownCredential: true })
+      const settings = `/accounts/projects/${project.projectId}/settings`
+      const open = (path: string) => openSocket(gateway, path, project.apiKey)
+      const [idle, speaking, running] = await Promise.all([
+        open('/v1/responses'),
+        open(realtime),
+        open('/v1/responses'),
+      ])
+      // What does not lead elsewhere ends nothing.
+      await gateway.manage('PUT', `${settings}/anthropic`, { api_key: 'sk-other' })
+      await gateway.manage('PUT', settings, { path_classes: { stored: true } })
+      await eventually(async () => {
+        const headers = { authorization: `Bearer ${project.apiKey}` }
+        return (await fetch(`${gateway.url}/v1/responses/resp_none`, { headers })).status === 404
+      })
+      for (const { socket } of [idle, speaking, running]) assert.equal(socket.readyState, socket.OPEN)
+      running.send({ type: 'response.create', model, input: '[[sim output_tokens=60 delay_ms=20]]' })
+      await running.until('response.output_text.delta')
+      await change(`${settings}/openai`)
+      const ends = await Promise.all([idle.closed, speaking.closed])
+      for (const { code, reason } of ends) assert.deepEqual([code, /Connect again/.test(reason)], [1012, true])
+      running.send({ type: 'response.create', model, input: 'Say it.' })
+      const [error] = await running.until('error')
+      assert.deepEqual([error.status, error.error.metadata.reason], [503, 'view_stale'])
+      await running.until('response.completed')
+      assert.equal((await running.closed).code, 1012)
+      const [event, ...others] = await eventually(() => {
+        const found = gateway.eventsOf(project.projectId).filter(({ endpoint }) => endpoint === 'responses.websocket')
+        return found.length > 0 && found
+      })
+      assert.deepEqual([event?.status, event?.provenance.out_text, others], ['completed', 'measured', []])
+      const bills = await gateway.billsOf(project)
+      const bill = bills.find(({ response_id }) => response_id === event?.response_id)
+      assert.equal(event?.cost_nano_usd, bill?.cost_nano_usd)
+    })
+
   test('a reader that does not read slows the provider down, not the gateway’s memory up', async t => {
     const project = await gateway.newProject({ ownCredential: true })
     const residentMiB = async () =>
