@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Key, type Permission, type Role, rolePermissions, type Session } from '@sluice/contracts'
 import { AppError } from './app-error.ts'
+import { type CredentialSource, credentialOf } from './session-cookie.ts'
 
 /** Who calls a management route. */
 export interface RestPrincipal {
@@ -36,18 +37,14 @@ const unauthorized = () =>
 const notFound = () => new AppError('not_found', 404, 'There is no such project, or you have no access to it.')
 
 /**
- * Finds the principal of a bearer credential.
- * @throws AppError 401 where it is missing, unknown, expired or revoked
+ * Finds the principal of a request: by its bearer, else by the session in its cookie.
+ * @throws AppError 401 where the credential is missing, unknown, expired or revoked; 403 where another site's page sent the cookie
  */
-export function authenticateRest(
-  views: RestCredentialViews,
-  authorization: string | undefined,
-  nowMs: number,
-): RestPrincipal {
-  const match = /^Bearer ([\x21-\x7e]{8,512})$/i.exec(authorization ?? '')
-  if (!match?.[1]) throw unauthorized()
-  const hash = hashCredential(match[1])
-  if (match[1].startsWith('ma-')) {
+export function authenticateRest(views: RestCredentialViews, request: CredentialSource, nowMs: number): RestPrincipal {
+  const credential = credentialOf(request)
+  if (credential === undefined) throw unauthorized()
+  const hash = hashCredential(credential)
+  if (credential.startsWith('ma-')) {
     const key = views.findKeyByHash(hash)
     if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
     const secret = key.secrets.find(candidate => candidate.hash === hash)

@@ -1,6 +1,8 @@
 import type { Key, Permission, Role, Session } from '@sluice/contracts'
 import {
   authenticateRest,
+  type CredentialSource,
+  credentialOf,
   errorOf,
   hashCredential,
   permissionsIn,
@@ -59,7 +61,7 @@ export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => num
     if (request.is404) return
     const access = request.routeOptions.config.access
     if (access === 'public') return
-    const caller = await authenticate(deps, request.headers.authorization)
+    const caller = await authenticate(deps, request)
     request.caller = caller
     if (access === 'signed-in') return
     if (access === 'account-admin') {
@@ -97,14 +99,14 @@ export function actorOf(request: FastifyRequest): Actor {
   return { kind, id, accountId }
 }
 
-async function authenticate(deps: { db: Db; now: () => number }, authorization: string | undefined): Promise<Caller> {
-  const credential = /^Bearer ([\x21-\x7e]{8,512})$/i.exec(authorization ?? '')?.[1]
+async function authenticate(deps: { db: Db; now: () => number }, request: CredentialSource): Promise<Caller> {
+  const credential = credentialOf(request)
   const hash = credential && hashCredential(credential)
   const isKey = credential?.startsWith('ma-') === true
   const key = hash && isKey ? await findKeyByHash(deps.db, hash) : undefined
   const session = hash && !isKey ? await findSession(deps.db, hash) : undefined
   return {
-    principal: authenticateRest(viewsOf(key, session, undefined), authorization, deps.now()),
+    principal: authenticateRest(viewsOf(key, session, undefined), request, deps.now()),
     key,
     sessionHash: session && hash ? hash : undefined,
     role: undefined,

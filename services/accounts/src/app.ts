@@ -5,6 +5,7 @@ import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
 import type { Changes } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { registerAddProjectMember } from './routes/add-project-member.ts'
+import { registerBrowserSession } from './routes/browser-session.ts'
 import { registerChangeAccountMember } from './routes/change-account-member.ts'
 import { registerChangeProfile } from './routes/change-profile.ts'
 import { registerChangeProjectMember } from './routes/change-project-member.ts'
@@ -24,6 +25,7 @@ import { registerListApiKeys } from './routes/list-api-keys.ts'
 import { registerListProjectMembers } from './routes/list-project-members.ts'
 import { registerListProjects } from './routes/list-projects.ts'
 import { registerListTeams } from './routes/list-teams.ts'
+import { registerPasswords } from './routes/passwords.ts'
 import { registerProjectSettings } from './routes/project-settings.ts'
 import { registerPutIntegration } from './routes/put-integration.ts'
 import { registerRemoveProjectMember } from './routes/remove-project-member.ts'
@@ -56,6 +58,8 @@ export function buildApp(deps: AppDeps): FastifyInstance {
 
   registerSignIn(app, deps)
   registerSignOut(app, deps)
+  registerBrowserSession(app, deps)
+  registerPasswords(app, deps)
   registerGetProfile(app, deps)
   registerChangeProfile(app, deps)
   registerListAccountMembers(app, deps)

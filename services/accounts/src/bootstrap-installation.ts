@@ -1,6 +1,5 @@
 import { hashCredential, type SecretBox } from '@sluice/runtime'
 import { findFirstAccount, insertAccount, lockBootstrap } from './account-store.ts'
-import { withdraw } from './announcement.ts'
 import { newId } from './api-key.ts'
 import { findKeyByHash } from './api-key-store.ts'
 import { type Actor, type Change, createChanges } from './change-store.ts'
@@ -8,10 +7,10 @@ import { createApiKey } from './create-api-key.ts'
 import { createProject } from './create-project.ts'
 import { createTeam } from './create-team.ts'
 import type { Db } from './db/schema.ts'
-import { findMemberByEmail, insertMember, type Member, updatePasswordHash } from './member-store.ts'
+import { findMemberByEmail, insertMember, type Member } from './member-store.ts'
 import { hashPassword, verifyPassword } from './password.ts'
 import { listProjectsOfAccount } from './project-store.ts'
-import { deleteSessionsOfMember } from './session-store.ts'
+import { setPassword } from './set-password.ts'
 import { findTeamByName } from './team-store.ts'
 
 /** What an installation starts with. */
@@ -98,10 +97,7 @@ async function ensureAdmin(
   }
   requireAdminOf(known, accountId)
   if (!(await verifyPassword(admin.password, known.password_hash))) {
-    await updatePasswordHash(change.trx, known.member_id, await hashPassword(admin.password))
-    const ended = await deleteSessionsOfMember(change.trx, known.member_id)
-    await change.announce(ended.map(tokenHash => withdraw('sessions', tokenHash)))
-    await change.audit({ action: 'member.password-changed', target: known.member_id })
+    await setPassword(change, known.member_id, await hashPassword(admin.password))
     created.push('password')
   }
   return known.member_id

@@ -15,6 +15,11 @@ export const errors = {
     message:
       'base_url names a private or local address. Use a public one, or let the operator set SLUICE_ALLOW_PRIVATE_UPSTREAMS=1.',
   },
+  passwordLink: {
+    code: 'invalid_link',
+    statusCode: 400,
+    message: 'This link has been used, has expired or was replaced. Ask an administrator of the account for a new one.',
+  },
   wrongPassword: { code: 'wrong_credentials', statusCode: 401, message: 'E-mail or password is wrong.' },
   forbidden: { code: 'forbidden', statusCode: 403, message: 'You may not do that.' },
   grantsTooMuch: {

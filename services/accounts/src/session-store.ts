@@ -53,11 +53,12 @@ export async function deleteSession(db: Db, tokenHash: string): Promise<boolean>
   return result.numDeletedRows === 1n
 }
 
-/** Ends every session of a member and hands back their hashes. */
-export function deleteSessionsOfMember(db: Db, memberId: string): Promise<string[]> {
+/** Ends the sessions of a member, but for `kept`, and hands back their hashes. */
+export function deleteSessionsOfMember(db: Db, memberId: string, kept = ''): Promise<string[]> {
   return db
     .deleteFrom('sessions')
     .where('member_id', '=', memberId)
+    .where('token_hash', '!=', kept)
     .returning('token_hash')
     .execute()
     .then(rows => rows.map(row => row.token_hash))

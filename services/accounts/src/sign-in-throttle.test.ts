@@ -23,8 +23,22 @@ test('a success forgets the failures before it', () => {
 })
 
 test('memory is bounded', () => {
-  const throttle = createSignInThrottle({ now: () => 0, maxAttempts: 1, maxEntries: 2 })
+  const throttle = createSignInThrottle({ now: () => 0, maxAttempts: 1, maxEntries: 6 })
   for (const ip of ['1', '2', '3']) throttle.allow('a@example.com', ip)
   assert.equal(throttle.allow('a@example.com', '3'), false)
   assert.equal(throttle.allow('a@example.com', '1'), true)
+})
+
+test('one address has a limit over all e-mails, as one IPv6 network has, and one e-mail over all addresses', () => {
+  const limits = { now: () => 0, maxAttempts: 2, maxPerAddress: 3, maxPerEmail: 4 }
+  const allowedOf = (tries: readonly [email: string, ip: string][]) => {
+    const throttle = createSignInThrottle(limits)
+    return tries.filter(([email, ip]) => throttle.allow(email, ip)).length
+  }
+  const five = [1, 2, 3, 4, 5]
+  assert.equal(allowedOf(five.map(n => [`${n}@example.com`, '192.0.2.1'])), 3)
+  assert.equal(allowedOf(five.map(n => [`${n}@example.com`, `2001:db8:0:1::${n}`])), 3)
+  assert.equal(allowedOf(five.map(n => [`${n}@example.com`, `2001:db8:0:${n}::1`])), 5)
+  assert.equal(allowedOf(five.map(n => ['a@example.com', `192.0.2.${n}`])), 4)
+  assert.equal(allowedOf(five.map(() => ['a@example.com', '192.0.2.1'])), 2)
 })

@@ -1,38 +1,55 @@
-/** Counts attempts to sign in, per e-mail and address. */
+import { networkOf } from '@sluice/runtime'
+
+/** Counts attempts to sign in. */
 export interface SignInThrottle {
   /** Notes an attempt before it is tried; false where there were too many. */
   allow: (email: string, ip: string) => boolean
-  /** Forgets the attempts after one that succeeded. */
+  /** Forgets the attempts for an e-mail from an address after one that succeeded. */
   forget: (email: string, ip: string) => void
 }
 
 export interface SignInThrottleOptions {
   now: () => number
+  /** For one e-mail from one address. */
   maxAttempts?: number
+  /** From one address, for whichever e-mails: each attempt costs a tenth of a second of CPU. */
+  maxPerAddress?: number
+  /** For one e-mail from whichever addresses: beyond any person's mistakes, so that a stranger does not lock them out soon. */
+  maxPerEmail?: number
   windowMs?: number
   maxEntries?: number
 }
 
 /**
- * Ten attempts in fifteen minutes. Attempts are counted before they are tried, so that a hundred at once are not all
+ * In fifteen minutes ten attempts for an e-mail from an address, a hundred from one address, two hundred for one e-mail. An
+ * IPv6 address counts as its /64 network. Attempts are counted before they are tried, so that a hundred at once are not all
  * tried. In memory, bounded, the oldest forgotten first: an instance has counts of its own.
  */
 export function createSignInThrottle(options: SignInThrottleOptions): SignInThrottle {
-  const { now, maxAttempts = 10, windowMs = 15 * 60_000, maxEntries = 50_000 } = options
+  const { now, maxAttempts = 10, maxPerAddress = 100, maxPerEmail = 200 } = options
+  const { windowMs = 15 * 60_000, maxEntries = 50_000 } = options
   const attempts = new Map<string, { count: number; endsAtMs: number }>()
-  const keyOf = (email: string, ip: string) => `${email.trim().toLowerCase()}\n${ip}`
+  const emailOf = (email: string) => `email ${email.trim().toLowerCase()}`
+  const pairOf = (email: string, ip: string) => `${networkOf(ip)} ${emailOf(email)}`
+
+  function count(key: string): number {
+    const known = attempts.get(key)
+    const entry = known && known.endsAtMs > now() ? known : { count: 0, endsAtMs: now() + windowMs }
+    entry.count += 1
+    attempts.delete(key)
+    attempts.set(key, entry)
+    const oldest = attempts.size > maxEntries ? attempts.keys().next().value : undefined
+    if (oldest !== undefined) attempts.delete(oldest)
+    return entry.count
+  }
+
   return {
     allow(email, ip) {
-      const key = keyOf(email, ip)
-      const known = attempts.get(key)
-      const entry = known && known.endsAtMs > now() ? known : { count: 0, endsAtMs: now() + windowMs }
-      entry.count += 1
-      attempts.delete(key)
-      attempts.set(key, entry)
-      const oldest = attempts.size > maxEntries ? attempts.keys().next().value : undefined
-      if (oldest !== undefined) attempts.delete(oldest)
-      return entry.count <= maxAttempts
+      const ofPair = count(pairOf(email, ip))
+      // Who is over their own limit does not use up anybody else's.
+      if (ofPair > maxAttempts) return false
+      return count(`address ${networkOf(ip)}`) <= maxPerAddress && count(emailOf(email)) <= maxPerEmail
     },
-    forget: (email, ip) => void attempts.delete(keyOf(email, ip)),
+    forget: (email, ip) => void attempts.delete(pairOf(email, ip)),
   }
 }

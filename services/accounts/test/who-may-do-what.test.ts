@@ -36,6 +36,16 @@ const absent = '00000000-0000-7000-8000-000000000000'
 
 const rows: Row[] = [
   { method: 'POST', path: '/accounts/sign-in', body: { email: 'x@example.com' }, allowed: everyone },
+  { method: 'POST', path: '/accounts/session', body: { email: 'x@example.com' }, allowed: everyone },
+  { method: 'GET', path: '/accounts/session', allowed: signedIn },
+  { method: 'POST', path: '/accounts/password', body: { token: 'x' }, allowed: everyone },
+  { method: 'PUT', path: '/accounts/profiles/me/password', body: { current_password: 'x' }, allowed: signedIn },
+  {
+    method: 'POST',
+    path: '/accounts/members/mem_none/password-link',
+    allowed: ['account admin', 'stranger'],
+    denied: 403,
+  },
   { method: 'POST', path: '/api/participant-token/validate', body: { token: 'x' }, allowed: everyone },
   { method: 'GET', path: '/config', allowed: everyone },
   { method: 'GET', path: '/accounts/whoami', allowed: signedIn },
@@ -74,7 +84,8 @@ const rows: Row[] = [
   ]),
   { method: 'GET', path: '/accounts/projects/:pid/settings/router', allowed: admins },
   { method: 'PUT', path: '/accounts/projects/:pid/settings/router', body: { x: 1 }, allowed: admins },
-  // Last: it ends the sessions that the rows above need.
+  // Last: they end the sessions that the rows above need.
+  { method: 'DELETE', path: '/accounts/session', allowed: signedIn },
   { method: 'POST', path: '/accounts/sign-out', allowed: signedIn },
 ]
 
@@ -90,12 +101,24 @@ test('each role gets through to its routes, and to no other', async t => {
     const answer = await app.inject({ method: 'POST', url, headers: asAdmin, payload: { name: role, role } })
     return answer.json<{ value: string }>().value
   }
+  const [member, developer, admin] = [
+    await addMember(db, accountId, pid, 'member'),
+    await addMember(db, accountId, pid, 'developer'),
+    await addMember(db, accountId, pid, 'admin'),
+  ]
+  const people = new Map<Who, string>([
+    ['member', member.memberId],
+    ['developer', developer.memberId],
+    ['admin', admin.memberId],
+    ['account admin', installation.member_id],
+    ['stranger', stranger.memberId],
+  ])
   const tokens: Record<Who, string | undefined> = {
     nobody: undefined,
     garbage: 'ma-not-a-key',
-    member: (await addMember(db, accountId, pid, 'member')).token,
-    developer: (await addMember(db, accountId, pid, 'developer')).token,
-    admin: (await addMember(db, accountId, pid, 'admin')).token,
+    member: member.token,
+    developer: developer.token,
+    admin: admin.token,
     'developer key': await newKey('developer'),
     'admin key': await newKey('admin'),
     'account admin': adminToken,
@@ -116,6 +139,8 @@ test('each role gets through to its routes, and to no other', async t => {
     await t.test(`${row.method} ${row.path}: ${row.allowed.join(', ')}`, async () => {
       for (const who of everyone) {
         const answer = await callRoute(row, who)
+        const memberId = people.get(who)
+        if (memberId !== undefined && row.method === 'DELETE') tokens[who] = await signInAs(db, memberId)
         const { statusCode, body } = answer
         const got = `${who}: ${statusCode} ${body}`
         if (row.allowed.includes(who)) {

@@ -1,5 +1,11 @@
 import type { Permission } from '@sluice/contracts'
-import { authenticateRest, type RestCredentialViews, type RestPrincipal, requirePermission } from '@sluice/runtime'
+import {
+  authenticateRest,
+  type CredentialSource,
+  type RestCredentialViews,
+  type RestPrincipal,
+  requirePermission,
+} from '@sluice/runtime'
 
 /**
  * Finds who calls and requires a permission on the project of the path.
@@ -7,12 +13,12 @@ import { authenticateRest, type RestCredentialViews, type RestPrincipal, require
  */
 export function authorize(
   views: RestCredentialViews,
-  request: { headers: { authorization?: string | undefined } },
+  request: CredentialSource,
   projectId: string,
   permission: Permission,
   nowMs: number,
 ): RestPrincipal {
-  const principal = authenticateRest(views, request.headers.authorization, nowMs)
+  const principal = authenticateRest(views, request, nowMs)
   requirePermission(views, principal, projectId, permission)
   return principal
 }

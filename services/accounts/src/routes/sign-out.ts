@@ -1,29 +1,32 @@
-import { errorOf } from '@sluice/runtime'
+import { cookieSchemeOf, errorOf, sessionCookie } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { actorOf, callerOf } from '../access.ts'
-import { withdraw } from '../announcement.ts'
 import type { AppDeps } from '../app.ts'
+import { endSession } from '../end-session.ts'
 import { errors } from '../errors.ts'
-import { deleteSession } from '../session-store.ts'
 import { NoContent, responses } from './route-schemas.ts'
 
-/** Ends the session that sent the request. */
+/** Ends the session that sent the request: `POST /accounts/sign-out`, and for browsers `DELETE /accounts/session`. */
 export function registerSignOut(app: FastifyInstance, deps: AppDeps): void {
-  app.post(
-    '/accounts/sign-out',
-    { config: { access: 'signed-in' }, schema: { response: responses({ 204: NoContent }) } },
-    async (request, reply) => {
-      const { sessionHash, principal } = callerOf(request)
-      if (!sessionHash)
-        throw errorOf(errors.invalidRequest, {
-          message: 'A key has no session. Revoke it with DELETE …/api-keys/{id}.',
-        })
-      await deps.changes.make(actorOf(request), async change => {
-        if (!(await deleteSession(change.trx, sessionHash))) return
-        await change.announce([withdraw('sessions', sessionHash)])
-        await change.audit({ action: 'session.ended', target: principal.id })
-      })
-      return reply.code(204).send()
-    },
-  )
+  const scheme = cookieSchemeOf(deps.publicUrl)
+  for (const [method, url] of [
+    ['POST', '/accounts/sign-out'],
+    ['DELETE', '/accounts/session'],
+  ] as const)
+    app.route({
+      method,
+      url,
+      config: { access: 'signed-in' },
+      schema: { response: responses({ 204: NoContent }) },
+      handler: async (request, reply) => {
+        const { sessionHash } = callerOf(request)
+        if (!sessionHash)
+          throw errorOf(errors.invalidRequest, {
+            message: 'A key has no session. Revoke it with DELETE …/api-keys/{id}.',
+          })
+        await endSession(deps.changes, actorOf(request), sessionHash)
+        if (request.headers.cookie !== undefined) reply.header('set-cookie', sessionCookie(scheme, '', 0))
+        return reply.code(204).send()
+      },
+    })
 }

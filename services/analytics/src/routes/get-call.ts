@@ -15,7 +15,7 @@ const Params = Type.Object({ call_id: Type.String({ format: 'uuid' }) })
  */
 export function getCall(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: Static<typeof Params> }>('/api/calls/:call_id', { schema: { params: Params } }, async request => {
-    const principal = authenticateRest(deps.credentials, request.headers.authorization, deps.now())
+    const principal = authenticateRest(deps.credentials, request, deps.now())
     const projectIds = readableProjects(principal, deps.credentials.projectsOfAccount)
     if (projectIds.length === 0) throw errorOf(errors.callNotFound)
     const callId = request.params.call_id.toLowerCase()

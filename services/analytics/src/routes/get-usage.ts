@@ -42,7 +42,7 @@ export function getUsage(app: FastifyInstance, deps: AppDeps): void {
     { schema: { params: Params, querystring: Query } },
     async (request, reply) => {
       const projectId = request.params.project_id
-      const principal = authenticateRest(deps.credentials, request.headers.authorization, deps.now())
+      const principal = authenticateRest(deps.credentials, request, deps.now())
       requirePermission(deps.credentials, principal, projectId, 'usage:read')
       const { interval, usage_type: usageType } = request.query
       const sums = await deps.sums.sumByModel(toFilter(projectId, request.query), interval, mostGroups + 1)

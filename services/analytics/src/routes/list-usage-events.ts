@@ -36,7 +36,7 @@ export function listUsageEvents(app: FastifyInstance, deps: AppDeps): void {
     { schema: { params: Params, querystring: Query } },
     async request => {
       const projectId = request.params.project_id
-      const principal = authenticateRest(deps.credentials, request.headers.authorization, deps.now())
+      const principal = authenticateRest(deps.credentials, request, deps.now())
       requirePermission(deps.credentials, principal, projectId, 'usage:read')
       const { limit, cursor } = request.query
       const after = cursor === undefined ? undefined : readCursor(cursor)

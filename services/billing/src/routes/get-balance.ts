@@ -12,7 +12,7 @@ interface Deps {
 /** `GET /accounts/projects/{pid}/balance`: what is left of the project's credit; below zero it is what the project owes. */
 export function getBalance(app: FastifyInstance, deps: Deps): void {
   app.get<{ Params: { pid: string } }>('/accounts/projects/:pid/balance', async request => {
-    const principal = authenticateRest(deps.credentials, request.headers.authorization, deps.nowMs())
+    const principal = authenticateRest(deps.credentials, request, deps.nowMs())
     requirePermission(deps.credentials, principal, request.params.pid, 'billing:read')
     const { chargedNanoUsd, costNanoUsd } = await deps.ledger.findBalance(request.params.pid)
     return {

@@ -21,7 +21,7 @@ export function listTransactions(app: FastifyInstance, deps: Deps): void {
     '/accounts/projects/:pid/transactions',
     { schema: { querystring } },
     async request => {
-      const principal = authenticateRest(deps.credentials, request.headers.authorization, deps.nowMs())
+      const principal = authenticateRest(deps.credentials, request, deps.nowMs())
       requirePermission(deps.credentials, principal, request.params.pid, 'billing:read')
       const { before, limit } = request.query
       if (before !== undefined && !/^\d{1,18}$/.test(before)) throw errorOf(billingErrors.invalidCursor)

@@ -1,6 +1,7 @@
 import { formatPriceChanges, parsePriceBook, priceBookId, priceTable } from '@sluice/pricing'
 import {
   authenticateRest,
+  type CredentialSource,
   errorOf,
   type RestCredentialViews,
   type RestPrincipal,
@@ -43,7 +44,7 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
 
   app.get<{ Params: { pid: string } }>(path, async request => {
     const nowMs = deps.nowMs()
-    const principal = authenticateRest(deps.credentials, request.headers.authorization, nowMs)
+    const principal = authenticateRest(deps.credentials, request, nowMs)
     requirePermission(deps.credentials, principal, request.params.pid, 'billing:read')
     const current = await priceBooks.findCurrentOverride(request.params.pid, nowMs)
     const prices = current && priceTable(parsePriceBook(current.body, current.entry.price_book_id))
@@ -65,7 +66,7 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
     Body: { prices: unknown; effective_at?: string }
   }>(path, { schema: putSchema }, async (request, reply) => {
     const { pid } = request.params
-    const principal = requireAccountAdmin(deps, request.headers.authorization, pid)
+    const principal = requireAccountAdmin(deps, request, pid)
     const nowMs = deps.nowMs()
     const effectiveAtMs = readEffectiveAt(request.body.effective_at, nowMs)
     const book = { ...readPrices(request.body.prices), project_id: pid }
@@ -92,7 +93,7 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
 
   app.delete<{ Params: { pid: string } }>(path, async (request, reply) => {
     const { pid } = request.params
-    const principal = requireAccountAdmin(deps, request.headers.authorization, pid)
+    const principal = requireAccountAdmin(deps, request, pid)
     if (!(await endProjectBook(stores(), pid, `${principal.kind}:${principal.id}`)))
       throw errorOf(billingErrors.noOwnPrices)
     return reply.code(204).send()
@@ -100,8 +101,8 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
 }
 
 /** @throws AppError 401, 404 where the project is not the caller's to know, 403 where they are no administrator */
-function requireAccountAdmin(deps: Deps, authorization: string | undefined, projectId: string): RestPrincipal {
-  const principal = authenticateRest(deps.credentials, authorization, deps.nowMs())
+function requireAccountAdmin(deps: Deps, request: CredentialSource, projectId: string): RestPrincipal {
+  const principal = authenticateRest(deps.credentials, request, deps.nowMs())
   requirePermission(deps.credentials, principal, projectId, 'billing:read')
   if (!principal.accountAdmin || deps.credentials.accountOfProject(projectId) !== principal.accountId)
     throw errorOf(billingErrors.notAccountAdmin)
