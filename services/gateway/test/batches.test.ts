@@ -12,6 +12,7 @@ import { eventually } from '@sluice/test-env'
 import OpenAI, { toFile } from 'openai'
 import pg from 'pg'
 import { GatewayStack, type TestProject } from './gateway-stack.ts'
+import { hostedToolsSettleInBatches } from './paths/hosted-tools.ts'
 import { unreadResultsAreEstimated } from './unread-results.ts'
 
 const gateway = await GatewayStack.start(
@@ -425,6 +426,8 @@ suite('batches of files', () => {
       [created.id],
     )
   })
+
+  hostedToolsSettleInBatches(gateway)
 
   test('a line of 500 vectors, larger than any other, is charged to the token', async () => {
     const project = await gateway.newProject({ ownCredential: true, settings: { path_classes: { batches: true } } })

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Quantities, UsageRecordedData } from '@sluice/contracts'
+import type { BillRecord } from '@sluice/simulator'
+import { eventually } from '@sluice/test-env'
 import type OpenAI from 'openai'
+import { toFile } from 'openai'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
+import { openSocket } from '../sockets/socket-client.ts'
 
 type ResponseCall = Omit<OpenAI.Responses.ResponseCreateParamsNonStreaming, 'input'>
 
@@ -126,15 +130,37 @@ export function hostedToolsSettle(gateway: GatewayStack): void {
           const wanted = { ...used, ...addUp(text, used) }
           const { out_reasoning: _, ...priced } = event.quantities
           assert.deepEqual(priced, Object.fromEntries(Object.entries(wanted).filter(([, count]) => count > 0)))
-          const ofText = bill.lines
-            .filter(line => line.model === undefined && line.item in textNames)
-            .reduce((sum, line) => sum + line.nano_usd, 0)
-          assert.equal(bill.cost_nano_usd - ofText, nanoUsd)
+          assert.equal(bill.cost_nano_usd - costOfText(bill), nanoUsd)
           assert.ok(event.priced)
           // A reply tells everything but how long a container lives.
           for (const [quantity, mark] of Object.entries(event.provenance))
             assert.equal(mark, quantity === 'code_container_gb_minutes' ? 'estimated' : 'measured', quantity)
         })
+
+    test('turns of a socket that use tools: each is settled to the bill, to the token and the nano-dollar', async () => {
+      const owner = await gateway.newProject({ ownCredential: true })
+      const client = await openSocket(gateway, '/v1/responses', owner.apiKey)
+      for (const [lane, { orders, call }] of calls.entries())
+        client.send({ type: 'response.create', stream_id: `${lane}`, ...call, input: `[[sim ${orders}]]` })
+      const ends = await client.until('response.completed', calls.length)
+      client.socket.close()
+      const events = await eventually(() => {
+        const found = gateway.eventsOf(owner.projectId)
+        return found.length >= calls.length && found
+      })
+      assert.equal(events.length, calls.length)
+      const bills = await gateway.billsOf(owner)
+      for (const { stream_id, response } of ends) {
+        const { name, used, nanoUsd } = calls[Number(stream_id)] ?? assert.fail(stream_id)
+        const event = events.find(({ response_id }) => response_id === response.id)
+        const bill = bills.find(({ response_id }) => response_id === response.id)
+        assert.ok(event?.priced && bill, name)
+        assert.equal(event.cost_nano_usd, bill.cost_nano_usd, `${name}: ${JSON.stringify(event.line_items)}`)
+        assert.equal(bill.cost_nano_usd - costOfText(bill), nanoUsd, name)
+        for (const quantity of Object.keys(used) as (keyof Quantities)[])
+          assert.ok((event.quantities[quantity] ?? 0) >= (used[quantity] ?? 0), `${name}: ${quantity}`)
+      }
+    })
 
     test('a response with tools that is left in the middle, under drain: settled to the bill all the same', async () => {
       const owner = await gateway.newProject({
@@ -220,6 +246,47 @@ export function hostedToolsSettle(gateway: GatewayStack): void {
     const event: UsageRecordedData = await gateway.eventOf(response.headers.get('sluice-call-id'))
     return { event, bill: await gateway.closedBillOf(response.headers.get('x-request-id')) }
   }
+}
+
+/** The same tools in the requests of a batch: tokens at half the rates, tools at the whole ones. */
+export function hostedToolsSettleInBatches(gateway: GatewayStack): void {
+  test('requests of a batch that use tools: each is settled to the bill, to the token and the nano-dollar', async () => {
+    const project = await gateway.newProject({ ownCredential: true, settings: { path_classes: { batches: true } } })
+    const client = gateway.openai(project.apiKey)
+    const lines = calls.map(({ name, orders, call: { service_tier: _, ...body } }) => ({
+      custom_id: name,
+      method: 'POST',
+      url: '/v1/responses',
+      body: { ...body, input: `[[sim ${orders}]]` },
+    }))
+    const file = await toFile(Buffer.from(lines.map(line => JSON.stringify(line)).join('\n')), 'requests.jsonl')
+    const { id: input_file_id } = await client.files.create({ file, purpose: 'batch' })
+    await client.batches.create({ input_file_id, endpoint: '/v1/responses', completion_window: '24h' })
+    const events = await eventually(
+      () => {
+        const found = gateway.eventsOf(project.projectId).filter(({ endpoint }) => endpoint === 'batches.result')
+        return found.length >= calls.length && found
+      },
+      { timeoutMs: 20_000 },
+    )
+    const bills = await gateway.billsOf(project)
+    for (const { name, used } of calls) {
+      const event = events.find(({ settlement_key }) => settlement_key?.endsWith(`/${name}`))
+      const bill = bills.find(({ response_id }) => response_id === event?.response_id)
+      assert.ok(event?.priced && bill, name)
+      assert.equal(event.cost_nano_usd, bill.cost_nano_usd, `${name}: ${JSON.stringify(event.line_items)}`)
+      assert.equal(event.modifiers.batch, true)
+      for (const quantity of Object.keys(used) as (keyof Quantities)[])
+        assert.ok((event.quantities[quantity] ?? 0) >= (used[quantity] ?? 0), `${name}: ${quantity}`)
+    }
+  })
+}
+
+/** What a bill asks for the words alone. */
+function costOfText({ lines }: BillRecord): number {
+  return lines
+    .filter(line => line.model === undefined && line.item in textNames)
+    .reduce((sum, line) => sum + line.nano_usd, 0)
 }
 
 const textNames: Readonly<Record<string, 'in_text' | 'in_cache_read' | 'out_text'>> = {
