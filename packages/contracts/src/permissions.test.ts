@@ -20,6 +20,13 @@ test('each role holds all of the one below it, and none of them operates the ins
   assert.ok(rolePermissions.member.every(permission => permissionsOf('developer', bundles).includes(permission)))
 })
 
+test('who may name the owner of a team may read its usage', () => {
+  for (const bundle of bundles) {
+    const held: readonly string[] = permissionsOf('member', [bundle])
+    assert.ok(!held.includes('teams:write') || held.includes('usage:read-team'), bundle)
+  }
+})
+
 test('a bundle gives what it names, and nothing else', () => {
   const without: readonly string[] = permissionsOf('member', [])
   for (const bundle of bundles) {

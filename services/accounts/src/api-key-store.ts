@@ -120,7 +120,7 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
         .onRef('project_members.project_id', '=', 'api_keys.project_id')
         .onRef('project_members.member_id', '=', 'api_keys.member_id'),
     )
-    .select([
+    .select(({ selectFrom }) => [
       'api_keys.key_id',
       'api_keys.version',
       'api_keys.project_id',
@@ -137,6 +137,13 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
       'members.disabled_at as member_disabled_at',
       'project_members.role as member_role',
       'project_members.roles as member_roles',
+      'project_members.default_team_id as member_default_team_id',
+      selectFrom('team_members')
+        .select(sql<string[]>`array_agg(team_members.team_id order by team_members.team_id)`.as('ids'))
+        .whereRef('team_members.project_id', '=', 'api_keys.project_id')
+        .whereRef('team_members.member_id', '=', 'api_keys.member_id')
+        .where('team_members.valid_to', 'is', null)
+        .as('member_team_ids'),
     ])
     .where('api_keys.key_id', 'in', keyIds)
     .where('api_keys.withdrawn_at', 'is', null)
@@ -158,7 +165,10 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     ...(row.service_account_id === null ? {} : { service_account_id: row.service_account_id }),
     name: row.name,
     role: row.role,
-    ...(row.member_id === null ? {} : { permissions: ownedPermissions(row.role, row) }),
+    ...(row.member_id === null
+      ? {}
+      : { permissions: ownedPermissions(row.role, row), member_team_ids: row.member_team_ids ?? [] }),
+    ...(row.member_default_team_id === null ? {} : { member_default_team_id: row.member_default_team_id }),
     ...(row.models === null ? {} : { models: row.models }),
     secrets: secrets
       .filter(secret => secret.key_id === row.key_id)

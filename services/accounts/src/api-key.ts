@@ -28,7 +28,7 @@ export function newApiKey(box: SecretBox, projectId: string): NewApiKey {
 }
 
 /** A prefixed id that sorts by time: `team_0190…`. */
-export function newId(prefix: 'acct' | 'mem' | 'team' | 'sec' | 'int' | 'sa' | 'ctr'): string {
+export function newId(prefix: 'acct' | 'mem' | 'team' | 'tm' | 'cc' | 'sec' | 'int' | 'sa'): string {
   return `${prefix}_${uuidv7().replaceAll('-', '')}`
 }
 

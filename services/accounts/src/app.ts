@@ -9,6 +9,9 @@ import { registerBrowserSession } from './routes/browser-session.ts'
 import { registerChangeAccountMember } from './routes/change-account-member.ts'
 import { registerChangeProfile } from './routes/change-profile.ts'
 import { registerChangeProjectMember } from './routes/change-project-member.ts'
+import { registerChangeTeam } from './routes/change-team.ts'
+import { registerChooseDefaultTeam } from './routes/choose-default-team.ts'
+import { registerCloseTeam } from './routes/close-team.ts'
 import { registerCreateApiKey } from './routes/create-api-key.ts'
 import { registerCreateProject } from './routes/create-project.ts'
 import { registerCreateTeam } from './routes/create-team.ts'
@@ -20,6 +23,7 @@ import { registerGetProject } from './routes/get-project.ts'
 import { registerGetProjectMember } from './routes/get-project-member.ts'
 import { registerGetProjectRole } from './routes/get-project-role.ts'
 import { registerGetProjectStatus } from './routes/get-project-status.ts'
+import { registerGetTeam } from './routes/get-team.ts'
 import { registerListAccountMembers } from './routes/list-account-members.ts'
 import { registerListApiKeys } from './routes/list-api-keys.ts'
 import { registerListProjectMembers } from './routes/list-project-members.ts'
@@ -33,6 +37,8 @@ import { registerRevokeApiKey } from './routes/revoke-api-key.ts'
 import { registerRouterSettings } from './routes/router-settings.ts'
 import { registerSignIn } from './routes/sign-in.ts'
 import { registerSignOut } from './routes/sign-out.ts'
+import { registerTeamCostCentres } from './routes/team-cost-centres.ts'
+import { registerTeamMembers } from './routes/team-members.ts'
 import { registerTestAccess } from './routes/test-access.ts'
 import { registerValidateParticipantToken } from './routes/validate-participant-token.ts'
 import type { SignInThrottle } from './sign-in-throttle.ts'
@@ -68,7 +74,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerCreateProject(app, deps)
   registerGetProject(app, deps)
   registerGetProjectStatus(app, deps)
-  registerGetProjectRole(app)
+  registerGetProjectRole(app, deps)
   registerListProjectMembers(app, deps)
   registerGetProjectMember(app, deps)
   registerAddProjectMember(app, deps)
@@ -80,6 +86,12 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerRevokeApiKey(app, deps)
   registerListTeams(app, deps)
   registerCreateTeam(app, deps)
+  registerGetTeam(app, deps)
+  registerChangeTeam(app, deps)
+  registerCloseTeam(app, deps)
+  registerTeamCostCentres(app, deps)
+  registerTeamMembers(app, deps)
+  registerChooseDefaultTeam(app, deps)
   registerProjectSettings(app, deps)
   registerGetIntegration(app, deps)
   registerPutIntegration(app, deps)

@@ -15,7 +15,7 @@ export function validateStrictly(app: FastifyInstance): void {
     const whole = httpPart === 'querystring' ? 'The query' : httpPart === 'headers' ? 'The head' : 'The body'
     return sent => {
       // All that a query can say is text.
-      const data = httpPart === 'querystring' ? withIntegers(schema, sent as Record<string, unknown>) : sent
+      const data = httpPart === 'querystring' ? withValues(schema, sent as Record<string, unknown>) : sent
       return matches(data)
         ? { value: data }
         : { error: errorOf(errors.invalidRequest, { message: describe(problems(data), whole) }) }
@@ -32,15 +32,16 @@ export function allowEmptyBodies(app: FastifyInstance): void {
   })
 }
 
-/** A query whose integers are numbers. What is not written as one stays text, and is refused. */
-function withIntegers(schema: TSchema, query: Record<string, unknown>): Record<string, unknown> {
+/** A query whose integers are numbers and whose yes and no are booleans. What is not written as one stays text, and is refused. */
+function withValues(schema: TSchema, query: Record<string, unknown>): Record<string, unknown> {
   const { properties } = schema as { properties?: Record<string, { type?: string }> }
   return Object.fromEntries(
-    Object.entries(query).map(([name, text]) =>
-      properties?.[name]?.type === 'integer' && typeof text === 'string' && /^-?\d+$/.test(text)
-        ? [name, Number(text)]
-        : [name, text],
-    ),
+    Object.entries(query).map(([name, text]) => {
+      const type = properties?.[name]?.type
+      if (type === 'integer' && typeof text === 'string' && /^-?\d+$/.test(text)) return [name, Number(text)]
+      if (type === 'boolean' && (text === 'true' || text === 'false')) return [name, text === 'true']
+      return [name, text]
+    }),
   )
 }
 

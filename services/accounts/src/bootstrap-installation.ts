@@ -5,7 +5,7 @@ import { findKeyByHash } from './api-key-store.ts'
 import { type Actor, type Change, createChanges } from './change-store.ts'
 import { createApiKey } from './create-api-key.ts'
 import { createProject } from './create-project.ts'
-import { createTeam } from './create-team.ts'
+import { createTeam, plainTeam } from './create-team.ts'
 import type { Db } from './db/schema.ts'
 import { findMemberByEmail, insertMember, type Member } from './member-store.ts'
 import { hashPassword, verifyPassword } from './password.ts'
@@ -120,10 +120,10 @@ async function ensureProject(change: Change, accountId: string, ownerId: string,
 }
 
 async function ensureTeam(change: Change, projectId: string, created: string[]): Promise<string> {
-  const known = await findTeamByName(change.trx, projectId, defaultName)
+  const known = await findTeamByName(change.trx, projectId, defaultName, new Date(change.nowMs))
   if (known) return known.team_id
   created.push('team')
-  return (await createTeam(change, projectId, defaultName)).team_id
+  return (await createTeam(change, projectId, plainTeam(defaultName))).team_id
 }
 
 async function ensureKey(

@@ -13,7 +13,8 @@ import {
   type ProjectMember,
   updateProjectMember,
 } from './project-member-store.ts'
-import { lockProject } from './project-store.ts'
+import { announceProjectChange, lockProject } from './project-store.ts'
+import { endTeamMembers } from './team-member-store.ts'
 
 /** Somebody by their id, or by an e-mail address that may be new to the account. */
 export type PersonName = { userId: string } | { email: string; firstName: string; lastName: string }
@@ -73,6 +74,7 @@ export async function removeProjectMember(
   const before = await lockProjectMember(change, projectId, memberId)
   check(before)
   await deleteProjectMember(change.trx, projectId, memberId)
+  await leaveTeams(change, projectId, memberId)
   await announceMemberRights(change, memberId, projectId)
   await change.audit({
     action: 'project-member.removed',
@@ -93,6 +95,12 @@ async function lockProjectMember(change: Change, projectId: string, memberId: st
   const member = await findProjectMember(change.trx, projectId, memberId)
   if (!member) throw notFound()
   return member
+}
+
+async function leaveTeams(change: Change, projectId: string, memberId: string): Promise<void> {
+  await endTeamMembers(change.trx, { projectId, memberId }, new Date(change.nowMs))
+  // One of them may have lost its owner.
+  await announceProjectChange(change, projectId)
 }
 
 async function findPerson(change: Change, accountId: string, person: PersonName): Promise<Member | undefined> {

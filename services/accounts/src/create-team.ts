@@ -1,17 +1,49 @@
 import { errorOf } from '@sluice/runtime'
 import { newId } from './api-key.ts'
 import type { Change } from './change-store.ts'
+import { setTeamOwner } from './change-team-member.ts'
 import { errors } from './errors.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
-import { findTeamByName, insertTeam, type Team } from './team-store.ts'
+import { auditedTeam } from './team.ts'
+import { setCostCentre } from './team-cost-centre-store.ts'
+import {
+  countOpenTeams,
+  findOpenTeam,
+  findTeamByName,
+  insertTeam,
+  maxTeams,
+  type Team,
+  type TeamSettings,
+} from './team-store.ts'
+
+/** A team as it is asked for. */
+export interface TeamRequest extends TeamSettings {
+  ownerId: string | null
+  costCentre: string | null
+}
+
+/** A team that has a name and nothing else. */
+export const plainTeam = (name: string): TeamRequest => ({
+  name,
+  allowedModels: null,
+  seatBudget: null,
+  ownerId: null,
+  costCentre: null,
+})
 
 /** Makes a team, with its audit entry and announcement. @throws AppError 409 where the project has one of that name */
-export async function createTeam(change: Change, projectId: string, name: string): Promise<Team> {
+export async function createTeam(change: Change, projectId: string, wanted: TeamRequest): Promise<Team> {
+  const at = new Date(change.nowMs)
   await lockProject(change.trx, projectId)
-  if (await findTeamByName(change.trx, projectId, name)) throw errorOf(errors.conflict)
+  if (await findTeamByName(change.trx, projectId, wanted.name, at)) throw errorOf(errors.conflict)
+  if ((await countOpenTeams(change.trx, projectId)) >= maxTeams)
+    throw errorOf(errors.conflict, { message: `A project has at most ${maxTeams} open teams.` })
   const teamId = newId('team')
-  await insertTeam(change.trx, { teamId, projectId, name })
+  await insertTeam(change.trx, { ...wanted, teamId, projectId, at })
+  await setCostCentre(change.trx, { projectId, teamId }, wanted.costCentre, at)
+  await setTeamOwner(change, { projectId, teamId }, wanted.ownerId)
   await announceProjectChange(change, projectId)
-  await change.audit({ action: 'team.created', target: teamId, projectId, after: { name } })
-  return { team_id: teamId, name, created_at: new Date(change.nowMs) }
+  const team = await findOpenTeam(change.trx, projectId, teamId, at)
+  await change.audit({ action: 'team.created', target: teamId, projectId, after: auditedTeam(team) })
+  return team
 }

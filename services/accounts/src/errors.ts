@@ -29,6 +29,12 @@ export const errors = {
   },
   notFound: { code: 'not_found', statusCode: 404, message: 'There is no such resource, or you have no access to it.' },
   conflict: { code: 'already_exists', statusCode: 409, message: 'There is one with that name already.' },
+  teamInUse: { code: 'team_in_use', statusCode: 409, message: 'The team still pays for keys.' },
+  projectTooLarge: {
+    code: 'project_too_large',
+    statusCode: 409,
+    message: 'What gateways have to know of this project is too much: shorten lists of models, or close teams.',
+  },
   lastAdmin: {
     code: 'last_admin',
     statusCode: 409,

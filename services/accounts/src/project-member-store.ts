@@ -13,6 +13,7 @@ export interface ProjectMember {
   disabled_at: Date | null
   role: Role
   roles: Bundle[]
+  default_team_id: string | null
   created_at: Date
 }
 
@@ -25,6 +26,7 @@ const columns = [
   'members.disabled_at',
   'project_members.role',
   'project_members.roles',
+  'project_members.default_team_id',
   'project_members.created_at',
 ] as const
 
@@ -83,6 +85,7 @@ export async function insertProjectMember(
       member_id: member.memberId,
       role: rights.role,
       roles: rights.bundles,
+      default_team_id: null,
     })
     .execute()
 }

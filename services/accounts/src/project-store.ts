@@ -1,9 +1,12 @@
 import type { Project } from '@sluice/contracts'
+import { errorOf } from '@sluice/runtime'
 import { announceProject, announceProjectChanged } from './announcement.ts'
 import type { Change } from './change-store.ts'
 import type { Db } from './db/schema.ts'
-import { notFound } from './errors.ts'
+import { errors, notFound } from './errors.ts'
 import { effectiveSettings } from './project-settings.ts'
+import { toTeamDocument } from './team.ts'
+import { listTeams, maxTeams } from './team-store.ts'
 
 /** A project as its own members see it. */
 export interface ProjectSummary {
@@ -137,6 +140,9 @@ export async function updateAllowedModels(
     .execute()
 }
 
+/** NATS takes messages of 1 MB. */
+const maxDocumentBytes = 900_000
+
 /** The document that gateways follow, from the project, its teams and its integrations. */
 export async function readProjectDocument(db: Db, projectId: string): Promise<Project> {
   const row = await db
@@ -145,12 +151,7 @@ export async function readProjectDocument(db: Db, projectId: string): Promise<Pr
     .where('project_id', '=', projectId)
     .executeTakeFirst()
   if (!row) throw notFound()
-  const teams = await db
-    .selectFrom('teams')
-    .select(['team_id', 'name'])
-    .where('project_id', '=', projectId)
-    .orderBy('team_id')
-    .execute()
+  const teams = await listTeams(db, projectId, { at: new Date(), withClosed: false, after: undefined, limit: maxTeams })
   const integrations = await db
     .selectFrom('integrations')
     .select(['integration_id', 'dialect', 'base_url', 'envelope'])
@@ -171,7 +172,7 @@ export async function readProjectDocument(db: Db, projectId: string): Promise<Pr
       credential: envelope,
     })),
     ...effectiveSettings(row.settings),
-    teams,
+    teams: teams.map(toTeamDocument),
   }
 }
 
@@ -184,8 +185,10 @@ export async function announceProjectChange(change: Change, projectId: string): 
     .execute()
   const document = await readProjectDocument(change.trx, projectId)
   const { project_id, account_id, version } = document
+  const announcement = announceProject(document)
+  if (Buffer.byteLength(announcement.payload) > maxDocumentBytes) throw errorOf(errors.projectTooLarge)
   await change.announce([
-    announceProject(document),
+    announcement,
     announceProjectChanged({ project_id, account_id, version, at_ms: change.nowMs }),
   ])
 }

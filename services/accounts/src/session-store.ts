@@ -1,5 +1,6 @@
-import { permissionsOf, type Session } from '@sluice/contracts'
+import { type Bundle, permissionsOf, type Role, type Session } from '@sluice/contracts'
 import type { Db } from './db/schema.ts'
+import { listProjectsWhereOwner } from './team-member-store.ts'
 
 export async function insertSession(
   db: Db,
@@ -34,6 +35,11 @@ export async function findSession(db: Db, tokenHash: string): Promise<Session | 
     .where('account_id', '=', row.account_id)
     .orderBy('project_id')
     .execute()
+  const owned = new Set(await listProjectsWhereOwner(db, row.member_id))
+  const permissionsIn = (projectId: string, role: Role, roles: readonly Bundle[]): string[] => {
+    const held = permissionsOf(role, roles)
+    return owned.has(projectId) && !held.includes('usage:read-team') ? [...held, 'usage:read-team'] : held
+  }
   return {
     member_id: row.member_id,
     account_id: row.account_id,
@@ -41,7 +47,7 @@ export async function findSession(db: Db, tokenHash: string): Promise<Session | 
     operator: row.operator,
     projects: Object.fromEntries(roles.map(({ project_id, role }) => [project_id, role])),
     permissions: Object.fromEntries(
-      roles.map(({ project_id, role, roles }) => [project_id, permissionsOf(role, roles)]),
+      roles.map(({ project_id, role, roles }) => [project_id, permissionsIn(project_id, role, roles)]),
     ),
     expires_at_ms: row.expires_at.getTime(),
   }

@@ -88,10 +88,14 @@ export async function startBus(t: Scope, { db, deps }: TestAccounts) {
   return { nats, bus, publisher, relay, changes, app }
 }
 
-/** A session of a member, without the cost of a password. */
+/** A session of a member for a season, without the cost of a password. */
 export async function signInAs(db: Db, memberId: string): Promise<string> {
   const token = `st_${randomBytes(32).toString('base64url')}`
-  await insertSession(db, { tokenHash: hashCredential(token), memberId, expiresAt: new Date(Date.now() + 86_400_000) })
+  await insertSession(db, {
+    tokenHash: hashCredential(token),
+    memberId,
+    expiresAt: new Date(Date.now() + 100 * 86_400_000),
+  })
   return token
 }
 
@@ -113,7 +117,14 @@ export async function addMember(
   })
   await db
     .insertInto('project_members')
-    .values({ project_id: projectId, account_id: accountId, member_id: memberId, role, roles: bundles })
+    .values({
+      project_id: projectId,
+      account_id: accountId,
+      member_id: memberId,
+      role,
+      roles: bundles,
+      default_team_id: null,
+    })
     .execute()
   return { memberId, token: await signInAs(db, memberId) }
 }

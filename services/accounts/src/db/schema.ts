@@ -1,4 +1,4 @@
-import type { Bundle, Dialect, Envelope, Role } from '@sluice/contracts'
+import type { Bundle, Dialect, Envelope, Role, SeatBudget } from '@sluice/contracts'
 import type { ColumnType, Generated, Kysely } from 'kysely'
 
 type Json<T> = ColumnType<T, string, string>
@@ -31,13 +31,39 @@ export interface Tables {
     owner_id: string | null
     created_at: CreatedAt
   }
-  teams: { team_id: string; project_id: string; name: string; created_at: CreatedAt }
+  teams: {
+    team_id: string
+    project_id: string
+    name: string
+    allowed_models: Json<string[]> | null
+    seat_budget: Json<SeatBudget> | null
+    created_at: CreatedAt
+    closed_at: Date | null
+  }
+  team_members: {
+    team_member_id: string
+    project_id: string
+    team_id: string
+    member_id: string
+    role: 'owner' | 'member'
+    valid_from: Date
+    valid_to: Date | null
+  }
+  team_cost_centres: {
+    cost_centre_id: string
+    project_id: string
+    team_id: string
+    cost_centre: string
+    valid_from: Date
+    valid_to: Date | null
+  }
   project_members: {
     project_id: string
     account_id: string
     member_id: string
     role: Role
     roles: Generated<Bundle[]>
+    default_team_id: string | null
     created_at: CreatedAt
   }
   api_keys: {

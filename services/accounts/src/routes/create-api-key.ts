@@ -7,11 +7,8 @@ import { requireWithin } from '../api-key.ts'
 import type { AppDeps } from '../app.ts'
 import { createApiKey } from '../create-api-key.ts'
 import { errors } from '../errors.ts'
-import { DisplayName, responses } from './route-schemas.ts'
+import { DisplayName, ModelPattern, responses } from './route-schemas.ts'
 
-const ModelPattern = Type.String({
-  pattern: '^[a-z0-9_-]{1,32}/[^\\s*\\u0000-\\u001f\\u007f\\ud800-\\udfff]{0,159}\\*?$|^\\*$',
-})
 const Body = Type.Object(
   {
     name: DisplayName,

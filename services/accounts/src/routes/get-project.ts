@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { roleOf } from '../access.ts'
+import { callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { notFound } from '../errors.ts'
 import { findProject } from '../project-store.ts'
@@ -14,7 +14,7 @@ export function registerGetProject(app: FastifyInstance, deps: AppDeps): void {
     async request => {
       const project = await findProject(deps.db, request.params.pid)
       if (!project) throw notFound()
-      return toProjectResponse(project, { withSettings: roleOf(request) === 'admin' })
+      return toProjectResponse(project, { withSettings: callerOf(request).permissions.has('integrations:write') })
     },
   )
 }

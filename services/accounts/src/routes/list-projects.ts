@@ -14,13 +14,15 @@ export function registerListProjects(app: FastifyInstance, deps: AppDeps): void 
     '/accounts/projects',
     { config: { access: 'signed-in' }, schema: { response: responses({ 200: Response }) } },
     async request => {
-      const { accountId, accountAdmin, roles } = callerOf(request).principal
+      const { accountId, accountAdmin, roles, permissions } = callerOf(request).principal
       const projects = accountAdmin
         ? await listProjectsOfAccount(deps.db, accountId)
         : await listProjectsByIds(deps.db, accountId, [...roles.keys()])
       return {
         projects: projects.map(project =>
-          toProjectResponse(project, { withSettings: accountAdmin || roles.get(project.project_id) === 'admin' }),
+          toProjectResponse(project, {
+            withSettings: accountAdmin || permissions.get(project.project_id)?.has('integrations:write') === true,
+          }),
         ),
       }
     },

@@ -25,6 +25,7 @@ export const ProjectMemberResponse = Type.Object({
     last_name: Type.String(),
   }),
   direct_roles: Type.Array(Type.String()),
+  default_team_id: Type.Union([Type.String(), Type.Null()]),
   created_at: Type.String(),
 })
 
@@ -43,6 +44,7 @@ export function toProjectMemberResponse(member: ProjectMember): Static<typeof Pr
     disabled: member.disabled_at !== null,
     user: { id, email, first_name, last_name },
     direct_roles: rolesOf(rightsOf(member)),
+    default_team_id: member.default_team_id,
     created_at: member.created_at.toISOString(),
   }
 }

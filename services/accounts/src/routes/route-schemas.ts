@@ -16,6 +16,10 @@ export const DisplayName = Type.String({
   maxLength: 128,
   pattern: `^(?=.*\\S)${lineOfText.slice(1)}`,
 })
+/** `provider/model`; a trailing `*` matches all that begin so. */
+export const ModelPattern = Type.String({
+  pattern: '^[a-z0-9_-]{1,32}/[^\\s*\\u0000-\\u001f\\u007f\\ud800-\\udfff]{0,159}\\*?$|^\\*$',
+})
 export const NoContent = Type.Null()
 /** A first or a last name; may be empty. */
 export const PersonNamePart = Type.String({ maxLength: 128, pattern: lineOfText })

@@ -3,6 +3,7 @@ import { createAccounts } from './001-create-accounts.ts'
 import { createCredentials } from './002-create-credentials.ts'
 import { createAudit } from './003-create-audit.ts'
 import { addMemberRights } from './004-add-member-rights.ts'
+import { extendTeams } from './005-extend-teams.ts'
 import { createPasswordLinks } from './010-create-password-links.ts'
 
 /** Every step of schema `accounts`, in order. */
@@ -12,6 +13,7 @@ export const migrations: readonly Migration[] = [
   createCredentials,
   createAudit,
   addMemberRights,
+  extendTeams,
   createPasswordLinks,
 ]
 

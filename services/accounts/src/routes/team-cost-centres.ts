@@ -1,0 +1,74 @@
+import { Type } from '@sluice/contracts'
+import type { FastifyInstance } from 'fastify'
+import type { Static } from 'typebox'
+import { actorOf } from '../access.ts'
+import type { AppDeps } from '../app.ts'
+import { planCostCentre } from '../change-team.ts'
+import { notFound } from '../errors.ts'
+import { listCostCentres } from '../team-cost-centre-store.ts'
+import { findTeam } from '../team-store.ts'
+import { Done, responses } from './route-schemas.ts'
+import { CostCentre } from './team-body.ts'
+
+const Body = Type.Object(
+  {
+    cost_centre: Type.Union([Type.Null(), CostCentre]),
+    /** RFC 3339; not sent: now. */
+    valid_from: Type.Optional(Type.Union([Type.Null(), Type.String({ format: 'date-time' })])),
+  },
+  { additionalProperties: false },
+)
+const Response = Type.Object({
+  cost_centres: Type.Array(
+    Type.Object({
+      cost_centre: Type.String(),
+      valid_from: Type.String(),
+      valid_to: Type.Union([Type.String(), Type.Null()]),
+    }),
+  ),
+})
+interface Params {
+  pid: string
+  tid: string
+}
+
+/** What a team has been booked on, is, and will be. */
+export function registerTeamCostCentres(app: FastifyInstance, deps: AppDeps): void {
+  app.get<{ Params: Params }>(
+    '/accounts/projects/:pid/teams/:tid/cost-centres',
+    {
+      config: { access: 'project' },
+      schema: { summary: 'List the cost centres of a team over time', response: responses({ 200: Response }) },
+    },
+    async request => {
+      const { pid, tid } = request.params
+      if (!(await findTeam(deps.db, pid, tid, new Date(deps.now())))) throw notFound()
+      const rows = await listCostCentres(deps.db, tid)
+      return {
+        cost_centres: rows.map(row => ({
+          cost_centre: row.cost_centre,
+          valid_from: row.valid_from.toISOString(),
+          valid_to: row.valid_to?.toISOString() ?? null,
+        })),
+      }
+    },
+  )
+  app.post<{ Params: Params; Body: Static<typeof Body> }>(
+    '/accounts/projects/:pid/teams/:tid/cost-centres',
+    {
+      config: { access: 'teams:write' },
+      schema: {
+        summary: 'Book a team on a cost centre from a time on',
+        body: Body,
+        response: responses({ 200: Done }),
+      },
+    },
+    async request => {
+      const { pid, tid } = request.params
+      const { cost_centre: costCentre, valid_from } = request.body
+      const from = typeof valid_from === 'string' ? new Date(valid_from) : null
+      await deps.changes.make(actorOf(request), change => planCostCentre(change, pid, tid, { costCentre, from }))
+      return { ok: true as const }
+    },
+  )
+}
