@@ -4,11 +4,12 @@ import { readImports, type SourceFile } from './import-arrows.ts'
 /** What the files of a folder may import, of other folders beside it; `.` is the files beside the folders. */
 export type FolderArrows = Readonly<Record<string, readonly string[]>>
 
-/** Lowest first; the path of a call (`.`) stands above and below all but `upstream`. */
+/** Lowest first; the path of a call (`.`) stands above and below all but `wire` and `upstream`. */
 export const gatewayArrows: FolderArrows = {
-  upstream: [],
+  wire: [],
+  upstream: ['wire'],
   views: ['.'],
-  listener: ['.'],
+  listener: ['.', 'wire'],
   references: ['.'],
   'named-models': ['.'],
   uploads: ['.'],

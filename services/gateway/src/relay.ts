@@ -51,8 +51,6 @@ const maxCollectedBytes = 256 * 1024
 /** Bytes of an unfinished event that are held back, so that a stream can end between two events at any moment. */
 const maxHeldBytes = 256 * 1024
 const checkpointBytes = 16 * 1024
-/** Up to here a text is cheaper to write than a second buffer. */
-const oneWriteBytes = 16 * 1024
 const checkpointMs = 250
 /** Between the first CHECKPOINTs of a stream: most streams that a kill finds are young, and would lose all but their beginning. */
 const firstCheckpointsMs = [40, 60, 100]
@@ -542,9 +540,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     const body = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks)
     this.#headers.push('content-length', String(body.length))
     this.#response.writeHead(this.#httpStatus, this.#headers)
-    // As latin1 text the same bytes go out in one write together with the head.
-    if (body.length <= oneWriteBytes) this.#response.end(body.toString('latin1'), 'latin1')
-    else this.#response.end(body)
+    this.#response.end(body)
   }
 }
 

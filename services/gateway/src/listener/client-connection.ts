@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { writeTogether } from '../wire/write-together.ts'
 import { type ClientReading, readClient } from './client-reading.ts'
 import { maxHeadBytes, type RequestHead, RequestHeadReader } from './read-request-head.ts'
 import { type AnswerSink, WholeExchange } from './whole-exchange.ts'
@@ -112,13 +113,8 @@ export class ClientConnection implements AnswerSink {
     const socket = this.#socket
     if (socket.destroyed) return true
     if (!bytes) return socket.write(head, 'latin1')
-    if (head === '') return socket.write(bytes)
-    socket.cork()
-    socket.write(head, 'latin1')
-    let mayGoOn = socket.write(bytes)
-    if (tail !== '') mayGoOn = socket.write(tail, 'latin1')
-    socket.uncork()
-    return mayGoOn
+    if (head === '' && tail === '') return socket.write(bytes)
+    return writeTogether(socket, head, bytes, tail)
   }
 
   onAnswered(): void {

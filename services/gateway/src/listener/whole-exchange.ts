@@ -116,14 +116,10 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   end(bytes?: Uint8Array | string, encoding?: BufferEncoding): void {
     if (this.destroyed || this.writableFinished) return
     if (!this.headersSent) throw new Error('an answer ends without its head')
-    if (typeof bytes === 'string' && encoding === 'latin1' && this.#framing === 'length')
-      this.#sink.write(this.#takeHead() + bytes, undefined, '')
-    else {
-      const last = typeof bytes === 'string' ? Buffer.from(bytes, encoding) : bytes
-      if (last && last.length > 0) this.write(last)
-      const rest = this.#takeHead() + (this.#framing === 'chunked' ? lastChunk : '')
-      if (rest !== '') this.#sink.write(rest, undefined, '')
-    }
+    const last = typeof bytes === 'string' ? Buffer.from(bytes, encoding) : bytes
+    if (last && last.length > 0) this.write(last)
+    const rest = this.#takeHead() + (this.#framing === 'chunked' ? lastChunk : '')
+    if (rest !== '') this.#sink.write(rest, undefined, '')
     this.writableFinished = true
     this.#sink.onAnswered()
     for (const listener of this.#onClose) listener()

@@ -1,5 +1,6 @@
 import type { OnReadOpts, Socket } from 'node:net'
-import { encodeRequest } from './encode-request.ts'
+import { writeTogether } from '../wire/write-together.ts'
+import { encodeHead } from './encode-request.ts'
 import type { ResponseHead } from './response-head.ts'
 import { ResponseParser, type ResponseSink } from './response-parser.ts'
 import { UpstreamError } from './upstream-error.ts'
@@ -18,6 +19,8 @@ export interface ConnectionOwner {
 export type OpenSocket = (onread: OnReadOpts) => { socket: Socket; readyEvent: string }
 
 const noBody = Buffer.alloc(0)
+/** Larger bodies are let go when the system has them. */
+const smallBodyBytes = 16 * 1024
 /**
  * Every connection reads into it, one at a time, and takes its bytes out: cheaper than memory of 64 kB for each read. A socket
  * that reads so stops at once where it is paused; one with `data` events reads once more, for each client that does not keep
@@ -193,8 +196,8 @@ export class Connection implements ResponseSink {
     this.#phase = 'busy'
     this.#headSeen = false
     this.#deadlineMs = this.#owner.nowMs + request.headersTimeoutMs
-    const encoded = encodeRequest(this.#owner.host, request)
-    if (encoded === undefined) {
+    const head = encodeHead(this.#owner.host, request)
+    if (head === undefined) {
       // Nothing has left.
       this.#phase = 'idle'
       this.fail(new UpstreamError('BAD_REQUEST', 'a header or a path that cannot be sent'))
@@ -204,11 +207,12 @@ export class Connection implements ResponseSink {
     // It may have been aborted there.
     if (this.#exchange !== exchange) return
     this.#parser.expect(request.method)
-    if (encoded.body === undefined) this.#socket.write(encoded.text, 'latin1')
+    const { body } = request
+    if (body.length <= smallBodyBytes) writeTogether(this.#socket, head, body)
     else {
       this.#socket.cork()
-      this.#socket.write(encoded.text, 'latin1')
-      this.#socket.write(encoded.body, error => {
+      this.#socket.write(head, 'latin1')
+      this.#socket.write(body, error => {
         if (!error) exchange.bodySent()
       })
       this.#socket.uncork()
