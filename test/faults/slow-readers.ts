@@ -34,7 +34,7 @@ const withoutBackpressure: Replacement[] = [
   },
 ]
 
-/** Clients that take a stream far more slowly than its provider gives it, many at once. */
+/** Clients that take an answer far more slowly than its provider gives it, many at once: half of them a stream, half a plain one. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
   const provider = await startFloodProvider(size.megabytesPerCall * MiB)
   const stack = await startTestStack(at.scope, {
@@ -46,7 +46,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   at.scope.after(() => provider.close())
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
   // One that reads on, so that everything is loaded before it is measured.
-  await readWhole(stack)
+  for (const body of bodies) await readWhole(stack, body)
   const base = residentBytes(stack)
   const samples: { atMs: number; rssMiB: number; sentMiB: number }[] = []
   const sentBefore = provider.sent
@@ -65,7 +65,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   }
   try {
     for (let i = 0; i < size.readers; i++) {
-      const socket = await openReader(stack)
+      const socket = await openReader(stack, bodies[i % bodies.length] ?? '')
       socket.on('data', chunk => {
         read += chunk.length
         // 64 kB, and then nothing for a while.
@@ -90,7 +90,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     async () => {
       sample()
       const found = (await readLedger(stack)).events
-      return found.length === size.readers + 1 && found
+      return found.length === size.readers + bodies.length && found
     },
     { timeoutMs: size.drainMs + settledWithinMs, message: `an event for each of ${size.readers} readers that left` },
   ).catch(() => undefined)
@@ -100,7 +100,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const grownInFloodMiB = Math.round((worst - base) / MiB)
   return {
     figures: {
-      readers: size.readers,
+      'readers, half of a stream and half of a plain answer': size.readers,
       'MB offered to each': size.megabytesPerCall,
       'MiB sent by the provider meanwhile': Math.round(sentBytes / MiB),
       'MiB read by all': Math.round(read / MiB),
@@ -123,7 +123,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
       {
         promise: `each reader that left has an event within ${(size.drainMs + settledWithinMs) / 1000} s`,
         kept: events !== undefined,
-        found: events === undefined ? 'events are missing' : String(events.length - 1),
+        found: events === undefined ? 'events are missing' : String(events.length - bodies.length),
       },
     ],
   }
@@ -134,9 +134,12 @@ function residentBytes(stack: TestStack): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024
 }
 
-const body = JSON.stringify({ model: 'gpt-4o-mini', stream: true, messages: [{ role: 'user', content: 'x' }] })
+/** The first asks for a stream, the second for a plain answer. */
+const bodies = [true, false].map(stream =>
+  JSON.stringify({ model: 'gpt-4o-mini', stream, messages: [{ role: 'user', content: 'x' }] }),
+)
 
-async function openReader(stack: TestStack): Promise<Socket> {
+async function openReader(stack: TestStack, body: string): Promise<Socket> {
   const { hostname, port } = new URL(stack.url)
   const socket = connect({ host: hostname, port: Number(port), localAddress: '127.0.0.2' })
   socket.on('error', () => {})
@@ -147,7 +150,7 @@ async function openReader(stack: TestStack): Promise<Socket> {
   return socket
 }
 
-async function readWhole(stack: TestStack): Promise<void> {
+async function readWhole(stack: TestStack, body: string): Promise<void> {
   const answer = await fetch(`${stack.url}/openai/v1/chat/completions`, {
     method: 'POST',
     headers: { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/json' },
