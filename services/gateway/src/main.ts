@@ -22,6 +22,7 @@ import { LiveCalls } from './live-calls.ts'
 import { classNotOpen } from './path-class.ts'
 import { rateKilled } from './rate-killed.ts'
 import { BodyMemory } from './read-request.ts'
+import { problemOfJournal, whyNotReady } from './readiness.ts'
 import { rememberContainer } from './references/remember-made.ts'
 import { createRefusedPublisher } from './refused-publisher.ts'
 import { RouteResolver } from './resolve-route.ts'
@@ -181,12 +182,7 @@ const gate = createAdmissionGate({
   freshAtMs: () => Math.min(keys.freshAtMs(), projects.freshAtMs(), budgets.freshAtMs()),
   maxViewAgeMs: config.maxViewAgeMs,
 })
-const notReady = (): string | undefined => {
-  if (gate.isLeaving) return 'shutting down'
-  if (gate.closedFor(Date.now())) return 'admission is closed'
-  if (!prices.current(Date.now())) return 'no price book yet'
-  return journal.state === 'ok' ? undefined : `journal: ${journal.state}`
-}
+const notReady = (): string | undefined => whyNotReady({ gate, prices, journal }, Date.now())
 closing.use(
   startHeartbeat({
     bus,
@@ -207,7 +203,7 @@ events.observe({
   drains: () => drains.running,
   bodyMemoryBytes: () => bodyMemory.usedBytes,
   unpublishedEvents: () => journal.unpublishedEvents(),
-  journalUnavailable: () => journal.state !== 'ok',
+  journalUnavailable: () => problemOfJournal(journal) !== undefined,
 })
 const tokenCounter = new TokenCounter({ onText: events.textCounted })
 tokenCounter.load()

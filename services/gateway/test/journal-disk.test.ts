@@ -113,6 +113,40 @@ test('on a full disk no call begins, running ones settle, and it recovers alone'
   assert.ok(areGapless(series))
 })
 
+test('a disk that hangs is told by how long one sync takes, calls go on, and nothing is lost when it goes on', async t => {
+  const scope = reversed(t)
+  const nats = await testNats(t)
+  const bus = await connectGateway(scope, nats)
+  let hanging: PromiseWithResolvers<void> | undefined
+  scope.after(() => hanging?.resolve())
+  const io = {
+    ...nodeIo,
+    fdatasync: async (fd: number) => {
+      await hanging?.promise
+      await nodeIo.fdatasync(fd)
+    },
+  }
+  const journal = await openTestJournal(scope, { directory: testFolder(t, 'journal'), bus, io })
+  const records = [openRecord(), openRecord()] as const
+  journal.open(records[0])
+  await eventually(() => journal.syncingForMs === 0)
+  hanging = Promise.withResolvers()
+  journal.close(draftOf(records[0]), { urgent: true })
+  await eventually(() => journal.syncingForMs > 100)
+  journal.open(records[1])
+  journal.close(draftOf(records[1]), { urgent: true })
+  assert.deepEqual([journal.state, journal.unpublishedEvents()], ['ok', 2])
+  hanging.resolve()
+  hanging = undefined
+  assert.ok(await journal.drain(5_000))
+  await eventually(() => journal.syncingForMs === 0)
+  const { events } = await readStream(nats.admin)
+  assert.deepEqual(
+    events.map(event => event.event_id),
+    records.map(record => record.event_id),
+  )
+})
+
 for (const fault of ['a failed sync', 'a failed write'] as const) {
   test(`after ${fault} records go to another file and nothing is lost or doubled`, async t => {
     const scope = reversed(t)

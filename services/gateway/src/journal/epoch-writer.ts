@@ -137,6 +137,11 @@ export class EpochWriter {
     this.#start()
   }
 
+  /** How long the disk has been at the sync under way; 0: at none. */
+  get syncingForMs(): number {
+    return this.#sync.runningForMs
+  }
+
   get state(): JournalState {
     return this.#diskState === 'ok' && this.#copyBehind?.isLate ? 'behind' : this.#diskState
   }

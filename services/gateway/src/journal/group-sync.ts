@@ -6,6 +6,7 @@ export class GroupSync {
   readonly #sync: () => Promise<void>
   readonly #intervalMs: number
   #running: Promise<void> | undefined
+  #runningSince = 0
   #timer: NodeJS.Timeout | undefined
   #immediate: NodeJS.Immediate | undefined
   #wanted = false
@@ -20,6 +21,11 @@ export class GroupSync {
   /** The sync under way. */
   get running(): Promise<void> | undefined {
     return this.#running
+  }
+
+  /** How long the sync under way has been so; 0: there is none. */
+  get runningForMs(): number {
+    return this.#running ? performance.now() - this.#runningSince : 0
   }
 
   /** Something was written. */
@@ -56,6 +62,7 @@ export class GroupSync {
     this.#immediate = undefined
     this.#wanted = false
     this.#urgent = false
+    this.#runningSince = performance.now()
     this.#running = this.#sync().finally(() => {
       this.#running = undefined
       if (this.#urgent) this.now()

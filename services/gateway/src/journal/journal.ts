@@ -62,6 +62,8 @@ export interface Journal {
     options: { urgent: boolean; written?: ((error?: JournalUnavailableError) => void) | undefined },
   ) => UsageRecordedData
   readonly state: JournalState
+  /** How long the disk has been at the sync under way; 0: at none. A disk that hangs tells no error. */
+  readonly syncingForMs: number
   /** Tells each change of `state`. */
   onState: (listener: (state: JournalState) => void) => void
   /** Events that the stream has not acknowledged, adopted and earlier ones included. */
@@ -317,6 +319,9 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
       running.close(draft, urgent, written && secured ? afterwards(secured, written, onThrown) : written),
     get state() {
       return isFenced ? 'failed' : running.state
+    },
+    get syncingForMs() {
+      return running.syncingForMs
     },
     onState: listener => void listeners.push(listener),
     unpublishedEvents,

@@ -46,6 +46,11 @@ export class RunningEpoch {
     return this.#writer.state
   }
 
+  /** {@link EpochWriter.syncingForMs} */
+  get syncingForMs(): number {
+    return this.#writer.syncingForMs
+  }
+
   /** Called when more is secured: more can be read. */
   set onSecured(listener: () => void) {
     this.#writer.onSecured = listener

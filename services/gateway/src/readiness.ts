@@ -1,0 +1,26 @@
+import type { AdmissionGate } from './admission-gate.ts'
+import type { Journal } from './journal/journal.ts'
+import type { PricesView } from './views/prices-view.ts'
+
+/** A disk that is at one sync for longer hangs: most take less than 10 ms. */
+const maxSyncMs = 2_000
+
+/** Why a load balancer should send calls elsewhere; undefined: they are welcome here. */
+export function whyNotReady(
+  { gate, prices, journal }: { gate: AdmissionGate; prices: Pick<PricesView, 'current'>; journal: JournalHealth },
+  nowMs: number,
+): string | undefined {
+  if (gate.isLeaving) return 'shutting down'
+  if (gate.closedFor(nowMs)) return 'admission is closed'
+  if (!prices.current(nowMs)) return 'no price book yet'
+  return problemOfJournal(journal)
+}
+
+export type JournalHealth = Pick<Journal, 'state' | 'syncingForMs'>
+
+/** What is wrong with the journal; undefined: nothing. Where its disk hangs, calls that come all the same are still taken. */
+export function problemOfJournal({ state, syncingForMs }: JournalHealth): string | undefined {
+  if (state !== 'ok') return `journal: ${state}`
+  if (syncingForMs <= maxSyncMs) return undefined
+  return `journal: its disk hangs, at one sync for ${Math.floor(syncingForMs / 1000)} s`
+}
