@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import type { CallIdentity, Project } from '@sluice/contracts'
 import {
   looksLikeJwt,
@@ -8,7 +7,9 @@ import {
   verifyParticipantToken,
 } from '@sluice/runtime/participant-token'
 import { classNotOpen } from './path-class.ts'
+import { withPayingTeam } from './paying-team.ts'
 import { Refusal } from './refusal.ts'
+import { credentialHashOf, type ShownCredential } from './request-headers.ts'
 import { type ClientSecretBox, type ClientSecretGrant, looksLikeClientSecret } from './sockets/client-secret.ts'
 import type { ActiveKey, KeysView } from './views/keys-view.ts'
 import type { ProjectsView } from './views/projects-view.ts'
@@ -17,9 +18,11 @@ import type { ProjectsView } from './views/projects-view.ts'
 export interface Principal {
   identity: CallIdentity
   project: Project
-  /** Model lists of the credential, each of which must allow the model. */
+  /** Model lists of the credential and of the team that pays, each of which must allow the model. */
   modelLists: readonly (readonly string[])[]
   expiresAtMs: number
+  /** The teams of the member whose own call it is: one of them may be asked to pay. */
+  memberTeams?: readonly string[] | undefined
   /** What the credential was made for, where it is a client secret. */
   clientSecret?: ClientSecretGrant
   /** What the credential says, where it is a participant token. */
@@ -84,18 +87,31 @@ const howTo = 'Send an API key (ma-…) or a participant token as "Authorization
  * Every credential kind is taken from either header.
  * @param room room of the URL, if it has one
  * @param sessionSinceMs when the realtime session began that the credential is shown for; client secrets begin nothing else
- * @param credentialHash its SHA-256, where that is known
  * @throws Refusal 401 for a credential that is missing, unknown, expired or revoked; 403 for a grant that is missing
  */
 export function authenticate(
   deps: AuthenticateDeps,
-  credential: string,
+  shown: ShownCredential,
   room: string | undefined,
   nowMs: number,
   sessionSinceMs?: number,
-  credentialHash = hash('sha256', credential),
 ): Principal | Promise<Principal> {
+  const proved = prove(deps, shown, room, nowMs, sessionSinceMs)
+  return proved instanceof Promise
+    ? proved.then(principal => withPayingTeam(principal, shown.team))
+    : withPayingTeam(proved, shown.team)
+}
+
+function prove(
+  deps: AuthenticateDeps,
+  shown: ShownCredential,
+  room: string | undefined,
+  nowMs: number,
+  sessionSinceMs: number | undefined,
+): Principal | Promise<Principal> {
+  const { credential } = shown
   if (credential === '') throw new Refusal('unauthorized', `No credential was sent. ${howTo}`)
+  const credentialHash = credentialHashOf(shown)
   if (credential.startsWith('ma-')) return byKey(deps, credentialHash, room, nowMs)
   const known = deps.tokens.get(credentialHash)
   if (known) return byToken(deps, known, room, nowMs)
@@ -111,15 +127,26 @@ export function authenticate(
  */
 export function authenticateAgain(
   deps: AuthenticateDeps,
-  { token, clientSecret }: Principal,
-  credential: string,
+  known: Principal,
+  shown: ShownCredential,
   room: string | undefined,
   nowMs: number,
   sessionSinceMs: number | undefined,
-  credentialHash = hash('sha256', credential),
 ): Principal {
+  return withPayingTeam(proveNow(deps, known, shown, room, nowMs, sessionSinceMs), shown.team)
+}
+
+function proveNow(
+  deps: AuthenticateDeps,
+  { token, clientSecret }: Principal,
+  shown: ShownCredential,
+  room: string | undefined,
+  nowMs: number,
+  sessionSinceMs: number | undefined,
+): Principal {
+  const credentialHash = credentialHashOf(shown)
   if (token) return byToken(deps, deps.tokens.get(credentialHash) ?? readAgain(deps, token), room, nowMs)
-  if (clientSecret) return byClientSecret(deps, credential, room, nowMs, sessionSinceMs)
+  if (clientSecret) return byClientSecret(deps, shown.credential, room, nowMs, sessionSinceMs)
   return byKey(deps, credentialHash, room, nowMs)
 }
 
@@ -142,6 +169,7 @@ function byKey(deps: AuthenticateDeps, credentialHash: string, room: string | un
     identity: room === undefined ? active.identity : { ...active.identity, room },
     project: projectOf(deps, active),
     modelLists: active.key.models ? [active.key.models] : [],
+    memberTeams: active.memberTeams,
     expiresAtMs: Math.min(active.key.expires_at_ms ?? Infinity, secret.expires_at_ms ?? Infinity),
   }
 }

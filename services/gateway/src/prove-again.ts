@@ -1,6 +1,5 @@
 import { authenticateAgain } from './authenticate.ts'
 import { requireOpenClass } from './path-class.ts'
-import { credentialHashOf } from './request-headers.ts'
 import { type AuthenticatedCall, booksOf, type GatewayDeps } from './request-path.ts'
 
 /**
@@ -17,15 +16,7 @@ export function proveAgain(deps: GatewayDeps, call: AuthenticatedCall): void {
   if (closed && closed.reason !== 'shutting_down') throw closed
   const { headers, match, endpoint } = call
   const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
-  call.principal = authenticateAgain(
-    deps,
-    call.principal,
-    headers.credential,
-    match.room,
-    nowMs,
-    sinceMs,
-    credentialHashOf(headers),
-  )
+  call.principal = authenticateAgain(deps, call.principal, headers, match.room, nowMs, sinceMs)
   requireOpenClass(endpoint, call.principal.project)
   call.prices = booksOf(deps.prices, call.principal, nowMs)
   call.nowMs = nowMs

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { recogniseClient } from './client-class.ts'
+import { recogniseClient } from './client-app.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
 import { answerRefusal, type RefusalAudience } from './refusal-answer.ts'
 
@@ -32,7 +32,10 @@ test('official SDKs and Claude Code get a 429 that tells them not to retry', () 
     ['Anthropic/JS 1.12.0', '60'],
     ['claude-cli/2.1.0 (external, cli)', '7200'],
   ] as const) {
-    const answer = answerRefusal(spent, { ...audience, refusalClass: recogniseClient(userAgent, true).refusalClass })
+    const answer = answerRefusal(spent, {
+      ...audience,
+      refusalClass: recogniseClient({ userAgent, stainless: true }).refusalClass,
+    })
     assert.equal(answer.status, 429, userAgent)
     assert.equal(headerOf(answer.headers, 'x-should-retry'), 'false')
     assert.equal(headerOf(answer.headers, 'retry-after'), retryAfter)
@@ -51,7 +54,7 @@ test('a budget without a reset names no time to wait', () => {
 test('Codex gets the error type that it treats as final', () => {
   const answer = answerRefusal(spent, {
     ...audience,
-    refusalClass: recogniseClient('codex_cli_rs/0.169.0 (Debian)', false).refusalClass,
+    refusalClass: recogniseClient({ userAgent: 'codex_cli_rs/0.169.0 (Debian)' }).refusalClass,
   })
   const { error } = JSON.parse(answer.body)
   assert.equal(answer.status, 429)
@@ -61,7 +64,7 @@ test('Codex gets the error type that it treats as final', () => {
 
 test('every other client, MeshAgent’s too, gets 402 without a time to wait, in words it knows', () => {
   for (const userAgent of ['meshagent/0.39', 'curl/8', 'Go-http-client/2.0', '']) {
-    const answer = answerRefusal(spent, { ...audience, refusalClass: recogniseClient(userAgent, false).refusalClass })
+    const answer = answerRefusal(spent, { ...audience, refusalClass: recogniseClient({ userAgent }).refusalClass })
     const { error } = JSON.parse(answer.body)
     assert.equal(answer.status, 402, userAgent)
     assert.equal(headerOf(answer.headers, 'retry-after'), undefined)

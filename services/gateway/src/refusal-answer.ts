@@ -1,5 +1,5 @@
 import { type Dialect, responseHeaders } from '@sluice/contracts'
-import type { RefusalClass } from './client-class.ts'
+import type { RefusalClass } from './client-app.ts'
 import { formatAmount } from './format-amount.ts'
 import { type Refusal, type RefusalReason, refusalReasons } from './refusal.ts'
 

@@ -1,16 +1,24 @@
 import { hash } from 'node:crypto'
 import type { ClaimedDimensions } from '@sluice/contracts'
-import { type ClientApp, recogniseClient } from './client-class.ts'
+import { type ClientApp, recogniseClient } from './client-app.ts'
 import { Refusal } from './refusal.ts'
 import type { Route } from './resolve-route.ts'
 import type { RepeatedHeaders } from './upstream/repeated-headers.ts'
 
-/** What one pass over the raw headers of a request yields. The next request of the same connection may have the same. */
-export interface ReadHeaders {
-  /** Name, value, name, value …: what the provider gets, credential not included. */
-  readonly forwarded: readonly string[]
+/** What a request shows of who sends it. */
+export interface ShownCredential {
   /** From `Authorization: Bearer`, else from `x-api-key`; empty where there is none. */
   credential: string
+  /** {@link credentialHashOf} */
+  credentialHash?: string
+  /** The team that is to pay, as `Sluice-Team` names it. */
+  team?: string | undefined
+}
+
+/** What one pass over the raw headers of a request yields. The next request of the same connection may have the same. */
+export interface ReadHeaders extends ShownCredential {
+  /** Name, value, name, value …: what the provider gets, credential not included. */
+  readonly forwarded: readonly string[]
   client: ClientApp
   claimed: ClaimedDimensions
   /** `traceparent`, forwarded as it came. */
@@ -18,16 +26,14 @@ export interface ReadHeaders {
   /** The client asks for a receipt comment at the end of a stream. */
   wantsReceipt: boolean
   via: string
-  /** {@link credentialHashOf} */
-  credentialHash?: string
   /** What was sent to a provider for these headers last. */
   sent?: { route: Route; headers: RepeatedHeaders }
 }
 
 /** SHA-256 of the credential. */
-export function credentialHashOf(headers: ReadHeaders): string {
-  headers.credentialHash ??= hash('sha256', headers.credential)
-  return headers.credentialHash
+export function credentialHashOf(shown: ShownCredential): string {
+  shown.credentialHash ??= hash('sha256', shown.credential)
+  return shown.credentialHash
 }
 
 /**
@@ -94,8 +100,11 @@ export function readHeaders(raw: readonly string[]): ReadHeaders {
   let apiKey: string | undefined
   let host: string | undefined
   let userAgent = ''
+  let originator: string | undefined
+  let title: string | undefined
   let stainless = false
   let traceparent: string | undefined
+  let team: string | undefined
   let wantsReceipt = false
   let via = ''
   let connection: string | undefined
@@ -123,11 +132,21 @@ export function readHeaders(raw: readonly string[]): ReadHeaders {
       case 'user-agent':
         userAgent = value
         break
+      case 'originator':
+        originator = value
+        break
+      case 'x-title':
+        title = value
+        break
       case 'traceparent':
         traceparent = value
         break
       case 'via':
         via = via ? `${via}, ${value}` : value
+        continue
+      case 'sluice-team':
+        if (team !== undefined && team !== value) throw ambiguous('Sluice-Team')
+        team = value
         continue
       case 'sluice-receipt':
         wantsReceipt = value === '1'
@@ -156,10 +175,11 @@ export function readHeaders(raw: readonly string[]): ReadHeaders {
     if (name.charCodeAt(0) === 120 && name.startsWith('x-stainless-')) stainless = true
     forwarded.push(rawName, value)
   }
-  const client = recogniseClient(userAgent, stainless)
+  const client = recogniseClient({ userAgent, originator, title, stainless })
   return {
     forwarded: connection === undefined || isOrdinary(connection) ? forwarded : withoutNamed(forwarded, connection),
     credential: bearerOf(authorization) ?? apiKey ?? '',
+    team,
     client,
     claimed: claimed ? { app: client.app, ...claimed } : { app: client.app },
     traceparent,

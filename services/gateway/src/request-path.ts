@@ -6,7 +6,7 @@ import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
 import { type AuthenticateDeps, authenticate, type Principal } from './authenticate.ts'
 import type { Batches } from './batches/batches.ts'
 import type { AdmittedCall } from './call.ts'
-import { recogniseClient } from './client-class.ts'
+import { recogniseClient } from './client-app.ts'
 import type { ClientAnswer, ClientExchange } from './client-exchange.ts'
 import type { Endpoint } from './endpoints.ts'
 import { type ForwardDeps, forward } from './forward.ts'
@@ -23,7 +23,7 @@ import { requireOwnReferences } from './references/require-own-references.ts'
 import { meteringUnavailable, Refusal } from './refusal.ts'
 import { answerRefusal } from './refusal-answer.ts'
 import { refusedCall } from './refused-call.ts'
-import { credentialHashOf, type ReadHeaders } from './request-headers.ts'
+import type { ReadHeaders } from './request-headers.ts'
 import { type RouteResolver, withOurs } from './resolve-route.ts'
 import type { CallKeeper } from './sockets/call-keeper.ts'
 import type { Sockets } from './sockets/socket-upgrade.ts'
@@ -116,7 +116,7 @@ export async function handleCall(deps: GatewayDeps, match: PathMatch, exchange: 
     if (closed) throw closed
 
     const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
-    const proved = authenticate(deps, headers.credential, match.room, nowMs, sinceMs, credentialHashOf(headers))
+    const proved = authenticate(deps, headers, match.room, nowMs, sinceMs)
     principal = proved instanceof Promise ? await whileProved(exchange, proved) : proved
     requireOpenClass(endpoint, principal.project)
     const prices = booksOf(deps.prices, principal, nowMs)
@@ -384,7 +384,7 @@ function refuseCall(deps: GatewayDeps, context: RefusedContext, refusal: Refusal
   const { match, exchange, callId, headers, principal } = context
   const { answer: response } = exchange
   const nowMs = Date.now()
-  const client = headers?.client ?? recogniseClient('', false)
+  const client = headers?.client ?? recogniseClient({ userAgent: '' })
   const answer = answerRefusal(refusal, {
     dialect: match.dialect,
     refusalClass: client.refusalClass,

@@ -1,5 +1,6 @@
 import { after } from 'node:test'
 import { credentialsAreProved } from './access/credentials.ts'
+import { onePays } from './access/paying-teams.ts'
 import { privateUpstreamsAreClosed } from './access/private-upstreams.ts'
 import { requestsAreUnambiguous } from './access/raw-requests.ts'
 import { secretsStayHome } from './access/secrets.ts'
@@ -11,6 +12,7 @@ const mine = await gateway.newProject()
 const theirs = await gateway.newProject()
 
 credentialsAreProved(gateway, { mine, theirs })
+onePays(gateway)
 requestsAreUnambiguous(gateway, mine)
 privateUpstreamsAreClosed(gateway)
 secretsStayHome(gateway, theirs)

@@ -46,10 +46,10 @@ export function admitTurn(deps: GatewayDeps, context: SocketContext, asked: Aske
  * session, and its project is the one of now. @throws Refusal
  */
 export function proveSocket(deps: GatewayDeps, context: SocketContext, nowMs: number): Principal {
-  const { principal, credential, match, endpoint, openedAtMs, joined } = context
+  const { principal, headers, match, endpoint, openedAtMs, joined } = context
   if (joined) return { ...principal, project: deps.projects.find(principal.project.project_id) ?? principal.project }
   const sinceMs = endpoint.takesClientSecrets ? openedAtMs : undefined
-  return authenticateAgain(deps, principal, credential, match.room, nowMs, sinceMs)
+  return authenticateAgain(deps, principal, headers, match.room, nowMs, sinceMs)
 }
 
 /**

@@ -47,7 +47,6 @@ export function contextOfCall(deps: GatewayDeps, call: RealtimeCall): SocketCont
     match: sidebandMatch(call.call_id, call.identity.room),
     endpoint: callEndpoint,
     headers,
-    credential: '',
     principal: principalOfCall(deps, call),
     route: routeOfCall(deps, call),
     model: call.model,

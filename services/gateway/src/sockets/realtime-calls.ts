@@ -84,7 +84,6 @@ async function makeCall(deps: GatewayDeps, call: HttpCall, models: ModelsOfCall,
     match: sidebandMatch(id, match.room),
     endpoint: callEndpoint,
     headers: call.headers,
-    credential: call.headers.credential,
     principal,
     route,
     model: models.model,
@@ -92,7 +91,7 @@ async function makeCall(deps: GatewayDeps, call: HttpCall, models: ModelsOfCall,
   }
   const prove = (): Principal => {
     const provedAtMs = Date.now()
-    const proved = authenticateAgain(deps, principal, context.credential, match.room, provedAtMs, nowMs)
+    const proved = authenticateAgain(deps, principal, context.headers, match.room, provedAtMs, nowMs)
     requireOpenClass(endpoint, proved.project)
     admitCall(deps, proved, models, provedAtMs)
     if (!isSameUpstream(route, deps.routes.resolve(proved.project, match.dialect))) throw integrationChanged()

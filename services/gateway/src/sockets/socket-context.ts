@@ -11,9 +11,8 @@ export interface SocketContext {
   callId: string
   match: PathMatch
   endpoint: Endpoint
+  /** With the credential, which is proved again at each turn, never logged and never forwarded. */
   headers: ReadHeaders
-  /** Proved again at each turn. Never logged, never forwarded. */
-  credential: string
   principal: Principal
   /** Of the connection to the provider that is in use. */
   route: Route

@@ -6,7 +6,7 @@ import { isPlainText } from '@sluice/runtime'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { allowModel } from '../allow-model.ts'
 import { authenticate, authenticateAgain, type Principal } from '../authenticate.ts'
-import { recogniseClient } from '../client-class.ts'
+import { recogniseClient } from '../client-app.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { holdBudget } from '../hold-budget.ts'
 import { formerUpstream, integrationChanged } from '../integration-changed.ts'
@@ -133,9 +133,9 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
       requireOpenGateway(deps, nowMs)
       requireRoom()
       const offered = readOfferedProtocols(request.headers['sec-websocket-protocol'])
-      const credential = headers.credential === '' ? offered.credential : headers.credential
+      if (headers.credential === '') headers.credential = offered.credential
       const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
-      principal = await authenticate(deps, credential, match.room, nowMs, sinceMs)
+      principal = await authenticate(deps, headers, match.room, nowMs, sinceMs)
       model = modelOfQuery(match) ?? principal.clientSecret?.model
       admitSocket(deps, endpoint, match, principal, model, nowMs)
       const route = deps.routes.resolve(principal.project, match.dialect)
@@ -151,14 +151,14 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
         // What was taken away while the provider was asked has cut nothing: this socket was not there yet.
         const provedAtMs = Date.now()
         requireOpenGateway(deps, provedAtMs)
-        principal = authenticateAgain(deps, principal, credential, match.room, provedAtMs, sinceMs)
+        principal = authenticateAgain(deps, principal, headers, match.room, provedAtMs, sinceMs)
         admitSocket(deps, endpoint, match, principal, model, provedAtMs)
         if (!isSameUpstream(route, deps.routes.resolve(principal.project, match.dialect))) throw integrationChanged()
       } catch (error) {
         upstream.socket.terminate()
         throw error
       }
-      const opened = { callId, match, endpoint, headers, credential, principal, route, model }
+      const opened = { callId, match, endpoint, headers, principal, route, model }
       const context: SocketContext = { ...opened, openedAtMs: nowMs }
       if (stream.destroyed) {
         upstream.socket.terminate()
@@ -382,7 +382,7 @@ function refuse(deps: GatewayDeps, refused: RefusedUpgrade, error: unknown): voi
   const dialect = match?.dialect ?? 'openai'
   const answer = answerRefusal(refusal, {
     dialect,
-    refusalClass: (headers?.client ?? recogniseClient('', false)).refusalClass,
+    refusalClass: (headers?.client ?? recogniseClient({ userAgent: '' })).refusalClass,
     callId,
     nowMs: Date.now(),
     budgetStatus: principal?.project.budget_status,

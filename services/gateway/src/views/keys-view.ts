@@ -7,6 +7,8 @@ export interface ActiveKey {
   key: Key
   /** What every call with this key itself carries; calls with its participant tokens add room and participant. */
   identity: CallIdentity
+  /** Teams that its member's calls may ask to pay; undefined where the key has a team of its own. */
+  memberTeams: readonly string[] | undefined
   /** False: whose key it is may not call providers now, and that may change back. */
   mayCall: boolean
 }
@@ -59,7 +61,12 @@ export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<Ke
       forget(keyId)
       const usable = key !== undefined && key.revoked_at_ms === undefined
       if (key && usable) {
-        const active = { key, identity: identityOf(key), mayCall: key.permissions?.includes('llm:invoke') ?? true }
+        const active = {
+          key,
+          identity: identityOf(key),
+          memberTeams: memberTeamsOf(key),
+          mayCall: key.permissions?.includes('llm:invoke') ?? true,
+        }
         byId.set(keyId, active)
         for (const secret of key.secrets) byHash.set(secret.hash, active)
       }
@@ -94,10 +101,14 @@ function identityOf(key: Key): CallIdentity {
   return {
     account_id: key.account_id,
     project_id: key.project_id,
-    team_id: key.team_id ?? 'unassigned',
+    team_id: key.team_id ?? key.member_default_team_id ?? 'unassigned',
     ...(key.member_id === undefined ? {} : { member_id: key.member_id }),
     ...(key.service_account_id === undefined ? {} : { service_account_id: key.service_account_id }),
     key_id: key.key_id,
     credential_kind: 'key',
   }
+}
+
+function memberTeamsOf(key: Key): readonly string[] | undefined {
+  return key.team_id === undefined && key.member_id !== undefined ? key.member_team_ids : undefined
 }
