@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { eventually, type TestStack } from '@sluice/test-env'
 import { countPosted } from './accounts-of-a-run.ts'
+import { storesThatMayDie } from './audit-stores.ts'
 import { type ClientCall, startLoad } from './load-client.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
 import { judgeRun } from './run-views.ts'
@@ -18,6 +19,8 @@ interface Size {
 
 /** Longest until the ledger has what NATS was away for. */
 const caughtUpWithinS = 30
+/** Longest until a consumer that has nothing to read finds that it can read. */
+const readyWithinMs = 15_000
 
 /** What the ledger lacks is not sent again. */
 export const noRepair: Replacement = {
@@ -38,7 +41,7 @@ export const publishAndForget: Replacement[] = [
 
 /** Takes the bus away while clients call at a steady rate, and brings it back. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope)
+  const stack = await at.stack(storesThatMayDie)
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
   const load = startLoad({
     origin: stack.url,
@@ -70,6 +73,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     await load.stop()
   }
   const outcome = await judgeRun(at, stack, load.calls)
+  const notReady = await listNotReady(stack)
   const failed = load.calls.filter(call => call.ended !== 'whole')
   const beginsBetween = (from: number, to: number) => (call: ClientCall) =>
     call.startedAtMs >= from && call.startedAtMs < to
@@ -88,6 +92,11 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   outcome.kept.push(
     { promise: 'calls that a client saw fail', kept: failed.length === 0, found: String(failed.length) },
     {
+      promise: `services that are not ready ${readyWithinMs / 1000} s later, though nobody calls`,
+      kept: notReady.length === 0,
+      found: notReady.join(', ') || 'none',
+    },
+    {
       promise: `client p99 while away is at most ${times} times that before and ${ms} ms`,
       kept: away <= before * times + ms,
       found: `${before.toFixed(1)} → ${away.toFixed(1)} ms`,
@@ -99,6 +108,19 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     },
   )
   return outcome
+}
+
+/** Names the services that do not say that they may take traffic. */
+async function listNotReady(stack: TestStack): Promise<string[]> {
+  const ready = await Promise.all(
+    Object.values(stack.services).map(service =>
+      service.untilReady(readyWithinMs).then(
+        () => undefined,
+        () => service.name,
+      ),
+    ),
+  )
+  return ready.filter(name => name !== undefined)
 }
 
 /** Waits until the ledger has so many events. @returns how long that took, in ms; without end: for more than three times too long */

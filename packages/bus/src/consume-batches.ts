@@ -90,7 +90,11 @@ export async function consumeBatches(
           void next.then(message => message?.nak()).catch(() => undefined)
           break
         }
-        if (!first) continue
+        if (!first) {
+          // Asked and answered: there is nothing. Fetching works again, also where no batch comes to show it.
+          healthy = bus.isConnected()
+          continue
+        }
         const batch = [first]
         if (maxMessages > 1 && first.info.pending > 0) {
           const more = await consumer.fetch({
