@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 /**
  * Test files that share a process each, which loads once what a process for every file would load a hundred times: those
  * beside what they test, which start nothing of their own, and those that start small parts. Files that take long, kill
- * what they started or change their process have one of their own.
+ * what they started or change their process have one of their own, but for faults, which share an installation.
  */
 const groups: Record<string, readonly string[]> = {
   // The first of these wants counters at zero, the last leaves letters that nobody can read.
@@ -19,6 +19,23 @@ const groups: Record<string, readonly string[]> = {
     'services/gateway/test/waiting-calls.test.ts',
     'services/gateway/test/paths.test.ts',
     'services/gateway/test/media.test.ts',
+  ],
+  // In each, what changes most of its installation comes last.
+  'faults-of-gateways': [
+    'test/faults/gateway-killed.test.ts',
+    'test/faults/long-think.test.ts',
+    'test/faults/power-lost.test.ts',
+  ],
+  'faults-of-journals': [
+    'test/faults/replicated.test.ts',
+    'test/faults/rolling-restart.test.ts',
+    'test/faults/journal-full.test.ts',
+  ],
+  'faults-of-stores': [
+    'test/faults/nats-down.test.ts',
+    'test/faults/nats-killed.test.ts',
+    'test/faults/postgres-killed.test.ts',
+    'test/faults/clickhouse-down.test.ts',
   ],
   units: ['packages/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts'],
   simulator: ['packages/simulator/test/*.test.ts', 'packages/pricing/test/*.test.ts'],

@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { startTestStack, type TestStackOptions } from '@sluice/test-env'
 import { realAgents } from './clients/agents.ts'
 import { aborts } from './faults/aborts.ts'
 import { clickhouseDown } from './faults/clickhouse-down.ts'
@@ -103,7 +104,10 @@ async function runOnce(name: string, options: Options, run: (at: ScenarioRun) =>
   const cleanUps: (() => void | Promise<void>)[] = []
   const say = (line: string) => process.stderr.write(`  · ${line}\n`)
   try {
-    const outcome = await run({ scope: { after: clean => cleanUps.push(clean) }, seed: options.seed, logs, say })
+    const scope = { after: (clean: () => void | Promise<void>) => cleanUps.push(clean) }
+    const stack = async (asked?: TestStackOptions) =>
+      Object.assign(await startTestStack(scope, asked), { billedBefore: new Set<string>() })
+    const outcome = await run({ scope, stack, seed: options.seed, logs, say })
     writeFileSync(join(logs, 'outcome.json'), `${JSON.stringify({ name, ...options, ...outcome }, null, 2)}\n`)
     return outcome
   } finally {

@@ -2,6 +2,7 @@ import { zstdDecompressSync } from 'node:zlib'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { TestStack } from '@sluice/test-env'
 import pg from 'pg'
+import type { RunStack } from './scenario.ts'
 
 /** A row of billing's usage log. */
 export interface LoggedEvent {
@@ -33,8 +34,11 @@ export interface BillLine {
   costNanoUsd: number
 }
 
-/** Reads billing's record of every batch, and what the ledger made of it. */
-export async function readLedger(stack: TestStack): Promise<{ events: LoggedEvent[]; total: LedgerTotal }> {
+/** Reads billing's record of every batch, and what the ledger made of it: of one project, or of all. */
+export async function readLedger(
+  stack: TestStack,
+  projectId?: string,
+): Promise<{ events: LoggedEvent[]; total: LedgerTotal }> {
   const client = new pg.Client({ connectionString: stack.databaseUrls.billing })
   await client.connect()
   try {
@@ -46,28 +50,32 @@ export async function readLedger(stack: TestStack): Promise<{ events: LoggedEven
         .toString()
         .split('\n')
         .filter(line => line !== '')
-        .map(line => toLoggedEvent(JSON.parse(line) as UsageRecordedData)),
+        .map(line => JSON.parse(line) as UsageRecordedData)
+        .filter(event => projectId === undefined || event.identity.project_id === projectId)
+        .map(toLoggedEvent),
     )
-    return { events, total: await sumLedger(client) }
+    return { events, total: await sumLedger(client, projectId) }
   } finally {
     await client.end()
   }
 }
 
-/** How many events the ledger has posted. */
+/** How many events the ledger has posted for the project of a run. */
 export async function countPosted(stack: TestStack): Promise<number> {
   const client = new pg.Client({ connectionString: stack.databaseUrls.billing })
   await client.connect()
   try {
-    return (await sumLedger(client)).events
+    return (await sumLedger(client, stack.projectId)).events
   } finally {
     await client.end()
   }
 }
 
-async function sumLedger(client: pg.Client): Promise<LedgerTotal> {
+async function sumLedger(client: pg.Client, projectId?: string): Promise<LedgerTotal> {
   const sums = await client.query<{ events: string; cost: string }>(
-    'select coalesce(sum(event_count), 0)::text events, coalesce(sum(cost_nano_usd), 0)::text cost from billing.ledger_transactions',
+    `select coalesce(sum(event_count), 0)::text events, coalesce(sum(cost_nano_usd), 0)::text cost
+      from billing.ledger_transactions where $1::uuid is null or project_id = $1`,
+    [projectId ?? null],
   )
   const { events = '0', cost = '0' } = sums.rows[0] ?? {}
   return { events: Number(events), costNanoUsd: BigInt(cost) }
@@ -104,13 +112,13 @@ export async function readAnalytics(stack: TestStack): Promise<AnalyticsRow[]> {
   return rows
 }
 
-/** Reads the simulator's bill: what a provider would charge. Calls that it refused are not on it. */
-export async function readBill(stack: TestStack): Promise<BillLine[]> {
+/** Reads the simulator's bill: what a provider would charge for the run. Calls that it refused are not on it. */
+export async function readBill(stack: TestStack & Partial<Pick<RunStack, 'billedBefore'>>): Promise<BillLine[]> {
   const response = await fetch(`${stack.simulatorUrl}/simulator/bill`)
   const { records } = (await response.json()) as {
     records: { bill_id: string; ended: string; http_status: number | null; cost_nano_usd: number }[]
   }
   return records
-    .filter(record => record.http_status === 200)
+    .filter(record => record.http_status === 200 && !stack.billedBefore?.has(record.bill_id))
     .map(record => ({ id: record.bill_id, ended: record.ended, costNanoUsd: record.cost_nano_usd }))
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { TestStack } from '@sluice/test-env'
+import type { TestStack, TestStackOptions } from '@sluice/test-env'
 import pg from 'pg'
 import type { Outcome } from './scenario.ts'
 
@@ -14,6 +14,13 @@ interface Reconciliation {
   places: Record<'analytics_rows' | 'analytics_rollups' | 'budget', Sums | null>
   difference_count: number
 }
+
+/** For whoever takes a store away: PostgreSQL is the run's own, and a commit is what the disk has, as in production. */
+export const storesThatMayDie = {
+  ownPostgres: true,
+  durable: true,
+  env: { ANALYTICS_ROLLUP_MS: '500' },
+} satisfies TestStackOptions
 
 const hourMs = 3_600_000
 /** Progress or not: it is not waited for longer than this. */

@@ -1,8 +1,8 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { eventually, startTestStack } from '@sluice/test-env'
-import { auditStores } from './audit-stores.ts'
+import { eventually } from '@sluice/test-env'
+import { auditStores, storesThatMayDie } from './audit-stores.ts'
 import { startLoad } from './load-client.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
 import { seededRandom } from './random.ts'
@@ -65,8 +65,9 @@ const markAnyway: Replacement[] = [
 
 /** Kills the writer at random points, then takes ClickHouse away for long, while clients call. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, {
-    env: { ANALYTICS_ROLLUP_MS: '500', ANALYTICS_INSERT_WINDOW_MS: '50' },
+  const stack = await at.stack({
+    ...storesThatMayDie,
+    env: { ...storesThatMayDie.env, ANALYTICS_INSERT_WINDOW_MS: '50' },
   })
   const { analytics } = stack.services
   const downFile = join(at.logs, 'clickhouse-is-down')

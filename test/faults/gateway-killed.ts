@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { eventually, startTestStack } from '@sluice/test-env'
+import { eventually } from '@sluice/test-env'
 import { startLoad } from './load-client.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
 import { seededRandom } from './random.ts'
@@ -34,7 +34,7 @@ const bufferedJournal: Replacement[] = [
 
 /** Kills the gateway again and again while real clients call, and starts it each time. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope)
+  const stack = await at.stack()
   const { gateway } = stack.services
   if (mutant.length > 0) await restartAsMutant(gateway, mutant)
   const random = seededRandom(at.seed)
@@ -72,7 +72,7 @@ export const gatewayKilled: Scenario<Size> = {
   name: 'gateway-killed',
   promise: 'A gateway killed under load loses no usage and counts none twice',
   full: { kills: 100, connections: 24, callsBetween: 400 },
-  small: { kills: 20, connections: 8, callsBetween: 20, pauseMs: 50 },
+  small: { kills: 8, connections: 8, callsBetween: 20, pauseMs: 50 },
   run,
   mutant: {
     name: 'buffered journal',

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { eventually, startTestStack, type TestScope, type TestStack } from '@sluice/test-env'
+import { eventually, type TestScope, type TestStack } from '@sluice/test-env'
 import { type ClientCall, startLoad } from './load-client.ts'
 import { addPreload, type Replacement, restartAsMutant } from './mutant.ts'
 import { judgeRun } from './run-views.ts'
@@ -75,7 +75,7 @@ async function disguisedDisk(stack: TestStack, fault: Size['fault']): Promise<Di
 }
 
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope)
+  const stack = await at.stack()
   const { gateway } = stack.services
   const disk =
     (size.realDisk ? await smallFileSystem(at.scope, stack) : undefined) ?? (await disguisedDisk(stack, size.fault))

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { eventually, type TestStack } from '@sluice/test-env'
 import { Agent } from 'undici'
 import { readLedger } from './accounts-of-a-run.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
@@ -29,7 +29,7 @@ const impatient: Replacement[] = [
 /** Calls whose provider thinks for a long time before, in the middle of, and instead of saying something. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
   const timeouts = size.timeoutsMs === undefined ? undefined : String(size.timeoutsMs)
-  const stack = await startTestStack(at.scope, {
+  const stack = await at.stack({
     services: ['accounts', 'billing', 'budget', 'gateway'],
     env: timeouts === undefined ? {} : { GATEWAY_IDLE_TIMEOUT_MS: timeouts, GATEWAY_HEADERS_TIMEOUT_MS: timeouts },
   })
@@ -56,7 +56,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const expected = thoughts.length + (forever ? 1 : 0)
   const { events } = await eventually(
     async () => {
-      const ledger = await readLedger(stack)
+      const ledger = await readLedger(stack, stack.projectId)
       return ledger.events.length >= expected && ledger
     },
     { timeoutMs: 15_000, message: `${expected} events` },

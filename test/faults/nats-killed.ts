@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { eventually, startTestStack } from '@sluice/test-env'
-import { auditStores } from './audit-stores.ts'
+import { eventually } from '@sluice/test-env'
+import { auditStores, storesThatMayDie } from './audit-stores.ts'
 import { startLoad } from './load-client.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
 import { publishAndForget } from './nats-down.ts'
@@ -18,7 +18,7 @@ interface Size {
 
 /** Kills the bus again and again while clients call, and starts it each time. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, { env: { ANALYTICS_ROLLUP_MS: '500' } })
+  const stack = await at.stack(storesThatMayDie)
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
   const random = seededRandom(at.seed)
   const load = startLoad({

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
-import { auditStores } from './audit-stores.ts'
+import { eventually, type TestStack } from '@sluice/test-env'
+import { auditStores, storesThatMayDie } from './audit-stores.ts'
 import { type Load, startLoad } from './load-client.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
 import { noRepair } from './nats-down.ts'
@@ -28,12 +28,7 @@ const acknowledgeFailures: Replacement[] = [
 
 /** Kills PostgreSQL in the middle of batches, again and again, then takes it away for long, while clients call. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, {
-    ownPostgres: true,
-    // A commit is what the disk has, here as in production.
-    durable: true,
-    env: { ANALYTICS_ROLLUP_MS: '500' },
-  })
+  const stack = await at.stack(storesThatMayDie)
   if (mutant.length > 0)
     for (const name of ['billing', 'budget', 'analytics', 'gateway'] as const)
       await restartAsMutant(stack.services[name], mutant)

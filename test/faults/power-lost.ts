@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { eventually, startTestStack } from '@sluice/test-env'
+import { eventually } from '@sluice/test-env'
 import { startLoad } from './load-client.ts'
 import { addPreload, type Replacement, restartAsMutant } from './mutant.ts'
 import { type Cut, cutPower } from './power-cut.ts'
@@ -34,7 +34,7 @@ const withoutGroupSync: Replacement[] = [
 
 /** Cuts the power of the gateway's machine again and again while real clients call, and starts it each time. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, { env: { GATEWAY_JOURNAL: size.mode } })
+  const stack = await at.stack({ env: { GATEWAY_JOURNAL: size.mode } })
   const { gateway } = stack.services
   const directory = gateway.plan.env.GATEWAY_JOURNAL_DIR ?? ''
   const syncs = join(at.logs, 'syncs.ndjson')

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ServiceProcess } from '@sluice/stack'
-import { eventually, startTestStack } from '@sluice/test-env'
+import { eventually } from '@sluice/test-env'
 import { askCompleteness } from './completeness.ts'
 import { startLoad } from './load-client.ts'
 import { startSibling } from './more-gateways.ts'
@@ -52,7 +52,7 @@ const answerBeforeAck: Replacement[] = [
  * all that it had on disk: what comes up in its place is another gateway, which knows nothing.
  */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope)
+  const stack = await at.stack()
   const first = stack.services.gateway
   const machineOf = (name: string) => join(stack.home, 'machines', name)
   const onMachine = (name: string) => ({

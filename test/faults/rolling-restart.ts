@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { eventually, startTestStack } from '@sluice/test-env'
+import { eventually } from '@sluice/test-env'
 import { startBalancer } from './balancer.ts'
 import { startLoad } from './load-client.ts'
 import { startSibling } from './more-gateways.ts'
@@ -32,7 +32,7 @@ const withoutWaiting: Replacement[] = [
 
 /** Two gateways behind a balancer are ended in good order, in turn, again and again, while real clients call. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, { env: { GATEWAY_LEAVE_MS: String(leaveMs) } })
+  const stack = await at.stack({ env: { GATEWAY_LEAVE_MS: String(leaveMs) } })
   const first = stack.services.gateway
   if (mutant.length > 0) {
     await first.stop()

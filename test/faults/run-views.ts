@@ -5,7 +5,7 @@ import type { TestStack } from '@sluice/test-env'
 import { readAnalytics, readBill, readLedger } from './accounts-of-a-run.ts'
 import { compareViews, judge, type Views } from './compare.ts'
 import type { ClientCall } from './load-client.ts'
-import { brokenPromises, type Outcome, type ScenarioRun } from './scenario.ts'
+import { brokenPromises, type Outcome, type RunStack, type ScenarioRun } from './scenario.ts'
 
 /** Progress or not: no run is waited for longer than this. */
 const longestMs = 20 * 60_000
@@ -16,7 +16,7 @@ const longestMs = 20 * 60_000
  */
 export async function judgeRun(
   run: ScenarioRun,
-  stack: TestStack,
+  stack: RunStack,
   calls: readonly ClientCall[],
   options: {
     quietMs?: number
@@ -56,8 +56,12 @@ export async function judgeRun(
   }
 }
 
-async function readViews(stack: TestStack, calls: readonly ClientCall[]): Promise<Views> {
-  const [ledger, rows, bill] = await Promise.all([readLedger(stack), readAnalytics(stack), readBill(stack)])
+async function readViews(stack: RunStack, calls: readonly ClientCall[]): Promise<Views> {
+  const [ledger, rows, bill] = await Promise.all([
+    readLedger(stack, stack.projectId),
+    readAnalytics(stack),
+    readBill(stack),
+  ])
   return { calls, events: ledger.events, total: ledger.total, rows, bill }
 }
 

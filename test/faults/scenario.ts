@@ -1,11 +1,19 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { TestScope } from '@sluice/test-env'
+import type { TestScope, TestStack, TestStackOptions } from '@sluice/test-env'
+
+/** The installation of a run, and the project that its calls belong to. */
+export interface RunStack extends TestStack {
+  /** Lines of the provider's bill that stood there before the run. */
+  readonly billedBefore: ReadonlySet<string>
+}
 
 /** What a scenario runs with. */
 export interface ScenarioRun {
   /** Where it hangs its clean-up. */
   scope: TestScope
+  /** Hands out its installation, with an environment as it is wanted. Other runs may have had it before. */
+  stack: (options?: TestStackOptions) => Promise<RunStack>
   seed: number
   /** Raw logs: what the client saw, what each store holds, the services' own logs. */
   logs: string

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import test from 'node:test'
 import { brokenPromises, logFolder, type Scenario } from './scenario.ts'
+import { abandonStacks, borrowStack } from './shared-stack.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 
@@ -11,8 +12,16 @@ export function testScenario<Size>(scenario: Scenario<Size>): void {
     const seed = Number(process.env.SLUICE_SEED ?? Date.now() % 1_000_000)
     t.diagnostic(`SLUICE_SEED=${seed}`)
     const logs = logFolder(root, `${scenario.name}-small`, new Date())
-    const outcome = await scenario.run({ scope: t, seed, logs, say: line => t.diagnostic(line) }, scenario.small)
-    for (const [name, value] of Object.entries(outcome.figures)) t.diagnostic(`${name}: ${value}`)
-    assert.deepEqual(brokenPromises(outcome), [], `raw logs: ${logs}`)
+    try {
+      const outcome = await scenario.run(
+        { scope: t, stack: borrowStack, seed, logs, say: line => t.diagnostic(line) },
+        scenario.small,
+      )
+      for (const [name, value] of Object.entries(outcome.figures)) t.diagnostic(`${name}: ${value}`)
+      assert.deepEqual(brokenPromises(outcome), [], `raw logs: ${logs}`)
+    } catch (error) {
+      abandonStacks()
+      throw error
+    }
   })
 }
