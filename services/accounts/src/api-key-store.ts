@@ -20,6 +20,7 @@ export interface ApiKeySummary {
   role: Role
   team_id: string | null
   member_id: string | null
+  service_account_id: string | null
   models: string[] | null
   created_by: string
   created_at: Date
@@ -31,6 +32,7 @@ export interface NewApiKeyRow {
   projectId: string
   teamId: string | null
   memberId: string | null
+  serviceAccountId: string | null
   name: string
   description: string
   role: Role
@@ -51,7 +53,7 @@ export async function insertApiKey(db: Db, key: NewApiKeyRow): Promise<void> {
       version: 0,
       team_id: key.teamId,
       member_id: key.memberId,
-      service_account_id: null,
+      service_account_id: key.serviceAccountId,
       name: key.name,
       description: key.description,
       role: key.role,
@@ -74,7 +76,12 @@ export async function insertApiKey(db: Db, key: NewApiKeyRow): Promise<void> {
     .execute()
 }
 
-export function listApiKeys(db: Db, projectId: string): Promise<ApiKeySummary[]> {
+/** The keys of a project that are not revoked, behind an id. */
+export function listApiKeys(
+  db: Db,
+  projectId: string,
+  page: { after: string | undefined; limit: number },
+): Promise<ApiKeySummary[]> {
   return db
     .selectFrom('api_keys')
     .select([
@@ -84,6 +91,7 @@ export function listApiKeys(db: Db, projectId: string): Promise<ApiKeySummary[]>
       'role',
       'team_id',
       'member_id',
+      'service_account_id',
       'models',
       'created_by',
       'created_at',
@@ -91,8 +99,9 @@ export function listApiKeys(db: Db, projectId: string): Promise<ApiKeySummary[]>
     ])
     .where('project_id', '=', projectId)
     .where('revoked_at', 'is', null)
-    .orderBy('created_at')
+    .$if(page.after !== undefined, query => query.where('key_id', '>', page.after ?? ''))
     .orderBy('key_id')
+    .limit(page.limit)
     .execute()
 }
 
@@ -115,6 +124,7 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     .selectFrom('api_keys')
     .innerJoin('projects', 'projects.project_id', 'api_keys.project_id')
     .leftJoin('members', 'members.member_id', 'api_keys.member_id')
+    .leftJoin('service_accounts', 'service_accounts.service_account_id', 'api_keys.service_account_id')
     .leftJoin('project_members', join =>
       join
         .onRef('project_members.project_id', '=', 'api_keys.project_id')
@@ -133,6 +143,8 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
       'api_keys.models',
       'api_keys.expires_at',
       'api_keys.revoked_at',
+      'service_accounts.team_id as service_account_team_id',
+      'service_accounts.disabled_at as service_account_disabled_at',
       'members.account_admin as member_account_admin',
       'members.disabled_at as member_disabled_at',
       'project_members.role as member_role',
@@ -160,9 +172,10 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     version: row.version,
     project_id: row.project_id,
     account_id: row.account_id,
-    ...(row.team_id === null ? {} : { team_id: row.team_id }),
+    ...teamOf(row.team_id ?? row.service_account_team_id),
     ...(row.member_id === null ? {} : { member_id: row.member_id }),
     ...(row.service_account_id === null ? {} : { service_account_id: row.service_account_id }),
+    ...(row.service_account_disabled_at === null ? {} : { permissions: [] }),
     name: row.name,
     role: row.role,
     ...(row.member_id === null
@@ -182,6 +195,8 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     ...(row.revoked_at === null ? {} : { revoked_at_ms: row.revoked_at.getTime() }),
   }))
 }
+
+const teamOf = (teamId: string | null) => (teamId === null ? {} : { team_id: teamId })
 
 /** What a member's key may do: of its role's permissions those that its member has. */
 function ownedPermissions(
@@ -225,6 +240,18 @@ export async function announceKeyChanges(change: Change, keyIds: readonly string
   const documents = await readKeyDocuments(change.trx, keyIds)
   if (documents.length < keyIds.length) throw new Error('a key that has left KV cannot change')
   await change.announce(documents.map(announceKey))
+}
+
+/** Ids of the keys of a service account that are not revoked. */
+export function listKeyIdsOfServiceAccount(db: Db, serviceAccountId: string): Promise<string[]> {
+  return db
+    .selectFrom('api_keys')
+    .select('key_id')
+    .where('service_account_id', '=', serviceAccountId)
+    .where('revoked_at', 'is', null)
+    .orderBy('key_id')
+    .execute()
+    .then(rows => rows.map(row => row.key_id))
 }
 
 /** Ids of the keys of a member that are not revoked, in one project or in all of their account. */

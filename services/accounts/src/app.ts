@@ -35,6 +35,7 @@ import { registerPutIntegration } from './routes/put-integration.ts'
 import { registerRemoveProjectMember } from './routes/remove-project-member.ts'
 import { registerRevokeApiKey } from './routes/revoke-api-key.ts'
 import { registerRouterSettings } from './routes/router-settings.ts'
+import { registerServiceAccounts } from './routes/service-accounts.ts'
 import { registerSignIn } from './routes/sign-in.ts'
 import { registerSignOut } from './routes/sign-out.ts'
 import { registerTeamCostCentres } from './routes/team-cost-centres.ts'
@@ -84,6 +85,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerListApiKeys(app, deps)
   registerCreateApiKey(app, deps)
   registerRevokeApiKey(app, deps)
+  registerServiceAccounts(app, deps)
   registerListTeams(app, deps)
   registerCreateTeam(app, deps)
   registerGetTeam(app, deps)

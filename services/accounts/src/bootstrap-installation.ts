@@ -141,6 +141,7 @@ async function ensureKey(
     projectId: owner.projectId,
     teamId: owner.teamId,
     memberId: null,
+    serviceAccountId: null,
     name: defaultName,
     description: 'Made when this installation was set up',
     role: 'developer',

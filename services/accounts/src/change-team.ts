@@ -4,6 +4,7 @@ import { announceTeamMembers, setTeamOwner } from './change-team-member.ts'
 import type { TeamRequest } from './create-team.ts'
 import { errors } from './errors.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
+import { countServiceAccountsOfTeam } from './service-account-store.ts'
 import { auditedTeam } from './team.ts'
 import { endCostCentres, setCostCentre } from './team-cost-centre-store.ts'
 import { endTeamMembers, forgetDefaultTeam } from './team-member-store.ts'
@@ -64,16 +65,17 @@ export async function planCostCentre(
 
 /**
  * Closes a team for good. Its members leave it, its name is free again, and what it has spent stays its own.
- * @throws AppError 404, 409 where it still pays for keys
+ * @throws AppError 404, 409 where it still pays for keys or service accounts
  */
 export async function closeTeam(change: Change, projectId: string, teamId: string): Promise<void> {
   const at = new Date(change.nowMs)
   await lockProject(change.trx, projectId)
   const before = await findOpenTeam(change.trx, projectId, teamId, at)
   const keys = await countKeysOfTeam(change.trx, teamId)
-  if (keys > 0)
+  const serviceAccounts = await countServiceAccountsOfTeam(change.trx, teamId)
+  if (keys + serviceAccounts > 0)
     throw errorOf(errors.teamInUse, {
-      message: `The team pays for ${keys} ${keys === 1 ? 'key' : 'keys'}. Revoke them or give them another team first.`,
+      message: `The team still pays: keys ${keys}, service accounts ${serviceAccounts}. End them or give them another team first.`,
     })
   const left = await endTeamMembers(change.trx, { projectId, teamId }, at)
   await forgetDefaultTeam(change.trx, projectId, teamId)

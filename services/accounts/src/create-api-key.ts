@@ -6,6 +6,7 @@ import type { Change } from './change-store.ts'
 import { errors } from './errors.ts'
 import { isMemberOfProject } from './member-store.ts'
 import { lockProject } from './project-store.ts'
+import { findActiveServiceAccount } from './service-account-store.ts'
 import { hasTeam } from './team-store.ts'
 
 export interface ApiKeyRequest {
@@ -13,6 +14,8 @@ export interface ApiKeyRequest {
   teamId: string | null
   /** Whose calls those with the key are. Tokens signed with it are nobody's. */
   memberId: string | null
+  /** The program that owns the key. */
+  serviceAccountId: string | null
   name: string
   description: string
   role: Role
@@ -34,6 +37,8 @@ export async function createApiKey(
     })
   if (wanted.memberId !== null && !(await isMemberOfProject(change.trx, wanted.projectId, wanted.memberId)))
     throw errorOf(errors.invalidRequest, { message: 'member_id names no member of this project.' })
+  const { serviceAccountId } = wanted
+  if (serviceAccountId !== null) await findActiveServiceAccount(change.trx, wanted.projectId, serviceAccountId)
   const { keyId, secretId, value, hash, envelope } = newApiKey(box, wanted.projectId)
   await insertApiKey(change.trx, { ...wanted, keyId, secretId, hash, envelope })
   await announceKeyChange(change, keyId)
@@ -46,6 +51,7 @@ export async function createApiKey(
       role: wanted.role,
       team_id: wanted.teamId,
       member_id: wanted.memberId,
+      service_account_id: wanted.serviceAccountId,
       models: wanted.models,
       expires_at: wanted.expiresAt,
     },

@@ -29,7 +29,12 @@ export const errors = {
   },
   notFound: { code: 'not_found', statusCode: 404, message: 'There is no such resource, or you have no access to it.' },
   conflict: { code: 'already_exists', statusCode: 409, message: 'There is one with that name already.' },
-  teamInUse: { code: 'team_in_use', statusCode: 409, message: 'The team still pays for keys.' },
+  idempotencyKeyReused: {
+    code: 'idempotency_key_reused',
+    statusCode: 409,
+    message: 'This Idempotency-Key came with another request before. Use a new one for each thing to make.',
+  },
+  teamInUse: { code: 'team_in_use', statusCode: 409, message: 'The team still pays for keys or service accounts.' },
   projectTooLarge: {
     code: 'project_too_large',
     statusCode: 409,

@@ -18,14 +18,19 @@ export interface PageRequest {
   limit: number
 }
 
-const defaultSize = 50
+/** Of lists that older clients ask for, who know of no pages. */
+export const sizeForOlderClients = 500
 
 /**
  * The page that a query asks for.
  * @param list names the list: a token of one does not continue another
  * @throws AppError 400 for a token that this list has not given out
  */
-export function readPage(list: string, query: { page_size?: number; continuation_token?: string }): PageRequest {
+export function readPage(
+  list: string,
+  query: { page_size?: number; continuation_token?: string },
+  defaultSize = 50,
+): PageRequest {
   const { page_size: limit = defaultSize, continuation_token: token } = query
   if (token === undefined) return { after: undefined, limit }
   const text = Buffer.from(token, 'base64url').toString('utf8')

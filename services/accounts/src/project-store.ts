@@ -41,14 +41,22 @@ export function listProjectsOfAccount(db: Db, accountId: string): Promise<Projec
   return db.selectFrom('projects').select(summary).where('account_id', '=', accountId).orderBy('created_at').execute()
 }
 
-export function listProjectsByIds(db: Db, accountId: string, projectIds: readonly string[]): Promise<ProjectSummary[]> {
-  if (projectIds.length === 0) return Promise.resolve([])
+/** Projects of an account behind an id: these, or all of them. */
+export function listProjects(
+  db: Db,
+  accountId: string,
+  options: { projectIds: readonly string[] | undefined; after: string | undefined; limit: number },
+): Promise<ProjectSummary[]> {
+  const { projectIds, after } = options
+  if (projectIds?.length === 0) return Promise.resolve([])
   return db
     .selectFrom('projects')
     .select(summary)
     .where('account_id', '=', accountId)
-    .where('project_id', 'in', projectIds)
-    .orderBy('created_at')
+    .$if(projectIds !== undefined, query => query.where('project_id', 'in', projectIds ?? []))
+    .$if(after !== undefined, query => query.where('project_id', '>', after ?? ''))
+    .orderBy('project_id')
+    .limit(options.limit)
     .execute()
 }
 

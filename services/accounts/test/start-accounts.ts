@@ -148,6 +148,7 @@ export async function addAccount(deps: AppDeps) {
       projectId: project.project_id,
       teamId: null,
       memberId: null,
+      serviceAccountId: null,
       name: 'other',
       description: '',
       role: 'admin',

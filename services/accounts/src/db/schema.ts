@@ -49,6 +49,26 @@ export interface Tables {
     valid_from: Date
     valid_to: Date | null
   }
+  service_accounts: {
+    service_account_id: string
+    project_id: string
+    name: string
+    description: string
+    team_id: string | null
+    metadata: Json<Record<string, string>>
+    annotations: Json<Record<string, string>>
+    created_by: string
+    created_at: CreatedAt
+    disabled_at: Date | null
+  }
+  kept_answers: {
+    account_id: string
+    caller_id: string
+    idempotency_key: string
+    request_hash: string
+    envelope: Json<Envelope> | null
+    created_at: Date
+  }
   team_cost_centres: {
     cost_centre_id: string
     project_id: string

@@ -2,9 +2,10 @@ import { Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { actorOf, callerOf } from '../access.ts'
+import { callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { addProjectMember, type PersonName } from '../change-project-member.ts'
+import { createOnce } from '../create-once.ts'
 import { errors } from '../errors.ts'
 import { readRights, requireMayGrant } from '../project-member.ts'
 import { NewProjectMemberBody, requireSameProject } from './project-member-body.ts'
@@ -35,10 +36,10 @@ export function registerAddProjectMember(app: FastifyInstance, deps: AppDeps): v
       const person = readPerson(request.body)
       const rights = readRights(request.body)
       requireMayGrant(callerOf(request), rights)
-      const { memberId, isNew } = await deps.changes.make(actorOf(request), change =>
-        addProjectMember(change, pid, person, rights),
-      )
-      return { ok: true as const, user_id: memberId, created: isNew }
+      return createOnce(deps, request, async change => {
+        const { memberId, isNew } = await addProjectMember(change, pid, person, rights)
+        return { ok: true as const, user_id: memberId, created: isNew }
+      })
     },
   )
 }

@@ -2,10 +2,11 @@ import { Id, linesOfText, Role, rolePermissions, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { actorOf, callerOf } from '../access.ts'
+import { callerOf } from '../access.ts'
 import { requireWithin } from '../api-key.ts'
 import type { AppDeps } from '../app.ts'
 import { createApiKey } from '../create-api-key.ts'
+import { createOnce } from '../create-once.ts'
 import { errors } from '../errors.ts'
 import { DisplayName, ModelPattern, responses } from './route-schemas.ts'
 
@@ -34,7 +35,10 @@ const Response = Type.Object({
 export function registerCreateApiKey(app: FastifyInstance, deps: AppDeps): void {
   app.post<{ Params: { pid: string }; Body: Static<typeof Body> }>(
     '/accounts/projects/:pid/api-keys',
-    { config: { access: 'keys:write' }, schema: { body: Body, response: responses({ 200: Response }) } },
+    {
+      config: { access: 'keys:write' },
+      schema: { summary: 'Create a key', body: Body, response: responses({ 200: Response }) },
+    },
     async request => {
       const { name, description, role = 'developer', models = null, expires_at = null } = request.body
       const { team_id = null, member_id = null } = request.body
@@ -47,20 +51,21 @@ export function registerCreateApiKey(app: FastifyInstance, deps: AppDeps): void 
         { permissions: rolePermissions[role], models: models ?? undefined, expiresAtMs: expiresAt?.getTime() },
         { permissions, models: key?.models, expiresAtMs: key?.expires_at_ms },
       )
-      const { keyId, value } = await deps.changes.make(actorOf(request), change =>
-        createApiKey(change, deps.box, {
+      return createOnce(deps, request, async change => {
+        const { keyId, value } = await createApiKey(change, deps.box, {
           projectId: request.params.pid,
           teamId: team_id,
           memberId: member_id,
+          serviceAccountId: null,
           name,
           description: description ?? '',
           role,
           models,
           expiresAt,
           createdBy: principal.id,
-        }),
-      )
-      return { id: keyId, name, description: description ?? '', value }
+        })
+        return { id: keyId, name, description: description ?? '', value }
+      })
     },
   )
 }

@@ -1,8 +1,9 @@
 import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { actorOf, callerOf } from '../access.ts'
+import { callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
+import { createOnce } from '../create-once.ts'
 import { createProject } from '../create-project.ts'
 import { checkSettings, SettingsObject } from '../project-settings.ts'
 import { ProjectResponse, toProjectResponse } from './project-response.ts'
@@ -20,19 +21,22 @@ const Body = Type.Object(
 export function registerCreateProject(app: FastifyInstance, deps: AppDeps): void {
   app.post<{ Body: Static<typeof Body> }>(
     '/accounts/projects',
-    { config: { access: 'account-admin' }, schema: { body: Body, response: responses({ 200: ProjectResponse }) } },
+    {
+      config: { access: 'account-admin' },
+      schema: { summary: 'Create a project', body: Body, response: responses({ 200: ProjectResponse }) },
+    },
     async request => {
       const { principal } = callerOf(request)
       const settings = checkSettings(request.body.settings ?? {})
-      const project = await deps.changes.make(actorOf(request), change =>
-        createProject(change, {
+      return createOnce(deps, request, async change => {
+        const project = await createProject(change, {
           accountId: principal.accountId,
           name: request.body.name,
           ownerId: principal.id,
           settings,
-        }),
-      )
-      return toProjectResponse(project, { withSettings: true })
+        })
+        return toProjectResponse(project, { withSettings: true })
+      })
     },
   )
 }

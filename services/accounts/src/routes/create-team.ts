@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { actorOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
+import { createOnce } from '../create-once.ts'
 import { createTeam } from '../create-team.ts'
 import { responses } from './route-schemas.ts'
 import { TeamBody, toTeamRequest } from './team-body.ts'
@@ -17,8 +17,8 @@ export function registerCreateTeam(app: FastifyInstance, deps: AppDeps): void {
     },
     async request => {
       const wanted = toTeamRequest(request.body)
-      return toTeamResponse(
-        await deps.changes.make(actorOf(request), change => createTeam(change, request.params.pid, wanted)),
+      return createOnce(deps, request, async change =>
+        toTeamResponse(await createTeam(change, request.params.pid, wanted)),
       )
     },
   )

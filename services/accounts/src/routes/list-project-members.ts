@@ -39,10 +39,11 @@ export function registerListProjectMembers(app: FastifyInstance, deps: AppDeps):
     async request => {
       const { pid } = request.params
       const { filter, count, offset, page_size = count, continuation_token } = request.query
-      const page = readPage(`users ${pid}`, {
+      const asked = {
         ...(page_size === undefined ? {} : { page_size }),
         ...(continuation_token === undefined ? {} : { continuation_token }),
-      })
+      }
+      const page = readPage(`users ${pid}`, asked)
       const filtered = { text: filter || undefined }
       const rows = await listProjectMembers(deps.db, pid, filtered, { ...page, offset, limit: page.limit + 1 })
       const { items, continuation_token: next } = toPage(`users ${pid}`, page, rows, row => row.member_id)

@@ -53,6 +53,9 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
       const actor = actorOf(request)
       const member = await findMember(deps.db, actor.accountId, request.params.mid)
       if (!member) throw notFound()
+      // Who sets a password can sign in with it.
+      if (member.operator && !callerOf(request).principal.operator)
+        throw errorOf(errors.grantsTooMuch, { message: 'Only an operator makes a link for an operator.' })
       const token = `pl_${randomBytes(32).toString('base64url')}`
       const expiresAt = new Date(deps.now() + linkSeconds * 1000)
       await deps.changes.make(actor, async change => {

@@ -1,9 +1,9 @@
 import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { actorOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { planCostCentre } from '../change-team.ts'
+import { createOnce } from '../create-once.ts'
 import { notFound } from '../errors.ts'
 import { listCostCentres } from '../team-cost-centre-store.ts'
 import { findTeam } from '../team-store.ts'
@@ -67,8 +67,10 @@ export function registerTeamCostCentres(app: FastifyInstance, deps: AppDeps): vo
       const { pid, tid } = request.params
       const { cost_centre: costCentre, valid_from } = request.body
       const from = typeof valid_from === 'string' ? new Date(valid_from) : null
-      await deps.changes.make(actorOf(request), change => planCostCentre(change, pid, tid, { costCentre, from }))
-      return { ok: true as const }
+      return createOnce(deps, request, async change => {
+        await planCostCentre(change, pid, tid, { costCentre, from })
+        return { ok: true as const }
+      })
     },
   )
 }

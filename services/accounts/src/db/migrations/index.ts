@@ -4,6 +4,8 @@ import { createCredentials } from './002-create-credentials.ts'
 import { createAudit } from './003-create-audit.ts'
 import { addMemberRights } from './004-add-member-rights.ts'
 import { extendTeams } from './005-extend-teams.ts'
+import { createServiceAccounts } from './006-create-service-accounts.ts'
+import { createKeptAnswers } from './007-create-kept-answers.ts'
 import { createPasswordLinks } from './010-create-password-links.ts'
 
 /** Every step of schema `accounts`, in order. */
@@ -14,6 +16,8 @@ export const migrations: readonly Migration[] = [
   createAudit,
   addMemberRights,
   extendTeams,
+  createServiceAccounts,
+  createKeptAnswers,
   createPasswordLinks,
 ]
 
