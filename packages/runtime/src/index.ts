@@ -12,6 +12,7 @@ export {
 export * from './gap-routes.ts'
 export * from './limit-closing.ts'
 export * from './logger.ts'
+export * from './openapi.ts'
 export * from './operator-server.ts'
 export * from './operator-word.ts'
 export * from './parse-unambiguous.ts'

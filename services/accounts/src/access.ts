@@ -40,6 +40,8 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     access?: Access
+    /** Takes an `Idempotency-Key`. */
+    idempotent?: boolean
   }
   interface FastifyRequest {
     caller: Caller | null

@@ -1,4 +1,4 @@
-import { createRestApp, type Logger, type SecretBox } from '@sluice/runtime'
+import { createRestApp, describeRoutes, type Logger, type SecretBox } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { guardRoutes } from './access.ts'
 import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
@@ -18,6 +18,7 @@ import { registerCreateTeam } from './routes/create-team.ts'
 import { registerDeleteIntegration } from './routes/delete-integration.ts'
 import { registerGetConfig } from './routes/get-config.ts'
 import { registerGetIntegration } from './routes/get-integration.ts'
+import { registerGetOpenApi } from './routes/get-openapi.ts'
 import { registerGetProfile } from './routes/get-profile.ts'
 import { registerGetProject } from './routes/get-project.ts'
 import { registerGetProjectMember } from './routes/get-project-member.ts'
@@ -62,6 +63,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   validateStrictly(app)
   allowEmptyBodies(app)
   guardRoutes(app, deps)
+  const document = describeRoutes(app, { title: 'Sluice accounts', version: '1' })
 
   registerSignIn(app, deps)
   registerSignOut(app, deps)
@@ -101,5 +103,6 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerRouterSettings(app, deps)
   registerValidateParticipantToken(app, deps)
   registerGetConfig(app, deps)
+  registerGetOpenApi(app, document)
   return app
 }

@@ -18,6 +18,7 @@ export function createOnce<Answer extends object>(
   request: FastifyRequest,
   create: (change: Change) => Promise<Answer>,
 ): Promise<Answer> {
+  if (!request.routeOptions.config.idempotent) throw new Error('the route does not say that it is idempotent')
   const idempotencyKey = readIdempotencyKey(request)
   if (idempotencyKey === undefined) return deps.changes.make(actorOf(request), create)
   const { id: callerId, accountId } = callerOf(request).principal

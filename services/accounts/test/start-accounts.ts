@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { connectBus } from '@sluice/bus'
 import type { Bundle, Role } from '@sluice/contracts'
@@ -18,6 +19,7 @@ import type { Db, Tables } from '../src/db/schema.ts'
 import { insertMember } from '../src/member-store.ts'
 import { insertSession } from '../src/session-store.ts'
 import { createSignInThrottle } from '../src/sign-in-throttle.ts'
+import { watchAnswers } from './answers-match-schemas.ts'
 
 type Scope = Parameters<typeof testNats>[0]
 
@@ -69,7 +71,11 @@ export async function startAccounts(
     allowPrivateUpstreams: options.allowPrivateUpstreams ?? false,
   }
   const app = buildApp(deps)
-  t.after(() => app.close())
+  const problems = watchAnswers(app)
+  t.after(async () => {
+    await app.close()
+    assert.deepEqual(problems, [], 'answers that are not what their schemas say')
+  })
   return { db, deps, app, installation, lines }
 }
 

@@ -23,7 +23,7 @@ export function registerAddProjectMember(app: FastifyInstance, deps: AppDeps): v
   app.post<{ Params: { pid: string }; Body: Static<typeof NewProjectMemberBody> }>(
     '/accounts/projects/:pid/users',
     {
-      config: { access: 'members:write' },
+      config: { access: 'members:write', idempotent: true },
       schema: {
         summary: 'Add somebody to a project',
         body: NewProjectMemberBody,

@@ -31,7 +31,10 @@ export function registerBrowserSession(app: FastifyInstance, deps: AppDeps): voi
 
   app.post<{ Body: Credentials }>(
     '/accounts/session',
-    { config: { access: 'public' }, schema: { body: Credentials, response: responses({ 200: BrowserSession }) } },
+    {
+      config: { access: 'public' },
+      schema: { summary: 'Sign in with a cookie', body: Credentials, response: responses({ 200: BrowserSession }) },
+    },
     async (request, reply) => {
       // Else another site could sign a visitor in as somebody else, and read what they then type.
       requireSameOrigin(request.headers)
@@ -49,7 +52,10 @@ export function registerBrowserSession(app: FastifyInstance, deps: AppDeps): voi
 
   app.get(
     '/accounts/session',
-    { config: { access: 'signed-in' }, schema: { response: responses({ 200: BrowserSession }) } },
+    {
+      config: { access: 'signed-in' },
+      schema: { summary: 'Get the session of the cookie', response: responses({ 200: BrowserSession }) },
+    },
     async request => {
       const { sessionHash, principal } = callerOf(request)
       const token = cookieSessionOf(request.headers)

@@ -36,7 +36,7 @@ export function registerCreateApiKey(app: FastifyInstance, deps: AppDeps): void 
   app.post<{ Params: { pid: string }; Body: Static<typeof Body> }>(
     '/accounts/projects/:pid/api-keys',
     {
-      config: { access: 'keys:write' },
+      config: { access: 'keys:write', idempotent: true },
       schema: { summary: 'Create a key', body: Body, response: responses({ 200: Response }) },
     },
     async request => {

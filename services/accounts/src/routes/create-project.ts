@@ -22,7 +22,7 @@ export function registerCreateProject(app: FastifyInstance, deps: AppDeps): void
   app.post<{ Body: Static<typeof Body> }>(
     '/accounts/projects',
     {
-      config: { access: 'account-admin' },
+      config: { access: 'account-admin', idempotent: true },
       schema: { summary: 'Create a project', body: Body, response: responses({ 200: ProjectResponse }) },
     },
     async request => {

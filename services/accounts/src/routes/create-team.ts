@@ -12,7 +12,7 @@ export function registerCreateTeam(app: FastifyInstance, deps: AppDeps): void {
   app.post<{ Params: { pid: string }; Body: Static<typeof TeamBody> }>(
     '/accounts/projects/:pid/teams',
     {
-      config: { access: 'teams:write' },
+      config: { access: 'teams:write', idempotent: true },
       schema: { summary: 'Create a team', body: TeamBody, response: responses({ 200: TeamResponse }) },
     },
     async request => {

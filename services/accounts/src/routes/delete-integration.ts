@@ -12,7 +12,10 @@ import { NoContent, responses } from './route-schemas.ts'
 export function registerDeleteIntegration(app: FastifyInstance, deps: AppDeps): void {
   app.delete<{ Params: IntegrationParams }>(
     IntegrationPath,
-    { config: { access: 'integrations:write' }, schema: { response: responses({ 204: NoContent }) } },
+    {
+      config: { access: 'integrations:write' },
+      schema: { summary: 'Go back to the managed credential of a provider', response: responses({ 204: NoContent }) },
+    },
     async (request, reply) => {
       const { pid, dialect } = request.params
       await deps.changes.make(actorOf(request), async change => {

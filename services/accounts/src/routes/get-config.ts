@@ -12,7 +12,10 @@ export function registerGetConfig(app: FastifyInstance, deps: AppDeps): void {
   const answer = { domains: Object.fromEntries(names.map(name => [name, origin])) }
   app.get(
     '/config',
-    { config: { access: 'public' }, schema: { response: responses({ 200: Response }) } },
+    {
+      config: { access: 'public' },
+      schema: { summary: 'Find where each part answers', response: responses({ 200: Response }) },
+    },
     async () => answer,
   )
 }

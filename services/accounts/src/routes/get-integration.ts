@@ -14,7 +14,13 @@ import { responses } from './route-schemas.ts'
 export function registerGetIntegration(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: IntegrationParams }>(
     IntegrationPath,
-    { config: { access: 'integrations:write' }, schema: { response: responses({ 200: IntegrationResponse }) } },
+    {
+      config: { access: 'integrations:write' },
+      schema: {
+        summary: 'Get a project’s own credential and address at a provider',
+        response: responses({ 200: IntegrationResponse }),
+      },
+    },
     async request => {
       const integration = await findIntegration(deps.db, request.params.pid, request.params.dialect)
       if (!integration) throw notFound()

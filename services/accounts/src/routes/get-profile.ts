@@ -22,7 +22,7 @@ const WhoAmI = Type.Object({
 export function registerGetProfile(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: { id: string } }>(
     '/accounts/profiles/:id',
-    { config: { access: 'signed-in' }, schema: { response: responses({ 200: Profile }) } },
+    { config: { access: 'signed-in' }, schema: { summary: 'Get a profile', response: responses({ 200: Profile }) } },
     async request => {
       const { principal } = callerOf(request)
       const id = request.params.id === 'me' ? principal.id : request.params.id
@@ -34,7 +34,7 @@ export function registerGetProfile(app: FastifyInstance, deps: AppDeps): void {
   )
   app.get(
     '/accounts/whoami',
-    { config: { access: 'signed-in' }, schema: { response: responses({ 200: WhoAmI }) } },
+    { config: { access: 'signed-in' }, schema: { summary: 'Ask who one is', response: responses({ 200: WhoAmI }) } },
     async request => {
       const { kind, id, accountId, accountAdmin, operator, roles } = callerOf(request).principal
       const member = kind === 'member' ? await findMember(deps.db, accountId, id) : undefined

@@ -19,7 +19,10 @@ const Response = Type.Object({
 export function registerGetProjectRole(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: { pid: string } }>(
     '/accounts/projects/:pid/role',
-    { config: { access: 'project' }, schema: { response: responses({ 200: Response }) } },
+    {
+      config: { access: 'project' },
+      schema: { summary: 'Ask what one may do in a project', response: responses({ 200: Response }) },
+    },
     async request => {
       const { principal, permissions } = callerOf(request)
       const { pid } = request.params

@@ -11,7 +11,10 @@ const Response = Type.Object({ enabled: Type.Boolean() })
 export function registerGetProjectStatus(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: { pid: string } }>(
     '/accounts/projects/:pid/status',
-    { config: { access: 'project' }, schema: { response: responses({ 200: Response }) } },
+    {
+      config: { access: 'project' },
+      schema: { summary: 'Ask whether a project makes calls', response: responses({ 200: Response }) },
+    },
     async request => {
       const project = await findProject(deps.db, request.params.pid)
       if (!project) throw notFound()

@@ -10,7 +10,10 @@ import { responses } from './route-schemas.ts'
 export function registerGetProject(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: { pid: string } }>(
     '/accounts/projects/:pid',
-    { config: { access: 'project' }, schema: { response: responses({ 200: ProjectResponse }) } },
+    {
+      config: { access: 'project' },
+      schema: { summary: 'Get one project', response: responses({ 200: ProjectResponse }) },
+    },
     async request => {
       const project = await findProject(deps.db, request.params.pid)
       if (!project) throw notFound()

@@ -28,7 +28,10 @@ const linkSeconds = 72 * 60 * 60
 export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
   app.put<{ Body: { current_password: string; new_password: string } }>(
     '/accounts/profiles/me/password',
-    { config: { access: 'signed-in' }, schema: { body: Change, response: responses({ 204: NoContent }) } },
+    {
+      config: { access: 'signed-in' },
+      schema: { summary: 'Change one’s own password', body: Change, response: responses({ 204: NoContent }) },
+    },
     async (request, reply) => {
       const { principal, sessionHash } = callerOf(request)
       if (principal.kind !== 'member') throw notFound()
@@ -48,7 +51,10 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
 
   app.post<{ Params: { mid: string } }>(
     '/accounts/members/:mid/password-link',
-    { config: { access: 'account-admin' }, schema: { response: responses({ 200: Link }) } },
+    {
+      config: { access: 'account-admin' },
+      schema: { summary: 'Make a link by which somebody sets a password', response: responses({ 200: Link }) },
+    },
     async request => {
       const actor = actorOf(request)
       const member = await findMember(deps.db, actor.accountId, request.params.mid)
@@ -76,7 +82,10 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
 
   app.post<{ Body: { token: string; new_password: string } }>(
     '/accounts/password',
-    { config: { access: 'public' }, schema: { body: ByLink, response: responses({ 204: NoContent }) } },
+    {
+      config: { access: 'public' },
+      schema: { summary: 'Set a password by a link', body: ByLink, response: responses({ 204: NoContent }) },
+    },
     async (request, reply) => {
       const tokenHash = hashCredential(request.body.token)
       const whose = await findPasswordLink(deps.db, tokenHash, new Date(deps.now()))

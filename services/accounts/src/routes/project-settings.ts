@@ -11,7 +11,10 @@ import { responses } from './route-schemas.ts'
 export function registerProjectSettings(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: { pid: string } }>(
     '/accounts/projects/:pid/settings',
-    { config: { access: 'integrations:write' }, schema: { response: responses({ 200: SettingsObject }) } },
+    {
+      config: { access: 'integrations:write' },
+      schema: { summary: 'Get the settings of a project', response: responses({ 200: SettingsObject }) },
+    },
     async request => {
       const project = await findProject(deps.db, request.params.pid)
       if (!project) throw notFound()
@@ -22,7 +25,11 @@ export function registerProjectSettings(app: FastifyInstance, deps: AppDeps): vo
     '/accounts/projects/:pid/settings',
     {
       config: { access: 'integrations:write' },
-      schema: { body: SettingsObject, response: responses({ 200: SettingsObject }) },
+      schema: {
+        summary: 'Replace the settings of a project',
+        body: SettingsObject,
+        response: responses({ 200: SettingsObject }),
+      },
     },
     async request => {
       const { pid } = request.params

@@ -32,7 +32,11 @@ export function registerPutIntegration(app: FastifyInstance, deps: AppDeps): voi
     IntegrationPath,
     {
       config: { access: 'integrations:write' },
-      schema: { body: Body, response: responses({ 200: IntegrationResponse }) },
+      schema: {
+        summary: 'Set a project’s own credential and address at a provider',
+        body: Body,
+        response: responses({ 200: IntegrationResponse }),
+      },
     },
     async request => {
       const { pid, dialect } = request.params

@@ -14,7 +14,7 @@ const uuid = checkOf(Uuid)
 export function registerRevokeApiKey(app: FastifyInstance, deps: AppDeps): void {
   app.delete<{ Params: { pid: string; id: string } }>(
     '/accounts/projects/:pid/api-keys/:id',
-    { config: { access: 'keys:write' }, schema: { response: responses({ 204: NoContent }) } },
+    { config: { access: 'keys:write' }, schema: { summary: 'Revoke a key', response: responses({ 204: NoContent }) } },
     async (request, reply) => {
       const { pid, id } = request.params
       if (!uuid.matches(id)) throw notFound()

@@ -10,7 +10,10 @@ import { responses } from './route-schemas.ts'
 export function registerRouterSettings(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: { pid: string } }>(
     '/accounts/projects/:pid/settings/router',
-    { config: { access: 'models:write' }, schema: { response: responses({ 200: RouterSettings }) } },
+    {
+      config: { access: 'models:write' },
+      schema: { summary: 'Get the models that a project allows', response: responses({ 200: RouterSettings }) },
+    },
     async request => {
       const project = await findProject(deps.db, request.params.pid)
       if (!project) throw notFound()
@@ -21,7 +24,11 @@ export function registerRouterSettings(app: FastifyInstance, deps: AppDeps): voi
     '/accounts/projects/:pid/settings/router',
     {
       config: { access: 'models:write' },
-      schema: { body: RouterSettingsBody, response: responses({ 200: RouterSettings }) },
+      schema: {
+        summary: 'Replace the models that a project allows',
+        body: RouterSettingsBody,
+        response: responses({ 200: RouterSettings }),
+      },
     },
     async request => {
       const { pid } = request.params

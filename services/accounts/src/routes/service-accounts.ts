@@ -64,7 +64,7 @@ export function registerServiceAccounts(app: FastifyInstance, deps: AppDeps): vo
   app.post<{ Params: { pid: string }; Body: Static<typeof ServiceAccountBody> }>(
     ServiceAccountsPath,
     {
-      config: { access },
+      config: { access, idempotent: true },
       schema: {
         summary: 'Create a service account',
         body: ServiceAccountBody,

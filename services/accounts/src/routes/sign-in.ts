@@ -15,7 +15,10 @@ const Response = Type.Object({
 export function registerSignIn(app: FastifyInstance, deps: AppDeps): void {
   app.post<{ Body: Credentials }>(
     '/accounts/sign-in',
-    { config: { access: 'public' }, schema: { body: Credentials, response: responses({ 200: Response }) } },
+    {
+      config: { access: 'public' },
+      schema: { summary: 'Sign in', body: Credentials, response: responses({ 200: Response }) },
+    },
     async request => {
       const member = await proveMember(deps, request.body, request.ip)
       const token = await beginSession(deps, member, 'st_')

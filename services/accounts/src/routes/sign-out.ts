@@ -9,15 +9,15 @@ import { NoContent, responses } from './route-schemas.ts'
 /** Ends the session that sent the request: `POST /accounts/sign-out`, and for browsers `DELETE /accounts/session`. */
 export function registerSignOut(app: FastifyInstance, deps: AppDeps): void {
   const scheme = cookieSchemeOf(deps.publicUrl)
-  for (const [method, url] of [
-    ['POST', '/accounts/sign-out'],
-    ['DELETE', '/accounts/session'],
+  for (const [method, url, summary] of [
+    ['POST', '/accounts/sign-out', 'Sign out'],
+    ['DELETE', '/accounts/session', 'Sign out of the cookie'],
   ] as const)
     app.route({
       method,
       url,
       config: { access: 'signed-in' },
-      schema: { response: responses({ 204: NoContent }) },
+      schema: { summary, response: responses({ 204: NoContent }) },
       handler: async (request, reply) => {
         const { sessionHash } = callerOf(request)
         if (!sessionHash)

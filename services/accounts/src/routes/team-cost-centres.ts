@@ -56,7 +56,7 @@ export function registerTeamCostCentres(app: FastifyInstance, deps: AppDeps): vo
   app.post<{ Params: Params; Body: Static<typeof Body> }>(
     '/accounts/projects/:pid/teams/:tid/cost-centres',
     {
-      config: { access: 'teams:write' },
+      config: { access: 'teams:write', idempotent: true },
       schema: {
         summary: 'Book a team on a cost centre from a time on',
         body: Body,

@@ -16,7 +16,10 @@ const uuid = checkOf(Uuid)
 export function registerValidateParticipantToken(app: FastifyInstance, deps: AppDeps): void {
   app.post<{ Body: Static<typeof Body> }>(
     '/api/participant-token/validate',
-    { config: { access: 'public' }, schema: { body: Body, response: responses({ 200: Claims }) } },
+    {
+      config: { access: 'public' },
+      schema: { summary: 'Validate a participant token', body: Body, response: responses({ 200: Claims }) },
+    },
     async request => {
       try {
         return await readClaims(deps, request.body.token)
