@@ -3,7 +3,18 @@
  * event: `{"gateway_id":"gw_…","epoch":3,"partition":5,"seq":1234,"event_id":…`.
  */
 export function closeLine(prefix: string, partition: number, seq: number, draftJson: string): string {
-  return `${prefix}${partition},"seq":${seq},${draftJson.slice(1)}`
+  const { lead, json } = closeParts(prefix, partition, seq, draftJson)
+  return lead + json
+}
+
+/** The same in two parts: its place, and its event. */
+export function closeParts(
+  prefix: string,
+  partition: number,
+  seq: number,
+  draftJson: string,
+): { lead: string; json: string } {
+  return { lead: `${prefix}${partition},"seq":${seq},`, json: draftJson.slice(1) }
 }
 
 /** What every CLOSE of an epoch begins with. */

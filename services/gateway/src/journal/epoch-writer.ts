@@ -7,7 +7,7 @@ import type { Position } from './epoch-reader.ts'
 import { GroupSync } from './group-sync.ts'
 import type { HeaderRecord } from './open-record.ts'
 import { RecentFrames } from './recent-frames.ts'
-import { encodeFrames, type RecordType, recordType } from './record.ts'
+import { encodeFrames, type RecordText, recordType } from './record.ts'
 import {
   createReserve,
   createReserveInPieces,
@@ -170,9 +170,9 @@ export class EpochWriter {
   }
 
   /** Writes a record to the system. @throws where the disk refuses it, which `state` then says */
-  write(type: RecordType, json: string): void {
+  write(record: RecordText): void {
     try {
-      this.#write(type, json)
+      this.#write(record)
     } catch (error) {
       this.#degrade(error)
       throw error
@@ -211,7 +211,7 @@ export class EpochWriter {
     if (!this.hasHomeless) {
       for (let tries = 0; tries < 2 && this.#active; tries++) {
         try {
-          this.#write(recordType.close, record.json)
+          this.#write({ type: recordType.close, json: record.json })
           this.#lastWritten[record.partition] = record.seq
           return
         } catch (error) {
@@ -271,10 +271,10 @@ export class EpochWriter {
     }
   }
 
-  #write(type: RecordType, json: string): void {
+  #write(record: RecordText): void {
     const active = this.#active
     if (!active) throw new Error('no segment')
-    const frame = this.#unsynced.encode(type, json)
+    const frame = this.#unsynced.encode(record)
     try {
       writeRecord(active, this.#options.io, frame.buffer, frame.start, frame.end)
     } catch (error) {
@@ -338,7 +338,7 @@ export class EpochWriter {
   #enter(segment: WritableSegment): void {
     this.#active = segment
     try {
-      for (const { type, json } of this.#headOf(segment)) this.#write(type, json)
+      for (const record of this.#headOf(segment)) this.#write(record)
     } catch (error) {
       this.#discard(segment)
       throw error
@@ -347,7 +347,7 @@ export class EpochWriter {
   }
 
   /** What each segment begins with. */
-  #headOf(segment: WritableSegment): { type: RecordType; json: string }[] {
+  #headOf(segment: WritableSegment): RecordText[] {
     const { gatewayId, epoch, now, listLeases } = this.#options
     const header: HeaderRecord = {
       format: 1,

@@ -5,9 +5,9 @@ import { findFrame, frameBound, readFrame, recordType, writeFrame } from './reco
 const texts = ['{"a":1}', '{"text":"Grüße, 世界 🙂"}', '{}']
 
 function frames(): Buffer {
-  const buffer = Buffer.alloc(texts.reduce((sum, text) => sum + frameBound(text), 0))
+  const buffer = Buffer.alloc(texts.reduce((sum, text) => sum + frameBound({ json: text }), 0))
   let at = 0
-  for (const text of texts) at += writeFrame(buffer, at, recordType.close, text)
+  for (const text of texts) at += writeFrame(buffer, at, { type: recordType.close, json: text })
   return buffer.subarray(0, at)
 }
 
@@ -24,6 +24,13 @@ function readAll(buffer: Buffer): { texts: string[]; end: number; stop: string }
 
 test('what is written is read', () => {
   assert.deepEqual(readAll(frames()), { texts, end: frames().length, stop: 'end' })
+})
+
+test('a text in two parts is read as one', () => {
+  const record = { type: recordType.close, lead: '{"a":"ä",', json: '"b":"世界"}' }
+  const buffer = Buffer.alloc(frameBound(record))
+  const end = writeFrame(buffer, 0, record)
+  assert.deepEqual(readAll(buffer.subarray(0, end)), { texts: ['{"a":"ä","b":"世界"}'], end, stop: 'end' })
 })
 
 test('a file torn at any byte reads as the whole records before it', () => {

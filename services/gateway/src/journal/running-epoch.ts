@@ -1,5 +1,5 @@
 import { PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
-import { closeLine, closePrefix } from './close-line.ts'
+import { closeParts, closePrefix } from './close-line.ts'
 import type { Position } from './epoch-reader.ts'
 import { EpochWriter, type EpochWriterOptions, type JournalState, type SegmentState } from './epoch-writer.ts'
 import { fitDraft } from './fit-draft.ts'
@@ -153,14 +153,15 @@ export class RunningEpoch {
         'event too large, only what it costs and who pays is kept',
       ),
     )
-    const json = closeLine(this.#prefix, partition, seq, draftJson)
+    const { lead, json } = closeParts(this.#prefix, partition, seq, draftJson)
     this.#last[partition] = seq
     this.#attempts.delete(draft.event_id)
     this.#turn.add(
       {
         type: recordType.close,
+        lead,
         json,
-        numbered: { json, partition, seq },
+        numbered: { json: lead + json, partition, seq },
         settle: () => {
           if (attempt?.segment) attempt.segment.open--
         },
@@ -196,7 +197,7 @@ export class RunningEpoch {
     const now = this.#options.now ?? Date.now
     const record: EndRecord = { last: this.#last, ended_by: this.gatewayId, at_ms: now() }
     try {
-      this.#writer.write(recordType.end, JSON.stringify(record))
+      this.#writer.write({ type: recordType.end, json: JSON.stringify(record) })
     } catch (err) {
       this.#options.log.error({ err }, 'end of epoch not written')
       return false

@@ -87,7 +87,7 @@ test('a journal that ends while it makes a new reserve leaves none, and begins n
   })
   assert.equal(writer.state, 'ok')
   isFull = true
-  assert.throws(() => writer.write(3, '{}'), { code: 'ENOSPC' })
+  assert.throws(() => writer.write({ type: 3, json: '{}' }), { code: 'ENOSPC' })
   assert.equal(writer.state, 'full')
   isFull = false
   wasFull = true

@@ -1,10 +1,8 @@
 import type { EpochWriter, NumberedRecord, SegmentState } from './epoch-writer.ts'
-import { type RecordType, recordType } from './record.ts'
+import { type RecordText, recordType } from './record.ts'
 
 /** A record on its way to the system. */
-export interface TurnRecord {
-  readonly type: RecordType
-  readonly json: string
+export interface TurnRecord extends RecordText {
   /** Of a CLOSE: its place in its series. */
   readonly numbered?: NumberedRecord
   /**
@@ -75,7 +73,7 @@ export class TurnBatch {
       if (record?.type === recordType.close && record.numbered) this.#writer.keep(record.numbered)
       else if (record) {
         try {
-          this.#writer.write(record.type, record.json)
+          this.#writer.write(record)
         } catch (error) {
           errors[i] = error
         }

@@ -1,4 +1,4 @@
-import { frameBound, type RecordType, writeFrame } from './record.ts'
+import { frameBound, type RecordText, writeFrame } from './record.ts'
 
 /**
  * The frames that no fdatasync covers yet, in order. They are encoded here and written from here; where a sync fails, the
@@ -19,8 +19,8 @@ export class UnsyncedFrames {
   }
 
   /** Encodes a frame. Valid until the frame is forgotten. */
-  encode(type: RecordType, json: string): { buffer: Buffer; start: number; end: number } {
-    const bound = frameBound(json)
+  encode(record: RecordText): { buffer: Buffer; start: number; end: number } {
+    const bound = frameBound(record)
     if (this.#used + bound > this.#chunk.length) {
       if (this.#used > this.#from) this.#older.push(this.#chunk.subarray(this.#from, this.#used))
       this.#chunk = Buffer.allocUnsafeSlow(Math.max(bound, this.#chunkBytes))
@@ -28,7 +28,7 @@ export class UnsyncedFrames {
       this.#used = 0
     }
     const start = this.#used
-    this.#used += writeFrame(this.#chunk, start, type, json)
+    this.#used += writeFrame(this.#chunk, start, record)
     return { buffer: this.#chunk, start, end: this.#used }
   }
 
@@ -37,16 +37,16 @@ export class UnsyncedFrames {
    * @returns the piece, and the index of the first record that is not in it
    */
   encodeRun(
-    records: readonly { readonly type: RecordType; readonly json: string }[],
+    records: readonly RecordText[],
     from: number,
   ): { buffer: Buffer; start: number; end: number; next: number } {
     const first = records[from]
     if (!first) throw new Error('no record to encode')
-    const { buffer, start } = this.encode(first.type, first.json)
+    const { buffer, start } = this.encode(first)
     let next = from + 1
     for (let record = records[next]; record; record = records[++next]) {
-      if (this.#used + frameBound(record.json) > buffer.length) break
-      this.#used += writeFrame(buffer, this.#used, record.type, record.json)
+      if (this.#used + frameBound(record) > buffer.length) break
+      this.#used += writeFrame(buffer, this.#used, record)
     }
     return { buffer, start, end: this.#used, next }
   }
