@@ -74,13 +74,13 @@ export function scanObject(bytes: Buffer, wanted: ReadonlySet<string>): ScannedO
   for (;;) {
     if (bytes[at] !== quote) throw new JsonScanError('The body is not valid JSON.')
     const keyEnd = stringEnd(bytes, at)
-    const key = readKey(bytes, at, keyEnd)
+    const key = wantedKey(bytes, at, keyEnd, wanted)
     at = skipSpace(bytes, keyEnd)
     if (bytes[at] !== colon) throw new JsonScanError('The body is not valid JSON.')
     const start = skipSpace(bytes, at + 1)
     tally.depth = 0
     const end = valueEnd(bytes, start, tally)
-    if (wanted.has(key)) {
+    if (key !== undefined) {
       if (members.has(key)) throw new JsonScanError(`The body names "${key}" twice.`)
       members.set(key, { start, end, depth: tally.depth })
     }
@@ -110,6 +110,31 @@ function skipSpace(bytes: Buffer, from: number): number {
     if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) at++
     else return at
   }
+}
+
+/** The wanted name that this key is. One of plain letters is compared where it stands: to decode it costs more. */
+function wantedKey(bytes: Buffer, start: number, end: number, wanted: ReadonlySet<string>): string | undefined {
+  if (!isPlain(bytes, start + 1, end - 1)) {
+    const key = readKey(bytes, start, end)
+    return wanted.has(key) ? key : undefined
+  }
+  const length = end - start - 2
+  for (const name of wanted) if (name.length === length && standsAt(bytes, start + 1, name)) return name
+  return undefined
+}
+
+/** ASCII without an escape. */
+function isPlain(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? backslash
+    if (byte === backslash || byte > 0x7f) return false
+  }
+  return true
+}
+
+function standsAt(bytes: Buffer, start: number, name: string): boolean {
+  for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name.charCodeAt(i)) return false
+  return true
 }
 
 /** Keys with escapes are decoded: `"mod\u0065l"` is `model` to every provider. */
