@@ -41,14 +41,19 @@ export const KeySchema = Type.Object({
   member_default_team_id: Type.Optional(Id),
   /** `provider/model`, trailing `*` allowed. Absent: what the project allows. */
   models: Type.Optional(Type.Array(Type.String())),
+  /** Addresses in CIDR notation: from elsewhere the key, its tokens and its client secrets are refused. Absent: from everywhere. */
+  ip_ranges: Type.Optional(Type.Array(Type.String())),
   /** Newest first. A rotated key has two until the old one expires. */
   secrets: Type.Array(
     Type.Object({
       secret_id: Id,
       /** SHA-256, hex, of the whole key string. */
       hash: Type.String(),
-      /** The secret part alone, since participant tokens are signed with it. Purpose `key-secret`. */
-      envelope: Envelope,
+      /**
+       * The secret part alone, since participant tokens are signed with it. Purpose `key-secret`. Absent: the key of another
+       * system, of which nobody here knows more than its hash: it makes calls, signs no tokens and manages nothing.
+       */
+      envelope: Type.Optional(Envelope),
       expires_at_ms: Type.Optional(UnixMs),
     }),
   ),

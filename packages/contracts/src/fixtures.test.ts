@@ -84,7 +84,7 @@ test('the heartbeat of a gateway from before it told its numbers is still read',
 })
 
 test('documents from before they named permissions and teams’ settings are still read', () => {
-  const { permissions, member_team_ids, member_default_team_id, ...key } = JSON.parse(read('document-key'))
+  const { permissions, member_team_ids, member_default_team_id, ip_ranges, ...key } = JSON.parse(read('document-key'))
   assert.deepEqual(contracts.Key.decode(JSON.stringify(key)), key)
   const { permissions: _, operator, ...session } = JSON.parse(read('document-session'))
   assert.deepEqual(contracts.Session.decode(JSON.stringify(session)), session)

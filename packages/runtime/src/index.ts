@@ -10,6 +10,7 @@ export {
   type SecretBox,
 } from './envelope.ts'
 export * from './gap-routes.ts'
+export * from './ip-ranges.ts'
 export * from './limit-closing.ts'
 export * from './logger.ts'
 export * from './openapi.ts'

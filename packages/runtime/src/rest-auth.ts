@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Key, type Permission, type Role, rolePermissions, type Session } from '@sluice/contracts'
 import { AppError } from './app-error.ts'
+import { isInIpRanges } from './ip-ranges.ts'
 import { type CredentialSource, credentialOf } from './session-cookie.ts'
 
 /** Who calls a management route. */
@@ -38,7 +39,8 @@ const notFound = () => new AppError('not_found', 404, 'There is no such project,
 
 /**
  * Finds the principal of a request: by its bearer, else by the session in its cookie.
- * @throws AppError 401 where the credential is missing, unknown, expired or revoked; 403 where another site's page sent the cookie
+ * @throws AppError 401 where the credential is missing, unknown, expired or revoked; 403 where another site's page sent the
+ * cookie, or the key may not come from this address
  */
 export function authenticateRest(views: RestCredentialViews, request: CredentialSource, nowMs: number): RestPrincipal {
   const credential = credentialOf(request)
@@ -49,8 +51,12 @@ export function authenticateRest(views: RestCredentialViews, request: Credential
     if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
     const secret = key.secrets.find(candidate => candidate.hash === hash)
     if (!secret || (secret.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
+    // The key of another system, known by its hash: for calls only.
+    if (!secret.envelope) throw unauthorized()
     // Whose key it was has left the project or is disabled.
     if (key.permissions?.length === 0) throw unauthorized()
+    if (key.ip_ranges && !isInIpRanges(key.ip_ranges, request.ip))
+      throw new AppError('ip_not_allowed', 403, 'This key may not be used from your address. Ask a project admin.')
     return {
       kind: 'key',
       id: key.key_id,

@@ -7,6 +7,8 @@ import { AppError } from './app-error.ts'
 export interface CredentialSource {
   method: string
   headers: IncomingHttpHeaders
+  /** The address it comes from. */
+  ip?: string
 }
 
 /**

@@ -12,9 +12,11 @@ import { announceKey } from './announcement.ts'
 import type { Change } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 
-/** A key as lists show it: never its secret. */
+/** A key as it is shown: never its secrets, but when they end. */
 export interface ApiKeySummary {
   key_id: string
+  project_id: string
+  kind: 'key' | 'foreign' | 'system'
   name: string
   description: string
   role: Role
@@ -22,9 +24,12 @@ export interface ApiKeySummary {
   member_id: string | null
   service_account_id: string | null
   models: string[] | null
+  ip_ranges: string[] | null
   created_by: string
   created_at: Date
   expires_at: Date | null
+  last_used_at: Date | null
+  secrets: { secret_id: string; created_at: Date; expires_at: Date | null }[]
 }
 
 export interface NewApiKeyRow {
@@ -37,11 +42,18 @@ export interface NewApiKeyRow {
   description: string
   role: Role
   models: readonly string[] | null
+  ipRanges: readonly string[] | null
+  kind: 'key' | 'foreign' | 'system'
   createdBy: string
   expiresAt: Date | null
+}
+
+/** A secret of a key, as it is kept. */
+export interface NewSecretRow {
   secretId: string
   hash: string
-  envelope: Envelope
+  /** null: of another system's key. */
+  envelope: Envelope | null
 }
 
 export async function insertApiKey(db: Db, key: NewApiKeyRow): Promise<void> {
@@ -58,34 +70,75 @@ export async function insertApiKey(db: Db, key: NewApiKeyRow): Promise<void> {
       description: key.description,
       role: key.role,
       models: key.models && JSON.stringify(key.models),
+      ip_ranges: key.ipRanges && JSON.stringify(key.ipRanges),
+      kind: key.kind,
       created_by: key.createdBy,
       expires_at: key.expiresAt,
+      last_used_at: null,
       revoked_at: null,
       withdrawn_at: null,
     })
     .execute()
-  await db
-    .insertInto('api_key_secrets')
-    .values({
-      secret_id: key.secretId,
-      key_id: key.keyId,
-      hash: key.hash,
-      envelope: JSON.stringify(key.envelope),
-      expires_at: null,
-    })
-    .execute()
 }
 
-/** The keys of a project that are not revoked, behind an id. */
-export function listApiKeys(
+/** Adds a secret to a key; false where this installation knows one of that hash already. */
+export async function insertSecret(db: Db, keyId: string, secret: NewSecretRow): Promise<boolean> {
+  const result = await db
+    .insertInto('api_key_secrets')
+    .values({
+      secret_id: secret.secretId,
+      key_id: keyId,
+      hash: secret.hash,
+      envelope: secret.envelope && JSON.stringify(secret.envelope),
+      expires_at: null,
+    })
+    .onConflict(conflict => conflict.column('hash').doNothing())
+    .executeTakeFirst()
+  return result.numInsertedOrUpdatedRows === 1n
+}
+
+/** Ends the secrets of a key: the newest at a time, unless it ends before; older ones now. */
+export async function endSecrets(db: Db, keyId: string, times: { now: Date; newestEndsAt: Date }): Promise<void> {
+  await sql`update api_key_secrets set expires_at = least(expires_at,
+      case when secret_id = (select max(secret_id) from api_key_secrets where key_id = ${keyId})
+        then ${times.newestEndsAt}::timestamptz else ${times.now}::timestamptz end)
+    where key_id = ${keyId}`.execute(db)
+}
+
+/** The keys of a project that are not revoked, or those of one of its service accounts, behind an id. */
+export async function listApiKeys(
   db: Db,
   projectId: string,
-  page: { after: string | undefined; limit: number },
+  options: { serviceAccountId?: string; at: Date; after: string | undefined; limit: number },
 ): Promise<ApiKeySummary[]> {
+  const { serviceAccountId, after } = options
+  const rows = await keysOf(db, projectId)
+    .$if(serviceAccountId !== undefined, query => query.where('service_account_id', '=', serviceAccountId ?? ''))
+    .$if(after !== undefined, query => query.where('key_id', '>', after ?? ''))
+    .orderBy('key_id')
+    .limit(options.limit)
+    .execute()
+  return withSecrets(db, rows, options.at)
+}
+
+/** A key of a project that is not revoked. */
+export async function findApiKey(
+  db: Db,
+  projectId: string,
+  keyId: string,
+  at: Date,
+): Promise<ApiKeySummary | undefined> {
+  const rows = await keysOf(db, projectId).where('key_id', '=', keyId).execute()
+  return (await withSecrets(db, rows, at))[0]
+}
+
+function keysOf(db: Db, projectId: string) {
   return db
     .selectFrom('api_keys')
     .select([
       'key_id',
+      'project_id',
+      'kind',
       'name',
       'description',
       'role',
@@ -93,15 +146,55 @@ export function listApiKeys(
       'member_id',
       'service_account_id',
       'models',
+      'ip_ranges',
       'created_by',
       'created_at',
       'expires_at',
+      'last_used_at',
     ])
     .where('project_id', '=', projectId)
     .where('revoked_at', 'is', null)
-    .$if(page.after !== undefined, query => query.where('key_id', '>', page.after ?? ''))
-    .orderBy('key_id')
-    .limit(page.limit)
+    .where('kind', '<>', 'system')
+}
+
+async function withSecrets(
+  db: Db,
+  keys: readonly Omit<ApiKeySummary, 'secrets'>[],
+  at: Date,
+): Promise<ApiKeySummary[]> {
+  if (keys.length === 0) return []
+  const keyIds = keys.map(key => key.key_id)
+  const rows = await db
+    .selectFrom('api_key_secrets')
+    .select(['key_id', 'secret_id', 'created_at', 'expires_at'])
+    .where('key_id', 'in', keyIds)
+    .where(sql<boolean>`coalesce(expires_at > ${at}, true)`)
+    .orderBy('secret_id', 'desc')
+    .execute()
+  const secrets = Map.groupBy(rows, row => row.key_id)
+  return keys.map(key => ({
+    ...key,
+    secrets: (secrets.get(key.key_id) ?? []).map(({ key_id: _, ...secret }) => secret),
+  }))
+}
+
+/** Writes what may be set of a key. */
+export async function updateApiKey(
+  db: Db,
+  keyId: string,
+  key: Pick<ApiKeySummary, 'name' | 'description' | 'models' | 'ip_ranges' | 'team_id' | 'expires_at'>,
+): Promise<void> {
+  await db
+    .updateTable('api_keys')
+    .set({
+      name: key.name,
+      description: key.description,
+      models: key.models && JSON.stringify(key.models),
+      ip_ranges: key.ip_ranges && JSON.stringify(key.ip_ranges),
+      team_id: key.team_id,
+      expires_at: key.expires_at,
+    })
+    .where('key_id', '=', keyId)
     .execute()
 }
 
@@ -113,6 +206,7 @@ export async function markRevoked(db: Db, projectId: string, keyId: string, at: 
     .where('project_id', '=', projectId)
     .where('key_id', '=', keyId)
     .where('revoked_at', 'is', null)
+    .where('kind', '<>', 'system')
     .executeTakeFirst()
   return result.numUpdatedRows === 1n
 }
@@ -141,6 +235,7 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
       'api_keys.name',
       'api_keys.role',
       'api_keys.models',
+      'api_keys.ip_ranges',
       'api_keys.expires_at',
       'api_keys.revoked_at',
       'service_accounts.team_id as service_account_team_id',
@@ -160,11 +255,12 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     .where('api_keys.key_id', 'in', keyIds)
     .where('api_keys.withdrawn_at', 'is', null)
     .execute()
+  // Two at most: whatever a rotation has ended before says nothing to anybody.
   const secrets = await db
     .selectFrom('api_key_secrets')
     .select(['secret_id', 'key_id', 'hash', 'envelope', 'expires_at'])
     .where('key_id', 'in', keyIds)
-    .orderBy('created_at', 'desc')
+    .where(sql<boolean>`coalesce(expires_at > now(), true)`)
     .orderBy('secret_id', 'desc')
     .execute()
   return rows.map(row => ({
@@ -183,12 +279,13 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
       : { permissions: ownedPermissions(row.role, row), member_team_ids: row.member_team_ids ?? [] }),
     ...(row.member_default_team_id === null ? {} : { member_default_team_id: row.member_default_team_id }),
     ...(row.models === null ? {} : { models: row.models }),
+    ...(row.ip_ranges === null ? {} : { ip_ranges: row.ip_ranges }),
     secrets: secrets
       .filter(secret => secret.key_id === row.key_id)
       .map(({ secret_id, hash, envelope, expires_at }) => ({
         secret_id,
         hash,
-        envelope,
+        ...(envelope === null ? {} : { envelope }),
         ...(expires_at === null ? {} : { expires_at_ms: expires_at.getTime() }),
       })),
     ...(row.expires_at === null ? {} : { expires_at_ms: row.expires_at.getTime() }),
@@ -265,6 +362,26 @@ export function listKeyIdsOfMember(db: Db, memberId: string, projectId?: string)
     .orderBy('key_id')
     .execute()
     .then(rows => rows.map(row => row.key_id))
+}
+
+/** Ids of the keys of a project that are not revoked, of a member or a service account, or of the one key so named. */
+export async function listKeyIdsOfOwner(db: Db, projectId: string, ownerId: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom('api_keys')
+    .select('key_id')
+    .where('project_id', '=', projectId)
+    .where('revoked_at', 'is', null)
+    .where('kind', '<>', 'system')
+    .where(({ eb, or, cast }) =>
+      or([
+        eb('member_id', '=', ownerId),
+        eb('service_account_id', '=', ownerId),
+        eb(cast<string>('key_id', 'text'), '=', ownerId),
+      ]),
+    )
+    .orderBy('key_id')
+    .execute()
+  return rows.map(row => row.key_id)
 }
 
 /** Ids of a project's keys that belong into KV. */

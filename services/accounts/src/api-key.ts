@@ -1,25 +1,22 @@
 import { randomBytes } from 'node:crypto'
 import type { Envelope } from '@sluice/contracts'
-import { errorOf, formatApiKey, hashCredential, type SecretBox } from '@sluice/runtime'
+import { coversIpRange, errorOf, formatApiKey, hashCredential, type SecretBox } from '@sluice/runtime'
 import { uuidv7 } from 'uuidv7'
 import { errors } from './errors.ts'
 
-/** A new key: `value` is shown once and kept nowhere. */
-export interface NewApiKey {
-  keyId: string
+/** A new secret of a key: `value` is the whole key string, shown once and kept nowhere. */
+export interface NewSecret {
   secretId: string
   value: string
   hash: string
   envelope: Envelope
 }
 
-/** Makes a key with a secret of 256 random bits, sealed for this key and project. */
-export function newApiKey(box: SecretBox, projectId: string): NewApiKey {
-  const keyId = uuidv7()
+/** Makes a secret of 256 random bits, sealed for this key and project. */
+export function newSecret(box: SecretBox, projectId: string, keyId: string): NewSecret {
   const secret = randomBytes(32).toString('base64url')
   const value = formatApiKey({ keyId, projectId, secret })
   return {
-    keyId,
     secretId: newId('sec'),
     value,
     hash: hashCredential(value),
@@ -32,10 +29,11 @@ export function newId(prefix: 'acct' | 'mem' | 'team' | 'tm' | 'cc' | 'sec' | 'i
   return `${prefix}_${uuidv7().replaceAll('-', '')}`
 }
 
-/** What a key may be given: what its creator may do, and of a key its models and end as well. */
+/** What a key may be given: what its creator may do, and of a key its models, addresses and end as well. */
 export interface KeyLimits {
   permissions: Iterable<string>
   models: readonly string[] | undefined
+  ipRanges: readonly string[] | undefined
   expiresAtMs: number | undefined
 }
 
@@ -43,11 +41,19 @@ export interface KeyLimits {
 export function requireWithin(wanted: KeyLimits, own: KeyLimits): void {
   const held = new Set(own.permissions)
   const permissions = [...wanted.permissions].every(permission => held.has(permission))
-  const models =
-    own.models === undefined ||
-    (wanted.models?.every(child => own.models?.some(parent => coversModel(parent, child))) ?? false)
+  const models = isWithin(wanted.models, own.models, coversModel)
+  const addresses = isWithin(wanted.ipRanges, own.ipRanges, coversIpRange)
   const lifetime = own.expiresAtMs === undefined || (wanted.expiresAtMs ?? Infinity) <= own.expiresAtMs
-  if (!permissions || !models || !lifetime) throw errorOf(errors.grantsTooMuch)
+  if (!permissions || !models || !addresses || !lifetime) throw errorOf(errors.grantsTooMuch)
+}
+
+/** Whether a list allows no more than another; no list allows everything. */
+function isWithin(
+  wanted: readonly string[] | undefined,
+  own: readonly string[] | undefined,
+  covers: (parent: string, child: string) => boolean,
+): boolean {
+  return own === undefined || (wanted?.every(child => own.some(parent => covers(parent, child))) ?? false)
 }
 
 /** Whether everything `child` matches is matched by `parent`; both may end in `*`. */

@@ -7,6 +7,7 @@ import type { Db } from './db/schema.ts'
 import { registerAddProjectMember } from './routes/add-project-member.ts'
 import { registerBrowserSession } from './routes/browser-session.ts'
 import { registerChangeAccountMember } from './routes/change-account-member.ts'
+import { registerChangeApiKey } from './routes/change-api-key.ts'
 import { registerChangeProfile } from './routes/change-profile.ts'
 import { registerChangeProjectMember } from './routes/change-project-member.ts'
 import { registerChangeTeam } from './routes/change-team.ts'
@@ -36,6 +37,7 @@ import { registerPutIntegration } from './routes/put-integration.ts'
 import { registerRemoveProjectMember } from './routes/remove-project-member.ts'
 import { registerRevokeApiKey } from './routes/revoke-api-key.ts'
 import { registerRouterSettings } from './routes/router-settings.ts'
+import { registerServiceAccountApiKeys } from './routes/service-account-api-keys.ts'
 import { registerServiceAccounts } from './routes/service-accounts.ts'
 import { registerSignIn } from './routes/sign-in.ts'
 import { registerSignOut } from './routes/sign-out.ts'
@@ -86,8 +88,10 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerTestAccess(app, deps)
   registerListApiKeys(app, deps)
   registerCreateApiKey(app, deps)
+  registerChangeApiKey(app, deps)
   registerRevokeApiKey(app, deps)
   registerServiceAccounts(app, deps)
+  registerServiceAccountApiKeys(app, deps)
   registerListTeams(app, deps)
   registerCreateTeam(app, deps)
   registerGetTeam(app, deps)

@@ -146,6 +146,7 @@ async function ensureKey(
     description: 'Made when this installation was set up',
     role: 'developer',
     models: null,
+    ipRanges: null,
     expiresAt: null,
     createdBy: owner.memberId,
   })

@@ -29,6 +29,16 @@ export const errors = {
   },
   notFound: { code: 'not_found', statusCode: 404, message: 'There is no such resource, or you have no access to it.' },
   conflict: { code: 'already_exists', statusCode: 409, message: 'There is one with that name already.' },
+  keyKnown: {
+    code: 'already_exists',
+    statusCode: 409,
+    message: 'This installation knows a key of that SHA-256 already. Revoked ones count too: give out a new key.',
+  },
+  foreignKey: {
+    code: 'foreign_key',
+    statusCode: 409,
+    message: 'This is the key of another system: have it rotated there, then take the new one here by its SHA-256.',
+  },
   idempotencyKeyReused: {
     code: 'idempotency_key_reused',
     statusCode: 409,

@@ -51,7 +51,8 @@ export function requireMayGrant(
   giver: { permissions: ReadonlySet<string>; key: Key | undefined },
   ...rights: readonly (ProjectRights | undefined)[]
 ): void {
-  const limited = giver.key?.models !== undefined || giver.key?.expires_at_ms !== undefined
+  const limited =
+    giver.key?.models !== undefined || giver.key?.ip_ranges !== undefined || giver.key?.expires_at_ms !== undefined
   const beyond = rights.some(
     right => right && permissionsOf(right.role, right.bundles).some(permission => !giver.permissions.has(permission)),
   )

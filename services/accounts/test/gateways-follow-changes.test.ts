@@ -61,6 +61,7 @@ test('gateways follow what accounts changes', async t => {
     const [secret] = key.secrets
     assert.equal(secret?.hash, hashCredential(value))
     const binding = { purpose: 'key-secret', projectId: installation.project_id, rowId: id } as const
+    assert.ok(secret.envelope)
     assert.equal(box.open(secret.envelope, binding), parseApiKey(value)?.secret)
     assert.deepEqual(key.models, ['openai/*'])
   })

@@ -41,6 +41,7 @@ test('programs that own keys, and things that are made once', async t => {
         description: '',
         role: 'developer',
         models: null,
+        ipRanges: null,
         expiresAt: null,
         createdBy: installation.member_id,
       }),

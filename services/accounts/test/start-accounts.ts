@@ -159,6 +159,7 @@ export async function addAccount(deps: AppDeps) {
       description: '',
       role: 'admin',
       models: null,
+      ipRanges: null,
       expiresAt: null,
       createdBy: memberId,
     })

@@ -5,7 +5,7 @@ import { closeInReverse } from '@sluice/test-env'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 type Who = 'nobody' | 'garbage' | Role | 'admin key' | 'developer key' | 'account admin' | 'stranger' | 'stranger key'
-type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 interface Row {
   method: Method
   path: string
@@ -89,7 +89,14 @@ const rows: Row[] = [
   { method: 'POST', path: '/accounts/projects/:pid/access:test', body: { name: '' }, allowed: inProject },
   { method: 'GET', path: '/accounts/projects/:pid/api-keys', allowed: admins },
   { method: 'POST', path: '/accounts/projects/:pid/api-keys', body: { name: '' }, allowed: admins },
+  { method: 'GET', path: `/accounts/projects/:pid/api-keys/${absent}`, allowed: admins },
+  { method: 'PATCH', path: `/accounts/projects/:pid/api-keys/${absent}`, body: { x: 1 }, allowed: admins },
+  { method: 'POST', path: `/accounts/projects/:pid/api-keys/${absent}/rotate`, body: { x: 1 }, allowed: admins },
   { method: 'DELETE', path: `/accounts/projects/:pid/api-keys/${absent}`, allowed: admins },
+  { method: 'POST', path: '/accounts/projects/:pid/api-keys:revoke', body: { x: 1 }, allowed: admins },
+  { method: 'GET', path: '/accounts/projects/:pid/service-accounts/none/api-keys', allowed: admins },
+  { method: 'POST', path: '/accounts/projects/:pid/service-accounts/none/api-keys', body: { x: 1 }, allowed: admins },
+  { method: 'DELETE', path: `/accounts/projects/:pid/service-accounts/none/api-keys/${absent}`, allowed: admins },
   { method: 'GET', path: '/accounts/projects/:pid/settings', allowed: admins },
   { method: 'PUT', path: '/accounts/projects/:pid/settings', body: { unpriced: 'x' }, allowed: admins },
   ...(['openai', 'anthropic'] as const).flatMap((dialect): Row[] => [

@@ -1,4 +1,5 @@
 import type { CallIdentity, Project } from '@sluice/contracts'
+import { clientAddress, isInIpRanges } from '@sluice/runtime'
 import {
   looksLikeJwt,
   type ParticipantClaims,
@@ -78,16 +79,20 @@ export interface AuthenticateDeps {
   projects: ProjectsView
   tokens: TokenCache
   clientSecrets: ClientSecretBox
+  /** Proxies that are believed when they say where a client is. */
+  trustedProxies: readonly string[]
 }
 
 const howTo = 'Send an API key (ma-…) or a participant token as "Authorization: Bearer …" or "x-api-key".'
 
 /**
  * Proves who is calling, from memory: an API key by its hash, a participant token by its signature (once, then by its hash).
- * Every credential kind is taken from either header.
+ * What has none of our shapes may be the key of another system, known by its hash too. Every credential kind is taken from
+ * either header.
  * @param room room of the URL, if it has one
  * @param sessionSinceMs when the realtime session began that the credential is shown for; client secrets begin nothing else
- * @throws Refusal 401 for a credential that is missing, unknown, expired or revoked; 403 for a grant that is missing
+ * @throws Refusal 401 for a credential that is missing, unknown, expired or revoked; 403 for a grant that is missing, or an
+ * address that the key may not come from
  */
 export function authenticate(
   deps: AuthenticateDeps,
@@ -112,11 +117,12 @@ function prove(
   const { credential } = shown
   if (credential === '') throw new Refusal('unauthorized', `No credential was sent. ${howTo}`)
   const credentialHash = credentialHashOf(shown)
-  if (credential.startsWith('ma-')) return byKey(deps, credentialHash, room, nowMs)
+  if (credential.startsWith('ma-')) return byKey(deps, shown, room, nowMs)
   const known = deps.tokens.get(credentialHash)
-  if (known) return byToken(deps, known, room, nowMs)
-  if (looksLikeJwt(credential)) return verifyToken(deps, credential, credentialHash, room, nowMs)
-  if (looksLikeClientSecret(credential)) return byClientSecret(deps, credential, room, nowMs, sessionSinceMs)
+  if (known) return byToken(deps, known, shown, room, nowMs)
+  if (looksLikeJwt(credential)) return verifyToken(deps, shown, room, nowMs)
+  if (looksLikeClientSecret(credential)) return byClientSecret(deps, shown, room, nowMs, sessionSinceMs)
+  if (deps.keys.findByHash(credentialHash)) return byKey(deps, shown, room, nowMs)
   throw new Refusal('unauthorized', `This credential is of no kind that is known here. ${howTo}`)
 }
 
@@ -144,13 +150,14 @@ function proveNow(
   nowMs: number,
   sessionSinceMs: number | undefined,
 ): Principal {
-  const credentialHash = credentialHashOf(shown)
-  if (token) return byToken(deps, deps.tokens.get(credentialHash) ?? readAgain(deps, token), room, nowMs)
-  if (clientSecret) return byClientSecret(deps, shown.credential, room, nowMs, sessionSinceMs)
-  return byKey(deps, credentialHash, room, nowMs)
+  if (token)
+    return byToken(deps, deps.tokens.get(credentialHashOf(shown)) ?? readAgain(deps, token), shown, room, nowMs)
+  if (clientSecret) return byClientSecret(deps, shown, room, nowMs, sessionSinceMs)
+  return byKey(deps, shown, room, nowMs)
 }
 
-function byKey(deps: AuthenticateDeps, credentialHash: string, room: string | undefined, nowMs: number): Principal {
+function byKey(deps: AuthenticateDeps, shown: ShownCredential, room: string | undefined, nowMs: number): Principal {
+  const credentialHash = credentialHashOf(shown)
   const active = deps.keys.findByHash(credentialHash)
   const secret = active?.key.secrets.find(candidate => candidate.hash === credentialHash)
   if (
@@ -167,7 +174,7 @@ function byKey(deps: AuthenticateDeps, credentialHash: string, room: string | un
   return {
     // Whoever holds a key can sign a token for any room of the project, so the URL's room is as good as signed.
     identity: room === undefined ? active.identity : { ...active.identity, room },
-    project: projectOf(deps, active),
+    project: projectOf(deps, active, shown),
     modelLists: active.key.models ? [active.key.models] : [],
     memberTeams: active.memberTeams,
     expiresAtMs: Math.min(active.key.expires_at_ms ?? Infinity, secret.expires_at_ms ?? Infinity),
@@ -176,11 +183,11 @@ function byKey(deps: AuthenticateDeps, credentialHash: string, room: string | un
 
 async function verifyToken(
   deps: AuthenticateDeps,
-  token: string,
-  tokenHash: string,
+  shown: ShownCredential,
   room: string | undefined,
   nowMs: number,
 ): Promise<Principal> {
+  const token = shown.credential
   try {
     const active = deps.keys.findById(readKeyId(token))
     if (!active || (active.key.expires_at_ms ?? Infinity) <= nowMs)
@@ -195,8 +202,8 @@ async function verifyToken(
     // The key may have been revoked while the signature was checked; such a token must not be remembered.
     if (deps.keys.findById(verified.keyId)?.key.version !== active.key.version)
       throw new TokenError('The key that signed this token has changed. Try again.')
-    deps.tokens.put(tokenHash, verified)
-    return byToken(deps, verified, room, nowMs)
+    deps.tokens.put(credentialHashOf(shown), verified)
+    return byToken(deps, verified, shown, room, nowMs)
   } catch (error) {
     if (error instanceof TokenError) throw new Refusal('unauthorized', error.message)
     throw error
@@ -244,7 +251,13 @@ function readAgain(deps: AuthenticateDeps, { keyId, secretHash, claims }: Verifi
   }
 }
 
-function byToken(deps: AuthenticateDeps, token: VerifiedToken, room: string | undefined, nowMs: number): Principal {
+function byToken(
+  deps: AuthenticateDeps,
+  token: VerifiedToken,
+  shown: ShownCredential,
+  room: string | undefined,
+  nowMs: number,
+): Principal {
   const active = deps.keys.findById(token.keyId)
   if (!active) throw new Refusal('unauthorized', 'The key that signed this token is unknown, expired or revoked.')
   if (token.expiresAtMs <= nowMs) throw new Refusal('unauthorized', 'The token has expired.')
@@ -255,20 +268,20 @@ function byToken(deps: AuthenticateDeps, token: VerifiedToken, room: string | un
   if (token.models) modelLists.push(token.models)
   if (active.key.models) modelLists.push(active.key.models)
   const { identity, expiresAtMs } = token
-  return { identity, project: projectOf(deps, active), modelLists, expiresAtMs, token }
+  return { identity, project: projectOf(deps, active, shown), modelLists, expiresAtMs, token }
 }
 
 /** A secret lives as long as what it was made with, and begins sessions for its own time. */
 function byClientSecret(
   deps: AuthenticateDeps,
-  secret: string,
+  shown: ShownCredential,
   room: string | undefined,
   nowMs: number,
   sessionSinceMs: number | undefined,
 ): Principal {
   if (sessionSinceMs === undefined)
     throw new Refusal('unauthorized', 'A client secret begins realtime sessions and calls, nothing else.')
-  const grant = deps.clientSecrets.open(secret)
+  const grant = deps.clientSecrets.open(shown.credential)
   if (!grant) throw new Refusal('unauthorized', 'This client secret was not made here, or was changed.')
   const { identity, keyHash, creatorUntilMs = Infinity } = grant
   const active = deps.keys.findById(identity.key_id ?? '')
@@ -280,7 +293,7 @@ function byClientSecret(
     throw new Refusal('unauthorized', 'This client secret has expired. Have a new one made.')
   if (room !== undefined && identity.room !== room)
     throw new Refusal('room_not_granted', `This client secret is not for room "${room}".`)
-  const project = projectOf(deps, active)
+  const project = projectOf(deps, active, shown)
   if (project.path_classes?.realtime_calls !== true) throw classNotOpen('A client secret', 'realtime_calls', project)
   const models = [...(grant.model === undefined ? [] : [grant.model]), ...grant.transcriptionModels]
   return {
@@ -292,8 +305,14 @@ function byClientSecret(
   }
 }
 
-/** The project that a key makes calls in. @throws Refusal where it may make none there, or the project none at all */
-function projectOf(deps: AuthenticateDeps, active: ActiveKey): Project {
+/** The project that a key makes calls in. @throws Refusal where it may make none there or from here, or the project none at all */
+function projectOf(deps: AuthenticateDeps, active: ActiveKey, { peer, forwardedFor }: ShownCredential): Project {
+  const { ip_ranges } = active.key
+  if (ip_ranges && !isInIpRanges(ip_ranges, clientAddress(peer, forwardedFor, deps.trustedProxies)))
+    throw new Refusal(
+      'ip_not_allowed',
+      'The key of this call may not be used from your address. Call from one that it is for, or ask a project admin.',
+    )
   if (!active.mayCall)
     throw new Refusal(
       'llm_not_granted',

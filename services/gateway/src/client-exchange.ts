@@ -43,7 +43,10 @@ export class HttpExchange implements ClientExchange {
     return this.http.request.method ?? ''
   }
   readHeaders(): ReadHeaders {
-    return readHeaders(this.http.request.rawHeaders)
+    const { rawHeaders, socket } = this.http.request
+    const headers = readHeaders(rawHeaders)
+    headers.peer = socket.remoteAddress
+    return headers
   }
   get isComplete(): boolean {
     return this.http.request.complete

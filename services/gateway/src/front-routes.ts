@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
+import { clientAddress } from '@sluice/runtime'
 import { Pool } from 'undici'
 
 /** A path pattern and the service it belongs to. */
@@ -61,8 +62,14 @@ const hopByHop = new Set([
   'forwarded',
 ])
 
-/** Hands a request to its service and the answer back, both as they are. */
-export function createFront(routes: readonly FrontRoute[]): {
+/**
+ * Hands a request to its service and the answer back, both as they are but for `x-forwarded-for`, which says where the client
+ * is.
+ */
+export function createFront(
+  routes: readonly FrontRoute[],
+  trustedProxies: readonly string[],
+): {
   find: (path: string) => FrontRoute | undefined
   hand: (route: FrontRoute, request: IncomingMessage, response: ServerResponse) => Promise<void>
   close: () => Promise<void>
@@ -86,7 +93,8 @@ export function createFront(routes: readonly FrontRoute[]): {
         if (!hopByHop.has(lower) && !lower.startsWith('x-forwarded-'))
           headers.push(name, request.rawHeaders[i + 1] as string)
       }
-      headers.push('x-forwarded-for', request.socket.remoteAddress ?? '')
+      const forwardedFor = request.headersDistinct['x-forwarded-for']?.join(',')
+      headers.push('x-forwarded-for', clientAddress(request.socket.remoteAddress, forwardedFor, trustedProxies) ?? '')
       try {
         const answer = await poolOf(route.origin).request({
           path: request.url ?? '/',

@@ -223,6 +223,7 @@ const deps: AppDeps = {
   timeouts: config.timeouts,
   keys,
   projects,
+  trustedProxies: config.trustedProxies,
   tokens,
   clientSecrets: createClientSecretBox(secrets.masterKey),
   budgets,
@@ -257,7 +258,7 @@ const deps: AppDeps = {
     refused.refuse(call)
   },
   onInternalError: events.internalError,
-  front: closing.use(createFront(config.frontRoutes), 'front'),
+  front: closing.use(createFront(config.frontRoutes, config.trustedProxies), 'front'),
   tls: config.tls,
   sockets,
 }

@@ -13,6 +13,7 @@ export const refusalReasons = {
   path_not_open: 403,
   own_credential_required: 403,
   llm_not_granted: 403,
+  ip_not_allowed: 403,
   room_not_granted: 403,
   origin_not_allowed: 403,
   project_disabled: 403,

@@ -13,6 +13,10 @@ export interface ShownCredential {
   credentialHash?: string
   /** The team that is to pay, as `Sluice-Team` names it. */
   team?: string | undefined
+  /** Where the connection comes from: its other end. */
+  peer?: string | undefined
+  /** Whom that one names, if it is a proxy: believed only of those that are trusted. */
+  forwardedFor?: string | undefined
 }
 
 /** What one pass over the raw headers of a request yields. The next request of the same connection may have the same. */
@@ -107,6 +111,7 @@ export function readHeaders(raw: readonly string[]): ReadHeaders {
   let team: string | undefined
   let wantsReceipt = false
   let via = ''
+  let forwardedFor: string | undefined
   let connection: string | undefined
   let claimed: ClaimedDimensions | undefined
   for (let i = 0; i < raw.length; i += 2) {
@@ -143,6 +148,9 @@ export function readHeaders(raw: readonly string[]): ReadHeaders {
         break
       case 'via':
         via = via ? `${via}, ${value}` : value
+        continue
+      case 'x-forwarded-for':
+        forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`
         continue
       case 'sluice-team':
         if (team !== undefined && team !== value) throw ambiguous('Sluice-Team')
@@ -185,6 +193,7 @@ export function readHeaders(raw: readonly string[]): ReadHeaders {
     traceparent,
     wantsReceipt,
     via,
+    forwardedFor,
   }
 }
 

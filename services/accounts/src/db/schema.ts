@@ -97,9 +97,12 @@ export interface Tables {
     description: string
     role: Role
     models: Json<string[]> | null
+    ip_ranges: Json<string[]> | null
+    kind: Generated<'key' | 'foreign' | 'system'>
     created_by: string
     created_at: CreatedAt
     expires_at: Date | null
+    last_used_at: Date | null
     revoked_at: Date | null
     withdrawn_at: Date | null
   }
@@ -107,7 +110,7 @@ export interface Tables {
     secret_id: string
     key_id: string
     hash: string
-    envelope: Json<Envelope>
+    envelope: Json<Envelope> | null
     created_at: CreatedAt
     expires_at: Date | null
   }

@@ -1,33 +1,55 @@
-import { checkOf, Uuid } from '@sluice/contracts'
+import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
+import type { Static } from 'typebox'
 import { actorOf } from '../access.ts'
-import { announceKeyRevoked } from '../announcement.ts'
-import { announceKeyChange, markRevoked } from '../api-key-store.ts'
+import { listKeyIdsOfOwner } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
+import { revokeApiKeys } from '../change-api-key.ts'
 import { notFound } from '../errors.ts'
-import { lockProject } from '../project-store.ts'
+import { ApiKeysPath, keyIdOf } from './api-key-schemas.ts'
 import { NoContent, responses } from './route-schemas.ts'
 
-const uuid = checkOf(Uuid)
+const ManyBody = Type.Object(
+  {
+    /** Of a member or a service account, whose keys they all are; or of a key. */
+    msid: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }),
+  },
+  { additionalProperties: false },
+)
 
-/** Revokes a key, and with it every participant token signed with it. */
+/** Revokes a key, or all of an owner, and with them every participant token signed with them. */
 export function registerRevokeApiKey(app: FastifyInstance, deps: AppDeps): void {
   app.delete<{ Params: { pid: string; id: string } }>(
-    '/accounts/projects/:pid/api-keys/:id',
-    { config: { access: 'keys:write' }, schema: { summary: 'Revoke a key', response: responses({ 204: NoContent }) } },
+    `${ApiKeysPath}/:id`,
+    {
+      config: { access: 'keys:write' },
+      schema: { summary: 'Revoke a key', response: responses({ 204: NoContent }) },
+    },
     async (request, reply) => {
       const { pid, id } = request.params
-      if (!uuid.matches(id)) throw notFound()
+      const keyId = keyIdOf(id)
       await deps.changes.make(actorOf(request), async change => {
-        const project = await lockProject(change.trx, pid)
-        if (!(await markRevoked(change.trx, pid, id, new Date(change.nowMs)))) throw notFound()
-        await announceKeyChange(change, id)
-        await change.announce([
-          announceKeyRevoked({ key_id: id, project_id: pid, account_id: project.account_id, at_ms: change.nowMs }),
-        ])
-        await change.audit({ action: 'api-key.revoked', target: id, projectId: pid })
+        if ((await revokeApiKeys(change, pid, [keyId])).length === 0) throw notFound()
       })
       return reply.code(204).send()
+    },
+  )
+  app.post<{ Params: { pid: string }; Body: Static<typeof ManyBody> }>(
+    `${ApiKeysPath}::revoke`,
+    {
+      config: { access: 'keys:write' },
+      schema: {
+        summary: 'Revoke the keys of a member or a service account',
+        body: ManyBody,
+        response: responses({ 200: Type.Object({ revoked: Type.Array(Type.String()) }) }),
+      },
+    },
+    async request => {
+      const { pid } = request.params
+      const { msid } = request.body
+      return deps.changes.make(actorOf(request), async change => ({
+        revoked: await revokeApiKeys(change, pid, await listKeyIdsOfOwner(change.trx, pid, msid)),
+      }))
     },
   )
 }

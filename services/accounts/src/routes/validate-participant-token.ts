@@ -47,5 +47,5 @@ function secretsOf({ box }: AppDeps, key: Key, nowMs: number): Uint8Array[] {
   const binding = { purpose: 'key-secret', projectId: key.project_id, rowId: key.key_id } as const
   return key.secrets
     .filter(secret => (secret.expires_at_ms ?? Infinity) > nowMs)
-    .map(secret => Buffer.from(box.open(secret.envelope, binding)))
+    .flatMap(({ envelope }) => (envelope ? [Buffer.from(box.open(envelope, binding))] : []))
 }

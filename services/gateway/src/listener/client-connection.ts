@@ -87,6 +87,10 @@ export class ClientConnection implements AnswerSink {
     socket.on('close', this.#onClose)
   }
 
+  get peer(): string | undefined {
+    return this.#socket.remoteAddress
+  }
+
   /** Called each few seconds: ends what has waited for too long. */
   check(nowMs: number): void {
     if (this.#exchange || nowMs < this.#deadlineMs) return

@@ -7,6 +7,8 @@ import type { RequestHead } from './read-request-head.ts'
 
 /** What an answer is written to. */
 export interface AnswerSink {
+  /** Address of the client's end. */
+  readonly peer?: string | undefined
   /** How long the connection is kept when nothing is asked, in seconds; undefined: it is closed behind this answer. */
   readonly keptForS: number | undefined
   /** False: the next bytes are to wait for {@link WholeExchange.onDrained}. */
@@ -55,7 +57,10 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   /** Read once for all requests with the same headers. */
   readHeaders(): ReadHeaders {
     const { fields } = this.#request
-    fields.read ??= readHeaders(fields.raw)
+    if (!fields.read) {
+      fields.read = readHeaders(fields.raw)
+      fields.read.peer = this.#sink.peer
+    }
     return fields.read
   }
 

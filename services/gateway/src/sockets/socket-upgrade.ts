@@ -125,6 +125,7 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
       refuseBadFraming(request)
       requireNegotiable(request.headers, deflate)
       headers = readHeaders(request.rawHeaders)
+      headers.peer = request.socket.remoteAddress
       const { endpoint } = match
       if (!endpoint) throw pathNotSupported(match, 'WebSocket')
       if (headers.via !== '' && namesUs(headers.via, deps.gatewayId))

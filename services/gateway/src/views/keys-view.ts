@@ -18,6 +18,7 @@ export interface SigningSecret {
   /** By which the key has it: the SHA-256 of the whole key string. */
   hash: string
   bytes: Buffer
+  expiresAtMs: number
 }
 
 /**
@@ -81,13 +82,14 @@ export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<Ke
       let secrets = opened.get(key.key_id)
       if (!secrets) {
         const binding = { purpose: 'key-secret', projectId: key.project_id, rowId: key.key_id } as const
-        secrets = key.secrets.map(({ hash, envelope }) => ({
-          hash,
-          bytes: Buffer.from(options.secretBox.open(envelope, binding), 'utf8'),
-        }))
+        secrets = key.secrets.flatMap(({ hash, envelope, expires_at_ms: expiresAtMs = Infinity }) =>
+          envelope
+            ? [{ hash, bytes: Buffer.from(options.secretBox.open(envelope, binding), 'utf8'), expiresAtMs }]
+            : [],
+        )
         opened.set(key.key_id, secrets)
       }
-      return secrets.filter((_, index) => (key.secrets[index]?.expires_at_ms ?? Infinity) > nowMs)
+      return secrets.filter(secret => secret.expiresAtMs > nowMs)
     },
     freshAtMs: view.freshAtMs,
     get size() {

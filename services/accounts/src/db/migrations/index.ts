@@ -7,6 +7,7 @@ import { extendTeams } from './005-extend-teams.ts'
 import { createServiceAccounts } from './006-create-service-accounts.ts'
 import { createKeptAnswers } from './007-create-kept-answers.ts'
 import { createPasswordLinks } from './010-create-password-links.ts'
+import { extendApiKeys } from './020-extend-api-keys.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -19,6 +20,7 @@ export const migrations: readonly Migration[] = [
   createServiceAccounts,
   createKeptAnswers,
   createPasswordLinks,
+  extendApiKeys,
 ]
 
 /** The one schema of this service. */
