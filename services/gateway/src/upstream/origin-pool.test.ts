@@ -83,11 +83,16 @@ test('silence ends in a timeout of its own: before the answer, and in the middle
 test('the patience for an answer ends with its head, whatever came together with it', async t => {
   const { pool } = await startRawProvider(t, socket => {
     socket.write('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab')
-    setTimeout(() => socket.write('cd'), 200)
+    setTimeout(() => {
+      aheadMs = 3_000
+      setTimeout(() => socket.write('cd'), 50)
+    }, 300)
   })
-  const clock = setInterval(() => pool.check(performance.now()), 10)
+  // Beyond the patience for a head, within that for a silence.
+  let aheadMs = 0
+  const clock = setInterval(() => pool.check(performance.now() + aheadMs), 10)
   t.after(() => clearInterval(clock))
-  const result = await callProvider(pool, { headersTimeoutMs: 50, idleTimeoutMs: 5_000 })
+  const result = await callProvider(pool, { headersTimeoutMs: 2_000, idleTimeoutMs: 8_000 })
   assert.deepEqual([result.error, result.body], [undefined, 'abcd'])
 })
 
