@@ -20,11 +20,19 @@ const groups: Record<string, readonly string[]> = {
     'services/gateway/test/paths.test.ts',
     'services/gateway/test/media.test.ts',
   ],
+  // The first of these counts who is refused.
+  'gateway-limits': ['services/gateway/test/drains.test.ts', 'services/gateway/test/sockets-settings.test.ts'],
+  'gateway-sockets': [
+    'services/gateway/test/sockets-models.test.ts',
+    'services/gateway/test/sockets.test.ts',
+    'services/gateway/test/stored-killed.test.ts',
+  ],
   // In each, what changes most of its installation comes last.
   'faults-of-gateways': [
     'test/faults/gateway-killed.test.ts',
     'test/faults/long-think.test.ts',
     'test/faults/power-lost.test.ts',
+    'test/faults/strict-journal.test.ts',
   ],
   'faults-of-journals': [
     'test/faults/replicated.test.ts',

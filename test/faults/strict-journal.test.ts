@@ -1,26 +1,16 @@
 import assert from 'node:assert/strict'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
-import { eventually, startTestStack } from '@sluice/test-env'
+import { before, suite, test } from 'node:test'
+import { eventually } from '@sluice/test-env'
 import { readBill, readLedger } from './accounts-of-a-run.ts'
 import { addPreload } from './mutant.ts'
+import type { RunStack } from './scenario.ts'
+import { borrowStack } from './shared-stack.ts'
 
 const waitMs = 300
-const stack = await startTestStack(
-  { after },
-  {
-    services: ['accounts', 'billing', 'budget', 'gateway'],
-    env: { GATEWAY_JOURNAL: 'strict', GATEWAY_JOURNAL_WAIT_MS: String(waitMs) },
-  },
-)
-const { gateway } = stack.services
-const flag = join(stack.home, 'disk')
-await gateway.stop()
-addPreload(gateway, 'broken-disk.ts')
-gateway.plan.env.SLUICE_FAULT_DISK = flag
-await gateway.start()
-await gateway.untilReady()
+let stack: RunStack
+let flag: string
 
 function chat(how: string, streamed: boolean): Promise<Response> {
   return fetch(`${stack.url}/openai/v1/chat/completions`, {
@@ -34,34 +24,52 @@ function chat(how: string, streamed: boolean): Promise<Response> {
   })
 }
 
-test('in strict mode a call whose OPEN cannot be synced is refused, never sent, and costs nothing', async () => {
-  const sent = (await readBill(stack)).length
-  writeFileSync(flag, 'hang')
-  const beganAt = performance.now()
-  const refused = await chat('', false)
-  const tookMs = performance.now() - beganAt
-  rmSync(flag)
-  const { error } = (await refused.json()) as { error: { code: string } }
-  assert.deepEqual([refused.status, error.code], [503, 'metering_unavailable'])
-  assert.ok(tookMs < 3 * waitMs, `${tookMs} ms`)
-  const answered = await chat('', false)
-  assert.equal(answered.status, 200)
-  assert.equal((await readBill(stack)).length, sent + 1)
-  const callId = refused.headers.get('sluice-call-id')
-  const event = await eventually(async () => (await readLedger(stack)).events.find(each => each.callId === callId))
-  assert.deepEqual([event.status, event.costNanoUsd], ['failed', 0])
-})
+suite('strict mode on a disk that hangs', () => {
+  before(async () => {
+    stack = await borrowStack({
+      services: ['accounts', 'billing', 'budget', 'gateway'],
+      env: { GATEWAY_JOURNAL: 'strict', GATEWAY_JOURNAL_WAIT_MS: String(waitMs) },
+    })
+    const { gateway } = stack.services
+    flag = join(stack.home, 'disk')
+    await gateway.stop()
+    addPreload(gateway, 'broken-disk.ts')
+    gateway.plan.env.SLUICE_FAULT_DISK = flag
+    await gateway.start()
+    await gateway.untilReady()
+  })
 
-test('in strict mode no byte is seen of a stream whose CHECKPOINT cannot be synced, and what it cost is on record', async () => {
-  // Its OPEN is still synced, and the call leaves.
-  writeFileSync(flag, 'hang after one')
-  const seen = await chat('delay_ms=50 tokens_per_chunk=1', true)
-    .then(stream => stream.text())
-    .catch(() => 'broken')
-  rmSync(flag)
-  assert.equal(seen, 'broken')
-  await eventually(async () => {
-    const { events } = await readLedger(stack)
-    return events.some(event => event.status === 'aborted' && event.costNanoUsd > 0)
+  test('in strict mode a call whose OPEN cannot be synced is refused, never sent, and costs nothing', async () => {
+    const sent = (await readBill(stack)).length
+    writeFileSync(flag, 'hang')
+    const beganAt = performance.now()
+    const refused = await chat('', false)
+    const tookMs = performance.now() - beganAt
+    rmSync(flag)
+    const { error } = (await refused.json()) as { error: { code: string } }
+    assert.deepEqual([refused.status, error.code], [503, 'metering_unavailable'])
+    assert.ok(tookMs < 3 * waitMs, `${tookMs} ms`)
+    const answered = await chat('', false)
+    assert.equal(answered.status, 200)
+    assert.equal((await readBill(stack)).length, sent + 1)
+    const callId = refused.headers.get('sluice-call-id')
+    const event = await eventually(async () =>
+      (await readLedger(stack, stack.projectId)).events.find(each => each.callId === callId),
+    )
+    assert.deepEqual([event.status, event.costNanoUsd], ['failed', 0])
+  })
+
+  test('in strict mode no byte is seen of a stream whose CHECKPOINT cannot be synced, and what it cost is on record', async () => {
+    // Its OPEN is still synced, and the call leaves.
+    writeFileSync(flag, 'hang after one')
+    const seen = await chat('delay_ms=50 tokens_per_chunk=1', true)
+      .then(stream => stream.text())
+      .catch(() => 'broken')
+    rmSync(flag)
+    assert.equal(seen, 'broken')
+    await eventually(async () => {
+      const { events } = await readLedger(stack, stack.projectId)
+      return events.some(event => event.status === 'aborted' && event.costNanoUsd > 0)
+    })
   })
 })

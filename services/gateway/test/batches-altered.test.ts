@@ -5,15 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { eventually } from '@sluice/test-env'
 import { toFile } from 'openai'
 import { startAlteredProvider } from './altered-provider.ts'
-import { GatewayStack, type TestProject } from './gateway-stack.ts'
+import type { TestProject } from './gateway-stack.ts'
+import { quickBatches, sharedGateway } from './shared-gateway.ts'
 
-const gateway = await GatewayStack.start(
-  { after },
-  {
-    services: ['accounts', 'billing', 'budget', 'gateway'],
-    env: { GATEWAY_BATCH_POLL_MS: '100', GATEWAY_BATCH_LIST_MS: '500', GATEWAY_BATCH_LEASE_MS: '1000' },
-  },
-)
+const gateway = await sharedGateway(quickBatches)
 const provider = await startAlteredProvider(gateway.stack.simulatorUrl)
 after(() => provider.close())
 const operator = gateway.stack.services.gateway.plan.readyUrl.replace('/health/ready', '')

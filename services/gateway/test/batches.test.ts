@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, suite, test } from 'node:test'
+import { suite, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import { openBucket } from '@sluice/bus'
 import { StoredFile, storedFileKey } from '@sluice/contracts'
@@ -11,17 +11,12 @@ import { freePort, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import OpenAI, { toFile } from 'openai'
 import pg from 'pg'
-import { GatewayStack, type TestProject } from './gateway-stack.ts'
+import type { TestProject } from './gateway-stack.ts'
 import { hostedToolsSettleInBatches } from './paths/hosted-tools.ts'
+import { quickBatches, sharedGateway } from './shared-gateway.ts'
 import { unreadResultsAreEstimated } from './unread-results.ts'
 
-const gateway = await GatewayStack.start(
-  { after },
-  {
-    services: ['accounts', 'billing', 'budget', 'gateway'],
-    env: { GATEWAY_BATCH_POLL_MS: '100', GATEWAY_BATCH_LIST_MS: '500', GATEWAY_BATCH_LEASE_MS: '2000' },
-  },
-)
+const gateway = await sharedGateway(quickBatches)
 const connected = { isConnected: () => true, close: async () => {} }
 const operator = gateway.stack.services.gateway.plan.readyUrl.replace('/health/ready', '')
 

@@ -2,18 +2,12 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { eventually } from '@sluice/test-env'
-import { GatewayStack } from './gateway-stack.ts'
+import { scarceAndStrict, sharedGateway } from './shared-gateway.ts'
 
 // Clients that leave: what reading on for them may hold.
-const gateway = await GatewayStack.start(
-  { after },
-  {
-    services: ['accounts', 'billing', 'gateway'],
-    env: { GATEWAY_MAX_DRAINS: '2', GATEWAY_MAX_BODY_MEMORY_MIB: '32' },
-  },
-)
+const gateway = await sharedGateway(scarceAndStrict)
 const settings = { on_client_abort: { openai: 'drain', anthropic: 'drain' } }
 
 async function metric(name: string): Promise<number> {

@@ -7,21 +7,40 @@ import { GatewayStack } from './gateway-stack.ts'
 /** Where the shared gateway keeps what is uploaded while it is looked into. */
 export const spoolDir = mkdtempSync(join(tmpdir(), 'uploads-'))
 
-let started: Promise<GatewayStack> | undefined
+/** Batches are asked for soon, and given up soon by a gateway that is gone. */
+export const quickBatches = {
+  GATEWAY_BATCH_POLL_MS: '100',
+  GATEWAY_BATCH_LIST_MS: '500',
+  GATEWAY_BATCH_LEASE_MS: '2000',
+}
+/** Little of everything that has a limit, and records that are safe before anything is said. */
+export const scarceAndStrict = {
+  GATEWAY_MAX_DRAINS: '2',
+  GATEWAY_MAX_BODY_MEMORY_MIB: '32',
+  GATEWAY_MAX_SOCKETS: '3',
+  GATEWAY_SOCKET_ORIGINS: 'https://app.example',
+  GATEWAY_JOURNAL: 'strict',
+}
+
+const started = new Map<object | undefined, Promise<GatewayStack>>()
 
 /**
- * The installation that test files of one process share, started with the first that asks: for those that have projects of
- * their own, neither stop nor set up the gateway, and count nothing of all its calls.
+ * The installation that test files of one process share, one for each of the settings above and one with none: started with
+ * the first that asks. Each test has projects of its own; who counts what others do comes first, who stops the gateway last
+ * (`test/groups.ts`).
  */
-export function sharedGateway(): Promise<GatewayStack> {
-  started ??= GatewayStack.start(
-    { after },
-    {
-      services: ['accounts', 'billing', 'budget', 'gateway'],
-      env: { GATEWAY_BACKGROUND_POLL_MS: '100', GATEWAY_SPOOL_DIR: spoolDir },
-    },
-  )
-  return started
+export function sharedGateway(settings?: typeof quickBatches | typeof scarceAndStrict): Promise<GatewayStack> {
+  const stack =
+    started.get(settings) ??
+    GatewayStack.start(
+      { after },
+      {
+        services: ['accounts', 'billing', 'budget', 'gateway'],
+        env: { GATEWAY_BACKGROUND_POLL_MS: '100', GATEWAY_SPOOL_DIR: spoolDir, ...settings },
+      },
+    )
+  started.set(settings, stack)
+  return stack
 }
 
 after(() => rmSync(spoolDir, { recursive: true, force: true }))

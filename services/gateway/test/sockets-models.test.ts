@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
-import { after, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { eventually } from '@sluice/test-env'
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws'
-import { GatewayStack } from './gateway-stack.ts'
+import { sharedGateway } from './shared-gateway.ts'
 import { openSocket } from './sockets/socket-client.ts'
 
 // What a provider may do to its sockets: by which models it works, how many turns it begins, and what is left open of it.
-const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'gateway'] })
+const gateway = await sharedGateway()
 const realtime = '/v1/realtime?model=gpt-realtime'
 const allowedModels = [
   { provider: 'openai', model: 'gpt-realtime' },

@@ -2,22 +2,16 @@ import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { after, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { freePort } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
-import { GatewayStack } from './gateway-stack.ts'
+import { scarceAndStrict, sharedGateway } from './shared-gateway.ts'
 import { openSocket, refusedUpgrade } from './sockets/socket-client.ts'
 
 // What an operator sets: how many sockets, from where, and how safe their records are.
-const gateway = await GatewayStack.start(
-  { after },
-  {
-    services: ['accounts', 'billing', 'gateway'],
-    env: { GATEWAY_MAX_SOCKETS: '3', GATEWAY_SOCKET_ORIGINS: 'https://app.example', GATEWAY_JOURNAL: 'strict' },
-  },
-)
+const gateway = await sharedGateway(scarceAndStrict)
 const model = 'gpt-5.4-mini'
 const realtime = '/v1/realtime?model=gpt-realtime'
 

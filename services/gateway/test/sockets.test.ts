@@ -1,5 +1,4 @@
-import { after } from 'node:test'
-import { GatewayStack } from './gateway-stack.ts'
+import { sharedGateway } from './shared-gateway.ts'
 import { socketsOutliveTheirDisk } from './sockets/broken-disk.ts'
 import { clientSecretsAreOurs } from './sockets/client-secrets.ts'
 import { realtimeIsMetered } from './sockets/realtime.ts'
@@ -9,7 +8,7 @@ import { responsesSocketsAreMetered } from './sockets/responses.ts'
 import { socketsEnd } from './sockets/stops.ts'
 
 // Both sockets on one installation; the gateway itself is killed and stopped last, and started on a disk that breaks.
-const gateway = await GatewayStack.start({ after }, { services: ['accounts', 'billing', 'budget', 'gateway'] })
+const gateway = await sharedGateway()
 
 responsesSocketsAreMetered(gateway)
 realtimeIsMetered(gateway)

@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { provisionBus } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
-import { GatewayStack, requestIdOf, type TestProject } from './gateway-stack.ts'
+import { requestIdOf, type TestProject } from './gateway-stack.ts'
 import { recordsOf } from './paths/references.ts'
 import { isPaidOnce } from './paths/stored.ts'
+import { sharedGateway } from './shared-gateway.ts'
 
-const gateway = await GatewayStack.start(
-  { after },
-  { services: ['accounts', 'billing', 'budget', 'gateway'], env: { GATEWAY_BACKGROUND_POLL_MS: '100' } },
-)
+const gateway = await sharedGateway()
 
 test('a gateway that is killed while responses are made in the background leaves none unpaid and none paid twice', async t => {
   const { gateway: service } = gateway.stack.services
