@@ -86,9 +86,14 @@ function checkImport(at: {
   const bus = packageName !== undefined && isBus(packageName) && !isHandle
   if (isDomain(path, at.files) && (io.test(specifier) || isStore || bus)) say(`is domain and imports ${specifier}`)
   if (!owner.folder.startsWith('services/')) return
-  if (isStore && !/(-store\.ts|\/db\/.*|\/queries\/.*|\/(main|migrate|bootstrap)\.ts)$/.test(path))
+  if (isStore && !/(-store\.ts|\/db\/.*|\/queries\/.*|\/(main|migrate|bootstrap|verify-audit)\.ts)$/.test(path))
     say(`imports ${specifier}; only *-store.ts, queries/ and db/ see a database`)
-  if (bus && !/(\/consumers\/.*|\/views\/.*|-publisher\.ts|outbox[^/]*\.ts|\/(main|migrate|bootstrap)\.ts)$/.test(path))
+  if (
+    bus &&
+    !/(\/consumers\/.*|\/views\/.*|-publisher\.ts|outbox[^/]*\.ts|\/(main|migrate|bootstrap|verify-audit)\.ts)$/.test(
+      path,
+    )
+  )
     say(`imports ${specifier}; only consumers/, views/, *-publisher.ts and the outbox see the bus`)
 }
 
@@ -101,7 +106,8 @@ function isDomain(path: string, files: readonly SourceFile[]): boolean {
 }
 
 function mayReadEnvironment(path: string): boolean {
-  if (path.startsWith('services/')) return /^services\/[^/]+\/src\/(main|migrate|bootstrap)\.ts$/.test(path)
+  if (path.startsWith('services/'))
+    return /^services\/[^/]+\/src\/(main|migrate|bootstrap|verify-audit)\.ts$/.test(path)
   // `stack`, `simulator`, `cli` and `test-env` are programs; `setup.ts` is loaded before one.
   return /^packages\/(stack|simulator|cli|test-env)\//.test(path) || path === 'packages/telemetry/src/setup.ts'
 }

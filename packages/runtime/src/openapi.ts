@@ -21,6 +21,8 @@ export interface DescribedRoute {
   params?: Json | undefined
   querystring?: Json | undefined
   body?: Json | undefined
+  /** Content type of what it answers when all is well. */
+  produces: string
   response: Record<string, Json>
 }
 
@@ -61,7 +63,7 @@ export function writeOpenApi(
 }
 
 function describeRoute(method: string, route: RouteOptions): DescribedRoute {
-  const schema = (route.schema ?? {}) as Json & { summary?: string; response?: Record<string, Json> }
+  const schema = (route.schema ?? {}) as Json & { summary?: string; produces?: string; response?: Record<string, Json> }
   const config = (route.config ?? {}) as { access?: string; idempotent?: boolean }
   if (!schema.summary) throw new Error(`${method} ${route.url} does not say what it does: give its schema a summary`)
   if (!config.access) throw new Error(`${method} ${route.url} does not say who may use it`)
@@ -74,6 +76,7 @@ function describeRoute(method: string, route: RouteOptions): DescribedRoute {
     params: schema.params as Json | undefined,
     querystring: schema.querystring as Json | undefined,
     body: schema.body as Json | undefined,
+    produces: schema.produces ?? 'application/json',
     response: schema.response ?? {},
   }
 }
@@ -114,7 +117,9 @@ function toOperation(route: DescribedRoute, path: string): Json {
         code.toUpperCase(),
         {
           description: descriptions[code] ?? 'Answered',
-          ...(schema.type === 'null' ? {} : { content: contentOf(schema) }),
+          ...(schema.type === 'null'
+            ? {}
+            : { content: contentOf(schema, code.endsWith('xx') ? undefined : route.produces) }),
         },
       ]),
     ),
@@ -136,7 +141,7 @@ const idempotencyKey = {
   schema: { type: 'string', minLength: 1, maxLength: 255 },
 }
 
-const contentOf = (schema: Json) => ({ 'application/json': { schema } })
+const contentOf = (schema: Json, type = 'application/json') => ({ [type]: { schema } })
 const propertiesOf = (schema: Json | undefined) => (schema?.properties ?? {}) as Record<string, Json>
 const requiredOf = (schema: Json | undefined) => (schema?.required ?? []) as string[]
 

@@ -11,7 +11,7 @@ import {
 } from '@sluice/runtime'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { findKeyByHash } from './api-key-store.ts'
-import type { Actor } from './change-store.ts'
+import type { Actor, Origin } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { errors, notFound } from './errors.ts'
 import { findAccountOfProject } from './project-store.ts'
@@ -37,6 +37,8 @@ export interface Caller {
 declare module 'fastify' {
   interface FastifySchema {
     summary?: string
+    /** Content type of the answer, where it is not JSON. */
+    produces?: string
   }
   interface FastifyContextConfig {
     access?: Access
@@ -98,7 +100,12 @@ export function roleOf(request: FastifyRequest): Role {
 /** The caller as the audit trail names them. */
 export function actorOf(request: FastifyRequest): Actor {
   const { kind, id, accountId } = callerOf(request).principal
-  return { kind, id, accountId }
+  return { kind, id, accountId, from: originOf(request) }
+}
+
+/** Where a request came from, as the audit trail says it. */
+export function originOf(request: FastifyRequest): Origin {
+  return { address: request.ip, userAgent: request.headers['user-agent']?.slice(0, 256) ?? null }
 }
 
 async function authenticate(deps: { db: Db; now: () => number }, request: CredentialSource): Promise<Caller> {

@@ -5,6 +5,7 @@ import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
 import type { Changes } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { registerAddProjectMember } from './routes/add-project-member.ts'
+import { registerAudit } from './routes/audit.ts'
 import { registerBrowserSession } from './routes/browser-session.ts'
 import { registerChangeAccountMember } from './routes/change-account-member.ts'
 import { registerChangeApiKey } from './routes/change-api-key.ts'
@@ -106,6 +107,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerDeleteIntegration(app, deps)
   registerRouterSettings(app, deps)
   registerValidateParticipantToken(app, deps)
+  registerAudit(app, deps)
   registerGetConfig(app, deps)
   registerGetOpenApi(app, document)
   return app

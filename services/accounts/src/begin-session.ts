@@ -4,6 +4,7 @@ import { errorOf, hashCredential } from '@sluice/runtime'
 import type { Static } from 'typebox'
 import { announceSession } from './announcement.ts'
 import type { AppDeps } from './app.ts'
+import type { Origin } from './change-store.ts'
 import { errors } from './errors.ts'
 import { signInTried } from './events.ts'
 import { findMemberByEmail, type Member } from './member-store.ts'
@@ -37,10 +38,10 @@ export async function proveMember(deps: AppDeps, { email, password }: Credential
 }
 
 /** Begins a session of a member. @returns its token, of which only the hash is kept */
-export async function beginSession(deps: AppDeps, member: Member, prefix: string): Promise<string> {
+export async function beginSession(deps: AppDeps, member: Member, prefix: string, from: Origin): Promise<string> {
   const token = `${prefix}${randomBytes(32).toString('base64url')}`
   const tokenHash = hashCredential(token)
-  const actor = { kind: 'member', id: member.member_id, accountId: member.account_id } as const
+  const actor = { kind: 'member', id: member.member_id, accountId: member.account_id, from } as const
   await deps.changes.make(actor, async change => {
     const expiresAt = new Date(change.nowMs + sessionSeconds * 1000)
     await insertSession(change.trx, { tokenHash, memberId: member.member_id, expiresAt })

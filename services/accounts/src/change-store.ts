@@ -1,4 +1,5 @@
 import { enqueue, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
+import { appendAudit } from './audit-store.ts'
 import type { Db, Tables } from './db/schema.ts'
 
 /** Who makes a change: `id` is a member id, a key id, or the name of our own task. */
@@ -6,6 +7,14 @@ export interface Actor {
   kind: 'member' | 'key' | 'operator' | 'system'
   id: string
   accountId: string
+  /** Where the request came from; absent: it is a task of ours. */
+  from?: Origin
+}
+
+/** The client of a request, as the routes see it. */
+export interface Origin {
+  address: string
+  userAgent: string | null
 }
 
 /** One line of the audit trail. `before` and `after` are made for it: never a body as it came, never a secret. */
@@ -47,17 +56,18 @@ export function createChanges(deps: ChangesDeps): Changes {
     async make(actor, work) {
       const nowMs = deps.now()
       const entries: AuditEntry[] = []
-      const result = await transact(deps.db, trx =>
-        work({
+      const result = await transact(deps.db, async trx => {
+        const done = await work({
           trx,
           nowMs,
-          audit: entry => {
-            entries.push(entry)
-            return insertAudit(trx, actor, entry, nowMs)
-          },
+          audit: async entry => void entries.push(entry),
           announce: entries => enqueue(trx, entries),
-        }),
-      )
+        })
+        // Last, since it locks the end of the account's trail.
+        const said = entries.map(entry => auditOf(actor, entry, nowMs))
+        await appendAudit(trx, actor.accountId, said)
+        return done
+      })
       deps.onCommitted?.(actor, entries)
       // While the bus is away the answer does not wait for it: the outbox keeps the announcement.
       if (deps.flush) await withinMs(deps.flush(), deps.flushWaitMs ?? 250)
@@ -66,21 +76,19 @@ export function createChanges(deps: ChangesDeps): Changes {
   }
 }
 
-async function insertAudit(trx: Transaction<Tables>, actor: Actor, entry: AuditEntry, nowMs: number): Promise<void> {
-  await trx
-    .insertInto('audit_entries')
-    .values({
-      at: new Date(nowMs),
-      account_id: actor.accountId,
-      project_id: entry.projectId ?? null,
-      actor_kind: actor.kind,
-      actor_id: actor.id,
-      action: entry.action,
-      target: entry.target,
-      before: entry.before === undefined ? null : JSON.stringify(entry.before),
-      after: entry.after === undefined ? null : JSON.stringify(entry.after),
-    })
-    .execute()
+function auditOf(actor: Actor, entry: AuditEntry, nowMs: number) {
+  return {
+    at: new Date(nowMs).toISOString(),
+    project_id: entry.projectId ?? null,
+    actor_kind: actor.kind,
+    actor_id: actor.id,
+    from_address: actor.from?.address ?? null,
+    user_agent: actor.from?.userAgent ?? null,
+    action: entry.action,
+    target: entry.target,
+    before: entry.before ?? null,
+    after: entry.after ?? null,
+  }
 }
 
 function withinMs(work: Promise<void>, ms: number): Promise<void> {

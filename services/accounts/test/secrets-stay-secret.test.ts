@@ -83,13 +83,15 @@ test('the audit trail says who did what to what, and cannot be rewritten', async
     payload: { allowedModels: [{ provider: 'openai', model: 'gpt-5' }] },
   })
   const entry = await db.selectFrom('audit_entries').selectAll().orderBy('audit_id', 'desc').executeTakeFirstOrThrow()
-  const { at, audit_id, ...said } = entry
-  assert.ok(at && audit_id)
+  const { at, audit_id, number, hash, prev_hash, ...said } = entry
+  assert.ok(at && audit_id && number && hash && prev_hash)
   assert.deepEqual(said, {
     account_id: installation.account_id,
     project_id: installation.project_id,
     actor_kind: 'member',
     actor_id: installation.member_id,
+    from_address: '127.0.0.1',
+    user_agent: 'lightMyRequest',
     action: 'allowed-models.changed',
     target: installation.project_id,
     before: null,

@@ -53,6 +53,8 @@ export interface TestAccounts {
   app: ReturnType<typeof buildApp>
   installation: Installation
   lines: string[]
+  /** Of the database, as its superuser. */
+  url: string
 }
 
 /** An installation that each test gets a copy of: its password costs a third of a second to hash. */
@@ -77,7 +79,8 @@ export async function startAccounts(
   const now = options.now ?? Date.now
   template ??= makeTemplate()
   const { name, installation } = await template
-  const db = openAccounts(t, (await testPostgres(t, { template: name })).url)
+  const { url } = await testPostgres(t, { template: name })
+  const db = openAccounts(t, url)
   const deps: AppDeps = {
     db,
     changes: createChanges({ db, now }),
@@ -94,7 +97,7 @@ export async function startAccounts(
     await app.close()
     assert.deepEqual(problems, [], 'answers that are not what their schemas say')
   })
-  return { db, deps, app, installation, lines }
+  return { db, deps, app, installation, lines, url }
 }
 
 /** The same routes with a real bus, as `main.ts` wires them. */

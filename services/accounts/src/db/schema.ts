@@ -133,11 +133,17 @@ export interface Tables {
     project_id: string | null
     actor_kind: string
     actor_id: string
+    number: ColumnType<string, number, never>
+    from_address: string | null
+    user_agent: string | null
     action: string
     target: string
     before: Json<unknown> | null
     after: Json<unknown> | null
+    prev_hash: string
+    hash: string
   }
+  audit_heads: { account_id: string; number: ColumnType<string, number, number>; hash: string }
 }
 
 /** A connection or a transaction of this service. */

@@ -10,9 +10,10 @@ import {
   sessionCookie,
 } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import { callerOf } from '../access.ts'
+import { callerOf, originOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { beginSession, Credentials, proveMember, sessionSeconds } from '../begin-session.ts'
+import type { Origin } from '../change-store.ts'
 import { endSession } from '../end-session.ts'
 import { errors } from '../errors.ts'
 import { findSession } from '../session-store.ts'
@@ -39,8 +40,8 @@ export function registerBrowserSession(app: FastifyInstance, deps: AppDeps): voi
       // Else another site could sign a visitor in as somebody else, and read what they then type.
       requireSameOrigin(request.headers)
       const member = await proveMember(deps, request.body, request.ip)
-      await endReplaced(deps, cookieSessionOf(request.headers))
-      const token = await beginSession(deps, member, cookieTokenPrefix(scheme))
+      await endReplaced(deps, cookieSessionOf(request.headers), originOf(request))
+      const token = await beginSession(deps, member, cookieTokenPrefix(scheme), originOf(request))
       reply.header('set-cookie', sessionCookie(scheme, token, sessionSeconds))
       return {
         member_id: member.member_id,
@@ -72,9 +73,10 @@ export function registerBrowserSession(app: FastifyInstance, deps: AppDeps): voi
 }
 
 /** Whoever signs in anew leaves no session behind in the same browser. */
-async function endReplaced(deps: AppDeps, token: string | undefined): Promise<void> {
+async function endReplaced(deps: AppDeps, token: string | undefined, from: Origin): Promise<void> {
   const tokenHash = token && hashCredential(token)
   const session = tokenHash && (await findSession(deps.db, tokenHash))
-  if (session)
-    await endSession(deps.changes, { kind: 'member', id: session.member_id, accountId: session.account_id }, tokenHash)
+  if (!session) return
+  const { member_id: id, account_id: accountId } = session
+  await endSession(deps.changes, { kind: 'member', id, accountId, from }, tokenHash)
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Type } from '@sluice/contracts'
 import { errorOf, hashCredential } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import { actorOf, callerOf } from '../access.ts'
+import { actorOf, callerOf, originOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { errors, notFound } from '../errors.ts'
 import { findMember, findMemberByEmail } from '../member-store.ts'
@@ -91,7 +91,12 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
       const whose = await findPasswordLink(deps.db, tokenHash, new Date(deps.now()))
       if (!whose) throw errorOf(errors.passwordLink)
       const passwordHash = await hashNewPassword(request.body.new_password)
-      const actor = { kind: 'member', id: whose.member_id, accountId: whose.account_id } as const
+      const actor = {
+        kind: 'member',
+        id: whose.member_id,
+        accountId: whose.account_id,
+        from: originOf(request),
+      } as const
       await deps.changes.make(actor, async change => {
         // Whoever holds it too may have been faster.
         if (!(await takePasswordLink(change.trx, tokenHash, new Date(change.nowMs)))) throw errorOf(errors.passwordLink)

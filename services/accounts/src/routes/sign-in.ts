@@ -1,5 +1,6 @@
 import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
+import { originOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { beginSession, Credentials, proveMember, sessionSeconds } from '../begin-session.ts'
 import { responses } from './route-schemas.ts'
@@ -21,7 +22,7 @@ export function registerSignIn(app: FastifyInstance, deps: AppDeps): void {
     },
     async request => {
       const member = await proveMember(deps, request.body, request.ip)
-      const token = await beginSession(deps, member, 'st_')
+      const token = await beginSession(deps, member, 'st_', originOf(request))
       return { access_token: token, token_type: 'Bearer', expires_in: sessionSeconds, member_id: member.member_id }
     },
   )

@@ -6,6 +6,7 @@ import { addMemberRights } from './004-add-member-rights.ts'
 import { extendTeams } from './005-extend-teams.ts'
 import { createServiceAccounts } from './006-create-service-accounts.ts'
 import { createKeptAnswers } from './007-create-kept-answers.ts'
+import { chainAudit } from './008-chain-audit.ts'
 import { createPasswordLinks } from './010-create-password-links.ts'
 import { extendApiKeys } from './020-extend-api-keys.ts'
 
@@ -19,6 +20,7 @@ export const migrations: readonly Migration[] = [
   extendTeams,
   createServiceAccounts,
   createKeptAnswers,
+  chainAudit,
   createPasswordLinks,
   extendApiKeys,
 ]
