@@ -65,6 +65,19 @@ export const KeySchema = Type.Object({
 export const Key = defineDocument('key', KeySchema)
 export type Key = Static<typeof KeySchema>
 
+/** An environment variable of the gateways, or a file in their folder of credentials. */
+export const CredentialSource = Type.Union([
+  Type.Object(
+    { env: Type.String({ pattern: '^GATEWAY_CREDENTIAL_[A-Z0-9_]{1,64}$' }) },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    { file: Type.String({ pattern: '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$' }) },
+    { additionalProperties: false },
+  ),
+])
+export type CredentialSource = Static<typeof CredentialSource>
+
 export const IntegrationSchema = Type.Object({
   integration_id: Id,
   dialect: Dialect,
@@ -72,6 +85,19 @@ export const IntegrationSchema = Type.Object({
   base_url: Type.Optional(Type.String()),
   /** Purpose `integration-credential`. Absent: the managed credential is used with `base_url`'s default. */
   credential: Type.Optional(Envelope),
+  /** Where gateways find the credential instead: the operator's words, of which the project sees the name alone. */
+  credential_from: Type.Optional(CredentialSource),
+  /** What people call it; the first one of a provider is `default`. */
+  name: Type.Optional(Type.String()),
+  /** For calls that this team pays. Absent: for those of every team that has none of its own. */
+  team_id: Type.Optional(Id),
+  /** Not used for calls by itself: kept for routes and tests. */
+  standby: Type.Optional(Type.Boolean()),
+  /** Headers that go with each request, in place of the client's of that name: a JSON object, sealed. Purpose `integration-headers`. */
+  headers: Type.Optional(Envelope),
+  /** `OpenAI-Organization` and `OpenAI-Project`. */
+  organization: Type.Optional(Type.String()),
+  provider_project: Type.Optional(Type.String()),
 })
 export type Integration = Static<typeof IntegrationSchema>
 

@@ -1,3 +1,4 @@
+import { integrationTestSubject } from './integration-test.ts'
 import { PARTITIONS } from './partitions.ts'
 import { usageHoursSubjects } from './usage-hours.ts'
 import { usageLogSubject } from './usage-log.ts'
@@ -171,9 +172,9 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
       'gateway.epoch-closed.v1',
       'gateway.journal.v1.*',
     ],
-    subscribe: ['budget.cutoff.v1', 'budget.released.v1'],
+    subscribe: ['budget.cutoff.v1', 'budget.released.v1', integrationTestSubject],
   },
-  accounts: { publish: ['project.changed.v1', 'key.revoked.v1'], subscribe: [] },
+  accounts: { publish: ['project.changed.v1', 'key.revoked.v1', integrationTestSubject], subscribe: [] },
   budget: {
     publish: ['budget.cutoff.v1', 'budget.released.v1', usageLogSubject],
     subscribe: ['gateway.heartbeat.v1', 'gateway.hello.v1', usageHoursSubjects.budget],

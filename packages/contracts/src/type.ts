@@ -46,9 +46,9 @@ const builder = {
       Object.fromEntries(Object.entries(properties).map(([name, schema]) => [name, asOptional(schema)])),
       options,
     ),
-  Record: (_key: TSchema, value: TSchema, options?: Options) => ({
+  Record: (key: TSchema & { pattern?: string }, value: TSchema, options?: Options) => ({
     type: 'object',
-    patternProperties: { '^.*$': value },
+    patternProperties: { [key.pattern ?? '^.*$']: value },
     ...options,
   }),
   String: (options?: Options) => ({ type: 'string', ...options }),

@@ -27,6 +27,7 @@ import { registerGetProjectMember } from './routes/get-project-member.ts'
 import { registerGetProjectRole } from './routes/get-project-role.ts'
 import { registerGetProjectStatus } from './routes/get-project-status.ts'
 import { registerGetTeam } from './routes/get-team.ts'
+import { registerIntegrations } from './routes/integrations.ts'
 import { registerListAccountMembers } from './routes/list-account-members.ts'
 import { registerListApiKeys } from './routes/list-api-keys.ts'
 import { registerListProjectMembers } from './routes/list-project-members.ts'
@@ -45,8 +46,10 @@ import { registerSignOut } from './routes/sign-out.ts'
 import { registerTeamCostCentres } from './routes/team-cost-centres.ts'
 import { registerTeamMembers } from './routes/team-members.ts'
 import { registerTestAccess } from './routes/test-access.ts'
+import { registerTestIntegration } from './routes/test-integration.ts'
 import { registerValidateParticipantToken } from './routes/validate-participant-token.ts'
 import type { SignInThrottle } from './sign-in-throttle.ts'
+import type { TestIntegration } from './test-integration.ts'
 
 export interface AppDeps {
   db: Db
@@ -58,6 +61,7 @@ export interface AppDeps {
   /** The one public origin, as clients write it. */
   publicUrl: string
   allowPrivateUpstreams: boolean
+  testIntegration: TestIntegration
 }
 
 /** The routes of the control plane. Opens nothing, listens to nothing. */
@@ -105,6 +109,8 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerGetIntegration(app, deps)
   registerPutIntegration(app, deps)
   registerDeleteIntegration(app, deps)
+  registerIntegrations(app, deps)
+  registerTestIntegration(app, deps)
   registerRouterSettings(app, deps)
   registerValidateParticipantToken(app, deps)
   registerAudit(app, deps)

@@ -45,6 +45,17 @@ export const errors = {
     message: 'This Idempotency-Key came with another request before. Use a new one for each thing to make.',
   },
   teamInUse: { code: 'team_in_use', statusCode: 409, message: 'The team still pays for keys or service accounts.' },
+  integrationInTheWay: {
+    code: 'integration_in_use',
+    statusCode: 409,
+    message:
+      'Another integration of this provider is in use for the same calls. Put one of them on standby, or give it another team.',
+  },
+  tooManyIntegrations: {
+    code: 'too_many_integrations',
+    statusCode: 409,
+    message: 'A project has at most 100 integrations. Delete one that is not needed.',
+  },
   projectTooLarge: {
     code: 'project_too_large',
     statusCode: 409,
@@ -54,6 +65,11 @@ export const errors = {
     code: 'last_admin',
     statusCode: 409,
     message: 'An account keeps at least one administrator who can sign in. Make somebody else one first.',
+  },
+  testUnavailable: {
+    code: 'test_unavailable',
+    statusCode: 503,
+    message: 'No gateway could make the test right now. Try again in a moment.',
   },
   throttled: {
     code: 'too_many_attempts',

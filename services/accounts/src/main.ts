@@ -13,6 +13,7 @@ import { isDatabaseReady } from './readiness-store.ts'
 import { repairAnnouncements } from './repair-announcements.ts'
 import { createSignInThrottle } from './sign-in-throttle.ts'
 import { sweep } from './sweep.ts'
+import { askGateways } from './test-integration.ts'
 import { startUpkeep } from './upkeep.ts'
 
 const { config, secrets } = readConfig(process.env)
@@ -48,6 +49,7 @@ if (!process.argv.includes('--check-config')) {
     log,
     publicUrl: config.publicUrl,
     allowPrivateUpstreams: config.allowPrivateUpstreams,
+    testIntegration: asked => askGateways(bus, asked),
   })
   closing.use(app, 'routes')
   const operator = closing.use(

@@ -4,6 +4,7 @@ import { announceProject, announceProjectChanged } from './announcement.ts'
 import type { Change } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { errors, notFound } from './errors.ts'
+import { readIntegrationDocuments } from './integration-store.ts'
 import { effectiveSettings } from './project-settings.ts'
 import { toTeamDocument } from './team.ts'
 import { listTeams, maxTeams } from './team-store.ts'
@@ -160,12 +161,6 @@ export async function readProjectDocument(db: Db, projectId: string): Promise<Pr
     .executeTakeFirst()
   if (!row) throw notFound()
   const teams = await listTeams(db, projectId, { at: new Date(), withClosed: false, after: undefined, limit: maxTeams })
-  const integrations = await db
-    .selectFrom('integrations')
-    .select(['integration_id', 'dialect', 'base_url', 'envelope'])
-    .where('project_id', '=', projectId)
-    .orderBy('dialect')
-    .execute()
   return {
     project_id: row.project_id,
     version: row.version,
@@ -173,12 +168,7 @@ export async function readProjectDocument(db: Db, projectId: string): Promise<Pr
     name: row.name,
     disabled: row.disabled,
     allowed_models: row.allowed_models,
-    integrations: integrations.map(({ integration_id, dialect, base_url, envelope }) => ({
-      integration_id,
-      dialect,
-      ...(base_url === null ? {} : { base_url }),
-      credential: envelope,
-    })),
+    integrations: await readIntegrationDocuments(db, projectId),
     ...effectiveSettings(row.settings),
     teams: teams.map(toTeamDocument),
   }

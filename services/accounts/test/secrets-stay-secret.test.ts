@@ -66,7 +66,7 @@ test('secrets are in no log, audit entry, announcement or table, on good paths a
     places[name] = JSON.stringify(rows)
   }
   assert.match(places.log ?? '', /broken/)
-  assert.match(places.audit_entries ?? '', /integration\.changed/)
+  assert.match(places.audit_entries ?? '', /integration\.created/)
   assert.match(places.outbox ?? '', /kv-put/)
   for (const [place, text] of Object.entries(places))
     for (const [name, found] of Object.entries(secrets)) assert.ok(!text.includes(found), `${name} is in ${place}`)

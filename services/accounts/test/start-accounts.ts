@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { connectBus } from '@sluice/bus'
 import type { Bundle, Role } from '@sluice/contracts'
 import { openDatabase, runMigrations, startOutboxRelay } from '@sluice/postgres'
-import { createSecretBox, hashCredential, type Logger } from '@sluice/runtime'
+import { createSecretBox, errorOf, hashCredential, type Logger } from '@sluice/runtime'
 import { testNats, testPostgres } from '@sluice/test-env'
 import { pino } from 'pino'
 import { createAccountPublisher } from '../src/account-publisher.ts'
@@ -16,6 +16,7 @@ import { createApiKey } from '../src/create-api-key.ts'
 import { createProject } from '../src/create-project.ts'
 import { migrations, schemaName } from '../src/db/migrations/index.ts'
 import type { Db, Tables } from '../src/db/schema.ts'
+import { errors } from '../src/errors.ts'
 import { insertMember } from '../src/member-store.ts'
 import { insertSession } from '../src/session-store.ts'
 import { createSignInThrottle } from '../src/sign-in-throttle.ts'
@@ -90,6 +91,7 @@ export async function startAccounts(
     log,
     publicUrl: 'http://127.0.0.1:8080',
     allowPrivateUpstreams: options.allowPrivateUpstreams ?? false,
+    testIntegration: () => Promise.reject(errorOf(errors.testUnavailable)),
   }
   const app = buildApp(deps)
   const problems = watchAnswers(app)

@@ -39,6 +39,8 @@ export interface GatewayConfig extends ServiceConfig {
   timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number; maxStallMs: number }
   tls: { certFile: string; keyFile: string } | undefined
   upstreamCaFile: string | undefined
+  /** Where files of credentials at providers are. */
+  credentialsDir: string | undefined
   simulated: { openai: boolean; anthropic: boolean }
 }
 
@@ -105,6 +107,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
     },
     tls: certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined,
     upstreamCaFile: reader.optionalString('GATEWAY_UPSTREAM_CA_FILE'),
+    credentialsDir: reader.optionalString('GATEWAY_CREDENTIALS_DIR'),
     simulated: {
       openai: managed.openai.servedBy === 'simulator',
       anthropic: managed.anthropic.servedBy === 'simulator',

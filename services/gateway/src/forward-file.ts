@@ -49,9 +49,12 @@ function admitOwn(deps: GatewayDeps, call: HttpCall, asked: ModelRequest): Admit
 }
 
 /** @throws Refusal */
-function requireOwnCredential(deps: GatewayDeps, { endpoint, match, principal: { project } }: HttpCall): void {
+function requireOwnCredential(
+  deps: GatewayDeps,
+  { endpoint, match, principal: { project, identity } }: HttpCall,
+): void {
   if (project.path_classes?.free !== true) throw classNotOpen(`${endpoint.method} ${endpoint.path}`, 'free', project)
-  if (deps.routes.resolve(project, match.dialect).access !== 'managed') return
+  if (deps.routes.resolve(project, match.dialect, identity.team_id).access !== 'managed') return
   throw new Refusal(
     'own_credential_required',
     `Files belong to a credential at the provider, and project "${project.name}" shares the operator's. An admin of the project can set its own: PUT /accounts/projects/${project.project_id}/settings/openai.`,

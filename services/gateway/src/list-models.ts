@@ -21,7 +21,9 @@ export function listModels(deps: GatewayDeps, call: HttpCall): void {
   const { match, principal, callId, response } = call
   const own = match.dialect
   const other: Dialect = own === 'openai' ? 'anthropic' : 'openai'
-  const routes = [own, other].map(dialect => resolved(() => deps.routes.resolve(principal.project, dialect)))
+  const routes = [own, other].map(dialect =>
+    resolved(() => deps.routes.resolve(principal.project, dialect, principal.identity.team_id)),
+  )
   const reachable = routes.filter((route): route is Route => !(route instanceof Refusal))
   const [first] = reachable
   if (!first) throw routes[0]

@@ -19,6 +19,7 @@ import { createFront } from './front-routes.ts'
 import { startHeartbeat, tellJournal } from './heartbeat-publisher.ts'
 import { openJournal } from './journal/journal.ts'
 import { LiveCalls } from './live-calls.ts'
+import { openOwnCredentials } from './own-credentials.ts'
 import { classNotOpen } from './path-class.ts'
 import { rateKilled } from './rate-killed.ts'
 import { BodyMemory } from './read-request.ts'
@@ -32,6 +33,7 @@ import { callsFolder, KnownCalls } from './sockets/known-calls.ts'
 import { createSockets } from './sockets/socket-upgrade.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
 import { BackgroundPoller } from './stored/background-poller.ts'
+import { answerIntegrationTests } from './test-integration.ts'
 import { TokenCounter } from './token-counter.ts'
 import { SoundMeter } from './uploads/sound-meter.ts'
 import { Spool } from './uploads/spool.ts'
@@ -66,10 +68,19 @@ const bodyMemory = new BodyMemory(config.maxBodyMemoryBytes)
 const sockets = createSockets(config.sockets, events.internalError)
 const tokens = new TokenCache()
 const secretBox = createSecretBox(secrets.masterKey)
+const credentials = closing.use(
+  openOwnCredentials({
+    environment: process.env,
+    directory: config.credentialsDir,
+    onChange: () => routes.forget(),
+  }),
+  'credentials',
+)
 const routes = new RouteResolver({
   managed: secrets.managed,
   secretBox,
   allowPrivateUpstreams: config.allowPrivateUpstreams,
+  readCredential: credentials.read,
 })
 const keys = closing.use(
   await followKeys(bus, {
@@ -89,7 +100,7 @@ const projects = closing.use(
       const cut = sockets.cutClientSecrets(projectId, refusal)
       if (cut > 0) events.callsCut(cut, 'path_not_open')
     }
-    if (project) sockets.leaveFormer(projectId, dialect => routes.resolve(project, dialect))
+    if (project) sockets.leaveFormer(projectId, (dialect, teamId) => routes.resolve(project, dialect, teamId))
     if (!project || project.disabled)
       events.callsCut(cutProject(liveCalls, projectId) + cutProject(sockets.live, projectId), 'project_disabled')
   }),
@@ -140,6 +151,10 @@ const upstreams = closing.use(
     ca: config.upstreamCaFile === undefined ? undefined : readFileSync(config.upstreamCaFile, 'utf8'),
   }),
   'upstreams',
+)
+closing.use(
+  answerIntegrationTests(bus, { routes, projects, upstreams, timeouts: config.timeouts, log }),
+  'integration tests',
 )
 const jobs = closing.use(await followBatchJobs(bus, log), 'batches view')
 const batchEvents = createBatchEvents(log)

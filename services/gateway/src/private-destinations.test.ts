@@ -55,10 +55,11 @@ async function callEnd(
     managed: { openai: managedUpstream, anthropic: managedUpstream },
     secretBox,
     allowPrivateUpstreams,
+    readCredential: () => undefined,
   })
   const integrations = [{ integration_id: 'int_1', dialect: 'openai', base_url: baseUrl }]
   try {
-    const route = resolver.resolve({ name: 'test', integrations } as unknown as Project, 'openai')
+    const route = resolver.resolve({ name: 'test', integrations } as unknown as Project, 'openai', 'unassigned')
     return await new Promise(resolve =>
       upstreams.dispatch(
         route,

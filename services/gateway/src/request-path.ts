@@ -284,7 +284,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
     wantsReceipt: headers.wantsReceipt,
     prices,
     hold,
-    route: deps.routes.resolve(principal.project, match.dialect),
+    route: deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id),
     span: deps.spans.begin(headers.traceparent),
   }
 }

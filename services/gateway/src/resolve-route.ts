@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import type { Dialect, Integration, Project } from '@sluice/contracts'
+import type { CredentialSource, Dialect, Envelope, Integration, Project } from '@sluice/contracts'
 import { isPublicAddress, type SecretBox } from '@sluice/runtime'
 import type { PathMatch } from './match-path.ts'
 import { Refusal } from './refusal.ts'
@@ -14,7 +14,7 @@ export interface Route {
   origin: string
   /** Of the base URL, without a trailing slash. */
   basePath: string
-  /** Name, value, … */
+  /** Name, value, …: what proves us, and what else an integration sends along. */
   credentialHeaders: readonly string[]
   paidBy: 'managed' | 'own_credential'
   /** Whose access it is: `managed`, or the id of the project's integration. */
@@ -34,6 +34,8 @@ export interface RouteDeps {
   managed: Record<Dialect, ManagedUpstream>
   secretBox: SecretBox
   allowPrivateUpstreams: boolean
+  /** A credential that stands with the gateway; undefined: it does not. */
+  readCredential: (source: CredentialSource) => string | undefined
 }
 
 /** `openai` base URLs end in `/v1`, as its SDK has it; `anthropic` ones do not. */
@@ -42,27 +44,50 @@ export const defaultBaseUrls: Record<Dialect, string> = {
   anthropic: 'https://api.anthropic.com',
 }
 
+/** Routes of one project, as its settings are now. */
+interface ProjectRoutes {
+  /** By the dialect; where teams have integrations of their own, by the dialect and the team. */
+  chosen: Map<string, Route>
+  /** By the integration's id. */
+  byAccess: Map<string, Route>
+  /** Whether any integration is a team's. */
+  byTeam: boolean
+}
+
 /** Finds routes; what a project's settings lead to is remembered until they change. */
 export class RouteResolver {
   readonly #deps: RouteDeps
-  readonly #routes = new WeakMap<Project, Map<Dialect, Route>>()
+  #routes = new WeakMap<Project, ProjectRoutes>()
   constructor(deps: RouteDeps) {
     this.#deps = deps
   }
 
-  /** @throws Refusal where the integration's address is private and that is not allowed here */
-  resolve(project: Project, dialect: Dialect): Route {
-    let routes = this.#routes.get(project)
-    if (!routes) {
-      routes = new Map()
-      this.#routes.set(project, routes)
-    }
-    let route = routes.get(dialect)
+  /**
+   * Where calls go that a team pays: by the team's own integration, else by the project's, else by the operator's access.
+   * @throws Refusal where the integration's address is private and that is not allowed here, or its credential is missing
+   */
+  resolve(project: Project, dialect: Dialect, teamId: string): Route {
+    const { chosen, byTeam } = this.#of(project)
+    const key = byTeam ? `${dialect} ${teamId}` : dialect
+    let route = chosen.get(key)
     if (!route) {
-      route = this.#build(project, dialect)
-      routes.set(dialect, route)
+      const integration = integrationFor(project, dialect, teamId)
+      route = integration ? this.#byIntegration(project, integration) : this.managed(dialect)
+      chosen.set(key, route)
     }
     return route
+  }
+
+  /**
+   * By the access that something was made with, whatever new calls use. Undefined: it is no longer there.
+   * @throws Refusal as {@link resolve}
+   */
+  ofAccess(project: Project | undefined, dialect: Dialect, access: string): Route | undefined {
+    if (access === 'managed') return this.managed(dialect)
+    const integration = project?.integrations.find(
+      candidate => candidate.integration_id === access && candidate.dialect === dialect,
+    )
+    return project && integration && this.#byIntegration(project, integration)
   }
 
   /** The operator's own access, whatever a project has set. @throws Refusal where there is none */
@@ -70,13 +95,36 @@ export class RouteResolver {
     return managedRoute(dialect, this.#deps.managed[dialect])
   }
 
-  #build(project: Project, dialect: Dialect): Route {
-    const integration = project.integrations.find(candidate => candidate.dialect === dialect)
-    if (!integration) return managedRoute(dialect, this.#deps.managed[dialect])
-    const credential = integration.credential && this.#openCredential(project, integration, integration.credential)
+  /** Routes are found anew: a credential that stands in a file has changed. */
+  forget(): void {
+    this.#routes = new WeakMap()
+  }
+
+  #of(project: Project): ProjectRoutes {
+    let routes = this.#routes.get(project)
+    if (!routes) {
+      const byTeam = project.integrations.some(({ team_id }) => team_id !== undefined)
+      routes = { chosen: new Map(), byAccess: new Map(), byTeam }
+      this.#routes.set(project, routes)
+    }
+    return routes
+  }
+
+  #byIntegration(project: Project, integration: Integration): Route {
+    const { byAccess } = this.#of(project)
+    let route = byAccess.get(integration.integration_id)
+    if (!route) {
+      route = this.#build(project, integration)
+      byAccess.set(integration.integration_id, route)
+    }
+    return route
+  }
+
+  #build(project: Project, integration: Integration): Route {
+    const { dialect } = integration
+    const credential = this.#credentialOf(project, integration)
     // A project's own address never gets the operator's credential.
-    if (integration.base_url === undefined && credential === undefined)
-      return managedRoute(dialect, this.#deps.managed[dialect])
+    if (integration.base_url === undefined && credential === undefined) return this.managed(dialect)
     const url = new URL(integration.base_url ?? defaultBaseUrls[dialect])
     const host = url.hostname.replace(/^\[|\]$/g, '')
     if (!this.#deps.allowPrivateUpstreams && isIP(host) !== 0 && !isPublicAddress(host)) {
@@ -90,24 +138,62 @@ export class RouteResolver {
       servedBy: integration.base_url === undefined ? dialect : url.host,
       origin: url.origin,
       basePath: url.pathname.replace(/\/$/, ''),
-      credentialHeaders: credential === undefined ? [] : credentialHeaders(dialect, credential),
+      credentialHeaders: [
+        ...(credential === undefined ? [] : credentialHeaders(dialect, credential)),
+        ...this.#headersOf(project, integration),
+      ],
       paidBy: 'own_credential',
       access: integration.integration_id,
       trustedAddress: this.#deps.allowPrivateUpstreams,
     }
   }
 
-  #openCredential(
+  /** @throws Refusal where it is to stand in the environment or a file, and does not */
+  #credentialOf(project: Project, integration: Integration): string | undefined {
+    const { credential, credential_from: source } = integration
+    if (source !== undefined) {
+      const found = this.#deps.readCredential(source)
+      if (found !== undefined) return found
+      throw new Refusal(
+        'provider_not_configured',
+        `Integration "${nameOf(integration)}" of project "${project.name}" takes its credential from ${'env' in source ? `variable ${source.env}` : `file ${source.file}`}, which this gateway does not have. Ask the operator.`,
+      )
+    }
+    return credential && this.#open(project, integration, 'integration-credential', credential)
+  }
+
+  #headersOf(project: Project, integration: Integration): string[] {
+    const { organization, provider_project: ofProvider, headers } = integration
+    const own = headers ? this.#open(project, integration, 'integration-headers', headers) : '{}'
+    return [
+      ...(organization === undefined ? [] : ['openai-organization', organization]),
+      ...(ofProvider === undefined ? [] : ['openai-project', ofProvider]),
+      ...Object.entries(JSON.parse(own) as Record<string, string>).flat(),
+    ]
+  }
+
+  #open(
     project: Project,
     integration: Integration,
-    envelope: NonNullable<Integration['credential']>,
+    purpose: 'integration-credential' | 'integration-headers',
+    envelope: Envelope,
   ): string {
     return this.#deps.secretBox.open(envelope, {
-      purpose: 'integration-credential',
+      purpose,
       projectId: project.project_id,
       rowId: integration.integration_id,
     })
   }
+}
+
+/** The integration that calls of a team go by: the team's own, else everybody's. */
+function integrationFor(project: Project, dialect: Dialect, teamId: string): Integration | undefined {
+  const inUse = project.integrations.filter(candidate => candidate.dialect === dialect && candidate.standby !== true)
+  return inUse.find(({ team_id }) => team_id === teamId) ?? inUse.find(({ team_id }) => team_id === undefined)
+}
+
+function nameOf({ name, integration_id }: Integration): string {
+  return name ?? integration_id
 }
 
 function managedRoute(dialect: Dialect, managed: ManagedUpstream): Route {
@@ -151,7 +237,14 @@ export function upstreamPath(route: Route, match: PathMatch): string {
   return `${route.basePath}${path}${match.query}`
 }
 
-/** Forwarded headers with what proves us to the provider, and how its answer is to come. */
+/** Forwarded headers with what proves us to the provider, and how its answer is to come. What the route says replaces the client's. */
 export function withOurs(forwarded: readonly string[], route: Route): string[] {
-  return [...forwarded, ...route.credentialHeaders, 'accept-encoding', 'identity']
+  return [...withoutThoseOf(route, forwarded), ...route.credentialHeaders, 'accept-encoding', 'identity']
+}
+
+function withoutThoseOf({ credentialHeaders }: Route, forwarded: readonly string[]): readonly string[] {
+  // Clients' credentials are dropped before: only a header of an integration can stand there twice.
+  if (credentialHeaders.length <= 2) return forwarded
+  const ours = new Set(credentialHeaders.filter((_, at) => at % 2 === 0).map(name => name.toLowerCase()))
+  return forwarded.filter((_, at) => !ours.has((forwarded[at - (at % 2)] ?? '').toLowerCase()))
 }

@@ -1,7 +1,9 @@
 import { after } from 'node:test'
+import { testFolder } from '@sluice/test-env'
 import { abortsAreSettled } from './calls/aborts.ts'
 import { bytesPassUntouched } from './calls/bytes.ts'
 import { cutsAreClean } from './calls/cuts.ts'
+import { credentialsEnv, integrationsAreUsed } from './calls/integrations.ts'
 import { largeRepliesAreRead } from './calls/large.ts'
 import { largeRequestsPass } from './calls/large-requests.ts'
 import { liesAreDoubted } from './calls/lies.ts'
@@ -18,11 +20,12 @@ import { startScriptedProvider } from './scripted-provider.ts'
 // Everything that happens to a call once it is let in, on one installation.
 const provider = await startScriptedProvider()
 after(() => provider.close())
+const credentials = testFolder({ after }, 'credentials')
 const gateway = await GatewayStack.start(
   { after },
   {
     services: ['accounts', 'billing', 'budget', 'gateway'],
-    env: { ...impatience, GATEWAY_CLIENT_STALL_MS: String(stallMs) },
+    env: { ...impatience, ...credentialsEnv(credentials), GATEWAY_CLIENT_STALL_MS: String(stallMs) },
   },
 )
 const scripted = await gateway.newProject({
@@ -38,6 +41,7 @@ const drain = await gateway.newProject({ settings: { on_client_abort: { openai: 
 const stalled = await openStalled(gateway, scripted.apiKey, { ...chat, model: 'gpt-4o' }, provider.add(longStream))
 
 bytesPassUntouched(gateway, provider, scripted)
+integrationsAreUsed(gateway, provider, credentials)
 abortsAreSettled(gateway, { cancel, drain })
 cutsAreClean(gateway)
 errorsAreTold(gateway, provider, scripted)

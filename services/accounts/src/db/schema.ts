@@ -1,4 +1,4 @@
-import type { Bundle, Dialect, Envelope, Role, SeatBudget } from '@sluice/contracts'
+import type { Bundle, CredentialSource, Dialect, Envelope, Role, SeatBudget } from '@sluice/contracts'
 import type { ColumnType, Generated, Kysely } from 'kysely'
 
 type Json<T> = ColumnType<T, string, string>
@@ -118,9 +118,17 @@ export interface Tables {
     integration_id: string
     project_id: string
     dialect: Dialect
+    name: string
+    team_id: string | null
+    standby: boolean
     base_url: string | null
-    envelope: Json<Envelope>
+    envelope: Json<Envelope> | null
     api_key_hint: string | null
+    credential_from: Json<CredentialSource> | null
+    headers_envelope: Json<Envelope> | null
+    header_names: string[]
+    organization: string | null
+    provider_project: string | null
     created_at: CreatedAt
     updated_at: ColumnType<Date, Date | undefined, Date>
   }

@@ -1,30 +1,30 @@
 import type { FastifyInstance } from 'fastify'
 import type { AppDeps } from '../app.ts'
 import { notFound } from '../errors.ts'
-import { findIntegration } from '../integration-store.ts'
+import { findProjectIntegration } from '../integration-store.ts'
 import {
   type IntegrationParams,
-  IntegrationPath,
-  IntegrationResponse,
-  toIntegrationResponse,
-} from './integration-response.ts'
+  IntegrationSettingsPath,
+  IntegrationSettingsResponse,
+  toIntegrationSettings,
+} from './integration-schemas.ts'
 import { responses } from './route-schemas.ts'
 
 /** A project's own credential and address at a provider; 404 where it has none and the managed ones are used. */
 export function registerGetIntegration(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: IntegrationParams }>(
-    IntegrationPath,
+    IntegrationSettingsPath,
     {
       config: { access: 'integrations:write' },
       schema: {
-        summary: 'Get a project’s own credential and address at a provider',
-        response: responses({ 200: IntegrationResponse }),
+        summary: 'Get the project’s own credential, masked, and address at a provider',
+        response: responses({ 200: IntegrationSettingsResponse }),
       },
     },
     async request => {
-      const integration = await findIntegration(deps.db, request.params.pid, request.params.dialect)
+      const integration = await findProjectIntegration(deps.db, request.params.pid, request.params.dialect)
       if (!integration) throw notFound()
-      return toIntegrationResponse(integration)
+      return toIntegrationSettings(integration)
     },
   )
 }

@@ -7,7 +7,7 @@ import type { ActiveKey, KeysView } from '../views/keys-view.ts'
 import type { PricesView } from '../views/prices-view.ts'
 import type { ProjectsView } from '../views/projects-view.ts'
 import type { StoredFilesView } from '../views/stored-files-view.ts'
-import { headersForBatch, routeOfBatch } from './batch-access.ts'
+import { headersForBatch } from './batch-access.ts'
 import { type BatchStanding, batchDialects } from './batch-dialect.ts'
 import type { BatchEvents } from './batch-events.ts'
 import { chooseCreation, type OwnRun } from './match-creation.ts'
@@ -86,10 +86,9 @@ export async function adoptUnknown(deps: AdoptionDeps, key: string, adoption: Ad
 async function askAbout(deps: AdoptionDeps, job: BatchJob, payer: ActiveKey): Promise<BatchStanding> {
   const project = deps.projects.find(payer.key.project_id)
   if (!project) throw new NotAdoptableError(400, 'There is no such project.')
-  if (job.access !== 'managed' && deps.routes.resolve(project, job.dialect).access !== job.access)
-    throw new NotAdoptableError(400, 'The batch lives under the credential of another project.')
+  const route = deps.routes.ofAccess(project, job.dialect, job.access)
+  if (!route) throw new NotAdoptableError(400, 'The batch lives under the credential of another project.')
   const dialect = batchDialects[job.dialect]
-  const route = job.access === 'managed' ? routeOfBatch(deps, job) : deps.routes.resolve(project, job.dialect)
   const path = `${route.basePath}${dialect.objectPath(job.batch_id ?? '')}`
   try {
     const { status, body } = await askProvider(deps, route, { method: 'GET', path, headers: headersForBatch(job) })

@@ -12,10 +12,9 @@ export function routeOfBatch(
   deps: { routes: RouteResolver; projects: ProjectsView },
   job: Pick<BatchJob, 'access' | 'dialect' | 'creator'>,
 ): Route {
-  if (job.access === 'managed') return deps.routes.managed(job.dialect)
   const project = job.creator && deps.projects.find(job.creator.identity.project_id)
-  const route = project && deps.routes.resolve(project, job.dialect)
-  if (route?.access !== job.access)
+  const route = deps.routes.ofAccess(project, job.dialect, job.access)
+  if (!route)
     throw new Refusal(
       'provider_not_configured',
       'The integration that this batch was made with is no longer there. An admin of the project can set it up again.',

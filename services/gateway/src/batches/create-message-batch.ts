@@ -16,7 +16,11 @@ import { withOwnResultsUrl } from './results-url.ts'
  * @throws Refusal
  */
 export async function createMessageBatch(deps: GatewayDeps, call: HttpCall): Promise<void> {
-  const { access: readFor } = deps.routes.resolve(call.principal.project, call.match.dialect)
+  const { access: readFor } = deps.routes.resolve(
+    call.principal.project,
+    call.match.dialect,
+    call.principal.identity.team_id,
+  )
   const reader = readMessageRequests({ isShared: readFor === 'managed' })
   const waitingSince = performance.now()
   const { file: body, read: requests } = await receiveIntoFile(deps.spool, call.request, call.endpoint.maxBodyBytes, {

@@ -5,9 +5,8 @@ import type { Route } from '../resolve-route.ts'
 
 /** The way to an upload: by the access that it was made with. @throws Refusal where that is no longer there */
 export function routeOfUpload(deps: GatewayDeps, call: AuthenticatedCall, upload: StoredFile): Route {
-  if (upload.access === 'managed') return deps.routes.managed(upload.dialect)
-  const route = deps.routes.resolve(call.principal.project, upload.dialect)
-  if (route.access === upload.access) return route
+  const route = deps.routes.ofAccess(call.principal.project, upload.dialect, upload.access)
+  if (route) return route
   throw new Refusal(
     'provider_not_configured',
     'The integration that this file was uploaded with is no longer there. An admin of the project can set it up again.',

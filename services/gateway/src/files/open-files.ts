@@ -19,7 +19,9 @@ export function openFilesOf(
 ): OpenFiles {
   const { free = false, batches = false } = principal.project.path_classes ?? {}
   if (!free && !batches) throw classNotOpen(`${endpoint.method} ${endpoint.path}`, 'free', principal.project)
-  const { access } = free ? deps.routes.resolve(principal.project, match.dialect) : { access: 'managed' }
+  const { access } = free
+    ? deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
+    : { access: 'managed' }
   return { batches, free, access }
 }
 

@@ -32,7 +32,11 @@ export async function uploadFile(deps: GatewayDeps, call: HttpCall): Promise<voi
   try {
     call.startedAt += performance.now() - waitingSince
     proveAgain(deps, call)
-    const { access: readFor } = deps.routes.resolve(call.principal.project, call.match.dialect)
+    const { access: readFor } = deps.routes.resolve(
+      call.principal.project,
+      call.match.dialect,
+      call.principal.identity.team_id,
+    )
     const isForBatch = form.fields.get('purpose') === 'batch'
     const requests = isForBatch ? await readRequests(form, readFor === 'managed') : undefined
     const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))

@@ -1,4 +1,4 @@
-import type { RealtimeCall } from '@sluice/contracts'
+import type { Project, RealtimeCall } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { counter, gauge } from '@sluice/telemetry'
 import type { Principal } from '../authenticate.ts'
@@ -10,7 +10,7 @@ import { keyOfCall, type RealtimeCalls } from '../views/realtime-calls-view.ts'
 import { contextOfCall, principalOfCall, routeOfCall } from './call-record.ts'
 import { hangUpAtProvider } from './hang-up-at-provider.ts'
 import { joinCall } from './join-call.ts'
-import type { KnownCall, KnownCalls } from './known-calls.ts'
+import type { KnownCall, KnownCalls, NotedCall } from './known-calls.ts'
 import type { SocketContext } from './socket-context.ts'
 import { UpstreamRefusal } from './upstream-socket.ts'
 
@@ -112,7 +112,7 @@ export class CallKeeper {
     const notes = deps.sockets.calls
     this.#joining.add(key)
     try {
-      notes.add({ callId: call.call_id, projectId })
+      notes.add({ callId: call.call_id, projectId, access: call.access })
       const isNew = await calls.create(key, call).catch((cause: unknown) => {
         throw recordsAway(cause)
       })
@@ -282,7 +282,7 @@ export class CallKeeper {
       for (const call of notes.list()) {
         const project = deps.projects.find(call.projectId)
         if (project) {
-          const route = (): Route => deps.routes.resolve(project, 'openai')
+          const route = (): Route => routeOfNoted(deps, project, call)
           void this.#owe(deps, this.#endingOf(call, route, { notes }))
         } else notes.remove(call.callId)
       }
@@ -356,4 +356,13 @@ function recordsAway(cause?: unknown): Refusal {
     'This gateway cannot look up or record realtime calls right now. Try again in a moment.',
     { retryAfterS: 1, cause },
   )
+}
+
+/** @throws Refusal where the access that the call was made by is no longer there */
+function routeOfNoted({ routes }: GatewayDeps, project: Project, { access }: NotedCall): Route {
+  if (access === undefined) return routes.resolve(project, 'openai', 'unassigned')
+  const route = routes.ofAccess(project, 'openai', access)
+  if (!route)
+    throw new Refusal('provider_not_configured', 'The credential that this call was made with is no longer there.')
+  return route
 }

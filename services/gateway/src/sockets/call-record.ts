@@ -79,10 +79,8 @@ export function routeOfCall(
   { routes, projects }: Pick<CallDeps, 'routes' | 'projects'>,
   { access, identity }: Pick<RealtimeCall, 'access' | 'identity'>,
 ): Route {
-  if (access === 'managed') return routes.managed('openai')
-  const project = projects.find(identity.project_id)
-  const route = project && routes.resolve(project, 'openai')
-  if (route?.access !== access)
+  const route = routes.ofAccess(projects.find(identity.project_id), 'openai', access)
+  if (!route)
     throw new Refusal('provider_not_configured', 'The credential that this call was made with is no longer there.')
   return route
 }

@@ -37,7 +37,7 @@ export async function createClientSecret(deps: GatewayDeps, call: AuthenticatedC
     allowModel(principal, match.dialect, each, prices, transcriptionEndpoint.shape)
   holdBudget(deps.budgets, principal.identity, match.dialect, first, nowMs)
 
-  const route = deps.routes.resolve(principal.project, match.dialect)
+  const route = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
   refuseSessionReferences(route, Buffer.from(JSON.stringify(asked.body)))
   const forwarded = headersToForward(deps, call, { span: undefined })
   // What was read is what is sent: a member that stood there twice stands there once.

@@ -10,6 +10,11 @@ export interface KnownCall {
   projectId: string
 }
 
+/** One with the access it was made by; notes of earlier versions name none. */
+export interface NotedCall extends KnownCall {
+  access?: string
+}
+
 /**
  * The calls that this gateway has made and whose clients have no answer yet, a file each: a killed process leaves them here,
  * and whoever has its directory next hangs them up.
@@ -20,20 +25,20 @@ export class KnownCalls {
     this.#directory = directory
   }
 
-  add({ callId, projectId }: KnownCall): void {
+  add({ callId, projectId, access }: Required<NotedCall>): void {
     mkdirSync(this.#directory, { recursive: true })
-    writeFileSync(this.#pathOf(callId), JSON.stringify({ callId, projectId } satisfies KnownCall))
+    writeFileSync(this.#pathOf(callId), JSON.stringify({ callId, projectId, access } satisfies NotedCall))
   }
 
   remove(callId: string): void {
     rmSync(this.#pathOf(callId), { force: true })
   }
 
-  list(): KnownCall[] {
+  list(): NotedCall[] {
     try {
       return readdirSync(this.#directory)
         .filter(name => name.startsWith('call-'))
-        .map(name => JSON.parse(readFileSync(join(this.#directory, name), 'utf8')) as KnownCall)
+        .map(name => JSON.parse(readFileSync(join(this.#directory, name), 'utf8')) as NotedCall)
     } catch {
       return []
     }

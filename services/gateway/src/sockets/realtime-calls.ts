@@ -38,7 +38,7 @@ export async function createRealtimeCall(deps: GatewayDeps, call: HttpCall): Pro
   call.onModel(model)
   const models = { model, transcriptionModels: transcriptionModelsOf(session) }
   admitCall(deps, principal, models, call.nowMs)
-  const route = deps.routes.resolve(principal.project, match.dialect)
+  const route = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
   refuseSessionReferences(route, Buffer.from(JSON.stringify({ session })))
 
   deps.calls.requireRecords()
@@ -71,7 +71,7 @@ function admitCall(
 /** Makes the call at its provider, and joins it. */
 async function makeCall(deps: GatewayDeps, call: HttpCall, models: ModelsOfCall, body: Buffer): Promise<void> {
   const { match, endpoint, principal, nowMs } = call
-  const route = deps.routes.resolve(principal.project, match.dialect)
+  const route = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
   const headers = headersToForward(deps, call, { span: undefined })
   const answer = await postToProvider(deps, sessionRoute(route, principal), upstreamPath(route, match), headers, body)
   const id = /\/calls\/([\w.:-]{1,200})$/.exec(answer.location ?? '')?.[1]
@@ -94,7 +94,8 @@ async function makeCall(deps: GatewayDeps, call: HttpCall, models: ModelsOfCall,
     const proved = authenticateAgain(deps, principal, context.headers, match.room, provedAtMs, nowMs)
     requireOpenClass(endpoint, proved.project)
     admitCall(deps, proved, models, provedAtMs)
-    if (!isSameUpstream(route, deps.routes.resolve(proved.project, match.dialect))) throw integrationChanged()
+    if (!isSameUpstream(route, deps.routes.resolve(proved.project, match.dialect, proved.identity.team_id)))
+      throw integrationChanged()
     return proved
   }
   const made = { callId: id, projectId: principal.project.project_id }

@@ -101,6 +101,9 @@ export abstract class SocketSession implements LiveCall {
   get projectId(): string {
     return this.context.principal.identity.project_id
   }
+  get teamId(): string {
+    return this.context.principal.identity.team_id
+  }
   get dialect(): Dialect {
     return this.context.match.dialect
   }
@@ -348,8 +351,8 @@ export abstract class SocketSession implements LiveCall {
   }
 
   #routeNow(): Route {
-    const { project } = proveSocket(this.deps, this.context, Date.now())
-    return this.deps.routes.resolve(project, this.context.match.dialect)
+    const { project, identity } = proveSocket(this.deps, this.context, Date.now())
+    return this.deps.routes.resolve(project, this.context.match.dialect, identity.team_id)
   }
 
   /** Gives the provider's side up: the only way to stop a turn where there is no event for it. */

@@ -68,7 +68,7 @@ export interface Sockets {
    * Ends the sessions of a project that are not connected to where its integrations lead now: idle ones at once, the others when
    * their turn has ended.
    */
-  leaveFormer: (projectId: string, routeOf: (dialect: Dialect) => Route) => void
+  leaveFormer: (projectId: string, routeOf: (dialect: Dialect, teamId: string) => Route) => void
   /** No new ones; those without a running turn close with 1012, the others when theirs has ended. */
   leave: () => void
   /** Ends what is left. */
@@ -139,7 +139,7 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
       principal = await authenticate(deps, headers, match.room, nowMs, sinceMs)
       model = modelOfQuery(match) ?? principal.clientSecret?.model
       admitSocket(deps, endpoint, match, principal, model, nowMs)
-      const route = deps.routes.resolve(principal.project, match.dialect)
+      const route = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
       const forwarded = headersToForward(deps, { headers }, { span: undefined })
       const opener = principal
       const connect = (to: Route): Promise<UpstreamSocket> =>
@@ -154,7 +154,8 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
         requireOpenGateway(deps, provedAtMs)
         principal = authenticateAgain(deps, principal, headers, match.room, provedAtMs, sinceMs)
         admitSocket(deps, endpoint, match, principal, model, provedAtMs)
-        if (!isSameUpstream(route, deps.routes.resolve(principal.project, match.dialect))) throw integrationChanged()
+        const routeOfNow = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
+        if (!isSameUpstream(route, routeOfNow)) throw integrationChanged()
       } catch (error) {
         upstream.socket.terminate()
         throw error
@@ -277,9 +278,12 @@ function goingDown(): Refusal {
 }
 
 /** Undefined where the project's settings lead nowhere. */
-function routeNow({ dialect }: SocketSession, routeOf: (dialect: Dialect) => Route): Route | undefined {
+function routeNow(
+  { dialect, teamId }: SocketSession,
+  routeOf: (dialect: Dialect, teamId: string) => Route,
+): Route | undefined {
   try {
-    return routeOf(dialect)
+    return routeOf(dialect, teamId)
   } catch {
     // Whoever connects again hears why.
     return undefined

@@ -218,10 +218,8 @@ export class BackgroundPoller {
   /** The way to the response: by the access it was made with. @throws Error where that is no longer there */
   #routeOf(job: BackgroundResponse): Route {
     const { routes, projects } = this.#deps
-    if (job.access === 'managed') return routes.managed('openai')
-    const project = projects.find(job.identity.project_id)
-    const route = project && routes.resolve(project, 'openai')
-    if (route?.access !== job.access) throw new Error('the credential that a response was made with is no longer there')
+    const route = routes.ofAccess(projects.find(job.identity.project_id), 'openai', job.access)
+    if (!route) throw new Error('the credential that a response was made with is no longer there')
     return route
   }
 

@@ -9,6 +9,7 @@ import { createKeptAnswers } from './007-create-kept-answers.ts'
 import { chainAudit } from './008-chain-audit.ts'
 import { createPasswordLinks } from './010-create-password-links.ts'
 import { extendApiKeys } from './020-extend-api-keys.ts'
+import { extendIntegrations } from './030-extend-integrations.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -23,6 +24,7 @@ export const migrations: readonly Migration[] = [
   chainAudit,
   createPasswordLinks,
   extendApiKeys,
+  extendIntegrations,
 ]
 
 /** The one schema of this service. */
