@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { connectBus } from '@sluice/bus'
+import { answerRequests, connectBus } from '@sluice/bus'
+import { IntegrationTestRequest, IntegrationTestResult, integrationTestSubject } from '@sluice/contracts'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
 import { metricsText, noSpans, openSpans } from '@sluice/telemetry'
 import { createAdmissionGate } from './admission-gate.ts'
@@ -33,7 +34,7 @@ import { callsFolder, KnownCalls } from './sockets/known-calls.ts'
 import { createSockets } from './sockets/socket-upgrade.ts'
 import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
 import { BackgroundPoller } from './stored/background-poller.ts'
-import { answerIntegrationTests } from './test-integration.ts'
+import { testIntegration } from './test-integration.ts'
 import { TokenCounter } from './token-counter.ts'
 import { SoundMeter } from './uploads/sound-meter.ts'
 import { Spool } from './uploads/spool.ts'
@@ -153,7 +154,16 @@ const upstreams = closing.use(
   'upstreams',
 )
 closing.use(
-  answerIntegrationTests(bus, { routes, projects, upstreams, timeouts: config.timeouts, log }),
+  answerRequests(
+    bus,
+    integrationTestSubject,
+    async body => {
+      const asked = IntegrationTestRequest.decode(body)
+      const result = await testIntegration({ routes, projects, upstreams, timeouts: config.timeouts }, asked)
+      return { body: IntegrationTestResult.encode(result) }
+    },
+    { log, concurrency: 4 },
+  ),
   'integration tests',
 )
 const jobs = closing.use(await followBatchJobs(bus, log), 'batches view')

@@ -1,13 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { answerRequests, type Bus } from '@sluice/bus'
-import {
-  type Dialect,
-  IntegrationTestRequest,
-  IntegrationTestResult,
-  integrationTestSubject,
-  type Project,
-} from '@sluice/contracts'
-import type { Logger } from '@sluice/runtime'
+import type { Dialect, IntegrationTestRequest, IntegrationTestResult, Project } from '@sluice/contracts'
 import { type AskDeps, askProvider, ProviderAwayError } from './exchanges/ask-provider.ts'
 import { Refusal } from './refusal.ts'
 import type { Route, RouteResolver } from './resolve-route.ts'
@@ -16,7 +8,6 @@ import type { ProjectsView } from './views/projects-view.ts'
 export interface IntegrationTestDeps extends AskDeps {
   routes: RouteResolver
   projects: Pick<ProjectsView, 'find'>
-  log: Logger
 }
 
 /** For a document that was written a moment ago. */
@@ -29,17 +20,11 @@ const listings: Record<Dialect, { path: string; headers: readonly string[] }> = 
   anthropic: { path: '/v1/models?limit=1000', headers: ['anthropic-version', '2023-06-01'] },
 }
 
-/** Answers whether the provider of an integration takes its credential: what the test button of a project's settings asks. */
-export function answerIntegrationTests(bus: Bus, deps: IntegrationTestDeps): { close: () => Promise<void> } {
-  return answerRequests(
-    bus,
-    integrationTestSubject,
-    async body => ({ body: IntegrationTestResult.encode(await test(deps, IntegrationTestRequest.decode(body))) }),
-    { log: deps.log, concurrency: 4 },
-  )
-}
-
-async function test(deps: IntegrationTestDeps, asked: IntegrationTestRequest): Promise<IntegrationTestResult> {
+/** Whether the provider of an integration takes its credential: what the test button of a project's settings asks. Never throws. */
+export async function testIntegration(
+  deps: IntegrationTestDeps,
+  asked: IntegrationTestRequest,
+): Promise<IntegrationTestResult> {
   const startedAt = performance.now()
   const since = () => Math.round(performance.now() - startedAt)
   try {
