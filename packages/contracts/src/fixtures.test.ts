@@ -13,6 +13,7 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'call-refused.v1': contracts.CallRefused,
   'gateway-hello.v1': contracts.GatewayHello,
   'gateway-heartbeat.v1': contracts.GatewayHeartbeat,
+  'gateway-keys-used.v1': contracts.KeysUsed,
   'gateway-epoch-closed.v1': contracts.GatewayEpochClosed,
   'budget-cutoff.v1': contracts.BudgetCutoff,
   'budget-released.v1': contracts.BudgetReleased,

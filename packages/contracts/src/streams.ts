@@ -171,10 +171,14 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
       'gateway.heartbeat.v1',
       'gateway.epoch-closed.v1',
       'gateway.journal.v1.*',
+      'gateway.keys-used.v1',
     ],
     subscribe: ['budget.cutoff.v1', 'budget.released.v1', integrationTestSubject],
   },
-  accounts: { publish: ['project.changed.v1', 'key.revoked.v1', integrationTestSubject], subscribe: [] },
+  accounts: {
+    publish: ['project.changed.v1', 'key.revoked.v1', integrationTestSubject],
+    subscribe: ['gateway.keys-used.v1'],
+  },
   budget: {
     publish: ['budget.cutoff.v1', 'budget.released.v1', usageLogSubject],
     subscribe: ['gateway.heartbeat.v1', 'gateway.hello.v1', usageHoursSubjects.budget],

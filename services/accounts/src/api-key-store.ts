@@ -395,6 +395,25 @@ export function listAnnouncedKeyIds(db: Db, projectId: string): Promise<string[]
     .then(rows => rows.map(row => row.key_id))
 }
 
+/** Notes when keys were used: the latest time counts, whoever says it, and none is in the future. */
+export async function markKeysUsed(
+  db: Db,
+  used: readonly { key_id: string; at_ms: number }[],
+  nowMs: number,
+): Promise<void> {
+  const keyIds = used.map(key => key.key_id)
+  const times = used.map(key => new Date(Math.min(key.at_ms, nowMs)))
+  // In one order, whoever tells: two messages at once do not wait for each other in a ring.
+  await sql`with used as (
+      select api_keys.key_id, told.at from api_keys
+      join unnest(${keyIds}::uuid[], ${times}::timestamptz[]) as told (key_id, at) on told.key_id = api_keys.key_id
+      where coalesce(api_keys.last_used_at < told.at, true)
+      order by api_keys.key_id for no key update of api_keys
+    )
+    update api_keys set last_used_at = greatest(api_keys.last_used_at, used.at)
+    from used where used.key_id = api_keys.key_id`.execute(db)
+}
+
 /** Takes up to a hundred keys that were revoked before `revokedBefore` and are still in KV, and marks them withdrawn. */
 export async function takeKeysToWithdraw(db: Db, revokedBefore: Date, at: Date): Promise<string[]> {
   const { rows } = await sql<{ key_id: string }>`update api_keys set withdrawn_at = ${at}

@@ -6,6 +6,7 @@ import { createAccountPublisher } from './account-publisher.ts'
 import { buildApp } from './app.ts'
 import { createChanges } from './change-store.ts'
 import { readConfig } from './config.ts'
+import { storeKeysUsed } from './consumers/keys-used.ts'
 import { schemaName } from './db/migrations/index.ts'
 import type { Tables } from './db/schema.ts'
 import { changeCommitted } from './events.ts'
@@ -40,6 +41,7 @@ if (!process.argv.includes('--check-config')) {
     }),
     'upkeep',
   )
+  closing.use(storeKeysUsed({ bus, db, now, log }), 'use of keys')
   const app = buildApp({
     db,
     changes,

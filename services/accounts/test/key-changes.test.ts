@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { hashCredential, parseApiKey } from '@sluice/runtime'
 import { closeInReverse, goodToken } from '@sluice/test-env'
-import { readKeyDocuments } from '../src/api-key-store.ts'
+import { markKeysUsed, readKeyDocuments } from '../src/api-key-store.ts'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 test('what becomes of keys', async t => {
@@ -245,6 +245,32 @@ test('what becomes of keys', async t => {
     ])
       assert.equal((await call('POST', keys, { name: 'x', ...bad })).status, 400, JSON.stringify(bad))
   })
+
+  await t.test(
+    'of the times a key was used the latest counts, whoever tells it how often, and none in the future',
+    async () => {
+      const { id } = await newKey()
+      const lastUsed = async () => Date.parse((await call('GET', `${keys}/${id}`)).body.last_used_at)
+      const nowMs = Date.now()
+      const told = (...times: number[]) =>
+        markKeysUsed(
+          db,
+          [
+            ...times.map(at_ms => ({ key_id: id, at_ms })),
+            { key_id: '00000000-0000-7000-8000-000000000000', at_ms: 1 },
+          ],
+          nowMs,
+        )
+      await told(5_000)
+      assert.equal(await lastUsed(), 5_000)
+      await Promise.all([told(9_000), told(7_000), told(9_000)])
+      await told(8_000)
+      assert.equal(await lastUsed(), 9_000)
+      await told(nowMs + 60_000)
+      assert.equal(await lastUsed(), nowMs)
+      assert.equal((await readKeyDocuments(db, [id]))[0]?.version, 1, 'gateways are not told what they have told')
+    },
+  )
 
   await t.test('a service account has keys at its own path, and those of an owner are revoked together', async () => {
     const { body: bot } = await call('POST', `${project}/service-accounts`, { name: 'bot' })

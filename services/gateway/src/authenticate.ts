@@ -174,7 +174,7 @@ function byKey(deps: AuthenticateDeps, shown: ShownCredential, room: string | un
   return {
     // Whoever holds a key can sign a token for any room of the project, so the URL's room is as good as signed.
     identity: room === undefined ? active.identity : { ...active.identity, room },
-    project: projectOf(deps, active, shown),
+    project: projectOf(deps, active, shown, nowMs),
     modelLists: active.key.models ? [active.key.models] : [],
     memberTeams: active.memberTeams,
     expiresAtMs: Math.min(active.key.expires_at_ms ?? Infinity, secret.expires_at_ms ?? Infinity),
@@ -268,7 +268,7 @@ function byToken(
   if (token.models) modelLists.push(token.models)
   if (active.key.models) modelLists.push(active.key.models)
   const { identity, expiresAtMs } = token
-  return { identity, project: projectOf(deps, active, shown), modelLists, expiresAtMs, token }
+  return { identity, project: projectOf(deps, active, shown, nowMs), modelLists, expiresAtMs, token }
 }
 
 /** A secret lives as long as what it was made with, and begins sessions for its own time. */
@@ -293,7 +293,7 @@ function byClientSecret(
     throw new Refusal('unauthorized', 'This client secret has expired. Have a new one made.')
   if (room !== undefined && identity.room !== room)
     throw new Refusal('room_not_granted', `This client secret is not for room "${room}".`)
-  const project = projectOf(deps, active, shown)
+  const project = projectOf(deps, active, shown, nowMs)
   if (project.path_classes?.realtime_calls !== true) throw classNotOpen('A client secret', 'realtime_calls', project)
   const models = [...(grant.model === undefined ? [] : [grant.model]), ...grant.transcriptionModels]
   return {
@@ -306,7 +306,12 @@ function byClientSecret(
 }
 
 /** The project that a key makes calls in. @throws Refusal where it may make none there or from here, or the project none at all */
-function projectOf(deps: AuthenticateDeps, active: ActiveKey, { peer, forwardedFor }: ShownCredential): Project {
+function projectOf(
+  deps: AuthenticateDeps,
+  active: ActiveKey,
+  { peer, forwardedFor }: ShownCredential,
+  nowMs: number,
+): Project {
   const { ip_ranges } = active.key
   if (ip_ranges && !isInIpRanges(ip_ranges, clientAddress(peer, forwardedFor, deps.trustedProxies)))
     throw new Refusal(
@@ -321,5 +326,6 @@ function projectOf(deps: AuthenticateDeps, active: ActiveKey, { peer, forwardedF
   const project = deps.projects.find(active.key.project_id)
   if (!project) throw new Refusal('unauthorized', 'The project of this credential does not exist any more.')
   if (project.disabled) throw new Refusal('project_disabled', `Project "${project.name}" is disabled. Ask its owner.`)
+  active.usedAtMs = nowMs
   return project
 }

@@ -34,6 +34,8 @@ export interface GatewayConfig extends ServiceConfig {
   callLeaseMs: number
   drainMs: number
   backgroundPollMs: number
+  /** Between two messages that say which keys have been used. */
+  keysUsedMs: number
   traceRatio: number
   tracesExported: boolean
   timeouts: { streamHeadersMs: number; headersMs: number; idleMs: number; maxDrainMs: number; maxStallMs: number }
@@ -95,6 +97,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
     leaveMs: reader.integer('GATEWAY_LEAVE_MS', 0),
     callLeaseMs: reader.integer('GATEWAY_CALL_LEASE_MS', 30_000, { min: 1_000 }),
     drainMs: reader.integer('GATEWAY_DRAIN_MS', 600_000),
+    keysUsedMs: reader.integer('GATEWAY_KEYS_USED_MS', 60_000, { min: 100 }),
     backgroundPollMs: reader.integer('GATEWAY_BACKGROUND_POLL_MS', 2_000, { min: 10 }),
     traceRatio: readRatio(reader, 'GATEWAY_TRACE_RATIO_PER_MILLE'),
     tracesExported: reader.optionalString('OTEL_EXPORTER_OTLP_ENDPOINT') !== undefined,

@@ -19,6 +19,7 @@ import { createGatewayEvents } from './events.ts'
 import { createFront } from './front-routes.ts'
 import { startHeartbeat, tellJournal } from './heartbeat-publisher.ts'
 import { openJournal } from './journal/journal.ts'
+import { startTellingKeysUsed } from './keys-used-publisher.ts'
 import { LiveCalls } from './live-calls.ts'
 import { openOwnCredentials } from './own-credentials.ts'
 import { classNotOpen } from './path-class.ts'
@@ -221,6 +222,10 @@ closing.use(
     }),
   }),
   'heartbeat',
+)
+closing.use(
+  startTellingKeysUsed({ bus, keys, gatewayId: journal.gatewayId, intervalMs: config.keysUsedMs, log }),
+  'use of keys',
 )
 events.observe({
   activeCalls: () => liveCalls.size,

@@ -11,7 +11,11 @@ import { GatewayStack } from './gateway-stack.ts'
 const gateway = await GatewayStack.start(
   { after },
   {
-    env: { SLUICE_ALLOW_PRIVATE_UPSTREAMS: '0', GATEWAY_TRUSTED_PROXIES: `${trustedProxy}/32` },
+    env: {
+      SLUICE_ALLOW_PRIVATE_UPSTREAMS: '0',
+      GATEWAY_TRUSTED_PROXIES: `${trustedProxy}/32`,
+      GATEWAY_KEYS_USED_MS: '200',
+    },
   },
 )
 const mine = await gateway.newProject()

@@ -9,6 +9,10 @@ export interface ActiveKey {
   identity: CallIdentity
   /** Teams that its member's calls may ask to pay; undefined where the key has a team of its own. */
   memberTeams: readonly string[] | undefined
+  /** When a call of it was let in last; 0: not since this gateway began. */
+  usedAtMs: number
+  /** The last such time that accounts has been told. */
+  toldAtMs: number
   /** False: whose key it is may not call providers now, and that may change back. */
   mayCall: boolean
 }
@@ -31,6 +35,8 @@ export interface KeysView {
   findById: (keyId: string) => ActiveKey | undefined
   /** The secrets that sign participant tokens of this key, opened; newest first. */
   secretsOf: (key: Key, nowMs: number) => SigningSecret[]
+  /** Keys that have been used since accounts was told. */
+  usedUntold: () => ActiveKey[]
   freshAtMs: () => number
   readonly size: number
   close: () => Promise<void>
@@ -59,6 +65,7 @@ export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<Ke
   const view = await followBucket(bus, 'keys', Key, {
     log: options.log,
     onChange: (keyId, key) => {
+      const { usedAtMs = 0, toldAtMs = 0 } = byId.get(keyId) ?? {}
       forget(keyId)
       const usable = key !== undefined && key.revoked_at_ms === undefined
       if (key && usable) {
@@ -66,6 +73,8 @@ export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<Ke
           key,
           identity: identityOf(key),
           memberTeams: memberTeamsOf(key),
+          usedAtMs,
+          toldAtMs,
           mayCall: key.permissions?.includes('llm:invoke') ?? true,
         }
         byId.set(keyId, active)
@@ -91,6 +100,11 @@ export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<Ke
       }
       return secrets.filter(secret => secret.expiresAtMs > nowMs)
     },
+    usedUntold: () =>
+      byId
+        .values()
+        .filter(key => key.usedAtMs > key.toldAtMs)
+        .toArray(),
     freshAtMs: view.freshAtMs,
     get size() {
       return byId.size

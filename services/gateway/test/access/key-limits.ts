@@ -131,6 +131,25 @@ export function keysHaveLimits(gateway: GatewayStack): void {
       assert.ok(await works(last.value))
     })
 
+    test('a key shows when a call of it, or of a token of it, was let in last', async () => {
+      const project = await gateway.newProject()
+      const keys = `/accounts/projects/${project.projectId}/api-keys`
+      const { body: key } = await gateway.manage('POST', keys, { name: 'x' })
+      const lastUsed = async (): Promise<string | null> =>
+        (await gateway.manage('GET', `${keys}/${key.id}`)).body.last_used_at
+      assert.equal(await lastUsed(), null)
+      const before = Date.now()
+      await eventually(() => works(key.value))
+      const first = await eventually(lastUsed)
+      assert.ok(Date.parse(first) >= before && Date.parse(first) <= Date.now())
+      // Seen by the gateway since: what it remembers is kept.
+      await gateway.manage('PATCH', `${keys}/${key.id}`, { name: 'y' })
+      assert.ok(await works(await mintToken(key.value)))
+      await eventually(async () => Date.parse((await lastUsed()) ?? '') > Date.parse(first))
+      const { body } = await gateway.manage('GET', keys)
+      assert.ok(body.keys.every(({ last_used_at }: { last_used_at: unknown }) => typeof last_used_at === 'string'))
+    })
+
     test('the key of another system calls by its hash, in any shape, until it is revoked', async () => {
       const project = await gateway.newProject()
       const keys = `/accounts/projects/${project.projectId}/api-keys`
