@@ -1,4 +1,5 @@
-import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import { currentScope } from '@sluice/runtime'
+import { CompiledQuery, type DatabaseConnection, Kysely, PostgresDialect, type Transaction } from 'kysely'
 import pg from 'pg'
 
 export type { Kysely, Transaction } from 'kysely'
@@ -14,6 +15,11 @@ export interface DatabaseConfig {
   /** The one schema of this service. */
   schema: string
   maxConnections?: number
+  /**
+   * Keeps tenants apart: connections work under this role, and each is told for whom with every use of it
+   * (`withinScope`), which row-level security goes by.
+   */
+  tenants?: { role?: string }
 }
 
 // bigint and numeric stay text: no money ever becomes a float. Columns of counts that fit are converted where they are read.
@@ -29,7 +35,7 @@ export function openDatabase<Tables>(config: DatabaseConfig): Database<Tables> {
   const pool = new pg.Pool({
     connectionString: config.url,
     max: config.maxConnections ?? 10,
-    options: `-c search_path=${config.schema}`,
+    options: `-c search_path=${config.schema}${config.tenants?.role ? ` -c role=${roleName(config.tenants.role)}` : ''}`,
     connectionTimeoutMillis: 5_000,
     statement_timeout: 30_000,
     idle_in_transaction_session_timeout: 60_000,
@@ -40,8 +46,30 @@ export function openDatabase<Tables>(config: DatabaseConfig): Database<Tables> {
   pool.on('error', () => undefined)
   // The same for one that dies between two statements of a transaction: the next statement fails, and its caller hears of it.
   pool.on('connect', client => client.on('error', () => undefined))
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  const dialect = new PostgresDialect({ pool, ...(config.tenants && { onReserveConnection: tellScope }) })
+  const db = new Kysely<Tables>({ dialect })
   return { db, close: () => db.destroy() }
+}
+
+/** Always said, so that a connection never keeps what it was told before; nobody's work is told of nobody. */
+async function tellScope(connection: DatabaseConnection): Promise<void> {
+  const scope = currentScope()
+  const [system, account, project] = scope?.system
+    ? ['on', '', '']
+    : ['', scope?.accountId ?? '', scope?.projectId ?? '']
+  await connection.executeQuery(
+    CompiledQuery.raw(
+      `select set_config('sluice.system', $1, false), set_config('sluice.account', $2, false),
+        set_config('sluice.project', $3, false)`,
+      [system, account, project],
+    ),
+  )
+}
+
+function roleName(name: string): string {
+  if (!/^[A-Za-z0-9_]+$/.test(name))
+    throw new Error(`role ${name} has a character that a connection's options cannot say`)
+  return name
 }
 
 /** Runs `work` in one transaction. @throws what `work` throws, after the rollback */

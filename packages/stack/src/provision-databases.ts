@@ -49,6 +49,7 @@ export async function provisionDatabases(options: DatabaseOptions): Promise<Reco
       // A creator that is no superuser must be a member of the role to give it a schema.
       await client.query(`grant ${role} to current_user`)
       await client.query(`grant connect, temporary on database ${database} to ${role}`)
+      if (service === 'accounts') await provisionWorkingRole(client, name)
       await client.query(`create schema if not exists ${schema} authorization ${role}`)
       const url = new URL(options.adminUrl)
       url.username = name
@@ -67,6 +68,17 @@ export async function provisionDatabases(options: DatabaseOptions): Promise<Reco
     await client.end()
   }
   return urls
+}
+
+/** Accounts works under a role that owns none of its tables, so that row-level security binds it. */
+async function provisionWorkingRole(client: pg.Client, owner: string): Promise<void> {
+  const name = `${owner}_app`
+  const role = pg.escapeIdentifier(name)
+  const { rowCount } = await client.query('select 1 from pg_roles where rolname = $1', [name])
+  await client.query(
+    `${rowCount === 0 ? 'create' : 'alter'} role ${role} with nologin nosuperuser nocreatedb nocreaterole`,
+  )
+  await client.query(`grant ${role} to ${pg.escapeIdentifier(owner)}`)
 }
 
 function withoutPassword(url: string): string {

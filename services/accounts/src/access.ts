@@ -8,6 +8,8 @@ import {
   permissionsIn,
   type RestPrincipal,
   requirePermission,
+  type TenantScope,
+  withinScope,
 } from '@sluice/runtime'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { findKeyByHash } from './api-key-store.ts'
@@ -65,7 +67,7 @@ export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => num
     if (request.is404) return
     const access = request.routeOptions.config.access
     if (access === 'public') return
-    const caller = await authenticate(deps, request)
+    const caller = await withinScope({ system: true }, () => authenticate(deps, request))
     request.caller = caller
     if (access === 'signed-in') return
     if (access === 'account-admin') {
@@ -75,13 +77,33 @@ export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => num
     }
     const projectId = (request.params as { pid?: string }).pid
     if (access === undefined || projectId === undefined || !uuid.test(projectId)) throw notFound()
-    const account = await findAccountOfProject(deps.db, projectId)
+    const account = await withinScope({ system: true }, () => findAccountOfProject(deps.db, projectId))
     caller.role = roleIn(caller.principal, projectId, account)
     if (!caller.role) throw notFound()
     const views = viewsOf(undefined, undefined, account)
     caller.permissions = permissionsIn(views, caller.principal, projectId) ?? new Set()
     if (access !== 'project') requirePermission(views, caller.principal, projectId, access)
   })
+}
+
+/**
+ * What the rest of a request may see of the database: its caller's project where the path names one, else their account.
+ * Public routes look for credentials and addresses over all accounts. Entered behind the body, which is read in another
+ * context.
+ */
+export function enterScopes(app: FastifyInstance): void {
+  app.addHook('preValidation', (request, _reply, done) => {
+    if (request.is404) return done()
+    withinScope(scopeOf(request), done)
+  })
+}
+
+function scopeOf(request: FastifyRequest): TenantScope {
+  const { caller } = request
+  if (!caller) return { system: true }
+  const { accountId } = caller.principal
+  const { pid } = request.params as { pid?: string }
+  return caller.role === undefined || pid === undefined ? { accountId } : { accountId, projectId: pid }
 }
 
 /** The caller of a route that is not public. */

@@ -1,6 +1,6 @@
 import { createRestApp, describeRoutes, type Logger, type SecretBox } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
-import { guardRoutes } from './access.ts'
+import { enterScopes, guardRoutes } from './access.ts'
 import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
 import type { Changes } from './change-store.ts'
 import type { Db } from './db/schema.ts'
@@ -70,6 +70,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   validateStrictly(app)
   allowEmptyBodies(app)
   guardRoutes(app, deps)
+  enterScopes(app)
   const document = describeRoutes(app, { title: 'Sluice accounts', version: '1' })
 
   registerSignIn(app, deps)

@@ -1,9 +1,7 @@
-import { openDatabase } from '@sluice/postgres'
-import { ConfigReader, createSecretBox } from '@sluice/runtime'
+import { ConfigReader, createSecretBox, withinScope } from '@sluice/runtime'
 import { bootstrapInstallation } from './bootstrap-installation.ts'
 import { readMasterKey } from './config.ts'
-import { schemaName } from './db/migrations/index.ts'
-import type { Tables } from './db/schema.ts'
+import { openTenants } from './db/open-tenants.ts'
 import { keepInstallation, readKeptKey } from './installation-file.ts'
 import { findPasswordProblem } from './password.ts'
 
@@ -20,13 +18,15 @@ if (problem) reader.problem(`SLUICE_ADMIN_PASSWORD ${problem}; make one with: op
 if (email !== '' && !/^[^\s@]+@[^\s@]+$/.test(email)) reader.problem('SLUICE_ADMIN_EMAIL is not an e-mail address')
 reader.check()
 
-const database = openDatabase<Tables>({ url, schema: schemaName, maxConnections: 2 })
+const database = openTenants(url, 2)
 try {
   const kept = readKeptKey(file)
-  const { installation, created } = await bootstrapInstallation(
-    { db: database.db, box: createSecretBox(masterKey), now: Date.now },
-    { email, password: password ?? '' },
-    kept,
+  const { installation, created } = await withinScope({ system: true }, () =>
+    bootstrapInstallation(
+      { db: database.db, box: createSecretBox(masterKey), now: Date.now },
+      { email, password: password ?? '' },
+      kept,
+    ),
   )
   keepInstallation(file, installation)
   if (created.includes('key') && !created.includes('project'))

@@ -4,7 +4,7 @@ import { announceMemberRights } from './announce-member.ts'
 import { newId } from './api-key.ts'
 import type { Change } from './change-store.ts'
 import { errors, notFound } from './errors.ts'
-import { findMember, findMemberByEmail, insertMember, lockMember, type Member } from './member-store.ts'
+import { findMember, findMemberOfAccountByEmail, insertNewMember, lockMember, type Member } from './member-store.ts'
 import { type ProjectRights, rolesOf } from './project-member.ts'
 import {
   deleteProjectMember,
@@ -109,17 +109,15 @@ async function findPerson(change: Change, accountId: string, person: PersonName)
     if (!member) throw notFound()
     return member
   }
-  const member = await findMemberByEmail(change.trx, person.email)
-  // An address signs in to one account alone.
-  if (member && member.account_id !== accountId)
-    throw errorOf(errors.conflict, { message: 'This e-mail address cannot be added to this account.' })
-  return member
+  return findMemberOfAccountByEmail(change.trx, accountId, person.email)
 }
 
 async function inviteMember(change: Change, accountId: string, person: PersonName): Promise<string> {
   if ('userId' in person) throw notFound()
   const memberId = newId('mem')
-  await insertMember(change.trx, { ...person, memberId, accountId, passwordHash: null, accountAdmin: false })
+  // An address signs in to one account alone, and another account's people are not seen from here.
+  if (!(await insertNewMember(change.trx, { ...person, memberId, accountId, passwordHash: null, accountAdmin: false })))
+    throw errorOf(errors.conflict, { message: 'This e-mail address cannot be added to this account.' })
   await change.audit({ action: 'member.created', target: memberId })
   return memberId
 }

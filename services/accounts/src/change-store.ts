@@ -1,4 +1,5 @@
 import { enqueue, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
+import { currentScope, type TenantScope, withinScope } from '@sluice/runtime'
 import { appendAudit } from './audit-store.ts'
 import type { Db, Tables } from './db/schema.ts'
 
@@ -56,24 +57,33 @@ export function createChanges(deps: ChangesDeps): Changes {
     async make(actor, work) {
       const nowMs = deps.now()
       const entries: AuditEntry[] = []
-      const result = await transact(deps.db, async trx => {
-        const done = await work({
-          trx,
-          nowMs,
-          audit: async entry => void entries.push(entry),
-          announce: entries => enqueue(trx, entries),
+      const scope = scopeOf(actor)
+      const change = () =>
+        transact(deps.db, async trx => {
+          const done = await work({
+            trx,
+            nowMs,
+            audit: async entry => void entries.push(entry),
+            announce: entries => enqueue(trx, entries),
+          })
+          // Last, since it locks the end of the account's trail.
+          const said = entries.map(entry => auditOf(actor, entry, nowMs))
+          await appendAudit(trx, actor.accountId, said)
+          return done
         })
-        // Last, since it locks the end of the account's trail.
-        const said = entries.map(entry => auditOf(actor, entry, nowMs))
-        await appendAudit(trx, actor.accountId, said)
-        return done
-      })
+      const result = await (scope ? withinScope(scope, change) : change())
       deps.onCommitted?.(actor, entries)
       // While the bus is away the answer does not wait for it: the outbox keeps the announcement.
       if (deps.flush) await withinMs(deps.flush(), deps.flushWaitMs ?? 250)
       return result
     },
   }
+}
+
+/** Tasks of ours reach over all tenants. People's requests say themselves for whom they are; what says nothing is its actor's. */
+function scopeOf(actor: Actor): TenantScope | undefined {
+  if (actor.kind === 'system' || actor.kind === 'operator') return { system: true }
+  return currentScope() ? undefined : { accountId: actor.accountId }
 }
 
 function auditOf(actor: Actor, entry: AuditEntry, nowMs: number) {

@@ -20,6 +20,9 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: AccountsConfig; se
     publicUrl: reader.url('SLUICE_PUBLIC_URL', 'http://127.0.0.1:8080'),
     allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
   }
+  // The role that the service works under is named after it.
+  if (config.databaseUrl !== '' && new URL(config.databaseUrl).username === '')
+    reader.problem('ACCOUNTS_DATABASE_URL must name its user: postgres://accounts:…@host/database')
   const secrets = { masterKey: readMasterKey(reader) }
   reader.check()
   return { config, secrets }

@@ -1,14 +1,13 @@
 import { connectBus } from '@sluice/bus'
-import { openDatabase, startOutboxRelay } from '@sluice/postgres'
-import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
+import { startOutboxRelay } from '@sluice/postgres'
+import { ClosingStack, createLogger, createSecretBox, startOperatorServer, withinScope } from '@sluice/runtime'
 import { metricsText } from '@sluice/telemetry'
 import { createAccountPublisher } from './account-publisher.ts'
 import { buildApp } from './app.ts'
 import { createChanges } from './change-store.ts'
 import { readConfig } from './config.ts'
 import { storeKeysUsed } from './consumers/keys-used.ts'
-import { schemaName } from './db/migrations/index.ts'
-import type { Tables } from './db/schema.ts'
+import { openTenants } from './db/open-tenants.ts'
 import { changeCommitted } from './events.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { repairAnnouncements } from './repair-announcements.ts'
@@ -22,7 +21,7 @@ if (!process.argv.includes('--check-config')) {
   const log = createLogger('accounts', config.logLevel)
   const closing = new ClosingStack(log)
   const now = Date.now
-  const { db } = closing.use(openDatabase<Tables>({ url: config.databaseUrl, schema: schemaName }), 'database')
+  const { db } = closing.use(openTenants(config.databaseUrl), 'database')
   const bus = closing.use(await connectBus(config.nats, 'accounts', log), 'bus')
   const publisher = await createAccountPublisher(bus)
   const relay = closing.use(startOutboxRelay(db, publisher.send, { log }), 'outbox')
@@ -34,7 +33,10 @@ if (!process.argv.includes('--check-config')) {
   })
   const upkeep = closing.use(
     startUpkeep({
-      repair: () => repairAnnouncements({ db, now, listKeys: publisher.listKeys, flush: relay.flush }),
+      repair: () =>
+        withinScope({ system: true }, () =>
+          repairAnnouncements({ db, now, listKeys: publisher.listKeys, flush: relay.flush }),
+        ),
       sweep: () => sweep(changes),
       isConnected: bus.isConnected,
       log,

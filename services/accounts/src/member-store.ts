@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import type { Db } from './db/schema.ts'
 import { notFound } from './errors.ts'
 
@@ -46,6 +47,15 @@ export function findMemberByEmail(
     .executeTakeFirst()
 }
 
+export function findMemberOfAccountByEmail(db: Db, accountId: string, email: string): Promise<Member | undefined> {
+  return db
+    .selectFrom('members')
+    .select(columns)
+    .where('account_id', '=', accountId)
+    .where(({ eb, fn }) => eb(fn<string>('lower', ['email']), '=', email.toLowerCase()))
+    .executeTakeFirst()
+}
+
 export interface NewMember {
   memberId: string
   accountId: string
@@ -59,7 +69,12 @@ export interface NewMember {
 }
 
 export async function insertMember(db: Db, member: NewMember): Promise<void> {
-  await db
+  if (!(await insertNewMember(db, member))) throw new Error('somebody has this e-mail address already')
+}
+
+/** False where somebody has the e-mail address already, in whatever account. */
+export async function insertNewMember(db: Db, member: NewMember): Promise<boolean> {
+  const row = await db
     .insertInto('members')
     .values({
       member_id: member.memberId,
@@ -72,7 +87,10 @@ export async function insertMember(db: Db, member: NewMember): Promise<void> {
       last_name: member.lastName ?? '',
       disabled_at: null,
     })
-    .execute()
+    .onConflict(conflict => conflict.expression(sql`lower(email)`).doNothing())
+    .returning('member_id')
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 /**

@@ -1,5 +1,6 @@
 import { openDatabase, runMigrations } from '@sluice/postgres'
-import { ConfigReader } from '@sluice/runtime'
+import { ConfigReader, withinScope } from '@sluice/runtime'
+import { isolateTenants } from './db/isolate-tenants.ts'
 import { migrations, schemaName } from './db/migrations/index.ts'
 import type { Tables } from './db/schema.ts'
 
@@ -7,9 +8,11 @@ import type { Tables } from './db/schema.ts'
 const reader = new ConfigReader(process.env)
 const url = reader.url('ACCOUNTS_DATABASE_URL')
 reader.check()
-const database = openDatabase<Tables>({ url, schema: schemaName, maxConnections: 2 })
+const database = openDatabase<Tables>({ url, schema: schemaName, maxConnections: 2, tenants: {} })
 try {
-  const applied = await runMigrations(database.db, schemaName, migrations)
+  // Its owner sees rows of no tenant either, unless it says for whom.
+  const applied = await withinScope({ system: true }, () => runMigrations(database.db, schemaName, migrations))
+  await isolateTenants(database.db)
   console.log(JSON.stringify({ schema: schemaName, applied }))
 } finally {
   await database.close()

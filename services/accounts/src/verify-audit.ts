@@ -1,11 +1,9 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { openDatabase } from '@sluice/postgres'
-import { ConfigReader } from '@sluice/runtime'
+import { ConfigReader, withinScope } from '@sluice/runtime'
 import type { ChainedEntry } from './audit-chain.ts'
 import { listAuditedAccounts } from './audit-store.ts'
-import { schemaName } from './db/migrations/index.ts'
-import type { Tables } from './db/schema.ts'
+import { openTenants } from './db/open-tenants.ts'
 import { type AuditVerdict, verifyAccount, verifyTrail } from './verify-audit-trail.ts'
 
 // `node src/verify-audit.ts`: follows the audit trail of every account of ACCOUNTS_DATABASE_URL; `… <file>`: that of an
@@ -27,10 +25,12 @@ else {
   const reader = new ConfigReader(process.env)
   const url = reader.url('ACCOUNTS_DATABASE_URL')
   reader.check()
-  const database = openDatabase<Tables>({ url, schema: schemaName, maxConnections: 2 })
+  const database = openTenants(url, 2)
   try {
-    for (const accountId of await listAuditedAccounts(database.db))
-      tell({ account_id: accountId }, await verifyAccount(database.db, accountId))
+    await withinScope({ system: true }, async () => {
+      for (const accountId of await listAuditedAccounts(database.db))
+        tell({ account_id: accountId }, await verifyAccount(database.db, accountId))
+    })
   } finally {
     await database.close()
   }

@@ -14,7 +14,9 @@ import { bootstrapInstallation, type Installation } from '../src/bootstrap-insta
 import { createChanges } from '../src/change-store.ts'
 import { createApiKey } from '../src/create-api-key.ts'
 import { createProject } from '../src/create-project.ts'
+import { isolateTenants } from '../src/db/isolate-tenants.ts'
 import { migrations, schemaName } from '../src/db/migrations/index.ts'
+import { openTenants } from '../src/db/open-tenants.ts'
 import type { Db, Tables } from '../src/db/schema.ts'
 import { errors } from '../src/errors.ts'
 import { insertMember } from '../src/member-store.ts'
@@ -39,6 +41,7 @@ export async function startDatabase(t: Scope): Promise<{ db: Db; url: string }> 
   const { url } = await testPostgres(t, { schemas: [schemaName] })
   const db = openAccounts(t, url)
   await runMigrations(db, schemaName, migrations)
+  await isolateTenants(db)
   return { db, url }
 }
 
@@ -49,6 +52,7 @@ function openAccounts(t: Scope, url: string): Db {
 }
 
 export interface TestAccounts {
+  /** Sees everything, as its superuser; the routes in `deps` work under the role that sees what they are for. */
   db: Db
   deps: AppDeps
   app: ReturnType<typeof buildApp>
@@ -82,9 +86,11 @@ export async function startAccounts(
   const { name, installation } = await template
   const { url } = await testPostgres(t, { template: name })
   const db = openAccounts(t, url)
+  const tenants = openTenants(url, 5)
+  t.after(() => tenants.close())
   const deps: AppDeps = {
-    db,
-    changes: createChanges({ db, now }),
+    db: tenants.db,
+    changes: createChanges({ db: tenants.db, now }),
     box,
     throttle: createSignInThrottle({ now }),
     now,
@@ -103,15 +109,15 @@ export async function startAccounts(
 }
 
 /** The same routes with a real bus, as `main.ts` wires them. */
-export async function startBus(t: Scope, { db, deps }: TestAccounts) {
+export async function startBus(t: Scope, { deps }: TestAccounts) {
   const nats = await testNats(t)
   const { user, pass } = nats.users.accounts
   const bus = await connectBus({ url: nats.url, user, password: pass }, 'accounts', deps.log)
   t.after(() => bus.close())
   const publisher = await createAccountPublisher(bus)
-  const relay = startOutboxRelay(db, publisher.send, { log: deps.log, retryMs: 200 })
+  const relay = startOutboxRelay(deps.db, publisher.send, { log: deps.log, retryMs: 200 })
   t.after(() => relay.close())
-  const changes = createChanges({ db, now: deps.now, flush: relay.flush })
+  const changes = createChanges({ db: deps.db, now: deps.now, flush: relay.flush })
   const app = buildApp({ ...deps, changes })
   t.after(() => app.close())
   return { nats, bus, publisher, relay, changes, app }

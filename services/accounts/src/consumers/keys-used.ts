@@ -1,6 +1,6 @@
 import { answerRequests, type Bus } from '@sluice/bus'
 import { KeysUsed } from '@sluice/contracts'
-import type { Logger } from '@sluice/runtime'
+import { type Logger, withinScope } from '@sluice/runtime'
 import { markKeysUsed } from '../api-key-store.ts'
 import type { Db } from '../db/schema.ts'
 
@@ -12,7 +12,8 @@ export function storeKeysUsed(deps: { bus: Bus; db: Db; now: () => number; log: 
     deps.bus,
     KeysUsed.subject(),
     async body => {
-      await markKeysUsed(deps.db, KeysUsed.decode(body).used, deps.now())
+      const { used } = KeysUsed.decode(body)
+      await withinScope({ system: true }, () => markKeysUsed(deps.db, used, deps.now()))
       return { body: '' }
     },
     { log: deps.log, concurrency: 1 },
