@@ -1,7 +1,7 @@
 import type { Static } from 'typebox'
 import { budgetWindows } from './budget-document.ts'
 import { defineDocument } from './define-event.ts'
-import { Id, UnixMs, Uuid } from './ids.ts'
+import { Id, RoomName, UnixMs, Uuid } from './ids.ts'
 import { Role } from './permissions.ts'
 import { Type } from './type.ts'
 import { Dialect } from './usage-recorded.ts'
@@ -30,6 +30,8 @@ export const KeySchema = Type.Object({
   service_account_id: Type.Optional(Id),
   name: Type.String(),
   role: Role,
+  /** Made by the server to sign tokens, which are its member's where it has one; shown to nobody. */
+  system: Type.Optional(Type.Literal(true)),
   /**
    * What the key may do: its role's permissions, of which a member's key has those alone that its member has now, and a disabled
    * service account's none. Absent: those of its role. Names that one does not know give nothing.
@@ -155,6 +157,8 @@ export const ProjectSchema = Type.Object({
   }),
   /** Classes that are absent or false are off. */
   path_classes: Type.Optional(PathClasses),
+  /** Rooms that the server has not made are refused. */
+  unknown_rooms: Type.Optional(Type.Literal('deny')),
   /** Force one status for spent budgets, whatever the client (`refusals.md` d6 otherwise). */
   budget_status: Type.Optional(Type.Literal(402)),
   /** Those that are not closed. */
@@ -164,6 +168,22 @@ export const ProjectSchema = Type.Object({
 /** A project's settings as gateways see them, in KV `projects` under its id. */
 export const Project = defineDocument('project', ProjectSchema)
 export type Project = Static<typeof ProjectSchema>
+
+export const RoomSchema = Type.Object({
+  project_id: Uuid,
+  room: RoomName,
+  version: Type.Integer({ minimum: 1 }),
+  closed: Type.Boolean(),
+  /** Who may be in it, of those that have a token of the server's; absent: anyone. */
+  member_ids: Type.Optional(Type.Array(Id)),
+})
+
+/**
+ * A room that the server has made, in KV `rooms` under `<project>.<room>`. One by one: a project may have more of them than
+ * fit into its own document.
+ */
+export const Room = defineDocument('room', RoomSchema)
+export type Room = Static<typeof RoomSchema>
 
 export const SessionSchema = Type.Object({
   member_id: Id,

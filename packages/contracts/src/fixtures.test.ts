@@ -29,6 +29,7 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-budget-window': contracts.BudgetWindow,
   'document-key': contracts.Key,
   'document-project': contracts.Project,
+  'document-room': contracts.Room,
   'document-session': contracts.Session,
   'document-usage-log-request': contracts.UsageLogRequest,
   'document-usage-log-batch': contracts.UsageLogBatch,
@@ -85,11 +86,14 @@ test('the heartbeat of a gateway from before it told its numbers is still read',
 })
 
 test('documents from before they named permissions and teams’ settings are still read', () => {
-  const { permissions, member_team_ids, member_default_team_id, ip_ranges, ...key } = JSON.parse(read('document-key'))
+  const { permissions, member_team_ids, member_default_team_id, ip_ranges, system, ...key } = JSON.parse(
+    read('document-key'),
+  )
   assert.deepEqual(contracts.Key.decode(JSON.stringify(key)), key)
   const { permissions: _, operator, ...session } = JSON.parse(read('document-session'))
   assert.deepEqual(contracts.Session.decode(JSON.stringify(session)), session)
-  const project = { ...JSON.parse(read('document-project')), teams: [{ team_id: 'team_01', name: 'Platform' }] }
+  const { unknown_rooms, ...plain } = JSON.parse(read('document-project'))
+  const project = { ...plain, teams: [{ team_id: 'team_01', name: 'Platform' }] }
   assert.deepEqual(contracts.Project.decode(JSON.stringify(project)), project)
 })
 

@@ -7,6 +7,8 @@ export const UnixMs = Type.Integer({ minimum: 0 })
 export const NanoUsd = Type.Integer()
 /** Prefixed or UUID identifiers of this system: no white space, no dots (they become subject tokens and KV keys). */
 export const Id = Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' })
+/** The name of a room: small letters and digits, `-` within. */
+export const RoomName = Type.String({ pattern: '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$' })
 
 /**
  * Pattern of a line of text that every store can hold: no control characters, no half of a surrogate pair. Patterns are read

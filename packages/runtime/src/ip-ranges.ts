@@ -58,6 +58,8 @@ function contains([base, bits]: Range, address: ipaddr.IPv4 | ipaddr.IPv6): bool
 function readAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text)
   if (!ipaddr.IPv6.isValid(text) || text.includes('%')) return undefined
+  // `::203.0.113.9` is read as the mapped address, which it is not.
+  if (text.includes('.') && !/^::ffff:/i.test(text)) return undefined
   const address = ipaddr.IPv6.parse(text)
   return address.isIPv4MappedAddress() ? address.toIPv4Address() : address
 }

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { test } from 'node:test'
-import { looksLikeJwt, readKeyId, TokenError, verifyParticipantToken } from './participant-token.ts'
+import {
+  looksLikeJwt,
+  readKeyId,
+  requireOwnMember,
+  signParticipantToken,
+  TokenError,
+  verifyParticipantToken,
+} from './participant-token.ts'
 
 const secret = Buffer.from('super-secret')
 const keyId = '123e4567-e89b-12d3-a456-426614174000'
@@ -34,10 +41,47 @@ test('a token signed with the secret of its key is read', async () => {
     name: 'x',
     room: 'lobby',
     models: null,
+    memberId: undefined,
     expiresAtMs: undefined,
     signedBy: 0,
     payload: claims,
   })
+})
+
+test('what is signed here is read again, with the header and claims of MeshAgent’s clients', async () => {
+  const grants = [{ name: 'api', scope: { llm: {} } }]
+  const wanted = { name: 'x', grants, keyId, projectId, memberId: 'mem_01', expiresAtMs: 5_999 }
+  const token = await signParticipantToken(wanted, secret)
+  assert.equal(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString(), '{"alg":"HS256","typ":"JWT"}')
+  const read = await verifyParticipantToken(token, [secret], 4_999)
+  assert.deepEqual([read.keyId, read.projectId, read.name, read.memberId], [keyId, projectId, 'x', 'mem_01'])
+  assert.deepEqual([read.models, read.expiresAtMs], [null, 5_000])
+  await assert.rejects(verifyParticipantToken(token, [secret], 5_000), /expired/)
+})
+
+test('a member is believed of a system key of theirs alone', () => {
+  const believed = (memberId: string | undefined, signer: { system?: true; member_id?: string }): boolean => {
+    try {
+      requireOwnMember({ memberId }, signer)
+      return true
+    } catch (error) {
+      assert.ok(error instanceof TokenError)
+      return false
+    }
+  }
+  const own = { system: true, member_id: 'mem_01' } as const
+  assert.ok(believed('mem_01', own))
+  assert.ok(believed(undefined, { system: true }))
+  assert.ok(believed(undefined, { member_id: 'mem_01' }))
+  for (const [memberId, signer] of [
+    ['mem_01', { member_id: 'mem_01' }],
+    ['mem_01', {}],
+    ['mem_02', own],
+    [undefined, own],
+    ['mem_01', { system: true }],
+    ['', own],
+  ] as const)
+    assert.ok(!believed(memberId, signer), String(memberId))
 })
 
 test('either secret of a rotated key verifies', async () => {

@@ -1,4 +1,4 @@
-import { compactVerify } from 'jose'
+import { CompactSign, compactVerify } from 'jose'
 import { parseUnambiguous } from './parse-unambiguous.ts'
 import { isPlainText } from './plain-text.ts'
 
@@ -10,6 +10,8 @@ export interface ParticipantClaims {
   room: string | undefined
   /** `undefined`: no LLM grant. `null`: every model the project allows. */
   models: readonly string[] | null | undefined
+  /** Whose calls it makes: only tokens that the server mints may say so ({@link requireOwnMember}). */
+  memberId: string | undefined
   /** Milliseconds; undefined: does not expire. */
   expiresAtMs: number | undefined
   /** Which of the secrets has signed it: its place among them. */
@@ -86,10 +88,12 @@ export async function verifyParticipantToken(
   const payload = readPayload(token)
   const signedBy = await findSigner(token, secrets)
   if (signedBy < 0) throw new TokenError('The token is not signed with the secret of the key it names.')
-  const { name, grants, kid, sub, exp } = payload
+  const { name, grants, kid, sub, exp, sluice_member: memberId } = payload
   if (typeof name !== 'string' || name === '' || name.length > 256 || !isPlainText(name))
     throw new TokenError('The token has no name, or one that is no plain text of at most 256 characters.')
   if (typeof kid !== 'string' || typeof sub !== 'string') throw new TokenError('The token names no key or no project.')
+  if (memberId !== undefined && typeof memberId !== 'string')
+    throw new TokenError('The token names a member that is none ("sluice_member").')
   if (!Array.isArray(grants)) throw new TokenError('The token has no grants.')
   if (exp !== undefined && (typeof exp !== 'number' || !Number.isFinite(exp)))
     throw new TokenError('The token has an expiry that is no number.')
@@ -100,11 +104,53 @@ export async function verifyParticipantToken(
     name,
     room: roomOf(grants),
     models: modelsOf(grants),
+    memberId,
     expiresAtMs: typeof exp === 'number' ? exp * 1000 : undefined,
     signedBy,
     payload,
   }
 }
+
+/**
+ * Requires that the member whom a token names is the member of the key that has signed it, which the server alone can sign with.
+ * Whoever holds any other key can write what they like into a token. @throws TokenError
+ */
+export function requireOwnMember(
+  { memberId }: Pick<ParticipantClaims, 'memberId'>,
+  signer: { system?: true; member_id?: string },
+): void {
+  if (memberId !== (signer.system ? signer.member_id : undefined))
+    throw new TokenError('The token names a member, which tokens that the server mints alone may do.')
+}
+
+/** What a token says that is to be signed. */
+export interface NewParticipantToken {
+  name: string
+  grants: readonly unknown[]
+  keyId: string
+  projectId: string
+  memberId: string | undefined
+  expiresAtMs: number
+}
+
+/** Signs a participant token as clients of MeshAgent do, with the secret part of a key. */
+export function signParticipantToken(token: NewParticipantToken, secret: Uint8Array): Promise<string> {
+  const payload = {
+    name: token.name,
+    grants: token.grants,
+    version: tokenVersion,
+    kid: token.keyId,
+    sub: token.projectId,
+    ...(token.memberId === undefined ? {} : { sluice_member: token.memberId }),
+    exp: Math.floor(token.expiresAtMs / 1_000),
+  }
+  return new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .sign(secret)
+}
+
+/** Of the client whose tokens ours look like: readers choose by it what an absent scope means. */
+const tokenVersion = '0.39.9'
 
 /** Its place among the secrets; -1: none has signed it. */
 async function findSigner(token: string, secrets: readonly Uint8Array[]): Promise<number> {

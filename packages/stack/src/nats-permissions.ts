@@ -20,6 +20,7 @@ export interface NatsPermissions {
 export const bucketReaders: Record<BucketName, readonly ServiceName[]> = {
   keys: serviceNames,
   projects: serviceNames,
+  rooms: ['gateway'],
   sessions: serviceNames,
   budgets: ['gateway'],
   'budget-windows': ['gateway'],

@@ -263,6 +263,10 @@ function claims(key: TokenKey, theirs: { keyId: string; projectId: string }): Ho
       `grants ${JSON.stringify(grants)}`,
       { grants },
     ]),
+    ...['mem_01', '', null, 0, true, [], ['mem_01'], {}, '*'].map((member): [string, Json] => [
+      `member ${JSON.stringify(member)}, by a key that is not the server's`,
+      { sluice_member: member },
+    ]),
     ['two rooms', { grants: [room, { name: 'room', scope: 'other' }, api] }],
     ['the same room twice', { grants: [room, room, api] }],
     ['two API grants', { grants: [room, api, { name: 'api', scope: { llm: { models: ['openai/*'] } } }] }],
@@ -282,6 +286,7 @@ function claims(key: TokenKey, theirs: { keyId: string; projectId: string }): Ho
     ['two keys', `{"kid":"${theirs.keyId}",${text.slice(1)}`],
     ['two names', `${text.slice(0, -1)},"name":"root"}`],
     ['two lists of grants', `${text.slice(0, -1)},"grants":[]}`],
+    ['two members', `${text.slice(0, -1)},"sluice_member":"mem_01","sluice_member":"mem_02"}`],
     ['two ends', `${text.slice(0, -1)},"exp":9999999999,"exp":1}`],
     ['two LLM grants in one scope', text.replace('"llm":{}', '"llm":{},"llm":{"models":[]}')],
     ['two model lists', text.replace('"llm":{}', '"llm":{"models":[],"models":["openai/*"]}')],

@@ -12,6 +12,7 @@ import {
   withinScope,
 } from '@sluice/runtime'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { KeyLimits } from './api-key.ts'
 import { findKeyByHash } from './api-key-store.ts'
 import type { Actor, Origin } from './change-store.ts'
 import type { Db } from './db/schema.ts'
@@ -117,6 +118,12 @@ export function roleOf(request: FastifyRequest): Role {
   const { role } = callerOf(request)
   if (!role) throw new Error('this route has no project')
   return role
+}
+
+/** What the caller's own credential is limited to in the project of the path. */
+export function ownLimits(request: FastifyRequest): KeyLimits {
+  const { key, permissions } = callerOf(request)
+  return { permissions, models: key?.models, ipRanges: key?.ip_ranges, expiresAtMs: key?.expires_at_ms }
 }
 
 /** The caller as the audit trail names them. */

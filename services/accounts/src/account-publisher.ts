@@ -1,9 +1,9 @@
 import { type Bus, openBucket, publishEvent } from '@sluice/bus'
-import { Key, KeyRevoked, Project, ProjectChanged, Session } from '@sluice/contracts'
+import { Key, KeyRevoked, Project, ProjectChanged, Room, Session } from '@sluice/contracts'
 import type { SendOutboxEntry } from '@sluice/postgres'
 
 /** The buckets this service writes. */
-export type AccountBucket = 'keys' | 'projects' | 'sessions'
+export type AccountBucket = 'keys' | 'projects' | 'rooms' | 'sessions'
 
 /** Sends what the outbox holds; while NATS is away it throws and the outbox keeps the rest, in order. */
 export interface AccountPublisher {
@@ -14,20 +14,22 @@ export interface AccountPublisher {
 const source = '/accounts'
 
 export async function createAccountPublisher(bus: Bus): Promise<AccountPublisher> {
-  const [keys, projects, sessions] = await Promise.all([
+  const [keys, projects, rooms, sessions] = await Promise.all([
     openBucket(bus, 'keys', Key),
     openBucket(bus, 'projects', Project),
+    openBucket(bus, 'rooms', Room),
     openBucket(bus, 'sessions', Session),
   ])
-  const buckets = { keys, projects, sessions }
+  const buckets = { keys, projects, rooms, sessions }
   const bucketOf = (name: string) => {
-    if (name === 'keys' || name === 'projects' || name === 'sessions') return buckets[name]
+    if (name === 'keys' || name === 'projects' || name === 'rooms' || name === 'sessions') return buckets[name]
     throw new Error(`outbox names bucket ${name}, which accounts does not write`)
   }
 
   async function put(bucket: string, key: string, payload: string): Promise<void> {
     if (bucket === 'keys') return keys.put(key, Key.decode(payload))
     if (bucket === 'projects') return projects.put(key, Project.decode(payload))
+    if (bucket === 'rooms') return rooms.put(key, Room.decode(payload))
     if (bucket === 'sessions') return sessions.put(key, Session.decode(payload))
     throw new Error(`outbox names bucket ${bucket}, which accounts does not write`)
   }

@@ -5,6 +5,7 @@ import {
   Project,
   ProjectChanged,
   type ProjectChangedData,
+  Room,
   Session,
 } from '@sluice/contracts'
 import type { OutboxEntry } from '@sluice/postgres'
@@ -25,6 +26,16 @@ export const announceKey = (document: Key): OutboxEntry => ({
   payload: Key.encode(document),
 })
 
+export const announceRoom = (document: Room): OutboxEntry => ({
+  kind: 'kv-put',
+  target: 'rooms',
+  key: keyOfRoom(document),
+  payload: Room.encode(document),
+})
+
+/** Where a room stands in its bucket. */
+export const keyOfRoom = ({ project_id, room }: Pick<Room, 'project_id' | 'room'>): string => `${project_id}.${room}`
+
 export const announceSession = (tokenHash: string, document: Session): OutboxEntry => ({
   kind: 'kv-put',
   target: 'sessions',
@@ -32,7 +43,7 @@ export const announceSession = (tokenHash: string, document: Session): OutboxEnt
   payload: Session.encode(document),
 })
 
-export const withdraw = (bucket: 'keys' | 'projects' | 'sessions', key: string): OutboxEntry => ({
+export const withdraw = (bucket: 'keys' | 'projects' | 'rooms' | 'sessions', key: string): OutboxEntry => ({
   kind: 'kv-delete',
   target: bucket,
   key,

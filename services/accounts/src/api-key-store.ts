@@ -234,6 +234,7 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
       'api_keys.service_account_id',
       'api_keys.name',
       'api_keys.role',
+      'api_keys.kind',
       'api_keys.models',
       'api_keys.ip_ranges',
       'api_keys.expires_at',
@@ -274,6 +275,7 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     ...(row.service_account_disabled_at === null ? {} : { permissions: [] }),
     name: row.name,
     role: row.role,
+    ...(row.kind === 'system' ? { system: true as const } : {}),
     ...(row.member_id === null
       ? {}
       : { permissions: ownedPermissions(row.role, row), member_team_ids: row.member_team_ids ?? [] }),
@@ -362,6 +364,19 @@ export function listKeyIdsOfMember(db: Db, memberId: string, projectId?: string)
     .orderBy('key_id')
     .execute()
     .then(rows => rows.map(row => row.key_id))
+}
+
+/** The key that signs what the server mints for a member, or for nobody in particular. */
+export async function findSystemKeyId(db: Db, projectId: string, memberId: string | null): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('api_keys')
+    .select('key_id')
+    .where('project_id', '=', projectId)
+    .where('kind', '=', 'system')
+    .where('revoked_at', 'is', null)
+    .where('member_id', memberId === null ? 'is' : '=', memberId)
+    .executeTakeFirst()
+  return row?.key_id
 }
 
 /** Ids of the keys of a project that are not revoked, of a member or a service account, or of the one key so named. */

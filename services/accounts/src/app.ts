@@ -15,6 +15,7 @@ import { registerChangeTeam } from './routes/change-team.ts'
 import { registerChooseDefaultTeam } from './routes/choose-default-team.ts'
 import { registerCloseTeam } from './routes/close-team.ts'
 import { registerCreateApiKey } from './routes/create-api-key.ts'
+import { registerCreateParticipantToken } from './routes/create-participant-token.ts'
 import { registerCreateProject } from './routes/create-project.ts'
 import { registerCreateTeam } from './routes/create-team.ts'
 import { registerDeleteIntegration } from './routes/delete-integration.ts'
@@ -38,6 +39,8 @@ import { registerProjectSettings } from './routes/project-settings.ts'
 import { registerPutIntegration } from './routes/put-integration.ts'
 import { registerRemoveProjectMember } from './routes/remove-project-member.ts'
 import { registerRevokeApiKey } from './routes/revoke-api-key.ts'
+import { registerRoomMembers } from './routes/room-members.ts'
+import { registerRooms } from './routes/rooms.ts'
 import { registerRouterSettings } from './routes/router-settings.ts'
 import { registerServiceAccountApiKeys } from './routes/service-account-api-keys.ts'
 import { registerServiceAccounts } from './routes/service-accounts.ts'
@@ -113,6 +116,9 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerIntegrations(app, deps)
   registerTestIntegration(app, deps)
   registerRouterSettings(app, deps)
+  registerRooms(app, deps)
+  registerRoomMembers(app, deps)
+  registerCreateParticipantToken(app, deps)
   registerValidateParticipantToken(app, deps)
   registerAudit(app, deps)
   registerGetConfig(app, deps)

@@ -39,6 +39,7 @@ export const errors = {
     statusCode: 409,
     message: 'This is the key of another system: have it rotated there, then take the new one here by its SHA-256.',
   },
+  roomClosed: { code: 'room_closed', statusCode: 409, message: 'The room is closed. Create it again to open it.' },
   idempotencyKeyReused: {
     code: 'idempotency_key_reused',
     statusCode: 409,

@@ -31,6 +31,8 @@ export const KnownSettings = Type.Object({
     ),
   ),
   budget_status: Type.Optional(Type.Literal(402)),
+  /** What becomes of calls for rooms that nobody has made here. */
+  unknown_rooms: Type.Optional(Type.Union([Type.Literal('allow'), Type.Literal('deny')])),
 })
 export type KnownSettings = Static<typeof KnownSettings>
 
@@ -48,7 +50,7 @@ export function checkSettings(settings: Record<string, unknown>): Record<string,
     const [first] = known.problems(settings)
     const where = first?.instancePath.replaceAll('/', '.').slice(1) || 'settings'
     throw errorOf(errors.invalidRequest, {
-      message: `${where} ${first?.message ?? 'is not valid'}. Known: unpriced (deny, assume_max, meter_tokens_only), on_client_abort {openai, anthropic} (drain, cancel), path_classes {${pathClasses.join(', ')}} (true, false), budget_status (402).`,
+      message: `${where} ${first?.message ?? 'is not valid'}. Known: unpriced (deny, assume_max, meter_tokens_only), on_client_abort {openai, anthropic} (drain, cancel), path_classes {${pathClasses.join(', ')}} (true, false), budget_status (402), unknown_rooms (allow, deny).`,
     })
   }
   if (Buffer.byteLength(JSON.stringify(settings)) > maxBytes)
@@ -68,8 +70,10 @@ export function checkSettings(settings: Record<string, unknown>): Record<string,
 /** What a project document says, with the defaults of what is not set. */
 export function effectiveSettings(
   settings: Record<string, unknown>,
-): Pick<Project, 'unpriced' | 'on_client_abort' | 'path_classes' | 'budget_status'> {
-  const { unpriced, on_client_abort, path_classes, budget_status }: KnownSettings = known.matches(settings)
+): Pick<Project, 'unpriced' | 'on_client_abort' | 'path_classes' | 'budget_status' | 'unknown_rooms'> {
+  const { unpriced, on_client_abort, path_classes, budget_status, unknown_rooms }: KnownSettings = known.matches(
+    settings,
+  )
     ? settings
     : {}
   return {
@@ -83,13 +87,21 @@ export function effectiveSettings(
       realtime_calls: path_classes?.realtime_calls ?? false,
     },
     ...(budget_status === undefined ? {} : { budget_status }),
+    ...(unknown_rooms === 'deny' ? { unknown_rooms } : {}),
   }
 }
 
 /** What the audit trail keeps of a settings object: known values, and only the names of the rest. */
 export function auditedSettings(settings: Record<string, unknown>): Record<string, unknown> {
-  const { unpriced, on_client_abort, path_classes, budget_status, ...others } = settings
-  return { unpriced, on_client_abort, path_classes, budget_status, other_names: Object.keys(others).sort() }
+  const { unpriced, on_client_abort, path_classes, budget_status, unknown_rooms, ...others } = settings
+  return {
+    unpriced,
+    on_client_abort,
+    path_classes,
+    budget_status,
+    unknown_rooms,
+    other_names: Object.keys(others).sort(),
+  }
 }
 
 function findSecretName(value: unknown): string | undefined {

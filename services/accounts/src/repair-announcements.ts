@@ -1,9 +1,10 @@
 import type { AccountBucket } from './account-publisher.ts'
-import { announceKey, announceProject, announceSession, withdraw } from './announcement.ts'
+import { announceKey, announceProject, announceRoom, announceSession, keyOfRoom, withdraw } from './announcement.ts'
 import { listAnnouncedKeyIds, readKeyDocuments } from './api-key-store.ts'
 import { type Actor, type Changes, createChanges } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { listProjectIds, lockProject, readProjectDocument } from './project-store.ts'
+import { readRoomDocuments } from './room-store.ts'
 import { findSession, lockSessionHashes } from './session-store.ts'
 
 const actor: Actor = { kind: 'system', id: 'repair', accountId: '' }
@@ -26,22 +27,30 @@ export async function repairAnnouncements(deps: RepairDeps): Promise<{ announced
   const held = {
     projects: await deps.listKeys('projects'),
     keys: await deps.listKeys('keys'),
+    rooms: await deps.listKeys('rooms'),
     sessions: await deps.listKeys('sessions'),
   }
-  const current = { projects: new Set<string>(), keys: new Set<string>(), sessions: new Set<string>() }
+  const current = {
+    projects: new Set<string>(),
+    keys: new Set<string>(),
+    rooms: new Set<string>(),
+    sessions: new Set<string>(),
+  }
   for (const projectId of await listProjectIds(deps.db)) {
     current.projects.add(projectId)
     for (const keyId of await repairProject(changes, projectId)) current.keys.add(keyId)
+    for await (const key of repairRooms(changes, projectId)) current.rooms.add(key)
   }
   for (const tokenHash of await repairSessions(changes)) current.sessions.add(tokenHash)
 
-  const buckets = ['projects', 'keys', 'sessions'] as const
+  const buckets = ['projects', 'keys', 'rooms', 'sessions'] as const
   const stale = buckets.flatMap(bucket =>
     held[bucket].filter(key => !current[bucket].has(key)).map(key => withdraw(bucket, key)),
   )
   await changes.make(actor, change => change.announce(stale))
   await deps.flush()
-  return { announced: current.projects.size + current.keys.size + current.sessions.size, withdrawn: stale.length }
+  const announced = buckets.reduce((sum, bucket) => sum + current[bucket].size, 0)
+  return { announced, withdrawn: stale.length }
 }
 
 function repairProject(changes: Changes, projectId: string): Promise<string[]> {
@@ -52,6 +61,22 @@ function repairProject(changes: Changes, projectId: string): Promise<string[]> {
     await change.announce([announceProject(await readProjectDocument(change.trx, projectId)), ...keys.map(announceKey)])
     return keyIds
   })
+}
+
+/** The rooms of a project, a thousand at a time. */
+async function* repairRooms(changes: Changes, projectId: string): AsyncGenerator<string> {
+  let after: string | undefined = ''
+  while (after !== undefined) {
+    const behind: string = after
+    const rooms = await changes.make(actor, async change => {
+      await lockProject(change.trx, projectId)
+      const documents = await readRoomDocuments(change.trx, projectId, { after: behind, limit: 1_000 })
+      await change.announce(documents.map(announceRoom))
+      return documents
+    })
+    yield* rooms.map(keyOfRoom)
+    after = rooms.at(-1)?.room
+  }
 }
 
 function repairSessions(changes: Changes): Promise<string[]> {

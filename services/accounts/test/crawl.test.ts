@@ -63,6 +63,8 @@ test('a crawl over every route as every role of one project reads and changes no
   const service = await make('/service-accounts', { name: canary })
   const key = await make('/api-keys', { name: canary })
   const integration = await make('/integrations', { name: canary, provider: 'openai', api_key: 'sk-0123456789abcdef' })
+  await make('/rooms', { name: canary, access: 'members' })
+  await call('PUT', `/accounts/projects/${victim}/rooms/${canary}/members/${user.user_id}`, asOwner, {})
   await call('PUT', `/accounts/projects/${victim}/settings`, asOwner, { theme: canary })
   const theirs: Record<string, string | undefined> = {
     tid: team.id,
@@ -86,6 +88,9 @@ test('a crawl over every route as every role of one project reads and changes no
     'account admin': bearer(await signInAs(db, stranger.memberId)),
     'admin key': bearer(stranger.apiKey),
   }
+
+  // A name says nothing of whose room it is: the other one's must be none here.
+  await call('PUT', `/accounts/projects/${own}/settings`, roles.admin ?? {}, { unknown_rooms: 'deny' })
 
   const document = (await call('GET', '/accounts/openapi.json', {})).json<{
     paths: Record<
@@ -172,6 +177,7 @@ test('a crawl over every route as every role of one project reads and changes no
       ['service-accounts', service.id],
       ['integrations', integration.id],
       ['users', user.user_id],
+      ['rooms', canary],
     ])
       assert.equal((await call('GET', `/accounts/projects/${victim}/${path}/${id}`, asOwner)).statusCode, 200, path)
   })

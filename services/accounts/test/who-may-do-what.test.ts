@@ -30,6 +30,7 @@ const everyone: readonly Who[] = [
 ]
 const signedIn = everyone.filter(who => who !== 'nobody' && who !== 'garbage')
 const inProject: readonly Who[] = ['member', 'developer', 'admin', 'developer key', 'admin key', 'account admin']
+const developers: readonly Who[] = ['developer', 'admin', 'developer key', 'admin key', 'account admin']
 const admins: readonly Who[] = ['admin', 'admin key', 'account admin']
 const accountAdmins: readonly Who[] = ['account admin', 'stranger']
 const absent = '00000000-0000-7000-8000-000000000000'
@@ -101,6 +102,16 @@ const rows: Row[] = [
   { method: 'GET', path: '/accounts/projects/:pid/service-accounts/none/api-keys', allowed: admins },
   { method: 'POST', path: '/accounts/projects/:pid/service-accounts/none/api-keys', body: { x: 1 }, allowed: admins },
   { method: 'DELETE', path: `/accounts/projects/:pid/service-accounts/none/api-keys/${absent}`, allowed: admins },
+  { method: 'GET', path: '/accounts/projects/:pid/rooms', allowed: inProject },
+  { method: 'POST', path: '/accounts/projects/:pid/rooms', body: { x: 1 }, allowed: developers },
+  { method: 'GET', path: '/accounts/projects/:pid/rooms/none', allowed: inProject },
+  { method: 'PUT', path: '/accounts/projects/:pid/rooms/none', body: { x: 1 }, allowed: developers },
+  { method: 'DELETE', path: '/accounts/projects/:pid/rooms/none', allowed: developers },
+  { method: 'POST', path: '/accounts/projects/:pid/rooms/none/connect', body: { x: 1 }, allowed: inProject },
+  { method: 'GET', path: '/accounts/projects/:pid/rooms/none/members', allowed: developers },
+  { method: 'PUT', path: '/accounts/projects/:pid/rooms/none/members/mem_none', allowed: developers },
+  { method: 'DELETE', path: '/accounts/projects/:pid/rooms/none/members/mem_none', allowed: developers },
+  { method: 'POST', path: '/accounts/projects/:pid/participant-tokens', body: { x: 1 }, allowed: inProject },
   { method: 'GET', path: '/accounts/projects/:pid/settings', allowed: admins },
   { method: 'PUT', path: '/accounts/projects/:pid/settings', body: { unpriced: 'x' }, allowed: admins },
   ...(['openai', 'anthropic'] as const).flatMap((dialect): Row[] => [

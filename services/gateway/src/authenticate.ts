@@ -4,6 +4,7 @@ import {
   looksLikeJwt,
   type ParticipantClaims,
   readKeyId,
+  requireOwnMember,
   TokenError,
   verifyParticipantToken,
 } from '@sluice/runtime/participant-token'
@@ -11,9 +12,11 @@ import { classNotOpen } from './path-class.ts'
 import { withPayingTeam } from './paying-team.ts'
 import { Refusal } from './refusal.ts'
 import { credentialHashOf, type ShownCredential } from './request-headers.ts'
+import { requireRoom } from './room-access.ts'
 import { type ClientSecretBox, type ClientSecretGrant, looksLikeClientSecret } from './sockets/client-secret.ts'
 import type { ActiveKey, KeysView } from './views/keys-view.ts'
 import type { ProjectsView } from './views/projects-view.ts'
+import type { RoomsView } from './views/rooms-view.ts'
 
 /** Who is calling, proved, with the settings that apply. */
 export interface Principal {
@@ -77,6 +80,7 @@ export class TokenCache {
 export interface AuthenticateDeps {
   keys: KeysView
   projects: ProjectsView
+  rooms: RoomsView
   tokens: TokenCache
   clientSecrets: ClientSecretBox
   /** Proxies that are believed when they say where a client is. */
@@ -103,8 +107,14 @@ export function authenticate(
 ): Principal | Promise<Principal> {
   const proved = prove(deps, shown, room, nowMs, sessionSinceMs)
   return proved instanceof Promise
-    ? proved.then(principal => withPayingTeam(principal, shown.team))
-    : withPayingTeam(proved, shown.team)
+    ? proved.then(principal => admitted(deps, principal, shown))
+    : admitted(deps, proved, shown)
+}
+
+/** What holds for whoever is proved: their room takes them, and a team pays. @throws Refusal 403 */
+function admitted(deps: AuthenticateDeps, principal: Principal, shown: ShownCredential): Principal {
+  requireRoom(deps.rooms, principal.identity, principal.project)
+  return withPayingTeam(principal, shown.team)
 }
 
 function prove(
@@ -139,7 +149,7 @@ export function authenticateAgain(
   nowMs: number,
   sessionSinceMs: number | undefined,
 ): Principal {
-  return withPayingTeam(proveNow(deps, known, shown, room, nowMs, sessionSinceMs), shown.team)
+  return admitted(deps, proveNow(deps, known, shown, room, nowMs, sessionSinceMs), shown)
 }
 
 function proveNow(
@@ -213,19 +223,21 @@ async function verifyToken(
 /** @throws TokenError, Refusal 403 without the LLM grant */
 function readWith({ key, identity }: ActiveKey, secretHash: string, claims: ParticipantClaims): VerifiedToken {
   if (claims.projectId !== key.project_id) throw new TokenError('The token names a project that is not its key’s.')
+  requireOwnMember(claims, key)
   if (claims.models === undefined) {
     throw new Refusal('llm_not_granted', 'This participant token has no LLM grant. Mint it with the "llm" API scope.')
   }
   const secret = key.secrets.find(({ hash }) => hash === secretHash)
   if (!secret) throw new TokenError('The secret that signed this token is expired or revoked.')
-  // Whoever holds a key can mint tokens: only the server may mint one for a member.
-  const { member_id: _, ...ofKey } = identity
+  // Whoever holds a key can mint tokens: only those of the server are a member's.
+  const { member_id, ...ofKey } = identity
   return {
     keyId: key.key_id,
     secretHash,
     claims,
     identity: {
       ...ofKey,
+      ...(key.system && member_id !== undefined ? { member_id } : {}),
       credential_kind: 'participant_token',
       participant: claims.name,
       ...(claims.room === undefined ? {} : { room: claims.room }),
@@ -268,7 +280,8 @@ function byToken(
   if (token.models) modelLists.push(token.models)
   if (active.key.models) modelLists.push(active.key.models)
   const { identity, expiresAtMs } = token
-  return { identity, project: projectOf(deps, active, shown, nowMs), modelLists, expiresAtMs, token }
+  const memberTeams = identity.member_id === undefined ? undefined : active.memberTeams
+  return { identity, project: projectOf(deps, active, shown, nowMs), modelLists, memberTeams, expiresAtMs, token }
 }
 
 /** A secret lives as long as what it was made with, and begins sessions for its own time. */

@@ -5,8 +5,7 @@ import { Refusal } from './refusal.ts'
 
 function call(calls: LiveCalls, keyId: string, cut: string[]): LiveCall {
   const live: LiveCall = {
-    keyId,
-    projectId: 'p',
+    identity: { account_id: 'a', project_id: 'p', team_id: 't', key_id: keyId, credential_kind: 'key' },
     budgets: [],
     place: -1,
     cut: order => {
@@ -25,7 +24,7 @@ test('exactly the picked calls are cut, though each leaves while the others are 
   const cut: string[] = []
   for (const key of ['a', 'b', 'a', 'a', 'c', 'a']) call(calls, key, cut)
   assert.equal(
-    calls.cutWhere(live => live.keyId === 'a', order),
+    calls.cutWhere(live => live.identity.key_id === 'a', order),
     4,
   )
   assert.deepEqual(cut, Array(4).fill('a:credential_revoked'))

@@ -1,4 +1,4 @@
-import type { Cutoff } from '@sluice/contracts'
+import type { CallIdentity, Cutoff } from '@sluice/contracts'
 import type { MatchedBudget } from './budget-index.ts'
 import type { Refusal } from './refusal.ts'
 
@@ -15,8 +15,8 @@ export interface CutOrder {
 
 /** A call that has been admitted and is not settled. */
 export interface LiveCall {
-  readonly keyId: string | undefined
-  readonly projectId: string
+  /** Who makes it. */
+  readonly identity: CallIdentity
   readonly budgets: readonly MatchedBudget[]
   /** Where {@link LiveCalls} keeps it; -1: nowhere. */
   place: number

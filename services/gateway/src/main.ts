@@ -33,7 +33,7 @@ import { CallKeeper } from './sockets/call-keeper.ts'
 import { createClientSecretBox } from './sockets/client-secret.ts'
 import { callsFolder, KnownCalls } from './sockets/known-calls.ts'
 import { createSockets } from './sockets/socket-upgrade.ts'
-import { cutBudget, cutKey, cutProject, endAllCalls } from './stop-calls.ts'
+import { cutBudget, cutKey, cutProject, cutRoom, endAllCalls } from './stop-calls.ts'
 import { BackgroundPoller } from './stored/background-poller.ts'
 import { testIntegration } from './test-integration.ts'
 import { TokenCounter } from './token-counter.ts'
@@ -48,6 +48,7 @@ import { MadeObjects } from './views/made-objects-view.ts'
 import { followPrices } from './views/prices-view.ts'
 import { followProjects } from './views/projects-view.ts'
 import { RealtimeCalls } from './views/realtime-calls-view.ts'
+import { followRooms } from './views/rooms-view.ts'
 import { openStoredFiles } from './views/stored-files-view.ts'
 import { StoredResponses } from './views/stored-responses-view.ts'
 
@@ -107,6 +108,14 @@ const projects = closing.use(
       events.callsCut(cutProject(liveCalls, projectId) + cutProject(sockets.live, projectId), 'project_disabled')
   }),
   'projects view',
+)
+const rooms = closing.use(
+  await followRooms(bus, log, (projectId, room, state) => {
+    if (state === undefined || state === 'open') return
+    const cut = cutRoom(liveCalls, projectId, room, state) + cutRoom(sockets.live, projectId, room, state)
+    if (cut > 0) events.callsCut(cut, state === 'closed' ? 'room_closed' : 'room_not_granted')
+  }),
+  'rooms view',
 )
 const budgets = closing.use(
   await followBudgets(bus, log, cutoff =>
@@ -205,7 +214,7 @@ const background = closing.use(
   'background responses',
 )
 const gate = createAdmissionGate({
-  freshAtMs: () => Math.min(keys.freshAtMs(), projects.freshAtMs(), budgets.freshAtMs()),
+  freshAtMs: () => Math.min(keys.freshAtMs(), projects.freshAtMs(), rooms.freshAtMs(), budgets.freshAtMs()),
   maxViewAgeMs: config.maxViewAgeMs,
 })
 const notReady = (): string | undefined => whyNotReady({ gate, prices, journal }, Date.now())
@@ -253,6 +262,7 @@ const deps: AppDeps = {
   timeouts: config.timeouts,
   keys,
   projects,
+  rooms,
   trustedProxies: config.trustedProxies,
   tokens,
   clientSecrets: createClientSecretBox(secrets.masterKey),

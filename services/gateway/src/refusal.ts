@@ -15,6 +15,8 @@ export const refusalReasons = {
   llm_not_granted: 403,
   ip_not_allowed: 403,
   room_not_granted: 403,
+  room_closed: 403,
+  room_unknown: 403,
   origin_not_allowed: 403,
   project_disabled: 403,
   stopped_by_admin: 403,

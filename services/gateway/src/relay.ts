@@ -1,4 +1,4 @@
-import type { UsageRecordedData } from '@sluice/contracts'
+import type { CallIdentity, UsageRecordedData } from '@sluice/contracts'
 import type { UsageEstimate, UsageResult } from '@sluice/usage'
 import { addCost, answerHeaders } from './answer-headers.ts'
 import type { AdmittedCall } from './call.ts'
@@ -134,11 +134,8 @@ export class Relay implements UpstreamHandler, LiveCall {
     if (this.#phase !== 'settled') this.#endLater?.()
   }
 
-  get keyId(): string | undefined {
-    return this.#call.principal.identity.key_id
-  }
-  get projectId(): string {
-    return this.#call.principal.identity.project_id
+  get identity(): CallIdentity {
+    return this.#call.principal.identity
   }
   get budgets(): LiveCall['budgets'] {
     return this.#call.hold.budgets

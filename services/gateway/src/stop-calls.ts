@@ -1,7 +1,9 @@
 import type { Cutoff } from '@sluice/contracts'
 import { refusalOfCutoff } from './hold-budget.ts'
-import type { LiveCalls } from './live-calls.ts'
+import type { LiveCall, LiveCalls } from './live-calls.ts'
 import { Refusal } from './refusal.ts'
+import { refusalOfRoom, roomClosed } from './room-access.ts'
+import type { RoomState } from './views/rooms-view.ts'
 
 /** Money is gone: streams end softly, in their dialect. @returns how many calls were ended; so do the others here */
 export function cutBudget(calls: LiveCalls, cutoff: Cutoff): number {
@@ -16,7 +18,7 @@ export function cutKey(calls: LiveCalls, keyId: string): number {
     'The key of this call has been revoked or suspended. Use another credential.',
   )
   return calls.cutWhere(
-    call => call.keyId === keyId,
+    call => call.identity.key_id === keyId,
     () => ({ refusal, style: 'explicit' }),
   )
 }
@@ -25,8 +27,18 @@ export function cutKey(calls: LiveCalls, keyId: string): number {
 export function cutProject(calls: LiveCalls, projectId: string): number {
   const refusal = new Refusal('project_disabled', 'The project of this call has been disabled. Ask its owner.')
   return calls.cutWhere(
-    call => call.projectId === projectId,
+    call => call.identity.project_id === projectId,
     () => ({ refusal, style: 'explicit' }),
+  )
+}
+
+/** A room was closed, or somebody is no member of it any more. */
+export function cutRoom(calls: LiveCalls, projectId: string, room: string, state: RoomState): number {
+  const refusalOf = ({ identity }: LiveCall): Refusal | undefined =>
+    identity.room === room && identity.project_id === projectId ? refusalOfRoom(state, identity) : undefined
+  return calls.cutWhere(
+    call => refusalOf(call) !== undefined,
+    call => ({ refusal: refusalOf(call) ?? roomClosed(room), style: 'explicit' }),
   )
 }
 

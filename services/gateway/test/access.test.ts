@@ -4,6 +4,7 @@ import { keysHaveLimits, trustedProxy } from './access/key-limits.ts'
 import { onePays } from './access/paying-teams.ts'
 import { privateUpstreamsAreClosed } from './access/private-upstreams.ts'
 import { requestsAreUnambiguous } from './access/raw-requests.ts'
+import { roomsAreKept } from './access/rooms.ts'
 import { secretsStayHome } from './access/secrets.ts'
 import { GatewayStack } from './gateway-stack.ts'
 
@@ -24,6 +25,7 @@ const theirs = await gateway.newProject()
 credentialsAreProved(gateway, { mine, theirs })
 onePays(gateway)
 keysHaveLimits(gateway)
+roomsAreKept(gateway)
 requestsAreUnambiguous(gateway, mine)
 privateUpstreamsAreClosed(gateway)
 secretsStayHome(gateway, theirs)

@@ -22,6 +22,8 @@ const belongings: Record<keyof Tables | 'migrations' | 'outbox', Belonging> = {
   api_keys: 'project',
   api_key_secrets: 'key',
   integrations: 'project',
+  rooms: 'project',
+  room_members: 'project',
   sessions: 'member',
   password_links: 'member',
   kept_answers: 'account',

@@ -114,6 +114,18 @@ export interface Tables {
     created_at: CreatedAt
     expires_at: Date | null
   }
+  rooms: {
+    project_id: string
+    room: string
+    version: Generated<number>
+    access: 'open' | 'members'
+    metadata: Json<Record<string, string>>
+    annotations: Json<Record<string, string>>
+    created_by: string
+    created_at: CreatedAt
+    closed_at: Date | null
+  }
+  room_members: { project_id: string; room: string; member_id: string; created_at: CreatedAt }
   integrations: {
     integration_id: string
     project_id: string

@@ -2,8 +2,8 @@ import { checkOf, Id, linesOfText, Role, rolePermissions, Type, Uuid } from '@sl
 import { errorOf, problemOfIpRange } from '@sluice/runtime'
 import type { FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
-import { callerOf } from '../access.ts'
-import { type KeyLimits, requireWithin } from '../api-key.ts'
+import { callerOf, ownLimits } from '../access.ts'
+import { requireWithin } from '../api-key.ts'
 import type { ApiKeySummary } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
 import type { Change } from '../change-store.ts'
@@ -98,12 +98,6 @@ const uuid = checkOf(Uuid)
 export function keyIdOf(id: string): string {
   if (!uuid.matches(id)) throw notFound()
   return id
-}
-
-/** What the caller's own credential is limited to. */
-export function ownLimits(request: FastifyRequest): KeyLimits {
-  const { key, permissions } = callerOf(request)
-  return { permissions, models: key?.models, ipRanges: key?.ip_ranges, expiresAtMs: key?.expires_at_ms }
 }
 
 /** @throws AppError 400 for a range that is none */

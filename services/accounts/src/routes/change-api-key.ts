@@ -1,7 +1,7 @@
 import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { actorOf } from '../access.ts'
+import { actorOf, ownLimits } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { changeApiKey, rotateApiKey } from '../change-api-key.ts'
 import { createOnce } from '../create-once.ts'
@@ -10,7 +10,6 @@ import {
   ApiKeysPath,
   ChangedKeyBody,
   keyIdOf,
-  ownLimits,
   readEnd,
   requireIpRanges,
   toApiKeyResponse,

@@ -20,6 +20,8 @@ export const DisplayName = Type.String({
 export const ModelPattern = Type.String({
   pattern: '^[a-z0-9_-]{1,32}/[^\\s*\\u0000-\\u001f\\u007f\\ud800-\\udfff]{0,159}\\*?$|^\\*$',
 })
+/** Where there is nothing to say: an empty object, or no body at all. */
+export const NoBody = Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })])
 export const NoContent = Type.Null()
 /** A first or a last name; may be empty. */
 export const PersonNamePart = Type.String({ maxLength: 128, pattern: lineOfText })

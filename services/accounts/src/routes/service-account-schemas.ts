@@ -10,7 +10,7 @@ export interface ServiceAccountParams {
 }
 
 /** What clients note beside: shown in clear, acted on by nobody. */
-const Notes = Type.Unsafe<Record<string, string>>({
+export const Notes = Type.Unsafe<Record<string, string>>({
   type: 'object',
   patternProperties: { '^[A-Za-z0-9_./-]{1,64}$': Type.String({ maxLength: 256, pattern: lineOfText }) },
   additionalProperties: false,

@@ -1,6 +1,12 @@
 import { checkOf, type Key, Type, Uuid } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
-import { maxTokenLength, readKeyId, TokenError, verifyParticipantToken } from '@sluice/runtime/participant-token'
+import {
+  maxTokenLength,
+  readKeyId,
+  requireOwnMember,
+  TokenError,
+  verifyParticipantToken,
+} from '@sluice/runtime/participant-token'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { readKeyDocuments } from '../api-key-store.ts'
@@ -40,6 +46,7 @@ async function readClaims(deps: AppDeps, token: string): Promise<Readonly<Record
     throw new TokenError('The key that signed this token is unknown, expired or revoked.')
   const claims = await verifyParticipantToken(token, secretsOf(deps, key, nowMs), nowMs)
   if (claims.projectId !== key.project_id) throw new TokenError('The token names a project that is not its key’s.')
+  requireOwnMember(claims, key)
   return claims.payload
 }
 

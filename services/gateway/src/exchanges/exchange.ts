@@ -38,8 +38,7 @@ export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: E
   const stop = new AbortController()
   let isAsked = false
   const live: LiveCall = {
-    keyId: call.principal.identity.key_id,
-    projectId: call.principal.identity.project_id,
+    identity: call.principal.identity,
     budgets: call.hold.budgets,
     place: -1,
     cut: ({ refusal }) => {

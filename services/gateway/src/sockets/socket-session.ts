@@ -1,4 +1,4 @@
-import type { Dialect } from '@sluice/contracts'
+import type { CallIdentity, Dialect } from '@sluice/contracts'
 import type WebSocket from 'ws'
 import { formerUpstream, integrationChanged } from '../integration-changed.ts'
 import { JournalUnavailableError } from '../journal/journal.ts'
@@ -91,15 +91,12 @@ export abstract class SocketSession implements LiveCall {
 
   // ── orders ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  get keyId(): string | undefined {
-    return this.context.principal.identity.key_id
+  get identity(): CallIdentity {
+    return this.context.principal.identity
   }
   get isByClientSecret(): boolean {
     const { principal, joined } = this.context
     return joined?.byClientSecret ?? principal.clientSecret !== undefined
-  }
-  get projectId(): string {
-    return this.context.principal.identity.project_id
   }
   get teamId(): string {
     return this.context.principal.identity.team_id

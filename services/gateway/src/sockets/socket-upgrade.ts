@@ -241,7 +241,7 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
     hasJoined: callId => joined.has(callId),
     hangUp({ callId, projectId }) {
       const found = joined.get(callId)
-      if (found?.session.projectId !== projectId) return undefined
+      if (found?.session.identity.project_id !== projectId) return undefined
       const { session, hangUp } = found
       return hangUp().then(isOver => {
         // Its provider closes the socket as well; one that does not is not waited for.
@@ -250,13 +250,15 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
       })
     },
     cutClientSecrets(projectId, refusal) {
-      const theirs = [...sessions].filter(session => session.projectId === projectId && session.isByClientSecret)
+      const theirs = [...sessions].filter(
+        session => session.identity.project_id === projectId && session.isByClientSecret,
+      )
       for (const session of theirs) session.cut({ refusal, style: 'explicit' })
       return theirs.length
     },
     leaveFormer(projectId, routeOf) {
       for (const session of [...sessions])
-        if (session.projectId === projectId && !session.isOn(routeNow(session, routeOf)))
+        if (session.identity.project_id === projectId && !session.isOn(routeNow(session, routeOf)))
           session.leave(formerUpstream())
     },
     leave: () => {

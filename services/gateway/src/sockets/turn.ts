@@ -1,5 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto'
-import type { UsageRecordedData } from '@sluice/contracts'
+import type { CallIdentity, UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from '../call.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
@@ -63,11 +63,8 @@ export class Turn implements LiveCall {
     deps.liveCalls.add(this)
   }
 
-  get keyId(): string | undefined {
-    return this.call.principal.identity.key_id
-  }
-  get projectId(): string {
-    return this.call.principal.identity.project_id
+  get identity(): CallIdentity {
+    return this.call.principal.identity
   }
   get budgets(): LiveCall['budgets'] {
     return this.call.hold.budgets

@@ -9,6 +9,7 @@ import { createKeptAnswers } from './007-create-kept-answers.ts'
 import { chainAudit } from './008-chain-audit.ts'
 import { createPasswordLinks } from './010-create-password-links.ts'
 import { extendApiKeys } from './020-extend-api-keys.ts'
+import { createRooms } from './021-create-rooms.ts'
 import { extendIntegrations } from './030-extend-integrations.ts'
 
 /** Every step of schema `accounts`, in order. */
@@ -24,6 +25,7 @@ export const migrations: readonly Migration[] = [
   chainAudit,
   createPasswordLinks,
   extendApiKeys,
+  createRooms,
   extendIntegrations,
 ]
 

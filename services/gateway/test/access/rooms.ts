@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { eventually } from '@sluice/test-env'
+import type { GatewayStack } from '../gateway-stack.ts'
+import { openSocket, refusedUpgrade } from '../sockets/socket-client.ts'
+import { mintToken } from './mint-token.ts'
+
+/** Rooms, and tokens that the server mints for members, from REST to a call. */
+export function roomsAreKept(gateway: GatewayStack): void {
+  const chat = { model: 'gpt-5.4-mini', max_tokens: 5, messages: [{ role: 'user', content: 'x' }] }
+  const long = { ...chat, max_tokens: 5_000, stream: true }
+  const slow = { ...long, messages: [{ role: 'user', content: '[[sim output_tokens=3000 delay_ms=30]]' }] }
+  const call = async (credential: string, path = '/v1/chat/completions', headers: Record<string, string> = {}) => {
+    const answer = await gateway.post(path, credential, chat, { headers })
+    const { error } = (await answer.json()) as { error?: { code: string } }
+    return { status: answer.status, code: error?.code, callId: answer.headers.get('sluice-call-id') }
+  }
+  const outcome = async (credential: string, path?: string) => {
+    const { status, code } = await call(credential, path)
+    return code === undefined ? status : `${status} ${code}`
+  }
+
+  suite('rooms', { concurrency: 4 }, () => {
+    test('a closed room takes no call, and ends running ones and sockets at once', async t => {
+      const { projectId, apiKey } = await gateway.newProject()
+      const rooms = `/accounts/projects/${projectId}/rooms`
+      await gateway.manage('POST', rooms, { name: 'lobby' })
+      const token = await mintToken(apiKey, { room: 'lobby' })
+      const other = await mintToken(apiKey, { room: 'kitchen' })
+      assert.equal(await outcome(token), 200)
+      const streams = await Promise.all([
+        gateway.post('/v1/chat/completions', token, slow),
+        gateway.post('/rooms/lobby/v1/chat/completions', apiKey, slow),
+      ])
+      const spared = await gateway.post('/v1/chat/completions', other, slow)
+      const socket = await openSocket(gateway, '/v1/responses', token)
+      await gateway.manage('DELETE', `${rooms}/lobby`)
+      const since = performance.now()
+      await eventually(async () => (await outcome(token)) === '403 room_closed', { timeoutMs: 1_000 })
+      t.diagnostic(`refused ${Math.round(performance.now() - since)} ms after the answer of the closing`)
+      for (const stream of streams) assert.match(await stream.text(), /is closed/)
+      await socket.closed
+      assert.equal(await outcome(apiKey, '/rooms/lobby/v1/chat/completions'), '403 room_closed')
+      const refused = await refusedUpgrade(gateway, '/v1/responses', { headers: { authorization: `Bearer ${token}` } })
+      assert.deepEqual([refused.status, refused.body.error.code], [403, 'room_closed'])
+      assert.equal(await outcome(other), 200)
+      assert.equal(await outcome(apiKey), 200)
+      await spared.body?.cancel()
+      await gateway.manage('POST', rooms, { name: 'lobby' })
+      await eventually(async () => (await outcome(token)) === 200, { timeoutMs: 1_000 })
+    })
+
+    test('rooms that nobody has made take calls unless their project denies it', async () => {
+      const { projectId, apiKey } = await gateway.newProject()
+      const path = `/accounts/projects/${projectId}`
+      await gateway.manage('POST', `${path}/rooms`, { name: 'made' })
+      const [made, unmade] = [await mintToken(apiKey, { room: 'made' }), await mintToken(apiKey, { room: 'unmade' })]
+      assert.deepEqual([await outcome(made), await outcome(unmade)], [200, 200])
+      await gateway.manage('PUT', `${path}/settings`, { unknown_rooms: 'deny' })
+      await eventually(async () => (await outcome(unmade)) === '403 room_unknown', { timeoutMs: 1_000 })
+      assert.equal(await outcome(apiKey, '/rooms/unmade/v1/chat/completions'), '403 room_unknown')
+      assert.deepEqual([await outcome(made), await outcome(apiKey)], [200, 200])
+      await gateway.manage('POST', `${path}/rooms`, { name: 'unmade' })
+      await eventually(async () => (await outcome(unmade)) === 200, { timeoutMs: 1_000 })
+    })
+
+    test('a token of the server’s for a member is that member’s, with their teams, and ends with what they may do', async t => {
+      const { projectId } = await gateway.newProject()
+      const path = `/accounts/projects/${projectId}`
+      const { body: team } = await gateway.manage('POST', `${path}/teams`, { name: 'Red' })
+      const { body: other } = await gateway.manage('POST', `${path}/teams`, { name: 'Blue' })
+      const { body: user } = await gateway.manage('POST', `${path}/users`, {
+        email: `${projectId}@rooms.example`,
+        roles: ['member', 'llm_proxy_user'],
+      })
+      const memberId: string = user.user_id
+      for (const { id } of [team, other]) await gateway.manage('PUT', `${path}/teams/${id}/members/${memberId}`, {})
+      await gateway.manage('PUT', `${path}/users/${memberId}/default-team`, { team_id: team.id })
+      await gateway.manage('POST', `${path}/rooms`, { name: 'board', access: 'members' })
+      await gateway.manage('PUT', `${path}/rooms/board/members/${memberId}`)
+      const mint = async (more: object): Promise<string> =>
+        (await gateway.manage('POST', `${path}/participant-tokens`, { name: 'laptop', ...more })).body.token
+      const token = await mint({ room_name: 'board', api: { llm: {} }, user_id: memberId })
+      await eventually(async () => (await outcome(token)) === 200)
+      const { identity } = await gateway.eventOf((await call(token)).callId)
+      assert.deepEqual(
+        [identity.member_id, identity.team_id, identity.room, identity.participant, identity.credential_kind],
+        [memberId, team.id, 'board', 'laptop', 'participant_token'],
+      )
+      const blue = await gateway.eventOf((await call(token, undefined, { 'sluice-team': 'blue' })).callId)
+      assert.equal(blue.identity.team_id, other.id)
+      const nobodys = await mint({ api: { llm: { models: ['openai/*'] } }, user_id: null })
+      await eventually(async () => (await outcome(nobodys)) === 200)
+      const unnamed = await gateway.eventOf((await call(nobodys)).callId)
+      assert.deepEqual([unnamed.identity.member_id, unnamed.identity.team_id], [undefined, 'unassigned'])
+
+      // Out of the room, or without permission to call: running streams end too.
+      const roomless = await mint({ api: { llm: {} }, user_id: memberId })
+      const stream = await gateway.post('/v1/chat/completions', token, slow)
+      const socket = await openSocket(gateway, '/v1/responses', token)
+      const spared = await gateway.post('/v1/chat/completions', roomless, slow)
+      await gateway.manage('DELETE', `${path}/rooms/board/members/${memberId}`)
+      await eventually(async () => (await outcome(token)) === '403 room_not_granted', { timeoutMs: 1_000 })
+      assert.match(await stream.text(), /no member of room/)
+      await socket.closed
+      assert.equal(await outcome(roomless), 200)
+      await gateway.manage('PUT', `${path}/users/${memberId}`, { can_use_llm_proxy: false })
+      const since = performance.now()
+      await eventually(async () => (await outcome(roomless)) === '403 llm_not_granted', { timeoutMs: 1_000 })
+      t.diagnostic(`refused ${Math.round(performance.now() - since)} ms after the answer of the change`)
+      assert.match(await spared.text(), /revoked or suspended/)
+      assert.equal(await outcome(nobodys), 200)
+    })
+  })
+}
