@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets] [--targets gateway,portkey] [--write]
+ * `npm run bench [-- --quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets,keys] [--targets gateway,portkey] [--write]
  * [--profile folder]`
  */
 import { execFileSync } from 'node:child_process'

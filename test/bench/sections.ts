@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { keys } from './keys-section.ts'
 import { runRate } from './load-rate.ts'
 import { runStreams } from './load-streams.ts'
 import type { Route } from './nginx.ts'
@@ -286,5 +287,6 @@ export async function runSections(
       ).table,
     )
   if (wanted('sockets')) tables.push(await sockets(targets, options))
+  if (wanted('keys')) tables.push(await keys(options))
   return [...tables, ...memoryTable]
 }
