@@ -29,6 +29,8 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-budget-window': contracts.BudgetWindow,
   'document-key': contracts.Key,
   'document-project': contracts.Project,
+  'document-integration-test-request': contracts.IntegrationTestRequest,
+  'document-integration-test-result': contracts.IntegrationTestResult,
   'document-room': contracts.Room,
   'document-session': contracts.Session,
   'document-usage-log-request': contracts.UsageLogRequest,
