@@ -38,6 +38,7 @@ const groups: Record<string, readonly string[]> = {
   'faults-of-journals': [
     'test/faults/replicated.test.ts',
     'test/faults/rolling-restart.test.ts',
+    'test/faults/revoked-everywhere.test.ts',
     'test/faults/journal-full.test.ts',
   ],
   'faults-of-stores': [

@@ -20,6 +20,7 @@ import { postgresKilled } from './faults/postgres-killed.ts'
 import { powerLost, powerLostStrict } from './faults/power-lost.ts'
 import { ratingsAddUp } from './faults/ratings-add-up.ts'
 import { replicated } from './faults/replicated.ts'
+import { revokedEverywhere } from './faults/revoked-everywhere.ts'
 import { rollingRestart } from './faults/rolling-restart.ts'
 import { brokenPromises, logFolder, type Outcome, type Scenario, type ScenarioRun } from './faults/scenario.ts'
 import { slowReaders } from './faults/slow-readers.ts'
@@ -42,6 +43,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [powerLost.name]: options => prove(powerLost, options),
   [powerLostStrict.name]: options => prove(powerLostStrict, options),
   [replicated.name]: options => prove(replicated, options),
+  [revokedEverywhere.name]: options => prove(revokedEverywhere, options),
   [rollingRestart.name]: options => prove(rollingRestart, options),
   [longThink.name]: options => prove(longThink, options),
   [gapFound.name]: options => prove(gapFound, options),
