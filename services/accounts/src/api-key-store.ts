@@ -198,7 +198,7 @@ export async function updateApiKey(
     .execute()
 }
 
-/** Marks a key revoked; false where the project has no such key, or it was revoked before. */
+/** Marks a key revoked, a system key too; false where the project has no such key, or it was revoked before. */
 export async function markRevoked(db: Db, projectId: string, keyId: string, at: Date): Promise<boolean> {
   const result = await db
     .updateTable('api_keys')
@@ -206,7 +206,6 @@ export async function markRevoked(db: Db, projectId: string, keyId: string, at: 
     .where('project_id', '=', projectId)
     .where('key_id', '=', keyId)
     .where('revoked_at', 'is', null)
-    .where('kind', '<>', 'system')
     .executeTakeFirst()
   return result.numUpdatedRows === 1n
 }
@@ -379,19 +378,21 @@ export async function findSystemKeyId(db: Db, projectId: string, memberId: strin
   return row?.key_id
 }
 
-/** Ids of the keys of a project that are not revoked, of a member or a service account, or of the one key so named. */
+/**
+ * Ids of the keys of a project that are not revoked: of a member, with the one that signs their tokens, or of a service
+ * account; or of the one key so named.
+ */
 export async function listKeyIdsOfOwner(db: Db, projectId: string, ownerId: string): Promise<string[]> {
   const rows = await db
     .selectFrom('api_keys')
     .select('key_id')
     .where('project_id', '=', projectId)
     .where('revoked_at', 'is', null)
-    .where('kind', '<>', 'system')
-    .where(({ eb, or, cast }) =>
+    .where(({ eb, or, and, cast }) =>
       or([
         eb('member_id', '=', ownerId),
         eb('service_account_id', '=', ownerId),
-        eb(cast<string>('key_id', 'text'), '=', ownerId),
+        and([eb('kind', '<>', 'system'), eb(cast<string>('key_id', 'text'), '=', ownerId)]),
       ]),
     )
     .orderBy('key_id')

@@ -2,6 +2,8 @@ import type { Bundle } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import { announceMemberRights } from './announce-member.ts'
 import { newId } from './api-key.ts'
+import { findSystemKeyId } from './api-key-store.ts'
+import { revokeApiKeys } from './change-api-key.ts'
 import type { Change } from './change-store.ts'
 import { errors, notFound } from './errors.ts'
 import { findMember, findMemberOfAccountByEmail, insertNewMember, lockMember, type Member } from './member-store.ts'
@@ -14,6 +16,7 @@ import {
   updateProjectMember,
 } from './project-member-store.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
+import { announceRoomChange, deleteRoomMemberships } from './room-store.ts'
 import { endTeamMembers } from './team-member-store.ts'
 
 /** Somebody by their id, or by an e-mail address that may be new to the account. */
@@ -75,6 +78,7 @@ export async function removeProjectMember(
   check(before)
   await deleteProjectMember(change.trx, projectId, memberId)
   await leaveTeams(change, projectId, memberId)
+  await leaveRooms(change, projectId, memberId)
   await announceMemberRights(change, memberId, projectId)
   await change.audit({
     action: 'project-member.removed',
@@ -101,6 +105,14 @@ async function leaveTeams(change: Change, projectId: string, memberId: string): 
   await endTeamMembers(change.trx, { projectId, memberId }, new Date(change.nowMs))
   // One of them may have lost its owner.
   await announceProjectChange(change, projectId)
+}
+
+/** Out of each room, and what has been minted for them is void: it does not come back with them. */
+async function leaveRooms(change: Change, projectId: string, memberId: string): Promise<void> {
+  for (const room of await deleteRoomMemberships(change.trx, projectId, memberId))
+    await announceRoomChange(change, projectId, room)
+  const keyId = await findSystemKeyId(change.trx, projectId, memberId)
+  if (keyId !== undefined) await revokeApiKeys(change, projectId, [keyId])
 }
 
 async function findPerson(change: Change, accountId: string, person: PersonName): Promise<Member | undefined> {

@@ -67,7 +67,26 @@ export async function mintToken(deps: AppDeps, request: FastifyRequest, wanted: 
   )
   if (claims.room !== undefined)
     await requireRoom(deps, wanted.projectId, claims.room, signer.member_id, permissions.has('rooms:write'))
+  if (memberId !== undefined && memberId !== callerOf(request).principal.id)
+    await auditMint(deps, request, wanted, claims)
   return token
+}
+
+/** What somebody may do as another, or as nobody, is on record. */
+function auditMint(
+  deps: AppDeps,
+  request: FastifyRequest,
+  wanted: TokenRequest,
+  claims: ParticipantClaims,
+): Promise<void> {
+  return deps.changes.make(actorOf(request), change =>
+    change.audit({
+      action: 'participant-token.minted',
+      target: claims.memberId ?? 'nobody',
+      projectId: wanted.projectId,
+      after: { name: claims.name, room: claims.room, expires_at: new Date(claims.expiresAtMs ?? 0).toISOString() },
+    }),
+  )
 }
 
 /** Undefined: the caller's key speaks for itself. */

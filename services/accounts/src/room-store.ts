@@ -177,6 +177,17 @@ export async function deleteRoomMember(db: Db, projectId: string, room: string, 
   return result.numDeletedRows === 1n
 }
 
+/** Takes somebody out of every room of a project. @returns the rooms they were in */
+export async function deleteRoomMemberships(db: Db, projectId: string, memberId: string): Promise<string[]> {
+  const rows = await db
+    .deleteFrom('room_members')
+    .where('project_id', '=', projectId)
+    .where('member_id', '=', memberId)
+    .returning('room')
+    .execute()
+  return rows.map(row => row.room).sort()
+}
+
 /** Documents of a project's rooms, closed ones too: of one, or of a page behind a name. */
 export async function readRoomDocuments(
   db: Db,

@@ -209,6 +209,36 @@ test('rooms, and tokens that the server mints', async t => {
       assert.equal((await mint(bad)).status, 400, JSON.stringify(bad).slice(0, 80))
   })
 
+  await t.test(
+    'what was minted for a member is void when they leave, or by a word, and does not come back',
+    async () => {
+      const leaver = await addMember(db, accountId, pid, 'member')
+      await call('PUT', `${rooms}/board/members/${leaver.memberId}`)
+      const minted = async () => (await call('POST', mints, { name: 'x', api: { llm: {} } }, leaver.token)).body.token
+      const first = await minted()
+      assert.ok(await validate(first))
+      const revoked = await call('POST', `${project}/api-keys:revoke`, { msid: leaver.memberId })
+      assert.equal(revoked.body.revoked.length, 1)
+      assert.equal(await validate(first), undefined)
+      const second = await minted()
+      assert.ok(await validate(second))
+      await call('DELETE', `${project}/users/${leaver.memberId}`)
+      assert.equal(await validate(second), undefined)
+      assert.deepEqual((await readRoomDocuments(db, pid, { room: 'board' }))[0]?.member_ids, [])
+      await call('POST', `${project}/users`, { user_id: leaver.memberId, roles: ['member', 'llm_proxy_user'] })
+      assert.equal(await validate(second), undefined)
+      const minters = await db
+        .selectFrom('audit_entries')
+        .select('target')
+        .where('action', '=', 'participant-token.minted')
+        .execute()
+      assert.ok(
+        minters.some(({ target }) => target === guest.memberId) && minters.some(({ target }) => target === 'nobody'),
+      )
+      assert.ok(!minters.some(({ target }) => target === leaver.memberId), 'their own are no news')
+    },
+  )
+
   await t.test('the member that a token names is believed of the server’s own tokens alone', async () => {
     const key = await newKey({ member_id: member.memberId })
     const parts = parseApiKey(key.value)

@@ -2,7 +2,7 @@ import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { actorOf } from '../access.ts'
-import { listKeyIdsOfOwner } from '../api-key-store.ts'
+import { findApiKey, listKeyIdsOfOwner } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
 import { revokeApiKeys } from '../change-api-key.ts'
 import { notFound } from '../errors.ts'
@@ -11,7 +11,7 @@ import { NoContent, responses } from './route-schemas.ts'
 
 const ManyBody = Type.Object(
   {
-    /** Of a member or a service account, whose keys they all are; or of a key. */
+    /** Of a member or a service account, whose keys and minted tokens they all are; or of a key. */
     msid: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }),
   },
   { additionalProperties: false },
@@ -29,6 +29,7 @@ export function registerRevokeApiKey(app: FastifyInstance, deps: AppDeps): void 
       const { pid, id } = request.params
       const keyId = keyIdOf(id)
       await deps.changes.make(actorOf(request), async change => {
+        if (!(await findApiKey(change.trx, pid, keyId, new Date(change.nowMs)))) throw notFound()
         if ((await revokeApiKeys(change, pid, [keyId])).length === 0) throw notFound()
       })
       return reply.code(204).send()
