@@ -1,4 +1,4 @@
-import type { Key, Permission, Role, Session } from '@sluice/contracts'
+import type { Key, Role, Session } from '@sluice/contracts'
 import {
   authenticateRest,
   type CredentialSource,
@@ -7,6 +7,7 @@ import {
   hashCredential,
   permissionsIn,
   type RestPrincipal,
+  type RouteAccess,
   requirePermission,
   type TenantScope,
   withinScope,
@@ -24,7 +25,7 @@ import { findSession } from './session-store.ts'
  * Who may use a route. `public`: anyone. `signed-in`: any valid credential. `account-admin`: a member who administers the
  * account. `project`: any role in the project of the path. Else: a role in it that has the permission.
  */
-export type Access = 'public' | 'signed-in' | 'account-admin' | 'project' | Permission
+export type Access = RouteAccess
 
 /** Who sent a request, as far as its route has checked. */
 export interface Caller {
@@ -39,12 +40,10 @@ export interface Caller {
 
 declare module 'fastify' {
   interface FastifySchema {
-    summary?: string
     /** Content type of the answer, where it is not JSON. */
     produces?: string
   }
   interface FastifyContextConfig {
-    access?: Access
     /** Takes an `Idempotency-Key`. */
     idempotent?: boolean
   }

@@ -1,4 +1,4 @@
-import { createRestApp, describeRoutes, type Logger, type SecretBox } from '@sluice/runtime'
+import { createRestApp, type Logger, type SecretBox, serveOpenApi } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { enterScopes, guardRoutes } from './access.ts'
 import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
@@ -21,7 +21,6 @@ import { registerCreateTeam } from './routes/create-team.ts'
 import { registerDeleteIntegration } from './routes/delete-integration.ts'
 import { registerGetConfig } from './routes/get-config.ts'
 import { registerGetIntegration } from './routes/get-integration.ts'
-import { registerGetOpenApi } from './routes/get-openapi.ts'
 import { registerGetProfile } from './routes/get-profile.ts'
 import { registerGetProject } from './routes/get-project.ts'
 import { registerGetProjectMember } from './routes/get-project-member.ts'
@@ -74,7 +73,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   allowEmptyBodies(app)
   guardRoutes(app, deps)
   enterScopes(app)
-  const document = describeRoutes(app, { title: 'Sluice accounts', version: '1' })
+  serveOpenApi(app, '/accounts/openapi.json', 'Sluice accounts')
 
   registerSignIn(app, deps)
   registerSignOut(app, deps)
@@ -122,6 +121,5 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerValidateParticipantToken(app, deps)
   registerAudit(app, deps)
   registerGetConfig(app, deps)
-  registerGetOpenApi(app, document)
   return app
 }

@@ -1,5 +1,5 @@
 import type { CredentialsView } from '@sluice/bus'
-import { createRestApp, type Logger } from '@sluice/runtime'
+import { createRestApp, guardByViews, type Logger, serveOpenApi } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { RecentCalls } from './recent-calls.ts'
 import type { RefusedRowStore } from './refused-row-store.ts'
@@ -22,6 +22,8 @@ export interface AppDeps {
 /** The public routes. Opens nothing. */
 export function buildApp(deps: AppDeps): FastifyInstance {
   const app = createRestApp(deps.logger)
+  guardByViews(app, { views: deps.credentials, nowMs: deps.now })
+  serveOpenApi(app, '/api/openapi/analytics.json', 'Sluice analytics')
   getUsage(app, deps)
   listUsageEvents(app, deps)
   getCall(app, deps)

@@ -1,4 +1,4 @@
-import { createRestApp, type Logger, type RestCredentialViews } from '@sluice/runtime'
+import { createRestApp, guardByViews, type Logger, type RestCredentialViews, serveOpenApi } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { LedgerStore } from './ledger-store.ts'
 import type { PriceBookStore } from './price-book-store.ts'
@@ -19,6 +19,8 @@ export interface BillingDeps {
 
 export function buildApp(deps: BillingDeps): FastifyInstance {
   const app = createRestApp(deps.log)
+  guardByViews(app, { views: deps.credentials, nowMs: deps.nowMs })
+  serveOpenApi(app, '/api/openapi/billing.json', 'Sluice billing')
   getPricing(app, deps)
   getBalance(app, deps)
   listTransactions(app, deps)

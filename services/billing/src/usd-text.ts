@@ -1,3 +1,4 @@
+import { Type } from '@sluice/contracts'
 import { decimalText } from '@sluice/pricing'
 
 /** Nano-USD as USD in decimal text. */
@@ -11,3 +12,6 @@ export function usdText(nanoUsd: bigint): string {
 export function usdNumber(nanoUsd: bigint): unknown {
   return (JSON as typeof JSON & { rawJSON: (text: string) => unknown }).rawJSON(usdText(nanoUsd))
 }
+
+/** What {@link usdNumber} makes. Without a type: a serialiser for numbers would take it through a float. */
+export const UsdNumber = Type.Unsafe<unknown>({ description: 'A number: USD, exact to the nano-dollar' })

@@ -1,4 +1,4 @@
-import { createRestApp, type Logger, type RestCredentialViews } from '@sluice/runtime'
+import { createRestApp, guardByViews, type Logger, type RestCredentialViews, serveOpenApi } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { BudgetManagement } from './budget-management-store.ts'
 import { changeBudgetRoute } from './routes/change-budget.ts'
@@ -17,6 +17,8 @@ export interface BudgetRouteDeps {
 /** The management routes. Opens nothing, listens to nothing. */
 export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
   const app = createRestApp(log)
+  guardByViews(app, { views: deps.views, nowMs: deps.now })
+  serveOpenApi(app, '/api/openapi/budget.json', 'Sluice budget')
   createBudgetRoute(app, deps)
   listBudgetsRoute(app, deps)
   getBudgetRoute(app, deps)

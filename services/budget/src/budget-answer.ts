@@ -1,10 +1,48 @@
-import { type Cutoff, cutoffKey } from '@sluice/contracts'
+import { type Cutoff, cutoffKey, Type } from '@sluice/contracts'
 import { formatAmount } from './amount.ts'
 import type { CountedBudget } from './budget.ts'
 import type { BudgetState } from './budget-management-store.ts'
 import { windowAt } from './window.ts'
 
 const mostCopies = 1_000
+
+const NullableTime = Type.Union([Type.String(), Type.Null()])
+const CopyAnswer = {
+  spent: Type.String(),
+  held: Type.String(),
+  left: Type.String(),
+  cutoff: Type.Object({
+    active: Type.Boolean(),
+    since: Type.Optional(Type.String()),
+    until: Type.Optional(NullableTime),
+  }),
+}
+
+/** What {@link toAnswer} makes: a shared pool has its amounts beside the budget, one with `per` a list of copies. */
+export const BudgetAnswer = Type.Object({
+  id: Type.String(),
+  version: Type.Integer(),
+  project_id: Type.String(),
+  name: Type.String(),
+  scope: Type.Record(Type.String(), Type.String()),
+  per: Type.Union([Type.String(), Type.Null()]),
+  unit: Type.String(),
+  limit: Type.String(),
+  limit_nano_usd: Type.Optional(Type.Integer()),
+  window: Type.String(),
+  time_zone: Type.String(),
+  mode: Type.String(),
+  created_at: Type.String(),
+  counts_from: Type.String(),
+  window_started_at: Type.String(),
+  resets_at: NullableTime,
+  spent: Type.Optional(CopyAnswer.spent),
+  held: Type.Optional(CopyAnswer.held),
+  left: Type.Optional(CopyAnswer.left),
+  cutoff: Type.Optional(CopyAnswer.cutoff),
+  copies: Type.Optional(Type.Array(Type.Object({ copy: Type.String(), ...CopyAnswer }))),
+  more_copies: Type.Optional(Type.Integer()),
+})
 
 /** A budget as REST shows it. Amounts of `usd` budgets are decimal USD text, exact; others whole numbers as text. */
 export function toAnswer({ budget, windows, cutoffs }: BudgetState, nowMs: number) {

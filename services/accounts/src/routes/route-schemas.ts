@@ -1,14 +1,6 @@
 import { lineOfText, Type } from '@sluice/contracts'
-import type { TSchema } from 'typebox'
 
-const ErrorResponse = Type.Object({
-  error: Type.Object({ code: Type.String(), message: Type.String(), request_id: Type.String() }),
-})
-
-/** The responses of a route: what it answers, and the error shape for everything else. */
-export function responses<const Ok extends Record<number, TSchema>>(ok: Ok): Ok & Record<'4xx' | '5xx', TSchema> {
-  return { ...ok, '4xx': ErrorResponse, '5xx': ErrorResponse }
-}
+export { responses } from '@sluice/runtime'
 
 /** A name that people read: no control characters, no half of a surrogate pair, not blank. */
 export const DisplayName = Type.String({

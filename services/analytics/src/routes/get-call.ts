@@ -1,5 +1,5 @@
 import { Type } from '@sluice/contracts'
-import { authenticateRest, errorOf } from '@sluice/runtime'
+import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
@@ -8,14 +8,25 @@ import { toAttemptResponse, toRefusalResponse } from '../call-response.ts'
 import { errors } from '../errors.ts'
 
 const Params = Type.Object({ call_id: Type.String({ format: 'uuid' }) })
+const Rows = Type.Array(Type.Unsafe<object>({ type: 'object', additionalProperties: true }))
+const Call = Type.Object({
+  call_id: Type.String(),
+  project_id: Type.String(),
+  outcome: Type.String(),
+  cost_nano_usd: Type.String(),
+  attempts: Rows,
+  refusals: Rows,
+})
+const config = { access: 'signed-in' } as const
+const schema = { summary: 'Get a call with every attempt', params: Params, response: responses({ 200: Call }) }
 
 /**
  * `GET /api/calls/{call_id}`: a call with every attempt, or its refusal, from memory until it is inserted. A call of a
  * project whose usage the caller may not read does not exist for them.
  */
 export function getCall(app: FastifyInstance, deps: AppDeps): void {
-  app.get<{ Params: Static<typeof Params> }>('/api/calls/:call_id', { schema: { params: Params } }, async request => {
-    const principal = authenticateRest(deps.credentials, request, deps.now())
+  app.get<{ Params: Static<typeof Params> }>('/api/calls/:call_id', { config, schema }, async request => {
+    const principal = principalOf(request)
     const projectIds = readableProjects(principal, deps.credentials.projectsOfAccount)
     if (projectIds.length === 0) throw errorOf(errors.callNotFound)
     const callId = request.params.call_id.toLowerCase()

@@ -1,5 +1,5 @@
 import { Type } from '@sluice/contracts'
-import { authenticateRest, errorOf, requirePermission } from '@sluice/runtime'
+import { errorOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
@@ -9,7 +9,7 @@ import { toUsageReport } from '../usage-report.ts'
 import type { UsageFilter } from '../usage-row-store.ts'
 import { intervals } from '../usage-sum-store.ts'
 
-const Params = Type.Object({ project_id: Type.String({ format: 'uuid' }) })
+const Params = Type.Object({ pid: Type.String({ format: 'uuid' }) })
 const name = Type.Optional(Type.String({ minLength: 1, maxLength: 256 }))
 const Query = Type.Object(
   {
@@ -33,17 +33,25 @@ const Query = Type.Object(
   { additionalProperties: false },
 )
 
+const Report = Type.Object({ usage: Type.Array(Type.Unsafe<object>({ type: 'object', additionalProperties: true })) })
+
 const mostGroups = 20_000
 
 /** `GET /accounts/projects/{pid}/usage`: totals and prices by provider, model and usage type. */
 export function getUsage(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: Static<typeof Params>; Querystring: Static<typeof Query> }>(
-    '/accounts/projects/:project_id/usage',
-    { schema: { params: Params, querystring: Query } },
+    '/accounts/projects/:pid/usage',
+    {
+      config: { access: 'usage:read' },
+      schema: {
+        summary: 'Report usage by provider, model and type',
+        params: Params,
+        querystring: Query,
+        response: responses({ 200: Report }),
+      },
+    },
     async (request, reply) => {
-      const projectId = request.params.project_id
-      const principal = authenticateRest(deps.credentials, request, deps.now())
-      requirePermission(deps.credentials, principal, projectId, 'usage:read')
+      const projectId = request.params.pid
       const { interval, usage_type: usageType } = request.query
       const sums = await deps.sums.sumByModel(toFilter(projectId, request.query), interval, mostGroups + 1)
       if (sums.length > mostGroups) throw errorOf(errors.rangeTooWide)

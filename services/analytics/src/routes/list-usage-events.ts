@@ -1,5 +1,5 @@
 import { Type } from '@sluice/contracts'
-import { authenticateRest, requirePermission } from '@sluice/runtime'
+import { responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
@@ -8,7 +8,7 @@ import { readCursor, readSpan, writeCursor } from '../query-parameters.ts'
 import { fromClickhouseTime } from '../usage-row.ts'
 import type { UsageFilter } from '../usage-row-store.ts'
 
-const Params = Type.Object({ project_id: Type.String({ format: 'uuid' }) })
+const Params = Type.Object({ pid: Type.String({ format: 'uuid' }) })
 const name = Type.Optional(Type.String({ minLength: 1, maxLength: 256 }))
 const Query = Type.Object(
   {
@@ -29,15 +29,26 @@ const Query = Type.Object(
   { additionalProperties: false },
 )
 
+const List = Type.Object({
+  events: Type.Array(Type.Unsafe<object>({ type: 'object', additionalProperties: true })),
+  next_cursor: Type.Union([Type.String(), Type.Null()]),
+})
+
 /** `GET /accounts/projects/{pid}/usage/events`: one row an attempt, newest first. */
 export function listUsageEvents(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: Static<typeof Params>; Querystring: Static<typeof Query> }>(
-    '/accounts/projects/:project_id/usage/events',
-    { schema: { params: Params, querystring: Query } },
+    '/accounts/projects/:pid/usage/events',
+    {
+      config: { access: 'usage:read' },
+      schema: {
+        summary: 'List attempts, newest first',
+        params: Params,
+        querystring: Query,
+        response: responses({ 200: List }),
+      },
+    },
     async request => {
-      const projectId = request.params.project_id
-      const principal = authenticateRest(deps.credentials, request, deps.now())
-      requirePermission(deps.credentials, principal, projectId, 'usage:read')
+      const projectId = request.params.pid
       const { limit, cursor } = request.query
       const after = cursor === undefined ? undefined : readCursor(cursor)
       const rows = await deps.rows.listUsage(toFilter(projectId, request.query), after, limit + 1)

@@ -1,5 +1,6 @@
+import { Type } from '@sluice/contracts'
 import { type PriceTable, parsePriceBook, priceTable } from '@sluice/pricing'
-import { errorOf } from '@sluice/runtime'
+import { errorOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { billingErrors } from '../errors.ts'
 import type { PriceBookStore } from '../price-book-store.ts'
@@ -9,10 +10,15 @@ interface Deps {
   nowMs: () => number
 }
 
+const schema = {
+  summary: 'Get list prices',
+  response: responses({ 200: Type.Unsafe<object>({ type: 'object', additionalProperties: true }) }),
+}
+
 /** `GET /pricing`, for everyone: list prices hold no one's data. Provider → model → usage key → USD per unit. */
 export function getPricing(app: FastifyInstance, deps: Deps): void {
   let known: { id: string; table: PriceTable } | undefined
-  app.get('/pricing', async (_request, reply) => {
+  app.get('/pricing', { config: { access: 'public' }, schema }, async (_request, reply) => {
     const current = await deps.priceBooks.findCurrentCatalogue(deps.nowMs())
     if (!current) throw errorOf(billingErrors.priceBookMissing)
     const id = current.entry.price_book_id

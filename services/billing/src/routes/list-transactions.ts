@@ -1,14 +1,28 @@
-import { authenticateRest, errorOf, type RestCredentialViews, requirePermission } from '@sluice/runtime'
+import { Type } from '@sluice/contracts'
+import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { billingErrors } from '../errors.ts'
 import type { LedgerStore, LedgerTransaction } from '../ledger-store.ts'
-import { usdNumber } from '../usd-text.ts'
+import { UsdNumber, usdNumber } from '../usd-text.ts'
 
 interface Deps {
-  credentials: RestCredentialViews
   ledger: LedgerStore
-  nowMs: () => number
 }
+
+const List = Type.Object({
+  transactions: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      amount: UsdNumber,
+      amount_nano_usd: Type.String(),
+      cost_nano_usd: Type.String(),
+      referenceType: Type.String(),
+      reference: Type.String(),
+      description: Type.String(),
+      created_at: Type.String(),
+    }),
+  ),
+})
 
 const querystring = {
   type: 'object',
@@ -19,10 +33,12 @@ const querystring = {
 export function listTransactions(app: FastifyInstance, deps: Deps): void {
   app.get<{ Params: { pid: string }; Querystring: { limit: number; before?: string } }>(
     '/accounts/projects/:pid/transactions',
-    { schema: { querystring } },
+    {
+      config: { access: 'billing:read' },
+      schema: { summary: 'List what was posted to a project', querystring, response: responses({ 200: List }) },
+    },
     async request => {
-      const principal = authenticateRest(deps.credentials, request, deps.nowMs())
-      requirePermission(deps.credentials, principal, request.params.pid, 'billing:read')
+      const principal = principalOf(request)
       const { before, limit } = request.query
       if (before !== undefined && !/^\d{1,18}$/.test(before)) throw errorOf(billingErrors.invalidCursor)
       const rows = await deps.ledger.listTransactions({

@@ -1,13 +1,7 @@
+import { Type } from '@sluice/contracts'
 import { formatPriceChanges, parsePriceBook, priceBookId, priceTable } from '@sluice/pricing'
-import {
-  authenticateRest,
-  type CredentialSource,
-  errorOf,
-  type RestCredentialViews,
-  type RestPrincipal,
-  requirePermission,
-} from '@sluice/runtime'
-import type { FastifyInstance } from 'fastify'
+import { errorOf, principalOf, type RestCredentialViews, type RestPrincipal, responses } from '@sluice/runtime'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { billingErrors } from '../errors.ts'
 import { readEffectiveAt, readPrices } from '../price-book-request.ts'
 import type { PriceBookStore } from '../price-book-store.ts'
@@ -24,7 +18,33 @@ const path = '/accounts/projects/:pid/price-book'
 /** Each is kept by each gateway. */
 const maxBooksOfProject = 500
 
+const NullableString = Type.Union([Type.String(), Type.Null()])
+/** Provider → model → usage key → USD per unit. */
+const Prices = Type.Unsafe<object>({ type: 'object', additionalProperties: true })
+
+const getSchema = {
+  summary: 'Get what a project pays instead of the catalogue',
+  response: responses({
+    200: Type.Object({
+      price_book_id: NullableString,
+      prices: Prices,
+      books: Type.Array(
+        Type.Object({ price_book_id: Type.String(), effective_at: Type.String(), published_by: NullableString }),
+      ),
+    }),
+  }),
+}
+const Published = Type.Object({
+  price_book_id: Type.String(),
+  effective_at: Type.String(),
+  published: Type.Boolean(),
+  changes: Type.Array(Type.Unsafe<object>({ type: 'object', additionalProperties: true })),
+  text: Type.String(),
+})
+const deleteSchema = { summary: 'Go back to the catalogue', response: responses({ 204: Type.Null() }) }
 const putSchema = {
+  summary: 'Set what a project pays',
+  response: responses({ 200: Published, 201: Published }),
   querystring: { type: 'object', properties: { dry_run: { type: 'boolean', default: false } } },
   body: {
     type: 'object',
@@ -42,10 +62,9 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
   const { priceBooks, publisher } = deps
   const stores = () => ({ store: priceBooks, publisher, nowMs: deps.nowMs() })
 
-  app.get<{ Params: { pid: string } }>(path, async request => {
+  const config = { access: 'billing:read' } as const
+  app.get<{ Params: { pid: string } }>(path, { config, schema: getSchema }, async request => {
     const nowMs = deps.nowMs()
-    const principal = authenticateRest(deps.credentials, request, nowMs)
-    requirePermission(deps.credentials, principal, request.params.pid, 'billing:read')
     const current = await priceBooks.findCurrentOverride(request.params.pid, nowMs)
     const prices = current && priceTable(parsePriceBook(current.body, current.entry.price_book_id))
     const hasPrices = current !== undefined && Object.keys(prices ?? {}).length > 0
@@ -64,7 +83,7 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
     Params: { pid: string }
     Querystring: { dry_run: boolean }
     Body: { prices: unknown; effective_at?: string }
-  }>(path, { schema: putSchema }, async (request, reply) => {
+  }>(path, { config, schema: putSchema }, async (request, reply) => {
     const { pid } = request.params
     const principal = requireAccountAdmin(deps, request, pid)
     const nowMs = deps.nowMs()
@@ -91,7 +110,7 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
     return { ...answer, effective_at: new Date(entry.effective_at_ms).toISOString() }
   })
 
-  app.delete<{ Params: { pid: string } }>(path, async (request, reply) => {
+  app.delete<{ Params: { pid: string } }>(path, { config, schema: deleteSchema }, async (request, reply) => {
     const { pid } = request.params
     const principal = requireAccountAdmin(deps, request, pid)
     if (!(await endProjectBook(stores(), pid, `${principal.kind}:${principal.id}`)))
@@ -100,10 +119,9 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
   })
 }
 
-/** @throws AppError 401, 404 where the project is not the caller's to know, 403 where they are no administrator */
-function requireAccountAdmin(deps: Deps, request: CredentialSource, projectId: string): RestPrincipal {
-  const principal = authenticateRest(deps.credentials, request, deps.nowMs())
-  requirePermission(deps.credentials, principal, projectId, 'billing:read')
+/** @throws AppError 403 where the caller is no administrator of the project's account */
+function requireAccountAdmin(deps: Deps, request: FastifyRequest, projectId: string): RestPrincipal {
+  const principal = principalOf(request)
   if (!principal.accountAdmin || deps.credentials.accountOfProject(projectId) !== principal.accountId)
     throw errorOf(billingErrors.notAccountAdmin)
   return principal

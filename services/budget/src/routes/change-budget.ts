@@ -1,10 +1,9 @@
 import { budgetModes, lineOfText, Type } from '@sluice/contracts'
-import { errorOf } from '@sluice/runtime'
+import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
-import { authorize } from '../authorize.ts'
-import { toAnswer } from '../budget-answer.ts'
+import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { readLimit } from '../limit-input.ts'
 
@@ -19,27 +18,34 @@ export const ChangeBudgetBody = Type.Object(
   { additionalProperties: false },
 )
 
+const changes = [
+  ['PATCH', 'Change what is named of a budget'],
+  ['PUT', 'Change a budget'],
+] as const
+
 export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
-  app.route<{ Params: { pid: string; id: string }; Body: Static<typeof ChangeBudgetBody> }>({
-    method: ['PATCH', 'PUT'],
-    url: '/accounts/projects/:pid/budgets/:id',
-    schema: { body: ChangeBudgetBody },
-    handler: async request => {
-      const nowMs = deps.now()
-      const { pid, id } = request.params
-      const principal = authorize(deps.views, request, pid, 'budgets:write', nowMs)
-      const { name, mode } = request.body
-      if (mode === 'hard') throw errorOf(errors.needsLeases)
-      const { budget } = await deps.budgets.find(pid, id, nowMs)
-      const limit = readLimit(budget.unit, request.body)
-      if (name === undefined && mode === undefined && limit === undefined) throw errorOf(errors.nothingToChange)
-      const change = {
-        ...(name === undefined ? {} : { name }),
-        ...(mode === undefined ? {} : { mode }),
-        ...(limit === undefined ? {} : { limit }),
-      }
-      await deps.budgets.change(pid, id, change, { kind: principal.kind, id: principal.id }, nowMs)
-      return toAnswer(await deps.budgets.find(pid, id, nowMs), nowMs)
-    },
-  })
+  for (const [method, summary] of changes)
+    app.route<{ Params: { pid: string; id: string }; Body: Static<typeof ChangeBudgetBody> }>({
+      method,
+      url: '/accounts/projects/:pid/budgets/:id',
+      config: { access: 'budgets:write' },
+      schema: { summary, body: ChangeBudgetBody, response: responses({ 200: BudgetAnswer }) },
+      handler: async request => {
+        const nowMs = deps.now()
+        const { pid, id } = request.params
+        const principal = principalOf(request)
+        const { name, mode } = request.body
+        if (mode === 'hard') throw errorOf(errors.needsLeases)
+        const { budget } = await deps.budgets.find(pid, id, nowMs)
+        const limit = readLimit(budget.unit, request.body)
+        if (name === undefined && mode === undefined && limit === undefined) throw errorOf(errors.nothingToChange)
+        const change = {
+          ...(name === undefined ? {} : { name }),
+          ...(mode === undefined ? {} : { mode }),
+          ...(limit === undefined ? {} : { limit }),
+        }
+        await deps.budgets.change(pid, id, change, { kind: principal.kind, id: principal.id }, nowMs)
+        return toAnswer(await deps.budgets.find(pid, id, nowMs), nowMs)
+      },
+    })
 }

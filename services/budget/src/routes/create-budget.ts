@@ -7,12 +7,11 @@ import {
   perDimensions,
   Type,
 } from '@sluice/contracts'
-import { errorOf } from '@sluice/runtime'
+import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
-import { authorize } from '../authorize.ts'
-import { toAnswer } from '../budget-answer.ts'
+import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { readLimit } from '../limit-input.ts'
 import { isTimeZone } from '../window.ts'
@@ -53,11 +52,14 @@ export const CreateBudgetBody = Type.Object(
 export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
   app.post<{ Params: { pid: string }; Body: Static<typeof CreateBudgetBody> }>(
     '/accounts/projects/:pid/budgets',
-    { schema: { body: CreateBudgetBody } },
+    {
+      config: { access: 'budgets:write' },
+      schema: { summary: 'Create a budget', body: CreateBudgetBody, response: responses({ 201: BudgetAnswer }) },
+    },
     async (request, reply) => {
       const nowMs = deps.now()
       const { pid } = request.params
-      const principal = authorize(deps.views, request, pid, 'budgets:write', nowMs)
+      const principal = principalOf(request)
       const { body } = request
       const mode = body.mode ?? 'soft'
       if (mode === 'hard' || body.unit === 'concurrent') throw errorOf(errors.needsLeases)

@@ -1,13 +1,20 @@
+import { Type } from '@sluice/contracts'
+import { principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { BudgetRouteDeps } from '../app.ts'
-import { authorize } from '../authorize.ts'
 
 export function deleteBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
-  app.delete<{ Params: { pid: string; id: string } }>('/accounts/projects/:pid/budgets/:id', async (request, reply) => {
-    const nowMs = deps.now()
-    const { pid, id } = request.params
-    const principal = authorize(deps.views, request, pid, 'budgets:write', nowMs)
-    await deps.budgets.remove(pid, id, { kind: principal.kind, id: principal.id }, nowMs)
-    return reply.code(204).send()
-  })
+  app.delete<{ Params: { pid: string; id: string } }>(
+    '/accounts/projects/:pid/budgets/:id',
+    {
+      config: { access: 'budgets:write' },
+      schema: { summary: 'Delete a budget', response: responses({ 204: Type.Null() }) },
+    },
+    async (request, reply) => {
+      const { pid, id } = request.params
+      const { kind, id: by } = principalOf(request)
+      await deps.budgets.remove(pid, id, { kind, id: by }, deps.now())
+      return reply.code(204).send()
+    },
+  )
 }

@@ -1,0 +1,56 @@
+import type { Permission } from '@sluice/contracts'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { authenticateRest, type RestCredentialViews, type RestPrincipal, requirePermission } from './rest-auth.ts'
+
+/**
+ * Who may use a route. `public`: anyone. `signed-in`: any valid credential. `account-admin`: a member who administers the
+ * account. `project`: any role in the project of the path. Else: who has that permission there.
+ */
+export type RouteAccess = 'public' | 'signed-in' | 'account-admin' | 'project' | Permission
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** What a route does, in a few words. */
+    summary?: string
+  }
+  interface FastifyContextConfig {
+    access?: RouteAccess
+  }
+  interface FastifyRequest {
+    principal: RestPrincipal | null
+  }
+}
+
+/**
+ * Checks every request before its body is read, from the buckets in memory. Denies by default: a route that does not say who
+ * may use it is refused when it is registered. The project is the path's `pid`.
+ * @throws AppError 401, 403, 404 where the caller has no role in the project
+ */
+export function guardByViews(
+  app: FastifyInstance,
+  { views, nowMs }: { views: RestCredentialViews; nowMs: () => number },
+): void {
+  app.decorateRequest('principal', null)
+  app.addHook('onRoute', route => {
+    const access = route.config?.access
+    if (access === undefined || access === 'project' || access === 'account-admin')
+      throw new Error(`${route.url} does not say who may use it`)
+    if (access !== 'public' && access !== 'signed-in' && !route.url.includes('/:pid'))
+      throw new Error(`${route.url} names no project for ${access}`)
+  })
+  app.addHook('onRequest', async request => {
+    if (request.is404) return
+    const { access } = request.routeOptions.config
+    if (access === 'public') return
+    request.principal = authenticateRest(views, request, nowMs())
+    if (access === 'signed-in') return
+    const { pid } = request.params as { pid: string }
+    requirePermission(views, request.principal, pid, access as Permission)
+  })
+}
+
+/** Who sent a request, on routes that are not public. */
+export function principalOf(request: FastifyRequest): RestPrincipal {
+  if (!request.principal) throw new Error('a public route has no principal')
+  return request.principal
+}
