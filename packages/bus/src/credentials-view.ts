@@ -7,6 +7,8 @@ import { followBucket } from './kv-view.ts'
 export interface CredentialsView extends RestCredentialViews {
   /** Every project of an account. */
   projectsOfAccount: (accountId: string) => string[]
+  /** Teams of a project that a member owns. */
+  teamsOwnedBy: (projectId: string, memberId: string) => string[]
   close: () => Promise<void>
 }
 
@@ -39,6 +41,10 @@ export async function followCredentials(bus: Bus, log: Logger): Promise<Credenti
     accountOfProject: projectId => projects.get(projectId)?.account_id,
     projectsOfAccount: accountId =>
       [...projects.values()].filter(project => project.account_id === accountId).map(project => project.project_id),
+    teamsOwnedBy: (projectId, memberId) =>
+      (projects.get(projectId)?.teams ?? [])
+        .filter(team => team.owner_member_id === memberId)
+        .map(team => team.team_id),
     close: async () => {
       await Promise.all([keys.close(), sessions.close(), projects.close()])
     },

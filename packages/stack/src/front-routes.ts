@@ -10,6 +10,7 @@ export interface FrontOwners {
 const routes: readonly [pattern: string, owner: keyof FrontOwners][] = [
   ['/accounts/projects/*/usage/**', 'analytics'],
   ['/accounts/projects/*/usage', 'analytics'],
+  ['/accounts/projects/*/llm-proxy/usage', 'analytics'],
   ['/api/calls/**', 'analytics'],
   ['/api/openapi/budget.json', 'budget'],
   ['/api/openapi/billing.json', 'billing'],

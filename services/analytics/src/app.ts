@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { RecentCalls } from './recent-calls.ts'
 import type { RefusedRowStore } from './refused-row-store.ts'
 import { getCall } from './routes/get-call.ts'
+import { getOwnUsage } from './routes/get-own-usage.ts'
 import { getUsage } from './routes/get-usage.ts'
 import { listUsageEvents } from './routes/list-usage-events.ts'
 import type { UsageRowStore } from './usage-row-store.ts'
@@ -25,6 +26,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   guardByViews(app, { views: deps.credentials, nowMs: deps.now })
   serveOpenApi(app, '/api/openapi/analytics.json', 'Sluice analytics')
   getUsage(app, deps)
+  getOwnUsage(app, deps)
   listUsageEvents(app, deps)
   getCall(app, deps)
   return app

@@ -26,21 +26,33 @@ export function mergeCall(
   }
 }
 
-/** The parts of a call that lie in these projects. */
-export function restrictCall(call: Call, projectIds: readonly string[]): Call {
-  const allowed = new Set(projectIds)
-  return {
-    attempts: call.attempts.filter(row => allowed.has(row.project_id)),
-    refusals: call.refusals.filter(row => allowed.has(row.project_id)),
-  }
+/** Where somebody may read calls: in some projects all of them, in others their own. */
+export interface CallReader {
+  all: readonly string[]
+  own: readonly string[]
+  memberId: string | undefined
 }
 
-/** The projects whose usage a principal may read. */
-export function readableProjects(
+/** The parts of a call that somebody may read. */
+export function restrictCall(call: Call, { all, own, memberId }: CallReader): Call {
+  const mayRead = (row: { project_id: string; member_id: string }): boolean =>
+    all.includes(row.project_id) ||
+    (memberId !== undefined && row.member_id === memberId && own.includes(row.project_id))
+  return { attempts: call.attempts.filter(mayRead), refusals: call.refusals.filter(mayRead) }
+}
+
+/** What a principal may read of calls. */
+export function callReader(
   principal: RestPrincipal,
   projectsOfAccount: (accountId: string) => readonly string[],
-): string[] {
-  const byRole = [...principal.permissions].filter(([, held]) => held.has('usage:read')).map(([projectId]) => projectId)
-  const byAccount = principal.accountAdmin ? projectsOfAccount(principal.accountId) : []
-  return [...new Set([...byRole, ...byAccount])]
+): CallReader {
+  const withPermission = (permission: string) =>
+    [...principal.permissions].filter(([, held]) => held.has(permission)).map(([projectId]) => projectId)
+  const ofAccount = principal.accountAdmin ? projectsOfAccount(principal.accountId) : []
+  const isMember = principal.kind === 'member'
+  return {
+    all: [...new Set([...withPermission('usage:read'), ...ofAccount])],
+    own: isMember ? withPermission('usage:read-own') : [],
+    memberId: isMember ? principal.id : undefined,
+  }
 }

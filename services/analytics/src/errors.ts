@@ -22,6 +22,12 @@ export const errors = {
     statusCode: 400,
     message: 'The report has too many rows. Choose a shorter span or a longer interval.',
   },
+  notYourUsage: {
+    code: 'forbidden',
+    statusCode: 403,
+    message:
+      'You may read your own usage here, and that of a team you own if you name it (team=…). For more it takes usage:read: ask a project admin.',
+  },
   callNotFound: {
     code: 'call_not_found',
     statusCode: 404,

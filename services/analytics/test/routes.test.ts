@@ -407,6 +407,65 @@ test('usage needs a credential and the permission to read it', async () => {
   assert.equal((await get(`/api/calls/${event.call_id}`, token)).statusCode, 200)
 })
 
+test('who may read no more reads their own usage, and that of a team they own, and is told so of the rest', async () => {
+  const { projectId } = await addProject()
+  const known = await projects.get(projectId)
+  assert.ok(known)
+  const teams = [
+    { team_id: 'team_1', name: 'One', owner_member_id: 'mem_owner' },
+    { team_id: 'team_2', name: 'Two' },
+  ]
+  await projects.put(projectId, { ...known, version: 2, teams })
+  await eventually(() => credentials.teamsOwnedBy(projectId, 'mem_owner').length === 1)
+  const sessionOf = async (memberId: string, held: string[]) => {
+    const token = randomUUID() + randomUUID()
+    await sessions.put(hashCredential(token), {
+      member_id: memberId,
+      account_id: 'acct_test',
+      account_admin: false,
+      projects: { [projectId]: 'member' },
+      permissions: { [projectId]: held },
+      expires_at_ms: Date.now() + 60_000,
+    })
+    await eventually(() => credentials.findSessionByHash(hashCredential(token)))
+    return token
+  }
+  const of = (member_id: string, team_id: string): UsageOverrides => ({ identity: { member_id, team_id } as never })
+  const events = await record(projectId, [of('mem_a', 'team_1'), of('mem_b', 'team_1'), of('mem_b', 'team_2')])
+  await untilInserted(events)
+  const path = `/accounts/projects/${projectId}`
+  const idsOf = async (query: string, token: string) => {
+    const answer = await get(`${path}/usage/events?${query}`, token)
+    if (answer.statusCode !== 200) return answer.statusCode
+    return answer
+      .json<{ events: { event_id: string }[] }>()
+      .events.map(({ event_id }) => event_id)
+      .sort()
+  }
+  const [a, b1, b2] = events.map(({ event_id }) => event_id)
+  const mine = await sessionOf('mem_a', ['llm:invoke', 'usage:read-own'])
+  assert.deepEqual(await idsOf('', mine), [a])
+  assert.deepEqual(await idsOf('member=mem_a', mine), [a])
+  assert.equal(await idsOf('member=mem_b', mine), 403)
+  assert.deepEqual(await idsOf('team=team_1', mine), [a], 'of a team one does not own: one’s own part')
+  assert.equal((await get(`${path}/usage?users=mem_a,mem_b`, mine)).statusCode, 403)
+  const callsOf = (event: UsageRecordedData | undefined) => `/api/calls/${event?.call_id}`
+  assert.equal((await get(callsOf(events[0]), mine)).statusCode, 200)
+  assert.equal((await get(callsOf(events[1]), mine)).statusCode, 404)
+  const own = await get(`${path}/llm-proxy/usage`, mine)
+  const reported = await get(`${path}/usage`, mine)
+  assert.deepEqual([own.statusCode, own.json()], [200, reported.json()])
+
+  const owner = await sessionOf('mem_owner', ['usage:read-own', 'usage:read-team'])
+  assert.deepEqual(await idsOf('team=team_1', owner), [a, b1].sort())
+  assert.deepEqual(await idsOf('team=team_2', owner), [])
+  assert.deepEqual(await idsOf('', owner), [])
+  assert.equal((await get(`${path}/llm-proxy/usage`, owner)).statusCode, 403, 'without access to the proxy')
+  const reader = await sessionOf('mem_r', ['usage:read', 'usage:read-own'])
+  assert.deepEqual(await idsOf('', reader), [a, b1, b2].sort())
+  assert.equal(await idsOf('', await sessionOf('mem_n', [])), 403)
+})
+
 test('while ClickHouse is away routes say so, and calls of the last moment can still be looked up', async () => {
   const { projectId, key } = await addProject()
   const [event] = await record(projectId, [{}])

@@ -3,7 +3,7 @@ import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
-import { mergeCall, readableProjects, restrictCall } from '../call.ts'
+import { callReader, mergeCall, restrictCall } from '../call.ts'
 import { toAttemptResponse, toRefusalResponse } from '../call-response.ts'
 import { errors } from '../errors.ts'
 
@@ -27,7 +27,8 @@ const schema = { summary: 'Get a call with every attempt', params: Params, respo
 export function getCall(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: Static<typeof Params> }>('/api/calls/:call_id', { config, schema }, async request => {
     const principal = principalOf(request)
-    const projectIds = readableProjects(principal, deps.credentials.projectsOfAccount)
+    const reader = callReader(principal, deps.credentials.projectsOfAccount)
+    const projectIds = [...new Set([...reader.all, ...reader.own])]
     if (projectIds.length === 0) throw errorOf(errors.callNotFound)
     const callId = request.params.call_id.toLowerCase()
     const recent = deps.recent.find(callId)
@@ -37,7 +38,7 @@ export function getCall(app: FastifyInstance, deps: AppDeps): void {
     ]).then(([attempts, refusals]) => ({ attempts, refusals }))
     // What is in memory can be shown without the store.
     const known = await (recent ? stored.catch(() => ({ attempts: [], refusals: [] })) : stored)
-    const call = restrictCall(mergeCall(recent, known), projectIds)
+    const call = restrictCall(mergeCall(recent, known), reader)
     const first = call.attempts[0] ?? call.refusals[0]
     if (!first) throw errorOf(errors.callNotFound)
     const cost = call.attempts.reduce((sum, row) => sum + BigInt(row.cost_nano_usd), 0n)

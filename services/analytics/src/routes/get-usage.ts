@@ -1,10 +1,11 @@
 import { Type } from '@sluice/contracts'
-import { errorOf, responses } from '@sluice/runtime'
+import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { errors } from '../errors.ts'
 import { readAnnotations, readSpan } from '../query-parameters.ts'
+import { readableUsage } from '../usage-reader.ts'
 import { toUsageReport } from '../usage-report.ts'
 import type { UsageFilter } from '../usage-row-store.ts'
 import { intervals } from '../usage-sum-store.ts'
@@ -33,16 +34,20 @@ const Query = Type.Object(
   { additionalProperties: false },
 )
 
-const Report = Type.Object({ usage: Type.Array(Type.Unsafe<object>({ type: 'object', additionalProperties: true })) })
+/** What a report answers. */
+export const Report = Type.Object({
+  usage: Type.Array(Type.Unsafe<object>({ type: 'object', additionalProperties: true })),
+})
 
-const mostGroups = 20_000
+/** More rows are no report. */
+export const mostGroups = 20_000
 
 /** `GET /accounts/projects/{pid}/usage`: totals and prices by provider, model and usage type. */
 export function getUsage(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: Static<typeof Params>; Querystring: Static<typeof Query> }>(
     '/accounts/projects/:pid/usage',
     {
-      config: { access: 'usage:read' },
+      config: { access: 'usage:read-own' },
       schema: {
         summary: 'Report usage by provider, model and type',
         params: Params,
@@ -53,7 +58,8 @@ export function getUsage(app: FastifyInstance, deps: AppDeps): void {
     async (request, reply) => {
       const projectId = request.params.pid
       const { interval, usage_type: usageType } = request.query
-      const sums = await deps.sums.sumByModel(toFilter(projectId, request.query), interval, mostGroups + 1)
+      const filter = readableUsage(deps, principalOf(request), toFilter(projectId, request.query))
+      const sums = await deps.sums.sumByModel(filter, interval, mostGroups + 1)
       if (sums.length > mostGroups) throw errorOf(errors.rangeTooWide)
       // Written by JSON.stringify, which keeps the digits of raw numbers.
       return reply

@@ -1,10 +1,11 @@
 import { Type } from '@sluice/contracts'
-import { responses } from '@sluice/runtime'
+import { principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { toAttemptResponse } from '../call-response.ts'
 import { readCursor, readSpan, writeCursor } from '../query-parameters.ts'
+import { readableUsage } from '../usage-reader.ts'
 import { fromClickhouseTime } from '../usage-row.ts'
 import type { UsageFilter } from '../usage-row-store.ts'
 
@@ -39,7 +40,7 @@ export function listUsageEvents(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: Static<typeof Params>; Querystring: Static<typeof Query> }>(
     '/accounts/projects/:pid/usage/events',
     {
-      config: { access: 'usage:read' },
+      config: { access: 'usage:read-own' },
       schema: {
         summary: 'List attempts, newest first',
         params: Params,
@@ -50,8 +51,9 @@ export function listUsageEvents(app: FastifyInstance, deps: AppDeps): void {
     async request => {
       const projectId = request.params.pid
       const { limit, cursor } = request.query
+      const filter = readableUsage(deps, principalOf(request), toFilter(projectId, request.query))
       const after = cursor === undefined ? undefined : readCursor(cursor)
-      const rows = await deps.rows.listUsage(toFilter(projectId, request.query), after, limit + 1)
+      const rows = await deps.rows.listUsage(filter, after, limit + 1)
       const page = rows.slice(0, limit)
       const last = rows.length > limit ? page.at(-1) : undefined
       return {
