@@ -14,6 +14,7 @@ const groups: Record<string, readonly string[]> = {
     'test/budget-stops-traffic.test.ts',
     'test/budgets-by-scope.test.ts',
     'test/company.test.ts',
+    'test/crawl.test.ts',
     'test/dead-letters.test.ts',
   ],
   gateway: [

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { closeInReverse } from '@sluice/test-env'
+import { closeInReverse, sampleOf } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { schemaName } from '../src/db/migrations/index.ts'
 import type { Db } from '../src/db/schema.ts'
-import { sampleOf } from './schema-sample.ts'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 type Headers = { authorization: string }
