@@ -14,6 +14,7 @@ import { Refusal } from './refusal.ts'
 import { credentialHashOf, type ShownCredential } from './request-headers.ts'
 import { requireRoom } from './room-access.ts'
 import { type ClientSecretBox, type ClientSecretGrant, looksLikeClientSecret } from './sockets/client-secret.ts'
+import type { TokenCache } from './token-cache.ts'
 import type { ActiveKey, KeysView } from './views/keys-view.ts'
 import type { ProjectsView } from './views/projects-view.ts'
 import type { RoomsView } from './views/rooms-view.ts'
@@ -33,48 +34,18 @@ export interface Principal {
   token?: VerifiedToken
 }
 
+/** What is kept of a token's claims: its grants as they were written may be kilobytes, and nothing here asks for them again. */
+export type KeptClaims = Omit<ParticipantClaims, 'payload'>
+
 /** What a participant token says, read with the key whose secret has signed it. */
 export interface VerifiedToken {
   keyId: string
   /** SHA-256 by which the key has the secret that signed the token. */
   secretHash: string
-  claims: ParticipantClaims
+  claims: KeptClaims
   identity: CallIdentity
   models: readonly string[] | null
   expiresAtMs: number
-}
-
-/** Verified participant tokens by the SHA-256 of the whole token; bounded; entries of a key go when the key changes. */
-export class TokenCache {
-  readonly #byHash = new Map<string, VerifiedToken>()
-  readonly #hashesOfKey = new Map<string, Set<string>>()
-  readonly #maxEntries: number
-  constructor(maxEntries = 50_000) {
-    this.#maxEntries = maxEntries
-  }
-  get(tokenHash: string): VerifiedToken | undefined {
-    return this.#byHash.get(tokenHash)
-  }
-  put(tokenHash: string, token: VerifiedToken): void {
-    if (this.#byHash.size >= this.#maxEntries) {
-      const oldest = this.#byHash.keys().next()
-      if (!oldest.done) this.#delete(oldest.value)
-    }
-    this.#byHash.set(tokenHash, token)
-    const hashes = this.#hashesOfKey.get(token.keyId)
-    if (hashes) hashes.add(tokenHash)
-    else this.#hashesOfKey.set(token.keyId, new Set([tokenHash]))
-  }
-  /** Forgets every token signed with this key. */
-  dropKey(keyId: string): void {
-    for (const tokenHash of this.#hashesOfKey.get(keyId) ?? []) this.#byHash.delete(tokenHash)
-    this.#hashesOfKey.delete(keyId)
-  }
-  #delete(tokenHash: string): void {
-    const token = this.#byHash.get(tokenHash)
-    this.#byHash.delete(tokenHash)
-    if (token) this.#hashesOfKey.get(token.keyId)?.delete(tokenHash)
-  }
 }
 
 export interface AuthenticateDeps {
@@ -203,7 +174,7 @@ async function verifyToken(
     if (!active || (active.key.expires_at_ms ?? Infinity) <= nowMs)
       throw new TokenError('The key that signed this token is unknown, expired or revoked.')
     const secrets = deps.keys.secretsOf(active.key, nowMs)
-    const claims = await verifyParticipantToken(
+    const { payload, ...claims } = await verifyParticipantToken(
       token,
       secrets.map(({ bytes }) => bytes),
       nowMs,
@@ -221,7 +192,7 @@ async function verifyToken(
 }
 
 /** @throws TokenError, Refusal 403 without the LLM grant */
-function readWith({ key, identity }: ActiveKey, secretHash: string, claims: ParticipantClaims): VerifiedToken {
+function readWith({ key, identity }: ActiveKey, secretHash: string, claims: KeptClaims): VerifiedToken {
   if (claims.projectId !== key.project_id) throw new TokenError('The token names a project that is not its key’s.')
   requireOwnMember(claims, key)
   if (claims.models === undefined) {
