@@ -5,6 +5,10 @@ import type { Actor } from './change-store.ts'
 const changes = counter('sluice_accounts_changes_total', 'Changes committed', ['action'])
 const signIns = counter('sluice_accounts_sign_ins_total', 'Attempts to sign in', ['outcome'])
 const repairs = counter('sluice_accounts_repairs_total', 'Times every document was announced again')
+const upkeepFailures = counter(
+  'sluice_accounts_upkeep_failures_total',
+  'Repairs and sweeps that failed, to be tried again',
+)
 
 /** A change was committed: each line of its audit trail. */
 export function changeCommitted(
@@ -28,4 +32,10 @@ export function signInTried(log: Logger, outcome: 'succeeded' | 'refused' | 'thr
 export function announcementsRepaired(log: Logger, result: { announced: number; withdrawn: number }): void {
   repairs.inc()
   log.info(result, 'announcements repaired')
+}
+
+/** A repair or a sweep did not go through: it is tried again. */
+export function upkeepFailed(log: Logger, err: unknown): void {
+  upkeepFailures.inc()
+  log.error({ err }, 'upkeep failed, will be tried again')
 }

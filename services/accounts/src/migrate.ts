@@ -10,7 +10,7 @@ const url = reader.url('ACCOUNTS_DATABASE_URL')
 reader.check()
 const database = openDatabase<Tables>({ url, schema: schemaName, maxConnections: 2, tenants: {} })
 try {
-  // Its owner sees rows of no tenant either, unless it says for whom.
+  // The owner of a schema whose row-level security is still forced sees nothing unless it says for whom.
   const applied = await withinScope({ system: true }, () => runMigrations(database.db, schemaName, migrations))
   await isolateTenants(database.db)
   console.log(JSON.stringify({ schema: schemaName, applied }))

@@ -20,6 +20,7 @@ export interface RepairDeps {
  * Announces every document again and withdraws what the buckets hold and PostgreSQL does not: after a lost NATS volume, a
  * restored database or a bucket that somebody wrote into, both say the same. Goes through the outbox, one project at a
  * time under its lock, so that no newer document is overtaken.
+ * @throws where PostgreSQL shows no project at all and there would be something to withdraw: who reads nothing knows nothing
  */
 export async function repairAnnouncements(deps: RepairDeps): Promise<{ announced: number; withdrawn: number }> {
   const changes = createChanges({ db: deps.db, now: deps.now })
@@ -47,6 +48,10 @@ export async function repairAnnouncements(deps: RepairDeps): Promise<{ announced
   const stale = buckets.flatMap(bucket =>
     held[bucket].filter(key => !current[bucket].has(key)).map(key => withdraw(bucket, key)),
   )
+  if (current.projects.size === 0 && stale.length > 0)
+    throw new Error(
+      `PostgreSQL shows no project, but gateways hold ${stale.length} documents: nothing is withdrawn. Check that ACCOUNTS_DATABASE_URL names the right database, that it is restored, and that its installation is made.`,
+    )
   await changes.make(actor, change => change.announce(stale))
   await deps.flush()
   const announced = buckets.reduce((sum, bucket) => sum + current[bucket].size, 0)

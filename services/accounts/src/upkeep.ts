@@ -1,5 +1,5 @@
 import type { Logger } from '@sluice/runtime'
-import { announcementsRepaired } from './events.ts'
+import { announcementsRepaired, upkeepFailed } from './events.ts'
 
 export interface UpkeepDeps {
   repair: () => Promise<{ announced: number; withdrawn: number }>
@@ -41,7 +41,7 @@ export function startUpkeep(deps: UpkeepDeps): Upkeep {
         await deps.sweep()
       }
     } catch (err) {
-      deps.log.warn({ err }, 'upkeep failed, will be tried again')
+      upkeepFailed(deps.log, err)
     }
   }
 

@@ -200,4 +200,15 @@ test('gateways follow what accounts changes', async t => {
     assert.deepEqual(await eventually(() => projects.get(project.project_id)), project)
     await eventually(() => !keys.get(strangerId))
   })
+
+  await t.test('who sees no project in PostgreSQL withdraws nothing, and says so', async () => {
+    const held = { keys: await publisher.listKeys('keys'), projects: await publisher.listKeys('projects') }
+    // The working role, told for nobody: every table is empty to it.
+    const blind = { db: deps.db, now, listKeys: publisher.listKeys, flush: relay.flush }
+    await assert.rejects(repairAnnouncements(blind), /PostgreSQL shows no project, but gateways hold \d+ documents/)
+    await relay.flush()
+    assert.deepEqual(await publisher.listKeys('keys'), held.keys)
+    assert.deepEqual(await publisher.listKeys('projects'), held.projects)
+    assert.ok(held.keys.length > 0 && held.projects.length > 0)
+  })
 })

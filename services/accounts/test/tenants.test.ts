@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { runMigrations } from '@sluice/postgres'
 import { type TenantScope, withinScope } from '@sluice/runtime'
@@ -162,6 +163,36 @@ test('the second wall: a query that names no tenant', async t => {
     assert.deepEqual(JSON.parse(payload).projects, { [mine]: 'member', [sibling]: 'developer' })
     assert.ok(token)
   })
+
+  await t.test('the owner sees every row without saying for whom, also where the wall once bound it too', async () => {
+    for (const { name } of closed) await sql`alter table ${sql.table(name)} force row level security`.execute(db)
+    await sql`delete from migrations where name = '031-unforce-tenants'`.execute(db)
+    await runMigrations(db, schemaName, migrations)
+    await assertOwnerSeesAll()
+    await isolateTenants(db)
+    await assertOwnerSeesAll()
+  })
+
+  /** As an owner who is no superuser, which row-level security never binds. */
+  async function assertOwnerSeesAll() {
+    const undone = new Error('undone')
+    await assert.rejects(
+      db.transaction().execute(async trx => {
+        const owner = sql.id(`owner_${randomUUID()}`)
+        await sql`create role ${owner}`.execute(trx)
+        await sql`grant usage, create on schema ${sql.id(schemaName)} to ${owner}`.execute(trx)
+        const all = new Map<string, number>()
+        for (const { name } of closed) {
+          all.set(name, (await rowsOf(trx, name)).length)
+          await sql`alter table ${sql.table(name)} owner to ${owner}`.execute(trx)
+        }
+        await sql`set local role ${owner}`.execute(trx)
+        for (const [name, count] of all) assert.equal((await rowsOf(trx, name)).length, count, name)
+        throw undone
+      }),
+      undone,
+    )
+  }
 
   await t.test('a table that does not say whom its rows belong to stops the step', async () => {
     await runMigrations(db, schemaName, migrations)

@@ -11,6 +11,7 @@ import { createPasswordLinks } from './010-create-password-links.ts'
 import { extendApiKeys } from './020-extend-api-keys.ts'
 import { createRooms } from './021-create-rooms.ts'
 import { extendIntegrations } from './030-extend-integrations.ts'
+import { unforceTenants } from './031-unforce-tenants.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -27,6 +28,7 @@ export const migrations: readonly Migration[] = [
   extendApiKeys,
   createRooms,
   extendIntegrations,
+  unforceTenants,
 ]
 
 /** The one schema of this service. */
