@@ -42,6 +42,14 @@ test('the gateway hands paths to their owners as on one machine', () => {
   assert.ok(read('compose.yaml').includes(`SLUICE_FRONT_ROUTES: "${routes}"`), routes)
 })
 
+test('each service behind the gateway believes containers, which its address is of, when they say where a client is', () => {
+  const compose = read('compose.yaml')
+  // Docker's own pools of addresses.
+  assert.match(compose, /^x-containers: &containers ".*\b172\.16\.0\.0\/12,192\.168\.0\.0\/16\b.*"$/m)
+  for (const service of ['ACCOUNTS', 'BUDGET', 'BILLING', 'ANALYTICS'])
+    assert.ok(compose.includes(`      ${service}_TRUSTED_PROXIES: *containers\n`), service)
+})
+
 test('every variable that the compose file asks for is in the example', () => {
   const asked = [...read('compose.yaml').matchAll(/\$\{([A-Z_]+)(:[?-][^}]*)?\}/g)].map(match => match[1])
   const given = new Set(read('.env.example').match(/^[A-Z_]+(?==)/gm))

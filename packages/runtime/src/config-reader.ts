@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { problemOfIpRange } from './ip-ranges.ts'
 
 /** Thrown once with every problem of the configuration, one a line. */
 export class ConfigError extends Error {
@@ -89,6 +90,21 @@ export class ConfigReader {
     }
   }
 
+  /** Ranges of addresses (CIDR), with commas between. */
+  ipRanges(name: string, fallback: readonly string[]): readonly string[] {
+    const text = this.#read(name)
+    if (text === undefined) return fallback
+    const ranges = text
+      .split(',')
+      .map(range => range.trim())
+      .filter(range => range !== '')
+    for (const range of ranges) {
+      const problem = problemOfIpRange(range)
+      if (problem !== undefined) this.#problems.push(`${name}: "${range}" ${problem}`)
+    }
+    return ranges
+  }
+
   problem(text: string): void {
     this.#problems.push(text)
   }
@@ -106,16 +122,30 @@ export interface ServiceConfig {
   port: number
   operatorPort: number
   logLevel: string
+  /** Ranges of addresses of proxies that are believed when they say where a client is. */
+  trustedProxies: readonly string[]
   nats: { url: string; user: string | undefined; password: string | undefined }
 }
 
-/** Reads the variables common to all services; `prefix` is the service's name in capitals. */
-export function readServiceConfig(reader: ConfigReader, prefix: string, defaultPort: number): ServiceConfig {
+/** Of a gateway, as the services behind it see it where all run on one machine. */
+export const ownMachine: readonly string[] = ['127.0.0.0/8', '::1']
+
+/**
+ * Reads the variables common to all services; `prefix` is the service's name in capitals.
+ * @param trustedProxies who is believed where the variable names nobody
+ */
+export function readServiceConfig(
+  reader: ConfigReader,
+  prefix: string,
+  defaultPort: number,
+  trustedProxies: readonly string[] = ownMachine,
+): ServiceConfig {
   return {
     host: reader.string(`${prefix}_HOST`, '127.0.0.1'),
     port: reader.integer(`${prefix}_PORT`, defaultPort, { max: 65535 }),
     operatorPort: reader.integer(`${prefix}_OPERATOR_PORT`, defaultPort + 1000, { max: 65535 }),
     logLevel: reader.oneOf('SLUICE_LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'silent'], 'info'),
+    trustedProxies: reader.ipRanges(`${prefix}_TRUSTED_PROXIES`, trustedProxies),
     nats: {
       url: reader.string('NATS_URL', 'nats://127.0.0.1:4222'),
       user: reader.optionalString('NATS_USER'),

@@ -1,17 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { AppError } from './app-error.ts'
+import { isInIpRanges } from './ip-ranges.ts'
 import { limitClosing } from './limit-closing.ts'
 import type { Logger } from './logger.ts'
 
 /**
  * A Fastify instance for management routes: one error shape `{"error": {code, message, request_id}}`, no request logging,
- * 1 MiB bodies. `request.ip` is what a gateway on this machine says; from elsewhere nobody is believed. Below 500 the message helps; at 500 and above only the request id leaves the process.
+ * 1 MiB bodies. Below 500 the message helps; at 500 and above only the request id leaves the process.
+ * @param trustedProxies ranges of the gateways that are believed when they say where a client is, for `request.ip`
  */
-export function createRestApp(log: Logger): FastifyInstance {
+export function createRestApp(log: Logger, trustedProxies: readonly string[]): FastifyInstance {
   const app = Fastify({
     logger: false,
-    trustProxy: 'loopback',
+    trustProxy: address => isInIpRanges(trustedProxies, address),
     bodyLimit: 1024 * 1024,
     genReqId: () => randomUUID(),
     requestTimeout: 30_000,

@@ -63,12 +63,14 @@ export interface AppDeps {
   /** The one public origin, as clients write it. */
   publicUrl: string
   allowPrivateUpstreams: boolean
+  /** Ranges of the gateways' addresses. */
+  trustedProxies: readonly string[]
   testIntegration: TestIntegration
 }
 
 /** The routes of the control plane. Opens nothing, listens to nothing. */
 export function buildApp(deps: AppDeps): FastifyInstance {
-  const app = createRestApp(deps.log)
+  const app = createRestApp(deps.log, deps.trustedProxies)
   validateStrictly(app)
   allowEmptyBodies(app)
   guardRoutes(app, deps)

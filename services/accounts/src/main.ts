@@ -53,6 +53,7 @@ if (!process.argv.includes('--check-config')) {
     log,
     publicUrl: config.publicUrl,
     allowPrivateUpstreams: config.allowPrivateUpstreams,
+    trustedProxies: config.trustedProxies,
     testIntegration: asked => askGateways(bus, asked),
   })
   closing.use(app, 'routes')

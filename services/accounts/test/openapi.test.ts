@@ -71,14 +71,14 @@ test('the routes describe themselves', async t => {
   })
 
   await t.test('a route that does not say what it does is refused when it is registered', async () => {
-    const silent = createRestApp(pino({ level: 'silent' }))
+    const silent = createRestApp(pino({ level: 'silent' }), [])
     describeRoutes(silent, { title: 'x', version: '1' })
     assert.throws(() => silent.get('/x', { config: { access: 'public' } }, () => ({})), /does not say what it does/)
     assert.throws(() => silent.get('/x', { schema: { summary: 'x' } }, () => ({})), /does not say who may use it/)
   })
 
   await t.test('an answer that is not its schema’s is found', async () => {
-    const lying = createRestApp(recordingLog().log)
+    const lying = createRestApp(recordingLog().log, [])
     const problems = watchAnswers(lying)
     const response = { 200: { type: 'object', properties: { a: { type: 'integer' } } } }
     lying.get('/more', { config: { access: 'public' }, schema: { response } }, () => ({ a: 1, b: 2 }))

@@ -11,8 +11,8 @@ test('signing in', async t => {
   const { deps } = await startAccounts(closeInReverse(t), { now })
   const app = buildApp({ ...deps, throttle: createSignInThrottle({ now, maxAttempts: 3 }) })
   t.after(() => app.close())
-  const signIn = (email: string, password: string, from: { client?: string; peer?: string } = {}) =>
-    app.inject({
+  const signIn = (email: string, password: string, from: { client?: string; peer?: string; app?: typeof app } = {}) =>
+    (from.app ?? app).inject({
       method: 'POST',
       url: '/accounts/sign-in',
       payload: { email, password },
@@ -70,5 +70,18 @@ test('signing in', async t => {
     for (const client of ['203.0.113.1', '203.0.113.2', '203.0.113.3', '203.0.113.4'])
       statuses.push((await signIn(email, 'wrong password', { client, peer: '192.0.2.9' })).statusCode)
     assert.deepEqual(statuses, [401, 401, 401, 429])
+  })
+
+  await t.test('clients of a trusted gateway in another container are throttled each on their own', async () => {
+    const throttle = createSignInThrottle({ now, maxPerAddress: 2 })
+    const contained = buildApp({ ...deps, throttle, trustedProxies: ['172.16.0.0/12'] })
+    t.after(() => contained.close())
+    const tryFrom = async (client: string, email: string) =>
+      (await signIn(email, 'wrong password', { client, peer: '172.18.0.5', app: contained })).statusCode
+    const statuses = []
+    for (const email of ['a@example.com', 'b@example.com', 'c@example.com'])
+      statuses.push(await tryFrom('203.0.113.20', email))
+    assert.deepEqual(statuses, [401, 401, 429])
+    assert.equal(await tryFrom('203.0.113.21', 'd@example.com'), 401)
   })
 })

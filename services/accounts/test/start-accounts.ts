@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { connectBus } from '@sluice/bus'
 import type { Bundle, Role } from '@sluice/contracts'
 import { openDatabase, runMigrations, startOutboxRelay } from '@sluice/postgres'
-import { createSecretBox, errorOf, hashCredential, type Logger } from '@sluice/runtime'
+import { createSecretBox, errorOf, hashCredential, type Logger, ownMachine } from '@sluice/runtime'
 import { testNats, testPostgres } from '@sluice/test-env'
 import { pino } from 'pino'
 import { createAccountPublisher } from '../src/account-publisher.ts'
@@ -97,6 +97,7 @@ export async function startAccounts(
     log,
     publicUrl: 'http://127.0.0.1:8080',
     allowPrivateUpstreams: options.allowPrivateUpstreams ?? false,
+    trustedProxies: ownMachine,
     testIntegration: () => Promise.reject(errorOf(errors.testUnavailable)),
   }
   const app = buildApp(deps)

@@ -17,12 +17,14 @@ export interface AppDeps {
   refused: RefusedRowStore
   recent: RecentCalls
   now: () => number
+  /** Ranges of the gateways' addresses. */
+  trustedProxies: readonly string[]
   logger: Logger
 }
 
 /** The public routes. Opens nothing. */
 export function buildApp(deps: AppDeps): FastifyInstance {
-  const app = createRestApp(deps.logger)
+  const app = createRestApp(deps.logger, deps.trustedProxies)
   guardByViews(app, { views: deps.credentials, nowMs: deps.now })
   serveOpenApi(app, '/api/openapi/analytics.json', 'Sluice analytics')
   getUsage(app, deps)

@@ -50,7 +50,8 @@ const rollups = rollupStore(database.db, clickhouse.rollups)
 const sums = usageSumStore({ queries, listDirtyHours: rollups.listDirtyHours })
 const recent = recentCalls()
 
-const app = buildApp({ credentials, rows, sums, refused, recent, now: Date.now, logger })
+const { trustedProxies } = config
+const app = buildApp({ credentials, rows, sums, refused, recent, now: Date.now, trustedProxies, logger })
 closing.use(app, 'app')
 await app.listen({ host: config.host, port: config.port })
 

@@ -28,7 +28,7 @@ env.defer(async () => {
 })
 const { recent } = env.startUsage()
 await env.startRefused(recent)
-const app = buildApp({ ...env, credentials, recent, now: Date.now, logger })
+const app = buildApp({ ...env, credentials, recent, now: Date.now, trustedProxies: [], logger })
 const keys = await openBucket(accounts, 'keys', Key)
 const sessions = await openBucket(accounts, 'sessions', Session)
 const projects = await openBucket(accounts, 'projects', Project)
@@ -168,7 +168,7 @@ test('a report is the same from rows, from rollups and from both, and as new as 
     '?client=codex',
   ]
   const report = async (store = env.sums) => {
-    const reader = buildApp({ ...env, sums: store, credentials, recent, now: Date.now, logger })
+    const reader = buildApp({ ...env, sums: store, credentials, recent, now: Date.now, trustedProxies: [], logger })
     return Promise.all(
       paths.map(async path => {
         const answer = await get(`/accounts/projects/${projectId}/usage${path}`, key, reader)
@@ -327,7 +327,7 @@ test('pages follow each other without a gap or a repeat, also where times are eq
 test('a call can be looked up before it is inserted, refused ones too', async () => {
   const { projectId, key } = await addProject()
   const unread = { ...env.rows, findCallAttempts: async () => [] }
-  const blind = buildApp({ ...env, rows: unread, credentials, recent, now: Date.now, logger })
+  const blind = buildApp({ ...env, rows: unread, credentials, recent, now: Date.now, trustedProxies: [], logger })
   const [event] = await record(projectId, [{}])
   assert.ok(event)
   const refusedId = randomUUID()
@@ -357,7 +357,7 @@ test('a call can be looked up before it is inserted, refused ones too', async ()
 
   // From the store alone, as after a restart.
   await untilInserted([event])
-  const fresh = buildApp({ ...env, credentials, recent: recentCalls(), now: Date.now, logger })
+  const fresh = buildApp({ ...env, credentials, recent: recentCalls(), now: Date.now, trustedProxies: [], logger })
   assert.equal((await get(`/api/calls/${event.call_id}`, key, fresh)).json().attempts.length, 1)
   await eventually(async () => (await get(`/api/calls/${refusedId}`, key, fresh)).statusCode === 200)
 })
@@ -481,6 +481,7 @@ test('while ClickHouse is away routes say so, and calls of the last moment can s
     credentials,
     recent,
     now: Date.now,
+    trustedProxies: [],
     logger,
   })
   for (const path of ['usage', 'usage/events']) {

@@ -14,11 +14,13 @@ export interface BillingDeps {
   priceBooks: PriceBookStore
   publisher: PriceBookPublisher
   nowMs: () => number
+  /** Ranges of the gateways' addresses. */
+  trustedProxies: readonly string[]
   log: Logger
 }
 
 export function buildApp(deps: BillingDeps): FastifyInstance {
-  const app = createRestApp(deps.log)
+  const app = createRestApp(deps.log, deps.trustedProxies)
   guardByViews(app, { views: deps.credentials, nowMs: deps.nowMs })
   serveOpenApi(app, '/api/openapi/billing.json', 'Sluice billing')
   getPricing(app, deps)

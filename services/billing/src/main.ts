@@ -104,7 +104,15 @@ async function run(): Promise<void> {
     closing.use(startReconciliation(reconcileDeps, config.reconcileIntervalMs), 'reconciliation')
 
     const app = closing.use(
-      buildApp({ credentials, ledger: ledgerStore(database.db), priceBooks, publisher, nowMs: Date.now, log }),
+      buildApp({
+        credentials,
+        ledger: ledgerStore(database.db),
+        priceBooks,
+        publisher,
+        nowMs: Date.now,
+        trustedProxies: config.trustedProxies,
+        log,
+      }),
       'http',
     )
     await app.listen({ host: config.host, port: config.port })

@@ -52,8 +52,16 @@ test('price books: who may set them, from when they hold, and that nothing is fo
   const bucket = await openBucket(bus, 'price-books', PriceBookEntry)
   const store = stores.priceBooks
   let nowMs = Date.parse('2026-11-25T12:00:00Z')
-  const app = buildApp({ credentials, ledger: stores.ledger, priceBooks: store, publisher, nowMs: () => nowMs, log })
-  const operator = createRestApp(log)
+  const app = buildApp({
+    credentials,
+    ledger: stores.ledger,
+    priceBooks: store,
+    publisher,
+    nowMs: () => nowMs,
+    trustedProxies: [],
+    log,
+  })
+  const operator = createRestApp(log, [])
   catalogueBooks(operator, { priceBooks: store, publisher, nowMs: () => nowMs })
   t.after(() => Promise.all([app.close(), operator.close()]))
   const own = (method: 'GET' | 'PUT' | 'DELETE', bearer?: string, body?: object, project = mine, query = '') =>

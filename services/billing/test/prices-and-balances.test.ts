@@ -114,6 +114,7 @@ test('a balance is told to those who may know it, exactly, and to nobody else', 
     priceBooks: stores.priceBooks,
     publisher: { isPublished: async () => true, publish: async () => {}, withdraw: async () => {} },
     nowMs: Date.now,
+    trustedProxies: [],
     log,
   })
   t.after(() => app.close())

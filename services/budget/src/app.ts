@@ -12,11 +12,13 @@ export interface BudgetRouteDeps {
   views: RestCredentialViews
   newBudgetId: () => string
   now: () => number
+  /** Ranges of the gateways' addresses. */
+  trustedProxies: readonly string[]
 }
 
 /** The management routes. Opens nothing, listens to nothing. */
 export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
-  const app = createRestApp(log)
+  const app = createRestApp(log, deps.trustedProxies)
   guardByViews(app, { views: deps.views, nowMs: deps.now })
   serveOpenApi(app, '/api/openapi/budget.json', 'Sluice budget')
   createBudgetRoute(app, deps)

@@ -136,6 +136,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         views,
         newBudgetId: () => `bud_${uuidv7()}`,
         now: Date.now,
+        trustedProxies: config.trustedProxies,
       },
       log,
     ),

@@ -40,6 +40,7 @@ export async function openStores(t: TestScope) {
     port: 0,
     operatorPort: 0,
     logLevel: 'silent',
+    trustedProxies: [],
     nats: { url: nats.url, user: 'budget', password: nats.users.budget.pass },
     databaseUrl: postgres.url,
     rolloverIntervalMs: 100,

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { ConfigReader, problemOfIpRange, readServiceConfig, type ServiceConfig } from '@sluice/runtime'
+import { ConfigReader, readServiceConfig, type ServiceConfig } from '@sluice/runtime'
 import { type FrontRoute, FrontRoutesError, parseFrontRoutes } from './front-routes.ts'
 import { type JournalMode, journalModes } from './journal/journal.ts'
 import { defaultBaseUrls, type ManagedUpstream } from './resolve-route.ts'
@@ -15,8 +15,6 @@ export interface GatewayConfig extends ServiceConfig {
   /** How long a call waits for its records in the stricter modes. */
   journalWaitMs: number
   frontRoutes: FrontRoute[]
-  /** Ranges of addresses of proxies that are believed when they say where a client is. */
-  trustedProxies: string[]
   allowPrivateUpstreams: boolean
   maxViewAgeMs: number
   maxBodyMemoryBytes: number
@@ -71,14 +69,14 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
   if (journalMode === 'replicated' && reader.optionalString('GATEWAY_JOURNAL_ROOT') === undefined)
     reader.problem('GATEWAY_JOURNAL=replicated needs GATEWAY_JOURNAL_ROOT: where journals of siblings are restored')
   const config: GatewayConfig = {
-    ...readServiceConfig(reader, 'GATEWAY', 8080),
+    // Clients connect to it, so that not even its own machine is believed unasked.
+    ...readServiceConfig(reader, 'GATEWAY', 8080, []),
     journalDir,
     spoolDir: reader.optionalString('GATEWAY_SPOOL_DIR') ?? join(journalDir, 'uploads'),
     journalRoot: reader.optionalString('GATEWAY_JOURNAL_ROOT'),
     journalMode,
     journalWaitMs: reader.integer('GATEWAY_JOURNAL_WAIT_MS', 5_000, { min: 10 }),
     frontRoutes: readFrontRoutes(reader),
-    trustedProxies: readTrustedProxies(reader),
     allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
     maxViewAgeMs: reader.integer('SLUICE_MAX_VIEW_AGE', 900, { min: 1 }) * 1000,
     maxBodyMemoryBytes: reader.integer('GATEWAY_MAX_BODY_MEMORY_MIB', 512, { min: 32 }) * 1024 * 1024,
@@ -146,16 +144,6 @@ function readFrontRoutes(reader: ConfigReader): FrontRoute[] {
     reader.problem(`SLUICE_FRONT_ROUTES: ${error.message}`)
     return []
   }
-}
-
-function readTrustedProxies(reader: ConfigReader): string[] {
-  const ranges = reader.string('GATEWAY_TRUSTED_PROXIES', '').split(',')
-  const named = ranges.map(range => range.trim()).filter(range => range !== '')
-  for (const range of named) {
-    const problem = problemOfIpRange(range)
-    if (problem !== undefined) reader.problem(`GATEWAY_TRUSTED_PROXIES: "${range}" ${problem}`)
-  }
-  return named
 }
 
 function readMaxSockets(reader: ConfigReader): number {
