@@ -252,17 +252,18 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
         .where('team_members.valid_to', 'is', null)
         .as('member_team_ids'),
     ])
-    .where('api_keys.key_id', 'in', keyIds)
+    .where(isOneOf('api_keys.key_id', keyIds))
     .where('api_keys.withdrawn_at', 'is', null)
     .execute()
   // Two at most: whatever a rotation has ended before says nothing to anybody.
-  const secrets = await db
+  const secretRows = await db
     .selectFrom('api_key_secrets')
     .select(['secret_id', 'key_id', 'hash', 'envelope', 'expires_at'])
-    .where('key_id', 'in', keyIds)
+    .where(isOneOf('key_id', keyIds))
     .where(sql<boolean>`coalesce(expires_at > now(), true)`)
     .orderBy('secret_id', 'desc')
     .execute()
+  const secrets = Map.groupBy(secretRows, secret => secret.key_id)
   return rows.map(row => ({
     key_id: row.key_id,
     version: row.version,
@@ -281,18 +282,19 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     ...(row.member_default_team_id === null ? {} : { member_default_team_id: row.member_default_team_id }),
     ...(row.models === null ? {} : { models: row.models }),
     ...(row.ip_ranges === null ? {} : { ip_ranges: row.ip_ranges }),
-    secrets: secrets
-      .filter(secret => secret.key_id === row.key_id)
-      .map(({ secret_id, hash, envelope, expires_at }) => ({
-        secret_id,
-        hash,
-        ...(envelope === null ? {} : { envelope }),
-        ...(expires_at === null ? {} : { expires_at_ms: expires_at.getTime() }),
-      })),
+    secrets: (secrets.get(row.key_id) ?? []).map(({ secret_id, hash, envelope, expires_at }) => ({
+      secret_id,
+      hash,
+      ...(envelope === null ? {} : { envelope }),
+      ...(expires_at === null ? {} : { expires_at_ms: expires_at.getTime() }),
+    })),
     ...(row.expires_at === null ? {} : { expires_at_ms: row.expires_at.getTime() }),
     ...(row.revoked_at === null ? {} : { revoked_at_ms: row.revoked_at.getTime() }),
   }))
 }
+
+/** One parameter, however many keys there are. */
+const isOneOf = (column: string, keyIds: readonly string[]) => sql<boolean>`${sql.ref(column)} = any(${keyIds}::uuid[])`
 
 const teamOf = (teamId: string | null) => (teamId === null ? {} : { team_id: teamId })
 
@@ -333,7 +335,7 @@ export async function announceKeyChanges(change: Change, keyIds: readonly string
   await change.trx
     .updateTable('api_keys')
     .set(({ eb }) => ({ version: eb('version', '+', 1) }))
-    .where('key_id', 'in', keyIds)
+    .where(isOneOf('key_id', keyIds))
     .execute()
   const documents = await readKeyDocuments(change.trx, keyIds)
   if (documents.length < keyIds.length) throw new Error('a key that has left KV cannot change')
@@ -400,13 +402,20 @@ export async function listKeyIdsOfOwner(db: Db, projectId: string, ownerId: stri
   return rows.map(row => row.key_id)
 }
 
-/** Ids of a project's keys that belong into KV. */
-export function listAnnouncedKeyIds(db: Db, projectId: string): Promise<string[]> {
+/** Ids of a project's keys that belong into KV: a page behind one of them. */
+export function listAnnouncedKeyIds(
+  db: Db,
+  projectId: string,
+  page: { after: string | undefined; limit: number },
+): Promise<string[]> {
   return db
     .selectFrom('api_keys')
     .select('key_id')
     .where('project_id', '=', projectId)
     .where('withdrawn_at', 'is', null)
+    .$if(page.after !== undefined, query => query.where('key_id', '>', page.after ?? ''))
+    .orderBy('key_id')
+    .limit(page.limit)
     .execute()
     .then(rows => rows.map(row => row.key_id))
 }

@@ -8,6 +8,7 @@ import { readRoomDocuments } from './room-store.ts'
 import { findSession, lockSessionHashes } from './session-store.ts'
 
 const actor: Actor = { kind: 'system', id: 'repair', accountId: '' }
+const pageSize = 1_000
 
 export interface RepairDeps {
   db: Db
@@ -39,7 +40,8 @@ export async function repairAnnouncements(deps: RepairDeps): Promise<{ announced
   }
   for (const projectId of await listProjectIds(deps.db)) {
     current.projects.add(projectId)
-    for (const keyId of await repairProject(changes, projectId)) current.keys.add(keyId)
+    await repairProject(changes, projectId)
+    for await (const keyId of repairKeys(changes, projectId)) current.keys.add(keyId)
     for await (const key of repairRooms(changes, projectId)) current.rooms.add(key)
   }
   for (const tokenHash of await repairSessions(changes)) current.sessions.add(tokenHash)
@@ -58,24 +60,38 @@ export async function repairAnnouncements(deps: RepairDeps): Promise<{ announced
   return { announced, withdrawn: stale.length }
 }
 
-function repairProject(changes: Changes, projectId: string): Promise<string[]> {
+function repairProject(changes: Changes, projectId: string): Promise<void> {
   return changes.make(actor, async change => {
     await lockProject(change.trx, projectId)
-    const keyIds = await listAnnouncedKeyIds(change.trx, projectId)
-    const keys = await readKeyDocuments(change.trx, keyIds)
-    await change.announce([announceProject(await readProjectDocument(change.trx, projectId)), ...keys.map(announceKey)])
-    return keyIds
+    await change.announce([announceProject(await readProjectDocument(change.trx, projectId))])
   })
 }
 
-/** The rooms of a project, a thousand at a time. */
+/** The keys of a project, a page at a time: between two of them the project is free for changes. */
+async function* repairKeys(changes: Changes, projectId: string): AsyncGenerator<string> {
+  let after: string | undefined
+  do {
+    const page = { after, limit: pageSize }
+    const keyIds = await changes.make(actor, async change => {
+      await lockProject(change.trx, projectId)
+      const ids = await listAnnouncedKeyIds(change.trx, projectId, page)
+      const keys = await readKeyDocuments(change.trx, ids)
+      await change.announce(keys.map(announceKey))
+      return ids
+    })
+    yield* keyIds
+    after = keyIds.at(-1)
+  } while (after !== undefined)
+}
+
+/** The rooms of a project, a page at a time. */
 async function* repairRooms(changes: Changes, projectId: string): AsyncGenerator<string> {
   let after: string | undefined = ''
   while (after !== undefined) {
     const behind: string = after
     const rooms = await changes.make(actor, async change => {
       await lockProject(change.trx, projectId)
-      const documents = await readRoomDocuments(change.trx, projectId, { after: behind, limit: 1_000 })
+      const documents = await readRoomDocuments(change.trx, projectId, { after: behind, limit: pageSize })
       await change.announce(documents.map(announceRoom))
       return documents
     })

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import { hashCredential, parseApiKey } from '@sluice/runtime'
+import { Key } from '@sluice/contracts'
+import { hashCredential, parseApiKey, withinScope } from '@sluice/runtime'
 import { closeInReverse, goodToken } from '@sluice/test-env'
+import { sql } from 'kysely'
 import { markKeysUsed, readKeyDocuments } from '../src/api-key-store.ts'
+import { repairAnnouncements } from '../src/repair-announcements.ts'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 test('what becomes of keys', async t => {
@@ -269,6 +272,37 @@ test('what becomes of keys', async t => {
       await told(nowMs + 60_000)
       assert.equal(await lastUsed(), nowMs)
       assert.equal((await readKeyDocuments(db, [id]))[0]?.version, 1, 'gateways are not told what they have told')
+    },
+  )
+
+  await t.test(
+    'a repair announces each of a project’s keys, and holds the project for a page of them at a time',
+    async () => {
+      const projectId = stranger.projectId
+      await sql`insert into api_keys (key_id, project_id, version, name, description, role, kind, created_by)
+      select gen_random_uuid(), ${projectId}, 1, 'many', '', 'developer', 'key', 'test' from generate_series(1, 2500)`.execute(
+        db,
+      )
+      await sql`insert into api_key_secrets (secret_id, key_id, hash)
+      select 'sec_' || n || key_id, key_id, md5(n || key_id::text) from api_keys, generate_series(1, 2) n
+      where name = 'many'`.execute(db)
+      await sql`delete from outbox`.execute(db)
+      await withinScope({ system: true }, () =>
+        repairAnnouncements({ db: deps.db, now: Date.now, listKeys: async () => [], flush: async () => undefined }),
+      )
+      const { rows } = await sql<{ transaction: string; key: string; payload: string }>`
+      select xmin::text as transaction, key, payload from outbox where target = 'keys' order by id`.execute(db)
+      const documents = rows
+        .map(row => ({ ...row, document: Key.decode(row.payload) }))
+        .filter(({ document }) => document.name === 'many')
+      assert.equal(new Set(documents.map(({ key }) => key)).size, 2_500)
+      for (const { key, document } of documents)
+        assert.deepEqual(
+          document.secrets.map(secret => secret.hash),
+          [2, 1].map(n => createHash('md5').update(`${n}${key}`).digest('hex')),
+        )
+      for (const [transaction, page] of Map.groupBy(rows, row => row.transaction))
+        assert.ok(page.length <= 1_000, `transaction ${transaction} announces ${page.length} keys`)
     },
   )
 
