@@ -5,6 +5,7 @@ import { withdraw } from './announcement.ts'
 import type { Change } from './change-store.ts'
 import { errors } from './errors.ts'
 import { countOtherAdmins, lockMember, type Member, updateAccountRights } from './member-store.ts'
+import { deletePasswordLinks } from './password-link-store.ts'
 import { lockProjectsOfAccount } from './project-store.ts'
 import { deleteSessionsOfMember } from './session-store.ts'
 
@@ -16,7 +17,8 @@ export interface AccountRights {
 }
 
 /**
- * Changes what somebody is in their account; who is disabled is signed out, and their keys make no calls.
+ * Changes what somebody is in their account; who is disabled is signed out, and their keys make no calls. Links
+ * by which a password could be set are void where somebody rises or is disabled.
  * @throws AppError 404; 403 where an operator is made or changed by somebody who is none; 409 where the account would be left
  * without an administrator
  */
@@ -35,6 +37,9 @@ export async function changeAccountMember(
   if (!staysAdmin && (await countOtherAdmins(change.trx, by.accountId, memberId)) === 0) throw errorOf(errors.lastAdmin)
   const disabledAt = rights.disabled ? (before.disabled_at ?? new Date(change.nowMs)) : null
   await updateAccountRights(change.trx, memberId, { ...rights, disabledAt })
+  const rises = (rights.operator && !before.operator) || (rights.accountAdmin && !before.account_admin)
+  // Who made a link for somebody with less is not to come in as somebody with more.
+  if (rises || rights.disabled) await deletePasswordLinks(change.trx, memberId)
   if (rights.disabled) {
     const ended = await deleteSessionsOfMember(change.trx, memberId)
     await change.announce(ended.map(tokenHash => withdraw('sessions', tokenHash)))

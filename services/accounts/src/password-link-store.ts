@@ -3,16 +3,26 @@ import type { Db } from './db/schema.ts'
 /** Keeps a link by the hash of its token; the member's earlier ones are void. */
 export async function replacePasswordLink(
   db: Db,
-  link: { tokenHash: string; memberId: string; expiresAt: Date },
+  link: { tokenHash: string; memberId: string; madeBy: string; expiresAt: Date },
 ): Promise<void> {
-  await db.deleteFrom('password_links').where('member_id', '=', link.memberId).execute()
+  await deletePasswordLinks(db, link.memberId)
   await db
     .insertInto('password_links')
-    .values({ token_hash: link.tokenHash, member_id: link.memberId, expires_at: link.expiresAt })
+    .values({
+      token_hash: link.tokenHash,
+      member_id: link.memberId,
+      made_by: link.madeBy,
+      expires_at: link.expiresAt,
+    })
     .execute()
 }
 
-/** Whose link this is, while it holds. For setting a password alone: it reaches over all accounts. */
+/** Voids the links of a member. */
+export async function deletePasswordLinks(db: Db, memberId: string): Promise<void> {
+  await db.deleteFrom('password_links').where('member_id', '=', memberId).execute()
+}
+
+/** Whose link this is, while it holds and whoever made it may still make it. For setting a password alone: it reaches over all accounts. */
 export function findPasswordLink(
   db: Db,
   tokenHash: string,
@@ -21,10 +31,14 @@ export function findPasswordLink(
   return db
     .selectFrom('password_links')
     .innerJoin('members', 'members.member_id', 'password_links.member_id')
+    .innerJoin('members as makers', 'makers.member_id', 'password_links.made_by')
     .select(['members.member_id', 'members.account_id'])
     .where('password_links.token_hash', '=', tokenHash)
     .where('password_links.expires_at', '>', now)
     .where('members.disabled_at', 'is', null)
+    .where('makers.disabled_at', 'is', null)
+    .where('makers.account_admin', '=', true)
+    .where(({ eb, or }) => or([eb('members.operator', '=', false), eb('makers.operator', '=', true)]))
     .executeTakeFirst()
 }
 

@@ -162,6 +162,44 @@ test('browsers and passwords', async t => {
     assert.equal((await useLink(link, 'a long enough one')).json().error.code, 'invalid_link', 'of who is disabled')
   })
 
+  await t.test('a link sets no password of somebody who has risen since, nor for who may make it no more', async () => {
+    const { account_id, project_id } = installation
+    const rightsOf = async (memberId: string, rights: Record<string, boolean>) => {
+      const answer = await app.inject({
+        method: 'PUT',
+        url: `/accounts/members/${memberId}`,
+        headers: asAdmin,
+        payload: { account_admin: false, operator: false, disabled: false, ...rights },
+      })
+      assert.equal(answer.statusCode, 200, answer.body)
+    }
+    const maker = await addMember(db, account_id, project_id, 'admin')
+    await rightsOf(maker.memberId, { account_admin: true })
+    const makeLink = async (): Promise<{ memberId: string; link: string }> => {
+      const { memberId } = await addMember(db, account_id, project_id, 'member')
+      const answer = await linkFor(memberId, { authorization: `Bearer ${maker.token}` })
+      assert.equal(answer.statusCode, 200, answer.body)
+      return { memberId, link: answer.json().token }
+    }
+    for (const rights of [{ operator: true }, { account_admin: true }, { disabled: true }]) {
+      const { memberId, link } = await makeLink()
+      await rightsOf(memberId, rights)
+      // Coming back does not bring the link back.
+      await rightsOf(memberId, {})
+      assert.equal(
+        (await useLink(link, 'a long enough one')).json().error?.code,
+        'invalid_link',
+        JSON.stringify(rights),
+      )
+    }
+    const { link } = await makeLink()
+    const { link: kept } = await makeLink()
+    await rightsOf(maker.memberId, {})
+    assert.equal((await useLink(link, 'a long enough one')).statusCode, 400, 'its maker was demoted')
+    await rightsOf(maker.memberId, { account_admin: true })
+    assert.equal((await useLink(kept, 'a long enough one')).statusCode, 204)
+  })
+
   await t.test('who knows the password changes it, and their other sessions end', async () => {
     const { account_id, project_id } = installation
     const { memberId } = await addMember(db, account_id, project_id, 'member')

@@ -145,7 +145,13 @@ export interface Tables {
     updated_at: ColumnType<Date, Date | undefined, Date>
   }
   sessions: { token_hash: string; member_id: string; created_at: CreatedAt; expires_at: Date }
-  password_links: { token_hash: string; member_id: string; created_at: CreatedAt; expires_at: Date }
+  password_links: {
+    token_hash: string
+    member_id: string
+    made_by: string | null
+    created_at: CreatedAt
+    expires_at: Date
+  }
   audit_entries: {
     audit_id: Generated<string>
     at: Date

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { actorOf, callerOf, originOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { errors, notFound } from '../errors.ts'
-import { findMember, findMemberByEmail } from '../member-store.ts'
+import { findMember, findMemberByEmail, lockMember } from '../member-store.ts'
 import { verifyPassword } from '../password.ts'
 import { findPasswordLink, replacePasswordLink, takePasswordLink } from '../password-link-store.ts'
 import { hashNewPassword, setPassword } from '../set-password.ts'
@@ -57,17 +57,17 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
     },
     async request => {
       const actor = actorOf(request)
-      const member = await findMember(deps.db, actor.accountId, request.params.mid)
-      if (!member) throw notFound()
-      // Who sets a password can sign in with it.
-      if (member.operator && !callerOf(request).principal.operator)
-        throw errorOf(errors.grantsTooMuch, { message: 'Only an operator makes a link for an operator.' })
       const token = `pl_${randomBytes(32).toString('base64url')}`
       const expiresAt = new Date(deps.now() + linkSeconds * 1000)
       await deps.changes.make(actor, async change => {
+        const member = await lockMember(change.trx, actor.accountId, request.params.mid)
+        // Who sets a password can sign in with it.
+        if (member.operator && !callerOf(request).principal.operator)
+          throw errorOf(errors.grantsTooMuch, { message: 'Only an operator makes a link for an operator.' })
         await replacePasswordLink(change.trx, {
           tokenHash: hashCredential(token),
           memberId: member.member_id,
+          madeBy: callerOf(request).principal.id,
           expiresAt,
         })
         await change.audit({
@@ -98,7 +98,9 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
         from: originOf(request),
       } as const
       await deps.changes.make(actor, async change => {
-        // Whoever holds it too may have been faster.
+        await lockMember(change.trx, whose.account_id, whose.member_id)
+        // Whoever holds it too may have been faster, or somebody's rights have changed.
+        if (!(await findPasswordLink(change.trx, tokenHash, new Date(change.nowMs)))) throw errorOf(errors.passwordLink)
         if (!(await takePasswordLink(change.trx, tokenHash, new Date(change.nowMs)))) throw errorOf(errors.passwordLink)
         await setPassword(change, whose.member_id, passwordHash)
       })

@@ -12,6 +12,7 @@ import { extendApiKeys } from './020-extend-api-keys.ts'
 import { createRooms } from './021-create-rooms.ts'
 import { extendIntegrations } from './030-extend-integrations.ts'
 import { unforceTenants } from './031-unforce-tenants.ts'
+import { knowLinkMakers } from './032-know-link-makers.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -29,6 +30,7 @@ export const migrations: readonly Migration[] = [
   createRooms,
   extendIntegrations,
   unforceTenants,
+  knowLinkMakers,
 ]
 
 /** The one schema of this service. */
