@@ -42,9 +42,17 @@ export type SendOutboxEntry = (entry: OutboxEntry & { id: string }) => Promise<v
 
 /** The relay: sends entries in the order of their ids, one relay at a time over all instances. */
 export interface OutboxRelay {
-  /** Sends what is there now; resolves when the outbox was seen empty or a send failed. Call it after a commit. */
+  /** Sends what is there now; resolves when that is sent, whatever has come since, or a send failed. Call it after a commit. */
   flush: () => Promise<void>
   close: () => Promise<void>
+}
+
+/** Entries that are sent in one transaction. */
+const pageSize = 100
+
+async function lastId<Tables>(trx: Transaction<Tables>): Promise<string | undefined> {
+  const { rows } = await sql<{ last: string | null }>`select max(id) as last from outbox`.execute(trx)
+  return rows[0]?.last ?? undefined
 }
 
 /**
@@ -56,44 +64,51 @@ export function startOutboxRelay<Tables>(
   send: SendOutboxEntry,
   options: { log: Logger; retryMs?: number },
 ): OutboxRelay {
+  let waiting: PromiseWithResolvers<void> | undefined
   let running: Promise<void> | undefined
-  let again = false
   let closed = false
 
+  /** One page of what there was up to an id, or of all that is there now. */
+  async function sendPage(until: string | undefined): Promise<{ isFull: boolean; until: string | undefined }> {
+    return db.transaction().execute(async trx => {
+      // Whoever waits here sends what has come since the one before has looked.
+      await sql`select pg_advisory_xact_lock(hashtext(current_schema() || ' outbox'))`.execute(trx)
+      const last = until ?? (await lastId(trx))
+      if (last === undefined) return { isFull: false, until: last }
+      const { rows } = await sql<
+        OutboxEntry & { id: string }
+      >`select id, kind, target, key, payload from outbox where id <= ${last} order by id limit ${pageSize}`.execute(
+        trx,
+      )
+      for (const row of rows) await send(row)
+      const ids = rows.map(row => row.id)
+      if (ids.length > 0) await sql`delete from outbox where id = any(${ids}::bigint[])`.execute(trx)
+      return { isFull: rows.length === pageSize, until: last }
+    })
+  }
+
+  /** Ends although more keep coming: what comes after it has begun is for the next. */
+  async function sendAll(): Promise<void> {
+    let page = await sendPage(undefined)
+    while (page.isFull && !closed) page = await sendPage(page.until)
+  }
+
   async function run(): Promise<void> {
-    do {
-      again = false
-      let sent = 0
-      do {
-        sent = await db.transaction().execute(async trx => {
-          const { rows: locked } = await sql<{
-            ok: boolean
-          }>`select pg_try_advisory_xact_lock(hashtext(current_schema() || ' outbox')) as ok`.execute(trx)
-          if (!locked[0]?.ok) return 0
-          const { rows } = await sql<
-            OutboxEntry & { id: string }
-          >`select id, kind, target, key, payload from outbox order by id limit 100`.execute(trx)
-          for (const row of rows) await send(row)
-          const ids = rows.map(row => row.id)
-          if (ids.length > 0) await sql`delete from outbox where id = any(${ids}::bigint[])`.execute(trx)
-          return rows.length
-        })
-      } while (sent > 0 && !closed)
-    } while (again && !closed)
+    while (waiting) {
+      const asked = waiting
+      waiting = undefined
+      await sendAll().catch(err => options.log.warn({ err }, 'outbox not sent, will be tried again'))
+      asked.resolve()
+    }
+    running = undefined
   }
 
   function flush(): Promise<void> {
     if (closed) return Promise.resolve()
-    if (running) {
-      again = true
-      return running
-    }
-    running = run()
-      .catch(err => options.log.warn({ err }, 'outbox not sent, will be tried again'))
-      .finally(() => {
-        running = undefined
-      })
-    return running
+    waiting ??= Promise.withResolvers()
+    const { promise } = waiting
+    running ??= run()
+    return promise
   }
 
   const timer = setInterval(() => void flush(), options.retryMs ?? 1_000)

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { UsageAdjusted, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
-import { type SendOutboxEntry, startOutboxRelay } from '@sluice/postgres'
+import { enqueue, type SendOutboxEntry, startOutboxRelay } from '@sluice/postgres'
 import { answerErrors } from '@sluice/runtime'
 import { eventually, type TestScope } from '@sluice/test-env'
 import Fastify from 'fastify'
@@ -190,4 +191,46 @@ test('an event that is a dead letter cannot be corrected until it counts', async
     values ('x', 'gw_a', 1, 3, 1, 1, 'refused event', '')`.execute(stores.db)
   const { adjust } = await operator(t, stores)
   assert.equal((await adjust(event, { quantities: {} })).body.error?.code, 'event_not_posted')
+})
+
+test('whoever joins while messages are sent waits until their own is sent, although more keep coming', async t => {
+  const stores = await billingStores(t)
+  const add = (key: string) =>
+    stores.db.transaction().execute(trx => enqueue(trx, [{ kind: 'event', target: 'none', key, payload: '{}' }]))
+  const sent: string[] = []
+  const began = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  let isEnough = false
+  const relay = startOutboxRelay(
+    stores.db,
+    async ({ key }) => {
+      if (key === 'first') {
+        began.resolve()
+        await held.promise
+      }
+      sent.push(key)
+      if (isEnough) return
+      await add(`more ${sent.length}`)
+      void relay.flush()
+    },
+    { log, retryMs: 3_600_000 },
+  )
+  t.after(() => {
+    isEnough = true
+    return relay.close()
+  })
+  await add('first')
+  const first = relay.flush()
+  await began.promise
+  await add('mine')
+  const mine = relay.flush()
+  held.resolve()
+  const deadline = new AbortController()
+  t.after(() => deadline.abort())
+  const late = setTimeout(10_000, 'late', { signal: deadline.signal }).catch(() => 'late')
+  assert.equal(await Promise.race([first, late]), undefined)
+  const before = sent.length
+  assert.equal(await Promise.race([mine, late]), undefined)
+  isEnough = true
+  assert.ok(before <= 2 && sent.includes('mine'), sent.join())
 })
