@@ -125,6 +125,11 @@ export function ownLimits(request: FastifyRequest): KeyLimits {
   return { permissions, models: key?.models, ipRanges: key?.ip_ranges, expiresAtMs: key?.expires_at_ms }
 }
 
+/** The caller as somebody who revokes keys: within their limits, and the key they came with in any case. */
+export function revokerOf(request: FastifyRequest): { own: KeyLimits; keyId: string | undefined } {
+  return { own: ownLimits(request), keyId: callerOf(request).key?.key_id }
+}
+
 /** The caller as the audit trail names them. */
 export function actorOf(request: FastifyRequest): Actor {
   const { kind, id, accountId } = callerOf(request).principal

@@ -210,6 +210,21 @@ export async function markRevoked(db: Db, projectId: string, keyId: string, at: 
   return result.numUpdatedRows === 1n
 }
 
+/** What the keys of a project that are not revoked may do, system keys too, by their ids. */
+export function listKeyGrants(
+  db: Db,
+  projectId: string,
+  keyIds: readonly string[],
+): Promise<Pick<ApiKeySummary, 'key_id' | 'role' | 'models' | 'ip_ranges' | 'expires_at'>[]> {
+  return db
+    .selectFrom('api_keys')
+    .select(['key_id', 'role', 'models', 'ip_ranges', 'expires_at'])
+    .where('project_id', '=', projectId)
+    .where(isOneOf('key_id', keyIds))
+    .where('revoked_at', 'is', null)
+    .execute()
+}
+
 /** Documents of keys, by their ids; those that are not in KV any more are left out. */
 export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promise<Key[]> {
   if (keyIds.length === 0) return []

@@ -8,6 +8,7 @@ import {
   endSecrets,
   findApiKey,
   insertSecret,
+  listKeyGrants,
   markRevoked,
   updateApiKey,
 } from './api-key-store.ts'
@@ -84,7 +85,24 @@ export async function rotateApiKey(
   return { key, value }
 }
 
-/** Revokes keys of a locked project, and with them every token that they signed. @returns how many there were to revoke */
+/**
+ * Revokes keys for somebody: themselves, or what is within their own; else none of them.
+ * @param by.keyId the key that asks, where one does
+ * @returns those that there were to revoke @throws AppError 403
+ */
+export async function revokeApiKeysFor(
+  change: Change,
+  projectId: string,
+  keyIds: readonly string[],
+  by: { own: KeyLimits; keyId: string | undefined },
+): Promise<string[]> {
+  await lockProject(change.trx, projectId)
+  for (const key of await listKeyGrants(change.trx, projectId, keyIds))
+    if (key.key_id !== by.keyId) requireWithin(limitsOf(key), by.own)
+  return revokeApiKeys(change, projectId, keyIds)
+}
+
+/** Revokes keys of a project, whoever owns them, and with them every token that they signed. @returns how many there were to revoke */
 export async function revokeApiKeys(change: Change, projectId: string, keyIds: readonly string[]): Promise<string[]> {
   const { account_id } = await lockProject(change.trx, projectId)
   const revoked: string[] = []
@@ -108,7 +126,7 @@ async function findOwnKey(change: Change, projectId: string, keyId: string, own:
   return key
 }
 
-function limitsOf(key: ApiKeySummary): KeyLimits {
+function limitsOf(key: Pick<ApiKeySummary, 'role' | 'models' | 'ip_ranges' | 'expires_at'>): KeyLimits {
   return {
     permissions: rolePermissions[key.role],
     models: key.models ?? undefined,

@@ -147,6 +147,36 @@ test('what becomes of keys', async t => {
     assert.equal((await call('PATCH', `${keys}/${admins.id}`, { name: 'x' }, { token: admin })).status, 200)
   })
 
+  await t.test('nobody revokes a key that is more than they could make, but everybody their own', async () => {
+    const { body: bot } = await call('POST', `${project}/service-accounts`, { name: 'revoked' })
+    const botKeys = `${project}/service-accounts/revoked/api-keys`
+    const [wide, bots] = [await newKey(), (await call('POST', botKeys, { name: 'ci' })).body]
+    const narrow = await newKey({ role: 'admin', models: ['openai/gpt-5-mini'] })
+    const within = await newKey({ models: ['openai/gpt-5-mini'] })
+    const by = { token: narrow.value }
+    const refused = [
+      await call('DELETE', `${keys}/${wide.id}`, undefined, by),
+      await call('DELETE', `${botKeys}/${bots.id}`, undefined, by),
+      await call('POST', `${keys}:revoke`, { msid: wide.id }, by),
+      await call('POST', `${keys}:revoke`, { msid: bot.id }, by),
+    ]
+    assert.deepEqual(
+      refused.map(({ status }) => status),
+      [403, 403, 403, 403],
+    )
+    assert.ok((await works(wide.value)) && (await works(bots.value)))
+    assert.equal((await call('DELETE', `${keys}/${within.id}`, undefined, by)).status, 204)
+    const { token: manager } = await addMember(db, accountId, pid, 'member', ['key_manager'])
+    assert.equal((await call('DELETE', `${keys}/${wide.id}`, undefined, { token: manager })).status, 403)
+    // What leaked ends itself: also of a key that is more than its limits let it make.
+    const expires_at = new Date(Date.now() + aheadMs + 60_000).toISOString()
+    const brief = await newKey({ role: 'admin', models: ['openai/gpt-5-mini'], expires_at })
+    assert.equal((await call('DELETE', `${keys}/${narrow.id}`, undefined, { token: brief.value })).status, 403)
+    for (const key of [brief, narrow])
+      assert.equal((await call('DELETE', `${keys}/${key.id}`, undefined, { token: key.value })).status, 204)
+    assert.equal(await works(narrow.value), false)
+  })
+
   await t.test('a rotated key has two secrets until the old one ends, and stays one key', async () => {
     const { id, value: first } = await newKey()
     const rotated = await call('POST', `${keys}/${id}/rotate`, { overlap_seconds: 60 })

@@ -1,10 +1,10 @@
 import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { actorOf } from '../access.ts'
+import { actorOf, revokerOf } from '../access.ts'
 import { findApiKey, listKeyIdsOfOwner } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
-import { revokeApiKeys } from '../change-api-key.ts'
+import { revokeApiKeysFor } from '../change-api-key.ts'
 import { notFound } from '../errors.ts'
 import { ApiKeysPath, keyIdOf } from './api-key-schemas.ts'
 import { NoContent, responses } from './route-schemas.ts'
@@ -30,7 +30,7 @@ export function registerRevokeApiKey(app: FastifyInstance, deps: AppDeps): void 
       const keyId = keyIdOf(id)
       await deps.changes.make(actorOf(request), async change => {
         if (!(await findApiKey(change.trx, pid, keyId, new Date(change.nowMs)))) throw notFound()
-        if ((await revokeApiKeys(change, pid, [keyId])).length === 0) throw notFound()
+        if ((await revokeApiKeysFor(change, pid, [keyId], revokerOf(request))).length === 0) throw notFound()
       })
       return reply.code(204).send()
     },
@@ -49,7 +49,12 @@ export function registerRevokeApiKey(app: FastifyInstance, deps: AppDeps): void 
       const { pid } = request.params
       const { msid } = request.body
       return deps.changes.make(actorOf(request), async change => ({
-        revoked: await revokeApiKeys(change, pid, await listKeyIdsOfOwner(change.trx, pid, msid)),
+        revoked: await revokeApiKeysFor(
+          change,
+          pid,
+          await listKeyIdsOfOwner(change.trx, pid, msid),
+          revokerOf(request),
+        ),
       }))
     },
   )

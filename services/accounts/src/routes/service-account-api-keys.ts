@@ -1,10 +1,10 @@
 import { Type } from '@sluice/contracts'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { actorOf } from '../access.ts'
+import { actorOf, revokerOf } from '../access.ts'
 import { findApiKey, listApiKeys } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
-import { revokeApiKeys } from '../change-api-key.ts'
+import { revokeApiKeysFor } from '../change-api-key.ts'
 import { createOnce } from '../create-once.ts'
 import { notFound } from '../errors.ts'
 import { ContinuationToken, PageQuery, readPage, sizeForOlderClients, toPage } from '../page.ts'
@@ -68,7 +68,7 @@ export function registerServiceAccountApiKeys(app: FastifyInstance, deps: AppDep
       await deps.changes.make(actorOf(request), async change => {
         const key = await findApiKey(change.trx, pid, keyId, new Date(change.nowMs))
         if (key?.service_account_id !== serviceAccountId) throw notFound()
-        await revokeApiKeys(change, pid, [keyId])
+        await revokeApiKeysFor(change, pid, [keyId], revokerOf(request))
       })
       return reply.code(204).send()
     },
