@@ -28,13 +28,16 @@ export interface OutboxEntry {
   payload: string
 }
 
-/** Writes entries in the caller's transaction: state and message commit together. */
+/** Writes entries in the caller's transaction, in one statement: state and message commit together. */
 export async function enqueue<Tables>(trx: Transaction<Tables>, entries: readonly OutboxEntry[]): Promise<void> {
-  for (const entry of entries) {
-    await sql`insert into outbox (kind, target, key, payload) values (${entry.kind}, ${entry.target}, ${entry.key}, ${entry.payload})`.execute(
-      trx,
-    )
-  }
+  if (entries.length === 0) return
+  const column = (name: keyof OutboxEntry) => entries.map(entry => entry[name])
+  // Ids are given in the order of the entries, which is the order of sending.
+  await sql`insert into outbox (kind, target, key, payload)
+    select kind, target, key, payload
+    from unnest(${column('kind')}::text[], ${column('target')}::text[], ${column('key')}::text[], ${column('payload')}::text[])
+      with ordinality as entry (kind, target, key, payload, number)
+    order by number`.execute(trx)
 }
 
 /** Sends one entry. Must be harmless when the same entry comes twice. @throws to have it sent again later */

@@ -369,12 +369,12 @@ export function listKeyIdsOfServiceAccount(db: Db, serviceAccountId: string): Pr
     .then(rows => rows.map(row => row.key_id))
 }
 
-/** Ids of the keys of a member that are not revoked, in one project or in all of their account. */
-export function listKeyIdsOfMember(db: Db, memberId: string, projectId?: string): Promise<string[]> {
+/** Ids of the keys of members that are not revoked, in one project or in all of their account. */
+export function listKeyIdsOfMembers(db: Db, memberIds: readonly string[], projectId?: string): Promise<string[]> {
   return db
     .selectFrom('api_keys')
     .select('key_id')
-    .where('member_id', '=', memberId)
+    .where(sql<boolean>`member_id = any(${memberIds}::text[])`)
     .where('revoked_at', 'is', null)
     .$if(projectId !== undefined, query => query.where('project_id', '=', projectId ?? ''))
     .orderBy('key_id')

@@ -44,7 +44,7 @@ export async function changeAccountMember(
     const ended = await deleteSessionsOfMember(change.trx, memberId)
     await change.announce(ended.map(tokenHash => withdraw('sessions', tokenHash)))
   }
-  await announceMemberRights(change, memberId)
+  await announceMemberRights(change, [memberId])
   await change.audit({
     action: 'member.rights-changed',
     target: memberId,

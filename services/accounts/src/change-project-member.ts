@@ -42,7 +42,7 @@ export async function addProjectMember(
       message: 'They are in this project already. Change their rights with PUT …/users/{id}.',
     })
   await insertProjectMember(change.trx, { projectId, accountId: project.account_id, memberId }, rights)
-  await announceMemberRights(change, memberId, projectId)
+  await announceMemberRights(change, [memberId], projectId)
   await change.audit({ action: 'project-member.added', target: memberId, projectId, after: { roles: rolesOf(rights) } })
   return { memberId, isNew: found === undefined }
 }
@@ -57,7 +57,7 @@ export async function changeProjectMember(
   const before = await lockProjectMember(change, projectId, memberId)
   const rights = decide(before)
   await updateProjectMember(change.trx, projectId, memberId, rights)
-  await announceMemberRights(change, memberId, projectId)
+  await announceMemberRights(change, [memberId], projectId)
   await change.audit({
     action: 'project-member.changed',
     target: memberId,
@@ -79,7 +79,7 @@ export async function removeProjectMember(
   await deleteProjectMember(change.trx, projectId, memberId)
   await leaveTeams(change, projectId, memberId)
   await leaveRooms(change, projectId, memberId)
-  await announceMemberRights(change, memberId, projectId)
+  await announceMemberRights(change, [memberId], projectId)
   await change.audit({
     action: 'project-member.removed',
     target: memberId,

@@ -2,7 +2,7 @@ import { errorOf } from '@sluice/runtime'
 import { announceMemberRights } from './announce-member.ts'
 import type { Change } from './change-store.ts'
 import { errors, notFound } from './errors.ts'
-import { isMemberOfProject, lockMember } from './member-store.ts'
+import { isMemberOfProject, lockMembers } from './member-store.ts'
 import { findProjectMember } from './project-member-store.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
 import {
@@ -107,11 +107,10 @@ export async function announceTeamMembers(
   projectId: string,
   memberIds: readonly string[],
 ): Promise<void> {
-  for (const memberId of [...memberIds].sort()) {
-    const { account_id } = await lockProject(change.trx, projectId)
-    await lockMember(change.trx, account_id, memberId)
-    await announceMemberRights(change, memberId, projectId)
-  }
+  if (memberIds.length === 0) return
+  const { account_id } = await lockProject(change.trx, projectId)
+  await lockMembers(change.trx, account_id, memberIds)
+  await announceMemberRights(change, memberIds, projectId)
 }
 
 async function setTeamRole(change: Change, team: TeamName, memberId: string, role: TeamRole): Promise<void> {

@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { newId } from './api-key.ts'
 import type { Db } from './db/schema.ts'
 
@@ -104,17 +105,19 @@ export async function listTeamsOfMember(db: Db, projectId: string, memberId: str
   return rows.map(row => row.team_id)
 }
 
-/** The projects in which somebody owns a team now. */
-export async function listProjectsWhereOwner(db: Db, memberId: string): Promise<string[]> {
-  const rows = await db
+/** The projects in which members own a team now. */
+export function listProjectsWhereOwners(
+  db: Db,
+  memberIds: readonly string[],
+): Promise<{ member_id: string; project_id: string }[]> {
+  return db
     .selectFrom('team_members')
-    .select('project_id')
+    .select(['member_id', 'project_id'])
     .distinct()
-    .where('member_id', '=', memberId)
+    .where(sql<boolean>`member_id = any(${memberIds}::text[])`)
     .where('role', '=', 'owner')
     .where('valid_to', 'is', null)
     .execute()
-  return rows.map(row => row.project_id)
 }
 
 /** The team that pays for somebody's calls in a project where none is named. */

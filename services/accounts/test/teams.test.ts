@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hashCredential } from '@sluice/runtime'
 import { closeInReverse } from '@sluice/test-env'
+import { sql } from 'kysely'
 import { readKeyDocuments } from '../src/api-key-store.ts'
+import { createChanges } from '../src/change-store.ts'
+import { closeTeam } from '../src/change-team.ts'
 import { readProjectDocument } from '../src/project-store.ts'
 import { findSession } from '../src/session-store.ts'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
@@ -210,6 +213,39 @@ test('teams', async t => {
     assert.equal((await call('PUT', url, { team_id: null }, token)).status, 403)
     await call('DELETE', `/accounts/projects/${pid}/users/${memberId}`)
     assert.deepEqual(await known(), [[], undefined])
+  })
+
+  await t.test('a team of many closes in as many statements as one of few, and all of them are announced', async () => {
+    const closed = async (name: string, size: number) => {
+      const { id } = await make({ name })
+      const people = await Promise.all(Array.from({ length: size }, () => addMember(db, accountId, pid, 'member')))
+      const keyIds: string[] = []
+      for (const { memberId } of people) {
+        const { body } = await call('POST', `/accounts/projects/${pid}/api-keys`, { name, member_id: memberId })
+        keyIds.push(body.id)
+        await call('PUT', `${teams}/${id}/members/${memberId}`, {})
+      }
+      await sql`delete from outbox`.execute(db)
+      let statements = 0
+      const counted = deps.db.withPlugin({
+        transformQuery: ({ node }) => {
+          statements++
+          return node
+        },
+        transformResult: async ({ result }) => result,
+      })
+      const actor = { kind: 'operator', id: 'test', accountId } as const
+      await createChanges({ db: counted, now: deps.now }).make(actor, change => closeTeam(change, pid, id))
+      const { rows } = await sql<{ target: string; key: string }>`select target, key from outbox`.execute(db)
+      const announced = (target: string) => rows.filter(row => row.target === target).map(row => row.key)
+      assert.deepEqual(announced('keys').sort(), keyIds.sort())
+      assert.deepEqual(announced('sessions').sort(), people.map(({ token }) => hashCredential(token)).sort())
+      for (const document of await readKeyDocuments(db, keyIds)) assert.deepEqual(document.member_team_ids, [])
+      return statements
+    }
+    const few = await closed('few', 1)
+    assert.ok(few > 5, `${few} statements were counted`)
+    assert.equal(await closed('many', 7), few)
   })
 
   await t.test('lists come in pages', async () => {
