@@ -92,6 +92,11 @@ const keys = closing.use(
     onChange: (keyId, usable) => {
       tokens.dropKey(keyId)
       if (!usable) events.callsCut(cutKey(liveCalls, keyId) + cutKey(sockets.live, keyId), 'credential_revoked')
+      else
+        sockets.leaveFormerTeam(keyId, projectId => (dialect, teamId) => {
+          const project = projects.find(projectId)
+          return project && routes.resolve(project, dialect, teamId)
+        })
     },
   }),
   'keys view',

@@ -4,6 +4,7 @@ import { authenticateAgain, type Principal } from '../authenticate.ts'
 import type { AdmittedCall } from '../call.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { type Hold, holdBudget } from '../hold-budget.ts'
+import { formerUpstream } from '../integration-changed.ts'
 import { allowNamedModels } from '../named-models/allow-named-models.ts'
 import type { NamedModel } from '../named-models/named-model-reader.ts'
 import { Refusal } from '../refusal.ts'
@@ -104,9 +105,20 @@ function admit(
     throw new Refusal('model_missing', 'The event names no "model", and the socket has none of its own.')
   for (const each of asked.models) allowModel(principal, match.dialect, each, prices, asked.endpoint.shape)
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, asked.endpoint.shape)
+  requireOwnAccess(deps, context, principal)
   const hold = holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
   context.latestBooks = prices
   return callOf(deps, context, asked, principal, prices, nowMs, hold)
+}
+
+/**
+ * The team that pays for a turn is that of now, and what a socket is connected with is billed to whoever's it is: a turn goes
+ * out under the access of its own team. A joined call is of its team for good. @throws Refusal where it would not
+ */
+function requireOwnAccess(deps: GatewayDeps, { match, route, joined }: SocketContext, principal: Principal): void {
+  if (joined) return
+  const { project, identity } = principal
+  if (deps.routes.resolve(project, match.dialect, identity.team_id).access !== route.access) throw formerUpstream()
 }
 
 function callOf(

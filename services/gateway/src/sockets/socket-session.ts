@@ -98,8 +98,14 @@ export abstract class SocketSession implements LiveCall {
     const { principal, joined } = this.context
     return joined?.byClientSecret ?? principal.clientSecret !== undefined
   }
-  get teamId(): string {
-    return this.context.principal.identity.team_id
+  /** The team that would pay for a turn now: a key, or its member, may have gone over to another since this was opened. */
+  get teamNow(): string {
+    try {
+      return proveSocket(this.deps, this.context, Date.now()).identity.team_id
+    } catch (error) {
+      if (error instanceof Refusal) return this.identity.team_id
+      throw error
+    }
   }
   get dialect(): Dialect {
     return this.context.match.dialect

@@ -68,7 +68,9 @@ export interface Sockets {
    * Ends the sessions of a project that are not connected to where its integrations lead now: idle ones at once, the others when
    * their turn has ended.
    */
-  leaveFormer: (projectId: string, routeOf: (dialect: Dialect, teamId: string) => Route) => void
+  leaveFormer: (projectId: string, routeOf: RouteOf) => void
+  /** The same for the sessions of a key whose turns another team would pay for now. */
+  leaveFormerTeam: (keyId: string, routeOf: (projectId: string) => RouteOf) => void
   /** No new ones; those without a running turn close with 1012, the others when theirs has ended. */
   leave: () => void
   /** Ends what is left. */
@@ -261,6 +263,13 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
         if (session.identity.project_id === projectId && !session.isOn(routeNow(session, routeOf)))
           session.leave(formerUpstream())
     },
+    leaveFormerTeam(keyId, routeOf) {
+      for (const session of [...sessions]) {
+        const { key_id, project_id, team_id } = session.identity
+        if (key_id !== keyId || session.teamNow === team_id) continue
+        if (!session.isOn(routeNow(session, routeOf(project_id)))) session.leave(formerUpstream())
+      }
+    },
     leave: () => {
       for (const session of [...sessions]) session.leave(goingDown())
     },
@@ -279,13 +288,13 @@ function goingDown(): Refusal {
   })
 }
 
+/** Where turns of a team go. */
+type RouteOf = (dialect: Dialect, teamId: string) => Route | undefined
+
 /** Undefined where the project's settings lead nowhere. */
-function routeNow(
-  { dialect, teamId }: SocketSession,
-  routeOf: (dialect: Dialect, teamId: string) => Route,
-): Route | undefined {
+function routeNow({ dialect, teamNow }: SocketSession, routeOf: RouteOf): Route | undefined {
   try {
-    return routeOf(dialect, teamId)
+    return routeOf(dialect, teamNow)
   } catch {
     // Whoever connects again hears why.
     return undefined

@@ -171,6 +171,60 @@ export function socketsEnd(gateway: GatewayStack): void {
       assert.equal(event?.cost_nano_usd, bill?.cost_nano_usd)
     })
 
+  test('a member goes over to a team with an access of its own: no turn is billed to one team’s and booked on the other', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const path = `/accounts/projects/${project.projectId}`
+    const create = (of: string, body: object) => gateway.manage('POST', `${path}/${of}`, body)
+    const [{ body: red }, { body: blue }] = [
+      await create('teams', { name: 'Red' }),
+      await create('teams', { name: 'Blue' }),
+    ]
+    const { body: user } = await create('users', {
+      email: `${project.projectId}@example.com`,
+      roles: ['member', 'llm_proxy_user'],
+    })
+    for (const { id } of [red, blue]) await gateway.manage('PUT', `${path}/teams/${id}/members/${user.user_id}`, {})
+    const payBy = ({ id }: { id: string }) =>
+      gateway.manage('PUT', `${path}/users/${user.user_id}/default-team`, { team_id: id })
+    await payBy(red)
+    const api_key = `${project.credential}-blue`
+    const base_url = `${gateway.stack.simulatorUrl}/v1`
+    await create('integrations', { name: 'blue', provider: 'openai', team_id: blue.id, base_url, api_key })
+    const { body: key } = await create('api-keys', { name: 'x', member_id: user.user_id })
+    const payers = () =>
+      gateway
+        .eventsOf(project.projectId)
+        .filter(({ endpoint }) => endpoint === 'responses.websocket')
+        .map(({ identity }) => identity.team_id)
+    await eventually(async () => {
+      const answer = await gateway.post('/v1/responses', key.value, { model, input: 'x' })
+      await answer.arrayBuffer()
+      return answer.status === 200
+    })
+    const [idle, running] = await Promise.all([
+      openSocket(gateway, '/v1/responses', key.value),
+      openSocket(gateway, '/v1/responses', key.value),
+    ])
+    running.send({ type: 'response.create', model, input: '[[sim output_tokens=60 delay_ms=20]]' })
+    await running.until('response.output_text.delta')
+    await payBy(blue)
+    const { code, reason } = await idle.closed
+    assert.deepEqual([code, /Connect again/.test(reason)], [1012, true])
+    running.send({ type: 'response.create', model, input: 'Say it.' })
+    const [error] = await running.until('error')
+    assert.deepEqual([error.status, error.error.metadata.reason], [503, 'view_stale'])
+    await running.until('response.completed')
+    assert.equal((await running.closed).code, 1012)
+    const again = await openSocket(gateway, '/v1/responses', key.value)
+    again.send({ type: 'response.create', model, input: 'Say it.' })
+    await again.until('response.completed')
+    again.socket.close()
+    await eventually(() => payers().length === 2)
+    assert.deepEqual(payers().sort(), [red.id, blue.id].sort())
+    const billed = await gateway.billsOf({ ...project, credential: api_key })
+    assert.equal(billed.length, 1, 'the turn of the new team, and no other')
+  })
+
   test('a reader that does not read slows the provider down, not the gateway’s memory up', async t => {
     const project = await gateway.newProject({ ownCredential: true })
     const residentMiB = async () =>
