@@ -177,6 +177,16 @@ test('what becomes of keys', async t => {
     assert.equal(await works(narrow.value), false)
   })
 
+  await t.test('a key whose role is not said is a developer’s, or a member’s where its maker is no more', async () => {
+    const { token } = await addMember(db, accountId, pid, 'member', ['key_manager', 'llm_proxy_user'])
+    const roleOf = async (id: string) => (await call('GET', `${keys}/${id}`)).body.role
+    const made = await call('POST', keys, { name: 'ci', description: '' }, { token })
+    assert.equal(made.status, 200, JSON.stringify(made.body))
+    assert.equal(await roleOf(made.body.id), 'member')
+    assert.equal((await call('POST', keys, { name: 'ci', role: 'developer' }, { token })).status, 403)
+    assert.equal(await roleOf((await newKey()).id), 'developer')
+  })
+
   await t.test('a rotated key has two secrets until the old one ends, and stays one key', async () => {
     const { id, value: first } = await newKey()
     const rotated = await call('POST', `${keys}/${id}/rotate`, { overlap_seconds: 60 })

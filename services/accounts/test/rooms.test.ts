@@ -9,7 +9,7 @@ import { readRoomDocuments } from '../src/room-store.ts'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 // Required, since the package's build for import does not load under Node.
-const { Meshagent }: typeof MeshagentClient = createRequire(import.meta.url)('@meshagent/meshagent')
+const { ApiScope, Meshagent }: typeof MeshagentClient = createRequire(import.meta.url)('@meshagent/meshagent')
 
 test('rooms, and tokens that the server mints', async t => {
   const scope = closeInReverse(t)
@@ -255,6 +255,11 @@ test('rooms, and tokens that the server mints', async t => {
     const made = await client.createRoom({ projectId: pid, name: 'by-client', metadata: { a: 'b' } })
     assert.deepEqual([made.id, made.name, made.metadata], ['by-client', 'by-client', { a: 'b' }])
     await client.createRoom({ projectId: pid, name: 'by-client', ifNotExists: true })
+    const permissions = { 'somebody@example.com': new ApiScope({}) }
+    assert.equal(
+      (await client.createRoom({ projectId: pid, name: 'with-permissions', permissions })).name,
+      'with-permissions',
+    )
     await client.updateRoom(pid, made.id, 'by-client', { annotations: { c: 'd' } })
     assert.deepEqual((await client.getRoom(pid, 'by-client')).annotations, { c: 'd' })
     const all = await client.listRooms(pid)

@@ -3,7 +3,7 @@ import { errorOf, problemOfIpRange } from '@sluice/runtime'
 import type { FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import { callerOf, ownLimits } from '../access.ts'
-import { requireWithin } from '../api-key.ts'
+import { type KeyLimits, requireWithin } from '../api-key.ts'
 import type { ApiKeySummary } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
 import type { Change } from '../change-store.ts'
@@ -117,6 +117,12 @@ export function readEnd(text: string | null, nowMs: number): Date | null {
   return end
 }
 
+/** Of a key whose role is not said: that of developers, but for who has less themselves. */
+function defaultRole({ permissions }: KeyLimits): Role {
+  const held = new Set(permissions)
+  return rolePermissions.developer.every(permission => held.has(permission)) ? 'developer' : 'member'
+}
+
 /**
  * Checks the request for a key, and says how it is made.
  * @throws AppError 400, 403 where it would be more than the caller's own
@@ -131,7 +137,8 @@ export function readNewKey(
   const description = body.description ?? ''
   if (foreign !== undefined && body.role !== undefined && body.role !== 'member')
     throw errorOf(errors.invalidRequest, { message: 'A foreign key makes calls alone: leave role out.' })
-  const role = body.role ?? (foreign === undefined ? 'developer' : 'member')
+  const own = ownLimits(request)
+  const role = body.role ?? (foreign === undefined ? defaultRole(own) : 'member')
   const expiresAt = readEnd(body.expires_at ?? null, deps.now())
   requireIpRanges(ipRanges)
   requireWithin(
@@ -141,7 +148,7 @@ export function readNewKey(
       ipRanges: ipRanges ?? undefined,
       expiresAtMs: expiresAt?.getTime(),
     },
-    ownLimits(request),
+    own,
   )
   const createdBy = callerOf(request).principal.id
   const wanted = { ...owner, teamId, name, description, role, models, ipRanges, expiresAt, createdBy }

@@ -32,7 +32,13 @@ const Query = Type.Object(
   { additionalProperties: false },
 )
 const NewRoomBody = Type.Object(
-  { name: RoomName, if_not_exists: Type.Optional(Type.Boolean()), ...roomFields },
+  {
+    name: RoomName,
+    if_not_exists: Type.Optional(Type.Boolean()),
+    /** What clients of MeshAgent grant people in a room: taken and ignored, since rights come from the project. */
+    permissions: Type.Optional(Type.Object({}, { additionalProperties: true })),
+    ...roomFields,
+  },
   { additionalProperties: false },
 )
 const RoomBody = Type.Object({ name: Type.Optional(RoomName), ...roomFields }, { additionalProperties: false })
