@@ -6,6 +6,7 @@ import { Refusal } from '../refusal.ts'
 import { readHeaders } from '../request-headers.ts'
 import { type GatewayDeps, headersToForward } from '../request-path.ts'
 import type { Route } from '../resolve-route.ts'
+import { requireRoom } from '../room-access.ts'
 import type { SocketContext } from './socket-context.ts'
 import { callEndpoint } from './socket-endpoints.ts'
 
@@ -33,7 +34,7 @@ export function recordOfCall(
   }
 }
 
-export type CallDeps = Pick<GatewayDeps, 'keys' | 'projects' | 'routes' | 'budgets'>
+export type CallDeps = Pick<GatewayDeps, 'keys' | 'projects' | 'rooms' | 'routes' | 'budgets'>
 
 /**
  * The session of a call that another gateway has made, as its maker stands now. Its credential is not here: a joined call
@@ -60,16 +61,23 @@ export function sidebandMatch(callId: string, room: string | undefined): SocketC
   return { dialect: 'openai', path: '/v1/realtime', query, room, endpoint: callEndpoint, parameter: undefined }
 }
 
-/** @throws Refusal where the key is gone, the project disabled, the class closed for its client secrets, the money spent */
+/**
+ * @throws Refusal where the key is gone or whose it is may not call now, the project is disabled, the room does not take the call,
+ * the class is closed for its client secrets, the money spent
+ */
 export function principalOfCall(deps: CallDeps, { identity, by_client_secret, ...call }: RealtimeCall): Principal {
-  const key = identity.key_id === undefined ? undefined : deps.keys.findById(identity.key_id)?.key
+  const active = identity.key_id === undefined ? undefined : deps.keys.findById(identity.key_id)
+  const key = active?.key
   const untilMs = key?.expires_at_ms ?? Number.POSITIVE_INFINITY
   if (key?.project_id !== identity.project_id || untilMs <= Date.now())
     throw new Refusal('credential_revoked', 'The key of this call has been revoked or has expired.')
+  if (!active?.mayCall)
+    throw new Refusal('llm_not_granted', 'Whoever made this call may not call models in its project any more.')
   const project = deps.projects.find(identity.project_id)
   if (!project || project.disabled) throw new Refusal('project_disabled', 'The project of this call has been disabled.')
   if (by_client_secret && project.path_classes?.realtime_calls !== true)
     throw classNotOpen('A client secret', 'realtime_calls', project)
+  requireRoom(deps.rooms, identity, project)
   holdBudget(deps.budgets, identity, 'openai', call.model, Date.now())
   return { identity, project, modelLists: call.model_lists, expiresAtMs: untilMs }
 }
