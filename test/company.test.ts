@@ -34,6 +34,7 @@ test('a company is loaded by REST, listed whole, and every key of it works at on
     assert.deepEqual((await list(kind)).sort(), [...ids].sort(), kind)
 
   const feed = new EventFeed(stack)
+  t.after(() => feed.close())
   await Promise.all(
     company.keys.map(async ({ value, teamId }, n) => {
       const answer = await fetch(`${stack.url}/v1/chat/completions`, {

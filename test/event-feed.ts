@@ -1,3 +1,4 @@
+import type { Subscription } from '@nats-io/transport-node'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { TestStack } from '@sluice/test-env'
 
@@ -5,13 +6,20 @@ import type { TestStack } from '@sluice/test-env'
 export class EventFeed {
   readonly all: UsageRecordedData[] = []
 
+  readonly #subscription: Subscription
+
   constructor(stack: TestStack) {
-    stack.natsAdmin.subscribe('usage.recorded.v1.*', {
+    this.#subscription = stack.natsAdmin.subscribe('usage.recorded.v1.*', {
       callback: (_error, message) => {
         for (const line of message.string().split('\n'))
           if (line !== '') this.all.push(JSON.parse(line) as UsageRecordedData)
       },
     })
+  }
+
+  /** Hears no more. */
+  close(): void {
+    this.#subscription.unsubscribe()
   }
 
   /** Events whose caller gave this tag, by the tag's value. */
