@@ -112,7 +112,7 @@ function saysNoSpace(cause: unknown): boolean {
   return (
     code === 'ENOSPC' ||
     code === 'EDQUOT' ||
-    /No space left on device|ENOSPC/.test(cause.message) ||
+    /no space left on device|ENOSPC/i.test(cause.message) ||
     saysNoSpace(cause.cause)
   )
 }
