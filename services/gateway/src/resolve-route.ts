@@ -237,9 +237,14 @@ export function upstreamPath(route: Route, match: PathMatch): string {
   return `${route.basePath}${path}${match.query}`
 }
 
-/** Forwarded headers with what proves us to the provider, and how its answer is to come. What the route says replaces the client's. */
+/** Forwarded headers with what proves us to the provider, and how its answer is to come. */
 export function withOurs(forwarded: readonly string[], route: Route): string[] {
-  return [...withoutThoseOf(route, forwarded), ...route.credentialHeaders, 'accept-encoding', 'identity']
+  return [...withCredential(forwarded, route), 'accept-encoding', 'identity']
+}
+
+/** Forwarded headers with those of the route, which replace the client's of the same name. */
+export function withCredential(forwarded: readonly string[], route: Route): string[] {
+  return [...withoutThoseOf(route, forwarded), ...route.credentialHeaders]
 }
 
 function withoutThoseOf({ credentialHeaders }: Route, forwarded: readonly string[]): readonly string[] {

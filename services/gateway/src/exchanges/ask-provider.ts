@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { describeFailure, type ProviderFailure } from '../provider-failure.ts'
-import type { Route } from '../resolve-route.ts'
+import { type Route, withOurs } from '../resolve-route.ts'
 import { isCertificateError } from '../upstream/certificate-error.ts'
 import type { Upstreams } from '../upstreams.ts'
 
@@ -92,7 +92,7 @@ function send(deps: AskDeps, route: Route, request: ProviderRequest): Promise<Di
   return deps.upstreams.poolOf(route).request({
     path: request.path,
     method: request.method,
-    headers: [...request.headers, ...route.credentialHeaders, 'accept-encoding', 'identity'],
+    headers: withOurs(request.headers, route),
     body: request.body ?? null,
     headersTimeout: deps.timeouts.headersMs,
     bodyTimeout: deps.timeouts.idleMs,

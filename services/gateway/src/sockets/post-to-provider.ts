@@ -1,6 +1,6 @@
 import { Refusal } from '../refusal.ts'
 import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
-import type { Route } from '../resolve-route.ts'
+import { type Route, withOurs } from '../resolve-route.ts'
 
 const maxAnswerBytes = 1024 * 1024
 const requestTimeoutMs = 30_000
@@ -26,7 +26,7 @@ export async function postToProvider(
     const answer = await deps.upstreams.poolOf(route).request({
       path,
       method: 'POST',
-      headers: [...headers, ...route.credentialHeaders, 'accept-encoding', 'identity'],
+      headers: withOurs(headers, route),
       body: body ?? null,
       headersTimeout: requestTimeoutMs,
       bodyTimeout: requestTimeoutMs,

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import WebSocket from 'ws'
 import type { PathMatch } from '../match-path.ts'
 import { Refusal } from '../refusal.ts'
-import { type Route, upstreamPath } from '../resolve-route.ts'
+import { type Route, upstreamPath, withCredential } from '../resolve-route.ts'
 import type { Upstreams } from '../upstreams.ts'
 
 /** The largest message either side may send. */
@@ -46,14 +46,14 @@ export function openUpstreamSocket(
   options: { headers: readonly string[]; protocols: readonly string[] },
 ): Promise<UpstreamSocket> {
   const headers: Record<string, string | string[]> = {}
-  for (const list of [options.headers, route.credentialHeaders])
-    for (let i = 0; i < list.length; i += 2) {
-      const name = list[i] as string
-      const value = list[i + 1] as string
-      if (ownHeaders.test(name)) continue
-      const before = headers[name]
-      headers[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value]
-    }
+  const list = withCredential(options.headers, route)
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i] as string
+    const value = list[i + 1] as string
+    if (ownHeaders.test(name)) continue
+    const before = headers[name]
+    headers[name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before]), value]
+  }
   const url = `${route.origin.replace(/^http/, 'ws')}${upstreamPath(route, match)}`
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, [...options.protocols], {

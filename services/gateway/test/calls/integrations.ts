@@ -127,6 +127,11 @@ export function integrationsAreUsed(gateway: GatewayStack, provider: ScriptedPro
       const elsewhere = await tested({ ...openai, name: 'elsewhere', base_url: `${provider.url}/none/v1` })
       assert.deepEqual([elsewhere.ok, elsewhere.http_status], [false, 404])
       assert.match(elsewhere.message, /check base_url/)
+      // What an integration names goes once, in place of ours, on every way to the provider.
+      const dated = { provider: 'anthropic', api_key: 'sk-any', headers: { 'anthropic-version': '2099-01-01' } }
+      await tested({ ...dated, name: 'dated', base_url: `${provider.url}/dated` })
+      const asked = provider.seen.find(({ url }) => url?.startsWith('/dated/v1/models'))
+      assert.equal(asked?.headers['anthropic-version'], '2099-01-01')
       const nobody = await tested({ ...openai, name: 'nobody', base_url: 'http://127.0.0.1:9/v1' })
       assert.deepEqual([nobody.ok, nobody.http_status], [false, undefined])
       assert.match(nobody.message, /could not be reached/)
