@@ -1,3 +1,4 @@
+import { DeliverPolicy, jetstream } from '@nats-io/jetstream'
 import { Kvm } from '@nats-io/kv'
 import type { BucketName, DocumentContract } from '@sluice/contracts'
 import type { Static, TSchema } from 'typebox'
@@ -9,7 +10,11 @@ export interface KvWriter<T> {
   delete: (key: string) => Promise<void>
   get: (key: string) => Promise<T | undefined>
   keys: () => Promise<string[]>
+  /** Everything the bucket holds, as bytes and unchecked, a few hundred at a time; what is written meanwhile may be left out. */
+  contents: () => AsyncGenerator<{ key: string; value: Uint8Array }>
 }
+
+const contentsAtOnce = 500
 
 /** Opens a bucket for writing. Values are checked against the schema before they are sent. */
 export async function openBucket<Schema extends TSchema>(
@@ -34,5 +39,25 @@ export async function openBucket<Schema extends TSchema>(
       for await (const key of await kv.keys()) keys.push(key)
       return keys
     },
+    contents: () => readContents(bus, bucket),
   }
+}
+
+async function* readContents(bus: Bus, bucket: BucketName): AsyncGenerator<{ key: string; value: Uint8Array }> {
+  const consumer = await jetstream(bus.connection, { timeout: 5_000 }).consumers.get(`KV_${bucket}`, {
+    name_prefix: `contents-${bucket}-${Date.now()}`,
+    deliver_policy: DeliverPolicy.LastPerSubject,
+  })
+  const prefix = `$KV.${bucket}.`
+  for (let isDone = (await consumer.info()).num_pending === 0; !isDone; ) {
+    isDone = true
+    for await (const message of await consumer.fetch({ max_messages: contentsAtOnce, expires: 2_000 })) {
+      isDone = message.info.pending === 0
+      // Deletions stay behind as messages that say so.
+      if (!message.headers?.has('KV-Operation') && !message.headers?.has('Nats-Marker-Reason'))
+        yield { key: message.subject.slice(prefix.length), value: message.data }
+      if (isDone) break
+    }
+  }
+  await consumer.delete()
 }

@@ -1,6 +1,7 @@
 import { type Bus, openBucket, publishEvent } from '@sluice/bus'
 import { Key, KeyRevoked, Project, ProjectChanged, Room, Session } from '@sluice/contracts'
 import type { SendOutboxEntry } from '@sluice/postgres'
+import { digestOf } from './announcement.ts'
 
 /** The buckets this service writes. */
 export type AccountBucket = 'keys' | 'projects' | 'rooms' | 'sessions'
@@ -8,7 +9,8 @@ export type AccountBucket = 'keys' | 'projects' | 'rooms' | 'sessions'
 /** Sends what the outbox holds; while NATS is away it throws and the outbox keeps the rest, in order. */
 export interface AccountPublisher {
   send: SendOutboxEntry
-  listKeys: (bucket: AccountBucket) => Promise<string[]>
+  /** The digest of each document that a bucket holds, by its key. */
+  readDigests: (bucket: AccountBucket) => Promise<Map<string, string>>
 }
 
 const source = '/accounts'
@@ -52,6 +54,10 @@ export async function createAccountPublisher(bus: Bus): Promise<AccountPublisher
       if (entry.kind === 'kv-delete') return bucketOf(entry.target).delete(entry.key)
       return publish(entry.target, entry.key, entry.payload)
     },
-    listKeys: bucket => bucketOf(bucket).keys(),
+    async readDigests(bucket) {
+      const digests = new Map<string, string>()
+      for await (const { key, value } of bucketOf(bucket).contents()) digests.set(key, digestOf(value))
+      return digests
+    },
   }
 }

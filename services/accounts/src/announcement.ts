@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import {
   Key,
   KeyRevoked,
@@ -42,6 +43,9 @@ export const announceSession = (tokenHash: string, document: Session): OutboxEnt
   key: tokenHash,
   payload: Session.encode(document),
 })
+
+/** By which a document in a bucket and one that would be announced are told apart. */
+export const digestOf = (payload: string | Uint8Array): string => hash('sha256', payload, 'base64url')
 
 export const withdraw = (bucket: 'keys' | 'projects' | 'rooms' | 'sessions', key: string): OutboxEntry => ({
   kind: 'kv-delete',

@@ -4,7 +4,7 @@ import type { Actor } from './change-store.ts'
 
 const changes = counter('sluice_accounts_changes_total', 'Changes committed', ['action'])
 const signIns = counter('sluice_accounts_sign_ins_total', 'Attempts to sign in', ['outcome'])
-const repairs = counter('sluice_accounts_repairs_total', 'Times every document was announced again')
+const repairs = counter('sluice_accounts_repairs_total', 'Times the buckets were compared with PostgreSQL')
 const upkeepFailures = counter(
   'sluice_accounts_upkeep_failures_total',
   'Repairs and sweeps that failed, to be tried again',
@@ -28,7 +28,7 @@ export function signInTried(log: Logger, outcome: 'succeeded' | 'refused' | 'thr
   if (outcome !== 'succeeded') log.warn({ outcome, ip }, 'sign-in refused')
 }
 
-/** Every document was announced again. */
+/** The buckets were compared with PostgreSQL, and what differed was announced. */
 export function announcementsRepaired(log: Logger, result: { announced: number; withdrawn: number }): void {
   repairs.inc()
   log.info(result, 'announcements repaired')

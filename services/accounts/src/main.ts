@@ -35,7 +35,7 @@ if (!process.argv.includes('--check-config')) {
     startUpkeep({
       repair: () =>
         withinScope({ system: true }, () =>
-          repairAnnouncements({ db, now, listKeys: publisher.listKeys, flush: relay.flush }),
+          repairAnnouncements({ db, now, readDigests: publisher.readDigests, flush: relay.flush }),
         ),
       sweep: () => sweep(changes),
       isConnected: bus.isConnected,

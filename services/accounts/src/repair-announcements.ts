@@ -1,112 +1,165 @@
+import type { OutboxEntry } from '@sluice/postgres'
 import type { AccountBucket } from './account-publisher.ts'
-import { announceKey, announceProject, announceRoom, announceSession, keyOfRoom, withdraw } from './announcement.ts'
+import {
+  announceKey,
+  announceProject,
+  announceRoom,
+  announceSession,
+  digestOf,
+  keyOfRoom,
+  withdraw,
+} from './announcement.ts'
 import { listAnnouncedKeyIds, readKeyDocuments } from './api-key-store.ts'
 import { type Actor, type Changes, createChanges } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { listProjectIds, lockProject, readProjectDocument } from './project-store.ts'
 import { readRoomDocuments } from './room-store.ts'
-import { findSession, lockSessionHashes } from './session-store.ts'
+import { listSessionHashes, lockMembersOfSessions, readSessions } from './session-store.ts'
 
 const actor: Actor = { kind: 'system', id: 'repair', accountId: '' }
 const pageSize = 1_000
+/** A room's document may name some thousand members. */
+const pageOfRooms = 100
 
 export interface RepairDeps {
   db: Db
   now: () => number
-  listKeys: (bucket: AccountBucket) => Promise<string[]>
+  readDigests: (bucket: AccountBucket) => Promise<Map<string, string>>
   flush: () => Promise<void>
 }
 
+/** Some of what PostgreSQL would announce. */
+interface Page {
+  bucket: AccountBucket
+  entries: readonly OutboxEntry[]
+  /** Reads some of it again, with what it hangs on locked: what is announced then overtakes nothing newer. */
+  readLocked: (trx: Db, keys: readonly string[]) => Promise<readonly OutboxEntry[]>
+}
+
 /**
- * Announces every document again and withdraws what the buckets hold and PostgreSQL does not: after a lost NATS volume, a
- * restored database or a bucket that somebody wrote into, both say the same. Goes through the outbox, one project at a
- * time under its lock, so that no newer document is overtaken.
+ * Announces what the buckets hold otherwise than PostgreSQL, and withdraws what it does not have: after a lost NATS volume, a
+ * restored database or a bucket that somebody wrote into, both say the same. What is the same is not written, so that
+ * gateways forget nothing. Keeps a digest of each document that a bucket holds; PostgreSQL is read a page at a time.
  * @throws where PostgreSQL shows no project at all and there would be something to withdraw: who reads nothing knows nothing
  */
 export async function repairAnnouncements(deps: RepairDeps): Promise<{ announced: number; withdrawn: number }> {
   const changes = createChanges({ db: deps.db, now: deps.now })
-  // Listed before PostgreSQL is read: whatever is in a bucket now has been committed before.
-  const held = {
-    projects: await deps.listKeys('projects'),
-    keys: await deps.listKeys('keys'),
-    rooms: await deps.listKeys('rooms'),
-    sessions: await deps.listKeys('sessions'),
+  // Read before PostgreSQL: whatever is in a bucket now has been committed before. What PostgreSQL has is taken out of it.
+  const held: Held = {
+    projects: await deps.readDigests('projects'),
+    keys: await deps.readDigests('keys'),
+    rooms: await deps.readDigests('rooms'),
+    sessions: await deps.readDigests('sessions'),
   }
-  const current = {
-    projects: new Set<string>(),
-    keys: new Set<string>(),
-    rooms: new Set<string>(),
-    sessions: new Set<string>(),
-  }
-  for (const projectId of await listProjectIds(deps.db)) {
-    current.projects.add(projectId)
-    await repairProject(changes, projectId)
-    for await (const keyId of repairKeys(changes, projectId)) current.keys.add(keyId)
-    for await (const key of repairRooms(changes, projectId)) current.rooms.add(key)
-  }
-  for (const tokenHash of await repairSessions(changes)) current.sessions.add(tokenHash)
+  const projectIds = await listProjectIds(deps.db)
+  let announced = 0
+  for await (const page of pagesOf(deps.db, projectIds)) announced += await announceDifferent(deps, changes, held, page)
 
-  const buckets = ['projects', 'keys', 'rooms', 'sessions'] as const
-  const stale = buckets.flatMap(bucket =>
-    held[bucket].filter(key => !current[bucket].has(key)).map(key => withdraw(bucket, key)),
+  const stale = Object.entries(held).flatMap(([bucket, left]) =>
+    [...left.keys()].map(key => withdraw(bucket as AccountBucket, key)),
   )
-  if (current.projects.size === 0 && stale.length > 0)
+  if (projectIds.length === 0 && stale.length > 0)
     throw new Error(
       `PostgreSQL shows no project, but gateways hold ${stale.length} documents: nothing is withdrawn. Check that ACCOUNTS_DATABASE_URL names the right database, that it is restored, and that its installation is made.`,
     )
-  await changes.make(actor, change => change.announce(stale))
-  await deps.flush()
-  const announced = buckets.reduce((sum, bucket) => sum + current[bucket].size, 0)
+  for (let from = 0; from < stale.length; from += pageSize) {
+    await changes.make(actor, change => change.announce(stale.slice(from, from + pageSize)))
+    await deps.flush()
+  }
   return { announced, withdrawn: stale.length }
 }
 
-function repairProject(changes: Changes, projectId: string): Promise<void> {
-  return changes.make(actor, async change => {
-    await lockProject(change.trx, projectId)
-    await change.announce([announceProject(await readProjectDocument(change.trx, projectId))])
+type Held = Record<AccountBucket, Map<string, string>>
+
+/** Announces what of a page its bucket held otherwise or not at all. @returns how many documents */
+async function announceDifferent(deps: RepairDeps, changes: Changes, held: Held, page: Page): Promise<number> {
+  const ofBucket = held[page.bucket]
+  const different = page.entries.filter(({ key, payload }) => ofBucket.get(key) !== digestOf(payload))
+  for (const { key } of page.entries) ofBucket.delete(key)
+  if (different.length === 0) return 0
+  const count = await changes.make(actor, async change => {
+    const entries = await page.readLocked(
+      change.trx,
+      different.map(({ key }) => key),
+    )
+    await change.announce(entries)
+    return entries.length
   })
+  await deps.flush()
+  return count
 }
 
-/** The keys of a project, a page at a time: between two of them the project is free for changes. */
-async function* repairKeys(changes: Changes, projectId: string): AsyncGenerator<string> {
-  let after: string | undefined
-  do {
-    const page = { after, limit: pageSize }
-    const keyIds = await changes.make(actor, async change => {
-      await lockProject(change.trx, projectId)
-      const ids = await listAnnouncedKeyIds(change.trx, projectId, page)
-      const keys = await readKeyDocuments(change.trx, ids)
-      await change.announce(keys.map(announceKey))
-      return ids
-    })
-    yield* keyIds
-    after = keyIds.at(-1)
-  } while (after !== undefined)
+async function* pagesOf(db: Db, projectIds: readonly string[]): AsyncGenerator<Page> {
+  for (const projectId of projectIds) {
+    yield await pageOfProject(db, projectId)
+    yield* pagesOfKeys(db, projectId)
+    yield* pagesOfRooms(db, projectId)
+  }
+  yield* pagesOfSessions(db)
 }
 
-/** The rooms of a project, a page at a time. */
-async function* repairRooms(changes: Changes, projectId: string): AsyncGenerator<string> {
-  let after: string | undefined = ''
-  while (after !== undefined) {
-    const behind: string = after
-    const rooms = await changes.make(actor, async change => {
-      await lockProject(change.trx, projectId)
-      const documents = await readRoomDocuments(change.trx, projectId, { after: behind, limit: pageSize })
-      await change.announce(documents.map(announceRoom))
-      return documents
-    })
-    yield* rooms.map(keyOfRoom)
-    after = rooms.at(-1)?.room
+async function pageOfProject(db: Db, projectId: string): Promise<Page> {
+  const read = async (from: Db) => [announceProject(await readProjectDocument(from, projectId))]
+  return {
+    bucket: 'projects',
+    entries: await read(db),
+    readLocked: async trx => {
+      await lockProject(trx, projectId)
+      return read(trx)
+    },
   }
 }
 
-function repairSessions(changes: Changes): Promise<string[]> {
-  return changes.make(actor, async change => {
-    const hashes = await lockSessionHashes(change.trx)
-    for (const tokenHash of hashes) {
-      const document = await findSession(change.trx, tokenHash)
-      if (document) await change.announce([announceSession(tokenHash, document)])
+async function* pagesOfKeys(db: Db, projectId: string): AsyncGenerator<Page> {
+  const read = async (from: Db, keyIds: readonly string[]) => (await readKeyDocuments(from, keyIds)).map(announceKey)
+  let keyIds = await listAnnouncedKeyIds(db, projectId, { after: undefined, limit: pageSize })
+  while (keyIds.length > 0) {
+    const entries = await read(db, keyIds)
+    yield {
+      bucket: 'keys',
+      entries,
+      readLocked: async (trx, different) => {
+        await lockProject(trx, projectId)
+        return read(trx, different)
+      },
     }
-    return hashes
-  })
+    keyIds = await listAnnouncedKeyIds(db, projectId, { after: keyIds.at(-1), limit: pageSize })
+  }
+}
+
+async function* pagesOfRooms(db: Db, projectId: string): AsyncGenerator<Page> {
+  const readPage = (after: string) => readRoomDocuments(db, projectId, { after, limit: pageOfRooms })
+  let rooms = await readPage('')
+  while (rooms.length > 0) {
+    const nameOf = new Map(rooms.map(document => [keyOfRoom(document), document.room]))
+    yield {
+      bucket: 'rooms',
+      entries: rooms.map(announceRoom),
+      readLocked: async (trx, different) => {
+        await lockProject(trx, projectId)
+        const names = different.flatMap(key => nameOf.get(key) ?? [])
+        return (await readRoomDocuments(trx, projectId, { rooms: names })).map(announceRoom)
+      },
+    }
+    rooms = await readPage(rooms.at(-1)?.room ?? '')
+  }
+}
+
+async function* pagesOfSessions(db: Db): AsyncGenerator<Page> {
+  const read = async (from: Db, hashes: readonly string[]) =>
+    (await readSessions(from, hashes)).flatMap(({ tokenHash, document }) =>
+      document ? [announceSession(tokenHash, document)] : [],
+    )
+  let hashes = await listSessionHashes(db, { after: '', limit: pageSize })
+  while (hashes.length > 0) {
+    yield {
+      bucket: 'sessions',
+      entries: await read(db, hashes),
+      readLocked: async (trx, different) => {
+        await lockMembersOfSessions(trx, different)
+        return read(trx, different)
+      },
+    }
+    hashes = await listSessionHashes(db, { after: hashes.at(-1) ?? '', limit: pageSize })
+  }
 }

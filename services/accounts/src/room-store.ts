@@ -188,11 +188,11 @@ export async function deleteRoomMemberships(db: Db, projectId: string, memberId:
   return rows.map(row => row.room).sort()
 }
 
-/** Documents of a project's rooms, closed ones too: of one, or of a page behind a name. */
+/** Documents of a project's rooms, closed ones too: by their names, or a page behind one. */
 export async function readRoomDocuments(
   db: Db,
   projectId: string,
-  which: { room: string } | { after: string; limit: number },
+  which: { rooms: readonly string[] } | { after: string; limit: number },
 ): Promise<RoomDocument[]> {
   const rows = await db
     .selectFrom('rooms')
@@ -209,10 +209,9 @@ export async function readRoomDocuments(
         .as('member_ids'),
     ])
     .where('project_id', '=', projectId)
-    .$if('room' in which, query => query.where('room', '=', 'room' in which ? which.room : ''))
-    .$if('after' in which, query => query.where('room', '>', 'after' in which ? which.after : ''))
+    .where('rooms' in which ? sql<boolean>`room = any(${which.rooms}::text[])` : sql<boolean>`room > ${which.after}`)
     .orderBy('room')
-    .limit('limit' in which ? which.limit : 1)
+    .limit('limit' in which ? which.limit : which.rooms.length)
     .execute()
   return rows.map(row => ({
     project_id: row.project_id,
@@ -231,7 +230,7 @@ export async function announceRoomChange(change: Change, projectId: string, room
     .where('project_id', '=', projectId)
     .where('room', '=', room)
     .execute()
-  const documents = await readRoomDocuments(change.trx, projectId, { room })
+  const documents = await readRoomDocuments(change.trx, projectId, { rooms: [room] })
   await change.announce(documents.map(announceRoom))
 }
 

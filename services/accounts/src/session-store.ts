@@ -113,13 +113,30 @@ export function deleteExpiredSessions(db: Db, before: Date): Promise<string[]> {
     .then(rows => rows.map(row => row.token_hash))
 }
 
-/** Locks every session and hands back their hashes. */
-export function lockSessionHashes(db: Db): Promise<string[]> {
+/** Hashes of sessions, a page behind one of them. */
+export function listSessionHashes(db: Db, page: { after: string; limit: number }): Promise<string[]> {
   return db
     .selectFrom('sessions')
     .select('token_hash')
+    .where('token_hash', '>', page.after)
     .orderBy('token_hash')
-    .forUpdate()
+    .limit(page.limit)
     .execute()
     .then(rows => rows.map(row => row.token_hash))
+}
+
+/** Sessions by their hashes, as of `findSession`. */
+export async function readSessions(db: Db, tokenHashes: readonly string[]): Promise<SessionWithDocument[]> {
+  const rows = await sessionsOf(db)
+    .where(sql<boolean>`sessions.token_hash = any(${tokenHashes}::text[])`)
+    .orderBy('sessions.token_hash')
+    .execute()
+  return withDocuments(db, rows)
+}
+
+/** Locks the members of sessions, in their order: what they may do stays as it is for the rest of the transaction. */
+export async function lockMembersOfSessions(db: Db, tokenHashes: readonly string[]): Promise<void> {
+  await sql`select from members where member_id in
+    (select member_id from sessions where token_hash = any(${tokenHashes}::text[]))
+    order by member_id for update`.execute(db)
 }

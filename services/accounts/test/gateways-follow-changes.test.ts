@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { connectBus, followBucket, subscribe } from '@sluice/bus'
 import { Key, KeyRevoked, type KeyRevokedData, Project, ProjectChanged, Session } from '@sluice/contracts'
 import { hashCredential, parseApiKey } from '@sluice/runtime'
@@ -185,30 +186,68 @@ test('gateways follow what accounts changes', async t => {
     await eventually(() => keys.get(created.id), { timeoutMs: 10_000 })
   })
 
+  const repair = () => repairAnnouncements({ db, now, readDigests: publisher.readDigests, flush: relay.flush })
+
+  await t.test(
+    'a repair where nothing differs writes nothing: gateways forget no token that they have verified',
+    async () => {
+      const room = await app.inject({
+        method: 'POST',
+        url: `${projectUrl}/rooms`,
+        headers: admin,
+        payload: { name: 'lobby' },
+      })
+      assert.equal(room.statusCode, 200, room.body)
+      // Sessions that were made beside the routes were never announced.
+      assert.ok((await repair()).announced > 0)
+      const writes = () =>
+        Promise.all(
+          ['keys', 'projects', 'rooms', 'sessions'].map(async bucket => {
+            const answer = await nats.admin.request(`$JS.API.STREAM.INFO.KV_${bucket}`)
+            const { state } = answer.json<{ state: { messages: number; last_seq: number } }>()
+            assert.ok(state.messages > 0, bucket)
+            return state.last_seq
+          }),
+        )
+      const before = await writes()
+      assert.deepEqual(await repair(), { announced: 0, withdrawn: 0 })
+      assert.deepEqual(await writes(), before)
+    },
+  )
+
   await t.test('what the buckets lost is put back, and what they should not hold is deleted', async () => {
     const [key, project] = [keys.get(installation.key_id), projects.get(installation.project_id)]
     assert.ok(key && project)
     const strangerId = '00000000-0000-7000-8000-000000000000'
     await publisher.send({ id: '0', kind: 'kv-delete', target: 'keys', key: key.key_id, payload: '' })
     await publisher.send({ id: '0', kind: 'kv-delete', target: 'projects', key: project.project_id, payload: '' })
+    const session = [...sessions.entries()].find(([, { member_id }]) => member_id === installation.member_id)
+    assert.ok(session)
+    const [tokenHash, document] = session
+    const exalted = Session.encode({ ...document, operator: !document.operator })
+    await publisher.send({ id: '0', kind: 'kv-put', target: 'sessions', key: tokenHash, payload: exalted })
+    const room = `${project.project_id}.lobby`
+    await publisher.send({ id: '0', kind: 'kv-delete', target: 'rooms', key: room, payload: '' })
     const stranger = Key.encode({ ...key, key_id: strangerId })
     await publisher.send({ id: '0', kind: 'kv-put', target: 'keys', key: strangerId, payload: stranger })
     await eventually(() => !keys.get(key.key_id) && !projects.get(project.project_id) && keys.get(strangerId))
 
-    await repairAnnouncements({ db, now, listKeys: publisher.listKeys, flush: relay.flush })
+    assert.deepEqual(await repair(), { announced: 4, withdrawn: 1 })
+    assert.deepEqual(await eventually(() => isDeepStrictEqual(sessions.get(tokenHash), document) && document), document)
+    assert.ok((await publisher.readDigests('rooms')).has(room))
     assert.deepEqual(await eventually(() => keys.get(key.key_id)), key)
     assert.deepEqual(await eventually(() => projects.get(project.project_id)), project)
     await eventually(() => !keys.get(strangerId))
   })
 
   await t.test('who sees no project in PostgreSQL withdraws nothing, and says so', async () => {
-    const held = { keys: await publisher.listKeys('keys'), projects: await publisher.listKeys('projects') }
+    const held = { keys: await publisher.readDigests('keys'), projects: await publisher.readDigests('projects') }
     // The working role, told for nobody: every table is empty to it.
-    const blind = { db: deps.db, now, listKeys: publisher.listKeys, flush: relay.flush }
+    const blind = { db: deps.db, now, readDigests: publisher.readDigests, flush: relay.flush }
     await assert.rejects(repairAnnouncements(blind), /PostgreSQL shows no project, but gateways hold \d+ documents/)
     await relay.flush()
-    assert.deepEqual(await publisher.listKeys('keys'), held.keys)
-    assert.deepEqual(await publisher.listKeys('projects'), held.projects)
-    assert.ok(held.keys.length > 0 && held.projects.length > 0)
+    assert.deepEqual(await publisher.readDigests('keys'), held.keys)
+    assert.deepEqual(await publisher.readDigests('projects'), held.projects)
+    assert.ok(held.keys.size > 0 && held.projects.size > 0)
   })
 })

@@ -5,6 +5,7 @@ import { Key } from '@sluice/contracts'
 import { hashCredential, parseApiKey, withinScope } from '@sluice/runtime'
 import { closeInReverse, goodToken } from '@sluice/test-env'
 import { sql } from 'kysely'
+import { digestOf } from '../src/announcement.ts'
 import { markKeysUsed, readKeyDocuments } from '../src/api-key-store.ts'
 import { repairAnnouncements } from '../src/repair-announcements.ts'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
@@ -316,7 +317,7 @@ test('what becomes of keys', async t => {
   )
 
   await t.test(
-    'a repair announces each of a project’s keys, and holds the project for a page of them at a time',
+    'a repair announces each of a project’s keys that its bucket lacks or holds otherwise, and holds the project for a page of them at a time',
     async () => {
       const projectId = stranger.projectId
       await sql`insert into api_keys (key_id, project_id, version, name, description, role, kind, created_by)
@@ -326,12 +327,25 @@ test('what becomes of keys', async t => {
       await sql`insert into api_key_secrets (secret_id, key_id, hash)
       select 'sec_' || n || key_id, key_id, md5(n || key_id::text) from api_keys, generate_series(1, 2) n
       where name = 'many'`.execute(db)
-      await sql`delete from outbox`.execute(db)
-      await withinScope({ system: true }, () =>
-        repairAnnouncements({ db: deps.db, now: Date.now, listKeys: async () => [], flush: async () => undefined }),
-      )
-      const { rows } = await sql<{ transaction: string; key: string; payload: string }>`
-      select xmin::text as transaction, key, payload from outbox where target = 'keys' order by id`.execute(db)
+      const held = new Map<string, Map<string, string>>()
+      /** What a repair announces, put into the buckets. */
+      const repair = async () => {
+        await sql`delete from outbox`.execute(db)
+        await withinScope({ system: true }, () =>
+          repairAnnouncements({
+            db: deps.db,
+            now: Date.now,
+            readDigests: async bucket => new Map(held.get(bucket)),
+            flush: async () => undefined,
+          }),
+        )
+        const { rows } = await sql<{ transaction: string; target: string; key: string; payload: string }>`
+          select xmin::text as transaction, target, key, payload from outbox order by id`.execute(db)
+        for (const { target, key, payload } of rows)
+          held.set(target, (held.get(target) ?? new Map()).set(key, digestOf(payload)))
+        return rows
+      }
+      const rows = (await repair()).filter(({ target }) => target === 'keys')
       const documents = rows
         .map(row => ({ ...row, document: Key.decode(row.payload) }))
         .filter(({ document }) => document.name === 'many')
@@ -343,6 +357,12 @@ test('what becomes of keys', async t => {
         )
       for (const [transaction, page] of Map.groupBy(rows, row => row.transaction))
         assert.ok(page.length <= 1_000, `transaction ${transaction} announces ${page.length} keys`)
+
+      assert.deepEqual(await repair(), [])
+      const [lost = '', other = ''] = documents.map(({ key }) => key)
+      held.get('keys')?.delete(lost)
+      held.get('keys')?.set(other, digestOf('{}'))
+      assert.deepEqual((await repair()).map(({ key }) => key).sort(), [lost, other].sort())
     },
   )
 

@@ -61,7 +61,7 @@ test('rooms, and tokens that the server mints', async t => {
     const changed = await call('PUT', `${rooms}/lobby`, { name: 'lobby', access: 'members' })
     assert.deepEqual(changed.body, { ...made.body, access: 'members' })
     assert.equal((await call('PUT', `${rooms}/lobby`, { name: 'other' })).status, 400)
-    const documents = () => readRoomDocuments(db, pid, { room: 'lobby' })
+    const documents = () => readRoomDocuments(db, pid, { rooms: ['lobby'] })
     assert.deepEqual(await documents(), [{ project_id: pid, room: 'lobby', version: 2, closed: false, member_ids: [] }])
     assert.equal((await call('DELETE', `${rooms}/lobby`)).status, 204)
     for (const method of ['GET', 'DELETE'] as const) assert.equal((await call(method, `${rooms}/lobby`)).status, 404)
@@ -224,7 +224,7 @@ test('rooms, and tokens that the server mints', async t => {
       assert.ok(await validate(second))
       await call('DELETE', `${project}/users/${leaver.memberId}`)
       assert.equal(await validate(second), undefined)
-      assert.deepEqual((await readRoomDocuments(db, pid, { room: 'board' }))[0]?.member_ids, [])
+      assert.deepEqual((await readRoomDocuments(db, pid, { rooms: ['board'] }))[0]?.member_ids, [])
       await call('POST', `${project}/users`, { user_id: leaver.memberId, roles: ['member', 'llm_proxy_user'] })
       assert.equal(await validate(second), undefined)
       const minters = await db
