@@ -176,6 +176,11 @@ export const RoomSchema = Type.Object({
   closed: Type.Boolean(),
   /** Who may be in it, of those that have a token of the server's; absent: anyone. */
   member_ids: Type.Optional(Type.Array(Id)),
+  /**
+   * What those whom their grant limits may call in it, by their ids: `provider/model`, trailing `*` allowed; an empty list: no
+   * model at all. For tokens of the server's, as `member_ids`.
+   */
+  member_models: Type.Optional(Type.Record(Type.String(), Type.Array(Type.String()))),
 })
 
 /**

@@ -38,6 +38,7 @@ import { registerProjectSettings } from './routes/project-settings.ts'
 import { registerPutIntegration } from './routes/put-integration.ts'
 import { registerRemoveProjectMember } from './routes/remove-project-member.ts'
 import { registerRevokeApiKey } from './routes/revoke-api-key.ts'
+import { registerRoomGrants } from './routes/room-grants.ts'
 import { registerRoomMembers } from './routes/room-members.ts'
 import { registerRooms } from './routes/rooms.ts'
 import { registerRouterSettings } from './routes/router-settings.ts'
@@ -119,6 +120,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerRouterSettings(app, deps)
   registerRooms(app, deps)
   registerRoomMembers(app, deps)
+  registerRoomGrants(app, deps)
   registerCreateParticipantToken(app, deps)
   registerValidateParticipantToken(app, deps)
   registerAudit(app, deps)

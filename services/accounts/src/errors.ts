@@ -62,6 +62,16 @@ export const errors = {
     statusCode: 409,
     message: 'What gateways have to know of this project is too much: shorten lists of models, or close teams.',
   },
+  roomGranted: {
+    code: 'already_exists',
+    statusCode: 409,
+    message: 'They have a grant for this room. Change it with PUT …/room-grants/{any id}.',
+  },
+  roomTooLarge: {
+    code: 'room_too_large',
+    statusCode: 409,
+    message: 'What gateways have to know of this room is too much: shorten lists of models in its grants.',
+  },
   lastAdmin: {
     code: 'last_admin',
     statusCode: 409,

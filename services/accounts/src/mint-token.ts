@@ -15,7 +15,8 @@ import { errors, notFound } from './errors.ts'
 import { findMemberByEmail, isMemberOfProject } from './member-store.ts'
 import { effectiveSettings } from './project-settings.ts'
 import { findProject } from './project-store.ts'
-import { findRoom, isRoomMember } from './room-store.ts'
+import { type RoomPermissions, requireWithinGrant } from './room-grant.ts'
+import { findRoom, findRoomMember } from './room-store.ts'
 import { findSystemKey } from './system-key.ts'
 
 /** A participant token that somebody asks for. */
@@ -65,8 +66,11 @@ export async function mintToken(deps: AppDeps, request: FastifyRequest, wanted: 
     },
     { ...own, permissions },
   )
-  if (claims.room !== undefined)
-    await requireRoom(deps, wanted.projectId, claims.room, signer.member_id, permissions.has('rooms:write'))
+  if (claims.room !== undefined) {
+    const place = { projectId: wanted.projectId, room: claims.room }
+    const granted = await requireRoom(deps, place, signer.member_id, permissions.has('rooms:write'))
+    if (granted) requireWithinGrant(granted, apiScopeOf(wanted.grants), claims.models)
+  }
   if (memberId !== undefined && memberId !== callerOf(request).principal.id)
     await auditMint(deps, request, wanted, claims)
   return token
@@ -134,21 +138,31 @@ async function sign(
   }
 }
 
-/** Requires a room that takes this member. Rooms that one may not know of are none. @throws AppError 404, 409 */
+/**
+ * Requires a room that takes this member. Rooms that one may not know of are none.
+ * @returns what is granted to them there; null or undefined: what they may do in the project @throws AppError 404, 409
+ */
 async function requireRoom(
   deps: AppDeps,
-  projectId: string,
-  name: string,
+  { projectId, room: name }: { projectId: string; room: string },
   memberId: string | undefined,
   managesRooms: boolean,
-): Promise<void> {
+): Promise<RoomPermissions | null | undefined> {
   const room = await findRoom(deps.db, projectId, name)
   if (!room) {
     const project = await findProject(deps.db, projectId)
     if (!project || effectiveSettings(project.settings).unknown_rooms === 'deny') throw notFound()
     return
   }
-  const isMember = memberId !== undefined && (await isRoomMember(deps.db, projectId, name, memberId))
-  if (room.access === 'members' && !isMember && !(managesRooms && memberId === undefined)) throw notFound()
+  const grant = memberId === undefined ? undefined : await findRoomMember(deps.db, projectId, name, memberId)
+  if (room.access === 'members' && !grant && !(managesRooms && memberId === undefined)) throw notFound()
   if (room.closed_at) throw errorOf(errors.roomClosed)
+  return grant?.permissions
+}
+
+/** What a token opens of the API, as its one grant of that name says it. */
+function apiScopeOf(grants: readonly unknown[]): Record<string, unknown> {
+  const grant = grants.find(one => (one as { name?: unknown } | null)?.name === 'api')
+  const scope = (grant as { scope?: unknown } | undefined)?.scope
+  return typeof scope === 'object' && scope !== null ? (scope as Record<string, unknown>) : {}
 }

@@ -1,6 +1,7 @@
 import type { Bundle, Role } from '@sluice/contracts'
-import type { ExpressionBuilder, SelectQueryBuilder } from 'kysely'
+import type { SelectQueryBuilder } from 'kysely'
 import type { Db, Tables } from './db/schema.ts'
+import { type MemberFilter, matchesText } from './member-filter-store.ts'
 import type { ProjectRights } from './project-member.ts'
 
 /** A person in a project. */
@@ -29,12 +30,6 @@ const columns = [
   'project_members.default_team_id',
   'project_members.created_at',
 ] as const
-
-/** Which members a list holds. */
-export interface MemberFilter {
-  /** Part of an e-mail address or a name. */
-  text: string | undefined
-}
 
 /** A page of members: behind the id of the last one before it, or from a count on, as older clients ask. */
 export interface MemberPage {
@@ -120,16 +115,4 @@ function membersOf(
     .innerJoin('members', 'members.member_id', 'project_members.member_id')
     .where('project_members.project_id', '=', projectId)
     .$if(filter.text !== undefined, query => query.where(matchesText(filter.text ?? '')))
-}
-
-function matchesText(text: string) {
-  const pattern = `%${text.toLowerCase().replaceAll(/[\\%_]/g, match => `\\${match}`)}%`
-  return ({ eb, fn, val }: ExpressionBuilder<Tables, Joined>) =>
-    eb(
-      fn<string>('lower', [
-        fn<string>('concat_ws', [val(' '), 'members.email', 'members.first_name', 'members.last_name']),
-      ]),
-      'like',
-      pattern,
-    )
 }

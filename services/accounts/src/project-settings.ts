@@ -2,6 +2,7 @@ import { checkOf, type Project, pathClasses, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { Static } from 'typebox'
 import { errors } from './errors.ts'
+import { isStorable } from './storable-json.ts'
 
 /** A settings object as it travels. */
 export const SettingsObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
@@ -53,12 +54,13 @@ export function checkSettings(settings: Record<string, unknown>): Record<string,
       message: `${where} ${first?.message ?? 'is not valid'}. Known: unpriced (deny, assume_max, meter_tokens_only), on_client_abort {openai, anthropic} (drain, cancel), path_classes {${pathClasses.join(', ')}} (true, false), budget_status (402), unknown_rooms (allow, deny).`,
     })
   }
-  if (Buffer.byteLength(JSON.stringify(settings)) > maxBytes)
-    throw errorOf(errors.invalidRequest, { message: `The settings object must be at most ${maxBytes} bytes.` })
   if (!isStorable(settings))
     throw errorOf(errors.invalidRequest, {
-      message: 'The settings object must not have a NUL character or half of a surrogate pair in a name or a value.',
+      message:
+        'The settings object must not have a NUL character or half of a surrogate pair in a name or a value, nor 64 levels.',
     })
+  if (Buffer.byteLength(JSON.stringify(settings)) > maxBytes)
+    throw errorOf(errors.invalidRequest, { message: `The settings object must be at most ${maxBytes} bytes.` })
   const name = findSecretName(settings)
   if (name !== undefined)
     throw errorOf(errors.invalidRequest, {
@@ -112,10 +114,4 @@ function findSecretName(value: unknown): string | undefined {
     if (found !== undefined) return found
   }
   return undefined
-}
-
-function isStorable(value: unknown): boolean {
-  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\u0000')
-  if (typeof value !== 'object' || value === null) return true
-  return Object.entries(value).every(([name, inner]) => isStorable(name) && isStorable(inner))
 }

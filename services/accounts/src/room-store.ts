@@ -1,8 +1,11 @@
 import type { Room as RoomDocument } from '@sluice/contracts'
+import { errorOf } from '@sluice/runtime'
 import { sql } from 'kysely'
 import { announceRoom } from './announcement.ts'
 import type { Change } from './change-store.ts'
 import type { Db } from './db/schema.ts'
+import { errors } from './errors.ts'
+import { modelsOfGrant, type RoomPermissions } from './room-grant.ts'
 
 /** `open`: whoever may enter rooms; `members`: those who are in it alone. */
 export type RoomAccess = 'open' | 'members'
@@ -12,8 +15,8 @@ export interface Room {
   room: string
   project_id: string
   access: RoomAccess
-  metadata: Record<string, string>
-  annotations: Record<string, string>
+  metadata: Record<string, unknown>
+  annotations: Record<string, unknown>
   created_by: string
   created_at: Date
   closed_at: Date | null
@@ -117,16 +120,23 @@ export function listRooms(
     .execute()
 }
 
+/** Somebody in a room, and what they may do there; null: what they may do in the project. */
+export interface RoomMember {
+  member_id: string
+  permissions: RoomPermissions | null
+  created_at: Date
+}
+
 /** The members of a room, behind an id. */
 export function listRoomMembers(
   db: Db,
   projectId: string,
   room: string,
   page: { after: string | undefined; limit: number },
-): Promise<{ member_id: string; created_at: Date }[]> {
+): Promise<RoomMember[]> {
   return db
     .selectFrom('room_members')
-    .select(['member_id', 'created_at'])
+    .select(['member_id', 'permissions', 'created_at'])
     .where('project_id', '=', projectId)
     .where('room', '=', room)
     .$if(page.after !== undefined, query => query.where('member_id', '>', page.after ?? ''))
@@ -145,25 +155,64 @@ export async function countRoomMembers(db: Db, projectId: string, room: string):
   return Number(row.count)
 }
 
-export async function isRoomMember(db: Db, projectId: string, room: string, memberId: string): Promise<boolean> {
-  const row = await db
+export function findRoomMember(
+  db: Db,
+  projectId: string,
+  room: string,
+  memberId: string,
+): Promise<RoomMember | undefined> {
+  return db
     .selectFrom('room_members')
-    .select('member_id')
+    .select(['member_id', 'permissions', 'created_at'])
     .where('project_id', '=', projectId)
     .where('room', '=', room)
     .where('member_id', '=', memberId)
     .executeTakeFirst()
-  return row !== undefined
 }
 
 /** False where they were one before. */
-export async function insertRoomMember(db: Db, projectId: string, room: string, memberId: string): Promise<boolean> {
+export async function insertRoomMember(
+  db: Db,
+  projectId: string,
+  room: string,
+  { memberId, permissions }: { memberId: string; permissions: RoomPermissions | null },
+): Promise<boolean> {
   const result = await db
     .insertInto('room_members')
-    .values({ project_id: projectId, room, member_id: memberId })
+    .values({
+      project_id: projectId,
+      room,
+      member_id: memberId,
+      permissions: permissions && JSON.stringify(permissions),
+    })
     .onConflict(conflict => conflict.doNothing())
     .executeTakeFirst()
   return result.numInsertedOrUpdatedRows === 1n
+}
+
+export async function updateRoomMember(
+  db: Db,
+  projectId: string,
+  room: string,
+  { memberId, permissions }: { memberId: string; permissions: RoomPermissions | null },
+): Promise<void> {
+  await db
+    .updateTable('room_members')
+    .set({ permissions: permissions && JSON.stringify(permissions) })
+    .where('project_id', '=', projectId)
+    .where('room', '=', room)
+    .where('member_id', '=', memberId)
+    .execute()
+}
+
+/** Puts everybody of a room into another one. */
+export async function moveRoomMembers(db: Db, projectId: string, from: string, to: string): Promise<void> {
+  await db
+    .updateTable('room_members')
+    .set({ room: to })
+    .where('project_id', '=', projectId)
+    .where('room', '=', from)
+    .execute()
 }
 
 /** False where they were none. */
@@ -207,6 +256,16 @@ export async function readRoomDocuments(
         .whereRef('room_members.project_id', '=', 'rooms.project_id')
         .whereRef('room_members.room', '=', 'rooms.room')
         .as('member_ids'),
+      selectFrom('room_members')
+        .select(
+          sql<
+            Record<string, RoomPermissions>
+          >`jsonb_object_agg(room_members.member_id, jsonb_build_object('llm', permissions -> 'llm'))`.as('limits'),
+        )
+        .whereRef('room_members.project_id', '=', 'rooms.project_id')
+        .whereRef('room_members.room', '=', 'rooms.room')
+        .where('permissions', 'is not', null)
+        .as('limits'),
     ])
     .where('project_id', '=', projectId)
     .where('rooms' in which ? sql<boolean>`room = any(${which.rooms}::text[])` : sql<boolean>`room > ${which.after}`)
@@ -219,10 +278,26 @@ export async function readRoomDocuments(
     version: row.version,
     closed: row.closed_at !== null,
     ...(row.access === 'members' ? { member_ids: row.member_ids ?? [] } : {}),
+    ...memberModels(row.limits),
   }))
 }
 
-/** Gives a room its next version and announces it, with its project locked. */
+/** What gateways have to know of grants: whom of the members which models are open to. */
+function memberModels(limits: Record<string, RoomPermissions> | null): Pick<RoomDocument, 'member_models'> {
+  const lists = Object.entries(limits ?? {}).flatMap(([memberId, permissions]) => {
+    const models = modelsOfGrant(permissions)
+    return models ? [[memberId, [...models]] satisfies [string, string[]]] : []
+  })
+  return lists.length === 0 ? {} : { member_models: Object.fromEntries(lists) }
+}
+
+/** NATS takes messages of 1 MB. */
+const maxDocumentBytes = 900_000
+
+/**
+ * Gives a room its next version and announces it, with its project locked. @throws AppError 409 where gateways would have to know
+ * too much of it
+ */
 export async function announceRoomChange(change: Change, projectId: string, room: string): Promise<void> {
   await change.trx
     .updateTable('rooms')
@@ -231,7 +306,10 @@ export async function announceRoomChange(change: Change, projectId: string, room
     .where('room', '=', room)
     .execute()
   const documents = await readRoomDocuments(change.trx, projectId, { rooms: [room] })
-  await change.announce(documents.map(announceRoom))
+  const announcements = documents.map(announceRoom)
+  if (announcements.some(({ payload }) => Buffer.byteLength(payload) > maxDocumentBytes))
+    throw errorOf(errors.roomTooLarge)
+  await change.announce(announcements)
 }
 
 function toColumns(settings: RoomSettings) {

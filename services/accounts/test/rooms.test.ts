@@ -60,7 +60,6 @@ test('rooms, and tokens that the server mints', async t => {
     assert.deepEqual((await call('POST', rooms, { name: 'lobby', if_not_exists: true })).body, made.body)
     const changed = await call('PUT', `${rooms}/lobby`, { name: 'lobby', access: 'members' })
     assert.deepEqual(changed.body, { ...made.body, access: 'members' })
-    assert.equal((await call('PUT', `${rooms}/lobby`, { name: 'other' })).status, 400)
     const documents = () => readRoomDocuments(db, pid, { rooms: ['lobby'] })
     assert.deepEqual(await documents(), [{ project_id: pid, room: 'lobby', version: 2, closed: false, member_ids: [] }])
     assert.equal((await call('DELETE', `${rooms}/lobby`)).status, 204)
@@ -105,6 +104,41 @@ test('rooms, and tokens that the server mints', async t => {
     assert.equal((await call('DELETE', `${members}/${member.memberId}`)).status, 204)
     assert.deepEqual(await seen(), [none, none])
     assert.equal((await call('GET', `${rooms}/board`, undefined, stranger.apiKey)).status, 404)
+  })
+
+  await t.test('a room under another name is closed under its own, with all that is in it moved', async () => {
+    const notes = { topic: { deep: [1, null, 'x'] } }
+    await call('POST', rooms, { name: 'studio', access: 'members', metadata: notes })
+    await call('POST', rooms, { name: 'taken' })
+    await call('PUT', `${rooms}/studio/members/${member.memberId}`, { permissions: { llm: { models: ['openai/*'] } } })
+    assert.equal((await call('PUT', `${rooms}/studio`, { name: 'taken' })).status, 409)
+    const moved = await call('PUT', `${rooms}/studio`, { name: 'atelier', annotations: { by: ['us'] } })
+    assert.deepEqual(
+      [moved.status, moved.body.id, moved.body.access, moved.body.metadata, moved.body.annotations],
+      [200, 'atelier', 'members', notes, { by: ['us'] }],
+    )
+    assert.equal((await call('GET', `${rooms}/studio`)).status, 404)
+    assert.equal((await call('POST', `${rooms}/studio/connect`, {}, member.token)).status, 404)
+    const [closed] = await readRoomDocuments(db, pid, { rooms: ['studio'] })
+    assert.equal(closed?.closed, true)
+    assert.deepEqual(await readRoomDocuments(db, pid, { rooms: ['atelier'] }), [
+      {
+        project_id: pid,
+        room: 'atelier',
+        version: 1,
+        closed: false,
+        member_ids: [member.memberId],
+        member_models: { [member.memberId]: ['openai/*'] },
+      },
+    ])
+    assert.equal((await call('POST', `${rooms}/atelier/connect`, {}, member.token)).status, 200)
+    // What it was called is free again, and another room.
+    assert.equal((await call('POST', rooms, { name: 'studio' })).status, 200)
+    for (const metadata of [{ a: 'x'.repeat(20_000) }, { a: '\u0000' }, { a: '\ud800' }])
+      assert.equal((await call('PUT', `${rooms}/atelier`, { metadata })).status, 400)
+    let deep: object = {}
+    for (let level = 0; level < 100; level++) deep = { deep }
+    assert.equal((await call('PUT', `${rooms}/atelier`, { metadata: deep })).status, 400)
   })
 
   await t.test('who enters a room gets a token of their own, for that room', async () => {
@@ -239,6 +273,82 @@ test('rooms, and tokens that the server mints', async t => {
     },
   )
 
+  await t.test('a grant decides who enters a room, and what their tokens open', async () => {
+    const grants = `${project}/room-grants`
+    const apiOf = (claims: { grants: { name: string; scope: unknown }[] }) =>
+      claims.grants.find(({ name }) => name === 'api')?.scope
+    const connected = async (token: string) => {
+      const { status, body } = await call('POST', `${rooms}/vault/connect`, {}, token)
+      return status === 200 ? apiOf(await validate(body.jwt)) : status
+    }
+    await call('POST', rooms, { name: 'vault' })
+    assert.deepEqual([await connected(member.token), await connected(guest.token)], [{ llm: {} }, {}])
+    // The first grant makes it a room for those alone who have one.
+    const storage = { paths: [{ path: '/', read_only: true }] }
+    const body = { room_id: 'vault', user_id: member.memberId, permissions: { storage } }
+    assert.deepEqual((await call('POST', grants, body)).body, { ok: true })
+    assert.equal((await call('GET', `${rooms}/vault`)).body.access, 'members')
+    assert.deepEqual([await connected(member.token), await connected(guest.token)], [{ storage }, 404])
+    assert.deepEqual((await readRoomDocuments(db, pid, { rooms: ['vault'] }))[0]?.member_models, {
+      [member.memberId]: [],
+    })
+    const again = await call('POST', grants, body)
+    assert.deepEqual([again.status, again.body.error.code], [409, 'already_exists'])
+
+    // Tokens for the room are within the grant, whoever mints them.
+    const asked = (api: object, token = member.token) =>
+      mint({ room_name: 'vault', api, ...(token === adminToken && { user_id: member.memberId }) }, token)
+    assert.equal((await asked({ llm: {} })).status, 403)
+    assert.equal((await asked({ llm: {} }, adminToken)).status, 403)
+    assert.equal((await asked({ admin: {} })).status, 403)
+    assert.equal((await asked({ storage })).status, 200)
+    const openai = { ...body, permissions: { llm: { models: ['openai/gpt-5*'] } } }
+    assert.equal((await call('PUT', `${grants}/any-id`, openai)).status, 200)
+    assert.equal((await asked({ llm: {} })).status, 403)
+    assert.equal((await asked({ llm: { models: ['openai/*'] } })).status, 403)
+    assert.equal((await asked({ llm: { models: ['openai/gpt-5.4'] } })).status, 200)
+    assert.equal((await asked({ storage })).status, 403)
+    assert.deepEqual(await connected(member.token), { llm: { models: ['openai/gpt-5*'] } })
+    assert.deepEqual((await readRoomDocuments(db, pid, { rooms: ['vault'] }))[0]?.member_models, {
+      [member.memberId]: ['openai/gpt-5*'],
+    })
+
+    // Nobody is granted more than they may do in the project.
+    const all = { room_id: 'vault', email: `${guest.memberId}@example.com`, permissions: { llm: {} } }
+    assert.equal((await call('POST', grants, all)).status, 200)
+    assert.deepEqual(await connected(guest.token), {})
+
+    assert.equal((await call('DELETE', `${grants}/vault/${member.memberId}`)).status, 204)
+    assert.equal(await connected(member.token), 404)
+    for (const [method, path, payload] of [
+      ['DELETE', `${grants}/vault/${member.memberId}`],
+      ['PUT', `${grants}/any-id`, openai],
+      ['POST', grants, { ...openai, room_id: 'never-made' }],
+      ['GET', `${grants}/by-room/never-made`],
+      ['GET', `${grants}/by-user/${stranger.memberId}`],
+    ] as const)
+      assert.equal((await call(method, path, payload)).status, 404, `${method} ${path}`)
+    for (const wrong of [
+      { user_id: stranger.memberId },
+      { user_id: undefined, email: 'nobody@example.com' },
+      { user_id: undefined },
+      { email: 'both@example.com' },
+      { permissions: { llm: { models: 'all' } } },
+      { permissions: { llm: true } },
+      { permissions: { storage: 'x'.repeat(9_000) } },
+      { permissions: { storage: '\u0000' } },
+      { room_id: 'Vault' },
+    ]) {
+      const answer = await call('POST', grants, { ...openai, ...wrong })
+      assert.equal(answer.status, 400, JSON.stringify(wrong).slice(0, 60))
+    }
+    // One's own are one's own to read; others' take who manages rooms.
+    assert.equal((await call('GET', `${grants}/vault/me`, undefined, guest.token)).body.user_id, guest.memberId)
+    assert.equal((await call('GET', `${grants}/by-user/me`, undefined, guest.token)).body.room_grants.length, 1)
+    assert.equal((await call('GET', `${grants}/by-user/${member.memberId}`, undefined, guest.token)).status, 403)
+    assert.equal((await call('GET', grants, undefined, stranger.apiKey)).status, 404)
+  })
+
   await t.test('the member that a token names is believed of the server’s own tokens alone', async () => {
     const key = await newKey({ member_id: member.memberId })
     const parts = parseApiKey(key.value)
@@ -249,19 +359,63 @@ test('rooms, and tokens that the server mints', async t => {
       assert.equal(await validate(goodToken(good, { sluice_member })), undefined)
   })
 
-  await t.test('the client of MeshAgent makes, lists, enters and deletes rooms', async () => {
+  await t.test('the client of MeshAgent makes, lists, grants, enters and deletes rooms', async () => {
     const baseUrl = await app.listen({ host: '127.0.0.1', port: 0 })
     const client = new Meshagent({ baseUrl, token: adminToken })
     const made = await client.createRoom({ projectId: pid, name: 'by-client', metadata: { a: 'b' } })
     assert.deepEqual([made.id, made.name, made.metadata], ['by-client', 'by-client', { a: 'b' }])
     await client.createRoom({ projectId: pid, name: 'by-client', ifNotExists: true })
-    const permissions = { 'somebody@example.com': new ApiScope({}) }
-    assert.equal(
-      (await client.createRoom({ projectId: pid, name: 'with-permissions', permissions })).name,
-      'with-permissions',
+    const permissions = {
+      [`${guest.memberId}@example.com`]: new ApiScope({}),
+      [member.memberId]: ApiScope.agentDefault(),
+    }
+    const granted = await client.createRoom({ projectId: pid, name: 'with-permissions', permissions })
+    assert.equal(granted.name, 'with-permissions')
+    const inside = await client.listRoomGrantsByRoom(pid, granted.id)
+    assert.deepEqual(
+      new Map(inside.map(grant => [grant.userId, grant.permissions])),
+      new Map([
+        [guest.memberId, new ApiScope({})],
+        [member.memberId, ApiScope.agentDefault()],
+      ]),
     )
-    await client.updateRoom(pid, made.id, 'by-client', { annotations: { c: 'd' } })
-    assert.deepEqual((await client.getRoom(pid, 'by-client')).annotations, { c: 'd' })
+    const nobody = { projectId: pid, name: 'for-nobody', permissions: { 'nobody@example.com': new ApiScope({}) } }
+    await assert.rejects(client.createRoom(nobody), /no member of this project/)
+    await client.updateRoom(pid, made.id, 'by-client', { metadata: { c: { d: [1] } } })
+    assert.deepEqual((await client.getRoom(pid, 'by-client')).metadata, { c: { d: [1] } })
+    await client.updateRoom(pid, made.id, 'renamed', {})
+    assert.equal((await client.getRoom(pid, 'renamed')).name, 'renamed')
+    await client.updateRoom(pid, 'renamed', 'by-client', {})
+
+    const grant = { projectId: pid, roomId: made.id, userId: member.memberId }
+    await client.createRoomGrant({ ...grant, permissions: ApiScope.userDefault() })
+    await client.createRoomGrantByEmail({
+      projectId: pid,
+      roomId: made.id,
+      email: 'admin@example.com',
+      permissions: ApiScope.full(),
+    })
+    assert.deepEqual((await client.getRoomGrant(pid, made.id, member.memberId)).permissions, ApiScope.userDefault())
+    await client.updateRoomGrant({ ...grant, permissions: ApiScope.agentDefault() })
+    assert.deepEqual((await client.getRoomGrant(pid, made.id, member.memberId)).permissions, ApiScope.agentDefault())
+    const ofRoom = await client.listRoomGrantsByRoom(pid, made.id, { limit: 1, offset: 1 })
+    assert.equal(ofRoom.length, 1)
+    const everyGrant = await client.listRoomGrants(pid)
+    assert.ok(everyGrant.length > 3)
+    assert.deepEqual(
+      (await client.listRoomGrantsByUser(pid, member.memberId)).map(({ room }) => room.name),
+      everyGrant.filter(({ userId }) => userId === member.memberId).map(({ room }) => room.name),
+    )
+    const counted = await client.listUniqueRoomsWithGrants(pid)
+    assert.equal(counted.find(({ room }) => room.name === 'by-client')?.count, 2)
+    const people = await client.listUniqueUsersWithGrantsPage(pid, { filter: member.memberId.slice(0, 30) })
+    assert.equal(
+      people.users.find(({ userId }) => userId === member.memberId)?.count,
+      everyGrant.filter(({ userId }) => userId === member.memberId).length,
+    )
+    assert.equal(people.total, people.users.length)
+    await client.deleteRoomGrant(pid, made.id, member.memberId)
+    await assert.rejects(client.getRoomGrant(pid, made.id, member.memberId), /404/)
     const all = await client.listRooms(pid)
     const firstTwo = [
       ...(await client.listRooms(pid, { limit: 1, offset: 0 })),
@@ -273,7 +427,8 @@ test('rooms, and tokens that the server mints', async t => {
     )
     const connection = await client.connectRoom(pid, 'by-client')
     assert.deepEqual([connection.roomName, connection.projectId], ['by-client', pid])
-    assert.ok(await validate(connection.jwt))
+    const { grants: inToken } = await validate(connection.jwt)
+    assert.deepEqual(inToken[0], { name: 'api', scope: ApiScope.full().toJSON() })
     await client.deleteRoom(pid, made.id)
     assert.ok(!(await client.listRooms(pid)).some(room => room.name === 'by-client'))
   })

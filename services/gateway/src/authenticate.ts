@@ -84,8 +84,9 @@ export function authenticate(
 
 /** What holds for whoever is proved: their room takes them, and a team pays. @throws Refusal 403 */
 function admitted(deps: AuthenticateDeps, principal: Principal, shown: ShownCredential): Principal {
-  requireRoom(deps.rooms, principal.identity, principal.project)
-  return withPayingTeam(principal, shown.team)
+  const models = requireRoom(deps.rooms, principal.identity, principal.project)
+  const inRoom = models ? { ...principal, modelLists: [...principal.modelLists, models] } : principal
+  return withPayingTeam(inRoom, shown.team)
 }
 
 function prove(

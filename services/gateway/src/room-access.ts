@@ -2,9 +2,12 @@ import type { CallIdentity, Project } from '@sluice/contracts'
 import { Refusal } from './refusal.ts'
 import type { RoomState, RoomsView } from './views/rooms-view.ts'
 
-/** Requires that the room of a call, where it has one, takes it. @throws Refusal 403 */
-export function requireRoom(rooms: RoomsView, identity: CallIdentity, project: Project): void {
-  if (identity.room === undefined) return
+/**
+ * Requires that the room of a call, where it has one, takes it.
+ * @returns the models that a grant for the room limits the call to, if one does @throws Refusal 403
+ */
+export function requireRoom(rooms: RoomsView, identity: CallIdentity, project: Project): readonly string[] | undefined {
+  if (identity.room === undefined) return undefined
   const state = rooms.find(project.project_id, identity.room)
   if (state === undefined && project.unknown_rooms === 'deny')
     throw new Refusal(
@@ -13,19 +16,34 @@ export function requireRoom(rooms: RoomsView, identity: CallIdentity, project: P
     )
   const refusal = state && refusalOfRoom(state, identity)
   if (refusal) throw refusal
+  return state && grantedModels(state, identity)
 }
 
 /**
  * Why a room that stands so does not take a call; undefined: it does. Whom a token of the server's names has to be a member of
- * a room that has some. Whoever holds a key of the project is not asked: they let in whom they like.
+ * a room that has some, and calls there what their grant opens. Whoever holds a key of the project is not asked: they let in
+ * whom they like.
  */
 export function refusalOfRoom(state: RoomState, identity: CallIdentity): Refusal | undefined {
-  const { room, credential_kind, member_id } = identity
+  const { room } = identity
   if (state === 'closed') return roomClosed(room)
-  if (state === 'open' || credential_kind !== 'participant_token' || member_id === undefined) return undefined
-  return state.has(member_id)
-    ? undefined
-    : new Refusal('room_not_granted', `You are no member of room "${room}". Ask somebody who manages it.`)
+  const memberId = askedMember(identity)
+  if (state === 'open' || memberId === undefined) return undefined
+  if (state.members?.has(memberId) === false)
+    return new Refusal('room_not_granted', `You are no member of room "${room}". Ask somebody who manages it.`)
+  return state.models?.get(memberId)?.length === 0
+    ? new Refusal('llm_not_granted', `Your grant for room "${room}" opens no models. Ask somebody who manages it.`)
+    : undefined
+}
+
+function grantedModels(state: RoomState, identity: CallIdentity): readonly string[] | undefined {
+  const memberId = askedMember(identity)
+  return typeof state === 'string' || memberId === undefined ? undefined : state.models?.get(memberId)
+}
+
+/** Whom a token of the server's names. */
+function askedMember({ credential_kind, member_id }: CallIdentity): string | undefined {
+  return credential_kind === 'participant_token' ? member_id : undefined
 }
 
 export function roomClosed(room: string | undefined): Refusal {

@@ -32,7 +32,7 @@ export function cutProject(calls: LiveCalls, projectId: string): number {
   )
 }
 
-/** A room was closed, or somebody is no member of it any more. */
+/** A room was closed, or somebody is no member of it any more, or may call no model in it. */
 export function cutRoom(calls: LiveCalls, projectId: string, room: string, state: RoomState): number {
   const refusalOf = ({ identity }: LiveCall): Refusal | undefined =>
     identity.room === room && identity.project_id === projectId ? refusalOfRoom(state, identity) : undefined

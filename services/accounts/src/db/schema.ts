@@ -1,5 +1,6 @@
 import type { Bundle, CredentialSource, Dialect, Envelope, Role, SeatBudget } from '@sluice/contracts'
 import type { ColumnType, Generated, Kysely } from 'kysely'
+import type { RoomPermissions } from '../room-grant.ts'
 
 type Json<T> = ColumnType<T, string, string>
 type CreatedAt = ColumnType<Date, Date | undefined, never>
@@ -119,13 +120,19 @@ export interface Tables {
     room: string
     version: Generated<number>
     access: 'open' | 'members'
-    metadata: Json<Record<string, string>>
-    annotations: Json<Record<string, string>>
+    metadata: Json<Record<string, unknown>>
+    annotations: Json<Record<string, unknown>>
     created_by: string
     created_at: CreatedAt
     closed_at: Date | null
   }
-  room_members: { project_id: string; room: string; member_id: string; created_at: CreatedAt }
+  room_members: {
+    project_id: string
+    room: string
+    member_id: string
+    permissions: Json<RoomPermissions> | null
+    created_at: CreatedAt
+  }
   integrations: {
     integration_id: string
     project_id: string

@@ -6,6 +6,8 @@ import { callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { errors } from '../errors.ts'
 import { mintToken } from '../mint-token.ts'
+import { scopeInRoom, unlimited } from '../room-grant.ts'
+import { findRoomMember } from '../room-store.ts'
 import { type RoomParams, RoomsPath, roomOf } from './room-schemas.ts'
 import { NoBody, responses } from './route-schemas.ts'
 
@@ -67,8 +69,10 @@ export function registerCreateParticipantToken(app: FastifyInstance, deps: AppDe
       const { pid: projectId } = request.params
       const room = roomOf(request.params)
       const { principal, key, permissions } = callerOf(request)
+      const member = key ? key.member_id : principal.id
+      const granted = member === undefined ? undefined : await findRoomMember(deps.db, projectId, room, member)
       const grants = [
-        { name: 'api', scope: permissions.has('llm:invoke') ? { llm: {} } : {} },
+        { name: 'api', scope: scopeInRoom(granted?.permissions ?? unlimited, permissions.has('llm:invoke')) },
         { name: 'room', scope: room },
       ]
       // Events and logs have the pseudonym; a key's name is nobody's.

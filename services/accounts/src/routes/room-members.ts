@@ -3,20 +3,34 @@ import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { actorOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
-import { addRoomMember, removeRoomMember } from '../change-room.ts'
+import { putRoomMember, removeRoomMember } from '../change-room.ts'
 import { notFound } from '../errors.ts'
 import { ContinuationToken, PageQuery, readPage, toPage } from '../page.ts'
+import { checkRoomPermissions, RoomPermissions } from '../room-grant.ts'
 import { findRoom, listRoomMembers } from '../room-store.ts'
 import { type RoomParams, RoomsPath, roomOf } from './room-schemas.ts'
-import { NoBody, NoContent, responses } from './route-schemas.ts'
+import { NoContent, responses } from './route-schemas.ts'
 
 const Query = Type.Object(PageQuery, { additionalProperties: false })
 const Response = Type.Object({
-  members: Type.Array(Type.Object({ member_id: Type.String(), added_at: Type.String() })),
+  members: Type.Array(
+    Type.Object({
+      member_id: Type.String(),
+      permissions: Type.Union([Type.Null(), RoomPermissions]),
+      added_at: Type.String(),
+    }),
+  ),
   continuation_token: ContinuationToken,
 })
+const Body = Type.Union([
+  Type.Null(),
+  Type.Object(
+    { permissions: Type.Optional(Type.Union([Type.Null(), RoomPermissions])) },
+    { additionalProperties: false },
+  ),
+])
 
-/** Who may enter a room that is for its members. */
+/** Who may enter a room that is for its members, and what they may do there; null: what they may do in the project. */
 export function registerRoomMembers(app: FastifyInstance, deps: AppDeps): void {
   const access = 'rooms:write' as const
   const path = `${RoomsPath}/:room/members`
@@ -35,20 +49,23 @@ export function registerRoomMembers(app: FastifyInstance, deps: AppDeps): void {
       const rows = await listRoomMembers(deps.db, pid, room.room, { after: page.after, limit: page.limit + 1 })
       const { items, continuation_token } = toPage(list, page, rows, row => row.member_id)
       return {
-        members: items.map(({ member_id, created_at }) => ({ member_id, added_at: created_at.toISOString() })),
+        members: items.map(({ created_at, ...member }) => ({ ...member, added_at: created_at.toISOString() })),
         continuation_token,
       }
     },
   )
-  app.put<{ Params: RoomParams & { mid: string } }>(
+  app.put<{ Params: RoomParams & { mid: string }; Body: Static<typeof Body> | undefined }>(
     `${path}/:mid`,
     {
       config: { access },
-      schema: { summary: 'Let a member into a room', body: NoBody, response: responses({ 204: NoContent }) },
+      schema: { summary: 'Let a member into a room', body: Body, response: responses({ 204: NoContent }) },
     },
     async (request, reply) => {
-      const { pid, mid } = request.params
-      await deps.changes.make(actorOf(request), change => addRoomMember(change, pid, roomOf(request.params), mid))
+      const { pid, mid: memberId } = request.params
+      const wanted = request.body?.permissions
+      const permissions = wanted ? checkRoomPermissions(wanted) : null
+      const grant = { memberId, permissions }
+      await deps.changes.make(actorOf(request), change => putRoomMember(change, pid, roomOf(request.params), grant))
       return reply.code(204).send()
     },
   )

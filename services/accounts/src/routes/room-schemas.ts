@@ -1,10 +1,11 @@
 import { checkOf, RoomName, Type } from '@sluice/contracts'
+import { errorOf } from '@sluice/runtime'
 import type { FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import { callerOf } from '../access.ts'
-import { notFound } from '../errors.ts'
+import { errors, notFound } from '../errors.ts'
 import type { Room, RoomSettings } from '../room-store.ts'
-import { Notes } from './service-account-schemas.ts'
+import { isStorable } from '../storable-json.ts'
 
 export const RoomsPath = '/accounts/projects/:pid/rooms'
 export interface RoomParams {
@@ -12,16 +13,25 @@ export interface RoomParams {
   room: string
 }
 
+/** What clients note beside, of any form: shown to whoever sees the room, acted on by nobody. */
+const AnyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
+const maxNotesBytes = 16_384
+
 /** What may be set of a room. */
 export const roomFields = {
   access: Type.Optional(Type.Union([Type.Literal('open'), Type.Literal('members')])),
-  metadata: Type.Optional(Type.Union([Type.Null(), Notes])),
-  annotations: Type.Optional(Type.Union([Type.Null(), Notes])),
+  metadata: Type.Optional(Type.Union([Type.Null(), AnyObject])),
+  annotations: Type.Optional(Type.Union([Type.Null(), AnyObject])),
 }
 const RoomFields = Type.Object(roomFields)
 
-/** What a body sets; what it does not name stays. */
+/** What a body sets; what it does not name stays. @throws AppError 400 for notes that are too large to keep */
 export function toRoomSettings({ access, metadata, annotations }: Static<typeof RoomFields>): Partial<RoomSettings> {
+  for (const notes of [metadata, annotations])
+    if (notes && (!isStorable(notes) || Buffer.byteLength(JSON.stringify(notes)) > maxNotesBytes))
+      throw errorOf(errors.invalidRequest, {
+        message: `metadata and annotations must be at most ${maxNotesBytes} bytes and 64 levels each, without NUL characters or halves of surrogate pairs.`,
+      })
   return {
     ...(access === undefined ? {} : { access }),
     ...(metadata === undefined ? {} : { metadata: metadata ?? {} }),
@@ -35,8 +45,8 @@ export const RoomResponse = Type.Object({
   name: Type.String(),
   project_id: Type.String(),
   access: Type.Union([Type.Literal('open'), Type.Literal('members')]),
-  metadata: Type.Record(Type.String(), Type.String()),
-  annotations: Type.Record(Type.String(), Type.String()),
+  metadata: AnyObject,
+  annotations: AnyObject,
   created_by: Type.String(),
   created_at: Type.String(),
 })

@@ -1,14 +1,15 @@
 import { RoomName, Type } from '@sluice/contracts'
-import { errorOf } from '@sluice/runtime'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import { actorOf, callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
-import { changeRoom, closeRoom, createRoom } from '../change-room.ts'
+import { changeRoom, closeRoom, createRoom, type RoomGrant } from '../change-room.ts'
 import { createOnce } from '../create-once.ts'
-import { errors, notFound } from '../errors.ts'
+import { notFound } from '../errors.ts'
 import { ContinuationToken, PageQuery, readPage, toPage } from '../page.ts'
-import { findRoom, isRoomMember, listRooms } from '../room-store.ts'
+import { checkRoomPermissions, RoomPermissions } from '../room-grant.ts'
+import { findRoom, findRoomMember, listRooms } from '../room-store.ts'
+import { readMemberId } from './room-grant-schemas.ts'
 import {
   type RoomParams,
   RoomResponse,
@@ -35,8 +36,10 @@ const NewRoomBody = Type.Object(
   {
     name: RoomName,
     if_not_exists: Type.Optional(Type.Boolean()),
-    /** What clients of MeshAgent grant people in a room: taken and ignored, since rights come from the project. */
-    permissions: Type.Optional(Type.Object({}, { additionalProperties: true })),
+    /** Whom it is for, by their ids or addresses, and what each may do there: where it names somebody, it is for them alone. */
+    permissions: Type.Optional(
+      Type.Record(Type.String({ minLength: 1, maxLength: 254 }), RoomPermissions, { maxProperties: 500 }),
+    ),
     ...roomFields,
   },
   { additionalProperties: false },
@@ -77,10 +80,13 @@ export function registerRooms(app: FastifyInstance, deps: AppDeps): void {
     async request => {
       const { name: room, if_not_exists: ifNotExists = false } = request.body
       const createdBy = callerOf(request).principal.id
-      const settings = { access: 'open', metadata: {}, annotations: {}, ...toRoomSettings(request.body) } as const
-      return createOnce(deps, request, async change =>
-        toRoomResponse(await createRoom(change, request.params.pid, { ...settings, room, createdBy, ifNotExists })),
-      )
+      const grants = await readGrants(deps, request)
+      const access = grants.length > 0 ? 'members' : 'open'
+      const settings = { access, metadata: {}, annotations: {}, ...toRoomSettings(request.body) } as const
+      return createOnce(deps, request, async change => {
+        const wanted = { ...settings, room, createdBy, ifNotExists, grants }
+        return toRoomResponse(await createRoom(change, request.params.pid, wanted))
+      })
     },
   )
   app.get<{ Params: RoomParams }>(
@@ -95,7 +101,7 @@ export function registerRooms(app: FastifyInstance, deps: AppDeps): void {
       const seen = visibleTo(request)
       if (!room || room.closed_at) throw notFound()
       if (room.access === 'members' && seen !== undefined)
-        if (seen === null || !(await isRoomMember(deps.db, pid, room.room, seen))) throw notFound()
+        if (seen === null || !(await findRoomMember(deps.db, pid, room.room, seen))) throw notFound()
       return toRoomResponse(room)
     },
   )
@@ -106,11 +112,10 @@ export function registerRooms(app: FastifyInstance, deps: AppDeps): void {
       schema: { summary: 'Change a room', body: RoomBody, response: responses({ 200: RoomResponse }) },
     },
     async request => {
-      const room = roomOf(request.params)
-      if (request.body.name !== undefined && request.body.name !== room)
-        throw errorOf(errors.invalidRequest, { message: 'A room keeps its name: tokens say it.' })
+      const { name } = request.body
+      const wanted = { ...toRoomSettings(request.body), ...(name === undefined ? {} : { name }) }
       return deps.changes.make(actorOf(request), async change =>
-        toRoomResponse(await changeRoom(change, request.params.pid, room, toRoomSettings(request.body))),
+        toRoomResponse(await changeRoom(change, request.params.pid, roomOf(request.params), wanted)),
       )
     },
   )
@@ -126,4 +131,17 @@ export function registerRooms(app: FastifyInstance, deps: AppDeps): void {
       return reply.code(204).send()
     },
   )
+}
+
+/** @throws AppError 400 for whoever is no member of the project */
+async function readGrants(
+  deps: AppDeps,
+  request: FastifyRequest<{ Params: { pid: string }; Body: Static<typeof NewRoomBody> }>,
+): Promise<RoomGrant[]> {
+  const grants = new Map<string, RoomGrant>()
+  for (const [person, permissions] of Object.entries(request.body.permissions ?? {})) {
+    const memberId = await readMemberId(deps, request, person.includes('@') ? { email: person } : { user_id: person })
+    grants.set(memberId, { memberId, permissions: checkRoomPermissions(permissions) })
+  }
+  return [...grants.values()]
 }

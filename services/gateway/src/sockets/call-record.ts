@@ -77,9 +77,14 @@ export function principalOfCall(deps: CallDeps, { identity, by_client_secret, ..
   if (!project || project.disabled) throw new Refusal('project_disabled', 'The project of this call has been disabled.')
   if (by_client_secret && project.path_classes?.realtime_calls !== true)
     throw classNotOpen('A client secret', 'realtime_calls', project)
-  requireRoom(deps.rooms, identity, project)
+  const models = requireRoom(deps.rooms, identity, project)
   holdBudget(deps.budgets, identity, 'openai', call.model, Date.now())
-  return { identity, project, modelLists: call.model_lists, expiresAtMs: untilMs }
+  return {
+    identity,
+    project,
+    modelLists: models ? [...call.model_lists, models] : call.model_lists,
+    expiresAtMs: untilMs,
+  }
 }
 
 /** The way to a call: by the access it was made with. @throws Refusal where that is no longer there */

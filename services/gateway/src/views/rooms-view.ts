@@ -2,8 +2,16 @@ import { type Bus, followBucket } from '@sluice/bus'
 import { Room } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 
-/** How a room stands: anyone with a token or a key may be in it, nobody, or of those with tokens of the server's these members. */
-export type RoomState = 'open' | 'closed' | ReadonlySet<string>
+/** How a room stands: anyone with a token or a key may be in it, nobody, or those with tokens of the server's as it says. */
+export type RoomState = 'open' | 'closed' | RoomGrants
+
+/** Who may be in a room and what they may call there, of those with tokens of the server's. */
+export interface RoomGrants {
+  /** Undefined: anyone. */
+  members: ReadonlySet<string> | undefined
+  /** The models of those whom their grant limits; undefined: it limits nobody. */
+  models: ReadonlyMap<string, readonly string[]> | undefined
+}
 
 /**
  * The rooms that the server has made, in memory, from KV `rooms`: as fresh as `keys-view.ts` says. A project may have a hundred
@@ -48,7 +56,11 @@ export async function followRooms(
   }
 }
 
-function stateOf({ closed, member_ids }: Room): RoomState {
+function stateOf({ closed, member_ids, member_models }: Room): RoomState {
   if (closed) return 'closed'
-  return member_ids ? new Set(member_ids) : 'open'
+  if (!member_ids && !member_models) return 'open'
+  return {
+    members: member_ids && new Set(member_ids),
+    models: member_models && new Map(Object.entries(member_models)),
+  }
 }

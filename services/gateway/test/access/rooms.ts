@@ -64,6 +64,60 @@ export function roomsAreKept(gateway: GatewayStack): void {
       await eventually(async () => (await outcome(unmade)) === 200, { timeoutMs: 1_000 })
     })
 
+    test('a grant says what its member calls in a room, and taking it ends what they call there at once', async t => {
+      const { projectId } = await gateway.newProject()
+      const path = `/accounts/projects/${projectId}`
+      const addUser = async (name: string): Promise<string> =>
+        (
+          await gateway.manage('POST', `${path}/users`, {
+            email: `${name}-${projectId}@rooms.example`,
+            roles: ['member', 'llm_proxy_user'],
+          })
+        ).body.user_id
+      const [memberId, otherId] = [await addUser('a'), await addUser('b')]
+      await gateway.manage('POST', `${path}/rooms`, { name: 'vault' })
+      const mint = async (user_id: string): Promise<string> =>
+        (
+          await gateway.manage('POST', `${path}/participant-tokens`, {
+            name: 'laptop',
+            room_name: 'vault',
+            api: { llm: {} },
+            user_id,
+          })
+        ).body.token
+      const [token, other] = [await mint(memberId), await mint(otherId)]
+      await eventually(async () => (await outcome(token)) === 200 && (await outcome(other)) === 200)
+
+      // The first grant closes the room to whoever has none, whatever their token says.
+      const grant = { room_id: 'vault', user_id: memberId, permissions: { llm: { models: ['anthropic/*'] } } }
+      const others = await gateway.post('/v1/chat/completions', other, slow)
+      await gateway.manage('POST', `${path}/room-grants`, grant)
+      await eventually(async () => (await outcome(other)) === '403 room_not_granted', { timeoutMs: 1_000 })
+      assert.match(await others.text(), /no member of room/)
+      await eventually(async () => (await outcome(token)) === '403 model_not_allowed', { timeoutMs: 1_000 })
+      const change = (permissions: object) =>
+        gateway.manage('PUT', `${path}/room-grants/unused`, { ...grant, permissions })
+      await change({ llm: { models: ['openai/gpt-5*'] } })
+      await eventually(async () => (await outcome(token)) === 200, { timeoutMs: 1_000 })
+
+      const ended = async (what: string, say: RegExp, reason: string, order: () => Promise<unknown>) => {
+        const stream = await gateway.post('/v1/chat/completions', token, slow)
+        const socket = await openSocket(gateway, '/v1/responses', token)
+        await order()
+        const since = performance.now()
+        await eventually(async () => (await outcome(token)) === reason, { timeoutMs: 1_000 })
+        t.diagnostic(`${what}: refused ${Math.round(performance.now() - since)} ms after the answer`)
+        assert.match(await stream.text(), say)
+        await socket.closed
+      }
+      await ended('no models', /opens no models/, '403 llm_not_granted', () => change({ storage: {} }))
+      await change({ llm: {} })
+      await eventually(async () => (await outcome(token)) === 200, { timeoutMs: 1_000 })
+      await ended('taken', /no member of room/, '403 room_not_granted', () =>
+        gateway.manage('DELETE', `${path}/room-grants/vault/${memberId}`),
+      )
+    })
+
     test('a token of the server’s for a member is that member’s, with their teams, and ends with what they may do', async t => {
       const { projectId } = await gateway.newProject()
       const path = `/accounts/projects/${projectId}`

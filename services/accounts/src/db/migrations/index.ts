@@ -13,6 +13,7 @@ import { createRooms } from './021-create-rooms.ts'
 import { extendIntegrations } from './030-extend-integrations.ts'
 import { unforceTenants } from './031-unforce-tenants.ts'
 import { knowLinkMakers } from './032-know-link-makers.ts'
+import { grantRooms } from './040-grant-rooms.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -31,6 +32,7 @@ export const migrations: readonly Migration[] = [
   extendIntegrations,
   unforceTenants,
   knowLinkMakers,
+  grantRooms,
 ]
 
 /** The one schema of this service. */
