@@ -23,7 +23,7 @@ interface Manifest {
 const io = /^(node:(fs|net|http|https|http2|tls|dns|dgram|child_process|worker_threads|cluster)(\/|$)|undici$|fastify$)/
 const stores = new Set(['kysely', 'pg', '@clickhouse/client', 'chdb', '@sluice/postgres', '@sluice/clickhouse'])
 const isBus = (name: string) => name === '@sluice/bus' || name.startsWith('@nats-io/')
-const pureFolders = ['packages/contracts', 'packages/pricing', 'packages/usage']
+const pureFolders = ['packages/contracts', 'packages/leases', 'packages/pricing', 'packages/usage']
 const emptyNames = /(^|\/)(utils?|helpers?|common|types|constants|misc|shared)(\/|\.[a-z.]+$)/
 
 /** Every arrow that points the wrong way, as `path: what is wrong`. Empty: the layers hold. */

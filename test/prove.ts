@@ -12,6 +12,7 @@ import { clickhouseDown } from './faults/clickhouse-down.ts'
 import { gapFound } from './faults/gap-found.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
 import { journalFailing, journalFull } from './faults/journal-full.ts'
+import { leasesHold } from './faults/leases-hold.ts'
 import { ledgerRerated } from './faults/ledger-rerated.ts'
 import { longThink } from './faults/long-think.ts'
 import { natsDown } from './faults/nats-down.ts'
@@ -37,6 +38,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [journalFailing.name]: options => prove(journalFailing, options),
   [aborts.name]: options => prove(aborts, options),
   [realAgents.name]: options => prove(realAgents, options),
+  [leasesHold.name]: options => prove(leasesHold, options),
   [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
   [ledgerRerated.name]: options => prove(ledgerRerated, options),
   [streamsFuzzed.name]: options => prove(streamsFuzzed, options),

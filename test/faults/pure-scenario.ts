@@ -36,7 +36,7 @@ export function pureScenario<Size extends object>(options: {
   }
 }
 
-async function runProgram(
+export async function runProgram(
   run: ScenarioRun,
   program: string,
   size: object,

@@ -23,6 +23,11 @@ export type BudgetScope = Static<typeof BudgetScope>
 export const budgetWindows = ['minute', 'hour', 'day', 'week', 'month', 'quarter', 'total'] as const
 export const budgetUnits = ['usd', 'tokens', 'requests', 'concurrent'] as const
 export const budgetModes = ['hard', 'soft', 'alert'] as const
+/**
+ * `exact`: all that a call can use is held before it leaves. `paced`: where money is short, what a stream will use next, and more
+ * as it goes on.
+ */
+export const holdPolicies = ['exact', 'paced'] as const
 export const perDimensions = ['team', 'member', 'room', 'key', 'service_account', 'participant'] as const
 
 export const BudgetSchema = Type.Object({
@@ -40,6 +45,8 @@ export const BudgetSchema = Type.Object({
   /** IANA name. */
   time_zone: Type.String(),
   mode: Type.Enum([...budgetModes]),
+  /** Of `hard` budgets; absent: `paced`. */
+  hold: Type.Optional(Type.Enum([...holdPolicies])),
   on_unknown: Type.Union([Type.Literal('deny'), Type.Object({ allow_up_to: Type.Integer({ minimum: 0 }) })]),
   created_at_ms: UnixMs,
 })

@@ -157,7 +157,12 @@ export const UsageRecordedData = Type.Object({
   line_items: Type.Array(LineItem),
   cost_nano_usd: NanoUsd,
 
+  /** What of it was settled from which lease. Budgets that `held` names count it by their leases, not by this event. */
   leases: Type.Array(Type.Tuple([Id, Type.Integer()])),
+  /** What each of these leases had settled in all, with it. Absent: it has none. */
+  lease_totals: Type.Optional(Type.Array(Type.Tuple([Id, Type.Integer()]))),
+  /** What of which lease it may have used beyond that: its end was not measured. Absent: nothing. */
+  unresolved: Type.Optional(Type.Array(Type.Tuple([Id, Type.Integer()]))),
   held: Type.Array(HeldAmount),
   /** For what more than one gateway may settle: unique in billing and budget. */
   settlement_key: Type.Optional(Type.String()),

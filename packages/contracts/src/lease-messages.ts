@@ -1,0 +1,206 @@
+import type { Static } from 'typebox'
+import { defineDocument, defineEvent } from './define-event.ts'
+import { Id, UnixMs } from './ids.ts'
+import { PARTITIONS } from './partitions.ts'
+import { Type } from './type.ts'
+
+/** Budgets are shared out over as many homes; each has one owner at a time, and nobody else changes its leases. */
+export const HOMES = PARTITIONS
+
+/** An amount in the budget's unit: nano-USD for `usd`, else a count. */
+const Amount = Type.Integer({ minimum: 0 })
+
+/** One copy of a budget in one window: what a lease is taken from. */
+const poolMembers = {
+  budget_id: Id,
+  /** Value of the `per` dimension; empty for a shared pool. */
+  copy: Type.String(),
+  /** 0 for `total` and for `concurrent`. */
+  window_start_ms: UnixMs,
+}
+
+/** Which ask of which run a lease comes from, and for which of its items: the same ask, repeated, names the same leases. */
+export const LeaseId = Id
+
+/** @param seq number of the ask in this run, from 1 */
+export function leaseIdOf(gatewayId: string, epoch: number, seq: number, item: number): string {
+  return `${gatewayId}-${epoch}-${seq}-${item}`
+}
+
+/** The number of the ask that a lease comes from. */
+export function askSeqOf(leaseId: string): number {
+  return Number(leaseId.split('-').at(-2))
+}
+
+/** What a lease has come to. All of it is totals, never differences, so that it may be said twice or too late. */
+export const LeaseTotals = Type.Object({
+  lease_id: LeaseId,
+  ...poolMembers,
+  /** Epoch of the run that asked for it. */
+  epoch: Type.Integer({ minimum: 1 }),
+  granted: Amount,
+  /** What calls that have ended have used of it; above `granted` where a call was above its bound. */
+  settled_total: Amount,
+  /** What was given back and will not be used. */
+  returned_total: Amount,
+  /** What may have been used by attempts whose end was not measured, beyond what was settled for them. The whole list. */
+  unresolved: Type.Array(Type.Object({ attempt_id: Type.String(), amount: Amount })),
+  /** Grows with each change; what is older than what is known is passed over. */
+  version: Type.Integer({ minimum: 0 }),
+  /** No call holds any of it, and none will: it is closed at these totals. */
+  done: Type.Boolean(),
+})
+export type LeaseTotals = Static<typeof LeaseTotals>
+
+const who = {
+  gateway_id: Id,
+  epoch: Type.Integer({ minimum: 1 }),
+  at_ms: UnixMs,
+}
+
+/** `budget.ask.v1.<home>`, request: money for one call, all or nothing. The same ask, repeated, has the same answer. */
+export const LeaseAsk = defineEvent({
+  type: 'budget.ask.v1',
+  subject: (home: number) => `budget.ask.v1.${home}`,
+  schema: Type.Object({
+    ...who,
+    /** Number of the ask in this run, from 1. */
+    seq: Type.Integer({ minimum: 1 }),
+    items: Type.Array(
+      Type.Object({
+        ...poolMembers,
+        /** Less than this is of no use; 0: money ahead of calls. */
+        need: Amount,
+        /** What the call can use. */
+        want: Amount,
+        /** What this gateway has used of it in the last minute: so much more is taken if there is plenty. */
+        ahead: Amount,
+      }),
+      { minItems: 1, maxItems: 64 },
+    ),
+  }),
+})
+export type LeaseAsk = Static<typeof LeaseAsk.schema>
+
+/**
+ * Why nothing was granted. `spent`: what is left is below the need even if all that is held came back. `held`: it is not.
+ * `unknown_budget`: deleted, or not hard. `not_open`: the window is over or has not begun. `fenced`: a later run of this
+ * gateway was heard of, or this ask was answered before and its lease is closed. `recovering`: the home waits for gateways to
+ * say which leases they have.
+ */
+export const LeaseRefusalReason = Type.Union([
+  Type.Literal('spent'),
+  Type.Literal('held'),
+  Type.Literal('unknown_budget'),
+  Type.Literal('not_open'),
+  Type.Literal('fenced'),
+  Type.Literal('recovering'),
+])
+export type LeaseRefusalReason = Static<typeof LeaseRefusalReason>
+
+const LeaseAnswerSchema = Type.Object({
+  /** Of the ask. */
+  seq: Type.Integer({ minimum: 1 }),
+  term: Type.Integer({ minimum: 1 }),
+  /** One for each item, in their order; of none, where there is a refusal. */
+  grants: Type.Array(
+    Type.Object({
+      lease_id: LeaseId,
+      amount: Amount,
+      /** What the pool has left behind it. */
+      left: Type.Integer(),
+    }),
+  ),
+  refusal: Type.Optional(
+    Type.Object({
+      reason: LeaseRefusalReason,
+      ...poolMembers,
+      limit: Amount,
+      /** Settled, in leases or without. */
+      spent: Type.Integer(),
+      /** Outstanding and unresolved. */
+      held: Type.Integer(),
+      need: Amount,
+      retry_after_ms: Type.Integer({ minimum: 0 }),
+    }),
+  ),
+})
+/** The answer to a {@link LeaseAsk}. */
+export const LeaseAnswer = defineDocument('lease answer', LeaseAnswerSchema)
+export type LeaseAnswer = Static<typeof LeaseAnswerSchema>
+
+/** `budget.report.v1.<home>`, request, repeated until it is answered: settlements and returns of leases of this run. */
+export const LeaseReport = defineEvent({
+  type: 'budget.report.v1',
+  subject: (home: number) => `budget.report.v1.${home}`,
+  schema: Type.Object({ ...who, leases: Type.Array(LeaseTotals, { maxItems: 1_000 }) }),
+})
+export type LeaseReport = Static<typeof LeaseReport.schema>
+
+/**
+ * `budget.hello.v1.<home>`, request, repeated until it is answered: this run of a gateway has ended, and its journal names these
+ * leases. They are closed at these totals. With the last part (`more` false) all other leases of the run are closed too: what
+ * the journal does not name was never used. Of earlier runs it says nothing: each has a hello of its own.
+ */
+export const LeaseHello = defineEvent({
+  type: 'budget.hello.v1',
+  subject: (home: number) => `budget.hello.v1.${home}`,
+  schema: Type.Object({
+    gateway_id: Id,
+    /** The run that has ended. */
+    ended_epoch: Type.Integer({ minimum: 1 }),
+    at_ms: UnixMs,
+    leases: Type.Array(LeaseTotals, { maxItems: 1_000 }),
+    more: Type.Boolean(),
+  }),
+})
+export type LeaseHello = Static<typeof LeaseHello.schema>
+
+/** `budget.heartbeat.v1.<home>`, request: renews the leases of this run. */
+export const LeaseHeartbeat = defineEvent({
+  type: 'budget.heartbeat.v1',
+  subject: (home: number) => `budget.heartbeat.v1.${home}`,
+  schema: Type.Object({
+    ...who,
+    /** Leases with money that no call holds, where that has changed: what a recall could bring back. */
+    idle: Type.Array(Type.Tuple([LeaseId, Amount]), { maxItems: 5_000 }),
+    /**
+     * Now and then: the leases of this run from the asks `from_seq` to `below_seq`, all of which are answered: whatever lease of
+     * them is not named will never be used, and is closed. One that is done is named until that was answered.
+     */
+    whole: Type.Optional(
+      Type.Object({
+        from_seq: Type.Integer({ minimum: 1 }),
+        /** Excluded. */
+        below_seq: Type.Integer({ minimum: 1 }),
+        lease_ids: Type.Array(LeaseId, { maxItems: 5_000 }),
+      }),
+    ),
+  }),
+})
+export type LeaseHeartbeat = Static<typeof LeaseHeartbeat.schema>
+
+const LeaseReceiptSchema = Type.Object({
+  term: Type.Integer({ minimum: 1 }),
+  /** The owner's clock. */
+  at_ms: UnixMs,
+  /** Named, and not known or closed here: not to be used any more, and to be reported whole. */
+  unknown: Type.Array(LeaseId),
+  /** A later run of this gateway was heard of: this one holds nothing any more. */
+  fenced: Type.Boolean(),
+})
+/** The answer to reports, hellos and heartbeats: it is committed. */
+export const LeaseReceipt = defineDocument('lease receipt', LeaseReceiptSchema)
+export type LeaseReceipt = Static<typeof LeaseReceiptSchema>
+
+/** `budget.recall.v1.<gateway>`: give back, now, what no call holds of these leases. */
+export const LeaseRecall = defineEvent({
+  type: 'budget.recall.v1',
+  subject: (gatewayId: string) => `budget.recall.v1.${gatewayId}`,
+  schema: Type.Object({
+    home: Type.Integer({ minimum: 0, maximum: HOMES - 1 }),
+    term: Type.Integer({ minimum: 1 }),
+    lease_ids: Type.Array(LeaseId, { minItems: 1, maxItems: 1_000 }),
+  }),
+})
+export type LeaseRecall = Static<typeof LeaseRecall.schema>

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { decideAsk, decideHello, emptyHome, evolve, type HomeState, leftOf, poolKey } from './index.ts'
+
+const now = 1_000_000
+const key = poolKey('bud_1', '', 0)
+const named = { budget_id: 'bud_1', copy: '', window_start_ms: 0 }
+
+function homeWith(limit: number): HomeState {
+  const state = emptyHome()
+  state.pools.set(key, {
+    key,
+    budgetId: 'bud_1',
+    copy: '',
+    windowStartMs: 0,
+    limit,
+    unleased: 0,
+    settled: 0,
+    unresolved: 0,
+    outstanding: 0,
+  })
+  return state
+}
+
+function ask(state: HomeState, epoch: number, seq: number, want: number) {
+  const decided = decideAsk(
+    state,
+    { gateway_id: 'gw_a', epoch, at_ms: now, seq, items: [{ ...named, need: want, want, ahead: 0 }] },
+    { nowMs: now, term: 1, gateways: 1, recalled: true, isOpen: () => true },
+  )
+  assert.notEqual(decided, 'recall')
+  if (decided === 'recall') throw new Error('recall')
+  for (const event of decided.events) evolve(state, event)
+  return decided.answer
+}
+
+function hello(state: HomeState, endedEpoch: number, used: readonly (readonly [string, number])[]): void {
+  const leases = used.map(([lease_id, settled_total]) => ({
+    lease_id,
+    ...named,
+    epoch: endedEpoch,
+    granted: 0,
+    settled_total,
+    returned_total: 0,
+    unresolved: [],
+    version: 1,
+    done: true,
+  }))
+  const { events } = decideHello(
+    state,
+    { gateway_id: 'gw_a', ended_epoch: endedEpoch, at_ms: now, leases, more: false },
+    now,
+  )
+  for (const event of events) evolve(state, event)
+}
+
+const left = (state: HomeState): number => {
+  const pool = state.pools.get(key)
+  return pool ? leftOf(pool) : Number.NaN
+}
+
+test('the hello of a later run frees nothing of an earlier one, whose own hello is still under way', () => {
+  const state = homeWith(100)
+  const first = ask(state, 1, 1, 60)
+  ask(state, 2, 1, 40)
+  hello(state, 2, [])
+  assert.equal(left(state), 40, 'the second run used nothing')
+  assert.equal(ask(state, 3, 1, 41).refusal?.reason, 'held', 'the first may have used all of its 60')
+  hello(state, 1, [[first.grants[0]?.lease_id ?? '', 55]])
+  assert.equal(left(state), 45)
+  assert.equal(ask(state, 3, 2, 45).refusal, undefined)
+})
+
+test('a hello that comes again changes nothing, and what a journal does not name is free', () => {
+  const state = homeWith(100)
+  const { grants } = ask(state, 1, 1, 30)
+  ask(state, 1, 2, 30)
+  for (let times = 0; times < 3; times++) hello(state, 1, [[grants[0]?.lease_id ?? '', 12]])
+  assert.equal(left(state), 88)
+})
+
+test('after a hello its run is asked nothing more: neither grants nor answers that were given before', () => {
+  const state = homeWith(100)
+  ask(state, 1, 1, 30)
+  hello(state, 1, [])
+  assert.equal(ask(state, 1, 1, 30).refusal?.reason, 'fenced')
+  assert.equal(ask(state, 1, 2, 30).refusal?.reason, 'fenced')
+  assert.equal(ask(state, 2, 1, 100).refusal, undefined)
+})
+
+test('a lease that only the journal knows is counted: the home has lost it', () => {
+  const state = homeWith(100)
+  hello(state, 4, [['gw_a-4-9-0', 70]])
+  assert.equal(left(state), 30)
+  hello(state, 4, [['gw_a-4-9-0', 70]])
+  assert.equal(left(state), 30)
+})

@@ -1,0 +1,101 @@
+import type { LeaseTotals } from '@sluice/contracts'
+import type { SettledLeases } from './wallet.ts'
+
+/** What an OPEN says of the money its attempt holds, one for each budget. */
+export interface JournaledHold {
+  budget_id: string
+  copy: string
+  window_start_ms: number
+  /** A slot of unit `concurrent`: it settles to nothing. */
+  slot?: true
+  /** The end of a killed attempt leaves what it held unresolved. */
+  exact?: true
+  parts: [leaseId: string, amount: number][]
+}
+
+type Amounts = readonly (readonly [leaseId: string, amount: number])[]
+
+/**
+ * What a journal knows of leases, read from its records in order: LEASE states totals, OPEN and EXTEND name leases, CLOSE
+ * states what its leases have come to with it. All of them are totals, so a record that is read twice changes nothing. At the
+ * journal's end this is what a hello says.
+ */
+export class JournaledLeases {
+  readonly #epoch: number
+  readonly #leases = new Map<string, LeaseTotals>()
+
+  constructor(epoch: number) {
+    this.#epoch = epoch
+  }
+
+  /** A LEASE record: totals as they stood when its segment began. */
+  state(totals: LeaseTotals): void {
+    const known = this.#leases.get(totals.lease_id)
+    this.#leases.set(totals.lease_id, {
+      ...totals,
+      settled_total: Math.max(totals.settled_total, known?.settled_total ?? 0),
+      unresolved: [...totals.unresolved],
+    })
+  }
+
+  /** An OPEN, or an EXTEND. */
+  hold(holds: readonly JournaledHold[]): void {
+    for (const { budget_id, copy, window_start_ms, parts } of holds)
+      for (const [leaseId] of parts) {
+        if (this.#leases.has(leaseId)) continue
+        this.#leases.set(leaseId, {
+          lease_id: leaseId,
+          budget_id,
+          copy,
+          window_start_ms,
+          epoch: this.#epoch,
+          granted: 0,
+          settled_total: 0,
+          returned_total: 0,
+          unresolved: [],
+          version: 0,
+          done: false,
+        })
+      }
+  }
+
+  /** A CLOSE. @param totals what its leases have settled, with it */
+  settle(attemptId: string, totals: Amounts, unresolved: Amounts = []): void {
+    for (const [leaseId, total] of totals) {
+      const lease = this.#leases.get(leaseId)
+      if (lease) lease.settled_total = Math.max(lease.settled_total, total)
+    }
+    for (const [leaseId, amount] of unresolved) {
+      const lease = this.#leases.get(leaseId)
+      if (lease && !lease.unresolved.some(({ attempt_id }) => attempt_id === attemptId))
+        lease.unresolved.push({ attempt_id: attemptId, amount })
+    }
+  }
+
+  /**
+   * Settles an attempt that has no CLOSE.
+   * @param used by hold, in the budget's unit: what is estimated
+   */
+  settleKilled(attemptId: string, holds: readonly JournaledHold[], used: readonly number[]): SettledLeases {
+    const settled: SettledLeases = { leases: [], totals: [], unresolved: [] }
+    for (const [at, { parts, slot, exact }] of holds.entries()) {
+      if (slot) continue
+      let rest = used[at] ?? 0
+      for (const [index, [leaseId, amount]] of parts.entries()) {
+        const part = index === parts.length - 1 ? rest : Math.min(rest, amount)
+        rest -= part
+        settled.leases.push([leaseId, part])
+        settled.totals.push([leaseId, (this.#leases.get(leaseId)?.settled_total ?? 0) + part])
+        if (exact && amount > part) settled.unresolved.push([leaseId, amount - part])
+        this.settle(attemptId, settled.totals.slice(-1))
+      }
+    }
+    this.settle(attemptId, [], settled.unresolved)
+    return settled
+  }
+
+  /** Every lease that the journal names, done. */
+  totals(): LeaseTotals[] {
+    return [...this.#leases.values()].map(totals => ({ ...totals, version: totals.version + 1, done: true }))
+  }
+}

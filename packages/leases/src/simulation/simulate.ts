@@ -1,0 +1,224 @@
+import { leftOf, poolKey, spentOf } from '../pool.ts'
+import type { PoolName } from '../wallet-pool.ts'
+import { homeOf, SimulatedGateway } from './simulated-gateway.ts'
+import { HomeDatabase, SimulatedHome } from './simulated-home.ts'
+import { fair, World } from './world.ts'
+
+export interface SimulationOptions {
+  seed: number
+  gateways: number
+  /** Budgets that each call meets; each has a home of its own. */
+  budgets: number
+  limit: number
+  /** Most that a call can use. */
+  largestCall: number
+  calls: number
+  /** Over how long the calls come and things break. */
+  lastsMs: number
+  gatewayKills: number
+  homeKills: number
+  /** Gateways that nobody hears for a while, some of them for longer than silence takes. */
+  cuts: number
+}
+
+export interface Simulated {
+  violations: string[]
+  figures: {
+    calls: number
+    local: number
+    refused: Record<string, number>
+    charged: number
+    settled: number
+    unresolved: number
+    unused: number
+  }
+}
+
+const silentMs = 60_000
+/** Longer than any pool of these runs is kept without use. */
+const restMs = 4 * 60_000
+
+/**
+ * A whole life of a few hard budgets: gateways with calls, budget services that take turns, a bad network, and what breaks. In the
+ * middle of it the window ends. Then everything is mended and comes to rest. Every promise is checked when it could be broken.
+ */
+export function simulate(options: SimulationOptions): Simulated {
+  const { budgets: count, limit, lastsMs } = options
+  const world = new World(options.seed)
+  const rolledAtMs = Math.floor(lastsMs / 2)
+  const windows = [
+    { windowStartMs: 0, windowEndMs: rolledAtMs },
+    { windowStartMs: rolledAtMs, windowEndMs: undefined },
+  ]
+  const budgetIds = Array.from({ length: count }, (_, at) => `bud_${at}`)
+  const charged = new Map<string, number>()
+  const recorded = new Map<string, { settled: number; unresolved: number }>()
+  const refused: Record<string, number> = {}
+  let local = 0
+  let held = 0
+  const gateways: SimulatedGateway[] = []
+
+  const databases = budgetIds.map(() => new HomeDatabase())
+  for (const budgetId of budgetIds)
+    for (const { windowStartMs } of windows) {
+      const key = poolKey(budgetId, '', windowStartMs)
+      databases[homeOf(budgetId)]?.state.pools.set(key, {
+        key,
+        budgetId,
+        copy: '',
+        windowStartMs,
+        limit,
+        unleased: 0,
+        settled: 0,
+        unresolved: 0,
+        outstanding: 0,
+      })
+      charged.set(key, 0)
+      recorded.set(key, { settled: 0, unresolved: 0 })
+    }
+  const homes = databases.map((database, home) =>
+    ['a', 'b'].map(
+      instance =>
+        new SimulatedHome(`home-${home}-${instance}`, world, database, {
+          silentMs,
+          isOpen: ({ windowStartMs }, nowMs) =>
+            windowStartMs === 0 ? nowMs < rolledAtMs + 5_000 : nowMs >= rolledAtMs - 5_000,
+          recall: (gatewayId, leaseIds, from) => {
+            const gateway = gateways.find(each => each.gatewayId === gatewayId)
+            if (gateway) world.send(from, gatewayId, () => gateway.recall(leaseIds))
+          },
+        }),
+    ),
+  )
+
+  const books = {
+    charge: (pools: readonly PoolName[], amount: number) => {
+      for (const { budgetId, copy, windowStartMs } of pools) {
+        const key = poolKey(budgetId, copy, windowStartMs)
+        const sum = (charged.get(key) ?? 0) + amount
+        charged.set(key, sum)
+        if (sum > limit) world.violate(`the provider has charged ${sum} of ${limit} to ${key}`)
+      }
+    },
+    settle: (pools: readonly PoolName[], settled: number, unresolved: number) => {
+      for (const { budgetId, copy, windowStartMs } of pools) {
+        const sums = recorded.get(poolKey(budgetId, copy, windowStartMs))
+        if (!sums) continue
+        sums.settled += settled
+        sums.unresolved += unresolved
+      }
+    },
+    refused: (reason: string) => {
+      refused[reason] = (refused[reason] ?? 0) + 1
+    },
+    held: (isLocal: boolean) => {
+      held++
+      if (isLocal) local++
+    },
+  }
+  for (let at = 0; at < options.gateways; at++) gateways.push(new SimulatedGateway(`gw${at}`, world, homes, books))
+
+  const window = () =>
+    (world.nowMs < rolledAtMs ? windows[0] : windows[1]) ?? { windowStartMs: 0, windowEndMs: undefined }
+  const poolsNow = (): PoolName[] =>
+    budgetIds.map(budgetId => ({ budgetId, copy: '', ...window(), home: homeOf(budgetId), isConcurrent: false }))
+
+  world.weather = {
+    loss: world.between(0, 20) / 100,
+    doubled: world.between(0, 20) / 100,
+    slowestMs: world.chance(0.7) ? world.between(5, 200) : world.between(200, 3_000),
+  }
+  for (let at = 0; at < options.calls; at++)
+    world.clock.after(world.between(0, lastsMs), () => {
+      const bound = world.between(1, options.largestCall)
+      const gateway = gateways[world.between(0, gateways.length - 1)]
+      gateway?.call({
+        pools: poolsNow(),
+        bound,
+        need: world.between(1, bound),
+        cost: world.between(0, bound),
+        lastsMs: world.between(1, 8_000),
+        isUnmeasured: world.chance(0.02),
+      })
+    })
+  let newGateways = 0
+  const kill = (gateway: SimulatedGateway | undefined): void => {
+    if (!gateway?.isUp) return
+    gateway.kill()
+    const sibling = gateways.find(each => each.isUp && each !== gateway)
+    const isAdopted = sibling !== undefined && world.chance(0.5)
+    world.clock.after(world.chance(0.5) ? world.between(50, 1_000) : world.between(1_000, 20_000), () => {
+      if (isAdopted && sibling.isUp) gateway.adoptedBy(sibling, `gn${newGateways++}`)
+      else gateway.restart()
+      // Some machines die again before anybody has heard of them.
+      if (world.nowMs < lastsMs && world.chance(0.3)) world.clock.after(world.between(50, 2_000), () => kill(gateway))
+    })
+  }
+  for (let at = 0; at < options.gatewayKills; at++)
+    world.clock.after(world.between(0, lastsMs), () => kill(gateways[world.between(0, gateways.length - 1)]))
+  for (let at = 0; at < options.homeKills; at++)
+    world.clock.after(world.between(0, lastsMs), () => {
+      const instances = homes[world.between(0, homes.length - 1)]
+      const instance = instances?.[world.between(0, 1)]
+      if (!instance?.isUp) return
+      instance.crash()
+      world.clock.after(world.between(100, 10_000), () => {
+        instance.isUp = true
+      })
+    })
+  for (let at = 0; at < options.cuts; at++)
+    world.clock.after(world.between(0, lastsMs), () => {
+      const gateway = gateways[world.between(0, gateways.length - 1)]
+      if (!gateway) return
+      const { gatewayId } = gateway
+      world.cutOff.add(gatewayId)
+      world.clock.after(world.between(1_000, world.chance(0.3) ? 2 * silentMs : 20_000), () =>
+        world.cutOff.delete(gatewayId),
+      )
+    })
+
+  world.clock.runUntil(lastsMs + 50_000)
+  // Mended: everything comes to rest, and idle money goes back.
+  world.weather = fair
+  world.cutOff.clear()
+  world.clock.runUntil(world.nowMs + restMs)
+
+  let unused = 0
+  const sums = { charged: 0, settled: 0, unresolved: 0 }
+  for (const gateway of gateways) {
+    if (gateway.running > 0) world.violate(`${gateway.gatewayId} still runs ${gateway.running} calls`)
+    if (!gateway.isQuiet) world.violate(`${gateway.gatewayId} still asks`)
+    if (gateway.wallet.totals().length > 0) world.violate(`${gateway.gatewayId} still has leases`)
+  }
+  for (const [home, { state }] of databases.entries())
+    for (const pool of state.pools.values()) {
+      if (homeOf(pool.budgetId) !== home) continue
+      if (pool.outstanding !== 0) world.violate(`pool ${pool.key} at rest has ${pool.outstanding} outstanding`)
+      const known = recorded.get(pool.key) ?? { settled: 0, unresolved: 0 }
+      if (spentOf(pool) !== known.settled)
+        world.violate(`pool ${pool.key} counts ${spentOf(pool)}, on record are ${known.settled}`)
+      if (pool.unresolved !== known.unresolved)
+        world.violate(`pool ${pool.key} has ${pool.unresolved} unresolved, on record are ${known.unresolved}`)
+      sums.charged += charged.get(pool.key) ?? 0
+      sums.settled += pool.settled
+      sums.unresolved += pool.unresolved
+      unused += leftOf(pool)
+    }
+  // What is not spent can be spent.
+  const [gateway] = gateways
+  const rests = poolsNow().map(name => {
+    const pool = databases[name.home]?.state.pools.get(poolKey(name.budgetId, '', name.windowStartMs))
+    return pool ? limit - spentOf(pool) - pool.unresolved : 0
+  })
+  const rest = Math.min(...rests)
+  if (gateway && rest > 0) {
+    const before = held
+    gateway.call({ pools: poolsNow(), bound: rest, need: rest, cost: rest, lastsMs: 10, isUnmeasured: false })
+    world.clock.runUntil(world.nowMs + 5_000)
+    if (held === before) world.violate(`a call of ${rest} is refused although so much is left`)
+  }
+  return {
+    violations: world.violations,
+    figures: { calls: held, local, refused, ...sums, unused },
+  }
+}

@@ -1,0 +1,329 @@
+import type { LeaseTotals } from '@sluice/contracts'
+import { type JournaledHold, JournaledLeases } from '../journaled-leases.ts'
+import { WaitingLine } from '../waiting-line.ts'
+import { type Hold, type OpenAsk, Wallet } from '../wallet.ts'
+import type { PoolName } from '../wallet-pool.ts'
+import type { SimulatedHome } from './simulated-home.ts'
+import type { World } from './world.ts'
+
+/** A record of a simulated journal. */
+type JournalRecord =
+  | { type: 'lease'; totals: LeaseTotals }
+  | { type: 'open'; attemptId: string; holds: JournaledHold[] }
+  | { type: 'close'; attemptId: string; totals: [string, number][]; unresolved: [string, number][] }
+
+/** What simulated calls have come to, told from outside: what the provider charges, and what is on record. */
+export interface Books {
+  charge: (pools: readonly PoolName[], amount: number) => void
+  settle: (pools: readonly PoolName[], settled: number, unresolved: number) => void
+  refused: (reason: string) => void
+  held: (isLocal: boolean) => void
+}
+
+export interface SimulatedCall {
+  pools: readonly PoolName[]
+  bound: number
+  need: number
+  cost: number
+  lastsMs: number
+  /** Nobody learns what it has used. */
+  isUnmeasured: boolean
+}
+
+interface Running extends SimulatedCall {
+  attemptId: string
+  hold: Hold
+}
+
+const wholeListMs = 10_000
+
+/** A gateway: a wallet, a journal that survives it, and calls. */
+export class SimulatedGateway {
+  gatewayId: string
+  epoch = 1
+  isUp = true
+  readonly #world: World
+  readonly #homes: readonly SimulatedHome[][]
+  readonly #books: Books
+  #wallet: Wallet
+  #line: WaitingLine
+  #journal: JournalRecord[] = []
+  #running = new Map<string, Running>()
+  #attempts = 0
+  #run = 0
+  #lastWholeMs = 0
+  #hellos: { gatewayId: string; endedEpoch: number; leases: LeaseTotals[]; home: number }[] = []
+
+  constructor(gatewayId: string, world: World, homes: readonly SimulatedHome[][], books: Books) {
+    this.gatewayId = gatewayId
+    this.#world = world
+    this.#homes = homes
+    this.#books = books
+    this.#wallet = new Wallet({ gatewayId, epoch: 1 })
+    this.#line = new WaitingLine(this.#wallet, { send: ask => this.#sendAsk(ask) })
+    this.#start()
+  }
+
+  get running(): number {
+    return this.#running.size
+  }
+
+  get wallet(): Wallet {
+    return this.#wallet
+  }
+
+  #start(): void {
+    const run = ++this.#run
+    const repeat = (everyMs: number, work: () => void): void => {
+      const tick = (): void => {
+        if (!this.isUp || run !== this.#run) return
+        work()
+        this.#world.clock.after(everyMs, tick)
+      }
+      this.#world.clock.after(this.#world.between(1, everyMs), tick)
+    }
+    repeat(100, () => this.#report())
+    repeat(250, () => this.#line.poll(this.#world.nowMs))
+    repeat(500, () => this.#repeatAsks())
+    repeat(500, () => this.#sayHello())
+    repeat(1_000, () => this.#beat())
+    repeat(1_000, () => this.#wallet.returnIdle(this.#world.nowMs))
+  }
+
+  // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  call(call: SimulatedCall): void {
+    if (!this.isUp) return
+    const attemptId = `${this.gatewayId}-${this.epoch}-a${++this.#attempts}`
+    const run = this.#run
+    const needs = call.pools.map(name => ({ pool: this.#wallet.pool(name), want: call.bound, need: call.need }))
+    const hold = this.#wallet.hold(attemptId, needs, this.#world.nowMs)
+    if (hold) {
+      this.#books.held(true)
+      this.#begin({ ...call, attemptId, hold })
+      return
+    }
+    this.#line.wait(
+      {
+        attemptId,
+        needs,
+        // All budgets of a call hold the same.
+        fit: available => available.map(() => Math.min(...available)),
+        done: waited => {
+          if (run !== this.#run) return
+          if (waited.outcome === 'held') {
+            this.#books.held(false)
+            const bound = Math.min(...waited.amounts)
+            this.#begin({ ...call, bound, cost: Math.min(call.cost, bound), attemptId, hold: waited.hold })
+          } else this.#books.refused(waited.outcome === 'refused' ? waited.refused.reason : 'unanswered')
+        },
+      },
+      this.#world.nowMs,
+    )
+  }
+
+  #begin(call: Running): void {
+    this.#journal.push({
+      type: 'open',
+      attemptId: call.attemptId,
+      holds: call.hold.items.map(({ pool, parts }) => ({
+        budget_id: pool.budgetId,
+        copy: pool.copy,
+        window_start_ms: pool.windowStartMs,
+        exact: true,
+        parts: parts.map(({ lease, amount }) => [lease.leaseId, amount]),
+      })),
+    })
+    this.#running.set(call.attemptId, call)
+    for (const { pool } of call.hold.items) {
+      const ask = this.#wallet.askAhead(pool, this.#world.nowMs)
+      if (ask) this.#sendAsk(ask)
+    }
+    const run = this.#run
+    this.#world.clock.after(call.lastsMs, () => {
+      if (this.isUp && run === this.#run) this.#end(call)
+    })
+  }
+
+  #end(call: Running): void {
+    this.#running.delete(call.attemptId)
+    this.#books.charge(call.pools, call.cost)
+    const used = call.isUnmeasured ? this.#world.between(0, call.cost) : call.cost
+    const settled = this.#wallet.settle(
+      call.hold,
+      call.pools.map(() => used),
+      call.isUnmeasured,
+    )
+    this.#journal.push({
+      type: 'close',
+      attemptId: call.attemptId,
+      totals: settled.totals,
+      unresolved: settled.unresolved,
+    })
+    this.#books.settle(call.pools, used, call.isUnmeasured ? call.bound - used : 0)
+    this.#line.poll(this.#world.nowMs)
+  }
+
+  // ── death and what comes after ────────────────────────────────────────────────────────────────────────────────────
+
+  /** Everything but the journal is gone; what ran is charged by the provider, nobody knows how much. */
+  kill(): void {
+    this.isUp = false
+    for (const { pools, bound } of this.#running.values()) this.#books.charge(pools, this.#world.between(0, bound))
+  }
+
+  /** Ends the journal of the run that was killed; who says hello for it gets what it says. */
+  #replay(): LeaseTotals[] {
+    const journaled = new JournaledLeases(this.epoch)
+    const closed = new Set<string>()
+    for (const record of this.#journal) {
+      if (record.type === 'lease') journaled.state(record.totals)
+      else if (record.type === 'open') journaled.hold(record.holds)
+      else {
+        closed.add(record.attemptId)
+        journaled.settle(record.attemptId, record.totals, record.unresolved)
+      }
+    }
+    for (const record of this.#journal) {
+      if (record.type !== 'open' || closed.has(record.attemptId)) continue
+      const call = this.#running.get(record.attemptId)
+      if (!call) throw new Error(`attempt ${record.attemptId} is open in the journal alone`)
+      const used = this.#world.between(0, Math.floor(call.bound / 2))
+      journaled.settleKilled(
+        record.attemptId,
+        record.holds,
+        record.holds.map(() => used),
+      )
+      this.#books.settle(call.pools, used, call.bound - used)
+    }
+    this.#running.clear()
+    this.#journal = []
+    return journaled.totals()
+  }
+
+  /** Begins the next run over the same journal. */
+  restart(): void {
+    const leases = this.#replay()
+    const endedEpoch = this.epoch
+    this.#begun(this.gatewayId, this.epoch + 1)
+    this.tellEnded(this.gatewayId, endedEpoch, leases)
+  }
+
+  /** A sibling takes the journal; its machine begins as another gateway. */
+  adoptedBy(sibling: SimulatedGateway, newId: string): void {
+    const leases = this.#replay()
+    sibling.tellEnded(this.gatewayId, this.epoch, leases)
+    this.#begun(newId, 1)
+  }
+
+  #begun(gatewayId: string, epoch: number): void {
+    this.gatewayId = gatewayId
+    this.epoch = epoch
+    this.#wallet = new Wallet({ gatewayId, epoch })
+    this.#line = new WaitingLine(this.#wallet, { send: ask => this.#sendAsk(ask) })
+    this.isUp = true
+    this.#start()
+  }
+
+  /** Survives this process, as the ended journal does. */
+  tellEnded(gatewayId: string, endedEpoch: number, leases: LeaseTotals[]): void {
+    for (const home of this.#homes.keys())
+      this.#hellos.push({
+        gatewayId,
+        endedEpoch,
+        home,
+        leases: leases.filter(({ budget_id: budgetId }) => homeOf(budgetId) === home),
+      })
+  }
+
+  // ── messages ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Requests reach whoever takes himself for the owner. */
+  #request<Reply>(
+    home: number,
+    deliver: (to: SimulatedHome, reply: (answer: Reply) => void) => void,
+    got: (answer: Reply) => void,
+  ): void {
+    const run = this.#run
+    const from = this.gatewayId
+    for (const instance of this.#homes[home] ?? [])
+      this.#world.send(from, instance.name, () =>
+        deliver(instance, answer =>
+          this.#world.send(instance.name, from, () => {
+            if (this.isUp && run === this.#run) got(answer)
+          }),
+        ),
+      )
+  }
+
+  #sendAsk(ask: OpenAsk): void {
+    this.#request<Parameters<Wallet['answer']>[0]>(
+      ask.home,
+      (home, reply) => home.ask(ask.message, reply),
+      answer => {
+        this.#wallet.answer(answer, this.#world.nowMs)
+        this.#line.answered(answer, this.#world.nowMs)
+      },
+    )
+  }
+
+  #repeatAsks(): void {
+    for (const ask of this.#wallet.openAsks) if (this.#world.nowMs - ask.sentAtMs >= 500) this.#sendAsk(ask)
+  }
+
+  #report(): void {
+    // A segment begins with every lease; the ones before it may go.
+    if (this.#journal.length > 200 && this.#running.size === 0)
+      this.#journal = this.#wallet.totals().map(totals => ({ type: 'lease', totals }))
+    for (const { home, message } of this.#wallet.reports(this.#world.nowMs))
+      this.#request<Parameters<Wallet['reported']>[2]>(
+        home,
+        (instance, reply) => instance.report(message, reply),
+        receipt => this.#wallet.reported(home, message, receipt),
+      )
+  }
+
+  #beat(): void {
+    const sentAtMs = this.#world.nowMs
+    const isWhole = sentAtMs - this.#lastWholeMs >= wholeListMs
+    if (isWhole) this.#lastWholeMs = sentAtMs
+    for (const { home, message } of this.#wallet.heartbeats(sentAtMs, isWhole))
+      this.#request<Parameters<Wallet['renewed']>[2]>(
+        home,
+        (instance, reply) => instance.heartbeat(message, reply),
+        receipt => this.#wallet.renewed(home, sentAtMs, receipt),
+      )
+  }
+
+  #sayHello(): void {
+    for (const hello of this.#hellos) {
+      const { gatewayId, endedEpoch, leases, home } = hello
+      this.#request(
+        home,
+        (instance, reply: (receipt: unknown) => void) =>
+          instance.hello(
+            { gateway_id: gatewayId, ended_epoch: endedEpoch, at_ms: this.#world.nowMs, leases, more: false },
+            reply,
+          ),
+        () => {
+          this.#hellos = this.#hellos.filter(each => each !== hello)
+        },
+      )
+    }
+  }
+
+  recall(leaseIds: string[]): void {
+    if (!this.isUp) return
+    this.#wallet.recall(leaseIds)
+    this.#report()
+  }
+
+  get isQuiet(): boolean {
+    return this.#hellos.length === 0 && this.#line.length === 0 && this.#wallet.openAsks.length === 0
+  }
+}
+
+/** The last digit of a simulated budget's id says where its home is. */
+export function homeOf(budgetId: string): number {
+  return Number(budgetId.at(-1))
+}

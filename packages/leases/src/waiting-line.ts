@@ -1,0 +1,168 @@
+import type { LeaseAnswer } from '@sluice/contracts'
+import type { Hold, Need, OpenAsk, Refused, Wallet } from './wallet.ts'
+import type { WalletPool } from './wallet-pool.ts'
+
+/** How a wait for money has ended. `unanswered`: a home has not answered in time, so nobody knows. */
+export type Waited =
+  | { outcome: 'held'; hold: Hold; amounts: readonly number[] }
+  | { outcome: 'refused'; refused: Refused }
+  | { outcome: 'unanswered'; pool: WalletPool }
+
+/** A call for which leases had too little. */
+export interface Wanting {
+  attemptId: string
+  needs: readonly Need[]
+  /** What to hold of each pool where less is there than wanted; undefined: it is of no use. Absent: what is there. */
+  fit?: (available: readonly number[]) => readonly number[] | undefined
+  done: (waited: Waited) => void
+}
+
+interface Waiting extends Wanting {
+  asks: Set<number>
+  /** When the wait for an answer ends. */
+  answerByMs: number
+  /** When the wait for money that others hold ends. */
+  heldByMs: number
+  askAgainAtMs: number
+  lastRefused: Refused | undefined
+}
+
+export interface WaitingLineOptions {
+  /** How long a home may take to answer. */
+  answerMs?: number
+  /** How long a call waits for money that others hold. */
+  heldMs?: number
+  /** Asks that go out at once. */
+  send: (ask: OpenAsk) => void
+}
+
+/**
+ * Calls that wait for money, in the order in which they came: who comes later gets nothing of a pool that an earlier one waits
+ * for. Bounded by time alone: how many may wait is the caller's to say.
+ */
+export class WaitingLine {
+  readonly #wallet: Wallet
+  readonly #options: Required<WaitingLineOptions>
+  #line: Waiting[] = []
+
+  constructor(wallet: Wallet, options: WaitingLineOptions) {
+    this.#wallet = wallet
+    this.#options = { answerMs: 500, heldMs: 2_000, ...options }
+  }
+
+  get length(): number {
+    return this.#line.length
+  }
+
+  /** Waits until all needs are met, refused, or nobody answers. `done` may be called before this returns. */
+  wait(wanting: Wanting, nowMs: number): void {
+    const waiting: Waiting = {
+      ...wanting,
+      asks: new Set(),
+      answerByMs: nowMs + this.#options.answerMs,
+      heldByMs: nowMs + this.#options.heldMs,
+      askAgainAtMs: 0,
+      lastRefused: undefined,
+    }
+    for (const { pool } of wanting.needs) pool.waiting++
+    this.#line.push(waiting)
+    this.#ask(waiting, nowMs)
+    this.poll(nowMs)
+  }
+
+  /** An ask was answered; the wallet has taken the grants. */
+  answered(answer: LeaseAnswer, nowMs: number): void {
+    const waiting = this.#line.find(({ asks }) => asks.has(answer.seq))
+    if (waiting) {
+      waiting.asks.delete(answer.seq)
+      if (answer.refusal) this.#onRefused(waiting, answer.refusal, nowMs)
+    }
+    this.poll(nowMs)
+  }
+
+  #onRefused(waiting: Waiting, refused: Refused, nowMs: number): void {
+    waiting.lastRefused = refused
+    switch (refused.reason) {
+      case 'held':
+      case 'recovering':
+        waiting.askAgainAtMs = nowMs + refused.retry_after_ms
+        // It was answered; now it waits for others.
+        waiting.answerByMs = Math.max(waiting.answerByMs, waiting.heldByMs)
+        return
+      case 'fenced':
+        return
+      case 'spent':
+      case 'unknown_budget':
+      case 'not_open':
+        this.#leave(waiting, { outcome: 'refused', refused })
+    }
+  }
+
+  /** Looks who can be served. Call it whenever money may have come back, and now and then. */
+  poll(nowMs: number): void {
+    const taken = new Set<WalletPool>()
+    for (const waiting of [...this.#line]) {
+      if (!this.#line.includes(waiting)) continue
+      const isFirst = waiting.needs.every(({ pool }) => !taken.has(pool))
+      for (const { pool } of waiting.needs) taken.add(pool)
+      if (isFirst && this.#serve(waiting, nowMs)) {
+        for (const { pool } of waiting.needs) taken.delete(pool)
+        continue
+      }
+      this.#expire(waiting, nowMs)
+    }
+  }
+
+  /** @returns whether it waits no longer */
+  #serve(waiting: Waiting, nowMs: number): boolean {
+    const { needs } = waiting
+    const available = needs.map(({ pool, want }) => Math.min(want, pool.free))
+    const hasAll = needs.every(({ want }, at) => available[at] === want)
+    // More is on its way.
+    if (!hasAll && waiting.asks.size > 0) return false
+    if (needs.every(({ need }, at) => (available[at] ?? 0) >= need)) {
+      const amounts = hasAll ? available : waiting.fit ? waiting.fit(available) : available
+      const wanted = amounts && needs.map((need, at) => ({ ...need, want: amounts[at] ?? 0 }))
+      const hold = wanted && this.#wallet.hold(waiting.attemptId, wanted, nowMs, true)
+      if (amounts && hold) {
+        this.#leave(waiting, { outcome: 'held', hold, amounts })
+        return true
+      }
+    }
+    if (waiting.asks.size === 0 && nowMs >= waiting.askAgainAtMs) this.#ask(waiting, nowMs)
+    return false
+  }
+
+  #expire(waiting: Waiting, nowMs: number): void {
+    if (nowMs < waiting.answerByMs) return
+    const { lastRefused } = waiting
+    if (lastRefused && nowMs >= waiting.heldByMs) this.#leave(waiting, { outcome: 'refused', refused: lastRefused })
+    else if (!lastRefused) {
+      const asked = waiting.needs.find(({ pool }) => pool.asking > 0) ?? waiting.needs[0]
+      if (asked) this.#leave(waiting, { outcome: 'unanswered', pool: asked.pool })
+    }
+  }
+
+  #ask(waiting: Waiting, nowMs: number): void {
+    for (const ask of this.#wallet.ask(waiting.needs, nowMs)) {
+      waiting.asks.add(ask.message.seq)
+      this.#options.send(ask)
+    }
+  }
+
+  /** Its client has left. */
+  giveUp(attemptId: string): void {
+    const waiting = this.#line.find(each => each.attemptId === attemptId)
+    if (waiting) this.#remove(waiting)
+  }
+
+  #remove(waiting: Waiting): void {
+    this.#line = this.#line.filter(each => each !== waiting)
+    for (const { pool } of waiting.needs) pool.waiting--
+  }
+
+  #leave(waiting: Waiting, waited: Waited): void {
+    this.#remove(waiting)
+    waiting.done(waited)
+  }
+}

@@ -1,0 +1,456 @@
+import {
+  type LeaseAnswer,
+  type LeaseAsk,
+  type LeaseHeartbeat,
+  type LeaseReceipt,
+  type LeaseReport,
+  type LeaseTotals,
+  leaseIdOf,
+} from '@sluice/contracts'
+import { poolKey } from './pool.ts'
+import { freeOf, type PoolName, totalsOf, unresolvedOf, type WalletLease, WalletPool } from './wallet-pool.ts'
+
+/** What one call needs of one pool. */
+export interface Need {
+  readonly pool: WalletPool
+  /** The most that the call can use. */
+  readonly want: number
+  /** Less than this is of no use. */
+  readonly need: number
+}
+
+/** Money that one attempt holds, all of its budgets together. Settled once. */
+export interface Hold {
+  readonly attemptId: string
+  readonly items: readonly HeldItem[]
+  isSettled: boolean
+}
+
+export interface HeldItem {
+  readonly pool: WalletPool
+  amount: number
+  readonly parts: { readonly lease: WalletLease; amount: number }[]
+}
+
+/** `[lease, amount]`, for an attempt's CLOSE. */
+export interface SettledLeases {
+  /** What it has used of each lease. */
+  leases: [string, number][]
+  /** What each of them has settled in all, with it. */
+  totals: [string, number][]
+  /** What it may have used beyond that. */
+  unresolved: [string, number][]
+}
+
+export interface WalletOptions {
+  gatewayId: string
+  epoch: number
+  /** Without an answered heartbeat for so long, nothing new is held. It frees nothing. */
+  ttlMs?: number
+}
+
+export type Refused = NonNullable<LeaseAnswer['refusal']>
+
+/** An ask that is not answered. It is sent again, the same, until it is. */
+export interface OpenAsk {
+  readonly home: number
+  readonly message: LeaseAsk
+  sentAtMs: number
+}
+
+/** Idle money is kept for no longer than this. */
+const mostIdleMs = 10 * 60_000
+/** …and for this at least, however often a pool is used. */
+const leastIdleMs = 60_000
+/** More than this part of what is left goes back at once. */
+const idleShare = 20
+const idleRestMs = 5_000
+
+/**
+ * What a run of a gateway holds of hard budgets: leases from their homes, out of which calls hold money without asking anyone.
+ * No I/O and no clock: messages go out by return values, answers come in by calls.
+ */
+export class Wallet {
+  readonly #options: Required<WalletOptions>
+  readonly #pools = new Map<string, WalletPool>()
+  readonly #leases = new Map<string, WalletLease>()
+  readonly #asks = new Map<number, OpenAsk>()
+  readonly #dirty = new Map<number, Set<WalletLease>>()
+  /** When the last heartbeat that its home has answered was sent. */
+  readonly #renewedAtMs = new Map<number, number>()
+  #lastSeq = 0
+
+  constructor(options: WalletOptions) {
+    this.#options = { ttlMs: 60_000, ...options }
+  }
+
+  /** The pool of this name; kept by who uses it often. */
+  pool(name: PoolName): WalletPool {
+    const key = poolKey(name.budgetId, name.copy, name.windowStartMs)
+    const known = this.#pools.get(key)
+    if (known) return known
+    const pool = new WalletPool(name)
+    this.#pools.set(key, pool)
+    return pool
+  }
+
+  /** Whether money of this pool may be held: its home has been heard of lately. */
+  isFresh(pool: WalletPool, nowMs: number): boolean {
+    return nowMs < (this.#renewedAtMs.get(pool.home) ?? Number.NEGATIVE_INFINITY) + this.#options.ttlMs
+  }
+
+  /**
+   * Holds all that is wanted, or nothing (undefined): some pool has too little, or others wait for it.
+   * @param first the caller is the one who has waited longest
+   */
+  hold(attemptId: string, needs: readonly Need[], nowMs: number, first = false): Hold | undefined {
+    for (const { pool, want } of needs)
+      if (pool.free < want || (pool.waiting > 0 && !first) || !this.isFresh(pool, nowMs)) return undefined
+    const items: HeldItem[] = []
+    for (const { pool, want } of needs) {
+      const item: HeldItem = { pool, amount: 0, parts: [] }
+      this.#take(item, want)
+      pool.use(want, nowMs)
+      items.push(item)
+    }
+    return { attemptId, items, isSettled: false }
+  }
+
+  /** Holds more of one pool for a running attempt. The end of a ttl does not stop it. False: there is too little. */
+  extend(item: HeldItem, amount: number, nowMs: number): boolean {
+    if (item.pool.free < amount) return false
+    this.#take(item, amount)
+    item.pool.use(amount, nowMs)
+    return true
+  }
+
+  #take(item: HeldItem, amount: number): void {
+    let rest = amount
+    for (const lease of item.pool.leases) {
+      if (rest === 0) break
+      const part = Math.min(rest, freeOf(lease))
+      if (part === 0) continue
+      lease.held += part
+      const known = item.parts.find(each => each.lease === lease)
+      if (known) known.amount += part
+      else item.parts.push({ lease, amount: part })
+      rest -= part
+    }
+    item.pool.free -= amount - rest
+    item.amount += amount - rest
+    if (rest > 0) throw new Error(`pool of budget ${item.pool.budgetId} has less than it says`)
+  }
+
+  /**
+   * Settles an attempt: what it used goes out of its leases, the rest is free again at once.
+   * @param used by item; above what is held where the attempt was above its bound
+   * @param isUnresolved its end was not measured: what it held and was not settled may have been used all the same
+   */
+  settle(hold: Hold, used: readonly number[], isUnresolved: boolean): SettledLeases {
+    if (hold.isSettled) throw new Error(`hold of attempt ${hold.attemptId} is settled already`)
+    hold.isSettled = true
+    const settled: SettledLeases = { leases: [], totals: [], unresolved: [] }
+    for (const [at, item] of hold.items.entries()) {
+      let rest = item.pool.isConcurrent ? 0 : (used[at] ?? 0)
+      const last = item.parts.at(-1)
+      for (const part of item.parts) {
+        const { lease } = part
+        // What is above the bound has to stand somewhere.
+        const amount = part === last ? rest : Math.min(rest, part.amount)
+        rest -= amount
+        const before = freeOf(lease)
+        lease.held -= part.amount
+        lease.settled += amount
+        const open = part.amount - amount
+        if (isUnresolved && open > 0 && !item.pool.isConcurrent) {
+          lease.unresolved.set(hold.attemptId, open)
+          settled.unresolved.push([lease.leaseId, open])
+        }
+        if (!item.pool.isConcurrent) {
+          settled.leases.push([lease.leaseId, amount])
+          settled.totals.push([lease.leaseId, lease.settled])
+        }
+        item.pool.free += freeOf(lease) - before
+        if (amount > 0 || isUnresolved) this.#touch(lease)
+        this.#finish(lease)
+      }
+    }
+    return settled
+  }
+
+  /** Gives back what an attempt holds that was never sent. */
+  release(hold: Hold): void {
+    if (!hold.isSettled) this.settle(hold, [], false)
+  }
+
+  // ── asks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Asks for what is missing to hold these needs, one ask a home. The messages are in {@link openAsks} until answered. */
+  ask(needs: readonly Need[], nowMs: number): OpenAsk[] {
+    const byHome = new Map<number, LeaseAsk['items']>()
+    for (const { pool, want, need } of needs) {
+      if (pool.free >= want) continue
+      const items = byHome.get(pool.home) ?? []
+      items.push({
+        budget_id: pool.budgetId,
+        copy: pool.copy,
+        window_start_ms: pool.windowStartMs,
+        need: Math.max(0, need - pool.free),
+        want: want - pool.free,
+        ahead: pool.isConcurrent ? 0 : pool.ahead(want),
+      })
+      byHome.set(pool.home, items)
+      pool.asking++
+    }
+    return [...byHome].map(([home, items]) => this.#open(home, items, nowMs))
+  }
+
+  /** Asks for money ahead of the next call, where it would not find enough. */
+  askAhead(pool: WalletPool, nowMs: number): OpenAsk | undefined {
+    if (pool.asking > 0 || pool.isConcurrent || pool.free >= pool.lastWant || pool.isOver(nowMs)) return undefined
+    pool.asking++
+    const item = { budget_id: pool.budgetId, copy: pool.copy, window_start_ms: pool.windowStartMs }
+    return this.#open(
+      pool.home,
+      [{ ...item, need: 0, want: pool.lastWant - pool.free, ahead: pool.ahead(pool.lastWant) }],
+      nowMs,
+    )
+  }
+
+  #open(home: number, items: LeaseAsk['items'], nowMs: number): OpenAsk {
+    const { gatewayId, epoch } = this.#options
+    const seq = ++this.#lastSeq
+    // Any order of locks is the same in all asks.
+    items.sort((a, b) => (a.budget_id === b.budget_id ? compare(a.copy, b.copy) : compare(a.budget_id, b.budget_id)))
+    const ask: OpenAsk = {
+      home,
+      message: { gateway_id: gatewayId, epoch, at_ms: nowMs, seq, items },
+      sentAtMs: nowMs,
+    }
+    this.#asks.set(seq, ask)
+    return ask
+  }
+
+  /** Asks without an answer, oldest first. */
+  get openAsks(): readonly OpenAsk[] {
+    return [...this.#asks.values()]
+  }
+
+  /** Takes the answer of an ask: once; what comes again, or for an ask that is not open, changes nothing. */
+  answer(answer: LeaseAnswer, nowMs: number): void {
+    const ask = this.#asks.get(answer.seq)
+    if (!ask) return
+    this.#asks.delete(answer.seq)
+    for (const [at, item] of ask.message.items.entries()) {
+      const pool = this.#pools.get(poolKey(item.budget_id, item.copy, item.window_start_ms))
+      const grant = answer.grants[at]
+      if (!pool) continue
+      pool.asking--
+      if (!grant) continue
+      pool.left = grant.left
+      if (grant.amount === 0) continue
+      const { gatewayId, epoch } = this.#options
+      const lease: WalletLease = {
+        leaseId: leaseIdOf(gatewayId, epoch, answer.seq, at),
+        askSeq: answer.seq,
+        pool,
+        granted: grant.amount,
+        settled: 0,
+        returned: 0,
+        held: 0,
+        unresolved: new Map(),
+        version: 0,
+        isUnknown: false,
+        isDone: false,
+      }
+      this.#leases.set(lease.leaseId, lease)
+      pool.add(lease)
+    }
+    const home = this.#renewedAtMs.get(ask.home)
+    // Its home knew this run when it answered.
+    if (answer.refusal?.reason !== 'fenced')
+      this.#renewedAtMs.set(ask.home, Math.max(home ?? Number.NEGATIVE_INFINITY, Math.min(ask.sentAtMs, nowMs)))
+  }
+
+  // ── returns ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Gives back what no call holds of these leases. Who waits for money of a pool keeps it. */
+  recall(leaseIds: readonly string[]): void {
+    for (const leaseId of leaseIds) {
+      const lease = this.#leases.get(leaseId)
+      if (lease && lease.pool.waiting === 0) this.#giveBack(lease)
+    }
+  }
+
+  /** Gives back what will not be needed: of windows that are over, and what has been idle for too long or is too much. */
+  returnIdle(nowMs: number): void {
+    for (const [key, pool] of this.#pools) {
+      const isOver = pool.isOver(nowMs)
+      if (isOver || this.#isIdle(pool, nowMs)) for (const lease of [...pool.leases]) this.#giveBack(lease)
+      if (isOver && pool.leases.length === 0 && pool.asking === 0 && pool.waiting === 0) this.#pools.delete(key)
+    }
+  }
+
+  #isIdle(pool: WalletPool, nowMs: number): boolean {
+    if (pool.free === 0 || pool.waiting > 0 || pool.asking > 0) return false
+    const idleMs = nowMs - pool.lastUsedMs
+    if (idleMs > Math.min(mostIdleMs, Math.max(leastIdleMs, 3 * pool.gapMs))) return true
+    return idleMs > idleRestMs && pool.free * idleShare > pool.left
+  }
+
+  #giveBack(lease: WalletLease): void {
+    const free = freeOf(lease)
+    if (free > 0) {
+      lease.returned += free
+      lease.pool.free -= free
+      this.#touch(lease)
+    }
+    this.#finish(lease)
+  }
+
+  /** A lease of which nothing is free and nothing held will not be used again. */
+  #finish(lease: WalletLease): void {
+    if (lease.isDone || lease.held > 0 || freeOf(lease) > 0) return
+    lease.isDone = true
+    lease.pool.remove(lease)
+    this.#touch(lease)
+  }
+
+  #touch(lease: WalletLease): void {
+    lease.version++
+    const dirty = this.#dirty.get(lease.pool.home)
+    if (dirty) dirty.add(lease)
+    else this.#dirty.set(lease.pool.home, new Set([lease]))
+  }
+
+  // ── reports and heartbeats ────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * What homes have not answered yet, at most a thousand leases a home. What it tells must be safe on disk before it is sent:
+   * a journal that knows less than the home could settle an attempt twice.
+   */
+  reports(nowMs: number): { home: number; message: LeaseReport }[] {
+    const { gatewayId, epoch } = this.#options
+    const reports: { home: number; message: LeaseReport }[] = []
+    for (const [home, dirty] of this.#dirty) {
+      if (dirty.size === 0) continue
+      const leases: LeaseTotals[] = []
+      for (const lease of dirty) {
+        leases.push(totalsOf(lease, epoch))
+        if (leases.length === 1_000) break
+      }
+      reports.push({ home, message: { gateway_id: gatewayId, epoch, at_ms: nowMs, leases } })
+    }
+    return reports
+  }
+
+  /** A report was committed by its home. */
+  reported(home: number, { leases }: LeaseReport, receipt: LeaseReceipt): void {
+    const dirty = this.#dirty.get(home)
+    for (const { lease_id: leaseId, version } of leases) {
+      const lease = this.#leases.get(leaseId)
+      if (!lease || lease.version !== version) continue
+      dirty?.delete(lease)
+      if (lease.isDone) this.#leases.delete(leaseId)
+    }
+    this.#markUnknown(receipt.unknown)
+  }
+
+  /** One heartbeat a home that this run has leases of. `isWhole`: with every lease, in parts. */
+  heartbeats(nowMs: number, isWhole: boolean): { home: number; message: LeaseHeartbeat }[] {
+    const { gatewayId, epoch } = this.#options
+    const byHome = new Map<number, WalletLease[]>()
+    for (const lease of this.#leases.values()) {
+      const leases = byHome.get(lease.pool.home)
+      if (leases) leases.push(lease)
+      else byHome.set(lease.pool.home, [lease])
+    }
+    for (const { home } of this.#asks.values()) if (!byHome.has(home)) byHome.set(home, [])
+    for (const home of this.#renewedAtMs.keys()) if (!byHome.has(home)) byHome.set(home, [])
+    // Asks from here on may be answered by leases that this list does not name.
+    const belowSeq = Math.min(this.#lastSeq + 1, ...this.#asks.keys())
+    const who = { gateway_id: gatewayId, epoch, at_ms: nowMs }
+    return [...byHome].flatMap(([home, leases]) => {
+      const idle = leases
+        .filter(lease => freeOf(lease) > 0)
+        .slice(0, 5_000)
+        .map((lease): [string, number] => [lease.leaseId, freeOf(lease)])
+      if (!isWhole) return [{ home, message: { ...who, idle } }]
+      return wholeLists(leases, belowSeq).map((whole, part) => ({
+        home,
+        message: { ...who, idle: part === 0 ? idle : [], whole },
+      }))
+    })
+  }
+
+  /** A heartbeat was answered: leases of its home last from when it was sent. */
+  renewed(home: number, sentAtMs: number, receipt: LeaseReceipt): void {
+    if (receipt.fenced) return
+    this.#renewedAtMs.set(home, Math.max(sentAtMs, this.#renewedAtMs.get(home) ?? Number.NEGATIVE_INFINITY))
+    this.#markUnknown(receipt.unknown)
+  }
+
+  /** Its home has not got them: nothing more is held of them, and they are told whole, for a home that has lost them. */
+  #markUnknown(leaseIds: readonly string[]): void {
+    for (const leaseId of leaseIds) {
+      const lease = this.#leases.get(leaseId)
+      if (!lease) continue
+      if (lease.isUnknown) {
+        // Told, and still not taken: it is closed there.
+        if (lease.isDone) this.#forget(lease)
+        continue
+      }
+      lease.pool.free -= freeOf(lease)
+      lease.isUnknown = true
+      this.#touch(lease)
+      this.#finish(lease)
+    }
+  }
+
+  #forget(lease: WalletLease): void {
+    this.#leases.delete(lease.leaseId)
+    this.#dirty.get(lease.pool.home)?.delete(lease)
+  }
+
+  /** Leases that are not done, for the head of a journal's segment. */
+  totals(): LeaseTotals[] {
+    return [...this.#leases.values()].map(lease => totalsOf(lease, this.#options.epoch))
+  }
+
+  /** For display: what of each pool is leased here, and held by calls. */
+  *describe(): Iterable<{ pool: WalletPool; free: number; held: number; unresolved: number }> {
+    for (const pool of this.#pools.values()) {
+      let held = 0
+      let unresolved = 0
+      for (const lease of pool.leases) {
+        held += lease.held
+        unresolved += unresolvedOf(lease)
+      }
+      yield { pool, free: pool.free, held, unresolved }
+    }
+  }
+}
+
+const listLength = 5_000
+
+/** Leases in the order of their asks, in parts that meet at asks. */
+function wholeLists(leases: readonly WalletLease[], belowSeq: number): NonNullable<LeaseHeartbeat['whole']>[] {
+  const known = leases.filter(({ askSeq }) => askSeq < belowSeq).sort((a, b) => a.askSeq - b.askSeq)
+  const lists: NonNullable<LeaseHeartbeat['whole']>[] = []
+  let from = 1
+  let ids: string[] = []
+  for (const [at, lease] of known.entries()) {
+    ids.push(lease.leaseId)
+    const next = known[at + 1]
+    if (!next || ids.length < listLength || next.askSeq === lease.askSeq) continue
+    lists.push({ from_seq: from, below_seq: next.askSeq, lease_ids: ids })
+    from = next.askSeq
+    ids = []
+  }
+  lists.push({ from_seq: from, below_seq: Math.max(from, belowSeq), lease_ids: ids })
+  return lists
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

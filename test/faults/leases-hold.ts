@@ -1,0 +1,154 @@
+import type { Replacement } from './mutant.ts'
+import { runProgram } from './pure-scenario.ts'
+import { brokenPromises, type Outcome, type Scenario, type ScenarioRun } from './scenario.ts'
+
+interface Size {
+  schedules: number
+  gateways: number
+}
+
+interface Mistake {
+  name: string
+  /** A schedule that shows it. */
+  seed: number
+  replacements: readonly Replacement[]
+}
+
+const leases = 'packages/leases/src'
+
+/** Mistakes that proxies with budgets were seen to make, and some that only leases can make. */
+export const leaseMistakes: readonly Mistake[] = [
+  {
+    name: 'money of a silent gateway is free again',
+    seed: 4,
+    replacements: [{ file: `${leases}/decide-report.ts`, from: "state: 'silent' } }))", to: "state: 'closed' } }))" }],
+  },
+  {
+    name: 'a call checks and holds nothing',
+    seed: 1,
+    replacements: [
+      { file: `${leases}/wallet.ts`, from: 'lease.held += part', to: '' },
+      { file: `${leases}/wallet.ts`, from: 'item.pool.free -= amount - rest', to: '' },
+      { file: `${leases}/wallet.ts`, from: 'lease.held -= part.amount', to: '' },
+    ],
+  },
+  {
+    name: 'what is reported twice counts twice',
+    seed: 1,
+    replacements: [
+      {
+        file: `${leases}/decide-report.ts`,
+        from: "if (totals.version <= lease.version && lease.state === 'open') continue",
+        to: '',
+      },
+      {
+        file: `${leases}/decide-report.ts`,
+        from: '...(totals.version > lease.version ? withTotals(lease, totals) : lease),',
+        to: '...withTotals(lease, totals), settled: lease.settled + (totals.version > lease.version ? totals.settled_total - lease.settled : 1),',
+      },
+    ],
+  },
+  {
+    name: 'the journal knows no leases',
+    seed: 1,
+    replacements: [
+      {
+        file: `${leases}/journaled-leases.ts`,
+        from: 'return [...this.#leases.values()].map',
+        to: 'return ([] as LeaseTotals[]).map',
+      },
+    ],
+  },
+  {
+    name: 'an ask that comes twice is granted twice',
+    seed: 60,
+    replacements: [
+      {
+        file: `${leases}/decide-ask.ts`,
+        from: 'if (leaseIds.some(id => state.leases.has(id)))',
+        to: 'if (leaseIds.length === 0)',
+      },
+    ],
+  },
+  {
+    name: 'settlements are told as differences',
+    seed: 1,
+    replacements: [
+      {
+        file: `${leases}/wallet-pool.ts`,
+        from: 'settled_total: lease.settled,',
+        to: 'settled_total: ((l: { settled: number; told?: number }) => { const told = l.told ?? 0; l.told = l.settled; return l.settled - told })(lease),',
+      },
+      {
+        file: `${leases}/lease.ts`,
+        from: 'settled: Math.max(lease.settled, totals.settled_total),',
+        to: 'settled: lease.settled + totals.settled_total,',
+      },
+    ],
+  },
+  {
+    name: 'an earlier run may still ask',
+    seed: 90,
+    replacements: [
+      { file: `${leases}/decide-report.ts`, from: 'if (known && known.epoch > epoch)', to: 'if (known && epoch < 0)' },
+    ],
+  },
+  {
+    name: 'a run that has ended keeps the leases that its journal does not name',
+    seed: 3,
+    replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (!hello.more)', to: 'if (hello.at_ms < 0)' }],
+  },
+  {
+    name: 'a grant that nobody heard of stays',
+    seed: 6,
+    replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (whole)\n', to: 'if (whole && nowMs < 0)\n' }],
+  },
+  {
+    name: 'a list of leases is believed of asks that are still open',
+    seed: 5,
+    replacements: [
+      {
+        file: `${leases}/wallet.ts`,
+        from: 'const belowSeq = Math.min(this.#lastSeq + 1, ...this.#asks.keys())',
+        to: 'const belowSeq = this.#lastSeq + 1',
+      },
+    ],
+  },
+]
+
+/** Both ends of the lease protocol, in whole lives with everything that can go wrong between them. */
+export const leasesHold: Scenario<Size> = {
+  name: 'leases-hold',
+  promise:
+    'in any order of messages, deaths and owners no hard budget is granted or charged above its limit, and at rest all of it can be spent',
+  full: { schedules: 10_000, gateways: 10 },
+  small: { schedules: 60, gateways: 4 },
+  run: (run, size) => runProgram(run, 'simulate-leases.ts', size, []),
+  mutant: {
+    name: leaseMistakes.map(({ name }) => name).join('; '),
+    size: { schedules: 1_000, gateways: 4 },
+    run: findMistakes,
+  },
+}
+
+/** Broken where every single mistake was found. */
+async function findMistakes(run: ScenarioRun, size: Size): Promise<Outcome> {
+  const figures: Outcome['figures'] = {}
+  const survivors: string[] = []
+  for (const { name, replacements } of leaseMistakes) {
+    const outcome = await runProgram(run, 'simulate-leases.ts', size, replacements)
+    const broken = brokenPromises(outcome)
+    figures[name] = broken[0] ?? 'not found'
+    if (broken.length === 0) survivors.push(name)
+  }
+  return {
+    figures,
+    kept: [
+      {
+        promise: 'some mistake survives',
+        kept: survivors.length > 0,
+        found: survivors.length > 0 ? survivors.join('; ') : `all ${leaseMistakes.length} were found`,
+      },
+    ],
+  }
+}
