@@ -7,6 +7,8 @@ export interface Management {
     path: string,
     body?: unknown,
   ) => Promise<{ status: number; body: T }>
+  /** The admin's session. */
+  token: string
   /** Path of the bootstrap project. */
   project: string
 }
@@ -21,6 +23,7 @@ export async function signIn(stack: TestStack): Promise<Management> {
   if (!answer.ok) throw new Error(`sign-in: ${answer.status} ${await answer.text()}`)
   const { access_token: token } = (await answer.json()) as { access_token: string }
   return {
+    token,
     project: `/accounts/projects/${stack.projectId}`,
     async call<T>(method: string, path: string, body?: unknown) {
       const response = await fetch(`${stack.url}${path}`, {

@@ -8,13 +8,14 @@ import OpenAI, { toFile } from 'openai'
 import { EventFeed } from '../event-feed.ts'
 import { readLedger } from '../faults/accounts-of-a-run.ts'
 import { startSibling } from '../faults/more-gateways.ts'
-import { signIn } from '../management.ts'
+import { type Management, signIn } from '../management.ts'
 import { type NewProject, newProject } from '../new-project.ts'
 import { aiSdk } from './ai-sdk.ts'
 import { anthropicSdk } from './anthropic-sdk.ts'
 import { billedQuantities, pricedQuantities } from './bill-quantities.ts'
 import { type ClientCalls, headersOf, promptOf, type Setup } from './client-calls.ts'
 import { langchain } from './langchain.ts'
+import { ApiScope, callByName, everyMethod, Meshagent, notingClient, ours } from './meshagent-methods.ts'
 import { openaiMedia } from './openai-media.ts'
 import { openaiRealtime } from './openai-realtime.ts'
 import { openaiSdk } from './openai-sdk.ts'
@@ -35,6 +36,7 @@ const modes = ['plain', 'streamed', 'plain, left', 'streamed, left'] as const
 type Mode = (typeof modes)[number]
 
 let stack: TestStack
+let management: Management
 let project: NewProject
 let feed: EventFeed
 let arrivals: ProviderArrivals
@@ -44,7 +46,8 @@ before(async () => {
   stack = await startTestStack({ after: (end: () => unknown) => ends.push(end) } as TestScope, {
     env: { GATEWAY_BATCH_POLL_MS: '100', GATEWAY_BACKGROUND_POLL_MS: '200' },
   })
-  project = await newProject(stack, await signIn(stack), {
+  management = await signIn(stack)
+  project = await newProject(stack, management, {
     on_client_abort: { openai: 'drain', anthropic: 'drain' },
     path_classes: { stored: true, free: true, batches: true },
   })
@@ -333,5 +336,100 @@ test('everything that clients spent is in the ledger, and every line of the bill
     const { total } = await readLedger(stack)
     assert.deepEqual([total.events, total.costNanoUsd], [once.size, sum])
     return true
+  })
+})
+
+suite('@meshagent/meshagent', () => {
+  test('its management calls that concern Sluice are answered as it asks them, each of them', async () => {
+    const { client, called } = notingClient(new Meshagent({ baseUrl: stack.url, token: management.token }))
+    const asked = await client.createProject('by the client', { unpriced: 'deny' })
+    const { id: pid } = asked as { id: string }
+    assert.ok(((await client.listProjects()) as { projects: { id: string }[] }).projects.some(({ id }) => id === pid))
+    assert.equal((await client.getProject(pid)).id, pid)
+    assert.equal(await client.getProjectRole(pid), 'admin')
+    assert.equal(await client.getStatus(pid), true)
+    await client.updateProjectSettings(pid, { unpriced: 'meter_tokens_only' })
+
+    // People come by e-mail, which this client cannot say.
+    const { body: added } = await management.call<{ user_id: string }>('POST', `/accounts/projects/${pid}/users`, {
+      email: `client-${pid}@example.com`,
+    })
+    await client.removeUserFromProject(pid, added.user_id)
+    await client.addUserToProject(pid, added.user_id, { isDeveloper: true, canCreateRooms: true })
+    const { users } = (await client.getUsersInProject(pid)) as { users: { id: string }[] }
+    assert.ok(users.some(({ id }) => id === added.user_id))
+    const found = await client.getUsersInProjectPage(pid, { count: 1, offset: 0, filter: `client-${pid}` })
+    assert.deepEqual([found.users.map(({ id }) => id), found.total], [[added.user_id], 1])
+    await client.updateUserProfile('me', 'Ada', 'Admin')
+    assert.equal(((await client.getUserProfile('me')) as { first_name: string }).first_name, 'Ada')
+
+    const key = (await client.createApiKey(pid, 'ci', 'for a test')) as { id: string; value: string }
+    assert.match(key.value, /^ma-/)
+    assert.equal(((await client.listApiKeys(pid)) as { keys: unknown[] }).keys.length, 1)
+    await client.deleteApiKey(pid, key.id)
+
+    const room = await client.createRoom({ projectId: pid, name: 'lobby', metadata: { topic: { id: 7 } } })
+    assert.deepEqual((await client.getRoom(pid, room.name)).metadata, { topic: { id: 7 } })
+    await client.updateRoom(pid, room.id, 'hall', { annotations: { a: 'b' } })
+    assert.deepEqual(
+      (await client.listRooms(pid)).map(({ name }) => name),
+      ['hall'],
+    )
+    const { userId, grant } = {
+      userId: added.user_id,
+      grant: { projectId: pid, roomId: 'hall', userId: added.user_id },
+    }
+    await client.createRoomGrant({ ...grant, permissions: ApiScope.agentDefault() })
+    await client.createRoomGrantByEmail({
+      projectId: pid,
+      roomId: 'hall',
+      email: stack.admin.email,
+      permissions: ApiScope.full(),
+    })
+    await client.updateRoomGrant({ ...grant, permissions: ApiScope.userDefault() })
+    assert.deepEqual((await client.getRoomGrant(pid, 'hall', userId)).permissions, ApiScope.userDefault())
+    assert.equal((await client.listRoomGrants(pid)).length, 2)
+    assert.equal((await client.listRoomGrantsByUser(pid, userId)).length, 1)
+    assert.equal((await client.listRoomGrantsByRoom(pid, 'hall')).length, 2)
+    assert.equal((await client.listUniqueRoomsWithGrants(pid))[0]?.count, 2)
+    assert.equal((await client.listUniqueUsersWithGrants(pid)).length, 2)
+    assert.equal((await client.listUniqueUsersWithGrantsPage(pid, { filter: 'client-' })).total, 1)
+    assert.equal((await client.connectRoom(pid, 'hall')).roomName, 'hall')
+    await client.deleteRoomGrant(pid, 'hall', userId)
+    await client.deleteRoom(pid, 'hall')
+
+    const { projectId: spender } = project
+    const prompt = [{ role: 'user' as const, content: promptOf('output_tokens=40') }]
+    await openai({}).chat.completions.create({ model: 'gpt-5.4-mini', messages: prompt })
+    assert.ok(Object.keys(await client.getPricing()).includes('openai'))
+    await eventually(async () => (await client.getBalance(spender)).balance < 0)
+    assert.ok((await client.getRecentTransactions(spender)).length > 0)
+    const day = { start: new Date(Date.now() - 86_400_000), end: new Date(Date.now() + 3_600_000), interval: 'day' }
+    await eventually(async () => {
+      const usage = await client.getUsage(spender, { ...day, report: 'cost_by_provider', provider: 'openai' })
+      return usage.length > 0
+    })
+    assert.deepEqual(await client.getSubscription(spender), { active: false, subscription: null })
+    const urls = { successUrl: 'https://example.com/yes', cancelUrl: 'https://example.com/no' }
+    const recharge = { projectId: spender, enabled: true, amount: 10, threshold: 5 }
+    for (const buying of [
+      () => client.getCheckoutUrl(spender, urls),
+      () => client.getCreditsCheckoutUrl(spender, { ...urls, quantity: 1 }),
+      () => client.setAutoRecharge(recharge),
+    ])
+      await assert.rejects(buying, /Status code: 501.*not_offered.*takes no payments/)
+    assert.deepEqual([...called].sort(), ours.toSorted())
+  })
+
+  test('what it asks for that Sluice has not is answered so, method by method', async t => {
+    const client = new Meshagent({ baseUrl: stack.url, token: management.token })
+    const others = everyMethod().filter(name => !ours.includes(name))
+    assert.equal(ours.length + others.length, everyMethod().length, 'a method that is named and is none')
+    for (const name of others) {
+      // Of files the client asks outside the management paths.
+      const said = name === 'upload' || name === 'download' ? /Status code: 404/ : /Status code: 404.*"not_offered"/
+      await assert.rejects(callByName(client, name, project.projectId), said, name)
+    }
+    t.diagnostic(`${ours.length} methods of the client are ours, ${others.length} are not`)
   })
 })

@@ -9,8 +9,13 @@ import type { Logger } from './logger.ts'
  * A Fastify instance for management routes: one error shape `{"error": {code, message, request_id}}`, no request logging,
  * 1 MiB bodies. Below 500 the message helps; at 500 and above only the request id leaves the process.
  * @param trustedProxies ranges of the gateways that are believed when they say where a client is, for `request.ip`
+ * @param nameAbsent says of a path that is no route what is not here, where it can; without a query
  */
-export function createRestApp(log: Logger, trustedProxies: readonly string[]): FastifyInstance {
+export function createRestApp(
+  log: Logger,
+  trustedProxies: readonly string[],
+  nameAbsent: (path: string) => { code: string; message: string } | undefined = () => undefined,
+): FastifyInstance {
   const app = Fastify({
     logger: false,
     trustProxy: address => isInIpRanges(trustedProxies, address),
@@ -24,9 +29,9 @@ export function createRestApp(log: Logger, trustedProxies: readonly string[]): F
     reply.header('x-request-id', request.id)
   })
   app.setNotFoundHandler((request, reply) => {
-    reply
-      .code(404)
-      .send({ error: { code: 'not_found', message: 'There is no such resource.', request_id: request.id } })
+    const absent = nameAbsent(request.url.split('?', 1)[0] ?? '')
+    const { code, message } = absent ?? { code: 'not_found', message: 'There is no such resource.' }
+    reply.code(404).send({ error: { code, message, request_id: request.id } })
   })
   answerErrors(app, log)
   return app
@@ -36,7 +41,8 @@ export function createRestApp(log: Logger, trustedProxies: readonly string[]): F
 export function answerErrors(app: FastifyInstance, log: Logger): void {
   app.setErrorHandler((error, request, reply) => {
     const known = toAppError(error)
-    if (known && known.statusCode < 500) {
+    // 501 is no fault of ours either: what is asked for is not here.
+    if (known && (known.statusCode < 500 || known.statusCode === 501)) {
       return reply
         .code(known.statusCode)
         .send({ error: { code: known.code, message: known.message, request_id: request.id } })

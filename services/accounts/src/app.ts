@@ -4,6 +4,7 @@ import { enterScopes, guardRoutes } from './access.ts'
 import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
 import type { Changes } from './change-store.ts'
 import type { Db } from './db/schema.ts'
+import { nameNotOffered } from './not-offered.ts'
 import { registerAddProjectMember } from './routes/add-project-member.ts'
 import { registerAudit } from './routes/audit.ts'
 import { registerBrowserSession } from './routes/browser-session.ts'
@@ -71,7 +72,7 @@ export interface AppDeps {
 
 /** The routes of the control plane. Opens nothing, listens to nothing. */
 export function buildApp(deps: AppDeps): FastifyInstance {
-  const app = createRestApp(deps.log, deps.trustedProxies)
+  const app = createRestApp(deps.log, deps.trustedProxies, nameNotOffered)
   validateStrictly(app)
   allowEmptyBodies(app)
   guardRoutes(app, deps)

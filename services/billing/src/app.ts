@@ -7,6 +7,7 @@ import { getBalance } from './routes/get-balance.ts'
 import { getPricing } from './routes/get-pricing.ts'
 import { listTransactions } from './routes/list-transactions.ts'
 import { projectPriceBook } from './routes/project-price-book.ts'
+import { subscription } from './routes/subscription.ts'
 
 export interface BillingDeps {
   credentials: RestCredentialViews
@@ -27,5 +28,6 @@ export function buildApp(deps: BillingDeps): FastifyInstance {
   getBalance(app, deps)
   listTransactions(app, deps)
   projectPriceBook(app, deps)
+  subscription(app)
   return app
 }

@@ -63,6 +63,12 @@ export const billingErrors = {
     statusCode: 409,
     message: 'The event already has these quantities, price book and cost. Nothing was posted.',
   },
+  nothingSold: {
+    code: 'not_offered',
+    statusCode: 501,
+    message:
+      'This installation takes no payments: what a project owes is settled with whoever runs it. Limit what it spends with budgets.',
+  },
   noArchive: {
     code: 'no_archive',
     statusCode: 409,

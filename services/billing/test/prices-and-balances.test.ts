@@ -134,7 +134,7 @@ test('a balance is told to those who may know it, exactly, and to nobody else', 
     [project, 'session-of-an-account-admin', 200],
   ]
   for (const [pid, bearer, status] of statuses)
-    for (const route of ['balance', 'transactions'])
+    for (const route of ['balance', 'transactions', 'subscription'])
       assert.equal((await get(`${pid}/${route}`, bearer)).statusCode, status, `${route} ${bearer}`)
 
   const charged = events[0]?.cost_nano_usd ?? 0
@@ -156,6 +156,18 @@ test('a balance is told to those who may know it, exactly, and to nobody else', 
   const next = await get(`${project}/transactions?before=${page.transactions[0].id}`, 'ma-admin-key')
   assert.deepEqual(next.json().transactions, [])
   assert.equal((await get(`${project}/transactions?before=x`, 'ma-admin-key')).statusCode, 400)
+
+  assert.deepEqual((await get(`${project}/subscription`, 'ma-admin-key')).json(), { active: false, subscription: null })
+  for (const [bearer, status, code] of [
+    ['ma-admin-key', 501, 'not_offered'],
+    ['ma-developer-key', 403, 'forbidden'],
+  ])
+    for (const route of ['subscription', 'credits', 'recharge']) {
+      const headers = { authorization: `Bearer ${bearer}` }
+      const url = `/accounts/projects/${project}/${route}`
+      const answer = await app.inject({ method: 'POST', url, headers, payload: { enabled: true, amount: 1 } })
+      assert.deepEqual([answer.statusCode, answer.json().error.code], [status, code], route)
+    }
 
   const pricing = await app.inject({ url: '/pricing' })
   assert.equal(pricing.json().openai['gpt-4o-mini'].input_tokens, '0.00000015')
