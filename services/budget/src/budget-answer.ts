@@ -1,8 +1,8 @@
 import { type Cutoff, cutoffKey, Type } from '@sluice/contracts'
+import { windowAt } from '@sluice/leases'
 import { formatAmount } from './amount.ts'
 import type { CountedBudget } from './budget.ts'
 import type { BudgetState } from './budget-management-store.ts'
-import { windowAt } from './window.ts'
 
 const mostCopies = 1_000
 

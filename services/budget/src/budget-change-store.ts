@@ -1,4 +1,5 @@
 import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
+import { windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
 import { type Actor, insertAuditEntry } from './audit-store.ts'
 import type { CountedBudget, WindowSum } from './budget.ts'
@@ -16,7 +17,6 @@ import { decideAndSave, listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, tooManyBudgets } from './errors.ts'
 import { sumFacts } from './spend-fact-store.ts'
-import { windowAt } from './window.ts'
 import { addToWindows, listOpenWindows } from './window-store.ts'
 
 /** A change as it was committed, and what must be told at once. */

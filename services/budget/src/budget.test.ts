@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { windowAt } from '@sluice/leases'
 import { makeUsageEvent, type UsageOverrides } from '@sluice/test-env'
 import { type CountedBudget, copyOf, sumByWindow } from './budget.ts'
 import { decideCutoff, liftCutoff } from './cutoff.ts'
 import { adjustFact, factOf } from './spend-fact.ts'
-import { windowAt } from './window.ts'
 
 const projectId = '00000000-0000-4000-8000-000000000001'
 const noon = Date.parse('2026-05-13T12:00:00Z')

@@ -1,6 +1,6 @@
 import type { Budget } from '@sluice/contracts'
+import type { Window, windowAt } from '@sluice/leases'
 import type { Amounts, Dimensions } from './spend-fact.ts'
-import type { Window, windowAt } from './window.ts'
 
 /** A budget as this service keeps it. */
 export interface CountedBudget extends Budget {

@@ -1,4 +1,5 @@
 import { type Cutoff, cutoffKey, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
+import type { windowAt } from '@sluice/leases'
 import type { Transaction } from '@sluice/postgres'
 import { type Counted, type CountedBudget, sumByWindow, type WindowSum } from './budget.ts'
 import { listBudgetsOfProjects, lockProjectsForUsage } from './budget-store.ts'
@@ -8,7 +9,6 @@ import type { DeadLetter } from './dead-letter-store.ts'
 import { takeSettlements } from './settlement-store.ts'
 import { adjustFact, factOf, type SpendFact } from './spend-fact.ts'
 import { insertFacts, lockFacts, updateFact } from './spend-fact-store.ts'
-import type { windowAt } from './window.ts'
 import { addToWindows } from './window-store.ts'
 
 /** An adjustment with what is put aside in its place where its event is not kept here. */

@@ -1,5 +1,6 @@
 import { answerUsageHours, type Bus, connectBus, followCredentials } from '@sluice/bus'
 import { type Cutoff, usageHoursSubjects } from '@sluice/contracts'
+import { createWindowFinder } from '@sluice/leases'
 import {
   gapRecord,
   letterArchive,
@@ -32,7 +33,6 @@ import { endCutoffs, keptMs, pruneOld } from './rollover-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
 import { repairBuckets } from './state-publisher.ts'
 import { applyUsage, replayDeadLetter } from './usage-store.ts'
-import { createWindowFinder } from './window.ts'
 import { startWindowPublisher } from './window-publisher.ts'
 import { listBudgetIds, listFactHours, rebuildWindows } from './window-rebuild-store.ts'
 import { listWindowsToPublish } from './window-store.ts'

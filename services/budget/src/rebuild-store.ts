@@ -8,12 +8,12 @@ import {
   UsageRecorded,
   type UsageRecordedData,
 } from '@sluice/contracts'
+import type { windowAt } from '@sluice/leases'
 import { type Kysely, openMarks, seriesOfEpoch, transact } from '@sluice/postgres'
 import { type CountedSpend, countSpend } from './count-spend-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { type DeadLetter, insertDeadLetters } from './dead-letter-store.ts'
 import { decodeEvents } from './usage-message.ts'
-import type { windowAt } from './window.ts'
 
 /** A batch of the usage log. */
 export interface LoggedBatch {

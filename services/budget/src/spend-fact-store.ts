@@ -1,10 +1,10 @@
 import type { Budget, UsageAdjustedData } from '@sluice/contracts'
+import type { Window } from '@sluice/leases'
 import type { Kysely, Transaction } from '@sluice/postgres'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import type { CountedBudget } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { Dimensions, SpendFact } from './spend-fact.ts'
-import type { Window } from './window.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
 type FactRow = Selectable<BudgetTables['spend_facts']>

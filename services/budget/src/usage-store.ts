@@ -1,10 +1,10 @@
+import type { windowAt } from '@sluice/leases'
 import { isDataError, type Kysely, type Transaction, transact } from '@sluice/postgres'
 import { type CountedSpend, countSpend } from './count-spend-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { deleteDeadLetter, insertDeadLetters, lockDeadLetter } from './dead-letter-store.ts'
 import { receiveMessages } from './receive-usage-store.ts'
 import { readDeadLetter, type UsageMessage } from './usage-message.ts'
-import type { windowAt } from './window.ts'
 
 /** What a batch has changed, for whoever tells others after the commit. */
 export interface AppliedUsage extends CountedSpend {

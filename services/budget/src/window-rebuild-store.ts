@@ -1,4 +1,5 @@
 import type { Cutoff } from '@sluice/contracts'
+import type { windowAt } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { type WindowSum, windowKey } from './budget.ts'
@@ -6,7 +7,6 @@ import { listAllBudgets, lockProjectForChange } from './budget-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { sumFactsByQuarter } from './spend-fact-store.ts'
-import type { windowAt } from './window.ts'
 import { addToWindows, listWindowsSince } from './window-store.ts'
 
 /** What making windows equal to their facts has changed. */

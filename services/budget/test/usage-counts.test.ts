@@ -12,6 +12,7 @@ import {
   UsageRecorded,
   type UsageRecordedData,
 } from '@sluice/contracts'
+import { windowAt } from '@sluice/leases'
 import { listCompleteness } from '@sluice/postgres'
 import { eventually, makeUsageEvent, publishUsage, publishUsageBody } from '@sluice/test-env'
 import fc from 'fast-check'
@@ -20,7 +21,6 @@ import { createBudget } from '../src/budget-change-store.ts'
 import { sumFacts } from '../src/spend-fact-store.ts'
 import type { UsageMessage } from '../src/usage-message.ts'
 import { applyUsage, replayDeadLetter } from '../src/usage-store.ts'
-import { windowAt } from '../src/window.ts'
 import { fileScope, openStores, startService } from './budget-service.ts'
 
 const stores = await openStores(fileScope)

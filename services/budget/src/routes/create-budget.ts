@@ -7,6 +7,7 @@ import {
   perDimensions,
   Type,
 } from '@sluice/contracts'
+import { isTimeZone } from '@sluice/leases'
 import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
@@ -14,7 +15,6 @@ import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { readLimit } from '../limit-input.ts'
-import { isTimeZone } from '../window.ts'
 
 const value = Type.String({ minLength: 1, maxLength: 256, pattern: lineOfText })
 
