@@ -13,6 +13,7 @@ export const gatewayArrows: FolderArrows = {
   references: ['.'],
   'named-models': ['.'],
   uploads: ['.'],
+  bounds: ['.', 'named-models', 'references'],
   endings: ['.'],
   shapes: ['.', 'endings'],
   journal: ['.', 'views'],

@@ -1,6 +1,7 @@
 import type { Quantities, QuantityName, UsageRecordedData } from '@sluice/contracts'
 import { isDatedNameOf } from './dated-name.ts'
-import { type PriceBooks, type Rating, rate } from './rate.ts'
+import type { PriceBooks } from './price-books.ts'
+import { type Rating, rate } from './rate.ts'
 
 /**
  * Rates a recorded attempt again from the event alone, with the books it names. Lines of the event say which quantities

@@ -7,15 +7,10 @@ import {
   totalInputTokens,
   type UsageModifiers,
 } from '@sluice/contracts'
-import type { CompiledPriceBook } from './compile-price-book.ts'
+import { findDearest, findRate, resolveBooks } from './find-rate.ts'
 import { lineCost } from './half-even.ts'
-import { isTokens, type ResolvedRate, type ResolvedRates } from './resolve-rates.ts'
-
-/** The catalogue, and a project's own book that is asked first, quantity by quantity. */
-export interface PriceBooks {
-  book: CompiledPriceBook
-  override?: CompiledPriceBook | undefined
-}
+import type { PriceBooks } from './price-books.ts'
+import { isTokens, type ResolvedRate } from './resolve-rates.ts'
 
 export interface RatedUsage {
   provider: string
@@ -45,7 +40,6 @@ const places: ReadonlyMap<string, number> = new Map(
   quantityNames.filter(name => !informational.has(name)).map((name, place) => [name, place]),
 )
 const nothing: readonly string[] = []
-const noRates: ResolvedRates = { rates: {}, billedAs: {}, unknownModifiers: nothing, assumedRules: nothing }
 
 /** Rates one attempt. Pure: the same books and usage give the same lines, in the gateway and again in billing. */
 export function rate(books: PriceBooks, usage: RatedUsage): Rating {
@@ -147,41 +141,6 @@ function pricedNames(quantities: Quantities): QuantityName[] {
     last = place
   }
   return isSorted ? names : names.sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0))
-}
-
-/** An override's rules hold where it knows the model, else the catalogue's. */
-function resolveBooks(
-  books: PriceBooks,
-  usage: Pick<RatedUsage, 'provider' | 'modifiers' | 'assumeDearest'>,
-  model: string,
-): { base: ResolvedRates; first: ResolvedRates; rules: ResolvedRates } {
-  const { provider, modifiers, assumeDearest = false } = usage
-  const catalogue = books.book.find(provider, model)
-  const overriding = books.override?.find(provider, model)
-  const base = catalogue ? catalogue.resolve(modifiers, undefined, assumeDearest) : noRates
-  const first = overriding ? overriding.resolve(modifiers, catalogue, assumeDearest) : noRates
-  return { base, first, rules: overriding ? first : base }
-}
-
-function findRate(first: ResolvedRates, base: ResolvedRates, name: QuantityName): ResolvedRate | undefined {
-  return first.rates[name] ?? base.rates[name] ?? first.billedAs[name] ?? base.billedAs[name]
-}
-
-function findDearest(
-  books: PriceBooks,
-  usage: RatedUsage,
-  name: QuantityName,
-): { rate: ResolvedRate; from: string } | undefined {
-  let found: { rate: ResolvedRate; from: string } | undefined
-  for (const book of [books.override, books.book]) {
-    const dearest = book?.findDearest(usage.provider)
-    const resolved = dearest?.model.resolve(usage.modifiers, books.book.findDearest(usage.provider)?.model, true)
-    const rate = resolved?.rates[name]
-    const from = dearest?.from[name]
-    if (rate && from !== undefined && (!found || rate.base > found.rate.base))
-      found = { rate, from: [from, ...(resolved?.assumedRules ?? [])].join(', ') }
-  }
-  return found
 }
 
 function tierRate(found: ResolvedRate, inputTokens: number): number {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { isPlainText } from '@sluice/runtime'
 import { estimateInputTokens } from '@sluice/usage'
 import { type AskedLimits, limitMembers, readAskedLimits } from './asked-limits.ts'
+import { boundMembers, type ScannedBody } from './bounds/scanned-body.ts'
 import { type ChatSound, soundOfChat } from './chat-sound.ts'
 import type { Endpoint } from './endpoints.ts'
 import { findNamedModels, namingMembers } from './named-models/find-named-models.ts'
@@ -118,6 +119,8 @@ export interface ModelRequest {
   sound?: ChatSound | undefined
   /** Absent where the body has no limits that anyone reads. */
   limits?: AskedLimits
+  /** As it came, by which its bound is told; absent where nobody has looked into it. */
+  scanned?: ScannedBody
 }
 
 /** A request without a model and without a body that anyone must read. */
@@ -153,6 +156,7 @@ const wanted: ReadonlySet<string> = new Set([
   ...referenceMembers,
   ...namingMembers,
   ...limitMembers,
+  ...boundMembers,
 ])
 
 /**
@@ -188,6 +192,7 @@ export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest
       named: findNamedModels({ bytes: body, members: scanned.members, dialect: endpoint.dialect }),
       sound,
       limits: readAskedLimits(body, scanned),
+      scanned: { bytes: body, object: scanned },
     }
   } catch (error) {
     if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message)

@@ -1,0 +1,92 @@
+import type { Dialect } from '@sluice/contracts'
+
+/** What a model takes and gives at most, whatever it is asked. */
+export interface ModelLimits {
+  /** Tokens of input and output together. Of models that nobody here knows it is the provider's largest. */
+  readonly contextTokens: number
+  /** False: larger inputs may be taken than `contextTokens` says. */
+  readonly isKnown: boolean
+  /** Tokens of one answer, thinking included. */
+  readonly outputTokens: number
+  /** It thinks before it answers, on the same limit. */
+  readonly thinks: boolean
+  /** What an image of the largest size that the model looks at is charged as. */
+  readonly imageTokens: number
+}
+
+/** [name, context, output, image, thinks] */
+type Row = readonly [match: RegExp, contextTokens: number, outputTokens: number, imageTokens: number, thinks?: 'thinks']
+
+/** 85 tokens and 170 for each of the eight tiles that an image can be cut into. */
+const tiles = 1_445
+/** The same picture at the same price, on a model whose tokens are cheaper: 2,833 and 5,667 a tile. */
+const dearTiles = 48_169
+/** 1,536 patches, each 2.46 tokens on the smallest models. */
+const patches = 3_779
+/** 10,000 patches, where images may be looked at in their original size. */
+const originalPatches = 24_600
+
+/**
+ * Windows and outputs as the models' own pages name them, images by the sums of the vision guide
+ * (developers.openai.com/api/docs/models, …/guides/images-vision, November 2026). The first row that matches holds.
+ */
+const openai: readonly Row[] = [
+  [/^gpt-4o-mini-(?:realtime|transcribe)/, 16_000, 4_096, tiles],
+  [/^gpt-4o-realtime/, 32_000, 4_096, tiles],
+  [/^gpt-realtime-[2-9]/, 128_000, 32_000, tiles, 'thinks'],
+  [/^gpt-realtime/, 32_000, 4_096, tiles],
+  [/^gpt-4o-transcribe/, 16_000, 2_000, tiles],
+  [/^gpt-4o-mini/, 128_000, 16_384, dearTiles],
+  [/^(?:gpt-4o|chatgpt-4o|gpt-4-turbo|gpt-4-vision|gpt-4-\d{4}-preview|gpt-4\.5|gpt-audio)/, 128_000, 16_384, tiles],
+  [/^gpt-4\.1-(?:mini|nano)/, 1_047_576, 32_768, patches],
+  [/^gpt-4\.1/, 1_047_576, 32_768, tiles],
+  [/^gpt-4-32k/, 32_768, 32_768, tiles],
+  [/^gpt-4(?:-\d{4})?$/, 8_192, 8_192, tiles],
+  [/^gpt-3\.5/, 16_385, 4_096, tiles],
+  [/^o1-mini/, 128_000, 65_536, tiles, 'thinks'],
+  [/^o1-preview/, 128_000, 32_768, tiles, 'thinks'],
+  [/^(?:o[134]|codex-mini)/, 200_000, 100_000, patches, 'thinks'],
+  [/^computer-use/, 8_192, 1_024, patches],
+  [/^gpt-5\.3(?:-chat|-\d{4}|$)/, 128_000, 128_000, originalPatches, 'thinks'],
+  [/^gpt-5\.4-(?:mini|nano)/, 400_000, 128_000, originalPatches, 'thinks'],
+  [/^gpt-5\.[4-9]/, 1_050_000, 128_000, originalPatches, 'thinks'],
+  [/^gpt-5/, 400_000, 272_000, patches, 'thinks'],
+  [/^gpt-[6-9]/, 1_050_000, 128_000, originalPatches, 'thinks'],
+  [/^gpt-oss/, 131_072, 131_072, originalPatches, 'thinks'],
+]
+
+/** An image is one token for each 28 by 28 pixels: 1,568, or 4,784 on models that look at larger ones. */
+const smallImage = 1_640
+const largeImage = 5_000
+
+/**
+ * platform.claude.com/docs/en/about-claude/models/overview, …/build-with-claude/vision, November 2026. Windows of a million that
+ * need a beta's header count, since the header may be there.
+ */
+const anthropic: readonly Row[] = [
+  [/^claude-(?:v?[12]|instant)/, 200_000, 8_192, smallImage],
+  [/^claude-3-(?:opus|sonnet|haiku)/, 200_000, 8_192, smallImage],
+  [/^claude-3-5/, 200_000, 8_192, smallImage],
+  [/^claude-3-7/, 200_000, 128_000, smallImage, 'thinks'],
+  [/^claude-opus-4(?:-[015])?(?:-\d{8}|-latest)?$/, 200_000, 64_000, smallImage, 'thinks'],
+  [/^claude-haiku-4-5/, 200_000, 64_000, smallImage, 'thinks'],
+  [/^claude-sonnet-4(?:-[05])?(?:-\d{8}|-latest)?$/, 1_000_000, 64_000, smallImage, 'thinks'],
+  [/^claude-/, 1_000_000, 128_000, largeImage, 'thinks'],
+]
+
+const rows: Record<Dialect, readonly Row[]> = { openai, anthropic }
+
+/** Of models without a row: the most that any model of the dialect has. */
+const unknown: Record<Dialect, ModelLimits> = {
+  openai: { contextTokens: 1_050_000, isKnown: false, outputTokens: 272_000, thinks: true, imageTokens: dearTiles },
+  anthropic: { contextTokens: 1_000_000, isKnown: false, outputTokens: 128_000, thinks: true, imageTokens: largeImage },
+}
+
+/** What is known of a model; of a fine-tuned one, what is known of the model that it was made from. */
+export function findModelLimits(dialect: Dialect, model: string): ModelLimits {
+  const name = model.startsWith('ft:') ? model.slice(3) : model
+  const row = rows[dialect].find(([match]) => match.test(name))
+  if (!row) return unknown[dialect]
+  const [, contextTokens, outputTokens, imageTokens, thinks] = row
+  return { contextTokens, isKnown: true, outputTokens, thinks: thinks === 'thinks', imageTokens }
+}
