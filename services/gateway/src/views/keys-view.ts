@@ -1,20 +1,21 @@
 import { type Bus, followBucket } from '@sluice/bus'
 import { type CallIdentity, Key } from '@sluice/contracts'
 import type { Logger, SecretBox } from '@sluice/runtime'
+import { type PackedKey, PackedKeys } from './packed-keys.ts'
 
 /** A key that may be used now, with what its calls carry prepared. */
 export interface ActiveKey {
-  key: Key
+  readonly key: Key
   /** What every call with this key itself carries; calls with its participant tokens add room and participant. */
-  identity: CallIdentity
+  readonly identity: CallIdentity
   /** Teams that its member's calls may ask to pay; undefined where the key has a team of its own. */
-  memberTeams: readonly string[] | undefined
+  readonly memberTeams: readonly string[] | undefined
   /** When a call of it was let in last; 0: not since this gateway began. */
   usedAtMs: number
   /** The last such time that accounts has been told. */
   toldAtMs: number
   /** False: whose key it is may not call providers now, and that may change back. */
-  mayCall: boolean
+  readonly mayCall: boolean
 }
 
 /** A secret of a key as it signs tokens. */
@@ -50,35 +51,30 @@ export interface KeysViewOptions {
 }
 
 export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<KeysView> {
-  const byHash = new Map<string, ActiveKey>()
-  const byId = new Map<string, ActiveKey>()
+  const packed = new PackedKeys()
+  const byHash = new Map<string, PackedKey>()
+  const byId = new Map<string, PackedKey>()
   const opened = new Map<string, SigningSecret[]>()
 
   const forget = (keyId: string): void => {
     const old = byId.get(keyId)
     if (!old) return
-    for (const secret of old.key.secrets) byHash.delete(secret.hash)
+    for (const hash of old.hashes) byHash.delete(hash)
     byId.delete(keyId)
     opened.delete(keyId)
+    packed.drop(old)
   }
 
   const view = await followBucket(bus, 'keys', Key, {
     log: options.log,
+    keep: false,
     onChange: (keyId, key) => {
       const { usedAtMs = 0, toldAtMs = 0 } = byId.get(keyId) ?? {}
       forget(keyId)
-      const usable = key !== undefined && key.revoked_at_ms === undefined
-      if (key && usable) {
-        const active = {
-          key,
-          identity: identityOf(key),
-          memberTeams: memberTeamsOf(key),
-          usedAtMs,
-          toldAtMs,
-          mayCall: key.permissions?.includes('llm:invoke') ?? true,
-        }
-        byId.set(keyId, active)
-        for (const secret of key.secrets) byHash.set(secret.hash, active)
+      if (key && key.revoked_at_ms === undefined) {
+        const held = packed.pack(key, { usedAtMs, toldAtMs })
+        byId.set(keyId, held)
+        for (const hash of held.hashes) byHash.set(hash, held)
       }
       options.onChange(keyId, byId.get(keyId)?.mayCall === true)
     },
@@ -111,20 +107,4 @@ export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<Ke
     },
     close: view.close,
   }
-}
-
-function identityOf(key: Key): CallIdentity {
-  return {
-    account_id: key.account_id,
-    project_id: key.project_id,
-    team_id: key.team_id ?? key.member_default_team_id ?? 'unassigned',
-    ...(key.member_id === undefined ? {} : { member_id: key.member_id }),
-    ...(key.service_account_id === undefined ? {} : { service_account_id: key.service_account_id }),
-    key_id: key.key_id,
-    credential_kind: 'key',
-  }
-}
-
-function memberTeamsOf(key: Key): readonly string[] | undefined {
-  return key.team_id === undefined && key.member_id !== undefined ? key.member_team_ids : undefined
 }
