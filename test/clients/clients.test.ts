@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type IncomingHttpHeaders } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { after, before, suite, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import type { UsageRecordedData } from '@sluice/contracts'
@@ -433,3 +436,68 @@ suite('@meshagent/meshagent', () => {
     t.diagnostic(`${ours.length} methods of the client are ours, ${others.length} are not`)
   })
 })
+
+test('a project’s collector is sent what each call used, once by its ids, and never a word of it', async t => {
+  const received: { path: string | undefined; headers: IncomingHttpHeaders; body: Buffer }[] = []
+  const collector = createServer(async (request, answer) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk)
+    received.push({ path: request.url, headers: request.headers, body: Buffer.concat(chunks) })
+    answer.end()
+  }).listen(0, '127.0.0.1')
+  await once(collector, 'listening')
+  t.after(() => collector.close())
+  const { projectId, apiKey } = await newProject(stack, management, {})
+  const settings = `/accounts/projects/${projectId}/settings/otel`
+  const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}/otlp`
+  assert.equal((await management.call('PUT', settings, { endpoint, bearer: 'of-the-collector' })).status, 200)
+  const tried = await management.call<{ ok: boolean; http_status: number }>('POST', `${settings}/test`, {})
+  assert.deepEqual([tried.status, tried.body.ok, tried.body.http_status], [200, true, 200])
+
+  const client = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey, maxRetries: 0 })
+  const word = 'unmistakable-word'
+  const calls: OpenAI.ChatCompletion[] = []
+  const spansOf = (id: string) => received.filter(({ body }) => body.includes(id))
+  // A collector is known everywhere within seconds, and what was called before is not told.
+  await eventually(
+    async () => {
+      const messages = [{ role: 'user' as const, content: `${promptOf('output_tokens=41 cached=7')} ${word}` }]
+      calls.push(await client.chat.completions.create({ model: 'gpt-5.4-mini', messages }))
+      await new Promise(resolve => setTimeout(resolve, 500))
+      return calls.some(({ id }) => spansOf(id).length > 0)
+    },
+    { timeoutMs: 30_000 },
+  )
+  const told = calls.find(({ id }) => spansOf(id).length > 0)
+  const [request] = spansOf(told?.id ?? '')
+  assert.deepEqual(
+    [request?.path, request?.headers.authorization, request?.headers['content-type']],
+    ['/otlp/v1/traces', 'Bearer of-the-collector', 'application/x-protobuf'],
+  )
+  const numbers = numbersOf(request?.body ?? Buffer.alloc(0))
+  assert.equal(numbers.get('gen_ai.usage.output_tokens'), 41)
+  assert.equal(numbers.get('gen_ai.usage.input_tokens'), told?.usage?.prompt_tokens)
+  assert.equal(numbers.get('gen_ai.usage.cache_read.input_tokens'), 7)
+  for (const name of ['gen_ai.operation.name', 'gen_ai.request.model', 'gpt-5.4-mini', projectId])
+    assert.ok(request?.body.includes(name), name)
+  const said = told?.choices[0]?.message.content ?? ''
+  assert.ok(said.length > 10)
+  for (const { body } of received) for (const text of [word, said, apiKey]) assert.ok(!body.includes(text))
+})
+
+/** The integers of attributes in an OTLP request, by name: `key` (field 1) before `value` (2) with `int_value` (3). */
+function numbersOf(body: Buffer): Map<string, number> {
+  const numbers = new Map<string, number>()
+  for (const name of ['input_tokens', 'output_tokens', 'cache_read.input_tokens'].map(name => `gen_ai.usage.${name}`)) {
+    const at = body.indexOf(name) + name.length
+    if (at < name.length || body[at] !== 0x12 || body[at + 2] !== 0x18) continue
+    let value = 0
+    for (let place = at + 3, shift = 0; ; place++, shift += 7) {
+      const byte = body[place] ?? 0
+      value += (byte & 0x7f) * 2 ** shift
+      if (byte < 0x80) break
+    }
+    numbers.set(name, value)
+  }
+  return numbers
+}

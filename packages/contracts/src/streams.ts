@@ -182,7 +182,8 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
   },
   accounts: {
     publish: ['project.changed.v1', 'key.revoked.v1', integrationTestSubject],
-    subscribe: ['gateway.keys-used.v1'],
+    // Usage as it is told, for spans of projects that have a collector: what is missed is missed.
+    subscribe: ['gateway.keys-used.v1', 'usage.recorded.v1.*'],
   },
   budget: {
     publish: ['budget.cutoff.v1', 'budget.released.v1', 'budget.recall.v1.*', usageLogSubject],

@@ -3,7 +3,7 @@ import type { Envelope } from '@sluice/contracts'
 
 /** What a secret is for and whose row it is in: all of it is bound to the ciphertext. */
 export interface EnvelopeBinding {
-  purpose: 'key-secret' | 'integration-credential' | 'integration-headers' | 'kept-answer'
+  purpose: 'key-secret' | 'integration-credential' | 'integration-headers' | 'otel-headers' | 'kept-answer'
   /** Of what belongs to no project: the account. */
   projectId: string
   /** Id of the row (key id, integration id). */

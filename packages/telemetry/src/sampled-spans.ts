@@ -40,7 +40,8 @@ function randomId(bytes: number): string {
   return randomFillSync(Buffer.allocUnsafe(bytes)).toString('hex')
 }
 
-function toSpan(call: SampledCall, finished: FinishedCall, resource: Resource): ReadableSpan {
+/** As exporters take them. */
+export function toSpan(call: SampledCall, finished: FinishedCall, resource: Resource): ReadableSpan {
   const { traceId, spanId } = call.context
   const { errorType } = finished
   return {

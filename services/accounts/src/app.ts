@@ -34,6 +34,7 @@ import { registerListApiKeys } from './routes/list-api-keys.ts'
 import { registerListProjectMembers } from './routes/list-project-members.ts'
 import { registerListProjects } from './routes/list-projects.ts'
 import { registerListTeams } from './routes/list-teams.ts'
+import { registerOtelSettings } from './routes/otel-settings.ts'
 import { registerPasswords } from './routes/passwords.ts'
 import { registerProjectSettings } from './routes/project-settings.ts'
 import { registerPutIntegration } from './routes/put-integration.ts'
@@ -52,6 +53,7 @@ import { registerTeamMembers } from './routes/team-members.ts'
 import { registerTestAccess } from './routes/test-access.ts'
 import { registerTestIntegration } from './routes/test-integration.ts'
 import { registerValidateParticipantToken } from './routes/validate-participant-token.ts'
+import type { SendSpans } from './send-spans.ts'
 import type { SignInThrottle } from './sign-in-throttle.ts'
 import type { TestIntegration } from './test-integration.ts'
 
@@ -68,6 +70,7 @@ export interface AppDeps {
   /** Ranges of the gateways' addresses. */
   trustedProxies: readonly string[]
   testIntegration: TestIntegration
+  sendSpans: SendSpans
 }
 
 /** The routes of the control plane. Opens nothing, listens to nothing. */
@@ -119,6 +122,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerIntegrations(app, deps)
   registerTestIntegration(app, deps)
   registerRouterSettings(app, deps)
+  registerOtelSettings(app, deps)
   registerRooms(app, deps)
   registerRoomMembers(app, deps)
   registerRoomGrants(app, deps)

@@ -13,22 +13,37 @@ const localNames = /(^|\.)(localhost|localdomain|local|internal|intranet|lan|hom
  */
 export function checkBaseUrl(text: string, dialect: Dialect, options: { allowPrivate: boolean }): string {
   const invalid = (message: string) => errorOf(errors.invalidBaseUrl, { message })
-  if (!URL.canParse(text) || /[\s\\]/.test(text))
-    throw invalid('base_url is not a URL, such as https://api.example.com/v1.')
-  const url = new URL(text)
-  if (url.protocol !== 'https:' && url.protocol !== 'http:')
-    throw invalid('base_url must begin with https:// or http://.')
-  if (url.username !== '' || url.password !== '')
-    throw invalid('base_url must hold no user name or password; send the credential as api_key.')
-  if (text.includes('?') || text.includes('#')) throw invalid('base_url must hold no query and no fragment.')
-  if (!options.allowPrivate && isLocal(url.hostname)) throw errorOf(errors.privateBaseUrl)
-
+  const url = readPublicUrl(text, 'base_url', 'api_key', options)
   const path = url.pathname.replace(/\/+$/, '')
   if (dialect === 'anthropic') return url.origin + path.replace(/\/v1$/, '')
   if (path === '') return `${url.origin}/v1`
   if (!path.endsWith('/v1'))
     throw invalid('base_url of an OpenAI-compatible provider must end in /v1, as its SDK expects.')
   return url.origin + path
+}
+
+/**
+ * Reads an address that a service of ours is to ask.
+ * @param field names it in errors, `secretField` where a credential belongs @throws AppError 400
+ */
+export function readPublicUrl(
+  text: string,
+  field: string,
+  secretField: string,
+  options: { allowPrivate: boolean },
+): URL {
+  const invalid = (message: string) => errorOf(errors.invalidBaseUrl, { message })
+  if (!URL.canParse(text) || /[\s\\]/.test(text))
+    throw invalid(`${field} is not a URL, such as https://api.example.com/v1.`)
+  const url = new URL(text)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:')
+    throw invalid(`${field} must begin with https:// or http://.`)
+  if (url.username !== '' || url.password !== '')
+    throw invalid(`${field} must hold no user name or password; send the credential as ${secretField}.`)
+  if (text.includes('?') || text.includes('#')) throw invalid(`${field} must hold no query and no fragment.`)
+  if (!options.allowPrivate && isLocal(url.hostname))
+    throw errorOf(errors.privateBaseUrl, { message: errors.privateBaseUrl.message.replace('base_url', field) })
+  return url
 }
 
 /** Whether a host of a parsed URL is an address off the public internet, or a name that only a local resolver knows. */

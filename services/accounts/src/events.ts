@@ -1,6 +1,7 @@
 import type { Logger } from '@sluice/runtime'
 import { counter } from '@sluice/telemetry'
 import type { Actor } from './change-store.ts'
+import type { SendOutcome } from './send-spans.ts'
 
 const changes = counter('sluice_accounts_changes_total', 'Changes committed', ['action'])
 const signIns = counter('sluice_accounts_sign_ins_total', 'Attempts to sign in', ['outcome'])
@@ -9,6 +10,7 @@ const upkeepFailures = counter(
   'sluice_accounts_upkeep_failures_total',
   'Repairs and sweeps that failed, to be tried again',
 )
+const spans = counter('sluice_accounts_spans_total', 'Spans of usage for collectors of projects', ['outcome'])
 
 /** A change was committed: each line of its audit trail. */
 export function changeCommitted(
@@ -38,4 +40,15 @@ export function announcementsRepaired(log: Logger, result: { announced: number; 
 export function upkeepFailed(log: Logger, err: unknown): void {
   upkeepFailures.inc()
   log.error({ err }, 'upkeep failed, will be tried again')
+}
+
+/** A collector of a project was asked to take spans. */
+export function spansSent(log: Logger, projectId: string, { ok, message }: SendOutcome, count: number): void {
+  spans.inc({ outcome: ok ? 'sent' : 'refused' }, count)
+  if (!ok) log.warn({ projectId, message, count }, 'spans not taken')
+}
+
+/** More spans wait for a collector than are kept. */
+export function spansDropped(): void {
+  spans.inc({ outcome: 'dropped' })
 }

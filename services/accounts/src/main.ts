@@ -7,10 +7,12 @@ import { buildApp } from './app.ts'
 import { createChanges } from './change-store.ts'
 import { readConfig } from './config.ts'
 import { storeKeysUsed } from './consumers/keys-used.ts'
+import { sendUsageSpans } from './consumers/usage-recorded.ts'
 import { openTenants } from './db/open-tenants.ts'
 import { changeCommitted } from './events.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { repairAnnouncements } from './repair-announcements.ts'
+import { createSendSpans } from './send-spans.ts'
 import { createSignInThrottle } from './sign-in-throttle.ts'
 import { sweep } from './sweep.ts'
 import { askGateways } from './test-integration.ts'
@@ -44,10 +46,13 @@ if (!process.argv.includes('--check-config')) {
     'upkeep',
   )
   closing.use(storeKeysUsed({ bus, db, now, log }), 'use of keys')
+  const box = createSecretBox(secrets.masterKey)
+  const sendSpans = createSendSpans({ allowPrivate: config.allowPrivateUpstreams })
+  closing.use(sendUsageSpans({ bus, db, box, send: sendSpans, log }), 'spans of usage')
   const app = buildApp({
     db,
     changes,
-    box: createSecretBox(secrets.masterKey),
+    box,
     throttle: createSignInThrottle({ now }),
     now,
     log,
@@ -55,6 +60,7 @@ if (!process.argv.includes('--check-config')) {
     allowPrivateUpstreams: config.allowPrivateUpstreams,
     trustedProxies: config.trustedProxies,
     testIntegration: asked => askGateways(bus, asked),
+    sendSpans,
   })
   closing.use(app, 'routes')
   const operator = closing.use(

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
-import { closeInReverse } from '@sluice/test-env'
+import { closeInReverse, leadsHome, privateHosts } from '@sluice/test-env'
 import { buildApp } from '../src/app.ts'
+import { createSendSpans } from '../src/send-spans.ts'
 import { signInAs, startAccounts } from './start-accounts.ts'
 
 test('what a project says about providers', async t => {
@@ -49,6 +52,71 @@ test('what a project says about providers', async t => {
     t.after(() => lenient.close())
     const answer = await put('/anthropic', { base_url: 'http://127.0.0.1:4010/' }, lenient)
     assert.deepEqual(answer.json(), { api_key: null, base_url: 'http://127.0.0.1:4010' })
+  })
+
+  await t.test('a collector’s headers are written and never read back, and follow to no other host', async () => {
+    const endpoint = 'https://otel.example.com/in'
+    for (const method of ['GET', 'DELETE'] as const)
+      assert.equal((await app.inject({ method, url: `${settings}/otel`, headers })).statusCode, 404)
+    const made = (
+      await put('/otel', { endpoint, bearer: 'abc', headers: { 'x-team': 'red' }, sample_ratio: 0.5 })
+    ).json()
+    const { updated_at: _, ...rest } = made
+    const masked = { authorization: '****', 'x-team': '****' }
+    assert.deepEqual(rest, { endpoint: `${endpoint}/v1/traces`, headers: masked, sample_ratio: 0.5 })
+    assert.deepEqual((await get('/otel')).json(), made)
+    const kept = await put('/otel', { endpoint: 'https://otel.example.com', headers: masked })
+    assert.deepEqual([kept.statusCode, kept.json().sample_ratio], [200, 1])
+    for (const wrong of [
+      { endpoint: 'https://elsewhere.example.com', headers: masked },
+      { endpoint, headers: { 'x-new': '****' } },
+      { endpoint, headers: { host: 'x' } },
+      { endpoint, headers: { 'X-Team': 'x' } },
+      { endpoint, headers: { 'x-team': 'a\nb' } },
+      { endpoint, headers: { authorization: 'x' }, bearer: 'y' },
+      { endpoint, sample_ratio: 1.1 },
+      { endpoint: `${endpoint}?a=b` },
+      { endpoint: 'https://user:pass@otel.example.com' },
+      { endpoint: 'ftp://otel.example.com' },
+      { headers: {} },
+    ])
+      assert.equal((await put('/otel', wrong)).statusCode, 400, JSON.stringify(wrong))
+    const trail = await db
+      .selectFrom('audit_entries')
+      .select(['action', 'after'])
+      .where('action', '=', 'otel-settings.changed')
+      .execute()
+    assert.equal(trail.length, 2)
+    const deleted = await app.inject({
+      method: 'DELETE',
+      url: `${settings}/otel`,
+      headers: { authorization: headers.authorization },
+    })
+    assert.equal(deleted.statusCode, 204)
+    assert.deepEqual(await db.selectFrom('otel_settings').selectAll().execute(), [])
+  })
+
+  await t.test('no collector is off the public internet, however its address is written or resolved', async () => {
+    for (const host of privateHosts)
+      assert.equal((await put('/otel', { endpoint: `https://${host}/` })).statusCode, 400, host)
+    let heard = 0
+    const server = createServer(socket => {
+      heard++
+      socket.destroy()
+    })
+    server.listen(0, '::')
+    await once(server, 'listening')
+    t.after(() => server.close())
+    const { port } = server.address() as AddressInfo
+    const send = createSendSpans({ allowPrivate: false })
+    for (const host of ['localhost', ...privateHosts.filter(leadsHome)]) {
+      const outcome = await send({ endpoint: `http://${host}:${port}/v1/traces`, headers: {} }, [])
+      assert.equal(outcome.ok, false, host)
+    }
+    assert.equal(heard, 0)
+    // The same address is heard where the operator allows it, so that silence says something.
+    await createSendSpans({ allowPrivate: true })({ endpoint: `http://localhost:${port}`, headers: {} }, [])
+    assert.equal(heard, 1)
   })
 
   await t.test('other documents and unknown fields are refused', async () => {

@@ -23,6 +23,12 @@ test('secrets are in no log, audit entry, announcement or table, on good paths a
   await send('PUT', `${project}/settings/openai`, { api_key: credential, base_url: 'http://10.0.0.1' })
   await send('PUT', `${project}/settings/openai`, { api_key: `${credential}\n` })
   await send('PUT', `${project}/settings/openai`, `{"api_key": "${credential}`)
+  await send('PUT', `${project}/settings/otel`, { endpoint: 'https://otel.example.com', bearer: canary('bearer-otel') })
+  await send('PUT', `${project}/settings/otel`, { endpoint: 'x', headers: { 'x-key': canary('header-otel') } })
+  await send('PUT', `${project}/settings/otel`, {
+    endpoint: 'https://otel.example.com',
+    headers: { 'x-key': canary('header-otel') },
+  })
   await send('PUT', `${project}/settings/anthropic`, { base_url: `https://user:${canary('userinfo')}@api.example.com` })
   await send('PUT', `${project}/settings`, { openai: { api_key: canary('settings') } })
   await send('POST', '/accounts/sign-in', { email: 'admin@example.com', password: canary('wrong-password') })
@@ -52,6 +58,8 @@ test('secrets are in no log, audit entry, announcement or table, on good paths a
     adminToken,
     apiKey: installation.api_key,
     session: signIn.json().access_token as string,
+    otelBearer: canary('bearer-otel'),
+    otelHeader: canary('header-otel'),
     userinfo: canary('userinfo'),
     settings: canary('settings'),
     wrongPassword: canary('wrong-password'),

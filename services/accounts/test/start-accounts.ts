@@ -20,6 +20,7 @@ import { openTenants } from '../src/db/open-tenants.ts'
 import type { Db, Tables } from '../src/db/schema.ts'
 import { errors } from '../src/errors.ts'
 import { insertMember } from '../src/member-store.ts'
+import { createSendSpans } from '../src/send-spans.ts'
 import { insertSession } from '../src/session-store.ts'
 import { createSignInThrottle } from '../src/sign-in-throttle.ts'
 import { watchAnswers } from './answers-match-schemas.ts'
@@ -99,6 +100,7 @@ export async function startAccounts(
     allowPrivateUpstreams: options.allowPrivateUpstreams ?? false,
     trustedProxies: ownMachine,
     testIntegration: () => Promise.reject(errorOf(errors.testUnavailable)),
+    sendSpans: createSendSpans({ allowPrivate: options.allowPrivateUpstreams ?? false }),
   }
   const app = buildApp(deps)
   const problems = watchAnswers(app)

@@ -134,6 +134,10 @@ const rows: Row[] = [
   { method: 'PUT', path: '/accounts/projects/:pid/integrations/int_none', body: { name: '' }, allowed: admins },
   { method: 'DELETE', path: '/accounts/projects/:pid/integrations/int_none', allowed: admins },
   { method: 'POST', path: '/accounts/projects/:pid/integrations/int_none/test', allowed: admins },
+  { method: 'GET', path: '/accounts/projects/:pid/settings/otel', allowed: admins },
+  { method: 'PUT', path: '/accounts/projects/:pid/settings/otel', body: { endpoint: 'x' }, allowed: admins },
+  { method: 'DELETE', path: '/accounts/projects/:pid/settings/otel', allowed: admins },
+  { method: 'POST', path: '/accounts/projects/:pid/settings/otel/test', allowed: admins },
   { method: 'GET', path: '/accounts/projects/:pid/settings/router', allowed: admins },
   { method: 'PUT', path: '/accounts/projects/:pid/settings/router', body: { x: 1 }, allowed: admins },
   // Last: they end the sessions that the rows above need.

@@ -23,6 +23,7 @@ const belongings: Record<keyof Tables | 'migrations' | 'outbox', Belonging> = {
   api_key_secrets: 'key',
   integrations: 'project',
   rooms: 'project',
+  otel_settings: 'project',
   room_members: 'project',
   sessions: 'member',
   password_links: 'member',

@@ -151,6 +151,14 @@ export interface Tables {
     created_at: CreatedAt
     updated_at: ColumnType<Date, Date | undefined, Date>
   }
+  otel_settings: {
+    project_id: string
+    endpoint: string
+    headers_envelope: Json<Envelope> | null
+    header_names: string[]
+    sample_ratio: number
+    updated_at: Date
+  }
   sessions: { token_hash: string; member_id: string; created_at: CreatedAt; expires_at: Date }
   password_links: {
     token_hash: string

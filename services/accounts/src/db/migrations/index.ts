@@ -14,6 +14,7 @@ import { extendIntegrations } from './030-extend-integrations.ts'
 import { unforceTenants } from './031-unforce-tenants.ts'
 import { knowLinkMakers } from './032-know-link-makers.ts'
 import { grantRooms } from './040-grant-rooms.ts'
+import { createOtelSettings } from './041-create-otel-settings.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -33,6 +34,7 @@ export const migrations: readonly Migration[] = [
   unforceTenants,
   knowLinkMakers,
   grantRooms,
+  createOtelSettings,
 ]
 
 /** The one schema of this service. */
