@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import type { Logger } from 'pino'
 
 type Close = () => Promise<void> | void
@@ -50,6 +51,8 @@ export class ClosingStack {
 
   /** Waits for SIGTERM, SIGINT or `stop`, then closes. */
   async untilSignal(): Promise<void> {
+    // What was compiled for this start is kept now: whoever is killed would compile it again at the next, and the one after.
+    flushCompileCache()
     const reason = await new Promise<string>(resolve => {
       this.#stop = resolve
       if (this.#stopReason !== undefined) resolve(this.#stopReason)
