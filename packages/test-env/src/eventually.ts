@@ -1,15 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
+const firstIntervalMs = 10
+const longestIntervalMs = 100
+
 /**
  * Waits until `check` neither throws nor answers false, and hands its answer back. A test waits for what it means, never
- * for a time. @throws the last error of `check`, or a plain one, after the time is up
+ * for a time. The longer it has waited, the more seldom it asks, unless `intervalMs` says how often: asking takes from what
+ * it waits for. @throws the last error of `check`, or a plain one, after the time is up
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
   options: { timeoutMs?: number; intervalMs?: number; message?: string } = {},
 ): Promise<Exclude<T, false | undefined | null>> {
   const timeoutMs = options.timeoutMs ?? 5_000
-  const deadline = performance.now() + timeoutMs
+  const beganAt = performance.now()
+  const deadline = beganAt + timeoutMs
   for (;;) {
     let failure: unknown
     try {
@@ -19,8 +24,9 @@ export async function eventually<T>(
     } catch (error) {
       failure = error
     }
-    if (performance.now() >= deadline)
+    const now = performance.now()
+    if (now >= deadline)
       throw failure ?? new Error(`${options.message ?? 'the condition'} was not met within ${timeoutMs} ms`)
-    await delay(options.intervalMs ?? 10)
+    await delay(options.intervalMs ?? Math.min(longestIntervalMs, Math.max(firstIntervalMs, (now - beganAt) / 10)))
   }
 }

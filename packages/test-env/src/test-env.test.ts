@@ -78,3 +78,13 @@ test('eventually returns what its check finds and throws the last reason it did 
     /not met within 20 ms/,
   )
 })
+
+test('whoever waits asks more and more seldom, unless told how often', async () => {
+  const count = async (options: { intervalMs?: number }): Promise<number> => {
+    let asked = 0
+    await assert.rejects(eventually(() => ++asked < 0, { timeoutMs: 1_000, ...options }))
+    return asked
+  }
+  const [told, untold] = await Promise.all([count({ intervalMs: 10 }), count({})])
+  assert.ok(untold > 2 && untold < told * 0.7, `${untold} against ${told}`)
+})
