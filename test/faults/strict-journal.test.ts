@@ -39,16 +39,18 @@ suite('strict mode on a disk that hangs', () => {
     await gateway.untilReady()
   })
 
-  test('in strict mode a call whose OPEN cannot be synced is refused, never sent, and costs nothing', async () => {
+  test('in strict mode a call whose OPEN cannot be synced is refused, never sent, and costs nothing', async t => {
     const sent = (await readBill(stack)).length
     writeFileSync(flag, 'hang')
     const beganAt = performance.now()
     const refused = await chat('', false)
     const tookMs = performance.now() - beganAt
+    // Whoever waited for the disk would wait for ever: it hangs until here.
     rmSync(flag)
     const { error } = (await refused.json()) as { error: { code: string } }
     assert.deepEqual([refused.status, error.code], [503, 'metering_unavailable'])
-    assert.ok(tookMs < 3 * waitMs, `${tookMs} ms`)
+    t.diagnostic(`refused after ${Math.round(tookMs)} ms; the disk is given ${waitMs}`)
+    assert.ok(tookMs >= waitMs, `${tookMs} ms`)
     const answered = await chat('', false)
     assert.equal(answered.status, 200)
     assert.equal((await readBill(stack)).length, sent + 1)
