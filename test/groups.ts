@@ -3,8 +3,8 @@ import { basename, join } from 'node:path'
 
 /**
  * Test files that share a process each, which loads once what a process for every file would load a hundred times: those
- * beside what they test, which start nothing of their own, and those that start small parts. Files that take long, kill
- * what they started or change their process have one of their own, but for faults, which share an installation.
+ * beside what they test, which start nothing of their own, those that start small parts, and those that share an
+ * installation. Files that measure their process, change it or take long have one of their own.
  */
 const groups: Record<string, readonly string[]> = {
   // The first of these wants counters at zero, the last leaves letters that nobody can read.
@@ -29,6 +29,19 @@ const groups: Record<string, readonly string[]> = {
     'services/gateway/test/sockets.test.ts',
     'services/gateway/test/stored-killed.test.ts',
   ],
+  // The first of these prints what a call costs.
+  'gateway-journals': [
+    'services/gateway/test/journal-cost.test.ts',
+    'services/gateway/test/journal.test.ts',
+    'services/gateway/test/journal-bus-away.test.ts',
+    'services/gateway/test/journal-copy.test.ts',
+    'services/gateway/test/journal-disk.test.ts',
+    'services/gateway/test/journal-killed.test.ts',
+    'services/gateway/test/journal-replay.test.ts',
+    'services/gateway/test/journal-replicated.test.ts',
+    'services/gateway/test/refused-and-heartbeat.test.ts',
+    'services/gateway/test/usage-refused.test.ts',
+  ],
   // In each, what changes most of its installation comes last.
   'faults-of-gateways': [
     'test/faults/gateway-killed.test.ts',
@@ -51,6 +64,8 @@ const groups: Record<string, readonly string[]> = {
   units: ['packages/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts'],
   simulator: ['packages/simulator/test/*.test.ts', 'packages/pricing/test/*.test.ts'],
   accounts: ['services/accounts/test/*.test.ts'],
+  budget: ['services/budget/test/*.test.ts'],
+  billing: ['services/billing/test/*.test.ts'],
 }
 const root = join(import.meta.dirname, '..')
 

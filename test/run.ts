@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
-import { globSync } from 'node:fs'
-import { availableParallelism, constants } from 'node:os'
+import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { longestFirst } from './file-order.ts'
 import { filesOfGroups, groupFiles } from './groups.ts'
 
 // `npm test [-- --only <part of a path>]…`: every test of the repository in one run, a few processes at a time: one for each
-// file that is asked for, else one for each group (`groups.ts`) and each other file. It ends with what took longest.
+// file that is asked for, else one for each group (`groups.ts`) and each other file. It ends with what each of them took.
 const root = join(import.meta.dirname, '..')
 const patterns = ['packages/*/test/**/*.test.ts', 'services/*/test/**/*.test.ts', 'test/**/*.test.ts']
 /** A file that takes longer hangs. */
@@ -36,7 +36,7 @@ const files = longestFirst(
 /** Whoever asks for a reporter gets it alone. */
 const reporters = passed.some(argument => argument.startsWith('--test-reporter'))
   ? []
-  : ['spec', join(import.meta.dirname, 'slowest-files.ts')].flatMap(reporter => [
+  : ['spec', join(import.meta.dirname, 'files-table.ts')].flatMap(reporter => [
       `--test-reporter=${reporter}`,
       '--test-reporter-destination=stdout',
     ])
@@ -45,9 +45,15 @@ if (files.length === 0) {
   process.exit(1)
 }
 
+const told = mkdtempSync(join(tmpdir(), 'sluice-run-'))
+const cpuTable = join(told, 'cpu.ndjson')
+writeFileSync(cpuTable, '')
+process.on('exit', () => rmSync(told, { recursive: true, force: true }))
+
 const child = spawn(
   process.execPath,
   [
+    `--import=${new URL('./tell-cpu.ts', import.meta.url)}`,
     '--test',
     '--test-global-setup=packages/test-env/src/global-setup.ts',
     `--test-concurrency=${filesAtOnce}`,
@@ -56,7 +62,7 @@ const child = spawn(
     ...passed,
     ...files,
   ],
-  { cwd: root, stdio: 'inherit' },
+  { cwd: root, stdio: 'inherit', env: { ...process.env, SLUICE_TEST_CPU: cpuTable } },
 )
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
 child.on('exit', (code, signal) => {
