@@ -159,13 +159,18 @@ const wanted: ReadonlySet<string> = new Set([
   ...boundMembers,
 ])
 
+/** @throws JsonScanError where it is no JSON object */
+export function scanRequest(body: Buffer): ScannedObject {
+  return scanObject(body, wanted)
+}
+
 /**
  * Finds model and mode in one scan and splices in what metering needs; the client's bytes are never written anew.
  * @throws Refusal 400 where the body is no JSON object or names no model
  */
 export function readModelRequest(endpoint: Endpoint, body: Buffer): ModelRequest {
   try {
-    const scanned = scanObject(body, wanted)
+    const scanned = scanRequest(body)
     const modelSpan = scanned.members.get('model')
     const model = checkModel(modelSpan && parseString(body, modelSpan))
     const background = isTrue(body, scanned.members.get('background'))

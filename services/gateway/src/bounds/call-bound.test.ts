@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { type Simulator, startSimulator } from '@sluice/simulator'
+import { countTokens, type Simulator, startSimulator } from '@sluice/simulator'
 import fc from 'fast-check'
 import { billOf, readCall, tokensOf } from '../../test/bounds/bound-witness.ts'
 import type { CallBound } from './call-bound.ts'
 import { clampOutput } from './clamp-output.ts'
+import { tightenTextBound } from './tighten-bound.ts'
 
 let simulator: Simulator
 before(async () => {
@@ -172,7 +173,7 @@ for (const [name, requests] of kinds)
         const bill = await billOf(simulator, name, read.body as Buffer)
         assertWithin(bound, bound.outputTokens, bill)
       }),
-      { numRuns: 120 },
+      { numRuns: 80 },
     )
   })
 
@@ -189,7 +190,23 @@ for (const [name, requests] of kinds.slice(0, 3))
         const bill = await billOf(simulator, name, clamped.body)
         assertWithin(bound, clamped.outputTokens, bill)
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
+    )
+  })
+
+for (const [name, requests] of kinds.slice(0, 3))
+  test(`${name}: counted by tokens, nothing that the provider charges is above the bound`, async () => {
+    // By the witness's own vocabulary.
+    const count = async (json: string) => countTokens(json)
+    await fc.assert(
+      fc.asyncProperty(requests, async request => {
+        const { request: read, call, bound } = readCall(name, JSON.stringify(request))
+        const tight = await tightenTextBound(call, bound, count)
+        assert.ok(tight.amount('tokens', 0) <= bound.amount('tokens', 0))
+        assert.ok(tight.amount('usd', 0) <= bound.amount('usd', 0))
+        assertWithin(tight, tight.outputTokens, await billOf(simulator, name, read.body as Buffer))
+      }),
+      { numRuns: 40 },
     )
   })
 

@@ -136,7 +136,7 @@ interface BoundedInput {
 /** What stands in the request fills no more than the window of its model, once and again for each use of a tool. */
 function inputOf(size: PromptSize, tools: HostedTools, limits: ModelLimits, isText: boolean): BoundedInput {
   const { contextTokens, isKnown } = limits
-  const visible = size.textTokens + tools.promptTokens
+  const visible = size.textTokens + size.cipherTokens + tools.promptTokens
   let text = visible
   if (isText && (size.isHidden || (isKnown && visible > contextTokens))) text = contextTokens
   text += tools.uses * contextTokens

@@ -10,6 +10,8 @@ import { countTextBytes } from './text-bytes.ts'
 export interface PromptSize {
   /** The most tokens that its text can be. */
   textTokens: number
+  /** Thoughts of its own, enciphered: they are counted by their bytes alone. */
+  cipherTokens: number
   images: number
   /** Sound that is sent in it. */
   audioTokens: number
@@ -40,7 +42,7 @@ const pieceDepth = 3
 export function measurePrompt(body: ScannedBody, dialect: Dialect, shape: string): PromptSize {
   const { bytes, object } = body
   const { members, binaries } = object
-  const size: PromptSize = { textTokens: 0, images: 0, audioTokens: 0, isHidden: false }
+  const size: PromptSize = { textTokens: 0, cipherTokens: 0, images: 0, audioTokens: 0, isHidden: false }
   size.textTokens = object.binaryBytes === 0 ? countTextBytes(bytes) : countAround(bytes, object.binaries)
   if (isGiven(bytes, members.get('previous_response_id')) || isGiven(bytes, members.get('conversation')))
     size.isHidden = true
@@ -51,7 +53,7 @@ export function measurePrompt(body: ScannedBody, dialect: Dialect, shape: string
     measureParts(size, body, content, shape)
   const system = members.get('system')
   if (dialect === 'anthropic' && system && (system.depth ?? 0) >= 2) measureParts(size, body, system, shape)
-  for (const span of binaries) if (ciphers.has(span.name)) size.textTokens += span.end - span.start
+  for (const span of binaries) if (ciphers.has(span.name)) size.cipherTokens += span.end - span.start
   return size
 }
 
@@ -92,7 +94,7 @@ function measureParts(size: PromptSize, { bytes, object }: ScannedBody, content:
   let pictures = 0
   for (const { start, end, name } of binaries) {
     if (start < content.start || end > content.end || ciphers.has(name)) continue
-    if (name === 'data' && hasCiphers) size.textTokens += end - start
+    if (name === 'data' && hasCiphers) size.cipherTokens += end - start
     if (name === 'data' && hasSound) size.audioTokens += mostSoundTokens(base64Bytes(end - start - 2))
     else pictures++
   }

@@ -37,17 +37,24 @@ export function readCall(name: string, json: string): { request: ModelRequest; c
 }
 
 /** Has a request answered, and gives what is charged for it. */
-export async function billOf(simulator: Simulator, name: string, body: Buffer): Promise<BillRecord> {
+export function billOf(simulator: Simulator, name: string, body: Buffer): Promise<BillRecord> {
+  return answered(simulator, name, new Uint8Array(body), { 'content-type': 'application/json' })
+}
+
+/** The same of a form. */
+export function billOfForm(simulator: Simulator, name: string, form: FormData): Promise<BillRecord> {
+  return answered(simulator, name, form, {})
+}
+
+async function answered(
+  simulator: Simulator,
+  name: string,
+  body: Uint8Array<ArrayBuffer> | FormData,
+  type: Record<string, string>,
+): Promise<BillRecord> {
   const { dialect, path } = endpointNamed(name)
-  const response = await fetch(`${simulator.url}/${dialect}${path}`, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json',
-      authorization: 'Bearer sk-bounds',
-      'anthropic-version': '2023-06-01',
-    },
-    body: new Uint8Array(body),
-  })
+  const headers = { ...type, authorization: 'Bearer sk-bounds', 'anthropic-version': '2023-06-01' }
+  const response = await fetch(`${simulator.url}/${dialect}${path}`, { method: 'POST', headers, body })
   const answer = await response.text()
   if (response.status !== 200) throw new Error(`${response.status}: ${answer}`)
   const id = response.headers.get('x-request-id') ?? response.headers.get('request-id') ?? ''

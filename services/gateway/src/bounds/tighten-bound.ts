@@ -1,0 +1,44 @@
+import { isAscii } from 'node:buffer'
+import { boundPrompt, type CallBound, type TextCall } from './call-bound.ts'
+import { measurePrompt, type PromptSize } from './prompt-size.ts'
+
+/** Counts all tokens of a text, at once or in a thread of its own; it may be turned away, then bytes have to do. */
+export type CountText = (text: string) => number | Promise<number>
+
+/** Models that read by the vocabulary that texts are counted with. */
+const sameVocabulary = /^(?:ft:)?(?:gpt-4o|chatgpt-4o|gpt-4\.[1-9]|gpt-[5-9]|gpt-audio|gpt-realtime|gpt-oss|o[1-9])/
+
+/** Another vocabulary makes more tokens of plain text, but never twice as many; of other texts nobody knows. */
+const otherVocabulary = 2
+
+/**
+ * Bounds a call again by the tokens of its prompt, where bytes do not fit: its JSON is counted as it stands, which has more
+ * tokens than what it says, and a tenth for what is put around it.
+ */
+export function tightenTextBound(call: TextCall, loose: CallBound, count: CountText): CallBound | Promise<CallBound> {
+  const { body, dialect, model } = call
+  if (loose.tightness === 'tight' || call.endpoint.shape === 'embeddings') return loose
+  const isSame = dialect === 'openai' && sameVocabulary.test(model)
+  if (!isSame && !isAscii(body.bytes)) return loose
+  const size = measurePrompt(body, dialect, call.endpoint.shape)
+  const tighten = (tokens: number): CallBound => boundPrompt(call, withText(size, tokens, isSame), 'tight')
+  const counted = count(textOf(call))
+  return counted instanceof Promise ? counted.then(tighten, () => loose) : tighten(counted)
+}
+
+function withText(size: PromptSize, tokens: number, isSame: boolean): PromptSize {
+  const most = isSame ? Math.ceil((tokens * 11) / 10) : tokens * otherVocabulary
+  return { ...size, textTokens: Math.min(size.textTokens, most) }
+}
+
+/** The body without its long base64. */
+function textOf({ body: { bytes, object } }: TextCall): string {
+  if (object.binaries.length === 0) return bytes.toString('utf8')
+  let text = ''
+  let at = 0
+  for (const { start, end } of object.binaries) {
+    text += bytes.toString('utf8', at, start)
+    at = end
+  }
+  return text + bytes.toString('utf8', at)
+}
