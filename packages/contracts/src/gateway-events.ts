@@ -7,12 +7,13 @@ import { Type } from './type.ts'
 /** The last number that was given out in each partition of an epoch; 0: none. */
 const LastNumbers = Type.Array(Type.Integer({ minimum: 0 }), { minItems: PARTITIONS, maxItems: PARTITIONS })
 
-/** `gateway.hello.v1`: a gateway has started, or has adopted a journal. Lists every lease its journal names, with totals. */
+/** `gateway.hello.v1`: a gateway has started, or has adopted a journal. */
 export const GatewayHelloData = Type.Object({
   gateway_id: Id,
   epoch: Type.Integer({ minimum: 1 }),
   at_ms: UnixMs,
   version: Type.String(),
+  /** Empty: budgets' homes hear of leases by `budget.hello.v1.<home>`, which they answer. */
   leases: Type.Array(
     Type.Object({
       lease_id: Id,

@@ -1,13 +1,12 @@
-import type { LeaseTotals } from '@sluice/contracts'
+import type { Budget, LeaseTotals } from '@sluice/contracts'
 import type { SettledLeases } from './wallet.ts'
 
-/** What an OPEN says of the money its attempt holds, one for each budget. */
+/** What an OPEN or an EXTEND says of the money its attempt holds, one for each budget. */
 export interface JournaledHold {
   budget_id: string
   copy: string
   window_start_ms: number
-  /** A slot of unit `concurrent`: it settles to nothing. */
-  slot?: true
+  unit: Budget['unit']
   /** The end of a killed attempt leaves what it held unresolved. */
   exact?: true
   parts: [leaseId: string, amount: number][]
@@ -28,13 +27,18 @@ export class JournaledLeases {
     this.#epoch = epoch
   }
 
-  /** A LEASE record: totals as they stood when its segment began. */
+  /** A LEASE record: totals as they stood when it was written. Behind newer ones it takes nothing back. */
   state(totals: LeaseTotals): void {
     const known = this.#leases.get(totals.lease_id)
+    const unresolved = totals.unresolved.filter(
+      ({ attempt_id }) => !known?.unresolved.some(each => each.attempt_id === attempt_id),
+    )
     this.#leases.set(totals.lease_id, {
       ...totals,
       settled_total: Math.max(totals.settled_total, known?.settled_total ?? 0),
-      unresolved: [...totals.unresolved],
+      returned_total: Math.max(totals.returned_total, known?.returned_total ?? 0),
+      unresolved: [...(known?.unresolved ?? []), ...unresolved],
+      version: Math.max(totals.version, known?.version ?? 0),
     })
   }
 
@@ -78,8 +82,8 @@ export class JournaledLeases {
    */
   settleKilled(attemptId: string, holds: readonly JournaledHold[], used: readonly number[]): SettledLeases {
     const settled: SettledLeases = { leases: [], totals: [], unresolved: [] }
-    for (const [at, { parts, slot, exact }] of holds.entries()) {
-      if (slot) continue
+    for (const [at, { parts, unit, exact }] of holds.entries()) {
+      if (unit === 'concurrent') continue
       let rest = used[at] ?? 0
       for (const [index, [leaseId, amount]] of parts.entries()) {
         const part = index === parts.length - 1 ? rest : Math.min(rest, amount)

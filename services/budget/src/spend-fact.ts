@@ -1,5 +1,6 @@
 import type { Budget } from '@sluice/contracts'
 import { totalInputTokens, totalOutputTokens, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
+import { usedAmount } from '@sluice/leases'
 
 /** What one attempt counts for in each unit. */
 export interface Amounts {
@@ -39,7 +40,6 @@ export function factOf(event: UsageRecordedData): SpendFact {
     provider: event.provider,
   } as Dimensions
   const seat = event.paid_by === 'seat'
-  const tokens = totalInputTokens(event.quantities) + totalOutputTokens(event.quantities)
   return {
     eventId: event.event_id,
     projectId: identity.project_id,
@@ -48,10 +48,9 @@ export function factOf(event: UsageRecordedData): SpendFact {
     seat,
     version: 0,
     amounts: {
-      nanoUsd: seat ? 0 : event.cost_nano_usd,
-      tokens,
-      // No answer at all and nothing used: the provider was not reached (name, connection, TLS).
-      requests: event.status === 'failed' && event.http_status === 0 && tokens === 0 ? 0 : 1,
+      nanoUsd: usedAmount('usd', event),
+      tokens: usedAmount('tokens', event),
+      requests: usedAmount('requests', event),
     },
   }
 }

@@ -6,7 +6,7 @@ import type { Logger } from '@sluice/runtime'
 /** Says what becomes of gateways' runs. Each message is sent until JetStream has it, or until `stopping`. */
 export interface GatewayPublisher {
   /** A run has begun, or a journal was adopted. */
-  hello: (data: Omit<GatewayHelloData, 'at_ms'>, stopping: AbortSignal) => Promise<void>
+  hello: (data: Omit<GatewayHelloData, 'at_ms' | 'leases'>, stopping: AbortSignal) => Promise<void>
   /** No event of the run is to come. @throws when stopped before the stream has it */
   epochClosed: (data: Omit<GatewayEpochClosedData, 'closed_at_ms'>, stopping: AbortSignal) => Promise<void>
 }
@@ -26,7 +26,7 @@ export function createGatewayPublisher(bus: Bus, log: Logger): GatewayPublisher 
 
   return {
     hello: (about, stopping) => {
-      const data = { ...about, at_ms: Date.now() }
+      const data = { ...about, at_ms: Date.now(), leases: [] }
       const run = `${data.gateway_id}.${data.epoch}`
       const meta = { id: `${run}.${data.at_ms}`, source: `/gateway/${data.gateway_id}`, timeMs: data.at_ms }
       return untilAcked('hello', () => publishEvent(bus, GatewayHello, [], data, meta), stopping)

@@ -4,6 +4,7 @@ import { type Bus, connectBus, openBucket, rangeOfMessage } from '@sluice/bus'
 import {
   GatewayEpochClosed,
   type GatewayEpochClosedData,
+  type LeaseTotals,
   Mark,
   rangeId,
   seriesKey,
@@ -48,7 +49,7 @@ export function openRecord(project = projects[0] ?? '', eventId = uuidv7()): Ope
 }
 
 export function draftOf(open: OpenRecord): UsageDraft {
-  const { estimated_input: _, ...admitted } = open
+  const { estimated_input: _, holds: __, ...admitted } = open
   return {
     ...admitted,
     http_status: 200,
@@ -147,6 +148,17 @@ export async function readStream(admin: NatsConnection): Promise<Published> {
 /** True where every series is 1, 2, 3 … in the order of the stream. */
 export function areGapless(series: Published['series']): boolean {
   return [...series.values()].every(numbers => numbers.every((number, index) => number === index + 1))
+}
+
+/** What the events of a run say that each lease has settled in all. */
+export function settledLeases(events: readonly UsageRecordedData[], gatewayId: string, epoch = 1): Map<string, number> {
+  const own = events.filter(event => event.gateway_id === gatewayId && event.epoch === epoch)
+  return new Map(own.flatMap(event => event.lease_totals ?? []))
+}
+
+/** What homes are told of each lease of a run. */
+export function toldLeases(leases: readonly LeaseTotals[]): Map<string, number> {
+  return new Map(leases.map((lease): [string, number] => [lease.lease_id, lease.settled_total]))
 }
 
 /** Marks of billing: everything that the stream holds is posted. */

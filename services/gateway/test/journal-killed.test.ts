@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { eventually, type TestNats, testFolder, testNats } from '@sluice/test-env'
 import { lockDirectory } from '../src/journal/directory-lock.ts'
+import type { OnRunEnded } from '../src/journal/past-epoch.ts'
 import {
   areGapless,
   connectGateway,
@@ -18,6 +19,8 @@ import {
   readStream,
   reversed,
   type Scope,
+  settledLeases,
+  toldLeases,
 } from './journal-env.ts'
 
 interface Writer {
@@ -122,7 +125,18 @@ test('a journal is adopted when its process has ended, not while it is silent, a
   const hellos: string[] = []
   nats.admin.subscribe('gateway.hello.v1', { callback: (_, message) => void hellos.push(message.string()) })
   await nats.admin.flush()
-  const own = await openTestJournal(scope, { directory: join(root, 'own'), root, bus, adoptionIntervalMs: 50 })
+  const ended: Parameters<OnRunEnded>[0][] = []
+  const homes = Promise.withResolvers<void>()
+  const own = await openTestJournal(scope, {
+    directory: join(root, 'own'),
+    root,
+    bus,
+    adoptionIntervalMs: 50,
+    onRunEnded: run => {
+      ended.push(run)
+      return homes.promise
+    },
+  })
   // A second sibling that is dead is adopted; the looks that found it have passed the silent one by.
   const dead = startWriter(t, scope, nats, join(root, 'dead'))
   await eventually(() => dead.read().closed.size > 0, { timeoutMs: 15_000 })
@@ -149,12 +163,29 @@ test('a journal is adopted when its process has ended, not while it is silent, a
   const ids = new Set(published.events.map(event => event.event_id))
   for (const id of opened) assert.ok(ids.has(id))
   await eventually(() => hellos.some(hello => hello.includes(gatewayId)))
+  const run = ended.find(each => each.gatewayId === gatewayId)
+  assert.deepEqual([ended.length, run?.epoch], [2, 1], 'homes hear of each run by its own name')
+  assert.ok(opened.size > 0 && run && run.leases.length >= opened.size)
+  assert.deepEqual(toldLeases(run.leases), settledLeases(published.events, gatewayId))
 
-  // Its gateway comes back while its journal is not posted yet, and is the same gateway, a run later.
-  const again = await openTestJournal(scope, { directory: join(root, 'sibling'), bus })
+  // Its gateway comes back while its journal is not posted and the homes have not answered, and is the same gateway, a run later.
+  const answer = Promise.withResolvers<void>()
+  const again = await openTestJournal(scope, {
+    directory: join(root, 'sibling'),
+    bus,
+    onRunEnded: run => {
+      ended.push(run)
+      return answer.promise
+    },
+  })
   assert.deepEqual([again.gatewayId, again.epoch], [gatewayId, 2])
+  assert.deepEqual(ended.slice(2), [run], 'they are told again, the same')
   await postAll(nats.admin)
-  await eventually(() => !existsSync(join(root, 'sibling', '0000000001-0000000001.journal')))
+  await delay(1_500)
+  const first = join(root, 'sibling', '0000000001-0000000001.journal')
+  assert.ok(existsSync(first), 'what homes have not answered stays')
+  answer.resolve()
+  await eventually(() => !existsSync(first))
   assert.equal((await readStream(nats.admin)).events.length, published.events.length)
 })
 

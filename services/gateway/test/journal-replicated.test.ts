@@ -10,6 +10,7 @@ import { eventually, testFolder, testNats } from '@sluice/test-env'
 import type { Journal } from '../src/journal/journal.ts'
 import { JournalUnavailableError } from '../src/journal/journal.ts'
 import type { OpenRecord } from '../src/journal/open-record.ts'
+import type { OnRunEnded } from '../src/journal/past-epoch.ts'
 import {
   areGapless,
   connectGateway,
@@ -20,6 +21,8 @@ import {
   projects,
   readStream,
   reversed,
+  settledLeases,
+  toldLeases,
 } from './journal-env.ts'
 
 /** Opens an attempt and waits until the call may leave. */
@@ -55,12 +58,14 @@ test('a gateway that is gone with its disk loses nothing: a sibling ends its jou
   const known = (fact: string) => facts().flatMap(line => (line.startsWith(`${fact} `) ? [line.split(' ')] : []))
 
   const bus = await connectGateway(scope, nats)
+  const ended: Parameters<OnRunEnded>[0][] = []
   const sibling = await openTestJournal(scope, {
     ...replicated,
     directory: join(root, 'own'),
     root,
     bus,
     replica: { silentMs: 300 },
+    onRunEnded: async run => void ended.push(run),
   })
   const { events, series } = await eventually(
     async () => {
@@ -77,6 +82,11 @@ test('a gateway that is gone with its disk loses nothing: a sibling ends its jou
   }
   assert.ok(events.some(event => event.status === 'killed'))
   assert.ok(areGapless(series))
+  assert.deepEqual(
+    ended.map(run => [run.gatewayId, run.epoch]),
+    [[dyingId, 1]],
+  )
+  assert.deepEqual(toldLeases(ended[0]?.leases ?? []), settledLeases(events, dyingId))
 
   // When billing has it, nothing is kept of it but the word that it is done.
   await postAll(nats.admin)

@@ -1,6 +1,7 @@
 import { openSync, writeSync } from 'node:fs'
 import { connectBus } from '@sluice/bus'
 import { openJournal } from '../src/journal/journal.ts'
+import type { OpenRecord, UsageDraft } from '../src/journal/open-record.ts'
 import { draftOf, log, openRecord, projects, rate } from './journal-env.ts'
 
 /*
@@ -23,8 +24,19 @@ const journal = await openJournal({
 const say = (line: string): void => void writeSync(fd, `${line}\n`)
 say(`ready ${journal.gatewayId} ${journal.epoch}`)
 
+/** Each call holds money of a lease of its own. */
+function holding(index: number): OpenRecord {
+  const unit = { budget_id: 'bud_1', copy: '', window_start_ms: 0, unit: 'usd' } as const
+  return { ...openRecord(projects[index % projects.length]), holds: [{ ...unit, parts: [[`lease_${index}`, 1_000]] }] }
+}
+
+function settled(open: OpenRecord): UsageDraft {
+  const leases = open.holds?.flatMap(({ parts }) => parts.map(([leaseId]): [string, number] => [leaseId, 500])) ?? []
+  return { ...draftOf(open), leases, lease_totals: leases }
+}
+
 function call(index: number): void {
-  const record = openRecord(projects[index % projects.length])
+  const record = holding(index)
   journal.open(record)
   say(`open ${record.event_id}`)
   journal.checkpoint({
@@ -36,19 +48,20 @@ function call(index: number): void {
     http_status: 200,
   })
   setImmediate(() => {
-    const { partition, seq } = journal.close(draftOf(record), { urgent: index % 40 === 0 })
+    const { partition, seq } = journal.close(settled(record), { urgent: index % 40 === 0 })
     say(`close ${record.event_id} ${partition} ${seq}`)
     setImmediate(call, index + 3)
   })
 }
+
 /** One attempt of four is never closed. */
 function securedCall(index: number): void {
-  const record = openRecord(projects[index % projects.length])
+  const record = holding(index)
   journal.open(record, error => {
     if (error) throw error
     say(`open ${record.event_id}`)
     if (index % 4 === 3) return securedCall(index + 3)
-    const { partition, seq } = journal.close(draftOf(record), {
+    const { partition, seq } = journal.close(settled(record), {
       urgent: false,
       written: () => {
         say(`close ${record.event_id} ${partition} ${seq}`)

@@ -75,9 +75,24 @@ test('a shutdown closes the epoch behind its last event; the next run is the sam
     closed?.last.reduce((a, b) => a + b),
     1,
   )
-  const second = await openTestJournal(scope, { directory, bus })
+  const ended: unknown[] = []
+  let tries = 0
+  const second = await openTestJournal(scope, {
+    directory,
+    bus,
+    onRunEnded: async run => {
+      if (tries++ === 0) throw new Error('no home answers')
+      ended.push(run)
+    },
+  })
   assert.equal(second.gatewayId, first.gatewayId)
   assert.equal(second.epoch, first.epoch + 1)
+  await eventually(() => ended.length > 0, { timeoutMs: 5_000 })
+  assert.deepEqual(
+    ended,
+    [{ gatewayId: first.gatewayId, epoch: first.epoch, leases: [] }],
+    'a run that names no lease has used none, which its homes hear too',
+  )
 })
 
 test('segments are deleted only when billing has posted their events and nothing in them is open', async t => {

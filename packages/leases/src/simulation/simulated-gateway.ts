@@ -130,6 +130,7 @@ export class SimulatedGateway {
         budget_id: pool.budgetId,
         copy: pool.copy,
         window_start_ms: pool.windowStartMs,
+        unit: pool.isConcurrent ? 'concurrent' : 'usd',
         exact: true,
         parts: parts.map(({ lease, amount }) => [lease.leaseId, amount]),
       })),

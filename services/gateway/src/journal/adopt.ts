@@ -1,11 +1,12 @@
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { PARTITIONS } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { type DirectoryLock, lockDirectory, lockIsProof } from './directory-lock.ts'
 import { readIdentity } from './gateway-identity.ts'
 import type { RateDraft, RecordBackground, ReleaseRun } from './open-record.ts'
 import { type PastEpoch, type PastEpochDeps, publishPastEpoch } from './past-epoch.ts'
-import { type EndedEpoch, endEpoch } from './replay.ts'
+import { type EndedEpoch, endEpoch, type ReplayOptions } from './replay.ts'
 import { listSegments, removeReserve, type SegmentName } from './segment.ts'
 
 export interface EndEpochsDeps {
@@ -37,7 +38,7 @@ export async function endPastEpochs(
   for (const [epoch, segments] of byEpoch) {
     try {
       const options = { ...deps, directory, segments, endedBy: deps.gatewayId }
-      const found = await endEpoch(options)
+      const found = (await endEpoch(options)) ?? blankEpoch(options)
       if (found) ended.push(found)
       else for (const { path } of segments) rmSync(path, { force: true })
     } catch (err) {
@@ -45,6 +46,17 @@ export async function endPastEpochs(
     }
   }
   return ended
+}
+
+/** A run whose records all were lost: of what it was granted nothing is on record, which its homes are to hear too. */
+function blankEpoch({ directory, segments }: Pick<ReplayOptions, 'directory' | 'segments'>): EndedEpoch | undefined {
+  const known = readIdentity(directory)
+  const [first] = segments
+  if (!known || !first) return undefined
+  const none = Array<number>(PARTITIONS).fill(0)
+  const { gatewayId } = known
+  const end = { segment: first.number, offset: 0 }
+  return { directory, gatewayId, epoch: first.epoch, segments, end, before: none, last: none, leases: [] }
 }
 
 export interface AdopterDeps extends Omit<PastEpochDeps, 'stopping'>, EndEpochsDeps {

@@ -1,6 +1,6 @@
 import { closeSync, fdatasyncSync, fsync, ftruncateSync, openSync, rmSync, statfsSync } from 'node:fs'
 import { promisify } from 'node:util'
-import { PARTITIONS } from '@sluice/contracts'
+import { type LeaseTotals, PARTITIONS } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { CopyBehind } from './copy-behind.ts'
 import type { Position } from './epoch-reader.ts'
@@ -37,8 +37,11 @@ export interface EpochWriterOptions {
   epoch: number
   log: Logger
   now?: () => number
-  /** Every lease that is not closed yet: written at the head of each segment. */
-  listLeases?: () => readonly object[]
+  /**
+   * Every lease that its home has not closed yet: written in each segment but the first, in a turn of its own. What an attempt
+   * settles is in these totals in the turn of its CLOSE: not before, not behind it.
+   */
+  listLeases?: () => readonly LeaseTotals[]
   segmentBytes?: number
   reserveBytes?: number
   syncIntervalMs?: number
@@ -59,6 +62,8 @@ export interface SegmentState {
   open: number
   /** The last number of each partition when the segment was left. */
   last: number[]
+  /** Its LEASE records are secured: what leases have come to before it stands here. */
+  hasLeases: boolean
 }
 
 /** A record that must not be lost: an event with its number. */
@@ -104,6 +109,11 @@ export class EpochWriter {
   /** How far everything is on the disk, and copied where it has to be. */
   #secured: Position = { segment: 1, offset: 0 }
   #newNames = false
+  #leasesDue: NodeJS.Immediate | undefined
+  /** LEASE records that are not secured yet: of which segment, and where they end. */
+  #leases: { segment: SegmentState; end: number } | undefined
+  /** From which size on the active segment is left: what it began with does not count. */
+  #fullBytes = 0
   #recoveryTimer: NodeJS.Timeout | undefined
   /** A new reserve is under way. */
   #making: Promise<void> | undefined
@@ -244,6 +254,7 @@ export class EpochWriter {
   async stop(): Promise<void> {
     this.#stopped = true
     clearInterval(this.#recoveryTimer)
+    clearImmediate(this.#leasesDue)
     this.#copyBehind?.stop()
     await Promise.all([this.#sync.stop(), this.#making])
     if (this.#active) closeSync(this.#active.fd)
@@ -263,9 +274,10 @@ export class EpochWriter {
     for (;;) {
       const oldest = this.#segments[0]
       if (!oldest || this.#segments.length < 2 || oldest.open > 0) return
-      // Until the next one is secured, its leases are in this one alone.
-      if (this.#secured.segment <= oldest.number) return
       if (oldest.last.some((last, partition) => last > contiguous(partition))) return
+      // A later segment names every lease that was not answered when it was left, with totals that count all of its CLOSEs. What
+      // is not named there was done and answered: its home has these totals, and the hello of this run leaves them as they are.
+      if (!this.#segments.some(later => later.number > oldest.number && later.hasLeases)) return
       if (!this.#remove(oldest.path)) return
       this.#segments.shift()
     }
@@ -338,7 +350,7 @@ export class EpochWriter {
   #enter(segment: WritableSegment): void {
     this.#active = segment
     try {
-      for (const record of this.#headOf(segment)) this.#write(record)
+      this.#write(this.#headOf(segment))
     } catch (error) {
       this.#discard(segment)
       throw error
@@ -347,8 +359,8 @@ export class EpochWriter {
   }
 
   /** What each segment begins with. */
-  #headOf(segment: WritableSegment): RecordText[] {
-    const { gatewayId, epoch, now, listLeases } = this.#options
+  #headOf(segment: WritableSegment): RecordText {
+    const { gatewayId, epoch, now } = this.#options
     const header: HeaderRecord = {
       format: 1,
       gateway_id: gatewayId,
@@ -357,17 +369,35 @@ export class EpochWriter {
       last: this.#lastWritten,
       created_at_ms: now(),
     }
-    return [
-      { type: recordType.header, json: JSON.stringify(header) },
-      ...listLeases().map(lease => ({ type: recordType.lease, json: JSON.stringify(lease) })),
-    ]
+    return { type: recordType.header, json: JSON.stringify(header) }
+  }
+
+  /**
+   * Behind all that was written when the segment began: totals that count a CLOSE never stand in front of it. Torn between them,
+   * its attempt would be settled once more, on top of what it has settled.
+   */
+  #writeLeases(): void {
+    this.#leasesDue = undefined
+    const records = this.#options.listLeases().map(lease => ({ type: recordType.lease, json: JSON.stringify(lease) }))
+    const active = this.#active
+    const segment = this.#segments.at(-1)
+    // A CLOSE in memory alone stands behind them. It is written in the next segment, which is already due or begins on recovery.
+    if (this.#leasesDue || this.hasHomeless || !active || !segment) return
+    const begin = active.size
+    if (records.length > 0 && this.writeTogether(records) < records.length) return
+    this.#fullBytes += active.size - begin
+    this.#leases = { segment, end: active.size }
   }
 
   #begin(segment: WritableSegment): void {
     this.#active = segment
     this.#newNames = true
     this.#segmentNumber = segment.number
-    this.#segments.push({ number: segment.number, path: segment.path, open: 0, last: [...this.#lastWritten] })
+    this.#fullBytes = this.#options.segmentBytes
+    const { number, path } = segment
+    this.#segments.push({ number, path, open: 0, last: [...this.#lastWritten], hasLeases: false })
+    // No lease is older than the first.
+    if (number > 1) this.#leasesDue ??= setImmediate(() => this.#writeLeases())
   }
 
   /** Undoes {@link #enter}: the segment holds nothing but its head, or what is kept to be written again. */
@@ -485,7 +515,7 @@ export class EpochWriter {
   async #syncActive(): Promise<void> {
     const active = this.#active
     if (!active) return
-    const { io, directory, segmentBytes } = this.#options
+    const { io, directory } = this.#options
     const frames = this.#unsynced.take()
     const upTo = { segment: active.number, offset: active.size }
     const writes = this.#writes
@@ -501,7 +531,7 @@ export class EpochWriter {
     }
     this.#recent.add(upTo, frames)
     this.#onSynced(upTo, writes)
-    if (this.#active === active && active.size >= segmentBytes && this.#diskState === 'ok')
+    if (this.#active === active && active.size >= this.#fullBytes && this.#diskState === 'ok')
       this.#rotate(active, upTo.offset)
   }
 
@@ -515,7 +545,7 @@ export class EpochWriter {
     let next: WritableSegment | undefined
     try {
       next = createSegment(directory, epoch, this.#segmentNumber + 1)
-      const head = encodeFrames(this.#headOf(next))
+      const head = encodeFrames([this.#headOf(next)])
       for (const frames of [head, ...this.#unsynced.frames()]) writeRecord(next, io, frames, 0, frames.length)
     } catch (error) {
       if (next) {
@@ -554,6 +584,10 @@ export class EpochWriter {
     const { segment, offset } = this.#secured
     if (upTo.segment > segment || (upTo.segment === segment && upTo.offset > offset)) this.#secured = upTo
     this.#securedWrites = Math.max(this.#securedWrites, writes)
+    if (this.#leases && upTo.segment === this.#leases.segment.number && upTo.offset >= this.#leases.end) {
+      this.#leases.segment.hasLeases = true
+      this.#leases = undefined
+    }
     if (!this.hasHomeless) this.#waiting.release(this.#securedWrites)
     this.onSecured()
   }

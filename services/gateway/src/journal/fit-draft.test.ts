@@ -14,6 +14,13 @@ const line = (cost: number): UsageDraft['line_items'][number] => ({
   cost_nano_usd: cost,
 })
 
+const money: Pick<UsageDraft, 'leases' | 'lease_totals' | 'unresolved' | 'held'> = {
+  leases: [['lease_1', 5]],
+  lease_totals: [['lease_1', 905]],
+  unresolved: [['lease_1', 12]],
+  held: [{ budget_id: 'bud_1', copy: '', window_start_ms: 0, amount: 17 }],
+}
+
 const tooLarge: Record<string, Partial<UsageDraft>> = {
   'a raw usage object of 2 MB': { raw_usage: { note: 'x'.repeat(2_000_000) } },
   'a raw usage object nested without end': { raw_usage: JSON.parse(`${'['.repeat(500_000)}${']'.repeat(500_000)}`) },
@@ -26,7 +33,7 @@ for (const [name, fields] of Object.entries(tooLarge)) {
     const draft = {
       ...draftOf(openRecord()),
       line_items: [line(342_000)],
-      leases: [['lease_1', 5] as [string, number]],
+      ...money,
     }
     Object.assign(draft, fields)
     const { cost_nano_usd, quantities } = structuredClone({ ...draft, raw_usage: null })
@@ -41,7 +48,8 @@ for (const [name, fields] of Object.entries(tooLarge)) {
       cost_nano_usd,
     )
     assert.deepEqual(event.quantities, quantities)
-    assert.deepEqual(event.leases, [['lease_1', 5]])
+    const { leases, lease_totals, unresolved, held } = event
+    assert.deepEqual({ leases, lease_totals, unresolved, held }, money)
     assert.deepEqual(JSON.parse(JSON.stringify(draft)), JSON.parse(fitDraft(draft, () => {})), 'the draft is the event')
   })
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { GatewayHelloData, UsageRecordedData } from '@sluice/contracts'
+import type { UsageRecordedData } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { createGatewayPublisher } from '../gateway-publisher.ts'
 import { createUsagePublisher, type UsagePublisherOptions } from '../usage-publisher.ts'
@@ -15,13 +15,14 @@ import { JournalUnavailableError } from './journal-unavailable-error.ts'
 import type { EstimateOptions, OpenEstimate } from './open-estimate.ts'
 import type {
   CheckpointRecord,
+  ExtendRecord,
   OpenRecord,
   RateDraft,
   RecordBackground,
   ReleaseRun,
   UsageDraft,
 } from './open-record.ts'
-import { type PastEpoch, publishPastEpoch } from './past-epoch.ts'
+import { type OnRunEnded, type PastEpoch, publishPastEpoch } from './past-epoch.ts'
 import { ReplicaAdopter } from './replica-adopter.ts'
 import { replicaSubject } from './replica-publisher.ts'
 import { RunningEpoch } from './running-epoch.ts'
@@ -33,6 +34,7 @@ export { JournalUnavailableError } from './journal-unavailable-error.ts'
 export type {
   CheckpointRecord,
   DraftRating,
+  ExtendRecord,
   ModelPart,
   OpenRecord,
   RateDraft,
@@ -52,6 +54,8 @@ export interface Journal {
   /** {@link RunningEpoch.openBegun} */
   openBegun: (record: OpenRecord) => JournalUnavailableError | undefined
   checkpoint: (record: CheckpointRecord) => void
+  /** {@link RunningEpoch.extend} */
+  extend: (record: ExtendRecord) => boolean
   /**
    * Numbers the event, writes it and gives it back (the draft itself). Never throws for the disk's sake. It survives this
    * process when `written` is called, or, where none is given, when this returns. An error: it does, but not as safely as the
@@ -93,10 +97,8 @@ export const journalModes = ['group', 'strict', 'replicated'] as const
  */
 export type JournalMode = (typeof journalModes)[number]
 
-type Lease = GatewayHelloData['leases'][number]
-
 export interface JournalOptions
-  extends Omit<EpochWriterOptions, 'gatewayId' | 'epoch' | 'listLeases'>,
+  extends Omit<EpochWriterOptions, 'gatewayId' | 'epoch'>,
     Pick<UsagePublisherOptions, 'bus' | 'gapAfterMs'> {
   /** Journals of sibling gateways are folders of this one: those whose process has ended are adopted. */
   root?: string | undefined
@@ -113,12 +115,13 @@ export interface JournalOptions
   rate: RateDraft
   recordBackground?: RecordBackground | undefined
   releaseRun?: ReleaseRun | undefined
+  /** Called for each earlier run of this directory and each that is adopted, also before this journal is open. */
+  onRunEnded?: OnRunEnded | undefined
   /** A journal that stood in this directory has been adopted. */
   onAdopted?: (directory: string) => void
   log: Logger
   /** Of this program, for `gateway.hello`. */
   version?: string
-  listLeases?: () => readonly Lease[]
   /** How long a shutdown waits for NATS; what is left is published by the next run. */
   shutdownTimeoutMs?: number
   /** How long to wait for a directory that another process has. */
@@ -144,7 +147,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 }
 
 async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: MarksView): Promise<Journal> {
-  const { directory, root, bus, log, rate, recordBackground, releaseRun, version = '' } = options
+  const { directory, root, bus, log, rate, recordBackground, releaseRun, onRunEnded, version = '' } = options
   const shutdownTimeoutMs = options.shutdownTimeoutMs ?? 5_000
   const securedTimeoutMs = options.securedTimeoutMs ?? 5_000
   const isReplicated = options.mode === 'replicated'
@@ -155,14 +158,12 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   const findMark = marks.find
   const publisher = createUsagePublisher({ ...options, findMark })
   const ending = { rate, recordBackground, releaseRun }
-  const deps = { publisher, gatewayPublisher, findMark, gatewayId, log, ...ending, stopping: stop.signal }
+  const deps = { publisher, gatewayPublisher, findMark, gatewayId, log, ...ending, onRunEnded, stopping: stop.signal }
   const past = new Map<number, PastEpoch>()
-  const earlierLeases: Lease[] = []
   async function endEarlierRuns(): Promise<void> {
     for (const ended of await endPastEpochs(deps, directory, each => each < epoch && !past.has(each))) {
       const pastEpoch = publishPastEpoch(deps, ended)
       past.set(ended.epoch, pastEpoch)
-      earlierLeases.push(...(ended.leases as Lease[]))
       pastEpoch.finished.catch(err => log.error({ err, epoch: ended.epoch }, 'earlier run not posted'))
     }
   }
@@ -207,8 +208,8 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     for (const listener of listeners) listener(state)
   }
 
-  function sayHello(about: Pick<GatewayHelloData, 'gateway_id' | 'epoch' | 'leases'>): void {
-    gatewayPublisher.hello({ ...about, version }, stop.signal).catch(err => {
+  function sayHello(run: { gatewayId: string; epoch: number }): void {
+    gatewayPublisher.hello({ gateway_id: run.gatewayId, epoch: run.epoch, version }, stop.signal).catch(err => {
       if (!stop.signal.aborted) log.error({ err }, 'hello not published')
     })
   }
@@ -220,7 +221,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
           root,
           own: directory,
           onAdopted: ended => {
-            sayHello({ gateway_id: ended.gatewayId, epoch: ended.epoch, leases: ended.leases as Lease[] })
+            sayHello(ended)
             options.onAdopted?.(ended.directory)
           },
         })
@@ -228,7 +229,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     isReplicated && root !== undefined
       ? new ReplicaAdopter({ ...options.replica, bus, gatewayId, root, log, onRestored: () => void adopter?.look() })
       : undefined
-  sayHello({ gateway_id: gatewayId, epoch, leases: [...earlierLeases, ...(options.listLeases?.() ?? [])] })
+  sayHello({ gatewayId, epoch })
   void adopter?.look()
   const stopWatching = root === undefined ? undefined : onHandOver(root, () => void adopter?.look(), log)
   const eachSecond = setInterval(() => {
@@ -315,6 +316,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
       return isFenced ? new JournalUnavailableError({ detail: 'taken over' }) : unavailable
     },
     checkpoint: record => running.checkpoint(record),
+    extend: record => !isFenced && running.extend(record),
     close: (draft, { urgent, written }) =>
       running.close(draft, urgent, written && secured ? afterwards(secured, written, onThrown) : written),
     get state() {

@@ -5,6 +5,7 @@ import type {
   UsageModifiers,
   UsageRecordedData,
 } from '@sluice/contracts'
+import type { JournaledHold } from '@sluice/leases'
 
 /** What a journal must know of an attempt before it goes to its provider: enough to make its event if we die. */
 export interface OpenRecord
@@ -35,6 +36,14 @@ export interface OpenRecord
   asked_modifiers?: UsageModifiers
   /** The realtime call that it is a turn of, and the provider's id of the response or item that is metered. */
   in_call?: { call_id: string; turn_id: string }
+  /** Money of hard budgets that it holds. Absent: none. */
+  holds?: readonly JournaledHold[]
+}
+
+/** More money for a running attempt: of each budget that is named, all that it holds of it from now on. */
+export interface ExtendRecord {
+  event_id: string
+  holds: readonly JournaledHold[]
 }
 
 /** Quantities that another model than the attempt's has used: they have its prices. */

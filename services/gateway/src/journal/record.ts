@@ -8,11 +8,11 @@ import { crc32 } from 'node:zlib'
 export const recordType = {
   /** First of each segment: format, gateway, epoch, number, and the last sequence of each partition before it. */
   header: 1,
-  /** A lease that is not closed yet; all of them stand at the head of each segment. */
+  /** A lease that its home has not closed, with its totals; all of them stand in each segment, behind what they count. */
   lease: 2,
   /** An attempt is about to go to its provider. */
   open: 3,
-  /** Reserved: more money was set aside for a running attempt. */
+  /** A running attempt holds more money: written before that is used. */
   extend: 4,
   /** What a running attempt has used so far. */
   checkpoint: 5,

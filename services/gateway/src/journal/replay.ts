@@ -1,14 +1,17 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, statSync } from 'node:fs'
-import { PARTITIONS, partitionOf } from '@sluice/contracts'
+import { type LeaseTotals, PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
+import { JournaledLeases } from '@sluice/leases'
 import type { Logger } from '@sluice/runtime'
 import { closeLine, closePrefix } from './close-line.ts'
 import { EpochReader, type Position } from './epoch-reader.ts'
 import { fitDraft } from './fit-draft.ts'
+import { HeldMoney, settleKilledHolds } from './held-money.ts'
 import { killedDraft } from './killed-draft.ts'
 import { MissingNumbers } from './missing-numbers.ts'
 import type {
   CheckpointRecord,
   EndRecord,
+  ExtendRecord,
   HeaderRecord,
   OpenRecord,
   RateDraft,
@@ -42,13 +45,14 @@ export interface EndedEpoch {
   /** The last number of each partition before the oldest segment that is still there: all of them are posted. */
   before: readonly number[]
   last: readonly number[]
-  /** Leases that the last segment names. */
-  leases: readonly object[]
+  /** Every lease that its records name, with what they have come to. What they do not name was never used. */
+  leases: readonly LeaseTotals[]
 }
 
 interface OpenAttempt {
   record: OpenRecord
   checkpoint: CheckpointRecord | undefined
+  money: HeldMoney | undefined
   /** Damages in front of its latest record: only a later one can have taken its CLOSE. */
   damagesBefore: number
 }
@@ -67,7 +71,7 @@ interface Scan {
    */
   closed: Set<string>[]
   numbers: MissingNumbers[]
-  leases: object[]
+  leases: JournaledLeases
   ended: boolean
   end: Position
 }
@@ -92,21 +96,23 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
     const prefix = closePrefix(header.gateway_id, header.epoch)
     const unsettled = [...open.values()].map(({ record }) => record)
     await options.releaseRun?.({ gatewayId: header.gateway_id, epoch: header.epoch, unsettled })
-    for (const { record, checkpoint, damagesBefore } of open.values()) {
+    for (const { record, checkpoint, money, damagesBefore } of open.values()) {
       if (checkpoint?.background) {
         // Closed as free before that is recorded, nobody would pay for it.
         if (!options.recordBackground) throw new Error('a background response cannot be recorded here')
         await options.recordBackground(checkpoint.background)
       }
-      const draft = killedDraft(record, checkpoint)
-      const rated = fitDraft({ ...draft, ...(await options.rate(draft, checkpoint?.parts)) }, bytes =>
+      const unrated = killedDraft(record, checkpoint)
+      const draft = { ...unrated, ...(await options.rate(unrated, checkpoint?.parts)) }
+      if (money) Object.assign(draft, settleKilledHolds(scan.leases, draft, money.holds))
+      const fitted = fitDraft(draft, bytes =>
         log.error({ eventId: draft.event_id, bytes }, 'event too large, only what it costs and who pays is kept'),
       )
       const partition = partitionOf(record.identity.project_id)
       const series = numbers[partition]
       // A number whose CLOSE is damaged may be published: given to an attempt that cannot have had it, it would hide its event.
       const seq = (damagesBefore < scan.damages ? series?.takeMissing() : series?.takeNext()) ?? 0
-      lines.push({ type: recordType.close, json: closeLine(prefix, partition, seq, rated) })
+      lines.push({ type: recordType.close, json: closeLine(prefix, partition, seq, fitted) })
     }
     const endRecord: EndRecord = {
       last: numbers.map(series => series.last),
@@ -135,7 +141,7 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
     end,
     before: header.last,
     last: numbers.map(series => series.last),
-    leases: scan.leases,
+    leases: scan.leases.totals(),
   }
 }
 
@@ -162,18 +168,33 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
         if (type === recordType.header) {
           const header = parse<HeaderRecord>(json)
           if (header.format !== 1) throw new Error(`journal format ${header.format} is not known`)
-          if (scan) {
-            scan.leases = []
-            scan.closed = [new Set(), ...scan.closed.slice(0, rememberedSegments - 1)]
-          } else scan = beginScan(header)
+          if (scan) scan.closed = [new Set(), ...scan.closed.slice(0, rememberedSegments - 1)]
+          else scan = beginScan(header)
         }
         // Without its header nothing can be numbered; it is written and synced before all else.
         if (!scan) throw new Error(`${first.path} does not begin with a header`)
-        if (type === recordType.lease) scan.leases.push(parse<object>(json))
+        if (type === recordType.lease) scan.leases.state(parse<LeaseTotals>(json))
         else if (type === recordType.open) {
           const record = parse<OpenRecord>(json)
           const known = scan.open.has(record.event_id) || scan.closed.some(closed => closed.has(record.event_id))
-          if (!known) scan.open.set(record.event_id, { record, checkpoint: undefined, damagesBefore: damages })
+          const { holds } = record
+          if (holds) scan.leases.hold(holds)
+          if (!known)
+            scan.open.set(record.event_id, {
+              record,
+              checkpoint: undefined,
+              money: holds && new HeldMoney(holds),
+              damagesBefore: damages,
+            })
+        } else if (type === recordType.extend) {
+          const extension = parse<ExtendRecord & { number: number }>(json)
+          scan.leases.hold(extension.holds)
+          const attempt = scan.open.get(extension.event_id)
+          if (attempt) {
+            attempt.money ??= new HeldMoney([])
+            attempt.money.extend(extension.number, extension.holds)
+            attempt.damagesBefore = damages
+          }
         } else if (type === recordType.checkpoint) {
           const checkpoint = parse<CheckpointRecord>(json)
           const attempt = scan.open.get(checkpoint.event_id)
@@ -182,7 +203,8 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
             attempt.damagesBefore = damages
           }
         } else if (type === recordType.close) {
-          const event = parse<{ event_id: string; partition: number; seq: number }>(json)
+          const event = parse<UsageRecordedData>(json)
+          if (event.lease_totals) scan.leases.settle(event.event_id, event.lease_totals, event.unresolved)
           scan.open.delete(event.event_id)
           scan.closed[0]?.add(event.event_id)
           scan.numbers[event.partition]?.see(event.seq)
@@ -203,7 +225,7 @@ function beginScan(header: HeaderRecord): Scan {
     damages: 0,
     closed: [new Set()],
     numbers: Array.from({ length: PARTITIONS }, (_, partition) => new MissingNumbers(header.last[partition] ?? 0)),
-    leases: [],
+    leases: new JournaledLeases(header.epoch),
     ended: false,
     end: { segment: 0, offset: 0 },
   }

@@ -5,7 +5,7 @@ import { EpochWriter, type EpochWriterOptions, type JournalState, type SegmentSt
 import { fitDraft } from './fit-draft.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
 import { type EstimatedAttempt, type EstimateOptions, estimateOpen, type OpenEstimate } from './open-estimate.ts'
-import type { CheckpointRecord, EndRecord, OpenRecord, UsageDraft } from './open-record.ts'
+import type { CheckpointRecord, EndRecord, ExtendRecord, OpenRecord, UsageDraft } from './open-record.ts'
 import { recordType } from './record.ts'
 import { TurnBatch } from './turn-batch.ts'
 import type { Wait } from './waiting-writes.ts'
@@ -14,6 +14,8 @@ import type { Wait } from './waiting-writes.ts'
 interface Attempt extends EstimatedAttempt {
   /** Where its OPEN stands; undefined until it is written. */
   segment: SegmentState | undefined
+  /** EXTENDs so far. */
+  extensions: number
 }
 
 /**
@@ -36,7 +38,15 @@ export class RunningEpoch {
     this.epoch = options.epoch
     this.#options = options
     this.#prefix = closePrefix(this.gatewayId, this.epoch)
-    this.#writer = new EpochWriter(options)
+    const { listLeases } = options
+    this.#writer = new EpochWriter({
+      ...options,
+      listLeases: () => {
+        // What leases have come to counts CLOSEs of this turn: written behind it, their attempts would be settled twice.
+        this.#turn.flush()
+        return listLeases?.() ?? []
+      },
+    })
     this.#turn = new TurnBatch(this.#writer, err =>
       options.log.error({ err }, 'a call failed behind its journal record'),
     )
@@ -88,7 +98,7 @@ export class RunningEpoch {
    */
   open(record: OpenRecord, written?: (error: JournalUnavailableError | undefined) => void): void {
     if (this.state !== 'ok' || this.#ended) throw new JournalUnavailableError({ detail: this.state })
-    const attempt: Attempt = { segment: undefined, record, checkpoint: undefined, estimate: undefined }
+    const attempt = openAttempt(record)
     let failed: JournalUnavailableError | undefined
     this.#attempts.set(record.event_id, attempt)
     this.#turn.add({
@@ -122,7 +132,7 @@ export class RunningEpoch {
     } catch (error) {
       // Behind the END nothing is written.
       if (this.#ended || !(error instanceof JournalUnavailableError)) throw error
-      this.#attempts.set(record.event_id, { segment: undefined, record, checkpoint: undefined, estimate: undefined })
+      this.#attempts.set(record.event_id, openAttempt(record))
       return error
     }
   }
@@ -135,6 +145,26 @@ export class RunningEpoch {
     // Where the disk refuses it, the writer has dealt with that; the next one says more than this one.
     this.#turn.add({ type: recordType.checkpoint, json: JSON.stringify(record) })
     this.#turn.flush()
+  }
+
+  /**
+   * More money for a running attempt. Where calls wait for their records, wait for {@link secured} too before it is used.
+   * @returns false: it is not written, and must not be used
+   */
+  extend({ event_id, holds }: ExtendRecord): boolean {
+    const attempt = this.#attempts.get(event_id)
+    if (this.state !== 'ok' || this.#ended || !attempt) return false
+    let isWritten = false
+    this.#turn.add({
+      type: recordType.extend,
+      json: JSON.stringify({ event_id, number: attempt.extensions + 1, holds }),
+      settle: error => {
+        isWritten = error === undefined
+      },
+    })
+    this.#turn.flush()
+    if (isWritten) attempt.extensions++
+    return isWritten
   }
 
   /**
@@ -217,4 +247,8 @@ export class RunningEpoch {
   deletePosted(contiguous: (partition: number) => number): void {
     this.#writer.deletePosted(contiguous)
   }
+}
+
+function openAttempt(record: OpenRecord): Attempt {
+  return { segment: undefined, extensions: 0, record, checkpoint: undefined, estimate: undefined }
 }

@@ -1,0 +1,509 @@
+import assert from 'node:assert/strict'
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { type LeaseTotals, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
+import type { JournaledHold } from '@sluice/leases'
+import { eventually, testFolder } from '@sluice/test-env'
+import type { EpochWriterOptions } from '../src/journal/epoch-writer.ts'
+import type { CheckpointRecord, OpenRecord, UsageDraft } from '../src/journal/open-record.ts'
+import { readFrame, recordType } from '../src/journal/record.ts'
+import { type EndedEpoch, endEpoch } from '../src/journal/replay.ts'
+import { RunningEpoch } from '../src/journal/running-epoch.ts'
+import { listSegments, nodeIo } from '../src/journal/segment.ts'
+import { draftOf, log, openRecord } from './journal-env.ts'
+
+/** A nano-dollar a token. */
+const rate = ({ quantities }: Pick<UsageDraft, 'quantities'>) => ({
+  priced: true,
+  line_items: [],
+  cost_nano_usd: (quantities.in_text ?? 0) + (quantities.out_text ?? 0),
+})
+
+function openEpoch(directory: string, options: Partial<EpochWriterOptions> = {}): RunningEpoch {
+  return new RunningEpoch({ directory, gatewayId: 'gw_1', epoch: 1, log, reserveBytes: 64 * 1024, ...options })
+}
+
+async function replay(directory: string): Promise<EndedEpoch> {
+  const ended = await endEpoch({ directory, segments: listSegments(directory), rate, endedBy: 'gw_2', log })
+  assert.ok(ended)
+  return ended
+}
+
+function framesOf(path: string): { type: number; json: Buffer; start: number; end: number }[] {
+  const bytes = readFileSync(path)
+  const frames = []
+  let start = 0
+  for (let frame = readFrame(bytes, start); typeof frame === 'object'; frame = readFrame(bytes, start)) {
+    frames.push({ ...frame, start })
+    start = frame.end
+  }
+  return frames
+}
+
+const eventsOf = (directory: string): UsageRecordedData[] =>
+  listSegments(directory)
+    .flatMap(({ path }) => framesOf(path))
+    .flatMap(({ type, json }) => (type === recordType.close ? [UsageRecorded.decode(json)] : []))
+
+function holdOf(unit: JournaledHold['unit'], parts: JournaledHold['parts'], isExact = true): JournaledHold {
+  return { budget_id: `bud_${unit}`, copy: '', window_start_ms: 0, unit, ...(isExact && { exact: true }), parts }
+}
+
+const holding = (...holds: JournaledHold[]): OpenRecord => ({ ...openRecord(), holds })
+
+function checkpointOf(open: OpenRecord, output: number): CheckpointRecord {
+  return {
+    event_id: open.event_id,
+    at_ms: open.admitted_at_ms + 1,
+    output_bytes: output * 4,
+    quantities: { in_text: 10, out_text: output },
+    provenance: { in_text: 'measured', out_text: 'estimated' },
+    http_status: 200,
+  }
+}
+
+function totalsOf(lease_id: string, fields: Partial<LeaseTotals> = {}): LeaseTotals {
+  return {
+    lease_id,
+    budget_id: 'bud_usd',
+    copy: '',
+    window_start_ms: 0,
+    epoch: 1,
+    granted: 1_000,
+    settled_total: 0,
+    returned_total: 0,
+    unresolved: [],
+    version: 1,
+    done: false,
+    ...fields,
+  }
+}
+
+/** Of each lease: settled, and what is unresolved. */
+const told = ({ leases }: EndedEpoch) =>
+  Object.fromEntries(
+    leases.map(lease => [
+      lease.lease_id,
+      [lease.settled_total, Object.fromEntries(lease.unresolved.map(each => [each.attempt_id, each.amount]))],
+    ]),
+  )
+
+test('a killed attempt settles what it is estimated at in each unit, and where the hold is exact the rest is unresolved', async t => {
+  const directory = testFolder(t, 'journal')
+  const epoch = openEpoch(directory)
+  const holds = [
+    holdOf('usd', [
+      ['u1', 15],
+      ['u2', 85],
+    ]),
+    holdOf('tokens', [['t', 200]], false),
+    holdOf('requests', [['r', 1]]),
+    holdOf('concurrent', [['c', 1]]),
+  ]
+  const [silent, streaming, seat] = [
+    holding(...holds),
+    holding(...holds),
+    { ...holding(...holds), paid_by: 'seat' as const },
+  ]
+  for (const record of [silent, streaming, seat]) epoch.open(record)
+  epoch.checkpoint(checkpointOf(streaming, 20))
+  await epoch.synced()
+  await epoch.stop()
+  const ended = await replay(directory)
+  const [first, second, third] = eventsOf(directory)
+  assert.deepEqual(first?.leases, [
+    ['u1', 12],
+    ['u2', 0],
+    ['t', 12],
+    ['r', 1],
+  ])
+  assert.deepEqual(first.lease_totals, first.leases)
+  assert.deepEqual(first.unresolved, [
+    ['u1', 3],
+    ['u2', 85],
+  ])
+  assert.deepEqual(
+    first.held.map(held => [held.budget_id, held.amount]),
+    [
+      ['bud_usd', 100],
+      ['bud_tokens', 200],
+      ['bud_requests', 1],
+      ['bud_concurrent', 1],
+    ],
+  )
+  assert.deepEqual(second?.leases, [
+    ['u1', 15],
+    ['u2', 15],
+    ['t', 30],
+    ['r', 1],
+  ])
+  assert.deepEqual(second.lease_totals, [
+    ['u1', 27],
+    ['u2', 15],
+    ['t', 42],
+    ['r', 2],
+  ])
+  assert.deepEqual(second.unresolved, [['u2', 70]])
+  assert.deepEqual(
+    third?.leases,
+    [
+      ['u1', 0],
+      ['u2', 0],
+      ['t', 12],
+      ['r', 1],
+    ],
+    'what a seat costs is notional',
+  )
+  assert.deepEqual(told(ended), {
+    u1: [27, { [silent.event_id]: 3, [seat.event_id]: 15 }],
+    u2: [15, { [silent.event_id]: 85, [streaming.event_id]: 70, [seat.event_id]: 85 }],
+    t: [54, {}],
+    r: [3, {}],
+    c: [0, {}],
+  })
+  assert.deepEqual(await replay(directory), ended, 'a replay that is repeated says the same')
+})
+
+test('what was closed settles as its CLOSE says, and leases that were only held are named', async t => {
+  const directory = testFolder(t, 'journal')
+  const epoch = openEpoch(directory)
+  const [closed, unmeasured] = [
+    holding(holdOf('usd', [['a', 50]])),
+    holding(
+      holdOf('usd', [
+        ['a', 40],
+        ['b', 10],
+      ]),
+    ),
+  ]
+  epoch.open(closed)
+  epoch.open(unmeasured)
+  const own = {
+    leases: [['a', 7]],
+    lease_totals: [['a', 27]],
+    held: [{ budget_id: 'bud_usd', copy: '', window_start_ms: 0, amount: 50 }],
+  }
+  epoch.close({ ...draftOf(closed), ...(own as Partial<UsageDraft>) }, false)
+  epoch.close(
+    {
+      ...draftOf(unmeasured),
+      leases: [['a', 3]],
+      lease_totals: [['a', 30]],
+      unresolved: [
+        ['a', 37],
+        ['b', 10],
+      ],
+    },
+    false,
+  )
+  await epoch.synced()
+  await epoch.stop()
+  assert.deepEqual(told(await replay(directory)), {
+    a: [30, { [unmeasured.event_id]: 37 }],
+    b: [0, { [unmeasured.event_id]: 10 }],
+  })
+  const [event] = eventsOf(directory)
+  assert.deepEqual({ leases: event?.leases, lease_totals: event?.lease_totals, held: event?.held }, own)
+})
+
+test('an extension counts with what it says of each budget, and one without a record is refused', async t => {
+  const directory = testFolder(t, 'journal')
+  let isFull = false
+  const epoch = openEpoch(directory, {
+    recoveryIntervalMs: 600_000,
+    io: {
+      ...nodeIo,
+      writeSync: (...write) => {
+        if (isFull) throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+        return nodeIo.writeSync(...write)
+      },
+    },
+  })
+  const open = holding(holdOf('usd', [['a', 20]]), holdOf('tokens', [['t', 50]]))
+  epoch.open(open)
+  const { event_id } = open
+  assert.ok(
+    epoch.extend({
+      event_id,
+      holds: [
+        holdOf('usd', [
+          ['a', 20],
+          ['b', 30],
+        ]),
+      ],
+    }),
+  )
+  assert.ok(
+    epoch.extend({
+      event_id,
+      holds: [
+        holdOf('usd', [
+          ['a', 20],
+          ['b', 60],
+        ]),
+      ],
+    }),
+  )
+  assert.ok(
+    !epoch.extend({ event_id: openRecord().event_id, holds: [holdOf('usd', [['z', 1]])] }),
+    'nothing of it runs',
+  )
+  await epoch.synced()
+  isFull = true
+  assert.ok(
+    !epoch.extend({
+      event_id,
+      holds: [
+        holdOf('usd', [
+          ['a', 20],
+          ['b', 90],
+        ]),
+      ],
+    }),
+    'the disk refuses it',
+  )
+  isFull = false
+  assert.equal(epoch.state, 'full')
+  assert.ok(
+    !epoch.extend({
+      event_id,
+      holds: [
+        holdOf('usd', [
+          ['a', 20],
+          ['b', 91],
+        ]),
+      ],
+    }),
+    'the reserve is for CLOSEs',
+  )
+  await epoch.stop()
+  const ended = await replay(directory)
+  assert.deepEqual(told(ended), {
+    a: [12, { [event_id]: 8 }],
+    b: [0, { [event_id]: 60 }],
+    t: [12, { [event_id]: 38 }],
+  })
+  assert.deepEqual(
+    eventsOf(directory)
+      .at(-1)
+      ?.held.map(held => held.amount),
+    [50, 80],
+  )
+})
+
+test('torn at any record, a journal names the leases of what it still knows, and settles them once', async t => {
+  const directory = testFolder(t, 'journal')
+  const epoch = openEpoch(directory)
+  const [closed, killed] = [holding(holdOf('usd', [['a', 50]])), holding(holdOf('usd', [['a', 30]]))]
+  epoch.open(closed)
+  epoch.open(killed)
+  epoch.extend({
+    event_id: killed.event_id,
+    holds: [
+      holdOf('usd', [
+        ['a', 30],
+        ['b', 5],
+      ]),
+    ],
+  })
+  epoch.close({ ...draftOf(closed), leases: [['a', 40]], lease_totals: [['a', 40]] }, false)
+  await epoch.synced()
+  await epoch.stop()
+  const [segment] = listSegments(directory)
+  assert.ok(segment)
+  const expected = [
+    {},
+    { a: [12, { [closed.event_id]: 38 }] },
+    { a: [24, { [closed.event_id]: 38, [killed.event_id]: 18 }] },
+    { a: [24, { [closed.event_id]: 38, [killed.event_id]: 18 }], b: [0, { [killed.event_id]: 5 }] },
+    { a: [52, { [killed.event_id]: 18 }], b: [0, { [killed.event_id]: 5 }] },
+  ]
+  const ends = framesOf(segment.path).map(frame => frame.end)
+  assert.equal(ends.length, expected.length)
+  const whole = readFileSync(segment.path)
+  for (const [at, end] of ends.entries()) {
+    const torn = testFolder(t, `torn-${at}`)
+    const path = `${torn}/0000000001-0000000001.journal`
+    writeFileSync(path, whole)
+    truncateSync(path, Math.min(whole.length, end + 5))
+    assert.deepEqual(told(await replay(torn)), expected[at])
+  }
+})
+
+test('records that a failed sync and a segment’s end have written twice count once', async t => {
+  const directory = testFolder(t, 'journal')
+  let failures = 0
+  const epoch = openEpoch(directory, {
+    recoveryIntervalMs: 20,
+    io: {
+      ...nodeIo,
+      fdatasync: async fd => {
+        await nodeIo.fdatasync(fd)
+        if (failures-- > 0) throw Object.assign(new Error('broken'), { code: 'EIO' })
+      },
+    },
+  })
+  const [closed, killed] = [holding(holdOf('usd', [['a', 50]])), holding(holdOf('usd', [['a', 30]]))]
+  epoch.open(closed)
+  epoch.open(killed)
+  for (const amount of [5, 9])
+    epoch.extend({
+      event_id: killed.event_id,
+      holds: [
+        holdOf('usd', [
+          ['a', 30],
+          ['b', amount],
+        ]),
+      ],
+    })
+  epoch.close({ ...draftOf(closed), leases: [['a', 40]], lease_totals: [['a', 40]], unresolved: [['a', 10]] }, false)
+  failures = 1
+  await epoch.synced()
+  await eventually(() => epoch.state === 'ok')
+  await epoch.stop()
+  const segments = listSegments(directory)
+  assert.equal(segments.length, 2)
+  const types = (path: string) => framesOf(path).map(frame => frame.type)
+  const [first = [], second = []] = segments.map(({ path }) => types(path))
+  assert.deepEqual(second.slice(0, first.length), first)
+  // Killed in the middle of writing them again: what stands in the old file alone is not taken back.
+  const rewritten = framesOf(segments[1]?.path ?? '')
+  const firstExtension = rewritten.find(frame => frame.type === recordType.extend)
+  truncateSync(segments[1]?.path ?? '', firstExtension?.end ?? 0)
+  const ended = await replay(directory)
+  assert.deepEqual(told(ended), {
+    a: [52, { [closed.event_id]: 10, [killed.event_id]: 18 }],
+    b: [0, { [killed.event_id]: 9 }],
+  })
+})
+
+/** A wallet of one lease, and calls that settle into it. */
+function walletOf(epoch: () => RunningEpoch) {
+  const leases = new Map<string, LeaseTotals>()
+  return {
+    listLeases: () => [...leases.values()],
+    forget: (leaseId: string) => void leases.delete(leaseId),
+    call: (leaseId: string, used: number, unresolved = 0) => {
+      const lease = leases.get(leaseId) ?? totalsOf(leaseId)
+      const open = holding(holdOf('usd', [[leaseId, used + unresolved]]))
+      epoch().open(open)
+      lease.settled_total += used
+      lease.version++
+      if (unresolved > 0) lease.unresolved.push({ attempt_id: open.event_id, amount: unresolved })
+      leases.set(leaseId, lease)
+      epoch().close(
+        {
+          ...draftOf(open),
+          leases: [[leaseId, used]],
+          lease_totals: [[leaseId, lease.settled_total]],
+          ...(unresolved > 0 && { unresolved: [[leaseId, unresolved]] }),
+        },
+        false,
+        // Written at the end of the turn, as under load.
+        () => {},
+      )
+      return open.event_id
+    },
+  }
+}
+
+test('a segment dropped with its totals', async t => {
+  const directory = testFolder(t, 'journal')
+  const wallet = walletOf(() => epoch)
+  const epoch = openEpoch(directory, { segmentBytes: 4_000, listLeases: wallet.listLeases })
+  const unmeasured = wallet.call('a', 5, 70)
+  wallet.call('answered', 9)
+  let settled = 5
+  const fill = async (): Promise<void> => {
+    const before = listSegments(directory).length
+    while (listSegments(directory).length === before) {
+      wallet.call('a', 1)
+      settled++
+      await epoch.synced()
+    }
+  }
+  await fill()
+  wallet.forget('answered')
+  // Its records stand in the next segment, and are not secured yet.
+  epoch.deletePosted(() => Number.MAX_SAFE_INTEGER)
+  assert.equal(listSegments(directory)[0]?.number, 1, 'nothing is dropped before the next one states its totals')
+  await fill()
+  await eventually(async () => {
+    await epoch.synced()
+    epoch.deletePosted(() => Number.MAX_SAFE_INTEGER)
+    return listSegments(directory)[0]?.number === 3
+  })
+  const killed = holding(holdOf('usd', [['a', 30]]))
+  epoch.open(killed)
+  await epoch.synced()
+  await epoch.stop()
+  const ended = await replay(directory)
+  assert.deepEqual(told(ended), { a: [settled + 12, { [unmeasured]: 70, [killed.event_id]: 18 }] })
+  assert.deepEqual(eventsOf(directory).at(-1)?.lease_totals, [['a', settled + 12]])
+})
+
+test('totals stand behind every CLOSE that they count, wherever the journal is torn', async t => {
+  const directory = testFolder(t, 'journal')
+  const wallet = walletOf(() => epoch)
+  const epoch = openEpoch(directory, { segmentBytes: 2_000, listLeases: wallet.listLeases })
+  const rounds = 12
+  for (let i = 0; i < rounds; i++) {
+    for (let n = 0; n < 3; n++) wallet.call('a', 10)
+    await new Promise(setImmediate)
+    wallet.call('a', 10)
+    if (i % 2 === 0) await epoch.synced()
+  }
+  await epoch.synced()
+  await epoch.stop()
+  const frames = listSegments(directory).flatMap(({ path }) => framesOf(path))
+  let [counted, stated] = [0, 0]
+  for (const { type, json } of frames) {
+    if (type === recordType.close) counted = Math.max(counted, UsageRecorded.decode(json).lease_totals?.[0]?.[1] ?? 0)
+    if (type !== recordType.lease) continue
+    stated++
+    assert.ok((JSON.parse(json.toString()) as LeaseTotals).settled_total <= counted)
+  }
+  assert.ok(stated > 3, `${stated} LEASE records`)
+  assert.equal(counted, rounds * 40)
+})
+
+test('many leases do not fill segments by themselves', async t => {
+  const directory = testFolder(t, 'journal')
+  const leases = Array.from({ length: 100 }, (_, i) => totalsOf(`lease_${i}`))
+  const epoch = openEpoch(directory, { segmentBytes: 2_000, listLeases: () => leases })
+  const record = openRecord()
+  epoch.open(record)
+  for (let i = 0; i < 40; i++) {
+    epoch.checkpoint(checkpointOf(record, i))
+    await epoch.synced()
+  }
+  const before = listSegments(directory).length
+  for (let i = 0; i < 20; i++) {
+    await new Promise(setImmediate)
+    await epoch.synced()
+  }
+  assert.equal(listSegments(directory).length, before)
+  await epoch.stop()
+  assert.ok(before < 10, `${before} segments`)
+  assert.equal((await replay(directory)).leases.length, leases.length)
+})
+
+test('who waits for what is synced already waits for nothing, and costs no sync', async t => {
+  const directory = testFolder(t, 'journal')
+  let syncs = 0
+  const epoch = openEpoch(directory, {
+    io: {
+      ...nodeIo,
+      fdatasync: fd => {
+        syncs++
+        return nodeIo.fdatasync(fd)
+      },
+    },
+  })
+  epoch.open(holding(holdOf('usd', [['a', 1]])))
+  await epoch.synced()
+  const before = syncs
+  for (let i = 0; i < 1_000; i++) await epoch.synced()
+  assert.equal(syncs, before)
+  await epoch.stop()
+})
