@@ -264,7 +264,7 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
         .select(sql<string[]>`array_agg(team_members.team_id order by team_members.team_id)`.as('ids'))
         .whereRef('team_members.project_id', '=', 'api_keys.project_id')
         .whereRef('team_members.member_id', '=', 'api_keys.member_id')
-        .where('team_members.valid_to', 'is', null)
+        .where('team_members.state', '=', 'in_force')
         .as('member_team_ids'),
     ])
     .where(isOneOf('api_keys.key_id', keyIds))

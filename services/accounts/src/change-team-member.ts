@@ -6,13 +6,16 @@ import { isMemberOfProject, lockMembers } from './member-store.ts'
 import { findProjectMember } from './project-member-store.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
 import {
+  deletePlannedMemberships,
   endTeamMembers,
   findTeamMember,
   findTeamOwner,
   forgetDefaultTeam,
   insertTeamMember,
+  listMembershipsAhead,
   listTeamsOfMember,
   setDefaultTeam,
+  setTeamMemberEnd,
   type TeamRole,
 } from './team-member-store.ts'
 import { findOpenTeam } from './team-store.ts'
@@ -22,39 +25,96 @@ interface TeamName {
   teamId: string
 }
 
-/** Takes somebody of the project into a team, or changes what they are in it, from now on. @throws AppError 400, 404 */
-export async function putTeamMember(change: Change, team: TeamName, memberId: string, role: TeamRole): Promise<void> {
+/** When somebody is in a team, beside now and until further notice. */
+export interface MembershipTimes {
+  from: Date | null
+  to: Date | null
+}
+
+/**
+ * Takes somebody of the project into a team, or changes what they are in it, from now or a day to come, for good or until
+ * another. What was planned of them for that time and after it is not any more. @throws AppError 400, 404
+ */
+export async function putTeamMember(
+  change: Change,
+  team: TeamName,
+  memberId: string,
+  role: TeamRole,
+  times: MembershipTimes = { from: null, to: null },
+): Promise<void> {
   const { projectId, teamId } = team
+  const at = new Date(change.nowMs)
+  requireTimesAhead(times, role, at)
   await lockProject(change.trx, projectId)
-  await findOpenTeam(change.trx, projectId, teamId, new Date(change.nowMs))
+  await findOpenTeam(change.trx, projectId, teamId, at)
   const before = await findTeamMember(change.trx, teamId, memberId)
-  if (before?.role === role) return
-  if (role === 'owner') await setTeamOwner(change, team, memberId)
-  else {
-    await setTeamRole(change, team, memberId, role)
-    await announceTeamMembers(change, projectId, [memberId])
-  }
-  if (role === 'owner' || before?.role === 'owner') await announceProjectChange(change, projectId)
+  const wasOwner = before?.role === 'owner'
+  if (role === 'owner') {
+    if (wasOwner && before.valid_to === null) return
+    await setTeamOwner(change, team, memberId)
+  } else if (!(await planMembership(change, team, memberId, times))) return
+  if (role === 'owner' || wasOwner) await announceProjectChange(change, projectId)
   await change.audit({
     action: 'team-member.set',
     target: teamId,
     projectId,
     before: before && { member_id: memberId, role: before.role },
-    after: { member_id: memberId, role },
+    after: {
+      member_id: memberId,
+      role,
+      ...(times.from && { valid_from: times.from.toISOString() }),
+      ...(times.to && { valid_to: times.to.toISOString() }),
+    },
   })
 }
 
-/** Takes somebody out of a team from now on. @throws AppError 404 */
+/** @throws AppError 400 */
+function requireTimesAhead({ from, to }: MembershipTimes, role: TeamRole, at: Date): void {
+  if (role === 'owner' && (from || to))
+    throw errorOf(errors.invalidRequest, { message: 'An owner is one from now on, until another is: send no times.' })
+  if (from && from < at)
+    throw errorOf(errors.invalidRequest, { message: 'valid_from is over: who was in a team then stays as it was.' })
+  if (to && to <= (from ?? at))
+    throw errorOf(errors.invalidRequest, { message: 'valid_to must be later than valid_from, and than now.' })
+}
+
+/** Makes somebody a plain member of a team for a time. @returns false where they are that already */
+async function planMembership(
+  change: Change,
+  team: TeamName,
+  memberId: string,
+  { from, to }: MembershipTimes,
+): Promise<boolean> {
+  const at = new Date(change.nowMs)
+  const begin = from ?? at
+  const ahead = await listMembershipsAhead(change.trx, team.teamId, memberId)
+  const current = ahead.find(row => row.valid_from <= begin && (row.valid_to === null || row.valid_to > begin))
+  const isSame = current?.role === 'member' && (current.valid_to?.getTime() ?? null) === (to?.getTime() ?? null)
+  if (isSame && ahead.at(-1) === current) return false
+  if (!(await isMemberOfProject(change.trx, team.projectId, memberId)))
+    throw errorOf(errors.invalidRequest, { message: 'This names no member of the project. Add them to it first.' })
+  await deletePlannedMemberships(change.trx, { teamId: team.teamId, memberId }, begin)
+  if (current?.role === 'member') await setTeamMemberEnd(change.trx, current.team_member_id, to)
+  else {
+    if (current && from === null) await endTeamMembers(change.trx, { ...team, memberId }, at)
+    else if (current) await setTeamMemberEnd(change.trx, current.team_member_id, begin)
+    await insertTeamMember(change.trx, { ...team, memberId, role: 'member', from: begin, to }, at)
+  }
+  if (from === null) await announceTeamMembers(change, team.projectId, [memberId])
+  return true
+}
+
+/** Takes somebody out of a team from now on, and back what is planned of them there. @throws AppError 404 */
 export async function removeTeamMember(change: Change, team: TeamName, memberId: string): Promise<void> {
   const { projectId, teamId } = team
   await lockProject(change.trx, projectId)
   await findOpenTeam(change.trx, projectId, teamId, new Date(change.nowMs))
-  const before = await findTeamMember(change.trx, teamId, memberId)
+  const [before] = await listMembershipsAhead(change.trx, teamId, memberId)
   if (!before) throw notFound()
-  await endTeamMembers(change.trx, { projectId, teamId, memberId }, new Date(change.nowMs))
+  const left = await endTeamMembers(change.trx, { projectId, teamId, memberId }, new Date(change.nowMs))
   await forgetDefaultTeam(change.trx, projectId, teamId, memberId)
   if (before.role === 'owner') await announceProjectChange(change, projectId)
-  await announceTeamMembers(change, projectId, [memberId])
+  await announceTeamMembers(change, projectId, left)
   await change.audit({
     action: 'team-member.removed',
     target: teamId,
@@ -66,8 +126,10 @@ export async function removeTeamMember(change: Change, team: TeamName, memberId:
 /** Makes somebody the one owner of a team, with its project locked; who was it before stays a member. null: it has none. */
 export async function setTeamOwner(change: Change, team: TeamName, ownerId: string | null): Promise<void> {
   const before = await findTeamOwner(change.trx, team.teamId)
-  if ((before?.member_id ?? null) === ownerId) return
-  if (before) await setTeamRole(change, team, before.member_id, 'member')
+  const isSame = (before?.member_id ?? null) === ownerId
+  // One who is to be it no more from a day on is it for good again.
+  if (isSame && (before?.valid_to ?? null) === null) return
+  if (before && !isSame) await setTeamRole(change, team, before.member_id, 'member')
   if (ownerId !== null) await setTeamRole(change, team, ownerId, 'owner')
   await announceTeamMembers(
     change,
@@ -118,5 +180,5 @@ async function setTeamRole(change: Change, team: TeamName, memberId: string, rol
     throw errorOf(errors.invalidRequest, { message: 'This names no member of the project. Add them to it first.' })
   const from = new Date(change.nowMs)
   await endTeamMembers(change.trx, { ...team, memberId }, from)
-  await insertTeamMember(change.trx, { ...team, memberId, role, from })
+  await insertTeamMember(change.trx, { ...team, memberId, role, from, to: null }, from)
 }

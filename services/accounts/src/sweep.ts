@@ -1,6 +1,7 @@
 import { withdraw } from './announcement.ts'
 import { takeKeysToWithdraw } from './api-key-store.ts'
 import type { Actor, Changes } from './change-store.ts'
+import { beginAndEndMemberships } from './due-memberships.ts'
 import { deleteAnswers } from './kept-answer-store.ts'
 import { deleteExpiredPasswordLinks } from './password-link-store.ts'
 import { deleteExpiredSessions } from './session-store.ts'
@@ -11,7 +12,10 @@ const revokedKeyMs = 60 * 60_000
 /** How long an answer may be asked for again. */
 const keptAnswerMs = 24 * 60 * 60_000
 
-/** Takes out what nobody can use any more: keys revoked an hour ago, sessions, links and kept answers whose time is over. */
+/**
+ * Lets memberships begin and end whose time has come, and takes out what nobody can use any more: keys revoked an hour ago,
+ * sessions, links and kept answers whose time is over.
+ */
 export async function sweep(changes: Changes): Promise<void> {
   await changes.make(actor, async change => {
     const keyIds = await takeKeysToWithdraw(change.trx, new Date(change.nowMs - revokedKeyMs), new Date(change.nowMs))
@@ -23,4 +27,5 @@ export async function sweep(changes: Changes): Promise<void> {
       ...hashes.map(tokenHash => withdraw('sessions', tokenHash)),
     ])
   })
+  await beginAndEndMemberships(changes)
 }

@@ -42,7 +42,7 @@ export function findTeamMember(db: Db, teamId: string, memberId: string): Promis
     .select(columns)
     .where('team_id', '=', teamId)
     .where('member_id', '=', memberId)
-    .where('valid_to', 'is', null)
+    .where('state', '=', 'in_force')
     .executeTakeFirst()
 }
 
@@ -52,13 +52,14 @@ export function findTeamOwner(db: Db, teamId: string): Promise<TeamMember | unde
     .select(columns)
     .where('team_id', '=', teamId)
     .where('role', '=', 'owner')
-    .where('valid_to', 'is', null)
+    .where('state', '=', 'in_force')
     .executeTakeFirst()
 }
 
 export async function insertTeamMember(
   db: Db,
-  member: { projectId: string; teamId: string; memberId: string; role: TeamRole; from: Date },
+  member: { projectId: string; teamId: string; memberId: string; role: TeamRole; from: Date; to: Date | null },
+  at: Date,
 ): Promise<void> {
   await db
     .insertInto('team_members')
@@ -69,28 +70,117 @@ export async function insertTeamMember(
       member_id: member.memberId,
       role: member.role,
       valid_from: member.from,
-      valid_to: null,
+      valid_to: member.to,
+      state: member.from > at ? 'planned' : 'in_force',
     })
     .execute()
 }
 
-/** Ends memberships that are open: of one member, of one team, or of both. @returns whose */
+/** Says when a membership that is in force or planned ends; null: until further notice. */
+export async function setTeamMemberEnd(db: Db, teamMemberId: string, to: Date | null): Promise<void> {
+  await db.updateTable('team_members').set({ valid_to: to }).where('team_member_id', '=', teamMemberId).execute()
+}
+
+/** Takes back what is planned of somebody in a team behind a time. */
+export async function deletePlannedMemberships(
+  db: Db,
+  team: { teamId: string; memberId: string },
+  from: Date,
+): Promise<void> {
+  await db
+    .deleteFrom('team_members')
+    .where('team_id', '=', team.teamId)
+    .where('member_id', '=', team.memberId)
+    .where('state', '=', 'planned')
+    .where('valid_from', '>', from)
+    .execute()
+}
+
+/** What is in force or planned of somebody in a team, in the order of time. */
+export function listMembershipsAhead(db: Db, teamId: string, memberId: string): Promise<TeamMember[]> {
+  return db
+    .selectFrom('team_members')
+    .select(columns)
+    .where('team_id', '=', teamId)
+    .where('member_id', '=', memberId)
+    .where('state', '!=', 'ended')
+    .orderBy('valid_from')
+    .execute()
+}
+
+/** Ends memberships now, and takes back those planned: of one member, of one team, or of both. @returns whose were in force */
 export async function endTeamMembers(
   db: Db,
   which: { projectId: string; teamId?: string; memberId?: string },
   at: Date,
 ): Promise<string[]> {
+  await db
+    .deleteFrom('team_members')
+    .where('project_id', '=', which.projectId)
+    .where('state', '=', 'planned')
+    .$if(which.teamId !== undefined, query => query.where('team_id', '=', which.teamId ?? ''))
+    .$if(which.memberId !== undefined, query => query.where('member_id', '=', which.memberId ?? ''))
+    .execute()
   const rows = await db
     .updateTable('team_members')
-    .set({ valid_to: at })
+    .set({ valid_to: at, state: 'ended' })
     .where('project_id', '=', which.projectId)
-    .where('valid_to', 'is', null)
+    .where('state', '=', 'in_force')
     .$if(which.teamId !== undefined, query => query.where('team_id', '=', which.teamId ?? ''))
     .$if(which.memberId !== undefined, query => query.where('member_id', '=', which.memberId ?? ''))
     .returning('member_id')
     .execute()
   return [...new Set(rows.map(row => row.member_id))].sort()
 }
+
+/** A membership whose time has come, to begin or to end. */
+export interface DueMembership {
+  team_id: string
+  member_id: string
+  role: TeamRole
+  state: 'in_force' | 'ended'
+}
+
+/** Projects in which the time of memberships has come. */
+export async function listProjectsWithDueMembers(db: Db, at: Date, limit: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('team_members')
+    .select('project_id')
+    .distinct()
+    .where(isDue(at))
+    .limit(limit)
+    .execute()
+  return rows.map(row => row.project_id)
+}
+
+/** Lets memberships of a project begin and end whose time has come, with it locked: what ends before what begins. */
+export async function takeDueMembers(db: Db, projectId: string, at: Date, limit: number): Promise<DueMembership[]> {
+  const due = await db
+    .selectFrom('team_members')
+    .select(['team_member_id', 'valid_to'])
+    .where('project_id', '=', projectId)
+    .where(isDue(at))
+    .orderBy('valid_from')
+    .limit(limit)
+    .execute()
+  const taken: DueMembership[] = []
+  for (const state of ['ended', 'in_force'] as const) {
+    const ids = due
+      .filter(row => (row.valid_to !== null && row.valid_to <= at) === (state === 'ended'))
+      .map(row => row.team_member_id)
+    const rows = await db
+      .updateTable('team_members')
+      .set({ state })
+      .where(sql<boolean>`team_member_id = any(${ids}::text[])`)
+      .returning(['team_id', 'member_id', 'role'])
+      .execute()
+    taken.push(...rows.map(row => ({ ...row, state })))
+  }
+  return taken
+}
+
+const isDue = (at: Date) =>
+  sql<boolean>`((state = 'planned' and valid_from <= ${at}) or (state = 'in_force' and valid_to <= ${at}))`
 
 /** The teams of a project that somebody is in now. */
 export async function listTeamsOfMember(db: Db, projectId: string, memberId: string): Promise<string[]> {
@@ -99,7 +189,7 @@ export async function listTeamsOfMember(db: Db, projectId: string, memberId: str
     .select('team_id')
     .where('project_id', '=', projectId)
     .where('member_id', '=', memberId)
-    .where('valid_to', 'is', null)
+    .where('state', '=', 'in_force')
     .orderBy('team_id')
     .execute()
   return rows.map(row => row.team_id)
@@ -116,7 +206,7 @@ export function listProjectsWhereOwners(
     .distinct()
     .where(sql<boolean>`member_id = any(${memberIds}::text[])`)
     .where('role', '=', 'owner')
-    .where('valid_to', 'is', null)
+    .where('state', '=', 'in_force')
     .execute()
 }
 

@@ -130,7 +130,7 @@ function teamsOf(db: Db, projectId: string, at: Date) {
         .select('member_id')
         .whereRef('team_members.team_id', '=', 'teams.team_id')
         .where('role', '=', 'owner')
-        .where('valid_to', 'is', null)
+        .where('state', '=', 'in_force')
         .as('owner_member_id'),
       selectFrom('team_cost_centres')
         .select('cost_centre')

@@ -62,6 +62,9 @@ test('a crawl over every route as every role of one project reads and changes no
   const service = await make('/service-accounts', { name: canary })
   const key = await make('/api-keys', { name: canary })
   const integration = await make('/integrations', { name: canary, provider: 'openai', api_key: 'sk-0123456789abcdef' })
+  await call('PUT', `/accounts/projects/${victim}/settings/otel`, asOwner, {
+    endpoint: `https://${canary}.example.com`,
+  })
   await make('/rooms', { name: canary, access: 'members' })
   await call('PUT', `/accounts/projects/${victim}/rooms/${canary}/members/${user.user_id}`, asOwner, {})
   await call('PUT', `/accounts/projects/${victim}/settings`, asOwner, { theme: canary })

@@ -8,6 +8,7 @@ import { createChanges } from '../src/change-store.ts'
 import { closeTeam } from '../src/change-team.ts'
 import { readProjectDocument } from '../src/project-store.ts'
 import { findSession } from '../src/session-store.ts'
+import { sweep } from '../src/sweep.ts'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 const day = 86_400_000
@@ -129,6 +130,82 @@ test('teams', async t => {
     assert.equal((await call('GET', `${teams}/${id}/members?history=true&at=${within}`)).status, 400)
     aheadMs = 0
   })
+
+  await t.test(
+    'a membership begins and ends at its time, without a word from anybody, and gateways are told',
+    async () => {
+      const { memberId } = await addMember(db, accountId, pid, 'member')
+      const { id } = await make({ name: 'planned' })
+      const keys = `/accounts/projects/${pid}/api-keys`
+      const { body: key } = await call('POST', keys, { name: 'own', member_id: memberId })
+      const put = (body: Record<string, unknown>, who = memberId) => call('PUT', `${teams}/${id}/members/${who}`, body)
+      const inDays = (days: number) => new Date(Date.now() + aheadMs + days * day).toISOString()
+      /** The teams of the member as gateways have been told last, and how often they were told of their key. */
+      const told = async () => {
+        const { rows } = await sql<{
+          payload: string
+        }>`select payload from outbox where key = ${key.id} order by id`.execute(db)
+        const documents = rows.map(({ payload }) => JSON.parse(payload))
+        return { teams: documents.at(-1).member_team_ids as string[], times: documents.length }
+      }
+      const begin = inDays(2)
+      assert.equal((await put({ valid_from: begin, valid_to: inDays(5) })).status, 200)
+      const { times } = await told()
+      assert.deepEqual(await ownerAndMembers(id), { owner_id: null, members: [] })
+      assert.deepEqual((await ownerAndMembers(id, `?at=${inDays(3)}`)).members, [[memberId, 'member']])
+      await sweep(deps.changes)
+      assert.equal((await told()).times, times, 'nothing is due')
+      aheadMs += 2 * day + 1_000
+      await sweep(deps.changes)
+      assert.deepEqual(await told(), { teams: [id], times: times + 1 })
+      assert.deepEqual((await ownerAndMembers(id)).members, [[memberId, 'member']])
+      await call('PUT', `/accounts/projects/${pid}/users/${memberId}/default-team`, { team_id: id })
+      await sweep(deps.changes)
+      assert.equal((await told()).times, times + 2, 'told once')
+      // Its end is moved, and it is no default any more when it has come.
+      assert.equal((await put({ valid_to: inDays(10) })).status, 200)
+      aheadMs += 4 * day
+      await sweep(deps.changes)
+      assert.deepEqual((await told()).teams, [id])
+      aheadMs += 7 * day
+      await sweep(deps.changes)
+      assert.deepEqual((await told()).teams, [])
+      assert.equal((await call('GET', `/accounts/projects/${pid}/users/${memberId}`)).body.default_team_id, null)
+      const { members } = (await call('GET', `${teams}/${id}/members?history=true`)).body
+      assert.deepEqual([members.length, members[0].valid_from], [1, begin])
+
+      // What is planned is taken back by an order of now, and by leaving.
+      await put({ valid_from: inDays(3) })
+      await put({ valid_from: inDays(1), valid_to: inDays(2) })
+      assert.equal((await call('GET', `${teams}/${id}/members?history=true`)).body.members.length, 2)
+      assert.equal((await call('DELETE', `${teams}/${id}/members/${memberId}`)).status, 204)
+      assert.equal((await call('DELETE', `${teams}/${id}/members/${memberId}`)).status, 404)
+      await put({})
+      await put({ valid_from: inDays(1), valid_to: inDays(2) })
+      aheadMs += 3 * day
+      await sweep(deps.changes)
+      assert.deepEqual((await ownerAndMembers(id)).members, [])
+
+      // An owner who is to be it no more from a day on is it until then.
+      await put({ role: 'owner' })
+      await put({ role: 'member', valid_from: inDays(1) })
+      assert.equal((await ownerAndMembers(id)).owner_id, memberId)
+      aheadMs += 2 * day
+      await sweep(deps.changes)
+      assert.deepEqual(await ownerAndMembers(id), { owner_id: null, members: [[memberId, 'member']] })
+      for (const wrong of [
+        { valid_from: inDays(-1) },
+        { valid_to: inDays(-1) },
+        { valid_from: inDays(2), valid_to: inDays(1) },
+        { role: 'owner', valid_from: inDays(1) },
+        { role: 'owner', valid_to: inDays(1) },
+        { valid_from: 'tomorrow' },
+      ])
+        assert.equal((await put(wrong)).status, 400, JSON.stringify(wrong))
+      assert.equal((await put({ valid_from: inDays(1) }, stranger.memberId)).status, 400)
+      aheadMs = 0
+    },
+  )
 
   await t.test('a cost centre holds from its day on, and nothing that was booked moves', async () => {
     const { id } = await make({ name: 'booked', cost_centre: 'A' })

@@ -38,6 +38,7 @@ test('the second wall: a query that names no tenant', async t => {
     const team = await post(token, 'POST', `${path}/teams`, { name: 'a', owner_id: memberId, cost_centre: '1' })
     await post(token, 'POST', `${path}/service-accounts`, { name: 'a', team_id: team.id })
     await post(token, 'POST', `${path}/api-keys`, { name: 'a', member_id: memberId })
+    await post(token, 'PUT', `${path}/settings/otel`, { endpoint: 'https://otel.example.com' })
     await post(token, 'POST', `${path}/rooms`, { name: 'a', access: 'members' })
     await post(token, 'PUT', `${path}/rooms/a/members/${memberId}`, {})
     await post(token, 'PUT', `${path}/settings/openai`, { api_key: 'sk-0123456789abcdef' })

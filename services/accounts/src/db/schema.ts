@@ -49,6 +49,7 @@ export interface Tables {
     role: 'owner' | 'member'
     valid_from: Date
     valid_to: Date | null
+    state: Generated<'planned' | 'in_force' | 'ended'>
   }
   service_accounts: {
     service_account_id: string

@@ -23,7 +23,12 @@ const Query = Type.Object(
   { additionalProperties: false },
 )
 const Response = Type.Object({ members: Type.Array(TeamMemberResponse), continuation_token: ContinuationToken })
-const Body = Type.Object({ role: Type.Optional(Type.Enum(['owner', 'member'])) }, { additionalProperties: false })
+/** RFC 3339; not sent, or null: from now, until further notice. */
+const Instant = Type.Optional(Type.Union([Type.Null(), Type.String({ format: 'date-time' })]))
+const Body = Type.Object(
+  { role: Type.Optional(Type.Enum(['owner', 'member'])), valid_from: Instant, valid_to: Instant },
+  { additionalProperties: false },
+)
 
 const path = '/accounts/projects/:pid/teams/:tid/members'
 interface Params {
@@ -63,8 +68,11 @@ export function registerTeamMembers(app: FastifyInstance, deps: AppDeps): void {
     },
     async request => {
       const { pid: projectId, tid: teamId, uid } = request.params
-      const { role = 'member' } = request.body
-      await deps.changes.make(actorOf(request), change => putTeamMember(change, { projectId, teamId }, uid, role))
+      const { role = 'member', valid_from, valid_to } = request.body
+      const times = { from: toDate(valid_from), to: toDate(valid_to) }
+      await deps.changes.make(actorOf(request), change =>
+        putTeamMember(change, { projectId, teamId }, uid, role, times),
+      )
       return { ok: true as const }
     },
   )
@@ -81,3 +89,5 @@ export function registerTeamMembers(app: FastifyInstance, deps: AppDeps): void {
     },
   )
 }
+
+const toDate = (text: string | null | undefined) => (typeof text === 'string' ? new Date(text) : null)

@@ -15,6 +15,7 @@ import { unforceTenants } from './031-unforce-tenants.ts'
 import { knowLinkMakers } from './032-know-link-makers.ts'
 import { grantRooms } from './040-grant-rooms.ts'
 import { createOtelSettings } from './041-create-otel-settings.ts'
+import { planTeamMembers } from './042-plan-team-members.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -35,6 +36,7 @@ export const migrations: readonly Migration[] = [
   knowLinkMakers,
   grantRooms,
   createOtelSettings,
+  planTeamMembers,
 ]
 
 /** The one schema of this service. */
