@@ -33,6 +33,31 @@ test('services → packages → contracts, and no arrow points back', () => {
   assert.deepEqual(findViolations(sources), [])
 })
 
+test('no service evaluates what it is sent, renders templates or starts programs', () => {
+  const runs = /\beval\(|new Function\(|['"](?:node:)?(?:vm|child_process|repl|cluster)['"]|\bimport\((?!['"])/
+  const served = sources.filter(
+    ({ path }) =>
+      /^(?:services\/[^/]+|packages\/(?!stack|test-env|simulator|cli)[^/]+)\/src\/.*\.ts$/.test(path) &&
+      !path.endsWith('.test.ts'),
+  )
+  assert.ok(served.length > 300, `${served.length} files`)
+  assert.deepEqual(
+    served.filter(({ text }) => runs.test(text)).map(({ path }) => path),
+    [],
+  )
+  assert.match("const { exec } = await import('node:child_process')", runs)
+})
+
+test('every advisory in the table has the tests it names', () => {
+  const table = readFileSync(join(root, 'test', 'README.md'), 'utf8')
+  const named = [...table.matchAll(/\[`([^`]+)`\]\(([^)]+)\)/g)]
+  assert.ok(named.length >= 20, `${named.length} tests`)
+  for (const [, name = '', link = ''] of named) {
+    const text = readFileSync(join(root, 'test', link), 'utf8')
+    assert.ok(text.includes(name), `${link} has no test "${name}"`)
+  }
+})
+
 test('the folders of the gateway stand on each other in one direction', () => {
   assert.deepEqual(findFolderViolations(sources, 'services/gateway/src', gatewayArrows), [])
   assert.deepEqual(findUnusedArrows(sources, 'services/gateway/src', gatewayArrows), [])

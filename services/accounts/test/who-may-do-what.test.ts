@@ -249,7 +249,7 @@ function whoHas(access: string): readonly Who[] {
 
 test('two projects see nothing of each other', async t => {
   const scope = closeInReverse(t)
-  const { app, db, deps, installation } = await startAccounts(scope)
+  const { app, db, deps, installation, lines } = await startAccounts(scope)
   const stranger = await addAccount(deps)
   const mine = { authorization: `Bearer ${await signInAs(db, installation.member_id)}` }
 
@@ -258,6 +258,52 @@ test('two projects see nothing of each other', async t => {
     assert.equal((await app.inject({ method: 'DELETE', url, headers: mine })).statusCode, 404)
     const theirs = { authorization: `Bearer ${stranger.apiKey}` }
     assert.equal((await app.inject({ url: '/accounts/whoami', headers: theirs })).statusCode, 200)
+  })
+
+  await t.test('what a credential, an id or a page says is never read as SQL, and never fails a query', async () => {
+    const before = lines.length
+    const texts = [
+      "' or '1'='1",
+      "'; drop table accounts.api_keys; --",
+      "') union select * from accounts.sessions --",
+      '$1',
+      '%00',
+      '\\',
+      '"',
+      'x'.repeat(4_000),
+      '%',
+      '_',
+      '{{7*7}}<%= 7*7 %>#{7*7}',
+    ]
+    const project = `/accounts/projects/${installation.project_id}`
+    for (const text of texts) {
+      for (const credential of [text, `ma-${text}`, `st_${text}`, `${stranger.apiKey}${text}`]) {
+        const authorization = `Bearer ${credential}`
+        const answer = await app.inject({ url: '/accounts/whoami', headers: { authorization } })
+        assert.equal(answer.statusCode, 401, credential)
+      }
+      const id = encodeURIComponent(text)
+      for (const path of [
+        `/users/${id}`,
+        `/api-keys/${id}`,
+        `/teams/${id}`,
+        `/rooms/${id}`,
+        `/service-accounts/${id}`,
+      ]) {
+        const answer = await app.inject({ url: project + path, headers: mine })
+        assert.ok(answer.statusCode === 404 || answer.statusCode === 414, `${path}: ${answer.body}`)
+      }
+      for (const query of ['filter', 'continuation_token', 'count', 'page_size']) {
+        const answer = await app.inject({ url: `${project}/users?${query}=${id}`, headers: mine })
+        assert.ok(answer.statusCode < 500, `${query}: ${answer.body}`)
+        if (query === 'filter' && answer.statusCode === 200) assert.deepEqual(answer.json().users, [], text)
+      }
+    }
+    assert.deepEqual(
+      lines.slice(before).filter(line => line.includes('request failed')),
+      [],
+    )
+    assert.equal((await app.inject({ url: '/accounts/whoami', headers: mine })).statusCode, 200)
   })
 
   await t.test('a key cannot be paid by another project’s team', async () => {
