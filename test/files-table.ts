@@ -1,15 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { basename, relative, resolve } from 'node:path'
+import { relative, resolve } from 'node:path'
 import type { TestEvent } from 'node:test/reporters'
 import { cpuSeconds } from './cpu-seconds.ts'
-import { filesOfGroups, groupFiles } from './groups.ts'
 
 interface Row {
   file: string
   beganAtMs: number
   endedAtMs: number
-  tests: number
 }
 
 const cores = availableParallelism()
@@ -17,26 +15,23 @@ const cores = availableParallelism()
 /** A reporter of `node --test`: at the end of a run, what each of its processes took, and how long cores had nothing to do. */
 export default async function* filesTable(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const rows: Row[] = []
+  /** By the file of the process: tests may stand in files that it imports. */
   const testsOf = new Map<string, number>()
   const beganAtMs = performance.now()
   for await (const { type, data } of source) {
+    if (type === 'test:summary' && data.file !== undefined) testsOf.set(data.file, data.counts.tests)
     if (type !== 'test:complete' || data.file === undefined) continue
     // A file is a test that is named by its path, as it was given.
-    if (resolve(data.name) === data.file) {
-      const endedAtMs = performance.now()
-      const file = relative(process.cwd(), data.file)
-      rows.push({ file, beganAtMs: endedAtMs - data.details.duration_ms, endedAtMs, tests: 0 })
-    } else if (data.details.type !== 'suite') testsOf.set(data.file, (testsOf.get(data.file) ?? 0) + 1)
+    if (resolve(data.name) !== data.file) continue
+    const endedAtMs = performance.now()
+    const file = relative(process.cwd(), data.file)
+    rows.push({ file, beganAtMs: endedAtMs - data.details.duration_ms, endedAtMs })
   }
   if (rows.length < 2) return
-  for (const row of rows) {
-    const members = groupFiles.includes(row.file) ? filesOfGroups(basename(row.file, '.ts')) : [row.file]
-    row.tests = members.reduce((sum, member) => sum + (testsOf.get(resolve(member)) ?? 0), 0)
-  }
   const cpu = readCpu()
   yield '\n    wall s    CPU s  tests\n'
   for (const row of rows.toSorted((a, b) => b.endedAtMs - b.beganAtMs - (a.endedAtMs - a.beganAtMs)))
-    yield `${seconds(row.endedAtMs - row.beganAtMs)} ${told(cpu.get(row.file))} ${String(row.tests).padStart(6)}  ${row.file}\n`
+    yield `${seconds(row.endedAtMs - row.beganAtMs)} ${told(cpu.get(row.file))} ${String(testsOf.get(resolve(row.file)) ?? '-').padStart(6)}  ${row.file}\n`
   yield `${seconds(performance.now() - beganAtMs)} ${told(cpuSeconds(process.pid))}         all, with the server that they share\n`
   yield `${seconds(tailMs(rows))}          less than ${cores} of them still ran, at the end\n`
 }
