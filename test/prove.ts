@@ -12,6 +12,7 @@ import { clickhouseDown } from './faults/clickhouse-down.ts'
 import { gapFound } from './faults/gap-found.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
 import { journalFailing, journalFull } from './faults/journal-full.ts'
+import { leaseModel } from './faults/lease-model.ts'
 import { leasesHold } from './faults/leases-hold.ts'
 import { ledgerRerated } from './faults/ledger-rerated.ts'
 import { longThink } from './faults/long-think.ts'
@@ -40,6 +41,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [realAgents.name]: options => prove(realAgents, options),
   [leasesHold.name]: options => prove(leasesHold, options),
   [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
+  [leaseModel.name]: options => prove(leaseModel, options),
   [ledgerRerated.name]: options => prove(ledgerRerated, options),
   [streamsFuzzed.name]: options => prove(streamsFuzzed, options),
   [powerLost.name]: options => prove(powerLost, options),

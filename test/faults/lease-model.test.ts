@@ -1,0 +1,4 @@
+import { leaseModel } from './lease-model.ts'
+import { testScenario } from './small-scenario.ts'
+
+testScenario(leaseModel)
