@@ -1,7 +1,7 @@
 import { type Cutoff, cutoffKey, Type } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
 import { formatAmount } from './amount.ts'
-import type { CountedBudget } from './budget.ts'
+import { type CountedBudget, heldIn, spentIn, type WindowState } from './budget.ts'
 import type { BudgetState } from './budget-management-store.ts'
 
 const mostCopies = 1_000
@@ -10,6 +10,7 @@ const NullableTime = Type.Union([Type.String(), Type.Null()])
 const CopyAnswer = {
   spent: Type.String(),
   held: Type.String(),
+  unresolved: Type.String(),
   left: Type.String(),
   cutoff: Type.Object({
     active: Type.Boolean(),
@@ -32,12 +33,15 @@ export const BudgetAnswer = Type.Object({
   window: Type.String(),
   time_zone: Type.String(),
   mode: Type.String(),
+  hold: Type.Optional(Type.String()),
+  on_unknown: Type.Unknown(),
   created_at: Type.String(),
   counts_from: Type.String(),
   window_started_at: Type.String(),
   resets_at: NullableTime,
   spent: Type.Optional(CopyAnswer.spent),
   held: Type.Optional(CopyAnswer.held),
+  unresolved: Type.Optional(CopyAnswer.unresolved),
   left: Type.Optional(CopyAnswer.left),
   cutoff: Type.Optional(CopyAnswer.cutoff),
   copies: Type.Optional(Type.Array(Type.Object({ copy: Type.String(), ...CopyAnswer }))),
@@ -62,16 +66,18 @@ export function toAnswer({ budget, windows, cutoffs }: BudgetState, nowMs: numbe
     window: budget.window,
     time_zone: budget.time_zone,
     mode: budget.mode,
+    ...(budget.mode === 'hard' ? { hold: budget.hold ?? 'paced' } : {}),
+    on_unknown: unknownAnswer(budget),
     created_at: toIso(budget.created_at_ms),
     counts_from: toIso(budget.countsFromMs),
     window_started_at: toIso(window.startMs),
     resets_at: window.endMs === undefined ? null : toIso(window.endMs),
     ...(budget.per === undefined
-      ? copyAnswer(budget, '', shared?.amount ?? 0n, cutoffs, nowMs)
+      ? copyAnswer(budget, '', shared, cutoffs, nowMs)
       : {
           copies: windows
             .slice(0, mostCopies)
-            .map(({ copy, amount }) => ({ copy, ...copyAnswer(budget, copy, amount, cutoffs, nowMs) })),
+            .map(window => ({ copy: window.copy, ...copyAnswer(budget, window.copy, window, cutoffs, nowMs) })),
           more_copies: Math.max(0, windows.length - mostCopies),
         }),
   }
@@ -80,16 +86,19 @@ export function toAnswer({ budget, windows, cutoffs }: BudgetState, nowMs: numbe
 function copyAnswer(
   budget: CountedBudget,
   copy: string,
-  spent: bigint,
+  window: WindowState | undefined,
   cutoffs: ReadonlyMap<string, Cutoff>,
   nowMs: number,
 ) {
   const cutoff = cutoffs.get(cutoffKey(budget.budget_id, copy))
   const stands = cutoff !== undefined && (cutoff.until_ms ?? Infinity) > nowMs
-  const left = BigInt(budget.limit) - spent
+  const spent = window ? spentIn(window) : 0n
+  const held = window ? heldIn(window) : 0n
+  const left = BigInt(budget.limit) - spent - held
   return {
     spent: formatAmount(budget.unit, spent),
-    held: formatAmount(budget.unit, 0n),
+    held: formatAmount(budget.unit, held),
+    unresolved: formatAmount(budget.unit, window?.unresolved ?? 0n),
     left: formatAmount(budget.unit, left > 0n ? left : 0n),
     cutoff: stands
       ? {
@@ -99,6 +108,10 @@ function copyAnswer(
         }
       : { active: false },
   }
+}
+
+function unknownAnswer({ unit, on_unknown: onUnknown }: CountedBudget) {
+  return onUnknown === 'deny' ? 'deny' : { allow_up_to: formatAmount(unit, BigInt(onUnknown.allow_up_to)) }
 }
 
 function toIso(ms: number): string {

@@ -1,8 +1,8 @@
-import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
+import { Budget, type Cutoff, cutoffKey, homeOfBudget } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
 import { type Actor, insertAuditEntry } from './audit-store.ts'
-import type { CountedBudget, WindowSum } from './budget.ts'
+import type { CountedBudget, WindowState } from './budget.ts'
 import {
   findBudget,
   insertBudget,
@@ -16,6 +16,8 @@ import { liftCutoff } from './cutoff.ts'
 import { decideAndSave, listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, tooManyBudgets } from './errors.ts'
+import { listOpenLeases, type OpenLease } from './homes/home-store.ts'
+import { lockHomes, type OwnedHome } from './homes/ownership-store.ts'
 import { sumFacts } from './spend-fact-store.ts'
 import { addToWindows, listOpenWindows } from './window-store.ts'
 
@@ -24,6 +26,13 @@ export interface BudgetChange {
   budget: CountedBudget
   cutoffs: Cutoff[]
   copies: { budgetId: string; copy: string }[]
+  /** Leases of which idle money is to come back: less is to be spent now. */
+  recall: Recall | undefined
+}
+
+export interface Recall {
+  owned: OwnedHome
+  leases: OpenLease[]
 }
 
 /** Every call of a project is matched against all of its budgets. */
@@ -57,12 +66,12 @@ export function createBudget(
   })
 }
 
-/** Changes name, limit or mode. A cutoff is lifted or begins in the same transaction. */
+/** Changes what may change: name, limit, mode, hold, on_unknown. No lease is granted meanwhile. A cutoff is lifted or begins in the same transaction. */
 export function changeBudget(
   db: Kysely<BudgetTables>,
   projectId: string,
   budgetId: string,
-  change: { name?: string; limit?: number; mode?: Budget['mode'] },
+  change: Partial<Pick<Budget, 'name' | 'limit' | 'mode' | 'hold' | 'on_unknown'>>,
   actor: Actor,
   nowMs: number,
 ): Promise<BudgetChange> {
@@ -71,9 +80,12 @@ export function changeBudget(
     const before = await findBudget(trx, projectId, budgetId)
     if (!before) throw budgetNotFound()
     const budget: CountedBudget = { ...before, ...change, version: before.version + 1 }
+    const home = await lockHomeOf(trx, before)
     await updateBudget(trx, budget)
     const windows = await listOpenWindows(trx, [budgetId], nowMs)
-    return finish(trx, { actor, action: 'changed', before, budget, windows, nowMs })
+    const isLess = budget.limit < before.limit || (before.mode === 'hard' && budget.mode !== 'hard')
+    const recall = isLess ? await recallOf(trx, home, windows) : undefined
+    return { ...(await finish(trx, { actor, action: 'changed', before, budget, windows, nowMs })), recall }
   })
 }
 
@@ -89,6 +101,7 @@ export function deleteBudget(
     await lockProjectForChange(trx, projectId)
     const budget = await findBudget(trx, projectId, budgetId)
     if (!budget) throw budgetNotFound()
+    const home = await lockHomeOf(trx, budget)
     await markBudgetDeleted(trx, budgetId, nowMs)
     const lifted = [...(await listActiveCutoffs(trx, [budgetId])).values()].map(cutoff => liftCutoff(cutoff, nowMs))
     for (const cutoff of lifted) await saveCutoff(trx, cutoff, false)
@@ -108,8 +121,25 @@ export function deleteBudget(
       before: toDocument(budget),
       after: undefined,
     })
-    return { budget, cutoffs: lifted, copies: [] }
+    return { budget, cutoffs: lifted, copies: [], recall: await recallOf(trx, home, windows) }
   })
+}
+
+async function lockHomeOf(trx: Transaction<BudgetTables>, budget: CountedBudget): Promise<OwnedHome | undefined> {
+  const [home] = await lockHomes(trx, [homeOfBudget(budget)])
+  return home
+}
+
+async function recallOf(
+  trx: Transaction<BudgetTables>,
+  owned: OwnedHome | undefined,
+  windows: readonly WindowState[],
+): Promise<Recall | undefined> {
+  // A home that nobody ever owned has granted nothing.
+  if (!owned || owned.term === 0) return undefined
+  const pools = windows.map(({ budgetId, copy, window }) => ({ budgetId, copy, windowStartMs: window.startMs }))
+  const leases = await listOpenLeases(trx, owned.home, pools)
+  return leases.length === 0 ? undefined : { owned, leases }
 }
 
 async function finish(
@@ -119,7 +149,7 @@ async function finish(
     action: 'created' | 'changed'
     before: CountedBudget | undefined
     budget: CountedBudget
-    windows: WindowSum[]
+    windows: WindowState[]
     nowMs: number
   },
 ): Promise<BudgetChange> {
@@ -136,5 +166,5 @@ async function finish(
     before: change.before && toDocument(change.before),
     after: document,
   })
-  return { budget, cutoffs, copies: windows.map(({ budgetId, copy }) => ({ budgetId, copy })) }
+  return { budget, cutoffs, copies: windows.map(({ budgetId, copy }) => ({ budgetId, copy })), recall: undefined }
 }

@@ -1,6 +1,6 @@
 import type { Cutoff } from '@sluice/contracts'
 import type { Kysely } from '@sluice/postgres'
-import type { CountedBudget, WindowSum } from './budget.ts'
+import type { CountedBudget, WindowState } from './budget.ts'
 import { type BudgetChange, changeBudget, createBudget, deleteBudget } from './budget-change-store.ts'
 import { findBudget, listBudgetsOfProjects } from './budget-store.ts'
 import { listActiveCutoffs } from './cutoff-store.ts'
@@ -12,7 +12,7 @@ import { listOpenWindows } from './window-store.ts'
 export interface BudgetState {
   budget: CountedBudget
   /** Copies that have spent in the running window. */
-  windows: WindowSum[]
+  windows: WindowState[]
   /** Active ones, by `cutoffKey`. */
   cutoffs: ReadonlyMap<string, Cutoff>
 }

@@ -42,6 +42,18 @@ export async function listAllBudgets(db: Reader): Promise<CountedBudget[]> {
   return (await db.selectFrom('budgets').selectAll().where('deleted_at_ms', 'is', null).execute()).map(fromRow)
 }
 
+/** Budgets of these ids, in any project. */
+export async function listBudgetsById(db: Reader, ids: readonly string[]): Promise<CountedBudget[]> {
+  if (ids.length === 0) return []
+  const rows = await db
+    .selectFrom('budgets')
+    .selectAll()
+    .where('budget_id', 'in', [...ids])
+    .where('deleted_at_ms', 'is', null)
+    .execute()
+  return rows.map(fromRow)
+}
+
 export async function findBudget(db: Reader, projectId: string, budgetId: string): Promise<CountedBudget | undefined> {
   // What PostgreSQL cannot hold it cannot be asked for either.
   if (budgetId !== storableText(budgetId)) return undefined
@@ -71,6 +83,7 @@ export async function insertBudget(trx: Transaction<BudgetTables>, budget: Count
       window_kind: budget.window,
       time_zone: budget.time_zone,
       mode: budget.mode,
+      hold: budget.hold ?? null,
       on_unknown: JSON.stringify(budget.on_unknown),
       created_at_ms: budget.created_at_ms,
       counts_from_ms: budget.countsFromMs,
@@ -78,11 +91,18 @@ export async function insertBudget(trx: Transaction<BudgetTables>, budget: Count
     .execute()
 }
 
-/** Writes what may change in a budget: name, limit, mode. */
+/** Writes what may change in a budget: name, limit, mode, hold, on_unknown. */
 export async function updateBudget(trx: Transaction<BudgetTables>, budget: CountedBudget): Promise<void> {
   await trx
     .updateTable('budgets')
-    .set({ version: budget.version, name: budget.name, limit_amount: budget.limit, mode: budget.mode })
+    .set({
+      version: budget.version,
+      name: budget.name,
+      limit_amount: budget.limit,
+      mode: budget.mode,
+      hold: budget.hold ?? null,
+      on_unknown: JSON.stringify(budget.on_unknown),
+    })
     .where('budget_id', '=', budget.budget_id)
     .execute()
 }
@@ -111,6 +131,7 @@ function fromRow(row: Selectable<BudgetTables['budgets']>): CountedBudget {
     window: row.window_kind,
     time_zone: row.time_zone,
     mode: row.mode,
+    ...(row.hold === null ? {} : { hold: row.hold }),
     on_unknown: row.on_unknown,
     created_at_ms: Number(row.created_at_ms),
   })

@@ -107,12 +107,15 @@ test('an adjustment counts its difference once, whatever comes twice or late', (
   assert.equal(adjustFact(factWith({ paid_by: 'seat' }), adjustment)?.difference.nanoUsd, 0)
 })
 
+const unleased = { settled: 0n, unresolved: 0n, outstanding: 0n }
+
 test('a cutoff begins at the limit, once, and ends when the limit is above what is spent', () => {
   const budget = budgetOf()
   const sum = (amount: bigint, kind: 'day' | 'total' = 'day', atMs = noon) => ({
     budgetId: 'bud_1',
     copy: '',
     window: windowAt(kind, 'UTC', atMs),
+    ...unleased,
     amount,
   })
   assert.equal(decideCutoff(budget, sum(999n), undefined, noon), undefined)
@@ -126,12 +129,21 @@ test('a cutoff begins at the limit, once, and ends when the limit is above what 
   assert.equal(decideCutoff(budgetOf({ mode: 'alert' }), sum(5000n), undefined, noon), undefined)
   assert.equal(decideCutoff(budgetOf({ mode: 'alert' }), sum(5000n), cut, noon)?.active, false)
   assert.equal(decideCutoff(budget, sum(5000n, 'total'), undefined, noon)?.until_ms, undefined)
+  const leased = { ...sum(100n), settled: 900n, outstanding: 50n }
+  assert.equal(decideCutoff(budgetOf({ mode: 'hard' }), leased, undefined, noon)?.spent, 1000)
+  assert.equal(decideCutoff(budgetOf({ mode: 'hard' }), { ...leased, settled: 899n }, undefined, noon), undefined)
   assert.deepEqual([liftCutoff(cut, noon).active, liftCutoff(cut, noon).version], [false, 2])
 })
 
 test('a window that has ended is never cut, and an old one never replaces the cutoff of a newer', () => {
   const budget = budgetOf()
-  const yesterday = { budgetId: 'bud_1', copy: '', window: windowAt('day', 'UTC', noon - 86_400_000), amount: 5000n }
+  const yesterday = {
+    budgetId: 'bud_1',
+    copy: '',
+    window: windowAt('day', 'UTC', noon - 86_400_000),
+    ...unleased,
+    amount: 5000n,
+  }
   assert.equal(decideCutoff(budget, yesterday, undefined, noon), undefined)
   const today = { ...yesterday, window: windowAt('day', 'UTC', noon) }
   const tomorrow = { ...yesterday, window: windowAt('day', 'UTC', noon + 86_400_000) }

@@ -18,11 +18,30 @@ export interface WindowSum {
   amount: bigint
 }
 
+/** A window with what its leases have come to beside `amount`, which is what counts by usage that names no lease. */
+export interface WindowState extends WindowSum {
+  settled: bigint
+  unresolved: bigint
+  outstanding: bigint
+}
+
+/** What a window has spent, in leases and without. */
+export function spentIn(window: WindowState): bigint {
+  return window.amount + window.settled
+}
+
+/** What is set aside of it: by calls that run, or whose end is not known. */
+export function heldIn(window: WindowState): bigint {
+  return window.unresolved + window.outstanding
+}
+
 /** Something that was admitted and counts: a new fact, or the difference that an adjustment makes to one. */
 export interface Counted {
   dimensions: Dimensions
   admittedAtMs: number
   amounts: Amounts
+  /** Budgets that count this by their leases. Absent: none. */
+  heldBy?: readonly string[]
 }
 
 /**
@@ -60,8 +79,9 @@ export function sumByWindow(
   findWindow: typeof windowAt,
 ): WindowSum[] {
   const sums = new Map<string, WindowSum>()
-  for (const { dimensions, admittedAtMs, amounts } of counted) {
+  for (const { dimensions, admittedAtMs, amounts, heldBy } of counted) {
     for (const budget of budgets) {
+      if (heldBy?.includes(budget.budget_id)) continue
       if (admittedAtMs < budget.countsFromMs) continue
       const amount = amountIn(budget.unit, amounts)
       if (amount === 0) continue

@@ -1,11 +1,12 @@
 import { type Cutoff, cutoffKey, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
 import type { Transaction } from '@sluice/postgres'
-import { type Counted, type CountedBudget, sumByWindow, type WindowSum } from './budget.ts'
+import { type Counted, type CountedBudget, spentIn, sumByWindow, type WindowState, type WindowSum } from './budget.ts'
 import { listBudgetsOfProjects, lockProjectsForUsage } from './budget-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { DeadLetter } from './dead-letter-store.ts'
+import { type ResolvedHold, resolveHolds } from './homes/resolved-hold-store.ts'
 import { takeSettlements } from './settlement-store.ts'
 import { adjustFact, factOf, type SpendFact } from './spend-fact.ts'
 import { insertFacts, lockFacts, updateFact } from './spend-fact-store.ts'
@@ -37,14 +38,15 @@ export async function countSpend(
   for (const adjustment of adjustments) projects.add(adjustment.project_id)
   await lockProjectsForUsage(trx, [...projects])
   const fresh = await countEvents(trx, events, nowMs)
-  const { counted: differences, letters } = await countAdjustments(trx, adjustments)
+  const { counted: differences, letters, resolved } = await countAdjustments(trx, adjustments)
+  const freed = await resolveHolds(trx, resolved, nowMs)
   const counted = [...fresh, ...differences].filter(isCounted)
-  if (counted.length === 0) return { cutoffs: [], copies: [], letters }
+  if (counted.length === 0) return { cutoffs: [], copies: freed, letters }
   const budgets = await listBudgetsOfProjects(trx, [...projects])
   const sums = sumByWindow(budgets, counted, findWindow)
   const windows = await addToWindows(trx, sums, nowMs)
   const cutoffs = await cutCrossed(trx, budgets, sums, windows, nowMs)
-  return { cutoffs, copies: windows.map(({ budgetId, copy }) => ({ budgetId, copy })), letters }
+  return { cutoffs, copies: [...freed, ...windows.map(({ budgetId, copy }) => ({ budgetId, copy }))], letters }
 }
 
 /** Facts of events that were never counted before, under any series or settlement. */
@@ -67,15 +69,18 @@ async function countEvents(
     if (event.settlement_key === undefined || settled.has(event.event_id)) facts.set(event.event_id, factOf(event))
   }
   const inserted = await insertFacts(trx, [...facts.values()])
-  return [...facts.values()].filter(fact => inserted.has(fact.eventId))
+  return [...facts.values()]
+    .filter(fact => inserted.has(fact.eventId))
+    .map(fact => ({ ...fact, heldBy: fact.held.budgets }))
 }
 
 /** Facts brought to their newest version, and the differences. One of an event that is not kept is a dead letter. */
 async function countAdjustments(
   trx: Transaction<BudgetTables>,
   adjustments: readonly PlacedAdjustment[],
-): Promise<{ counted: Counted[]; letters: DeadLetter[] }> {
+): Promise<{ counted: Counted[]; letters: DeadLetter[]; resolved: ResolvedHold[] }> {
   const facts = await lockFacts(trx, adjustments)
+  const resolved: ResolvedHold[] = []
   const counted: Counted[] = []
   const letters: DeadLetter[] = []
   for (const adjustment of adjustments) {
@@ -88,9 +93,11 @@ async function countAdjustments(
     if (!adjusted) continue
     facts.set(adjustment.event_id, adjusted.fact)
     await updateFact(trx, adjusted.fact)
+    // Leases have settled what was recorded; what changes it counts as usage that names none.
     counted.push({ dimensions: fact.dimensions, admittedAtMs: fact.admittedAtMs, amounts: adjusted.difference })
+    for (const leaseId of fact.held.unresolvedLeases) resolved.push({ leaseId, attemptId: fact.eventId })
   }
-  return { counted, letters }
+  return { counted, letters, resolved }
 }
 
 /** Writes the cutoffs of windows that have crossed their limit, in either direction. */
@@ -98,7 +105,7 @@ async function cutCrossed(
   trx: Transaction<BudgetTables>,
   budgets: readonly CountedBudget[],
   added: readonly WindowSum[],
-  windows: readonly WindowSum[],
+  windows: readonly WindowState[],
   nowMs: number,
 ): Promise<Cutoff[]> {
   const byId = new Map(budgets.map(budget => [budget.budget_id, budget]))
@@ -106,8 +113,8 @@ async function cutCrossed(
   // A window below its limit that has only grown cannot be cut: most batches ask nothing here.
   const suspects = windows.filter(window => {
     const budget = byId.get(window.budgetId)
-    if (budget?.mode !== 'soft') return false
-    return window.amount >= BigInt(budget.limit) || lowered.has(cutoffKey(window.budgetId, window.copy))
+    if (!budget || budget.mode === 'alert') return false
+    return spentIn(window) >= BigInt(budget.limit) || lowered.has(cutoffKey(window.budgetId, window.copy))
   })
   return decideAndSave(trx, byId, suspects, nowMs)
 }

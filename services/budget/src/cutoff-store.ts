@@ -1,7 +1,7 @@
 import { Cutoff, cutoffKey } from '@sluice/contracts'
 import { enqueue, type Kysely, type Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
-import type { CountedBudget, WindowSum } from './budget.ts'
+import type { CountedBudget, WindowState } from './budget.ts'
 import { decideCutoff } from './cutoff.ts'
 import type { BudgetTables } from './db/schema.ts'
 
@@ -79,7 +79,7 @@ export async function lockCutoffsThatAreOver(
 export async function decideAndSave(
   trx: Transaction<BudgetTables>,
   budgets: ReadonlyMap<string, CountedBudget>,
-  windows: readonly WindowSum[],
+  windows: readonly WindowState[],
   nowMs: number,
 ): Promise<Cutoff[]> {
   const held = await lockCutoffs(trx, windows)

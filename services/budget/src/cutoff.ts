@@ -1,6 +1,6 @@
 import { type Cutoff, cutoffKey } from '@sluice/contracts'
 import { toDocumentAmount } from './amount.ts'
-import type { CountedBudget, WindowSum } from './budget.ts'
+import { type CountedBudget, spentIn, type WindowState } from './budget.ts'
 
 /**
  * What a budget copy's cutoff must change to, given what its window has spent; undefined: it is right as it is.
@@ -12,14 +12,14 @@ import type { CountedBudget, WindowSum } from './budget.ts'
  */
 export function decideCutoff(
   budget: CountedBudget,
-  sum: WindowSum,
+  sum: WindowState,
   held: Cutoff | undefined,
   nowMs: number,
 ): Cutoff | undefined {
   const { startMs, endMs } = sum.window
   if (endMs !== undefined && endMs <= nowMs) return undefined
   if (held && held.window_start_ms > startMs) return undefined
-  const wanted = budget.mode === 'soft' && sum.amount >= BigInt(budget.limit)
+  const wanted = budget.mode !== 'alert' && spentIn(sum) >= BigInt(budget.limit)
   const standing = held?.active === true && held.window_start_ms === startMs
   if (!wanted && !standing) return undefined
   if (wanted && standing && held.limit === budget.limit && held.name === budget.name) return undefined
@@ -34,7 +34,7 @@ export function decideCutoff(
     project_id: budget.projectId,
     unit: budget.unit,
     limit: budget.limit,
-    spent: toDocumentAmount(sum.amount),
+    spent: toDocumentAmount(spentIn(sum)),
     window: budget.window,
     window_start_ms: startMs,
     ...(endMs === undefined ? {} : { until_ms: endMs }),

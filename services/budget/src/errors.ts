@@ -18,11 +18,22 @@ export const errors = {
     statusCode: 400,
     message: 'Give "time_zone" as an IANA name, such as "Europe/Berlin" or "UTC".',
   },
-  needsLeases: {
-    code: 'needs_leases',
+  concurrentIsHard: {
+    code: 'concurrent_is_hard',
     statusCode: 400,
     message:
-      'Hard budgets and budgets of unit "concurrent" need leases, which this version does not have. Use mode "soft" or "alert" with unit usd, tokens or requests.',
+      'A budget of unit "concurrent" bounds calls at the same time: it has mode "hard" and window "total". Leave both out, or give these.',
+  },
+  holdIsHard: {
+    code: 'hold_is_hard',
+    statusCode: 400,
+    message:
+      '"hold" and "on_unknown" say what a budget of mode "hard" sets aside before a call. Leave them out, or use mode "hard".',
+  },
+  windowMissing: {
+    code: 'window_missing',
+    statusCode: 400,
+    message: 'Give "window": minute, hour, day, week, month, quarter or total.',
   },
   tooManyBudgets: {
     code: 'too_many_budgets',
@@ -32,7 +43,7 @@ export const errors = {
   nothingToChange: {
     code: 'nothing_to_change',
     statusCode: 400,
-    message: 'Give at least one of "name", "limit", "limit_nano_usd", "mode".',
+    message: 'Give at least one of "name", "limit", "limit_nano_usd", "mode", "hold", "on_unknown".',
   },
 } as const satisfies Record<string, ErrorDefinition>
 

@@ -1,5 +1,5 @@
 import type { Logger } from '@sluice/runtime'
-import { counter, histogram } from '@sluice/telemetry'
+import { counter, gauge, histogram } from '@sluice/telemetry'
 import type { AppliedUsage } from './usage-store.ts'
 
 const usageEvents = counter('sluice_budget_usage_events_total', 'Usage events counted')
@@ -32,4 +32,47 @@ export function cutoffsChanged(
 /** A window that differed from its facts is worth a look: nothing but a lost or a changed table makes one. */
 export function windowsRebuilt(log: Logger, budgetId: string, corrected: number): void {
   if (corrected > 0) log.warn({ budgetId, corrected }, 'windows made equal to their facts')
+}
+
+const grants = counter('sluice_budget_grants_total', 'Leases granted')
+const refusals = counter('sluice_budget_lease_refusals_total', 'Asks refused', ['reason'])
+const askSeconds = histogram('sluice_budget_ask_seconds', 'Time from an ask to its answer', {
+  buckets: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
+})
+const recalls = counter('sluice_budget_recalls_total', 'Leases of which idle money was called back')
+const badRequests = counter('sluice_budget_lease_requests_dropped_total', 'Requests about leases that had no answer', [
+  'reason',
+])
+const ownedHomes = gauge('sluice_budget_owned_homes', 'Homes of budgets that this instance owns')
+
+/** A batch of requests about leases was committed. */
+export function leasesChanged(batch: { granted: number; refused: readonly ({ reason: string } | undefined)[] }): void {
+  grants.inc(batch.granted)
+  for (const refusal of batch.refused) if (refusal) refusals.inc({ reason: refusal.reason })
+}
+
+export function askAnswered(receivedAt: number): void {
+  askSeconds.observe((performance.now() - receivedAt) / 1_000)
+}
+
+export function moneyRecalled(leases: number): void {
+  recalls.inc(leases)
+}
+
+/** A request about leases has no answer: its gateway asks again. */
+export function leaseRequestDropped(reason: 'full' | 'refused' | 'unreadable'): void {
+  badRequests.inc({ reason })
+}
+
+let hasLoggedUnreadable = false
+/** A gateway of another version, or none of ours: one line is enough. */
+export function leaseRequestUnreadable(log: Logger, subject: string, err: Error): void {
+  leaseRequestDropped('unreadable')
+  if (hasLoggedUnreadable) return
+  hasLoggedUnreadable = true
+  log.error({ err, subject }, 'request about leases cannot be read; further ones are counted')
+}
+
+export function homesOwned(count: number): void {
+  ownedHomes.set(count)
 }

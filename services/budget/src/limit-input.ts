@@ -1,5 +1,6 @@
-import type { Budget } from '@sluice/contracts'
+import { type Budget, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
+import type { Static } from 'typebox'
 import { maxAmount, parseAmount } from './amount.ts'
 import { errors } from './errors.ts'
 
@@ -18,4 +19,18 @@ export function readLimit(unit: Budget['unit'], input: LimitInput): number | und
   const amount = limit === undefined ? BigInt(nanoUsd ?? 0) : parseAmount(unit, limit)
   if (amount === undefined || amount < 1n || amount > maxAmount) throw errorOf(errors.invalidLimit)
   return Number(amount)
+}
+
+/** What budgets with `on_unknown` say to usage that cannot be bounded: nothing of it, or so much. */
+export const OnUnknownInput = Type.Union([
+  Type.Literal('deny'),
+  Type.Object({ allow_up_to: Type.String({ maxLength: 32 }) }, { additionalProperties: false }),
+])
+
+/** @throws AppError 400 */
+export function readOnUnknown(unit: Budget['unit'], input: Static<typeof OnUnknownInput>): Budget['on_unknown'] {
+  if (input === 'deny') return input
+  const amount = parseAmount(unit, input.allow_up_to)
+  if (amount === undefined) throw errorOf(errors.invalidLimit)
+  return { allow_up_to: Number(amount) }
 }

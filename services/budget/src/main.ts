@@ -16,18 +16,34 @@ import { uuidv7 } from 'uuidv7'
 import { buildApp } from './app.ts'
 import { manageBudgets } from './budget-management-store.ts'
 import { type BudgetConfig, readConfig } from './config.ts'
+import { serveLeaseRequests } from './consumers/lease-requests.ts'
 import { rebuildBudgets } from './consumers/rebuild-windows.ts'
 import { consumeUsage } from './consumers/usage.ts'
 import { pushCutoffs } from './cutoff-publisher.ts'
 import { databaseSchema } from './db/migrations/index.ts'
 import type { BudgetTables } from './db/schema.ts'
-import { countDeadLetters, listDeadLetters } from './dead-letter-store.ts'
-import { cutoffsChanged, usageApplied, windowsRebuilt } from './events.ts'
+import { countDeadLetters, isRefusedForGood, listDeadLetters } from './dead-letter-store.ts'
+import {
+  askAnswered,
+  cutoffsChanged,
+  homesOwned,
+  leaseRequestDropped,
+  leaseRequestUnreadable,
+  leasesChanged,
+  moneyRecalled,
+  usageApplied,
+  windowsRebuilt,
+} from './events.ts'
+import { applyBatch } from './homes/batch-store.ts'
+import { type OwnHomes, ownHomes } from './homes/own-homes.ts'
+import { forgetInstance, giveUpHomes, renewHomes } from './homes/ownership-store.ts'
+import { serveHome } from './homes/serve-home.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
 import { readPublishedState } from './published-state-store.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { adjustAgain, closeEpochs, countAgain } from './rebuild-store.ts'
+import { publishRecalls } from './recall-publisher.ts'
 import { startRollover } from './rollover.ts'
 import { endCutoffs, keptMs, pruneOld } from './rollover-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
@@ -77,6 +93,47 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       log,
     }),
     'usage consumer',
+  )
+  const owner = `budget-${uuidv7()}`
+  const homes: OwnHomes = closing.use(
+    await ownHomes({
+      renew: async owned => {
+        const renewed = await renewHomes(db, owner, owned)
+        homesOwned(renewed.owned.length)
+        return renewed
+      },
+      giveUp: given => giveUpHomes(db, owner, given),
+      forget: () => forgetInstance(db, owner),
+      serve: (owned, drop) =>
+        serveHome(
+          {
+            apply: (home, commands, isWorthRecall) =>
+              applyBatch({ db, owner, findWindow, isWorthRecall }, home, commands),
+            listen: (home, push) =>
+              serveLeaseRequests(bus, home, {
+                push,
+                onBad: (subject, error) => leaseRequestUnreadable(log, subject, error),
+              }),
+            isRefusal: isRefusedForGood,
+            recall: (home, leases) => {
+              publishRecalls(bus, home, leases)
+              moneyRecalled(leases.length)
+            },
+            onApplied: batch => {
+              if (batch.cutoffs.length > 0) tell(batch.cutoffs, batch.copies)
+              else windows.touch(batch.copies)
+              leasesChanged(batch)
+            },
+            onAnswered: ask => askAnswered(ask.receivedAt),
+            onDropped: leaseRequestDropped,
+            log,
+          },
+          owned,
+          drop,
+        ),
+      log,
+    }),
+    'homes',
   )
   closing.use(
     startRollover({
@@ -132,7 +189,10 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   const app = closing.use(
     buildApp(
       {
-        budgets: manageBudgets(db, change => tell(change.cutoffs, change.copies)),
+        budgets: manageBudgets(db, ({ cutoffs, copies, recall }) => {
+          tell(cutoffs, copies)
+          if (recall) publishRecalls(bus, recall.owned, recall.leases)
+        }),
         views,
         newBudgetId: () => `bud_${uuidv7()}`,
         now: Date.now,
@@ -173,7 +233,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   )
   await app.listen({ host: config.host, port: config.port })
   log.info({ port: config.port, operatorPort: operator.port }, 'listening')
-  return { app, bus, db, operatorPort: operator.port }
+  return { app, bus, db, homes, operatorPort: operator.port }
 }
 
 if (import.meta.main) {

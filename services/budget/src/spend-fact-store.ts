@@ -22,11 +22,17 @@ const columnOf = {
   provider: 'provider',
 } as const satisfies Record<keyof Dimensions, keyof BudgetTables['spend_facts']>
 
-const amountColumns: Record<Budget['unit'], RawBuilder<unknown>> = {
-  usd: sql`nano_usd`,
-  tokens: sql`tokens`,
-  requests: sql`requests`,
-  concurrent: sql`0`,
+const amountColumns: Record<Budget['unit'], { all: RawBuilder<unknown>; byLeases: RawBuilder<unknown> }> = {
+  usd: { all: sql`nano_usd`, byLeases: sql`recorded_nano_usd` },
+  tokens: { all: sql`tokens`, byLeases: sql`recorded_tokens` },
+  requests: { all: sql`requests`, byLeases: sql`requests` },
+  concurrent: { all: sql`0`, byLeases: sql`0` },
+}
+
+/** What a fact counts in a budget beside its leases. */
+function amountColumn({ unit, budget_id: budgetId }: CountedBudget): RawBuilder<unknown> {
+  const { all, byLeases } = amountColumns[unit]
+  return sql`(${all} - case when ${budgetId} = any(held_budgets) then ${byLeases} else 0 end)`
 }
 
 /** Keeps facts. @returns the ids of those that were not kept before */
@@ -74,9 +80,9 @@ export async function sumFacts(
   const { copy, counts } = matchingFacts(budget)
   const fromMs = Math.max(window.startMs, budget.countsFromMs)
   const { rows } = await sql<{ copy: string; amount: string }>`
-    select ${copy} as copy, sum(${amountColumns[budget.unit]})::numeric as amount from spend_facts
+    select ${copy} as copy, sum(${amountColumn(budget)})::numeric as amount from spend_facts
     where admitted_at_ms >= ${fromMs} and admitted_at_ms < ${window.endMs ?? Number.MAX_SAFE_INTEGER} and ${counts}
-    group by 1 having sum(${amountColumns[budget.unit]}) <> 0`.execute(db)
+    group by 1 having sum(${amountColumn(budget)}) <> 0`.execute(db)
   return rows.map(row => ({ copy: row.copy, amount: BigInt(row.amount) }))
 }
 
@@ -92,9 +98,9 @@ export async function sumFactsByQuarter(
   const { copy, counts } = matchingFacts(budget)
   const stepMs = budget.window === 'minute' ? 60_000 : 900_000
   const { rows } = await sql<{ copy: string; at_ms: string; amount: string }>`
-    select ${copy} as copy, min(admitted_at_ms) as at_ms, sum(${amountColumns[budget.unit]})::numeric as amount
+    select ${copy} as copy, min(admitted_at_ms) as at_ms, sum(${amountColumn(budget)})::numeric as amount
     from spend_facts where admitted_at_ms >= ${fromMs} and ${counts}
-    group by 1, admitted_at_ms / ${stepMs}::bigint having sum(${amountColumns[budget.unit]}) <> 0`.execute(db)
+    group by 1, admitted_at_ms / ${stepMs}::bigint having sum(${amountColumn(budget)}) <> 0`.execute(db)
   return rows.map(row => ({ copy: row.copy, atMs: Number(row.at_ms), amount: BigInt(row.amount) }))
 }
 
@@ -138,6 +144,10 @@ function toRow(fact: SpendFact) {
     nano_usd: fact.amounts.nanoUsd,
     tokens: fact.amounts.tokens,
     requests: fact.amounts.requests,
+    held_budgets: fact.held.budgets,
+    unresolved_leases: fact.held.unresolvedLeases,
+    recorded_nano_usd: fact.held.recorded.nanoUsd,
+    recorded_tokens: fact.held.recorded.tokens,
   }
 }
 
@@ -155,5 +165,10 @@ function fromRow(row: FactRow): SpendFact {
     seat: row.seat,
     version: row.version,
     amounts: { nanoUsd: Number(row.nano_usd), tokens: Number(row.tokens), requests: row.requests },
+    held: {
+      budgets: row.held_budgets,
+      unresolvedLeases: row.unresolved_leases,
+      recorded: { nanoUsd: Number(row.recorded_nano_usd), tokens: Number(row.recorded_tokens) },
+    },
   }
 }

@@ -23,6 +23,16 @@ export interface SpendFact {
   /** 0: as recorded; grows with each adjustment. */
   version: number
   amounts: Amounts
+  held: HeldFact
+}
+
+/** What of a fact is counted by leases. */
+export interface HeldFact {
+  /** Budgets whose leases have settled it as it was recorded: of it they count here what adjustments change. */
+  budgets: string[]
+  /** Leases of which it may have used more than was recorded. */
+  unresolvedLeases: string[]
+  recorded: { nanoUsd: number; tokens: number }
 }
 
 export function factOf(event: UsageRecordedData): SpendFact {
@@ -40,6 +50,12 @@ export function factOf(event: UsageRecordedData): SpendFact {
     provider: event.provider,
   } as Dimensions
   const seat = event.paid_by === 'seat'
+  const amounts: Amounts = {
+    nanoUsd: usedAmount('usd', event),
+    tokens: usedAmount('tokens', event),
+    requests: usedAmount('requests', event),
+  }
+  const isHeld = event.held.length > 0
   return {
     eventId: event.event_id,
     projectId: identity.project_id,
@@ -47,10 +63,11 @@ export function factOf(event: UsageRecordedData): SpendFact {
     dimensions,
     seat,
     version: 0,
-    amounts: {
-      nanoUsd: usedAmount('usd', event),
-      tokens: usedAmount('tokens', event),
-      requests: usedAmount('requests', event),
+    amounts,
+    held: {
+      budgets: [...new Set(event.held.map(({ budget_id }) => budget_id))],
+      unresolvedLeases: (event.unresolved ?? []).map(([leaseId]) => leaseId),
+      recorded: isHeld ? amounts : { nanoUsd: 0, tokens: 0 },
     },
   }
 }

@@ -1,6 +1,7 @@
 import type { Kysely, Transaction } from '@sluice/postgres'
 import { type Selectable, sql } from 'kysely'
-import type { WindowSum } from './budget.ts'
+import { toDocumentAmount } from './amount.ts'
+import type { WindowState, WindowSum } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
@@ -10,7 +11,7 @@ export async function addToWindows(
   trx: Transaction<BudgetTables>,
   sums: readonly WindowSum[],
   nowMs: number,
-): Promise<WindowSum[]> {
+): Promise<WindowState[]> {
   if (sums.length === 0) return []
   const rows = JSON.stringify(
     sums.map(({ budgetId, copy, window, amount }) => ({
@@ -35,7 +36,7 @@ export async function addToWindows(
 }
 
 /** The windows of these budgets that have not ended. */
-export async function listOpenWindows(db: Reader, budgetIds: readonly string[], nowMs: number): Promise<WindowSum[]> {
+export async function listOpenWindows(db: Reader, budgetIds: readonly string[], nowMs: number): Promise<WindowState[]> {
   if (budgetIds.length === 0) return []
   const rows = await db
     .selectFrom('budget_windows')
@@ -49,7 +50,7 @@ export async function listOpenWindows(db: Reader, budgetIds: readonly string[], 
 }
 
 /** Every window of a budget that ends after `sinceMs`, or never. */
-export async function listWindowsSince(db: Reader, budgetId: string, sinceMs: number): Promise<WindowSum[]> {
+export async function listWindowsSince(db: Reader, budgetId: string, sinceMs: number): Promise<WindowState[]> {
   const rows = await db
     .selectFrom('budget_windows')
     .selectAll()
@@ -61,7 +62,7 @@ export async function listWindowsSince(db: Reader, budgetId: string, sinceMs: nu
 
 /** A window as it is published: with when it last changed. */
 export interface OpenWindow {
-  sum: WindowSum
+  sum: WindowState
   limit: number
   updatedAtMs: number
 }
@@ -96,7 +97,7 @@ export async function pruneWindows(db: Reader, endMs: number, most: number): Pro
   return Number(numAffectedRows ?? 0n)
 }
 
-function fromRow(row: Selectable<BudgetTables['budget_windows']>): WindowSum {
+function fromRow(row: Selectable<BudgetTables['budget_windows']>): WindowState {
   return {
     budgetId: row.budget_id,
     copy: row.copy,
@@ -105,5 +106,27 @@ function fromRow(row: Selectable<BudgetTables['budget_windows']>): WindowSum {
       endMs: row.window_end_ms === null ? undefined : Number(row.window_end_ms),
     },
     amount: BigInt(row.spent),
+    settled: BigInt(row.leased_settled),
+    unresolved: BigInt(row.unresolved),
+    outstanding: BigInt(row.outstanding),
   }
+}
+
+/** A sum as leases reckon with it. No pool holds more than its limit, which is far below what this holds exactly. */
+export function toPoolAmount(text: string): number {
+  return toDocumentAmount(BigInt(text))
+}
+
+/** Makes windows that leases are to be taken from, where they are new. */
+export async function makeWindows(
+  db: Kysely<BudgetTables>,
+  windows: readonly WindowSum[],
+  nowMs: number,
+): Promise<void> {
+  if (windows.length === 0) return
+  await sql`insert into budget_windows (budget_id, copy, window_start_ms, window_end_ms, spent, updated_at_ms)
+    select *, 0, ${nowMs}::bigint from unnest(${windows.map(({ budgetId }) => budgetId)}::text[],
+      ${windows.map(({ copy }) => copy)}::text[], ${windows.map(({ window }) => window.startMs)}::bigint[],
+      ${windows.map(({ window }) => window.endMs ?? null)}::bigint[]) as made(budget_id, copy, window_start_ms, window_end_ms)
+    order by budget_id, copy, window_start_ms on conflict do nothing`.execute(db)
 }

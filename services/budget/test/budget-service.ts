@@ -51,7 +51,7 @@ export async function openStores(t: TestScope) {
 export type Stores = Awaited<ReturnType<typeof openStores>>
 
 /** Starts the service; `stop` ends it before the test does. */
-export async function startService(t: TestScope, stores: Stores) {
+export async function startService(t: TestScope, stores: Pick<Stores, 'config'>) {
   const closing = new ClosingStack(silent)
   t.after(() => closing.close())
   const service = await startBudget(stores.config, closing, silent)

@@ -70,15 +70,50 @@ test('a limit is exact, from text or from whole nano-dollars', async () => {
   }
 })
 
-test('what needs leases is refused in words, never taken for something weaker', async () => {
+test('a hard budget says how it holds, what is unknown to it, and what is left', async () => {
+  const { projectId, call } = await readyProject()
+  const { status, body } = await call('POST', `${projectId}/budgets`, {
+    ...spend,
+    mode: 'hard',
+    hold: 'exact',
+    on_unknown: { allow_up_to: '0.25' },
+  })
+  assert.deepEqual(
+    [status, body.mode, body.hold, body.on_unknown, body.spent, body.held, body.unresolved, body.left],
+    [201, 'hard', 'exact', { allow_up_to: '0.25' }, '0.00', '0.00', '0.00', '1.50'],
+  )
+  const budgets = await openBucket(env.gateway, 'budgets', Budget)
+  assert.deepEqual((await eventually(() => budgets.get(body.id))).on_unknown, { allow_up_to: 250_000_000 })
+  const changed = await call('PATCH', `${projectId}/budgets/${body.id}`, { hold: 'paced', on_unknown: 'deny' })
+  assert.deepEqual([changed.body.hold, changed.body.on_unknown], ['paced', 'deny'])
+  await eventually(async () => (await budgets.get(body.id))?.hold === 'paced')
+  const slots = await call('POST', `${projectId}/budgets`, { name: 'Slots', unit: 'concurrent', limit: '3' })
+  assert.deepEqual(
+    [slots.body.mode, slots.body.window, slots.body.resets_at, slots.body.left],
+    ['hard', 'total', null, '3'],
+  )
+})
+
+test('a budget that cannot hold is refused in words, never taken for something weaker', async () => {
   const { projectId, call } = await readyProject()
   const soft = (await call('POST', `${projectId}/budgets`, spend)).body
-  const answers = [
-    await call('POST', `${projectId}/budgets`, { ...spend, mode: 'hard' }),
-    await call('POST', `${projectId}/budgets`, { ...spend, unit: 'concurrent', limit: '3' }),
-    await call('PATCH', `${projectId}/budgets/${soft.id}`, { mode: 'hard' }),
-  ]
-  for (const { status, body } of answers) assert.deepEqual([status, body.error.code], [400, 'needs_leases'])
+  const slots = (await call('POST', `${projectId}/budgets`, { name: 'Slots', unit: 'concurrent', limit: '3' })).body
+  const refused = async (answer: ReturnType<typeof call>) => {
+    const { status, body } = await answer
+    return [status, body.error.code]
+  }
+  const make = (body: object) => refused(call('POST', `${projectId}/budgets`, { ...spend, ...body }))
+  const change = (id: string, body: object) => refused(call('PATCH', `${projectId}/budgets/${id}`, body))
+  assert.deepEqual(await make({ unit: 'concurrent', limit: '3' }), [400, 'concurrent_is_hard'])
+  assert.deepEqual(await make({ unit: 'concurrent', limit: '3', window: 'total', mode: 'soft' }), [
+    400,
+    'concurrent_is_hard',
+  ])
+  assert.deepEqual(await make({ hold: 'exact' }), [400, 'hold_is_hard'])
+  assert.deepEqual(await make({ window: undefined }), [400, 'window_missing'])
+  assert.deepEqual(await make({ mode: 'hard', on_unknown: { allow_up_to: '-1' } }), [400, 'invalid_limit'])
+  assert.deepEqual(await change(soft.id, { hold: 'exact' }), [400, 'hold_is_hard'])
+  assert.deepEqual(await change(slots.id, { mode: 'alert' }), [400, 'concurrent_is_hard'])
 })
 
 test('unit, window, scope and time zone never change, and a wrong field is named', async () => {

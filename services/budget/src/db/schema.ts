@@ -18,6 +18,7 @@ export interface BudgetTables {
     window_kind: string
     time_zone: string
     mode: string
+    hold: string | null
     on_unknown: JsonColumn<unknown>
     created_at_ms: BigIntColumn
     counts_from_ms: BigIntColumn
@@ -29,8 +30,33 @@ export interface BudgetTables {
     window_start_ms: BigIntColumn
     window_end_ms: BigIntColumn | null
     spent: BigIntColumn
+    leased_settled: BigIntColumn
+    unresolved: BigIntColumn
+    outstanding: BigIntColumn
     updated_at_ms: BigIntColumn
   }
+  partition_owners: { home: number; owner: string; term: BigIntColumn; expires_at: ColumnType<Date, string, string> }
+  budget_instances: { owner: string; expires_at: ColumnType<Date, string, string> }
+  leases: {
+    home: number
+    lease_id: string
+    ask_seq: BigIntColumn
+    budget_id: string
+    copy: string
+    window_start_ms: BigIntColumn
+    gateway_id: string
+    epoch: BigIntColumn
+    granted: BigIntColumn
+    settled: BigIntColumn
+    returned: BigIntColumn
+    unresolved: JsonColumn<Record<string, { amount: number; since_ms: number }>>
+    version: BigIntColumn
+    state: 'open' | 'silent' | 'closed'
+    given_up: string[]
+    granted_at_ms: BigIntColumn
+    changed_at_ms: BigIntColumn
+  }
+  lease_gateways: { home: number; gateway_id: string; epoch: BigIntColumn; heard_at_ms: BigIntColumn }
   cutoffs: {
     cutoff_id: string
     budget_id: string
@@ -60,6 +86,10 @@ export interface BudgetTables {
     nano_usd: BigIntColumn
     tokens: BigIntColumn
     requests: number
+    held_budgets: string[]
+    unresolved_leases: string[]
+    recorded_nano_usd: BigIntColumn
+    recorded_tokens: BigIntColumn
   }
   settlements: { project_id: string; settlement_key: string; event_id: string; settled_at_ms: BigIntColumn }
   dead_letters: {

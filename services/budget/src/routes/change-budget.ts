@@ -1,11 +1,11 @@
-import { budgetModes, lineOfText, Type } from '@sluice/contracts'
+import { budgetModes, holdPolicies, lineOfText, Type } from '@sluice/contracts'
 import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
-import { readLimit } from '../limit-input.ts'
+import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
 
 /** Unit, window, scope and time zone of a budget never change: that is a new budget. */
 export const ChangeBudgetBody = Type.Object(
@@ -14,6 +14,8 @@ export const ChangeBudgetBody = Type.Object(
     limit: Type.Optional(Type.String({ maxLength: 32 })),
     limit_nano_usd: Type.Optional(Type.Integer({ minimum: 1 })),
     mode: Type.Optional(Type.Enum([...budgetModes])),
+    hold: Type.Optional(Type.Enum([...holdPolicies])),
+    on_unknown: Type.Optional(OnUnknownInput),
   },
   { additionalProperties: false },
 )
@@ -34,16 +36,20 @@ export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): 
         const nowMs = deps.now()
         const { pid, id } = request.params
         const principal = principalOf(request)
-        const { name, mode } = request.body
-        if (mode === 'hard') throw errorOf(errors.needsLeases)
+        const { name, mode, hold, on_unknown: onUnknown } = request.body
         const { budget } = await deps.budgets.find(pid, id, nowMs)
         const limit = readLimit(budget.unit, request.body)
-        if (name === undefined && mode === undefined && limit === undefined) throw errorOf(errors.nothingToChange)
+        const modeAfter = mode ?? budget.mode
+        if (budget.unit === 'concurrent' && modeAfter !== 'hard') throw errorOf(errors.concurrentIsHard)
+        if (modeAfter !== 'hard' && (hold !== undefined || onUnknown !== undefined)) throw errorOf(errors.holdIsHard)
         const change = {
           ...(name === undefined ? {} : { name }),
           ...(mode === undefined ? {} : { mode }),
           ...(limit === undefined ? {} : { limit }),
+          ...(hold === undefined ? {} : { hold }),
+          ...(onUnknown === undefined ? {} : { on_unknown: readOnUnknown(budget.unit, onUnknown) }),
         }
+        if (Object.keys(change).length === 0) throw errorOf(errors.nothingToChange)
         await deps.budgets.change(pid, id, change, { kind: principal.kind, id: principal.id }, nowMs)
         return toAnswer(await deps.budgets.find(pid, id, nowMs), nowMs)
       },

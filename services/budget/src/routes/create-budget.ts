@@ -3,6 +3,7 @@ import {
   budgetModes,
   budgetUnits,
   budgetWindows,
+  holdPolicies,
   lineOfText,
   perDimensions,
   Type,
@@ -14,7 +15,7 @@ import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
-import { readLimit } from '../limit-input.ts'
+import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
 
 const value = Type.String({ minLength: 1, maxLength: 256, pattern: lineOfText })
 
@@ -41,9 +42,12 @@ export const CreateBudgetBody = Type.Object(
     unit: Type.Enum([...budgetUnits]),
     limit: Type.Optional(Type.String({ maxLength: 32 })),
     limit_nano_usd: Type.Optional(Type.Integer({ minimum: 1 })),
-    window: Type.Enum([...budgetWindows]),
+    /** Of unit `concurrent` it is `total`. */
+    window: Type.Optional(Type.Enum([...budgetWindows])),
     time_zone: Type.Optional(Type.String({ maxLength: 64 })),
     mode: Type.Optional(Type.Enum([...budgetModes])),
+    hold: Type.Optional(Type.Enum([...holdPolicies])),
+    on_unknown: Type.Optional(OnUnknownInput),
     starts_at: Type.Optional(Type.Enum(['window', 'now'])),
   },
   { additionalProperties: false },
@@ -61,8 +65,13 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): 
       const { pid } = request.params
       const principal = principalOf(request)
       const { body } = request
-      const mode = body.mode ?? 'soft'
-      if (mode === 'hard' || body.unit === 'concurrent') throw errorOf(errors.needsLeases)
+      const isConcurrent = body.unit === 'concurrent'
+      const mode = body.mode ?? (isConcurrent ? 'hard' : 'soft')
+      const window = body.window ?? (isConcurrent ? 'total' : undefined)
+      if (isConcurrent && (mode !== 'hard' || window !== 'total')) throw errorOf(errors.concurrentIsHard)
+      if (window === undefined) throw errorOf(errors.windowMissing)
+      if (mode !== 'hard' && (body.hold !== undefined || body.on_unknown !== undefined))
+        throw errorOf(errors.holdIsHard)
       const timeZone = body.time_zone ?? 'UTC'
       if (!isTimeZone(timeZone)) throw errorOf(errors.invalidTimeZone)
       const limit = readLimit(body.unit, body)
@@ -78,10 +87,11 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): 
           ...(body.per === undefined ? {} : { per: body.per }),
           unit: body.unit,
           limit,
-          window: body.window,
+          window,
           time_zone: timeZone,
           mode,
-          on_unknown: 'deny',
+          ...(body.hold === undefined ? {} : { hold: body.hold }),
+          on_unknown: readOnUnknown(body.unit, body.on_unknown ?? 'deny'),
           created_at_ms: nowMs,
           projectId: pid,
         },

@@ -9,6 +9,7 @@ import {
 import { createBudgets } from './001-create-budgets.ts'
 import { createSpendFacts } from './002-create-spend-facts.ts'
 import { createAuditEntries } from './003-create-audit-entries.ts'
+import { createLeases } from './004-create-leases.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -20,6 +21,7 @@ export const migrations: readonly Migration[] = [
   createDiscardedLetters,
   createRebuild,
   createGivenUpGaps,
+  createLeases,
 ]
 
 /** The one schema of this service. */

@@ -1,0 +1,156 @@
+import type { Cutoff } from '@sluice/contracts'
+import { type HomeState, leftOf, type Pool, poolKey, spentOf, type windowAt } from '@sluice/leases'
+import { type Kysely, transact } from '@sluice/postgres'
+import type { CountedBudget, WindowState, WindowSum } from '../budget.ts'
+import { decideAndSave } from '../cutoff-store.ts'
+import type { BudgetTables } from '../db/schema.ts'
+import { makeWindows } from '../window-store.ts'
+import type { AskCommand, Command } from './command.ts'
+import { namedBy } from './command.ts'
+import { type DecidedBatch, decideBatch, isWindowOpen, leaseIdsOf } from './decide-batch.ts'
+import {
+  type LoadedHome,
+  listOpenLeases,
+  loadHome,
+  type OpenLease,
+  saveGateways,
+  saveLeases,
+  savePools,
+} from './home-store.ts'
+import { lockOwnHome, type OwnedHome } from './ownership-store.ts'
+
+/** A batch that is committed. */
+export interface AppliedBatch extends DecidedBatch {
+  state: HomeState
+  cutoffs: Cutoff[]
+  copies: { budgetId: string; copy: string }[]
+  /** Asks that wait for money which these leases may bring back. */
+  waiting: { command: AskCommand; leases: OpenLease[] }[]
+}
+
+export interface BatchContext {
+  db: Kysely<BudgetTables>
+  owner: string
+  findWindow: typeof windowAt
+  /** Whether a recall could bring back anything of a lease for this ask. */
+  isWorthRecall: (lease: OpenLease, command: AskCommand, state: HomeState, nowMs: number) => boolean
+}
+
+/**
+ * Applies commands of a home in one transaction: its row → what they name → decisions in memory → what has changed.
+ * Undefined: the home is another's, and nothing was done.
+ */
+export async function applyBatch(
+  context: BatchContext,
+  owned: OwnedHome,
+  commands: readonly Command[],
+): Promise<AppliedBatch | undefined> {
+  for (let round = 0; round < 3; round++) {
+    const applied = await tryBatch(context, owned, commands)
+    if (!applied || 'state' in applied) return applied
+    // Apart from the batch, so that windows are always locked in one order.
+    await makeWindows(context.db, applied.missing, Date.now())
+  }
+  throw new Error(`windows of home ${owned.home} were made and are not there`)
+}
+
+function tryBatch(
+  { db, owner, findWindow, isWorthRecall }: BatchContext,
+  owned: OwnedHome,
+  commands: readonly Command[],
+): Promise<AppliedBatch | { missing: WindowSum[] } | undefined> {
+  return transact(db, async trx => {
+    if (!(await lockOwnHome(trx, owner, owned))) return undefined
+    const loaded = await loadHome(trx, owned.home, namedBy(commands, leaseIdsOf))
+    const { state, budgets } = loaded
+    const nowMs = Date.now()
+    const missing = missingWindows(loaded, commands, nowMs, findWindow)
+    if (missing.length > 0) return { missing }
+    const before = new Map(state.pools)
+    const about = { state, budgets, term: owned.term, nowMs, findWindow }
+    const batch = decideBatch(about, commands)
+    const waiting: AppliedBatch['waiting'] = []
+    if (batch.recalls.length > 0) {
+      const asks = batch.recalls.splice(0)
+      const open = await listOpenLeases(trx, owned.home, shortPools(state, asks))
+      const poor: AskCommand[] = []
+      for (const command of asks) {
+        const short = new Set(shortPools(state, [command]).map(({ key }) => key))
+        const leases = open.filter(lease => short.has(lease.pool) && isWorthRecall(lease, command, state, nowMs))
+        if (leases.length > 0) waiting.push({ command, leases })
+        else poor.push({ ...command, recalled: true })
+      }
+      decideBatch(about, poor, batch)
+    }
+    const leases = [...batch.leases].flatMap(leaseId => state.leases.get(leaseId) ?? [])
+    const pools = [...state.pools.values()].filter(pool => before.get(pool.key) !== pool)
+    await saveLeases(trx, owned.home, loaded, leases, nowMs)
+    await savePools(trx, pools, nowMs)
+    await saveGateways(trx, owned.home, state, batch.gateways)
+    const cutoffs = await cutSpent(trx, loaded, pools, nowMs)
+    const copies = pools.map(({ budgetId, copy }) => ({ budgetId, copy }))
+    return { ...batch, state, cutoffs, copies, waiting }
+  })
+}
+
+/** Pools in which an ask finds less than it wants. */
+function shortPools(state: HomeState, asks: readonly AskCommand[]): Pool[] {
+  const short = new Map<string, Pool>()
+  for (const { message } of asks)
+    for (const item of message.items) {
+      const pool = state.pools.get(poolKey(item.budget_id, item.copy, item.window_start_ms))
+      if (pool && leftOf(pool) < item.want) short.set(pool.key, pool)
+    }
+  return [...short.values()]
+}
+
+/** Windows that commands name, that may have leases, and that are not there yet. */
+function missingWindows(
+  { state, budgets }: LoadedHome,
+  commands: readonly Command[],
+  nowMs: number,
+  findWindow: typeof windowAt,
+): WindowSum[] {
+  const missing = new Map<string, WindowSum>()
+  const add = (budget: CountedBudget, copy: string, startMs: number) => {
+    const key = poolKey(budget.budget_id, copy, startMs)
+    const window = findWindow(budget.window, budget.time_zone, startMs)
+    if (window.startMs === startMs) missing.set(key, { budgetId: budget.budget_id, copy, window, amount: 0n })
+  }
+  for (const { kind, message } of commands) {
+    if (kind === 'heartbeat') continue
+    for (const named of kind === 'ask' ? message.items : message.leases) {
+      const budget = budgets.get(named.budget_id)
+      if (!budget || state.pools.has(poolKey(named.budget_id, named.copy, named.window_start_ms))) continue
+      // What a lease names was there once: this database has lost it.
+      if (kind === 'ask') {
+        if (budget.mode !== 'hard' || !isWindowOpen(budget, named.window_start_ms, nowMs, findWindow)) continue
+      }
+      add(budget, named.copy, named.window_start_ms)
+    }
+  }
+  return [...missing.values()]
+}
+
+/** Cutoffs of pools that are spent: in a hard budget no call can go on there. */
+function cutSpent(
+  trx: Parameters<typeof decideAndSave>[0],
+  { budgets, windowEnds }: LoadedHome,
+  pools: readonly Pool[],
+  nowMs: number,
+): Promise<Cutoff[]> {
+  const spent = pools
+    .filter(pool => spentOf(pool) >= pool.limit)
+    .map(
+      (pool): WindowState => ({
+        budgetId: pool.budgetId,
+        copy: pool.copy,
+        window: { startMs: pool.windowStartMs, endMs: windowEnds.get(pool.key) },
+        amount: BigInt(pool.unleased),
+        settled: BigInt(pool.settled),
+        unresolved: BigInt(pool.unresolved),
+        outstanding: BigInt(pool.outstanding),
+      }),
+    )
+  return spent.length === 0 ? Promise.resolve([]) : decideAndSave(trx, budgets, spent, nowMs)
+}

@@ -1,0 +1,67 @@
+import type { LeaseAnswer, LeaseAsk, LeaseHeartbeat, LeaseHello, LeaseReceipt, LeaseReport } from '@sluice/contracts'
+
+/** A request of a gateway that waits for its home. */
+export type Command = { receivedAt: number } & (
+  | { kind: 'ask'; message: LeaseAsk; recalled: boolean; answer: (answer: LeaseAnswer) => void }
+  | { kind: 'report'; message: LeaseReport; answer: (receipt: LeaseReceipt) => void }
+  | { kind: 'hello'; message: LeaseHello; answer: (receipt: LeaseReceipt) => void }
+  | { kind: 'heartbeat'; message: LeaseHeartbeat; answer: (receipt: LeaseReceipt) => void }
+)
+export type AskCommand = Extract<Command, { kind: 'ask' }>
+
+/** A copy of a budget in one window. */
+export interface PoolName {
+  budgetId: string
+  copy: string
+  windowStartMs: number
+}
+
+/** What a batch of commands must find loaded. */
+export interface Named {
+  pools: PoolName[]
+  leaseIds: string[]
+  /** Leases of these runs that are not closed, from asks in this range. */
+  runs: { gatewayId: string; epoch: number; fromSeq: number; belowSeq: number }[]
+}
+
+type Pooled = { budget_id: string; copy: string; window_start_ms: number }
+
+export function namedBy(commands: readonly Command[], leaseIdsOf: (ask: AskCommand['message']) => string[]): Named {
+  const named: Named = { pools: [], leaseIds: [], runs: [] }
+  const addPool = ({ budget_id: budgetId, copy, window_start_ms: windowStartMs }: Pooled) =>
+    named.pools.push({ budgetId, copy, windowStartMs })
+  for (const { kind, message } of commands) {
+    switch (kind) {
+      case 'ask':
+        message.items.forEach(addPool)
+        named.leaseIds.push(...leaseIdsOf(message))
+        break
+      case 'report':
+        message.leases.forEach(addPool)
+        named.leaseIds.push(...message.leases.map(({ lease_id }) => lease_id))
+        break
+      case 'hello':
+        message.leases.forEach(addPool)
+        named.leaseIds.push(...message.leases.map(({ lease_id }) => lease_id))
+        if (!message.more)
+          named.runs.push({
+            gatewayId: message.gateway_id,
+            epoch: message.ended_epoch,
+            fromSeq: 0,
+            belowSeq: Number.MAX_SAFE_INTEGER,
+          })
+        break
+      case 'heartbeat':
+        named.leaseIds.push(...message.idle.map(([leaseId]) => leaseId))
+        if (!message.whole) break
+        named.leaseIds.push(...message.whole.lease_ids)
+        named.runs.push({
+          gatewayId: message.gateway_id,
+          epoch: message.epoch,
+          fromSeq: message.whole.from_seq,
+          belowSeq: message.whole.below_seq,
+        })
+    }
+  }
+  return named
+}

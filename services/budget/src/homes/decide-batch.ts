@@ -1,0 +1,159 @@
+import { type LeaseAnswer, type LeaseReceipt, leaseIdOf } from '@sluice/contracts'
+import {
+  type DecidedReport,
+  decideAsk,
+  decideHeartbeat,
+  decideHello,
+  decideReport,
+  evolve,
+  type HomeEvent,
+  type HomeState,
+  leftOf,
+  type Pool,
+  poolKey,
+  type windowAt,
+} from '@sluice/leases'
+import type { CountedBudget } from '../budget.ts'
+import type { AskCommand, Command } from './command.ts'
+
+/** What a batch is decided upon. */
+export interface BatchCircumstances {
+  state: HomeState
+  budgets: ReadonlyMap<string, CountedBudget>
+  term: number
+  nowMs: number
+  findWindow: typeof windowAt
+}
+
+/** What a batch comes to: answers to be given after the commit, and asks for which money is to be called back first. */
+export interface DecidedBatch {
+  answers: (() => void)[]
+  recalls: AskCommand[]
+  /** By id, of what must be written. */
+  leases: Set<string>
+  gateways: Set<string>
+  granted: number
+  refused: LeaseAnswer['refusal'][]
+}
+
+/** A gateway counts among those that share what is left while it was heard of within this time. */
+const livelyMs = 10_000
+/** Gateways' clocks and ours may differ by so much. */
+const clockSkewMs = 5_000
+
+export function emptyBatch(): DecidedBatch {
+  return { answers: [], recalls: [], leases: new Set(), gateways: new Set(), granted: 0, refused: [] }
+}
+
+/** Decides commands one after the other, each upon what those before it have changed. */
+export function decideBatch(
+  about: BatchCircumstances,
+  commands: readonly Command[],
+  batch = emptyBatch(),
+): DecidedBatch {
+  for (const command of commands) {
+    const { state, nowMs } = about
+    switch (command.kind) {
+      case 'ask':
+        decideOneAsk(about, command, batch)
+        break
+      case 'report':
+        receive(about, batch, decideReport(state, command.message, nowMs), command.answer)
+        break
+      case 'hello':
+        receive(about, batch, decideHello(state, command.message, nowMs), command.answer)
+        break
+      case 'heartbeat':
+        receive(about, batch, decideHeartbeat(state, command.message, nowMs), command.answer)
+    }
+  }
+  return batch
+}
+
+function decideOneAsk(about: BatchCircumstances, command: AskCommand, batch: DecidedBatch): void {
+  const { state, nowMs, term } = about
+  const { message, recalled } = command
+  const lively = [...state.gateways.values()].filter(
+    ({ gatewayId, heardAtMs }) => gatewayId !== message.gateway_id && nowMs - heardAtMs < livelyMs,
+  )
+  const decided = decideAsk({ ...state, pools: poolsOf(about, command) }, message, {
+    nowMs,
+    term,
+    gateways: lively.length + 1,
+    recalled,
+    isOpen: pool => isOpen(about, pool),
+  })
+  if (decided === 'recall') {
+    batch.recalls.push(command)
+    return
+  }
+  apply(about, batch, decided.events)
+  batch.granted += decided.answer.grants.length
+  if (decided.answer.refusal) batch.refused.push(decided.answer.refusal)
+  batch.answers.push(() => command.answer(decided.answer))
+}
+
+/** The pools that an ask names, as far as leases may be taken from them. One without a window is not open: it stays empty. */
+function poolsOf({ state, budgets }: BatchCircumstances, { message }: AskCommand): Map<string, Pool> {
+  const pools = new Map<string, Pool>()
+  for (const { budget_id: budgetId, copy, window_start_ms: windowStartMs } of message.items) {
+    const budget = budgets.get(budgetId)
+    if (budget?.mode !== 'hard') continue
+    const key = poolKey(budgetId, copy, windowStartMs)
+    const blank = { key, budgetId, copy, windowStartMs, limit: budget.limit, unleased: 0 }
+    pools.set(key, state.pools.get(key) ?? { ...blank, settled: 0, unresolved: 0, outstanding: 0 })
+  }
+  return pools
+}
+
+/** Whether leases may be taken from a pool: its window is the one of now, or was or will be within what clocks may differ. */
+export function isOpen(
+  { state, budgets, nowMs, findWindow }: Pick<BatchCircumstances, 'state' | 'budgets' | 'nowMs' | 'findWindow'>,
+  { key, budgetId, windowStartMs }: Pick<Pool, 'key' | 'budgetId' | 'windowStartMs'>,
+): boolean {
+  const budget = budgets.get(budgetId)
+  return budget !== undefined && state.pools.has(key) && isWindowOpen(budget, windowStartMs, nowMs, findWindow)
+}
+
+export function isWindowOpen(
+  budget: CountedBudget,
+  windowStartMs: number,
+  nowMs: number,
+  findWindow: typeof windowAt,
+): boolean {
+  return [nowMs, nowMs - clockSkewMs, nowMs + clockSkewMs].some(
+    atMs => findWindow(budget.window, budget.time_zone, atMs).startMs === windowStartMs,
+  )
+}
+
+/** Whether an ask would find what it wants in every pool that is loaded. */
+export function findsEnough(state: HomeState, { items }: AskCommand['message']): boolean {
+  return items.every(item => {
+    const pool = state.pools.get(poolKey(item.budget_id, item.copy, item.window_start_ms))
+    return pool !== undefined && leftOf(pool) >= item.want
+  })
+}
+
+/** The ids under which an ask's leases stand, granted or not. */
+export function leaseIdsOf({ gateway_id: gatewayId, epoch, seq, items }: AskCommand['message']): string[] {
+  return items.map((_, at) => leaseIdOf(gatewayId, epoch, seq, at))
+}
+
+function receive(
+  about: BatchCircumstances,
+  batch: DecidedBatch,
+  { events, unknown, fenced }: DecidedReport,
+  answer: (receipt: LeaseReceipt) => void,
+): void {
+  apply(about, batch, events)
+  const { term, nowMs } = about
+  batch.answers.push(() => answer({ term, at_ms: nowMs, unknown, fenced }))
+}
+
+function apply({ state }: BatchCircumstances, batch: DecidedBatch, events: readonly HomeEvent[]): void {
+  for (const event of events) {
+    evolve(state, event)
+    if (event.type === 'gateway-heard') batch.gateways.add(event.gateway.gatewayId)
+    else batch.leases.add(event.lease.leaseId)
+  }
+}

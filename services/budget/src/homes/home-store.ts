@@ -1,0 +1,222 @@
+import { homeOfBudget } from '@sluice/contracts'
+import { emptyHome, type HomeState, type Lease, type Pool, poolKey } from '@sluice/leases'
+import type { Transaction } from '@sluice/postgres'
+import { type Selectable, sql } from 'kysely'
+import type { CountedBudget } from '../budget.ts'
+import { listBudgetsById } from '../budget-store.ts'
+import type { BudgetTables } from '../db/schema.ts'
+import { toPoolAmount } from '../window-store.ts'
+import type { Named, PoolName } from './command.ts'
+
+/** What of a home a batch needs, as the database has it. Its windows are locked. */
+export interface LoadedHome {
+  state: HomeState
+  /** Budgets that are named, deleted ones left out. */
+  budgets: Map<string, CountedBudget>
+  windowEnds: Map<string, number | undefined>
+  /** Since when attempts are unresolved, by lease. */
+  unresolvedSince: Map<string, ReadonlyMap<string, number>>
+}
+
+type LeaseRow = Selectable<BudgetTables['leases']>
+
+/** Loads what commands name. The home is locked by the caller. */
+export async function loadHome(trx: Transaction<BudgetTables>, home: number, named: Named): Promise<LoadedHome> {
+  const state = emptyHome()
+  const unresolvedSince = new Map<string, ReadonlyMap<string, number>>()
+  const pools = new Map<string, PoolName>()
+  for (const pool of named.pools) pools.set(poolKey(pool.budgetId, pool.copy, pool.windowStartMs), pool)
+  for (const row of await listLeases(trx, home, named)) {
+    const { lease, since } = fromRow(row)
+    state.leases.set(lease.leaseId, lease)
+    unresolvedSince.set(lease.leaseId, since)
+    pools.set(lease.pool, { budgetId: row.budget_id, copy: row.copy, windowStartMs: Number(row.window_start_ms) })
+  }
+  const budgets = new Map<string, CountedBudget>()
+  const ids = new Set([...pools.values()].map(({ budgetId }) => budgetId))
+  for (const budget of await listBudgetsById(trx, [...ids]))
+    if (homeOfBudget(budget) === home) budgets.set(budget.budget_id, budget)
+  const windowEnds = new Map<string, number | undefined>()
+  for (const { pool, endMs } of await lockPools(trx, [...pools.values()])) {
+    state.pools.set(pool.key, pool)
+    windowEnds.set(pool.key, endMs)
+  }
+  const { rows } = await sql<{ gateway_id: string; epoch: string; heard_at_ms: string }>`
+    select gateway_id, epoch, heard_at_ms from lease_gateways where home = ${home}`.execute(trx)
+  for (const row of rows)
+    state.gateways.set(row.gateway_id, {
+      gatewayId: row.gateway_id,
+      epoch: Number(row.epoch),
+      heardAtMs: Number(row.heard_at_ms),
+    })
+  return { state, budgets, windowEnds, unresolvedSince }
+}
+
+async function listLeases(trx: Transaction<BudgetTables>, home: number, named: Named): Promise<LeaseRow[]> {
+  if (named.leaseIds.length === 0 && named.runs.length === 0) return []
+  const { runs } = named
+  const { rows } = await sql<LeaseRow>`
+    select * from leases where home = ${home} and lease_id = any(${[...new Set(named.leaseIds)]}::text[])
+    union all
+    select leases.* from unnest(${runs.map(run => run.gatewayId)}::text[], ${runs.map(run => run.epoch)}::bigint[],
+        ${runs.map(run => run.fromSeq)}::bigint[], ${runs.map(run => run.belowSeq)}::bigint[])
+        as run(gateway, epoch, from_seq, below_seq)
+      join leases on home = ${home} and leases.gateway_id = run.gateway and leases.epoch = run.epoch
+        and ask_seq >= from_seq and ask_seq < below_seq and state <> 'closed'`.execute(trx)
+  return rows
+}
+
+/** Windows with what their leases weigh, locked in the order in which usage locks them. */
+async function lockPools(
+  trx: Transaction<BudgetTables>,
+  names: readonly PoolName[],
+): Promise<{ pool: Pool; endMs: number | undefined }[]> {
+  if (names.length === 0) return []
+  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_amount: string }>`
+    select w.*, b.limit_amount from budget_windows w
+      join unnest(${names.map(name => name.budgetId)}::text[], ${names.map(name => name.copy)}::text[],
+        ${names.map(name => name.windowStartMs)}::bigint[]) as named(budget_id, copy, window_start_ms)
+        using (budget_id, copy, window_start_ms)
+      join budgets b using (budget_id)
+    order by budget_id, copy, window_start_ms for update of w`.execute(trx)
+  return rows.map(row => {
+    const windowStartMs = Number(row.window_start_ms)
+    return {
+      pool: {
+        key: poolKey(row.budget_id, row.copy, windowStartMs),
+        budgetId: row.budget_id,
+        copy: row.copy,
+        windowStartMs,
+        limit: Number(row.limit_amount),
+        unleased: toPoolAmount(row.spent),
+        settled: toPoolAmount(row.leased_settled),
+        unresolved: toPoolAmount(row.unresolved),
+        outstanding: toPoolAmount(row.outstanding),
+      },
+      endMs: row.window_end_ms === null ? undefined : Number(row.window_end_ms),
+    }
+  })
+}
+
+/** Writes leases that have changed, as they are now. */
+export async function saveLeases(
+  trx: Transaction<BudgetTables>,
+  home: number,
+  loaded: LoadedHome,
+  leases: readonly Lease[],
+  nowMs: number,
+): Promise<void> {
+  if (leases.length === 0) return
+  const rows = leases.map(lease => {
+    const pool = loaded.state.pools.get(lease.pool)
+    if (!pool) throw new Error(`lease ${lease.leaseId} without its pool`)
+    const since = loaded.unresolvedSince.get(lease.leaseId)
+    const unresolved = [...lease.unresolved].map(([attempt, amount]) => [
+      attempt,
+      { amount, since_ms: since?.get(attempt) ?? nowMs },
+    ])
+    return {
+      home,
+      lease_id: lease.leaseId,
+      ask_seq: lease.askSeq,
+      budget_id: pool.budgetId,
+      copy: pool.copy,
+      window_start_ms: pool.windowStartMs,
+      gateway_id: lease.gatewayId,
+      epoch: lease.epoch,
+      granted: lease.granted,
+      settled: lease.settled,
+      returned: lease.returned,
+      unresolved: Object.fromEntries(unresolved),
+      version: lease.version,
+      state: lease.state,
+      given_up: [...lease.givenUp],
+      granted_at_ms: nowMs,
+      changed_at_ms: nowMs,
+    }
+  })
+  await sql`insert into leases select * from jsonb_populate_recordset(null::leases, ${JSON.stringify(rows)}::jsonb)
+    on conflict (home, lease_id) do update set settled = excluded.settled, returned = excluded.returned,
+      unresolved = excluded.unresolved, version = excluded.version, state = excluded.state,
+      given_up = excluded.given_up, changed_at_ms = excluded.changed_at_ms`.execute(trx)
+}
+
+/** Writes what the leases of pools weigh. */
+export async function savePools(trx: Transaction<BudgetTables>, pools: readonly Pool[], nowMs: number): Promise<void> {
+  if (pools.length === 0) return
+  await sql`update budget_windows w set leased_settled = changed.settled, unresolved = changed.unresolved,
+      outstanding = changed.outstanding, updated_at_ms = ${nowMs}
+    from unnest(${pools.map(pool => pool.budgetId)}::text[], ${pools.map(pool => pool.copy)}::text[],
+      ${pools.map(pool => pool.windowStartMs)}::bigint[], ${pools.map(pool => pool.settled)}::numeric[],
+      ${pools.map(pool => pool.unresolved)}::numeric[], ${pools.map(pool => pool.outstanding)}::numeric[])
+      as changed(budget_id, copy, window_start_ms, settled, unresolved, outstanding)
+    where w.budget_id = changed.budget_id and w.copy = changed.copy and w.window_start_ms = changed.window_start_ms`.execute(
+    trx,
+  )
+}
+
+export async function saveGateways(
+  trx: Transaction<BudgetTables>,
+  home: number,
+  state: HomeState,
+  gatewayIds: ReadonlySet<string>,
+): Promise<void> {
+  const gateways = [...gatewayIds].flatMap(gatewayId => state.gateways.get(gatewayId) ?? [])
+  if (gateways.length === 0) return
+  await sql`insert into lease_gateways (home, gateway_id, epoch, heard_at_ms)
+    select ${home}, * from unnest(${gateways.map(gateway => gateway.gatewayId)}::text[],
+      ${gateways.map(gateway => gateway.epoch)}::bigint[], ${gateways.map(gateway => gateway.heardAtMs)}::bigint[])
+    on conflict (home, gateway_id) do update set epoch = excluded.epoch, heard_at_ms = excluded.heard_at_ms`.execute(
+    trx,
+  )
+}
+
+/** A lease that a recall could bring money back from. */
+export interface OpenLease {
+  leaseId: string
+  pool: string
+  gatewayId: string
+  epoch: number
+  grantedAtMs: number
+}
+
+/** Open leases of these pools. */
+export async function listOpenLeases(
+  trx: Transaction<BudgetTables>,
+  home: number,
+  pools: readonly PoolName[],
+): Promise<OpenLease[]> {
+  const { rows } = await sql<LeaseRow>`
+    select leases.* from unnest(${pools.map(pool => pool.budgetId)}::text[], ${pools.map(pool => pool.copy)}::text[],
+        ${pools.map(pool => pool.windowStartMs)}::bigint[]) as named(budget_id, copy, window_start_ms)
+      join leases using (budget_id, copy, window_start_ms)
+    where home = ${home} and state = 'open'`.execute(trx)
+  return rows.map(row => ({
+    leaseId: row.lease_id,
+    pool: poolKey(row.budget_id, row.copy, Number(row.window_start_ms)),
+    gatewayId: row.gateway_id,
+    epoch: Number(row.epoch),
+    grantedAtMs: Number(row.granted_at_ms),
+  }))
+}
+
+function fromRow(row: LeaseRow): { lease: Lease; since: Map<string, number> } {
+  const unresolved = Object.entries(row.unresolved)
+  return {
+    lease: {
+      leaseId: row.lease_id,
+      askSeq: Number(row.ask_seq),
+      pool: poolKey(row.budget_id, row.copy, Number(row.window_start_ms)),
+      gatewayId: row.gateway_id,
+      epoch: Number(row.epoch),
+      granted: Number(row.granted),
+      settled: Number(row.settled),
+      returned: Number(row.returned),
+      unresolved: new Map(unresolved.map(([attempt, { amount }]) => [attempt, amount])),
+      version: Number(row.version),
+      state: row.state,
+      givenUp: new Set(row.given_up),
+    },
+    since: new Map(unresolved.map(([attempt, { since_ms }]) => [attempt, since_ms])),
+  }
+}

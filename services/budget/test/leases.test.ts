@@ -1,0 +1,348 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { test } from 'node:test'
+import { openBucket, subscribe } from '@sluice/bus'
+import { BudgetWindow, LeaseAsk, LeaseRecall, partitionOf, type UsageAdjustedData } from '@sluice/contracts'
+import { windowAt } from '@sluice/leases'
+import { eventually } from '@sluice/test-env'
+import { findBudget } from '../src/budget-store.ts'
+import { sumFacts } from '../src/spend-fact-store.ts'
+import { applyUsage } from '../src/usage-store.ts'
+import { rebuildWindows } from '../src/window-rebuild-store.ts'
+import { fileScope, openService, startService } from './budget-service.ts'
+import { leaseClient } from './lease-client.ts'
+
+const env = await openService(fileScope)
+let gateways = 0
+
+/** A project with one hard budget, and a gateway that asks its home. */
+async function newPool(body: object = {}) {
+  const { projectId, call } = await env.newProject()
+  const created = await eventually(async () => {
+    const answer = await call('POST', `${projectId}/budgets`, {
+      name: 'Hard',
+      unit: 'requests',
+      limit: '100',
+      window: 'total',
+      mode: 'hard',
+      ...body,
+    })
+    return answer.status === 401 ? undefined : answer
+  })
+  assert.equal(created.status, 201, JSON.stringify(created.body))
+  const budgetId: string = created.body.id
+  const home = partitionOf(projectId)
+  const path = `${projectId}/budgets/${budgetId}`
+  const newGateway = (epoch = 1, gatewayId = `gw_${++gateways}`) =>
+    Object.assign(leaseClient(env.gateway, gatewayId, epoch, home), { gatewayId })
+  const get = async () => (await call('GET', path)).body
+  const amounts = async () => {
+    const { spent, held, unresolved, left } = await get()
+    return [spent, held, unresolved, left].map(Number)
+  }
+  return { projectId, call, budgetId, home, path, newGateway, get, amounts }
+}
+
+test('a lease is granted within what is left; the same ask again is the same lease; what is spent is refused', async () => {
+  const { budgetId, newGateway, amounts } = await newPool()
+  const gateway = newGateway()
+  const granted = await gateway.ask({ budgetId, want: 60 })
+  assert.deepEqual(
+    granted.grants.map(({ amount, left }) => [amount, left]),
+    [[60, 40]],
+  )
+  assert.deepEqual((await gateway.askAs(1, [{ budgetId, want: 60 }])).grants, granted.grants)
+  assert.deepEqual(await amounts(), [0, 60, 0, 40])
+  const clamped = await gateway.ask({ budgetId, want: 60, need: 10 })
+  assert.deepEqual(
+    clamped.grants.map(({ amount }) => amount),
+    [40],
+  )
+  const held = await gateway.ask({ budgetId, want: 10 })
+  assert.deepEqual([held.refusal?.reason, held.refusal?.held, held.refusal?.limit], ['held', 100, 100])
+  await gateway.report(gateway.totals(1, budgetId, { granted: 60, settled_total: 55, returned_total: 5, done: true }))
+  assert.deepEqual(await amounts(), [55, 40, 0, 5])
+  const spent = await gateway.ask({ budgetId, want: 46 })
+  assert.deepEqual([spent.refusal?.reason, spent.refusal?.spent, spent.refusal?.need], ['spent', 55, 46])
+})
+
+test('an ask of several budgets is granted whole or not at all', async () => {
+  const { projectId, call, budgetId, newGateway, amounts } = await newPool()
+  const { body: small } = await call('POST', `${projectId}/budgets`, {
+    name: 'Small',
+    unit: 'requests',
+    limit: '5',
+    window: 'total',
+    mode: 'hard',
+  })
+  const gateway = newGateway()
+  const refused = await gateway.ask({ budgetId, want: 6 }, { budgetId: small.id, want: 6 })
+  assert.deepEqual([refused.grants, refused.refusal?.budget_id, refused.refusal?.reason], [[], small.id, 'spent'])
+  assert.deepEqual(await amounts(), [0, 0, 0, 100])
+  const granted = await gateway.ask({ budgetId, want: 5 }, { budgetId: small.id, want: 5 })
+  assert.deepEqual(
+    granted.grants.map(({ amount }) => amount),
+    [5, 5],
+  )
+})
+
+test('what is no hard budget of this home, or no window of now, has no lease', async () => {
+  const { projectId, call, budgetId, home, newGateway } = await newPool({ window: 'day' })
+  const gateway = newGateway()
+  const today = windowAt('day', 'UTC', Date.now()).startMs
+  const reason = async (...pools: Parameters<typeof gateway.ask>) => (await gateway.ask(...pools)).refusal?.reason
+  assert.equal(await reason({ budgetId, windowStartMs: today, want: 1 }), undefined)
+  assert.equal(await reason({ budgetId, windowStartMs: today - 86_400_000, want: 1 }), 'not_open')
+  assert.equal(await reason({ budgetId, windowStartMs: today + 1, want: 1 }), 'not_open')
+  assert.equal(await reason({ budgetId: 'bud_none', windowStartMs: today, want: 1 }), 'unknown_budget')
+  const elsewhere = leaseClient(env.gateway, 'gw_astray', 1, (home + 1) % 8)
+  assert.equal((await elsewhere.ask({ budgetId, windowStartMs: today, want: 1 })).refusal?.reason, 'unknown_budget')
+  const rows = await env.db
+    .selectFrom('budget_windows')
+    .select('window_start_ms')
+    .where('budget_id', '=', budgetId)
+    .execute()
+  assert.deepEqual(
+    rows.map(row => Number(row.window_start_ms)),
+    [today],
+  )
+  await call('PATCH', `${projectId}/budgets/${budgetId}`, { mode: 'soft' })
+  assert.equal(await reason({ budgetId, windowStartMs: today, want: 1 }), 'unknown_budget')
+  await call('PATCH', `${projectId}/budgets/${budgetId}`, { mode: 'hard' })
+  await call('DELETE', `${projectId}/budgets/${budgetId}`)
+  assert.equal(await reason({ budgetId, windowStartMs: today, want: 1 }), 'unknown_budget')
+})
+
+test('a later run fences the earlier one; its hello closes what its journal names, and frees the rest', async () => {
+  const { budgetId, newGateway, amounts } = await newPool()
+  const first = newGateway()
+  await first.ask({ budgetId, want: 30 })
+  await first.ask({ budgetId, want: 20 })
+  const second = newGateway(2, first.gatewayId)
+  await second.ask({ budgetId, want: 10 })
+  assert.equal((await first.ask({ budgetId, want: 1 })).refusal?.reason, 'fenced')
+  assert.equal((await first.heartbeat([])).fenced, true)
+  assert.deepEqual(await amounts(), [0, 60, 0, 40])
+  const used = first.totals(1, budgetId, {
+    granted: 30,
+    settled_total: 12,
+    unresolved: [{ attempt_id: 'att_1', amount: 8 }],
+    version: 9,
+    done: true,
+  })
+  await second.hello(1, used)
+  assert.deepEqual(await amounts(), [12, 18, 8, 70])
+  await second.hello(1, used)
+  assert.deepEqual(await amounts(), [12, 18, 8, 70])
+})
+
+test('a whole list closes what was granted and never heard of, and nothing that is under way', async () => {
+  const { budgetId, newGateway, amounts } = await newPool()
+  const gateway = newGateway()
+  for (const want of [1, 2, 4]) await gateway.ask({ budgetId, want })
+  const { lease_id: kept } = gateway.totals(1, budgetId)
+  const { unknown } = await gateway.heartbeat([[kept, 1]], { from_seq: 1, below_seq: 3, lease_ids: [kept, 'gw-1-9-0'] })
+  assert.deepEqual(unknown, ['gw-1-9-0'])
+  assert.deepEqual(await amounts(), [0, 5, 0, 95])
+})
+
+test('less left than wanted calls idle money back, and who asked gets it', async () => {
+  const { budgetId, newGateway } = await newPool()
+  const [rich, poor] = [newGateway(), newGateway()]
+  await rich.ask({ budgetId, want: 90 })
+  const { lease_id: leaseId } = rich.totals(1, budgetId)
+  await rich.heartbeat([[leaseId, 80]])
+  const recalls: string[][] = []
+  const heard = subscribe(
+    env.gateway,
+    LeaseRecall,
+    LeaseRecall.subject(rich.gatewayId),
+    recall => {
+      recalls.push(recall.lease_ids)
+      void rich.report(rich.totals(1, budgetId, { granted: 90, returned_total: 80, version: 2 }))
+    },
+    env.log,
+  )
+  await env.gateway.connection.flush()
+  const answer = await poor.ask({ budgetId, want: 50 })
+  assert.deepEqual(
+    answer.grants.map(({ amount }) => amount),
+    [50],
+  )
+  assert.deepEqual(recalls, [[leaseId]])
+  // It has nothing idle now, and is not asked again.
+  await rich.heartbeat([])
+  const held = await newGateway().ask({ budgetId, want: 50 })
+  assert.equal(held.refusal?.reason, 'held')
+  assert.equal(recalls.length, 1)
+  await heard.close()
+})
+
+test('usage that names no lease counts in the pool, and what leases have settled counts once', async () => {
+  const { projectId, budgetId, newGateway, amounts, get } = await newPool({ unit: 'usd', limit: '0.00001' })
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 6_000 })
+  const held = [{ budget_id: budgetId, copy: '', window_start_ms: 0, amount: 6_000 }]
+  const attempt = randomUUID()
+  const { lease_id: leaseId } = gateway.totals(1, budgetId)
+  await env.send(projectId, [
+    { cost_nano_usd: 1_000 },
+    { event_id: attempt, cost_nano_usd: 2_000, held, leases: [[leaseId, 2_000]], unresolved: [[leaseId, 4_000]] },
+  ])
+  await eventually(async () => (await get()).spent === '0.000001')
+  await gateway.report(
+    gateway.totals(1, budgetId, {
+      granted: 6_000,
+      settled_total: 2_000,
+      unresolved: [{ attempt_id: attempt, amount: 4_000 }],
+      done: true,
+    }),
+  )
+  assert.deepEqual(await amounts(), [0.000003, 0.000004, 0.000004, 0.000003])
+  const windows = await openBucket(env.gateway, 'budget-windows', BudgetWindow)
+  const shown = await eventually(async () => {
+    const window = await windows.get(budgetId)
+    return window?.spent === 3_000 && window
+  })
+  assert.equal(shown.held, 4_000)
+  const budget = await findBudget(env.db, projectId, budgetId)
+  assert.ok(budget)
+  const whole = { startMs: 0, endMs: undefined }
+  assert.deepEqual(await sumFacts(env.db, budget, whole), [{ copy: '', amount: 1_000n }])
+  // Made now, a budget that has no leases counts all of it.
+  assert.deepEqual(await sumFacts(env.db, { ...budget, budget_id: 'bud_new' }, whole), [{ copy: '', amount: 3_000n }])
+
+  const adjustment: UsageAdjustedData = {
+    seq: 1,
+    event_id: attempt,
+    version: 1,
+    project_id: projectId,
+    account_id: 'acct_test',
+    admitted_at_ms: Date.now(),
+    adjusted_at_ms: Date.now(),
+    reason: 'measured',
+    price_book_id: 'book_test',
+    quantities: { in_text: 100, out_text: 20 },
+    line_items: [],
+    cost_nano_usd: 2_500,
+    difference_nano_usd: 500,
+  }
+  await applyUsage(
+    env.db,
+    [{ kind: 'adjusted', adjustment, streamSeq: 1_000_000, subject: 'usage.adjusted.v1' }],
+    windowAt,
+    Date.now(),
+  )
+  assert.deepEqual(await amounts(), [0.0000035, 0, 0, 0.0000065])
+  const now = Date.now()
+  assert.equal((await rebuildWindows(env.db, projectId, budgetId, windowAt, now, 0)).corrected, 0)
+  // The same list again, too late, brings nothing back.
+  await gateway.report(
+    gateway.totals(1, budgetId, {
+      granted: 6_000,
+      settled_total: 2_000,
+      unresolved: [{ attempt_id: attempt, amount: 4_000 }],
+      version: 7,
+      done: true,
+    }),
+  )
+  assert.deepEqual(await amounts(), [0.0000035, 0, 0, 0.0000065])
+})
+
+test('what is settled to the limit cuts, a raised limit lifts, a lowered one calls back and grants no more', async () => {
+  const { budgetId, newGateway, path, call, get } = await newPool({ limit: '10' })
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 10 })
+  const pushes = () => env.pushes.filter(push => push.budget_id === budgetId).map(push => push.active)
+  await gateway.report(gateway.totals(1, budgetId, { granted: 10, settled_total: 10, done: true }))
+  await eventually(() => pushes().length === 1)
+  assert.equal((await get()).cutoff.active, true)
+  await call('PATCH', path, { limit: '30' })
+  await eventually(() => pushes().length === 2)
+  await gateway.ask({ budgetId, want: 10 })
+  const { lease_id: second } = gateway.totals(2, budgetId)
+  const recalled = new Promise<string[]>(resolve => {
+    subscribe(
+      env.gateway,
+      LeaseRecall,
+      LeaseRecall.subject(gateway.gatewayId),
+      ({ lease_ids }) => resolve(lease_ids),
+      env.log,
+    )
+  })
+  await env.gateway.connection.flush()
+  const lowered = await call('PATCH', path, { limit: '15' })
+  assert.deepEqual([lowered.body.held, lowered.body.left], ['10', '0'])
+  assert.deepEqual(await recalled, [second])
+  assert.equal((await gateway.ask({ budgetId, want: 1 })).refusal?.reason, 'held')
+  assert.equal((await gateway.ask({ budgetId, want: 6 })).refusal?.reason, 'spent')
+  assert.deepEqual(pushes(), [true, false])
+})
+
+test('slots of calls at the same time come back, and are never spent', async () => {
+  const { budgetId, newGateway, amounts } = await newPool({ unit: 'concurrent', window: 'total', limit: '3' })
+  const [one, other] = [newGateway(), newGateway()]
+  await one.ask({ budgetId, want: 1 })
+  await one.ask({ budgetId, want: 1 })
+  await other.ask({ budgetId, want: 1 })
+  assert.deepEqual(await amounts(), [0, 3, 0, 0])
+  assert.equal((await other.ask({ budgetId, want: 1 })).refusal?.reason, 'held')
+  await one.report(one.totals(1, budgetId, { granted: 1, returned_total: 1, done: true }))
+  assert.equal((await other.ask({ budgetId, want: 1 })).grants.length, 1)
+  assert.deepEqual(await amounts(), [0, 3, 0, 0])
+})
+
+test('messages that no gateway sends are counted, answered nothing, and hold nobody up', async () => {
+  const { budgetId, home, newGateway, amounts } = await newPool()
+  const refused = (body: string) =>
+    assert.rejects(env.gateway.connection.request(LeaseAsk.subject(home), body, { timeout: 300 }))
+  const items = [{ budget_id: budgetId, copy: 'half \ud83d a pair', window_start_ms: 0, need: 1, want: 1, ahead: 0 }]
+  const ask = { gateway_id: 'gw_odd', epoch: 1, at_ms: Date.now(), seq: 1, items }
+  const gateway = newGateway()
+  const [granted] = await Promise.all([
+    gateway.ask({ budgetId, want: 5 }),
+    refused('{'),
+    refused(JSON.stringify({ ...ask, items: [] })),
+    refused(JSON.stringify({ ...ask, items: [{ ...items[0], copy: 'nul \u0000' }] })),
+    refused(JSON.stringify({ ...ask, seq: 1e300, items: [{ ...items[0], copy: '' }] })),
+  ])
+  assert.deepEqual(
+    granted.grants.map(({ amount }) => amount),
+    [5],
+  )
+  assert.deepEqual(await amounts(), [0, 5, 0, 95])
+})
+
+test('of two instances each owns half; one is killed, and the other goes on with its homes: no ask is granted twice', async t => {
+  const twin = await startService(t, env)
+  const { homes } = env.service
+  await eventually(() => homes.owned.length === 4 && twin.homes.owned.length === 4)
+  const pools: Awaited<ReturnType<typeof newPool>>[] = []
+  while (!pools.some(({ home }) => twin.homes.owned.some(owned => owned.home === home))) pools.push(await newPool())
+  const pool = pools.at(-1)
+  assert.ok(pool)
+  const { budgetId, newGateway, amounts } = pool
+  const clients = [newGateway(), newGateway(), newGateway()]
+  const asking = clients.map(async client => {
+    const granted: number[] = []
+    for (let round = 1; round <= 10; round++) {
+      const asked = { budgetId, want: round % 2 }
+      // Said twice at once, and once more later: one lease.
+      const answers = await Promise.all([client.askAs(round, [asked]), client.askAs(round, [asked])])
+      const [first, again] = answers.map(({ grants }) => grants.map(({ amount }) => amount))
+      assert.deepEqual(again, first)
+      granted.push(...(first ?? []))
+      if (round === 5 && client === clients[0]) {
+        const killedAt = performance.now()
+        await Promise.all([twin.bus.connection.close(), twin.db.destroy()])
+        await client.askAs(100, [{ budgetId, want: 0 }])
+        t.diagnostic(`the other instance answers ${Math.round(performance.now() - killedAt)} ms after the kill`)
+      }
+    }
+    for (let round = 1; round <= 10; round++) await client.askAs(round, [{ budgetId, want: round % 2 }])
+    return granted.reduce((sum, amount) => sum + amount, 0)
+  })
+  assert.deepEqual(await Promise.all(asking), [5, 5, 5])
+  assert.deepEqual(await amounts(), [0, 15, 0, 85])
+  await eventually(() => homes.owned.length === 8, { timeoutMs: 10_000 })
+})
