@@ -48,6 +48,11 @@ export class TokenCounter {
     return tokens === undefined ? undefined : Math.ceil((bytes * tokens) / sampled)
   }
 
+  /** Tokens of all of a text; undefined where this second's time is spent or the vocabulary is not loaded. */
+  countWhole(text: string): number | undefined {
+    return this.#count(text.toWellFormed())
+  }
+
   #count(text: string): number | undefined {
     if (!this.#countTokens) return undefined
     const beganAt = this.#now()
@@ -63,7 +68,8 @@ export class TokenCounter {
   }
 }
 
-function loadVocabulary(): CountTokens {
+/** Of OpenAI's current models. */
+export function loadVocabulary(): CountTokens {
   const vocabulary = createRequire(import.meta.url)('gpt-tokenizer/encoding/o200k_base') as { countTokens: CountTokens }
   return vocabulary.countTokens
 }

@@ -2,7 +2,7 @@ import type { Dialect } from '@sluice/contracts'
 import { base64Bytes } from '@sluice/usage'
 import { mayHaveEscapedNames } from '../escaped-names.ts'
 import { findReferences } from '../references/find-references.ts'
-import type { BinarySpan, MemberSpan } from '../scan-json.ts'
+import { type BinarySpan, JsonScanError, type MemberSpan } from '../scan-json.ts'
 import type { ScannedBody } from './scanned-body.ts'
 import { countTextBytes } from './text-bytes.ts'
 
@@ -71,15 +71,8 @@ function measureParts(size: PromptSize, { bytes, object }: ScannedBody, content:
     size.images += binaries.length
     return
   }
-  if (shape === 'responses' || shape === 'compaction') {
-    const { length } = findReferences({
-      body: bytes,
-      names: 'items-and-tools',
-      input: content,
-      tools: members.get('tools'),
-    })
-    if (length > 0) size.isHidden = true
-  }
+  if ((shape === 'responses' || shape === 'compaction') && refersToMore(bytes, content, members.get('tools')))
+    size.isHidden = true
   let hasCiphers = false
   let hasSound = false
   eachText(bytes, content, binaries, text => {
@@ -100,6 +93,16 @@ function measureParts(size: PromptSize, { bytes, object }: ScannedBody, content:
   }
   // In parts of a type that nobody here knows, too.
   size.images = Math.max(size.images, pictures)
+}
+
+/** Ids that are no text are the provider's to refuse; until then they may stand for anything. */
+function refersToMore(body: Buffer, input: MemberSpan, tools: MemberSpan | undefined): boolean {
+  try {
+    return findReferences({ body, names: 'items-and-tools', input, tools }).length > 0
+  } catch (error) {
+    if (error instanceof JsonScanError) return true
+    throw error
+  }
 }
 
 /** Sound of the lowest rate that is sent anywhere, 8 kbit/s, at ten tokens a second. */
