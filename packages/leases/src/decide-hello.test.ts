@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { decideAsk, decideHello, emptyHome, evolve, type HomeState, leftOf, poolKey } from './index.ts'
+import { decideAsk, decideHello, decideReport, emptyHome, evolve, type HomeState, leftOf, poolKey } from './index.ts'
 
 const now = 1_000_000
 const key = poolKey('bud_1', '', 0)
@@ -94,4 +94,25 @@ test('a lease that only the journal knows is counted: the home has lost it', () 
   assert.equal(left(state), 30)
   hello(state, 4, [['gw_a-4-9-0', 70]])
   assert.equal(left(state), 30)
+})
+
+test('what is unresolved stays so when a hello does not name it any more', () => {
+  const state = homeWith(100)
+  const { grants } = ask(state, 1, 1, 30)
+  const lease_id = grants[0]?.lease_id ?? ''
+  const totals = {
+    lease_id,
+    ...named,
+    epoch: 1,
+    granted: 30,
+    settled_total: 12,
+    returned_total: 0,
+    unresolved: [{ attempt_id: 'a', amount: 18 }],
+    version: 3,
+    done: true,
+  }
+  const report = { gateway_id: 'gw_a', epoch: 1, at_ms: now, leases: [totals] }
+  for (const event of decideReport(state, report, now).events) evolve(state, event)
+  hello(state, 1, [[lease_id, 10]])
+  assert.equal(left(state), 70)
 })

@@ -61,11 +61,13 @@ export function withTotals(lease: Lease, totals: LeaseTotals): Lease {
     ...lease,
     settled: Math.max(lease.settled, totals.settled_total),
     returned: Math.max(lease.returned, totals.returned_total),
-    unresolved: new Map(
-      totals.unresolved
+    // A list only grows. What a hello no longer names was answered before its record went.
+    unresolved: new Map([
+      ...lease.unresolved,
+      ...totals.unresolved
         .filter(({ attempt_id }) => !lease.givenUp.has(attempt_id))
-        .map(({ attempt_id, amount }) => [attempt_id, amount]),
-    ),
+        .map(({ attempt_id, amount }): [string, number] => [attempt_id, amount]),
+    ]),
     version: totals.version,
   }
 }

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createLogger } from '@sluice/runtime'
-import { Adopter, type AdopterDeps } from './adopt.ts'
+import { Adopter, type AdopterDeps, endPastEpochs } from './adopt.ts'
+import { beginEpoch } from './gateway-identity.ts'
 
 test('a root that cannot be read ends nobody: it is looked at again', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-adopt-'))
@@ -31,4 +32,19 @@ test('a root that cannot be read ends nobody: it is looked at again', async t =>
   await adopter.look()
   assert.equal(errors.length, 2)
   await adopter.close()
+})
+
+test('a run of which no record is left has ended too, without leases', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-adopt-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const { gatewayId } = beginEpoch(folder)
+  writeFileSync(join(folder, '0000000001-0000000001.journal'), '')
+  const deps = {
+    rate: () => assert.fail('nothing is rated'),
+    gatewayId: 'gw_2',
+    log: createLogger('gateway', 'silent'),
+  }
+  const [ended] = await endPastEpochs(deps, folder, () => true)
+  assert.deepEqual([ended?.gatewayId, ended?.epoch, ended?.leases], [gatewayId, 1, []])
+  assert.ok(ended?.last.every(number => number === 0))
 })

@@ -46,6 +46,11 @@ export interface ExtendRecord {
   holds: readonly JournaledHold[]
 }
 
+/** As it is written. `number`: in its attempt, from 1; 0: it says what an OPEN should have said. */
+export interface NumberedExtend extends ExtendRecord {
+  number: number
+}
+
 /** Quantities that another model than the attempt's has used: they have its prices. */
 export interface ModelPart {
   model: string

@@ -11,8 +11,8 @@ import { MissingNumbers } from './missing-numbers.ts'
 import type {
   CheckpointRecord,
   EndRecord,
-  ExtendRecord,
   HeaderRecord,
+  NumberedExtend,
   OpenRecord,
   RateDraft,
   RecordBackground,
@@ -187,7 +187,7 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
               damagesBefore: damages,
             })
         } else if (type === recordType.extend) {
-          const extension = parse<ExtendRecord & { number: number }>(json)
+          const extension = parse<NumberedExtend>(json)
           scan.leases.hold(extension.holds)
           const attempt = scan.open.get(extension.event_id)
           if (attempt) {

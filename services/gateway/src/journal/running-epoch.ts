@@ -5,7 +5,14 @@ import { EpochWriter, type EpochWriterOptions, type JournalState, type SegmentSt
 import { fitDraft } from './fit-draft.ts'
 import { JournalUnavailableError } from './journal-unavailable-error.ts'
 import { type EstimatedAttempt, type EstimateOptions, estimateOpen, type OpenEstimate } from './open-estimate.ts'
-import type { CheckpointRecord, EndRecord, ExtendRecord, OpenRecord, UsageDraft } from './open-record.ts'
+import type {
+  CheckpointRecord,
+  EndRecord,
+  ExtendRecord,
+  NumberedExtend,
+  OpenRecord,
+  UsageDraft,
+} from './open-record.ts'
 import { recordType } from './record.ts'
 import { TurnBatch } from './turn-batch.ts'
 import type { Wait } from './waiting-writes.ts'
@@ -155,16 +162,16 @@ export class RunningEpoch {
     const attempt = this.#attempts.get(event_id)
     if (this.state !== 'ok' || this.#ended || !attempt) return false
     let isWritten = false
-    this.#turn.add({
-      type: recordType.extend,
-      json: JSON.stringify({ event_id, number: attempt.extensions + 1, holds }),
-      settle: error => {
-        isWritten = error === undefined
-      },
+    this.#addExtend({ event_id, number: attempt.extensions + 1, holds }, error => {
+      isWritten = error === undefined
     })
     this.#turn.flush()
     if (isWritten) attempt.extensions++
     return isWritten
+  }
+
+  #addExtend(record: NumberedExtend, settle?: (error: unknown) => void): void {
+    this.#turn.add({ type: recordType.extend, json: JSON.stringify(record), ...(settle && { settle }) })
   }
 
   /**
@@ -186,6 +193,9 @@ export class RunningEpoch {
     const { lead, json } = closeParts(this.#prefix, partition, seq, draftJson)
     this.#last[partition] = seq
     this.#attempts.delete(draft.event_id)
+    // Begun without an OPEN, its leases may be named nowhere else.
+    if (attempt && !attempt.segment && attempt.record.holds)
+      this.#addExtend({ event_id: draft.event_id, number: 0, holds: attempt.record.holds })
     this.#turn.add(
       {
         type: recordType.close,
