@@ -13,6 +13,10 @@ export interface Measured {
   target: string
   cpuMin: number
   cpuMedian: number
+  /** Of each round's window the multiple of that round's window of nginx; of those, the median. */
+  timesNginx: number
+  /** CPU per call of each window in turn, those of rounds that were left out too. */
+  windows: { cpuPerRequest: number; isKept: boolean }[]
   requestsPerSecond: number
   p50Ms: number
   errors: number
@@ -48,10 +52,13 @@ export async function runRounds(targets: readonly Target[], options: RoundsOptio
   return taking.map(target => {
     const windows = kept.flatMap(round => round.get(target.name) ?? [])
     const all = rounds.flatMap(round => round.get(target.name) ?? [])
+    const multiples = kept.map(round => cpuOf(round, target.name) / cpuOf(round, 'nginx'))
     return {
       target: target.name,
       cpuMin: minimum(windows.map(window => window.cpuPerRequest)),
       cpuMedian: median(windows.map(window => window.cpuPerRequest)),
+      timesNginx: median(multiples),
+      windows: rounds.map(round => ({ cpuPerRequest: cpuOf(round, target.name), isKept: kept.includes(round) })),
       requestsPerSecond: median(windows.map(window => window.requests / window.seconds)),
       p50Ms: median(windows.map(window => window.p50Ms)),
       errors: all.reduce((sum, window) => sum + window.errors, 0),
@@ -70,8 +77,11 @@ async function runWindow(target: Target, options: RoundsOptions): Promise<Window
 }
 
 function quietRounds(rounds: readonly Map<string, Window>[]): readonly Map<string, Window>[] {
-  const ofNginx = (round: Map<string, Window>) => round.get('nginx')?.cpuPerRequest ?? Number.NaN
-  const usual = median(rounds.map(ofNginx))
-  const quiet = rounds.filter(round => Math.abs(ofNginx(round) - usual) <= 0.15 * usual)
+  const usual = median(rounds.map(round => cpuOf(round, 'nginx')))
+  const quiet = rounds.filter(round => Math.abs(cpuOf(round, 'nginx') - usual) <= 0.15 * usual)
   return quiet.length >= 2 ? quiet : rounds
+}
+
+function cpuOf(round: Map<string, Window>, target: string): number {
+  return round.get(target)?.cpuPerRequest ?? Number.NaN
 }

@@ -40,7 +40,6 @@ async function closed(
     same.set(target.name, got === undefined ? '–' : expected === undefined || expected.equals(got) ? 'same' : 'changed')
   }
   const measured = await runRounds(targets, { ...section, ...rounds, body, folder: options.folder })
-  const nginx = measured.find(row => row.target === 'nginx')
   const portkey = measured.find(row => row.target === 'Portkey')
   const perEvent = section.eventsPerCall
   const rows = measured.map(row => [
@@ -48,12 +47,13 @@ async function closed(
     short(row.cpuMin),
     short(row.cpuMedian),
     ...(perEvent === undefined ? [] : [short(row.cpuMedian / perEvent)]),
-    row.target === 'direct' ? '–' : times(row.cpuMedian, nginx?.cpuMedian),
+    row.target === 'direct' ? '–' : times(row.timesNginx, 1),
     portkey && row.target !== 'direct' ? `1/${short(portkey.cpuMedian / row.cpuMedian)}` : '–',
     short(row.requestsPerSecond),
     short(row.p50Ms),
     String(row.errors),
     same.get(row.target) ?? '–',
+    row.windows.map(({ cpuPerRequest: cpu, isKept }) => (isKept ? short(cpu) : `(${short(cpu)})`)).join(' '),
   ])
   const columns = [
     'target',
@@ -66,6 +66,7 @@ async function closed(
     'p50 ms',
     'errors',
     'body',
+    'each window, µs',
   ]
   return { table: { title: section.title, note: section.note, columns, rows }, measured }
 }
