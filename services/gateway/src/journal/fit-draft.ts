@@ -1,5 +1,6 @@
 import { boundedRawUsage } from '@sluice/usage'
 import type { UsageDraft } from './open-record.ts'
+import { draftJson } from './record-json.ts'
 
 /** An event below this many characters is published as it is: every usual one is below a tenth of it. */
 const usualLength = 64 * 1024
@@ -34,7 +35,7 @@ export function fitDraft(draft: UsageDraft, onShrunk: (bytes: number) => void): 
 /** Undefined where it is nested deeper than can be written. */
 function textOf(draft: UsageDraft): string | undefined {
   try {
-    return JSON.stringify(draft)
+    return draftJson(draft)
   } catch {
     return undefined
   }

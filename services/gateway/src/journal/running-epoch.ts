@@ -14,6 +14,7 @@ import type {
   UsageDraft,
 } from './open-record.ts'
 import { recordType } from './record.ts'
+import { openJson } from './record-json.ts'
 import { TurnBatch } from './turn-batch.ts'
 import type { Wait } from './waiting-writes.ts'
 
@@ -110,7 +111,7 @@ export class RunningEpoch {
     this.#attempts.set(record.event_id, attempt)
     this.#turn.add({
       type: recordType.open,
-      json: JSON.stringify(record),
+      json: openJson(record),
       settle: (cause, segment) => {
         if (cause === undefined && segment) {
           attempt.segment = segment
