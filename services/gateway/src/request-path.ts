@@ -1,4 +1,3 @@
-import { randomUUIDv7 } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { CallRefusedData } from '@sluice/contracts'
 import { formatTraceparent, type SampledSpans } from '@sluice/telemetry'
@@ -31,6 +30,7 @@ import type { BackgroundPoller } from './stored/background-poller.ts'
 import type { SoundMeter } from './uploads/sound-meter.ts'
 import type { Spool } from './uploads/spool.ts'
 import { RepeatedHeaders } from './upstream/repeated-headers.ts'
+import { newUuidV7 } from './uuid-v7.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
 import type { MadeObjects } from './views/made-objects-view.ts'
 import type { PricesView } from './views/prices-view.ts'
@@ -96,7 +96,7 @@ export interface HttpCall extends AuthenticatedCall {
 export async function handleCall(deps: GatewayDeps, match: PathMatch, exchange: ClientExchange): Promise<void> {
   const startedAt = performance.now()
   const nowMs = Date.now()
-  const callId = randomUUIDv7()
+  const callId = newUuidV7(nowMs)
   let headers: ReadHeaders | undefined
   let principal: Principal | undefined
   let requestedModel: string | undefined
@@ -260,7 +260,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
   const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
   return {
     callId: call.callId,
-    eventId: randomUUIDv7(),
+    eventId: newUuidV7(nowMs),
     attempt: 1,
     admittedAtMs: nowMs,
     startedAt: call.startedAt,
