@@ -111,5 +111,6 @@ export function addCost(headers: string[], costNanoUsd: number): void {
 }
 
 function formatMs(us: number): string {
-  return `${Math.floor(us / 1000)}.${String(us % 1000).padStart(3, '0')}`
+  const rest = us % 1000
+  return `${Math.floor(us / 1000)}.${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}`
 }
