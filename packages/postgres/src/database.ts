@@ -51,19 +51,24 @@ export function openDatabase<Tables>(config: DatabaseConfig): Database<Tables> {
   return { db, close: () => db.destroy() }
 }
 
-/** Always said, so that a connection never keeps what it was told before; nobody's work is told of nobody. */
+/** What each connection was told last: nothing else sets it but within a transaction, with whose end that is over. */
+const told = new WeakMap<DatabaseConnection, string>()
+
+/** Each use is for whom it says: a connection that was told of somebody else is told anew; nobody's work is told of nobody. */
 async function tellScope(connection: DatabaseConnection): Promise<void> {
   const scope = currentScope()
-  const [system, account, project] = scope?.system
-    ? ['on', '', '']
-    : ['', scope?.accountId ?? '', scope?.projectId ?? '']
+  const settings = scope?.system ? ['on', '', ''] : ['', scope?.accountId ?? '', scope?.projectId ?? '']
+  const said = JSON.stringify(settings)
+  if (told.get(connection) === said) return
+  told.delete(connection)
   await connection.executeQuery(
     CompiledQuery.raw(
       `select set_config('sluice.system', $1, false), set_config('sluice.account', $2, false),
         set_config('sluice.project', $3, false)`,
-      [system, account, project],
+      settings,
     ),
   )
+  told.set(connection, said)
 }
 
 function roleName(name: string): string {

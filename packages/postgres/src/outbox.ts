@@ -58,9 +58,33 @@ async function lastId<Tables>(trx: Transaction<Tables>): Promise<string | undefi
   return rows[0]?.last ?? undefined
 }
 
+/** Entries in their order, those together that need not wait for each other: documents under different keys. */
+function runsOf<Entry extends OutboxEntry>(entries: readonly Entry[]): Entry[][] {
+  const runs: Entry[][] = []
+  const keys = new Set<string>()
+  for (const entry of entries) {
+    const key = `${entry.target} ${entry.key}`
+    const joins = entry.kind !== 'event' && keys.size > 0 && !keys.has(key)
+    if (joins) runs.at(-1)?.push(entry)
+    else {
+      runs.push([entry])
+      keys.clear()
+    }
+    if (entry.kind !== 'event') keys.add(key)
+  }
+  return runs
+}
+
+/** @throws what the first that fails says, when all have had their answer: none arrives behind one that is sent again */
+async function sendTogether<Entry>(entries: readonly Entry[], send: (entry: Entry) => Promise<void>): Promise<void> {
+  const outcomes = await Promise.allSettled(entries.map(async entry => send(entry)))
+  const failed = outcomes.find(outcome => outcome.status === 'rejected')
+  if (failed) throw failed.reason
+}
+
 /**
  * Sends, then deletes: a crash in between sends again, never loses. A failed send stops the run, so order holds, and is
- * tried again each `retryMs`.
+ * tried again each `retryMs`. Documents under different keys go together, a page of them at most.
  */
 export function startOutboxRelay<Tables>(
   db: Kysely<Tables>,
@@ -76,17 +100,16 @@ export function startOutboxRelay<Tables>(
     return db.transaction().execute(async trx => {
       // Whoever waits here sends what has come since the one before has looked.
       await sql`select pg_advisory_xact_lock(hashtext(current_schema() || ' outbox'))`.execute(trx)
-      const last = until ?? (await lastId(trx))
-      if (last === undefined) return { isFull: false, until: last }
       const { rows } = await sql<
         OutboxEntry & { id: string }
-      >`select id, kind, target, key, payload from outbox where id <= ${last} order by id limit ${pageSize}`.execute(
-        trx,
-      )
-      for (const row of rows) await send(row)
+      >`select id, kind, target, key, payload from outbox where id <= coalesce(${until ?? null}::bigint, id)
+        order by id limit ${pageSize}`.execute(trx)
+      const isFull = rows.length === pageSize
+      const last = until ?? (isFull ? await lastId(trx) : undefined)
+      for (const together of runsOf(rows)) await sendTogether(together, send)
       const ids = rows.map(row => row.id)
       if (ids.length > 0) await sql`delete from outbox where id = any(${ids}::bigint[])`.execute(trx)
-      return { isFull: rows.length === pageSize, until: last }
+      return { isFull, until: last }
     })
   }
 

@@ -18,8 +18,7 @@ import { findKeyByHash } from './api-key-store.ts'
 import type { Actor, Origin } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { errors, notFound } from './errors.ts'
-import { findAccountOfProject } from './project-store.ts'
-import { findSession } from './session-store.ts'
+import { findSessionAndAccount } from './session-store.ts'
 
 /**
  * Who may use a route. `public`: anyone. `signed-in`: any valid credential. `account-admin`: a member who administers the
@@ -56,7 +55,7 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /**
  * Checks every request before its body is read. Denies by default: a route that does not say who may use it is refused when
- * it is registered. Reads PostgreSQL each time, so that a revoked key or an ended session stops at once.
+ * it is registered. Asks PostgreSQL once each time, so that a revoked key or an ended session stops at once.
  */
 export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => number }): void {
   app.decorateRequest('caller', null)
@@ -67,7 +66,9 @@ export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => num
     if (request.is404) return
     const access = request.routeOptions.config.access
     if (access === 'public') return
-    const caller = await withinScope({ system: true }, () => authenticate(deps, request))
+    const { pid } = request.params as { pid?: string }
+    const projectId = pid !== undefined && uuid.test(pid) ? pid : undefined
+    const { caller, projectAccount } = await withinScope({ system: true }, () => authenticate(deps, request, projectId))
     request.caller = caller
     if (access === 'signed-in') return
     if (access === 'account-admin') {
@@ -75,12 +76,10 @@ export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => num
         throw errorOf(errors.forbidden, { message: 'Only an administrator of the account may do that.' })
       return
     }
-    const projectId = (request.params as { pid?: string }).pid
-    if (access === undefined || projectId === undefined || !uuid.test(projectId)) throw notFound()
-    const account = await withinScope({ system: true }, () => findAccountOfProject(deps.db, projectId))
-    caller.role = roleIn(caller.principal, projectId, account)
+    if (access === undefined || projectId === undefined) throw notFound()
+    caller.role = roleIn(caller.principal, projectId, projectAccount)
     if (!caller.role) throw notFound()
-    const views = viewsOf(undefined, undefined, account)
+    const views = viewsOf(undefined, undefined, projectAccount)
     caller.permissions = permissionsIn(views, caller.principal, projectId) ?? new Set()
     if (access !== 'project') requirePermission(views, caller.principal, projectId, access)
   })
@@ -141,19 +140,27 @@ export function originOf(request: FastifyRequest): Origin {
   return { address: request.ip, userAgent: request.headers['user-agent']?.slice(0, 256) ?? null }
 }
 
-async function authenticate(deps: { db: Db; now: () => number }, request: CredentialSource): Promise<Caller> {
+/** @param projectId of the path: beside the caller it is said which account it belongs to, as far as they may know */
+async function authenticate(
+  deps: { db: Db; now: () => number },
+  request: CredentialSource,
+  projectId: string | undefined,
+): Promise<{ caller: Caller; projectAccount: string | undefined }> {
   const credential = credentialOf(request)
   const hash = credential && hashCredential(credential)
   const isKey = credential?.startsWith('ma-') === true
   const key = hash && isKey ? await findKeyByHash(deps.db, hash) : undefined
-  const session = hash && !isKey ? await findSession(deps.db, hash) : undefined
-  return {
+  const found = hash && !isKey ? await findSessionAndAccount(deps.db, hash, projectId) : undefined
+  const session = found?.session
+  const caller: Caller = {
     principal: authenticateRest(viewsOf(key, session, undefined), request, deps.now()),
     key,
     sessionHash: session && hash ? hash : undefined,
     role: undefined,
     permissions: new Set(),
   }
+  const ofKey = key?.project_id === projectId ? key?.account_id : undefined
+  return { caller, projectAccount: found?.projectAccount ?? ofKey }
 }
 
 /** What was read for one request, in the form that the shared checks ask. */

@@ -228,7 +228,13 @@ export function listKeyGrants(
 /** Documents of keys, by their ids; those that are not in KV any more are left out. */
 export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promise<Key[]> {
   if (keyIds.length === 0) return []
-  const rows = await db
+  const rows = await keyDocumentsOf(db).where(isOneOf('api_keys.key_id', keyIds)).execute()
+  return rows.map(toKeyDocument)
+}
+
+/** Everything that the documents of keys say, in one query. */
+function keyDocumentsOf(db: Db) {
+  return db
     .selectFrom('api_keys')
     .innerJoin('projects', 'projects.project_id', 'api_keys.project_id')
     .leftJoin('members', 'members.member_id', 'api_keys.member_id')
@@ -266,20 +272,24 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
         .whereRef('team_members.member_id', '=', 'api_keys.member_id')
         .where('team_members.state', '=', 'in_force')
         .as('member_team_ids'),
+      // Two at most: whatever a rotation has ended before says nothing to anybody.
+      selectFrom('api_key_secrets')
+        .select(
+          sql<KeptSecret[]>`jsonb_agg(jsonb_build_array(secret_id, hash, envelope,
+            floor(extract(epoch from api_key_secrets.expires_at) * 1000)) order by secret_id desc)`.as('kept'),
+        )
+        .whereRef('api_key_secrets.key_id', '=', 'api_keys.key_id')
+        .where(sql<boolean>`coalesce(api_key_secrets.expires_at > now(), true)`)
+        .as('secrets'),
     ])
-    .where(isOneOf('api_keys.key_id', keyIds))
     .where('api_keys.withdrawn_at', 'is', null)
-    .execute()
-  // Two at most: whatever a rotation has ended before says nothing to anybody.
-  const secretRows = await db
-    .selectFrom('api_key_secrets')
-    .select(['secret_id', 'key_id', 'hash', 'envelope', 'expires_at'])
-    .where(isOneOf('key_id', keyIds))
-    .where(sql<boolean>`coalesce(expires_at > now(), true)`)
-    .orderBy('secret_id', 'desc')
-    .execute()
-  const secrets = Map.groupBy(secretRows, secret => secret.key_id)
-  return rows.map(row => ({
+}
+
+type KeptSecret = [secretId: string, hash: string, envelope: Envelope | null, expiresAtMs: number | null]
+type KeyDocumentRow = Awaited<ReturnType<ReturnType<typeof keyDocumentsOf>['executeTakeFirstOrThrow']>>
+
+function toKeyDocument(row: KeyDocumentRow): Key {
+  return {
     key_id: row.key_id,
     version: row.version,
     project_id: row.project_id,
@@ -297,15 +307,15 @@ export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promi
     ...(row.member_default_team_id === null ? {} : { member_default_team_id: row.member_default_team_id }),
     ...(row.models === null ? {} : { models: row.models }),
     ...(row.ip_ranges === null ? {} : { ip_ranges: row.ip_ranges }),
-    secrets: (secrets.get(row.key_id) ?? []).map(({ secret_id, hash, envelope, expires_at }) => ({
+    secrets: (row.secrets ?? []).map(([secret_id, hash, envelope, expiresAtMs]) => ({
       secret_id,
       hash,
       ...(envelope === null ? {} : { envelope }),
-      ...(expires_at === null ? {} : { expires_at_ms: expires_at.getTime() }),
+      ...(expiresAtMs === null ? {} : { expires_at_ms: expiresAtMs }),
     })),
     ...(row.expires_at === null ? {} : { expires_at_ms: row.expires_at.getTime() }),
     ...(row.revoked_at === null ? {} : { revoked_at_ms: row.revoked_at.getTime() }),
-  }))
+  }
 }
 
 /** One parameter, however many keys there are. */
@@ -335,8 +345,12 @@ function ownedPermissions(
 
 /** The key that a whole key string belongs to, by the string's hash. */
 export async function findKeyByHash(db: Db, hash: string): Promise<Key | undefined> {
-  const row = await db.selectFrom('api_key_secrets').select('key_id').where('hash', '=', hash).executeTakeFirst()
-  return row && (await readKeyDocuments(db, [row.key_id]))[0]
+  const row = await keyDocumentsOf(db)
+    .where('api_keys.key_id', '=', ({ selectFrom }) =>
+      selectFrom('api_key_secrets').select('api_key_secrets.key_id').where('api_key_secrets.hash', '=', hash),
+    )
+    .executeTakeFirst()
+  return row && toKeyDocument(row)
 }
 
 /** Gives a key its next version and announces it, with its project locked. */

@@ -61,16 +61,6 @@ export function listProjects(
     .execute()
 }
 
-/** The account a project belongs to; undefined where there is no such project. */
-export async function findAccountOfProject(db: Db, projectId: string): Promise<string | undefined> {
-  const row = await db
-    .selectFrom('projects')
-    .select('account_id')
-    .where('project_id', '=', projectId)
-    .executeTakeFirst()
-  return row?.account_id
-}
-
 export async function insertProject(
   db: Db,
   project: {

@@ -1,7 +1,6 @@
 import { type Bundle, permissionsOf, type Role, type Session } from '@sluice/contracts'
 import { sql } from 'kysely'
 import type { Db } from './db/schema.ts'
-import { listProjectsWhereOwners } from './team-member-store.ts'
 
 export async function insertSession(
   db: Db,
@@ -15,8 +14,26 @@ export async function insertSession(
 
 /** The document of a session, with the roles its member has now. */
 export async function findSession(db: Db, tokenHash: string): Promise<Session | undefined> {
-  const rows = await sessionsOf(db).where('sessions.token_hash', '=', tokenHash).execute()
-  return (await withDocuments(db, rows))[0]?.document
+  const [found] = await readSessions(db, [tokenHash])
+  return found?.document
+}
+
+/** A session, and the account that a project belongs to: what each request asks, in one query. */
+export async function findSessionAndAccount(
+  db: Db,
+  tokenHash: string,
+  projectId: string | undefined,
+): Promise<{ session: Session | undefined; projectAccount: string | undefined }> {
+  const row = await sessionsOf(db)
+    .select(({ selectFrom }) =>
+      selectFrom('projects')
+        .select('projects.account_id')
+        .where('project_id', '=', projectId ?? null)
+        .as('project_account'),
+    )
+    .where('sessions.token_hash', '=', tokenHash)
+    .executeTakeFirst()
+  return { session: row && toDocument(row), projectAccount: row?.project_account ?? undefined }
 }
 
 /** The sessions of members with their documents, as of `findSession`. */
@@ -25,7 +42,16 @@ export async function readSessionsOfMembers(db: Db, memberIds: readonly string[]
     .where(sql<boolean>`sessions.member_id = any(${memberIds}::text[])`)
     .orderBy('sessions.token_hash')
     .execute()
-  return withDocuments(db, rows)
+  return rows.map(withDocument)
+}
+
+/** Sessions by their hashes, as of `findSession`. */
+export async function readSessions(db: Db, tokenHashes: readonly string[]): Promise<SessionWithDocument[]> {
+  const rows = await sessionsOf(db)
+    .where(sql<boolean>`sessions.token_hash = any(${tokenHashes}::text[])`)
+    .orderBy('sessions.token_hash')
+    .execute()
+  return rows.map(withDocument)
 }
 
 interface SessionWithDocument {
@@ -34,11 +60,12 @@ interface SessionWithDocument {
   document: Session | undefined
 }
 
+/** Sessions, each with what its member holds in the projects of their account and in which of them they own a team. */
 function sessionsOf(db: Db) {
   return db
     .selectFrom('sessions')
     .innerJoin('members', 'members.member_id', 'sessions.member_id')
-    .select([
+    .select(({ selectFrom }) => [
       'sessions.token_hash',
       'members.member_id',
       'members.account_id',
@@ -46,44 +73,50 @@ function sessionsOf(db: Db) {
       'members.operator',
       'members.disabled_at',
       'sessions.expires_at',
+      selectFrom('project_members')
+        .select(
+          sql<[string, Role, Bundle[]][]>`jsonb_agg(jsonb_build_array(project_id, role, roles) order by project_id)`.as(
+            'held',
+          ),
+        )
+        .whereRef('project_members.member_id', '=', 'members.member_id')
+        .whereRef('project_members.account_id', '=', 'members.account_id')
+        .as('held'),
+      selectFrom('team_members')
+        .select(sql<string[]>`array_agg(distinct project_id::text)`.as('owned'))
+        .whereRef('team_members.member_id', '=', 'members.member_id')
+        .where('team_members.role', '=', 'owner')
+        .where('team_members.state', '=', 'in_force')
+        .as('owned'),
     ])
 }
+type SessionRow = Awaited<ReturnType<ReturnType<typeof sessionsOf>['executeTakeFirstOrThrow']>>
 
-async function withDocuments(
-  db: Db,
-  sessions: Awaited<ReturnType<ReturnType<typeof sessionsOf>['execute']>>,
-): Promise<SessionWithDocument[]> {
-  const memberIds = [...new Set(sessions.filter(row => row.disabled_at === null).map(row => row.member_id))]
-  if (memberIds.length === 0) return sessions.map(row => ({ tokenHash: row.token_hash, document: undefined }))
-  const roleRows = await db
-    .selectFrom('project_members')
-    .select(['member_id', 'account_id', 'project_id', 'role', 'roles'])
-    .where(sql<boolean>`member_id = any(${memberIds}::text[])`)
-    .orderBy('project_id')
-    .execute()
-  const rolesOf = Map.groupBy(roleRows, row => row.member_id)
-  const ownedBy = Map.groupBy(await listProjectsWhereOwners(db, memberIds), row => row.member_id)
-  return sessions.map(row => {
-    if (row.disabled_at !== null) return { tokenHash: row.token_hash, document: undefined }
-    const roles = (rolesOf.get(row.member_id) ?? []).filter(({ account_id }) => account_id === row.account_id)
-    const owned = new Set(ownedBy.get(row.member_id)?.map(({ project_id }) => project_id))
-    const permissionsIn = (projectId: string, role: Role, bundles: readonly Bundle[]): string[] => {
-      const held = permissionsOf(role, bundles)
-      return owned.has(projectId) && !held.includes('usage:read-team') ? [...held, 'usage:read-team'] : held
-    }
-    const document: Session = {
-      member_id: row.member_id,
-      account_id: row.account_id,
-      account_admin: row.account_admin,
-      operator: row.operator,
-      projects: Object.fromEntries(roles.map(({ project_id, role }) => [project_id, role])),
-      permissions: Object.fromEntries(
-        roles.map(({ project_id, role, roles: bundles }) => [project_id, permissionsIn(project_id, role, bundles)]),
-      ),
-      expires_at_ms: row.expires_at.getTime(),
-    }
-    return { tokenHash: row.token_hash, document }
-  })
+function withDocument(row: SessionRow): SessionWithDocument {
+  return { tokenHash: row.token_hash, document: toDocument(row) }
+}
+
+function toDocument(row: SessionRow): Session | undefined {
+  if (row.disabled_at !== null) return undefined
+  const held = row.held ?? []
+  const owned = new Set(row.owned)
+  const permissionsIn = (projectId: string, role: Role, bundles: readonly Bundle[]): string[] => {
+    const permissions = permissionsOf(role, bundles)
+    return owned.has(projectId) && !permissions.includes('usage:read-team')
+      ? [...permissions, 'usage:read-team']
+      : permissions
+  }
+  return {
+    member_id: row.member_id,
+    account_id: row.account_id,
+    account_admin: row.account_admin,
+    operator: row.operator,
+    projects: Object.fromEntries(held.map(([projectId, role]) => [projectId, role])),
+    permissions: Object.fromEntries(
+      held.map(([projectId, role, bundles]) => [projectId, permissionsIn(projectId, role, bundles)]),
+    ),
+    expires_at_ms: row.expires_at.getTime(),
+  }
 }
 
 /** Ends one session; false where it had ended before. */
@@ -123,15 +156,6 @@ export function listSessionHashes(db: Db, page: { after: string; limit: number }
     .limit(page.limit)
     .execute()
     .then(rows => rows.map(row => row.token_hash))
-}
-
-/** Sessions by their hashes, as of `findSession`. */
-export async function readSessions(db: Db, tokenHashes: readonly string[]): Promise<SessionWithDocument[]> {
-  const rows = await sessionsOf(db)
-    .where(sql<boolean>`sessions.token_hash = any(${tokenHashes}::text[])`)
-    .orderBy('sessions.token_hash')
-    .execute()
-  return withDocuments(db, rows)
 }
 
 /** Locks the members of sessions, in their order: what they may do stays as it is for the rest of the transaction. */

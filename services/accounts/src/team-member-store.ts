@@ -195,21 +195,6 @@ export async function listTeamsOfMember(db: Db, projectId: string, memberId: str
   return rows.map(row => row.team_id)
 }
 
-/** The projects in which members own a team now. */
-export function listProjectsWhereOwners(
-  db: Db,
-  memberIds: readonly string[],
-): Promise<{ member_id: string; project_id: string }[]> {
-  return db
-    .selectFrom('team_members')
-    .select(['member_id', 'project_id'])
-    .distinct()
-    .where(sql<boolean>`member_id = any(${memberIds}::text[])`)
-    .where('role', '=', 'owner')
-    .where('state', '=', 'in_force')
-    .execute()
-}
-
 /** The team that pays for somebody's calls in a project where none is named. */
 export async function findDefaultTeam(db: Db, projectId: string, memberId: string): Promise<string | null> {
   const row = await db

@@ -234,3 +234,41 @@ test('whoever joins while messages are sent waits until their own is sent, altho
   isEnough = true
   assert.ok(before <= 2 && sent.includes('mine'), sent.join())
 })
+
+test('documents under different keys are sent together, those of one key and events each behind the one before', async t => {
+  const stores = await billingStores(t)
+  const entry = (kind: 'event' | 'kv-put', key: string, payload: string) => ({ kind, target: 'none', key, payload })
+  const steps: string[] = []
+  let fails = true
+  const relay = startOutboxRelay(
+    stores.db,
+    async ({ key, payload }) => {
+      steps.push(`+${key}${payload}`)
+      await setTimeout(20)
+      if (key === 'b' && fails) {
+        fails = false
+        throw new Error('the bus is away')
+      }
+      steps.push(`-${key}${payload}`)
+    },
+    { log, retryMs: 3_600_000 },
+  )
+  t.after(() => relay.close())
+  await stores.db
+    .transaction()
+    .execute(trx =>
+      enqueue(trx, [
+        entry('kv-put', 'a', '1'),
+        entry('kv-put', 'b', '1'),
+        entry('kv-put', 'a', '2'),
+        entry('event', 'c', '1'),
+        entry('event', 'd', '1'),
+      ]),
+    )
+  await relay.flush()
+  assert.deepEqual(steps.splice(0), ['+a1', '+b1', '-a1'], 'what comes behind a failure waits')
+  await relay.flush()
+  assert.deepEqual(steps.slice(0, 2), ['+a1', '+b1'])
+  assert.deepEqual(steps.slice(2, 4).sort(), ['-a1', '-b1'])
+  assert.deepEqual(steps.slice(4), ['+a2', '-a2', '+c1', '-c1', '+d1', '-d1'])
+})
