@@ -198,6 +198,18 @@ export async function updateApiKey(
     .execute()
 }
 
+/** How many keys of a project are not revoked, without those that sign for the server. */
+export async function countApiKeys(db: Db, projectId: string): Promise<number> {
+  const row = await db
+    .selectFrom('api_keys')
+    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .where('project_id', '=', projectId)
+    .where('revoked_at', 'is', null)
+    .where('kind', '<>', 'system')
+    .executeTakeFirstOrThrow()
+  return Number(row.count)
+}
+
 /** Marks a key revoked, a system key too; false where the project has no such key, or it was revoked before. */
 export async function markRevoked(db: Db, projectId: string, keyId: string, at: Date): Promise<boolean> {
   const result = await db

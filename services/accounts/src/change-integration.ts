@@ -7,9 +7,6 @@ import { countIntegrations, deleteIntegration, findIntegrationInTheWay, putInteg
 import { announceProjectChange } from './project-store.ts'
 import { hasTeam } from './team-store.ts'
 
-/** Each is in the document that gateways follow. */
-const maxIntegrations = 100
-
 /** Which project and provider an integration is of, and who may tell it where gateways keep credentials. */
 export interface IntegrationPlace {
   projectId: string
@@ -40,8 +37,8 @@ export async function setIntegration(
     throw errorOf(errors.invalidRequest, {
       message: 'Send api_key, base_url or both. To use the managed credential again, DELETE this resource.',
     })
-  if (!before && (await countIntegrations(change.trx, projectId)) >= maxIntegrations)
-    throw errorOf(errors.tooManyIntegrations)
+  if (!before)
+    await change.limits.requireRoom('integrations', projectId, () => countIntegrations(change.trx, projectId))
   const inTheWay = await findIntegrationInTheWay(change.trx, projectId, after)
   if (inTheWay) throw errorOf(inTheWay === 'name' ? errors.conflict : errors.integrationInTheWay)
   await putIntegration(change.trx, projectId, after)

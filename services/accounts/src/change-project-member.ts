@@ -9,6 +9,8 @@ import { errors, notFound } from './errors.ts'
 import { findMember, findMemberOfAccountByEmail, insertNewMember, lockMember, type Member } from './member-store.ts'
 import { type ProjectRights, rolesOf } from './project-member.ts'
 import {
+  countProjectMembers,
+  countProjectsOfMember,
   deleteProjectMember,
   findProjectMember,
   insertProjectMember,
@@ -18,6 +20,7 @@ import {
 import { announceProjectChange, lockProject } from './project-store.ts'
 import { announceRoomChange, deleteRoomMemberships } from './room-store.ts'
 import { endTeamMembers } from './team-member-store.ts'
+import { withinAccount } from './tenant-scope-store.ts'
 
 /** Somebody by their id, or by an e-mail address that may be new to the account. */
 export type PersonName = { userId: string } | { email: string; firstName: string; lastName: string }
@@ -41,6 +44,13 @@ export async function addProjectMember(
     throw errorOf(errors.conflict, {
       message: 'They are in this project already. Change their rights with PUT …/users/{id}.',
     })
+  await change.limits.requireRoom('members', projectId, () =>
+    countProjectMembers(change.trx, projectId, { text: undefined }),
+  )
+  // Each is in the documents of their sessions.
+  await change.limits.requireRoom('projectsOfMember', memberId, () =>
+    withinAccount(change.trx, () => countProjectsOfMember(change.trx, memberId)),
+  )
   await insertProjectMember(change.trx, { projectId, accountId: project.account_id, memberId }, rights)
   await announceMemberRights(change, [memberId], projectId)
   await change.audit({ action: 'project-member.added', target: memberId, projectId, after: { roles: rolesOf(rights) } })

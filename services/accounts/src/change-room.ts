@@ -6,6 +6,7 @@ import { lockProject } from './project-store.ts'
 import type { RoomPermissions } from './room-grant.ts'
 import {
   announceRoomChange,
+  countOpenRooms,
   countRoomMembers,
   deleteRoomMember,
   findRoom,
@@ -41,6 +42,8 @@ export async function createRoom(
   await lockProject(change.trx, projectId)
   const { room, createdBy, ifNotExists, grants, ...settings } = wanted
   if (await insertRoom(change.trx, { ...settings, projectId, room, createdBy, at: new Date(change.nowMs) })) {
+    // Counted with it, since one that was there is not made.
+    await change.limits.requireRoom('rooms', projectId, async () => (await countOpenRooms(change.trx, projectId)) - 1)
     await change.audit({ action: 'room.created', target: room, projectId, after: settings })
     for (const grant of grants) await letIn(change, projectId, room, grant)
     await announceRoomChange(change, projectId, room)

@@ -5,6 +5,7 @@ import type { Change } from './change-store.ts'
 import { errors } from './errors.ts'
 import { lockProject } from './project-store.ts'
 import {
+  countServiceAccounts,
   findActiveServiceAccount,
   findServiceAccount,
   insertServiceAccount,
@@ -24,6 +25,7 @@ export async function createServiceAccount(
 ): Promise<ServiceAccount> {
   await lockProject(change.trx, projectId)
   await requireUsable(change, projectId, wanted, undefined)
+  await change.limits.requireRoom('serviceAccounts', projectId, () => countServiceAccounts(change.trx, projectId))
   const serviceAccountId = newId('sa')
   const at = new Date(change.nowMs)
   await insertServiceAccount(change.trx, { ...wanted, serviceAccountId, projectId, createdBy, at })

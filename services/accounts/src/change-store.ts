@@ -2,6 +2,7 @@ import { enqueue, type OutboxEntry, type Transaction, transact } from '@sluice/p
 import { currentScope, type TenantScope, withinScope } from '@sluice/runtime'
 import { appendAudit } from './audit-store.ts'
 import type { Db, Tables } from './db/schema.ts'
+import { Limits } from './limits.ts'
 
 /** Who makes a change: `id` is a member id, a key id, or the name of our own task. */
 export interface Actor {
@@ -32,6 +33,8 @@ export interface AuditEntry {
 export interface Change {
   trx: Transaction<Tables>
   nowMs: number
+  /** How many of everything there may be. */
+  limits: Limits
   audit: (entry: AuditEntry) => Promise<void>
   announce: (entries: readonly OutboxEntry[]) => Promise<void>
 }
@@ -44,6 +47,7 @@ export interface Changes {
 export interface ChangesDeps {
   db: Db
   now: () => number
+  limits?: Limits
   /** Sends what the commit has announced. Absent: whoever relays the outbox does it later. */
   flush?: () => Promise<void>
   /** Told after each commit. */
@@ -53,6 +57,7 @@ export interface ChangesDeps {
 }
 
 export function createChanges(deps: ChangesDeps): Changes {
+  const limits = deps.limits ?? new Limits()
   return {
     async make(actor, work) {
       const nowMs = deps.now()
@@ -63,6 +68,7 @@ export function createChanges(deps: ChangesDeps): Changes {
           const done = await work({
             trx,
             nowMs,
+            limits,
             audit: async entry => void entries.push(entry),
             announce: entries => enqueue(trx, entries),
           })

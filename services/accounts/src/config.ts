@@ -1,9 +1,11 @@
 import { ConfigReader, readServiceConfig, type ServiceConfig } from '@sluice/runtime'
+import { type LimitSizes, readLimits } from './limits.ts'
 
 export interface AccountsConfig extends ServiceConfig {
   databaseUrl: string
   publicUrl: string
   allowPrivateUpstreams: boolean
+  limits: LimitSizes
 }
 
 /** Kept apart from the configuration, so that a log of it holds none. */
@@ -19,6 +21,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: AccountsConfig; se
     databaseUrl: reader.url('ACCOUNTS_DATABASE_URL'),
     publicUrl: reader.url('SLUICE_PUBLIC_URL', 'http://127.0.0.1:8080'),
     allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
+    limits: readLimits(reader),
   }
   // The role that the service works under is named after it.
   if (config.databaseUrl !== '' && new URL(config.databaseUrl).username === '')

@@ -2,7 +2,7 @@ import type { Role } from '@sluice/contracts'
 import { errorOf, type SecretBox } from '@sluice/runtime'
 import { uuidv7 } from 'uuidv7'
 import { newId, newSecret } from './api-key.ts'
-import { announceKeyChange, insertApiKey, insertSecret, type NewSecretRow } from './api-key-store.ts'
+import { announceKeyChange, countApiKeys, insertApiKey, insertSecret, type NewSecretRow } from './api-key-store.ts'
 import type { Change } from './change-store.ts'
 import { errors } from './errors.ts'
 import { isMemberOfProject } from './member-store.ts'
@@ -71,6 +71,7 @@ async function insertKey(
       ? undefined
       : await findActiveServiceAccount(change.trx, wanted.projectId, wanted.serviceAccountId)
   const serviceAccountId = owner?.service_account_id ?? null
+  await change.limits.requireRoom('keys', wanted.projectId, () => countApiKeys(change.trx, wanted.projectId))
   await insertApiKey(change.trx, { ...wanted, serviceAccountId, keyId, kind })
   if (!(await insertSecret(change.trx, keyId, secret))) throw errorOf(errors.keyKnown)
   await announceKeyChange(change, keyId)

@@ -6,15 +6,7 @@ import { errors } from './errors.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
 import { auditedTeam } from './team.ts'
 import { setCostCentre } from './team-cost-centre-store.ts'
-import {
-  countOpenTeams,
-  findOpenTeam,
-  findTeamByName,
-  insertTeam,
-  maxTeams,
-  type Team,
-  type TeamSettings,
-} from './team-store.ts'
+import { countOpenTeams, findOpenTeam, findTeamByName, insertTeam, type Team, type TeamSettings } from './team-store.ts'
 
 /** A team as it is asked for. */
 export interface TeamRequest extends TeamSettings {
@@ -36,8 +28,7 @@ export async function createTeam(change: Change, projectId: string, wanted: Team
   const at = new Date(change.nowMs)
   await lockProject(change.trx, projectId)
   if (await findTeamByName(change.trx, projectId, wanted.name, at)) throw errorOf(errors.conflict)
-  if ((await countOpenTeams(change.trx, projectId)) >= maxTeams)
-    throw errorOf(errors.conflict, { message: `A project has at most ${maxTeams} open teams.` })
+  await change.limits.requireRoom('teams', projectId, () => countOpenTeams(change.trx, projectId))
   const teamId = newId('team')
   await insertTeam(change.trx, { ...wanted, teamId, projectId, at })
   await setCostCentre(change.trx, { projectId, teamId }, wanted.costCentre, at)

@@ -52,11 +52,7 @@ export const errors = {
     message:
       'Another integration of this provider is in use for the same calls. Put one of them on standby, or give it another team.',
   },
-  tooManyIntegrations: {
-    code: 'too_many_integrations',
-    statusCode: 409,
-    message: 'A project has at most 100 integrations. Delete one that is not needed.',
-  },
+  limitReached: { code: 'limit_reached', statusCode: 409, message: 'There are as many of these as are allowed.' },
   projectTooLarge: {
     code: 'project_too_large',
     statusCode: 409,

@@ -10,6 +10,7 @@ import { storeKeysUsed } from './consumers/keys-used.ts'
 import { sendUsageSpans } from './consumers/usage-recorded.ts'
 import { openTenants } from './db/open-tenants.ts'
 import { changeCommitted } from './events.ts'
+import { Limits } from './limits.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { repairAnnouncements } from './repair-announcements.ts'
 import { createSendSpans } from './send-spans.ts'
@@ -30,6 +31,7 @@ if (!process.argv.includes('--check-config')) {
   const changes = createChanges({
     db,
     now,
+    limits: new Limits(config.limits),
     flush: relay.flush,
     onCommitted: (actor, entries) => changeCommitted(log, actor, entries),
   })

@@ -60,6 +60,15 @@ export async function countProjectMembers(db: Db, projectId: string, filter: Mem
   return Number(row.count)
 }
 
+export async function countProjectsOfMember(db: Db, memberId: string): Promise<number> {
+  const row = await db
+    .selectFrom('project_members')
+    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .where('member_id', '=', memberId)
+    .executeTakeFirstOrThrow()
+  return Number(row.count)
+}
+
 export function findProjectMember(db: Db, projectId: string, memberId: string): Promise<ProjectMember | undefined> {
   return membersOf(db, projectId, { text: undefined })
     .select(columns)

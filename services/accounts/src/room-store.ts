@@ -145,6 +145,16 @@ export function listRoomMembers(
     .execute()
 }
 
+export async function countOpenRooms(db: Db, projectId: string): Promise<number> {
+  const row = await db
+    .selectFrom('rooms')
+    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .where('project_id', '=', projectId)
+    .where('closed_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return Number(row.count)
+}
+
 export async function countRoomMembers(db: Db, projectId: string, room: string): Promise<number> {
   const row = await db
     .selectFrom('room_members')

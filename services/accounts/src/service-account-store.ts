@@ -114,6 +114,17 @@ export async function findActiveServiceAccount(db: Db, projectId: string, idOrNa
   return account
 }
 
+/** How many of a project are not disabled. */
+export async function countServiceAccounts(db: Db, projectId: string): Promise<number> {
+  const row = await db
+    .selectFrom('service_accounts')
+    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .where('project_id', '=', projectId)
+    .where('disabled_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return Number(row.count)
+}
+
 /** How many that are not disabled a team pays for. */
 export async function countServiceAccountsOfTeam(db: Db, teamId: string): Promise<number> {
   const row = await db
