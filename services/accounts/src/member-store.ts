@@ -43,7 +43,7 @@ export function findMemberByEmail(
   return db
     .selectFrom('members')
     .select([...columns, 'password_hash'])
-    .where(({ eb, fn }) => eb(fn<string>('lower', ['email']), '=', email.toLowerCase()))
+    .where('email_lower', '=', email.toLowerCase())
     .executeTakeFirst()
 }
 
@@ -52,7 +52,7 @@ export function findMemberOfAccountByEmail(db: Db, accountId: string, email: str
     .selectFrom('members')
     .select(columns)
     .where('account_id', '=', accountId)
-    .where(({ eb, fn }) => eb(fn<string>('lower', ['email']), '=', email.toLowerCase()))
+    .where('email_lower', '=', email.toLowerCase())
     .executeTakeFirst()
 }
 

@@ -149,6 +149,18 @@ test('the second wall: a query that names no tenant', async t => {
     }
   })
 
+  await t.test('somebody is found by their address through an index, behind the wall', async () => {
+    const plan = await withinScope({ accountId: account }, () =>
+      deps.db.transaction().execute(async trx => {
+        // A table of few rows is read whole unless that is made dear.
+        await sql`set local enable_seqscan = off`.execute(trx)
+        const query = trx.selectFrom('members').select('member_id').where('email_lower', '=', 'admin@example.com')
+        return JSON.stringify(await query.explain('text', sql`verbose`))
+      }),
+    )
+    assert.match(plan, /Index Cond: \(+members\.email_lower = /)
+  })
+
   await t.test('a session that is announced from one project keeps its rights in another', async () => {
     const { memberId, token } = await addMember(db, account, mine, 'developer')
     await post(adminToken, 'POST', `/accounts/projects/${sibling}/users`, { user_id: memberId, roles: ['developer'] })

@@ -12,6 +12,7 @@ export interface Tables {
     member_id: string
     account_id: string
     email: string
+    email_lower: ColumnType<string, never, never>
     first_name: Generated<string>
     last_name: Generated<string>
     password_hash: string | null

@@ -16,6 +16,7 @@ import { knowLinkMakers } from './032-know-link-makers.ts'
 import { grantRooms } from './040-grant-rooms.ts'
 import { createOtelSettings } from './041-create-otel-settings.ts'
 import { planTeamMembers } from './042-plan-team-members.ts'
+import { indexAddresses } from './050-index-addresses.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -37,6 +38,7 @@ export const migrations: readonly Migration[] = [
   grantRooms,
   createOtelSettings,
   planTeamMembers,
+  indexAddresses,
 ]
 
 /** The one schema of this service. */
