@@ -11,6 +11,8 @@ export interface AskCircumstances {
   gateways: number
   /** Idle money was called back for this ask already, and what came is in the state. */
   recalled: boolean
+  /** Gateways have yet to say which leases they have: what is left is not known. */
+  isRecovering?: boolean
   /** Pools whose window is over or has not begun. */
   isOpen: (pool: Pool) => boolean
 }
@@ -24,6 +26,8 @@ type Item = LeaseAsk['items'][number]
 
 /** How long a gateway waits before it asks again for money that is held. */
 const heldRetryMs = 200
+/** Gateways say what they have within seconds. */
+const recoveringRetryMs = 1_000
 
 /**
  * Grants all items of an ask or none; the same ask again gets the same answer. Items come in the order of their budgets' ids:
@@ -36,6 +40,7 @@ export function decideAsk(state: HomeState, ask: LeaseAsk, about: AskCircumstanc
   if (heard === 'fenced') return refusal(ask, about, firstItem(ask), undefined, 'fenced')
   const leaseIds = ask.items.map((_, at) => leaseIdOf(ask.gateway_id, ask.epoch, ask.seq, at))
   if (leaseIds.some(id => state.leases.has(id))) return repeatAnswer(state, ask, about, leaseIds, heard)
+  if (about.isRecovering) return refusal(ask, about, firstItem(ask), undefined, 'recovering', heard)
 
   let wantsMore = false
   const pools: Pool[] = []
@@ -133,7 +138,7 @@ function refusal(
         spent: pool ? spentOf(pool) : 0,
         held: pool ? pool.outstanding + pool.unresolved : 0,
         need: item.need,
-        retry_after_ms: reason === 'held' ? heldRetryMs : 0,
+        retry_after_ms: reason === 'held' ? heldRetryMs : reason === 'recovering' ? recoveringRetryMs : 0,
       },
     },
   }

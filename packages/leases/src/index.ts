@@ -1,5 +1,6 @@
 export * from './decide-ask.ts'
 export * from './decide-report.ts'
+export * from './home-of-budget.ts'
 export * from './home-state.ts'
 export * from './journaled-leases.ts'
 export * from './lease.ts'

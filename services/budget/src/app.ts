@@ -6,11 +6,16 @@ import { createBudgetRoute } from './routes/create-budget.ts'
 import { deleteBudgetRoute } from './routes/delete-budget.ts'
 import { getBudgetRoute } from './routes/get-budget.ts'
 import { listBudgetsRoute } from './routes/list-budgets.ts'
+import { listLeasesRoute } from './routes/list-leases.ts'
+import { previewCallRoute } from './routes/preview-call.ts'
+import { raiseBudgetRoute } from './routes/raise-budget.ts'
+import { writeOffHoldRoute } from './routes/write-off-hold.ts'
 
 export interface BudgetRouteDeps {
   budgets: BudgetManagement
   views: RestCredentialViews
   newBudgetId: () => string
+  newRaiseId: () => string
   now: () => number
   /** Ranges of the gateways' addresses. */
   trustedProxies: readonly string[]
@@ -26,5 +31,9 @@ export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
   getBudgetRoute(app, deps)
   changeBudgetRoute(app, deps)
   deleteBudgetRoute(app, deps)
+  raiseBudgetRoute(app, deps)
+  listLeasesRoute(app, deps)
+  writeOffHoldRoute(app, deps)
+  previewCallRoute(app, deps)
   return app
 }

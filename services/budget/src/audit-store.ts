@@ -4,9 +4,18 @@ import type { BudgetTables } from './db/schema.ts'
 
 /** Who changed a budget. */
 export interface Actor {
-  kind: 'member' | 'key'
+  kind: 'member' | 'key' | 'service'
   id: string
 }
+
+export type AuditAction =
+  | 'created'
+  | 'changed'
+  | 'deleted'
+  | 'raised'
+  | 'raise-ended'
+  | 'written-off'
+  | 'unresolved-expired'
 
 /** Writes down a change of a budget, in its transaction. */
 export async function insertAuditEntry(
@@ -16,9 +25,10 @@ export async function insertAuditEntry(
     actor: Actor
     projectId: string
     budgetId: string
-    action: 'created' | 'changed' | 'deleted'
+    action: AuditAction
     before: Budget | undefined
-    after: Budget | undefined
+    /** The budget; of raises and holds, what was done. */
+    after: object | undefined
   },
 ): Promise<void> {
   await trx

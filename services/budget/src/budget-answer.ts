@@ -30,6 +30,10 @@ export const BudgetAnswer = Type.Object({
   unit: Type.String(),
   limit: Type.String(),
   limit_nano_usd: Type.Optional(Type.Integer()),
+  limit_in_force: Type.String(),
+  raises: Type.Array(
+    Type.Object({ id: Type.String(), amount: Type.String(), until: Type.String(), reason: Type.String() }),
+  ),
   window: Type.String(),
   time_zone: Type.String(),
   mode: Type.String(),
@@ -49,7 +53,7 @@ export const BudgetAnswer = Type.Object({
 })
 
 /** A budget as REST shows it. Amounts of `usd` budgets are decimal USD text, exact; others whole numbers as text. */
-export function toAnswer({ budget, windows, cutoffs }: BudgetState, nowMs: number) {
+export function toAnswer({ budget, windows, cutoffs, raises }: BudgetState, nowMs: number) {
   const window = windowAt(budget.window, budget.time_zone, nowMs)
   const { project: _project, ...scope } = budget.scope
   const shared = windows.find(({ copy }) => copy === '')
@@ -61,8 +65,15 @@ export function toAnswer({ budget, windows, cutoffs }: BudgetState, nowMs: numbe
     scope,
     per: budget.per ?? null,
     unit: budget.unit,
-    limit: formatAmount(budget.unit, BigInt(budget.limit)),
-    ...(budget.unit === 'usd' ? { limit_nano_usd: budget.limit } : {}),
+    limit: formatAmount(budget.unit, BigInt(budget.ownLimit)),
+    ...(budget.unit === 'usd' ? { limit_nano_usd: budget.ownLimit } : {}),
+    limit_in_force: formatAmount(budget.unit, BigInt(budget.limit)),
+    raises: raises.map(raise => ({
+      id: raise.raiseId,
+      amount: formatAmount(budget.unit, BigInt(raise.amount)),
+      until: toIso(raise.untilMs),
+      reason: raise.reason,
+    })),
     window: budget.window,
     time_zone: budget.time_zone,
     mode: budget.mode,

@@ -1,7 +1,7 @@
-import { Budget, type Cutoff, cutoffKey, homeOfBudget } from '@sluice/contracts'
-import { windowAt } from '@sluice/leases'
+import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
+import { homeOfBudget, windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
-import { type Actor, insertAuditEntry } from './audit-store.ts'
+import { type Actor, type AuditAction, insertAuditEntry } from './audit-store.ts'
 import type { CountedBudget, WindowState } from './budget.ts'
 import {
   findBudget,
@@ -44,7 +44,7 @@ const mostBudgetsOfProject = 500
  */
 export function createBudget(
   db: Kysely<BudgetTables>,
-  draft: Omit<CountedBudget, 'countsFromMs'>,
+  draft: Omit<CountedBudget, 'countsFromMs' | 'ownLimit'>,
   startsAt: 'window' | 'now',
   actor: Actor,
 ): Promise<BudgetChange> {
@@ -54,7 +54,11 @@ export function createBudget(
     const others = await listBudgetsOfProjects(trx, [draft.projectId])
     if (others.length >= mostBudgetsOfProject) throw tooManyBudgets(mostBudgetsOfProject)
     const window = windowAt(draft.window, draft.time_zone, nowMs)
-    const budget: CountedBudget = { ...draft, countsFromMs: startsAt === 'now' ? nowMs : window.startMs }
+    const budget: CountedBudget = {
+      ...draft,
+      ownLimit: draft.limit,
+      countsFromMs: startsAt === 'now' ? nowMs : window.startMs,
+    }
     await insertBudget(trx, budget)
     const spent = startsAt === 'now' ? [] : await sumFacts(trx, budget, window)
     const windows = await addToWindows(
@@ -79,13 +83,10 @@ export function changeBudget(
     await lockProjectForChange(trx, projectId)
     const before = await findBudget(trx, projectId, budgetId)
     if (!before) throw budgetNotFound()
-    const budget: CountedBudget = { ...before, ...change, version: before.version + 1 }
-    const home = await lockHomeOf(trx, before)
-    await updateBudget(trx, budget)
-    const windows = await listOpenWindows(trx, [budgetId], nowMs)
-    const isLess = budget.limit < before.limit || (before.mode === 'hard' && budget.mode !== 'hard')
-    const recall = isLess ? await recallOf(trx, home, windows) : undefined
-    return { ...(await finish(trx, { actor, action: 'changed', before, budget, windows, nowMs })), recall }
+    const { limit: ownLimit = before.ownLimit } = change
+    const limit = ownLimit + before.limit - before.ownLimit
+    const after = { ...before, ...change, ownLimit, limit }
+    return putInForce(trx, { actor, action: 'changed', before, budget: after, nowMs })
   })
 }
 
@@ -125,6 +126,29 @@ export function deleteBudget(
   })
 }
 
+/** Writes the next version of a budget: told to gateways, cutoffs begun or lifted, what is less than before called back. */
+export async function putInForce(
+  trx: Transaction<BudgetTables>,
+  change: {
+    actor: Actor
+    action: AuditAction
+    before: CountedBudget
+    budget: CountedBudget
+    /** What the audit says instead of the budget. */
+    note?: object
+    nowMs: number
+  },
+): Promise<BudgetChange> {
+  const { before, nowMs } = change
+  const budget = { ...change.budget, version: before.version + 1 }
+  const home = await lockHomeOf(trx, before)
+  await updateBudget(trx, budget)
+  const windows = await listOpenWindows(trx, [budget.budget_id], nowMs)
+  const isLess = budget.limit < before.limit || (before.mode === 'hard' && budget.mode !== 'hard')
+  const recall = isLess ? await recallOf(trx, home, windows) : undefined
+  return { ...(await finish(trx, { ...change, budget, windows })), recall }
+}
+
 async function lockHomeOf(trx: Transaction<BudgetTables>, budget: CountedBudget): Promise<OwnedHome | undefined> {
   const [home] = await lockHomes(trx, [homeOfBudget(budget)])
   return home
@@ -146,10 +170,11 @@ async function finish(
   trx: Transaction<BudgetTables>,
   change: {
     actor: Actor
-    action: 'created' | 'changed'
+    action: AuditAction
     before: CountedBudget | undefined
     budget: CountedBudget
     windows: WindowState[]
+    note?: object
     nowMs: number
   },
 ): Promise<BudgetChange> {
@@ -164,7 +189,7 @@ async function finish(
     budgetId: budget.budget_id,
     action: change.action,
     before: change.before && toDocument(change.before),
-    after: document,
+    after: change.note ?? document,
   })
   return { budget, cutoffs, copies: windows.map(({ budgetId, copy }) => ({ budgetId, copy })), recall: undefined }
 }

@@ -6,6 +6,9 @@ import { findBudget, listBudgetsOfProjects } from './budget-store.ts'
 import { listActiveCutoffs } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound } from './errors.ts'
+import { type Holdings, readHoldings } from './homes/holdings-store.ts'
+import { type GivenUpHold, writeOffHold } from './homes/write-off-store.ts'
+import { listRaises, type Raise, raiseBudget } from './raise-store.ts'
 import { listOpenWindows } from './window-store.ts'
 
 /** A budget with what it has spent now. */
@@ -15,6 +18,8 @@ export interface BudgetState {
   windows: WindowState[]
   /** Active ones, by `cutoffKey`. */
   cutoffs: ReadonlyMap<string, Cutoff>
+  /** Raises that stand. */
+  raises: Raise[]
 }
 
 type Rest<Args extends unknown[]> = Args extends [unknown, ...infer Others] ? Others : never
@@ -27,18 +32,28 @@ export interface BudgetManagement {
   create: (...args: Rest<Parameters<typeof createBudget>>) => Promise<CountedBudget>
   change: (...args: Rest<Parameters<typeof changeBudget>>) => Promise<CountedBudget>
   remove: (...args: Rest<Parameters<typeof deleteBudget>>) => Promise<CountedBudget>
+  raise: (...args: Rest<Parameters<typeof raiseBudget>>) => Promise<CountedBudget>
+  /** What gateways hold of a budget. */
+  holdings: (budgetId: string) => Promise<Holdings>
+  /** @throws AppError 404 */
+  writeOff: (...args: Rest<Parameters<typeof writeOffHold>>) => Promise<GivenUpHold>
 }
 
 /** @param onChange told of each change right after its commit */
-export function manageBudgets(db: Kysely<BudgetTables>, onChange: (change: BudgetChange) => void): BudgetManagement {
+export function manageBudgets(
+  db: Kysely<BudgetTables>,
+  onChange: (change: Omit<BudgetChange, 'budget'>) => void,
+): BudgetManagement {
   async function statesOf(budgets: CountedBudget[], nowMs: number): Promise<BudgetState[]> {
     const ids = budgets.map(budget => budget.budget_id)
     const windows = (await listOpenWindows(db, ids, nowMs)).filter(({ window }) => window.startMs <= nowMs)
     const cutoffs = await listActiveCutoffs(db, ids)
+    const raises = await listRaises(db, ids, nowMs)
     return budgets.map(budget => ({
       budget,
       windows: windows.filter(window => window.budgetId === budget.budget_id),
       cutoffs,
+      raises: raises.filter(raise => raise.budgetId === budget.budget_id),
     }))
   }
   const told = async (committing: Promise<BudgetChange>): Promise<CountedBudget> => {
@@ -57,5 +72,12 @@ export function manageBudgets(db: Kysely<BudgetTables>, onChange: (change: Budge
     create: (...args) => told(createBudget(db, ...args)),
     change: (...args) => told(changeBudget(db, ...args)),
     remove: (...args) => told(deleteBudget(db, ...args)),
+    raise: (...args) => told(raiseBudget(db, ...args)),
+    holdings: budgetId => readHoldings(db, budgetId),
+    writeOff: async (projectId, hold, given) => {
+      const givenUp = await writeOffHold(db, projectId, hold, given)
+      onChange({ cutoffs: [], copies: [{ budgetId: hold.budgetId, copy: givenUp.copy }], recall: undefined })
+      return givenUp
+    },
   }
 }

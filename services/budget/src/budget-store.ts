@@ -28,7 +28,7 @@ export async function lockProjectForChange(trx: Transaction<BudgetTables>, proje
 export async function listBudgetsOfProjects(db: Reader, projectIds: readonly string[]): Promise<CountedBudget[]> {
   if (projectIds.length === 0) return []
   const rows = await db
-    .selectFrom('budgets')
+    .selectFrom('budgets_in_force')
     .selectAll()
     .where('project_id', 'in', [...projectIds])
     .where('deleted_at_ms', 'is', null)
@@ -39,14 +39,14 @@ export async function listBudgetsOfProjects(db: Reader, projectIds: readonly str
 }
 
 export async function listAllBudgets(db: Reader): Promise<CountedBudget[]> {
-  return (await db.selectFrom('budgets').selectAll().where('deleted_at_ms', 'is', null).execute()).map(fromRow)
+  return (await db.selectFrom('budgets_in_force').selectAll().where('deleted_at_ms', 'is', null).execute()).map(fromRow)
 }
 
 /** Budgets of these ids, in any project. */
 export async function listBudgetsById(db: Reader, ids: readonly string[]): Promise<CountedBudget[]> {
   if (ids.length === 0) return []
   const rows = await db
-    .selectFrom('budgets')
+    .selectFrom('budgets_in_force')
     .selectAll()
     .where('budget_id', 'in', [...ids])
     .where('deleted_at_ms', 'is', null)
@@ -58,7 +58,7 @@ export async function findBudget(db: Reader, projectId: string, budgetId: string
   // What PostgreSQL cannot hold it cannot be asked for either.
   if (budgetId !== storableText(budgetId)) return undefined
   const row = await db
-    .selectFrom('budgets')
+    .selectFrom('budgets_in_force')
     .selectAll()
     .where('budget_id', '=', budgetId)
     .where('project_id', '=', projectId)
@@ -79,7 +79,7 @@ export async function insertBudget(trx: Transaction<BudgetTables>, budget: Count
       scope: JSON.stringify(budget.scope),
       per: budget.per ?? null,
       unit: budget.unit,
-      limit_amount: budget.limit,
+      limit_amount: budget.ownLimit,
       window_kind: budget.window,
       time_zone: budget.time_zone,
       mode: budget.mode,
@@ -98,7 +98,7 @@ export async function updateBudget(trx: Transaction<BudgetTables>, budget: Count
     .set({
       version: budget.version,
       name: budget.name,
-      limit_amount: budget.limit,
+      limit_amount: budget.ownLimit,
       mode: budget.mode,
       hold: budget.hold ?? null,
       on_unknown: JSON.stringify(budget.on_unknown),
@@ -114,11 +114,11 @@ export async function markBudgetDeleted(trx: Transaction<BudgetTables>, budgetId
 
 /** The document that gateways read. */
 export function toDocument(budget: CountedBudget): Budget {
-  const { projectId: _projectId, countsFromMs: _countsFromMs, ...document } = budget
+  const { projectId: _projectId, countsFromMs: _countsFromMs, ownLimit: _ownLimit, ...document } = budget
   return document
 }
 
-function fromRow(row: Selectable<BudgetTables['budgets']>): CountedBudget {
+function fromRow(row: Selectable<BudgetTables['budgets_in_force']>): CountedBudget {
   const document = Budget.check({
     budget_id: row.budget_id,
     version: row.version,
@@ -127,7 +127,7 @@ function fromRow(row: Selectable<BudgetTables['budgets']>): CountedBudget {
     scope: row.scope,
     ...(row.per === null ? {} : { per: row.per }),
     unit: row.unit,
-    limit: Number(row.limit_amount),
+    limit: Number(row.limit_in_force),
     window: row.window_kind,
     time_zone: row.time_zone,
     mode: row.mode,
@@ -135,5 +135,10 @@ function fromRow(row: Selectable<BudgetTables['budgets']>): CountedBudget {
     on_unknown: row.on_unknown,
     created_at_ms: Number(row.created_at_ms),
   })
-  return { ...document, projectId: row.project_id, countsFromMs: Number(row.counts_from_ms) }
+  return {
+    ...document,
+    projectId: row.project_id,
+    countsFromMs: Number(row.counts_from_ms),
+    ownLimit: Number(row.limit_amount),
+  }
 }

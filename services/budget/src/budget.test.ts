@@ -25,6 +25,7 @@ function budgetOf(overrides: Partial<CountedBudget> = {}): CountedBudget {
     created_at_ms: noon,
     projectId,
     countsFromMs: 0,
+    ownLimit: 1000,
     ...overrides,
   }
 }

@@ -8,6 +8,8 @@ export interface CountedBudget extends Budget {
   projectId: string
   /** Events admitted before this instant do not count: the begin of the window it was made in, or its making. */
   countsFromMs: number
+  /** Without raises: `limit` is the one in force. */
+  ownLimit: number
 }
 
 /** A sum of one budget copy in one window. */

@@ -6,6 +6,10 @@ export interface BudgetConfig extends ServiceConfig {
   rolloverIntervalMs: number
   /** How long changes of sums are gathered before gateways are told. */
   windowIntervalMs: number
+  /** A gateway that is not heard of for so long has its leases turned into unresolved holds. */
+  silentMs: number
+  /** What is unresolved for so long is given up. */
+  unresolvedMs: number
 }
 
 /** @throws ConfigError with every problem */
@@ -16,6 +20,8 @@ export function readConfig(env: NodeJS.ProcessEnv): BudgetConfig {
     databaseUrl: readDatabaseUrl(reader),
     rolloverIntervalMs: reader.integer('BUDGET_ROLLOVER_INTERVAL_MS', 5_000, { min: 100 }),
     windowIntervalMs: reader.integer('BUDGET_WINDOW_INTERVAL_MS', 100, { min: 1, max: 10_000 }),
+    silentMs: reader.integer('BUDGET_SILENT_MS', 15 * 60_000, { min: 1_000 }),
+    unresolvedMs: reader.integer('BUDGET_UNRESOLVED_MS', 24 * 60 * 60_000, { min: 1_000 }),
   }
   reader.check()
   return config

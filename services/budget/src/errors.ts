@@ -35,6 +35,26 @@ export const errors = {
     statusCode: 400,
     message: 'Give "window": minute, hour, day, week, month, quarter or total.',
   },
+  invalidUntil: {
+    code: 'invalid_until',
+    statusCode: 400,
+    message: 'Give "until" as a time to come, within a year, such as "2026-05-13T18:00:00Z".',
+  },
+  invalidAmount: {
+    code: 'invalid_amount',
+    statusCode: 400,
+    message: 'Give "amounts.usd" as decimal USD with at most nine decimal places, such as "0.05".',
+  },
+  tooManyRaises: {
+    code: 'too_many_raises',
+    statusCode: 409,
+    message: 'As many raises of this budget stand as it may have. Wait until one is over, or change the limit.',
+  },
+  holdNotFound: {
+    code: 'hold_not_found',
+    statusCode: 404,
+    message: 'Nothing is unresolved under this lease and attempt. List the leases of the budget to see what is.',
+  },
   tooManyBudgets: {
     code: 'too_many_budgets',
     statusCode: 409,
@@ -48,5 +68,7 @@ export const errors = {
 } as const satisfies Record<string, ErrorDefinition>
 
 export const budgetNotFound = (): AppError => errorOf(errors.budgetNotFound)
+export const tooManyRaises = (): AppError => errorOf(errors.tooManyRaises)
+export const holdNotFound = (): AppError => errorOf(errors.holdNotFound)
 export const tooManyBudgets = (most: number): AppError =>
   errorOf(errors.tooManyBudgets, { message: `${errors.tooManyBudgets.message} (${most})` })

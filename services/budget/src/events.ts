@@ -64,6 +64,34 @@ export function leaseRequestDropped(reason: 'full' | 'refused' | 'unreadable'): 
   badRequests.inc({ reason })
 }
 
+const outstanding = gauge('sluice_budget_outstanding', 'What gateways hold of hard budgets, in homes owned here', {
+  labelNames: ['unit'],
+})
+const unresolved = gauge('sluice_budget_unresolved', 'What may have been used by attempts of unknown end', {
+  labelNames: ['unit'],
+})
+const silentLeases = counter('sluice_budget_silent_leases_total', 'Leases of gateways that were silent for too long')
+const expiredHolds = counter('sluice_budget_expired_holds_total', 'Holds given up after being unresolved for too long')
+
+export function holdingsMeasured(
+  units: readonly string[],
+  sums: readonly { unit: string; outstanding: number; unresolved: number }[],
+): void {
+  for (const unit of units) {
+    const sum = sums.find(one => one.unit === unit)
+    outstanding.set({ unit }, sum?.outstanding ?? 0)
+    unresolved.set({ unit }, sum?.unresolved ?? 0)
+  }
+}
+
+/** Money in doubt: of gateways that are gone, and what was given up. */
+export function homeSwept(log: Logger, { silent, expired }: { silent: number; expired: number }): void {
+  silentLeases.inc(silent)
+  expiredHolds.inc(expired)
+  if (silent > 0) log.warn({ leases: silent }, 'leases of gateways that are silent are unresolved now')
+  if (expired > 0) log.warn({ holds: expired }, 'holds given up that were unresolved for too long')
+}
+
 let hasLoggedUnreadable = false
 /** A gateway of another version, or none of ours: one line is enough. */
 export function leaseRequestUnreadable(log: Logger, subject: string, err: Error): void {

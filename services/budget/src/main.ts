@@ -1,5 +1,5 @@
 import { answerUsageHours, type Bus, connectBus, followCredentials } from '@sluice/bus'
-import { type Cutoff, usageHoursSubjects } from '@sluice/contracts'
+import { budgetUnits, type Cutoff, usageHoursSubjects } from '@sluice/contracts'
 import { createWindowFinder } from '@sluice/leases'
 import {
   gapRecord,
@@ -14,6 +14,7 @@ import { ClosingStack, createLogger, type Logger, startOperatorServer } from '@s
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { uuidv7 } from 'uuidv7'
 import { buildApp } from './app.ts'
+import type { BudgetChange } from './budget-change-store.ts'
 import { manageBudgets } from './budget-management-store.ts'
 import { type BudgetConfig, readConfig } from './config.ts'
 import { serveLeaseRequests } from './consumers/lease-requests.ts'
@@ -26,6 +27,8 @@ import { countDeadLetters, isRefusedForGood, listDeadLetters } from './dead-lett
 import {
   askAnswered,
   cutoffsChanged,
+  holdingsMeasured,
+  homeSwept,
   homesOwned,
   leaseRequestDropped,
   leaseRequestUnreadable,
@@ -35,12 +38,16 @@ import {
   windowsRebuilt,
 } from './events.ts'
 import { applyBatch } from './homes/batch-store.ts'
+import { sumHoldings } from './homes/holdings-store.ts'
 import { type OwnHomes, ownHomes } from './homes/own-homes.ts'
 import { forgetInstance, giveUpHomes, renewHomes } from './homes/ownership-store.ts'
 import { serveHome } from './homes/serve-home.ts'
+import { startSweeps } from './homes/sweep-homes.ts'
+import { expireUnresolved, sweepSilent } from './homes/sweep-store.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
 import { readPublishedState } from './published-state-store.ts'
+import { endRaises, listEndedRaises } from './raise-store.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { adjustAgain, closeEpochs, countAgain } from './rebuild-store.ts'
 import { publishRecalls } from './recall-publisher.ts'
@@ -108,7 +115,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         serveHome(
           {
             apply: (home, commands, isWorthRecall) =>
-              applyBatch({ db, owner, findWindow, isWorthRecall }, home, commands),
+              applyBatch({ db, owner, findWindow, silentMs: config.silentMs, isWorthRecall }, home, commands),
             listen: (home, push) =>
               serveLeaseRequests(bus, home, {
                 push,
@@ -136,7 +143,41 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'homes',
   )
   closing.use(
+    startSweeps({
+      owned: () => homes.owned,
+      sweepSilent: (home, silentBeforeMs, nowMs) => sweepSilent(db, owner, home, silentBeforeMs, nowMs),
+      expireUnresolved: (home, sinceMs, nowMs) => expireUnresolved(db, owner, home, sinceMs, nowMs),
+      onSwept: swept => {
+        windows.touch(swept.copies)
+        homeSwept(log, swept)
+      },
+      measure: async () =>
+        holdingsMeasured(
+          budgetUnits,
+          await sumHoldings(
+            db,
+            homes.owned.map(({ home }) => home),
+          ),
+        ),
+      silentMs: config.silentMs,
+      unresolvedMs: config.unresolvedMs,
+      intervalMs: config.rolloverIntervalMs,
+      log,
+    }),
+    'sweeps',
+  )
+  const changed = ({ cutoffs, copies, recall }: Omit<BudgetChange, 'budget'>) => {
+    tell(cutoffs, copies)
+    if (recall) publishRecalls(bus, recall.owned, recall.leases)
+  }
+  closing.use(
     startRollover({
+      endRaises: async nowMs => {
+        for (const { projectId, budgetId } of await listEndedRaises(db, nowMs)) {
+          const change = await endRaises(db, projectId, budgetId, nowMs)
+          if (change) changed(change)
+        }
+      },
       endCutoffs: nowMs => endCutoffs(db, nowMs),
       pruneOld: nowMs => pruneOld(db, nowMs),
       onChange: cutoffs => tell(cutoffs, []),
@@ -189,12 +230,10 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   const app = closing.use(
     buildApp(
       {
-        budgets: manageBudgets(db, ({ cutoffs, copies, recall }) => {
-          tell(cutoffs, copies)
-          if (recall) publishRecalls(bus, recall.owned, recall.leases)
-        }),
+        budgets: manageBudgets(db, changed),
         views,
         newBudgetId: () => `bud_${uuidv7()}`,
+        newRaiseId: () => `rai_${uuidv7()}`,
         now: Date.now,
         trustedProxies: config.trustedProxies,
       },

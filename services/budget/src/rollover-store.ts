@@ -3,6 +3,7 @@ import { enqueue, type Kysely, transact } from '@sluice/postgres'
 import { liftCutoff } from './cutoff.ts'
 import { lockCutoffsThatAreOver, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
+import { pruneLeases } from './homes/sweep-store.ts'
 import { pruneSettlements } from './settlement-store.ts'
 import { pruneFacts } from './spend-fact-store.ts'
 import { pruneWindows } from './window-store.ts'
@@ -11,6 +12,9 @@ import { pruneWindows } from './window-store.ts'
 const liftedKeptMs = 10 * 60_000
 /** Facts, ended windows and settlement keys are kept for so long. */
 export const keptMs = 400 * 24 * 60 * 60_000
+
+/** A closed lease is kept for so long after its window, so that a gateway that comes back meets it. */
+const leasesKeptMs = 35 * 24 * 60 * 60_000
 
 /**
  * Marks cutoffs inactive whose window is over and takes them out of KV. Gateways have lifted them by themselves at that
@@ -29,10 +33,11 @@ export function endCutoffs(db: Kysely<BudgetTables>, nowMs: number): Promise<Cut
   })
 }
 
-/** Forgets what is older than 400 days, in small steps. @returns whether there may be more */
+/** Forgets what is older than 400 days, and closed leases of old windows, in small steps. @returns whether there may be more */
 export async function pruneOld(db: Kysely<BudgetTables>, nowMs: number): Promise<boolean> {
   const most = 5_000
   const pruned = [
+    await pruneLeases(db, nowMs - leasesKeptMs, most),
     await pruneFacts(db, nowMs - keptMs, most),
     await pruneWindows(db, nowMs - keptMs, most),
     await pruneSettlements(db, nowMs - keptMs, most),

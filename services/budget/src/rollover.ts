@@ -4,6 +4,8 @@ import type { Logger } from '@sluice/runtime'
 export interface RolloverDeps {
   /** Ends cutoffs whose window is over; answers with those that were active. */
   endCutoffs: (nowMs: number) => Promise<Cutoff[]>
+  /** Tells that raises are over. */
+  endRaises: (nowMs: number) => Promise<void>
   /** Forgets a little of what is old; answers whether there is more. */
   pruneOld: (nowMs: number) => Promise<boolean>
   /** Called after each commit with what has changed. */
@@ -24,6 +26,7 @@ export function startRollover(deps: RolloverDeps): { close: () => Promise<void> 
         ended = cutoffs.length
         deps.onChange(cutoffs)
       }
+      await deps.endRaises(Date.now())
       while (!closed && (await deps.pruneOld(Date.now()))) {}
     } catch (err) {
       deps.log.warn({ err }, 'tidying up failed, will be tried again')

@@ -79,13 +79,13 @@ export async function listWindowsToPublish(
       : sql`(w.budget_id, w.copy) in (select budget_id, copy
           from jsonb_to_recordset(${JSON.stringify(copies.map(({ budgetId, copy }) => ({ budget_id: budgetId, copy })))}::jsonb)
             as named(budget_id text, copy text))`
-  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_amount: string }>`
-    select w.*, b.limit_amount from budget_windows w join budgets b using (budget_id)
+  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_in_force: string }>`
+    select w.*, b.limit_in_force from budget_windows w join budgets_in_force b using (budget_id)
     where b.deleted_at_ms is null and w.window_start_ms <= ${nowMs}
       and (w.window_end_ms is null or w.window_end_ms > ${nowMs}) and ${named}`.execute(db)
   return rows.map(row => ({
     sum: fromRow(row),
-    limit: Number(row.limit_amount),
+    limit: Number(row.limit_in_force),
     updatedAtMs: Number(row.updated_at_ms),
   }))
 }

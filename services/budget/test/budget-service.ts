@@ -45,6 +45,8 @@ export async function openStores(t: TestScope) {
     databaseUrl: postgres.url,
     rolloverIntervalMs: 100,
     windowIntervalMs: 20,
+    silentMs: 15 * 60_000,
+    unresolvedMs: 24 * 60 * 60_000,
   }
   return { nats, db, config, connectAs, log: silent }
 }

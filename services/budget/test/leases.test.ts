@@ -2,10 +2,12 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { openBucket, subscribe } from '@sluice/bus'
-import { BudgetWindow, LeaseAsk, LeaseRecall, partitionOf, type UsageAdjustedData } from '@sluice/contracts'
+import { Budget, BudgetWindow, LeaseAsk, LeaseRecall, partitionOf, type UsageAdjustedData } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
 import { eventually } from '@sluice/test-env'
+import { sql } from 'kysely'
 import { findBudget } from '../src/budget-store.ts'
+import { expireUnresolved, sweepSilent } from '../src/homes/sweep-store.ts'
 import { sumFacts } from '../src/spend-fact-store.ts'
 import { applyUsage } from '../src/usage-store.ts'
 import { rebuildWindows } from '../src/window-rebuild-store.ts'
@@ -114,7 +116,7 @@ test('what is no hard budget of this home, or no window of now, has no lease', a
 })
 
 test('a later run fences the earlier one; its hello closes what its journal names, and frees the rest', async () => {
-  const { budgetId, newGateway, amounts } = await newPool()
+  const { budgetId, home, newGateway, amounts } = await newPool()
   const first = newGateway()
   await first.ask({ budgetId, want: 30 })
   await first.ask({ budgetId, want: 20 })
@@ -130,6 +132,9 @@ test('a later run fences the earlier one; its hello closes what its journal name
     version: 9,
     done: true,
   })
+  // It is said to all homes: another one has nothing of it.
+  const other = leaseClient(env.gateway, first.gatewayId, 2, (home + 1) % 8)
+  assert.deepEqual((await other.hello(1, used)).unknown, [used.lease_id])
   await second.hello(1, used)
   assert.deepEqual(await amounts(), [12, 18, 8, 70])
   await second.hello(1, used)
@@ -345,4 +350,188 @@ test('of two instances each owns half; one is killed, and the other goes on with
   assert.deepEqual(await Promise.all(asking), [5, 5, 5])
   assert.deepEqual(await amounts(), [0, 15, 0, 85])
   await eventually(() => homes.owned.length === 8, { timeoutMs: 10_000 })
+})
+
+/** The home of a pool as its owner sees it. */
+async function ownedHome(home: number) {
+  const row = await eventually(async () => {
+    const { rows } = await sql<{ owner: string; term: string }>`
+      select owner, term from partition_owners where home = ${home} and expires_at > now()`.execute(env.db)
+    return rows[0]
+  })
+  return { owner: row.owner, owned: { home, term: Number(row.term) } }
+}
+
+test('what a silent gateway holds is unresolved; heard again it says itself; else it is written off, with who and why', async () => {
+  const { budgetId, home, path, call, newGateway, amounts } = await newPool()
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 30 })
+  await gateway.ask({ budgetId, want: 20 })
+  const { owner, owned } = await ownedHome(home)
+  const sweep = () => sweepSilent(env.db, owner, owned, Date.now() + 1_000, Date.now())
+  assert.ok((await sweep()).silent >= 2)
+  assert.deepEqual(await amounts(), [0, 50, 50, 50])
+  assert.equal((await sweep()).silent, 0)
+  const stranger = { owner: 'budget-other', owned }
+  assert.equal((await sweepSilent(env.db, stranger.owner, owned, Date.now() + 1_000, Date.now())).silent, 0)
+
+  const listed = await call('GET', `${path}/leases`)
+  const [first, second] = [gateway.totals(1, budgetId).lease_id, gateway.totals(2, budgetId).lease_id]
+  assert.deepEqual(
+    listed.body.unresolved.map((hold: Record<string, string>) => [hold.lease_id, hold.attempt_id, hold.amount]),
+    [
+      [first, '*', '30'],
+      [second, '*', '20'],
+    ],
+  )
+  assert.deepEqual(
+    listed.body.gateways.map((holding: Record<string, unknown>) => [
+      holding.gateway_id,
+      holding.leases,
+      holding.silent,
+    ]),
+    [[gateway.gatewayId, 2, true]],
+  )
+  await gateway.report(gateway.totals(1, budgetId, { granted: 30, settled_total: 10 }))
+  assert.deepEqual(await amounts(), [10, 40, 20, 50])
+
+  const writeOff = `${path}/unresolved/${second}/*/write-off`
+  const reason = { reason: 'the disk is gone' }
+  const other = await newPool()
+  assert.equal((await other.call('POST', writeOff, reason)).status, 404)
+  assert.equal((await call('POST', writeOff, {})).status, 400)
+  const given = await call('POST', writeOff, reason)
+  assert.deepEqual([given.status, given.body.amount], [200, '20'])
+  assert.equal((await call('POST', writeOff, reason)).body.error.code, 'hold_not_found')
+  assert.deepEqual(await amounts(), [10, 20, 0, 70])
+  const after = (await call('GET', `${path}/leases`)).body
+  assert.deepEqual(after.unresolved, [])
+  assert.deepEqual(
+    after.given_up.map((entry: { action: string; note: Record<string, unknown> }) => [
+      entry.action,
+      entry.note.reason,
+      entry.note.amount,
+    ]),
+    [['written-off', 'the disk is gone', 20]],
+  )
+})
+
+test('what is unresolved for too long is given up, and stands in the list', async () => {
+  const { budgetId, home, path, call, newGateway, amounts } = await newPool()
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 30 })
+  const unresolved = [{ attempt_id: 'att_1', amount: 12 }]
+  const totals = gateway.totals(1, budgetId, { granted: 30, settled_total: 10, unresolved, done: true })
+  await gateway.report(totals)
+  const { owner, owned } = await ownedHome(home)
+  await expireUnresolved(env.db, owner, owned, Date.now() - 60_000, Date.now())
+  assert.deepEqual(await amounts(), [10, 12, 12, 78])
+  assert.ok((await expireUnresolved(env.db, owner, owned, Date.now() + 1_000, Date.now())).expired >= 1)
+  assert.deepEqual(await amounts(), [10, 0, 0, 90])
+  await gateway.report({ ...totals, version: 9 })
+  assert.deepEqual(await amounts(), [10, 0, 0, 90])
+  const [entry] = (await call('GET', `${path}/leases`)).body.given_up
+  assert.deepEqual([entry.action, entry.by, entry.note.amount], ['unresolved-expired', 'service budget', 12])
+})
+
+test('a raise lifts the limit until its time, by itself, and is in every answer', async () => {
+  const { budgetId, path, call, newGateway, get } = await newPool({ limit: '10' })
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 10 })
+  await gateway.report(gateway.totals(1, budgetId, { granted: 10, settled_total: 10, done: true }))
+  await eventually(async () => (await get()).cutoff.active)
+  const until = new Date(Date.now() + 1_500).toISOString()
+  for (const [body, code] of [
+    [{ amount: '5', until: '2001-01-01', reason: 'late' }, 'invalid_until'],
+    [{ amount: '5', until: '2401-01-01', reason: 'for ever' }, 'invalid_until'],
+    [{ amount: '0', until, reason: 'nothing' }, 'invalid_limit'],
+    [{ amount: '9007199254740991', until, reason: 'too much' }, 'invalid_limit'],
+  ] as const)
+    assert.equal((await call('POST', `${path}/raises`, body)).body.error.code, code)
+  const raised = await call('POST', `${path}/raises`, { amount: '5', until, reason: 'release day' })
+  assert.deepEqual(
+    [raised.status, raised.body.limit, raised.body.limit_in_force, raised.body.left, raised.body.cutoff.active],
+    [201, '10', '15', '5', false],
+  )
+  assert.deepEqual(
+    raised.body.raises.map((raise: Record<string, string>) => [raise.amount, raise.until, raise.reason]),
+    [['5', until, 'release day']],
+  )
+  const budgets = await openBucket(env.gateway, 'budgets', Budget)
+  await eventually(async () => (await budgets.get(budgetId))?.limit === 15)
+  const renamed = await call('PATCH', path, { name: 'Renamed' })
+  assert.deepEqual([renamed.body.limit, renamed.body.limit_in_force], ['10', '15'])
+  assert.equal((await gateway.ask({ budgetId, want: 3 })).grants.length, 1)
+  await eventually(async () => (await budgets.get(budgetId))?.limit === 10, { timeoutMs: 10_000 })
+  const over = await get()
+  assert.deepEqual([over.limit_in_force, over.raises, over.cutoff.active, over.held], ['10', [], true, '3'])
+  assert.equal((await gateway.ask({ budgetId, want: 1 })).refusal?.limit, 10)
+})
+
+test('a preview says which budgets a call meets, what is left, and which says no', async () => {
+  const { projectId, call, budgetId, newGateway } = await newPool({ name: 'All' })
+  const make = async (body: object) =>
+    (await call('POST', `${projectId}/budgets`, { unit: 'usd', limit: '1', window: 'day', ...body })).body.id
+  const seat = await make({ name: 'Seats', mode: 'hard', per: 'member' })
+  await make({ name: 'Another model', scope: { model: 'other' } })
+  const alert = await make({ name: 'Watch', mode: 'alert', limit: '0.001' })
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 100 })
+  const preview = async (body: object) => {
+    const { body: answer } = await call('POST', `${projectId}/budgets/preview`, body)
+    return [
+      answer.refused_by,
+      answer.budgets.map((met: Record<string, unknown>) => [met.id, met.copy, met.amount, met.left, met.refuses]),
+    ]
+  }
+  const dimensions = { member: 'mem_1', model: 'gpt-4o-mini' }
+  assert.deepEqual(await preview({ dimensions, amounts: { usd: '2' } }), [
+    budgetId,
+    [
+      [budgetId, '', '1', '0', 'held'],
+      [seat, 'mem_1', '2.00', '1.00', 'spent'],
+      [alert, '', '2.00', '0.001', null],
+    ],
+  ])
+  assert.deepEqual(await preview({ amounts: { requests: 0 } }), [
+    null,
+    [
+      [budgetId, '', '0', '0', null],
+      [alert, '', '0.00', '0.001', null],
+    ],
+  ])
+  const wrong = await call('POST', `${projectId}/budgets/preview`, { amounts: { usd: 'two' } })
+  assert.equal(wrong.body.error.code, 'invalid_amount')
+})
+
+test('a database that was restored grants nothing until gateways have said what they hold, and then holds it', async () => {
+  const { budgetId, home, newGateway, amounts } = await newPool()
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 60 })
+  const { lease_id: leaseId } = gateway.totals(1, budgetId)
+  // The grant came after the backup, on another cluster.
+  await sql`delete from leases where budget_id = ${budgetId}`.execute(env.db)
+  await sql`delete from budget_windows where budget_id = ${budgetId}`.execute(env.db)
+  await sql`update lease_gateways set heard_at_ms = 0 where home = ${home}`.execute(env.db)
+  await sql`update partition_owners set timeline = 'another 00000001' where home = ${home}`.execute(env.db)
+  const newcomer = newGateway()
+  const asked = async (seq: number) => (await newcomer.askAs(seq, [{ budgetId, want: 50 }])).refusal?.reason
+  assert.equal(await asked(1), 'recovering')
+  assert.deepEqual((await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId] })).unknown, [
+    leaseId,
+  ])
+  await newcomer.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [] })
+  assert.equal(await asked(2), 'recovering')
+  await gateway.report(gateway.totals(1, budgetId, { granted: 60, settled_total: 15 }))
+  assert.deepEqual(await amounts(), [15, 45, 0, 40])
+  await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId] })
+  let seq = 2
+  const reason = await eventually(
+    async () => {
+      const refusal = await asked(++seq)
+      return refusal !== 'recovering' && refusal
+    },
+    { timeoutMs: 15_000 },
+  )
+  assert.equal(reason, 'held')
 })

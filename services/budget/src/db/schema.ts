@@ -4,25 +4,39 @@ import type { ColumnType, Generated } from 'kysely'
 type BigIntColumn = ColumnType<string, bigint | number | string, bigint | number | string>
 type JsonColumn<T> = ColumnType<T, string, string>
 
+interface BudgetColumns {
+  budget_id: string
+  version: number
+  name: string
+  account_id: string
+  project_id: string
+  scope: JsonColumn<Record<string, string>>
+  per: string | null
+  unit: string
+  limit_amount: BigIntColumn
+  window_kind: string
+  time_zone: string
+  mode: string
+  hold: string | null
+  on_unknown: JsonColumn<unknown>
+  created_at_ms: BigIntColumn
+  counts_from_ms: BigIntColumn
+  deleted_at_ms: BigIntColumn | null
+}
+
 export interface BudgetTables {
-  budgets: {
+  budgets: BudgetColumns
+  budgets_in_force: BudgetColumns & { limit_in_force: BigIntColumn }
+  budget_raises: {
+    raise_id: string
     budget_id: string
-    version: number
-    name: string
-    account_id: string
-    project_id: string
-    scope: JsonColumn<Record<string, string>>
-    per: string | null
-    unit: string
-    limit_amount: BigIntColumn
-    window_kind: string
-    time_zone: string
-    mode: string
-    hold: string | null
-    on_unknown: JsonColumn<unknown>
+    amount: BigIntColumn
+    until_ms: BigIntColumn
+    reason: string
+    actor_kind: string
+    actor_id: string
     created_at_ms: BigIntColumn
-    counts_from_ms: BigIntColumn
-    deleted_at_ms: BigIntColumn | null
+    ended_at_ms: BigIntColumn | null
   }
   budget_windows: {
     budget_id: string

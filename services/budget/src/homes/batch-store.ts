@@ -7,7 +7,7 @@ import type { BudgetTables } from '../db/schema.ts'
 import { makeWindows } from '../window-store.ts'
 import type { AskCommand, Command } from './command.ts'
 import { namedBy } from './command.ts'
-import { type DecidedBatch, decideBatch, isWindowOpen, leaseIdsOf } from './decide-batch.ts'
+import { type DecidedBatch, decideBatch, hasRecovered, isWindowOpen, leaseIdsOf } from './decide-batch.ts'
 import {
   type LoadedHome,
   listOpenLeases,
@@ -17,7 +17,7 @@ import {
   saveLeases,
   savePools,
 } from './home-store.ts'
-import { lockOwnHome, type OwnedHome } from './ownership-store.ts'
+import { endRecovery, lockOwnHome, type OwnedHome } from './ownership-store.ts'
 
 /** A batch that is committed. */
 export interface AppliedBatch extends DecidedBatch {
@@ -32,6 +32,8 @@ export interface BatchContext {
   db: Kysely<BudgetTables>
   owner: string
   findWindow: typeof windowAt
+  /** A gateway that is silent for so long is not waited for. */
+  silentMs: number
   /** Whether a recall could bring back anything of a lease for this ask. */
   isWorthRecall: (lease: OpenLease, command: AskCommand, state: HomeState, nowMs: number) => boolean
 }
@@ -55,19 +57,22 @@ export async function applyBatch(
 }
 
 function tryBatch(
-  { db, owner, findWindow, isWorthRecall }: BatchContext,
+  { db, owner, findWindow, silentMs, isWorthRecall }: BatchContext,
   owned: OwnedHome,
   commands: readonly Command[],
 ): Promise<AppliedBatch | { missing: WindowSum[] } | undefined> {
   return transact(db, async trx => {
-    if (!(await lockOwnHome(trx, owner, owned))) return undefined
+    const nowMs = Date.now()
+    const locked = await lockOwnHome(trx, owner, owned, nowMs)
+    if (!locked) return undefined
     const loaded = await loadHome(trx, owned.home, namedBy(commands, leaseIdsOf))
     const { state, budgets } = loaded
-    const nowMs = Date.now()
     const missing = missingWindows(loaded, commands, nowMs, findWindow)
     if (missing.length > 0) return { missing }
     const before = new Map(state.pools)
-    const about = { state, budgets, term: owned.term, nowMs, findWindow }
+    const { recoveringSinceMs } = locked
+    const isRecovering = recoveringSinceMs !== undefined
+    const about = { state, budgets, term: owned.term, nowMs, findWindow, isRecovering }
     const batch = decideBatch(about, commands)
     const waiting: AppliedBatch['waiting'] = []
     if (batch.recalls.length > 0) {
@@ -82,11 +87,14 @@ function tryBatch(
       }
       decideBatch(about, poor, batch)
     }
+    for (const gatewayId of batch.listed) loaded.listedAt.set(gatewayId, nowMs)
+    if (isRecovering && hasRecovered(state, loaded.listedAt, recoveringSinceMs, silentMs, nowMs))
+      await endRecovery(trx, owned.home)
     const leases = [...batch.leases].flatMap(leaseId => state.leases.get(leaseId) ?? [])
     const pools = [...state.pools.values()].filter(pool => before.get(pool.key) !== pool)
     await saveLeases(trx, owned.home, loaded, leases, nowMs)
     await savePools(trx, pools, nowMs)
-    await saveGateways(trx, owned.home, state, batch.gateways)
+    await saveGateways(trx, owned.home, loaded, new Set([...batch.gateways, ...batch.listed]))
     const cutoffs = await cutSpent(trx, loaded, pools, nowMs)
     const copies = pools.map(({ budgetId, copy }) => ({ budgetId, copy }))
     return { ...batch, state, cutoffs, copies, waiting }

@@ -1,4 +1,4 @@
-import { type LeaseAnswer, type LeaseReceipt, leaseIdOf } from '@sluice/contracts'
+import { type LeaseAnswer, type LeaseHello, type LeaseReceipt, leaseIdOf } from '@sluice/contracts'
 import {
   type DecidedReport,
   decideAsk,
@@ -23,6 +23,7 @@ export interface BatchCircumstances {
   term: number
   nowMs: number
   findWindow: typeof windowAt
+  isRecovering: boolean
 }
 
 /** What a batch comes to: answers to be given after the commit, and asks for which money is to be called back first. */
@@ -32,6 +33,8 @@ export interface DecidedBatch {
   /** By id, of what must be written. */
   leases: Set<string>
   gateways: Set<string>
+  /** Gateways that have named all that they have, and it was known. */
+  listed: Set<string>
   granted: number
   refused: LeaseAnswer['refusal'][]
 }
@@ -42,7 +45,15 @@ const livelyMs = 10_000
 const clockSkewMs = 5_000
 
 export function emptyBatch(): DecidedBatch {
-  return { answers: [], recalls: [], leases: new Set(), gateways: new Set(), granted: 0, refused: [] }
+  return {
+    answers: [],
+    recalls: [],
+    leases: new Set(),
+    gateways: new Set(),
+    listed: new Set(),
+    granted: 0,
+    refused: [],
+  }
 }
 
 /** Decides commands one after the other, each upon what those before it have changed. */
@@ -61,10 +72,11 @@ export function decideBatch(
         receive(about, batch, decideReport(state, command.message, nowMs), command.answer)
         break
       case 'hello':
+        if (isWholeHello(state, command.message)) batch.listed.add(command.message.gateway_id)
         receive(about, batch, decideHello(state, command.message, nowMs), command.answer)
         break
       case 'heartbeat':
-        receive(about, batch, decideHeartbeat(state, command.message, nowMs), command.answer)
+        receiveHeartbeat(about, batch, command)
     }
   }
   return batch
@@ -81,6 +93,7 @@ function decideOneAsk(about: BatchCircumstances, command: AskCommand, batch: Dec
     term,
     gateways: lively.length + 1,
     recalled,
+    isRecovering: about.isRecovering,
     isOpen: pool => isOpen(about, pool),
   })
   if (decided === 'recall') {
@@ -137,6 +150,40 @@ export function findsEnough(state: HomeState, { items }: AskCommand['message']):
 /** The ids under which an ask's leases stand, granted or not. */
 export function leaseIdsOf({ gateway_id: gatewayId, epoch, seq, items }: AskCommand['message']): string[] {
   return items.map((_, at) => leaseIdOf(gatewayId, epoch, seq, at))
+}
+
+/** A gateway that ends with this hello has nothing else: no later run of it was heard of. */
+function isWholeHello(state: HomeState, { gateway_id: gatewayId, ended_epoch: endedEpoch, more }: LeaseHello): boolean {
+  return !more && (state.gateways.get(gatewayId)?.epoch ?? 0) <= endedEpoch
+}
+
+function receiveHeartbeat(
+  about: BatchCircumstances,
+  batch: DecidedBatch,
+  { message, answer }: Extract<Command, { kind: 'heartbeat' }>,
+): void {
+  const decided = decideHeartbeat(about.state, message, about.nowMs)
+  // What is unknown here its gateway will report whole, and then list again.
+  if (message.whole?.from_seq === 1 && decided.unknown.length === 0 && !decided.fenced)
+    batch.listed.add(message.gateway_id)
+  receive(about, batch, decided, answer)
+}
+
+/** For how long the first gateways may be on their way after a home has lost its memory. */
+const firstHeardMs = 5_000
+
+/** Whether every gateway that was heard of lately has said what it has since then. */
+export function hasRecovered(
+  state: HomeState,
+  listedAt: ReadonlyMap<string, number>,
+  sinceMs: number,
+  silentMs: number,
+  nowMs: number,
+): boolean {
+  if (nowMs - sinceMs < firstHeardMs) return false
+  return [...state.gateways.values()].every(
+    ({ gatewayId, heardAtMs }) => heardAtMs < nowMs - silentMs || (listedAt.get(gatewayId) ?? 0) >= sinceMs,
+  )
 }
 
 function receive(

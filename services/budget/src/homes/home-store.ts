@@ -1,5 +1,4 @@
-import { homeOfBudget } from '@sluice/contracts'
-import { emptyHome, type HomeState, type Lease, type Pool, poolKey } from '@sluice/leases'
+import { emptyHome, type HomeState, homeOfBudget, type Lease, type Pool, poolKey } from '@sluice/leases'
 import type { Transaction } from '@sluice/postgres'
 import { type Selectable, sql } from 'kysely'
 import type { CountedBudget } from '../budget.ts'
@@ -16,6 +15,8 @@ export interface LoadedHome {
   windowEnds: Map<string, number | undefined>
   /** Since when attempts are unresolved, by lease. */
   unresolvedSince: Map<string, ReadonlyMap<string, number>>
+  /** When each gateway has last named all that it has, and it was known. */
+  listedAt: Map<string, number>
 }
 
 type LeaseRow = Selectable<BudgetTables['leases']>
@@ -37,19 +38,28 @@ export async function loadHome(trx: Transaction<BudgetTables>, home: number, nam
   for (const budget of await listBudgetsById(trx, [...ids]))
     if (homeOfBudget(budget) === home) budgets.set(budget.budget_id, budget)
   const windowEnds = new Map<string, number | undefined>()
-  for (const { pool, endMs } of await lockPools(trx, [...pools.values()])) {
+  // A hello names leases of all homes: what is another's is passed over.
+  const leased = new Set([...state.leases.values()].map(({ pool }) => pool))
+  const own = [...pools].filter(([key, { budgetId }]) => leased.has(key) || budgets.has(budgetId))
+  for (const { pool, endMs } of await lockPools(
+    trx,
+    own.map(([, pool]) => pool),
+  )) {
     state.pools.set(pool.key, pool)
     windowEnds.set(pool.key, endMs)
   }
-  const { rows } = await sql<{ gateway_id: string; epoch: string; heard_at_ms: string }>`
-    select gateway_id, epoch, heard_at_ms from lease_gateways where home = ${home}`.execute(trx)
-  for (const row of rows)
+  const listedAt = new Map<string, number>()
+  const { rows } = await sql<{ gateway_id: string; epoch: string; heard_at_ms: string; listed_at_ms: string }>`
+    select gateway_id, epoch, heard_at_ms, listed_at_ms from lease_gateways where home = ${home}`.execute(trx)
+  for (const row of rows) {
     state.gateways.set(row.gateway_id, {
       gatewayId: row.gateway_id,
       epoch: Number(row.epoch),
       heardAtMs: Number(row.heard_at_ms),
     })
-  return { state, budgets, windowEnds, unresolvedSince }
+    listedAt.set(row.gateway_id, Number(row.listed_at_ms))
+  }
+  return { state, budgets, windowEnds, unresolvedSince, listedAt }
 }
 
 async function listLeases(trx: Transaction<BudgetTables>, home: number, named: Named): Promise<LeaseRow[]> {
@@ -72,12 +82,12 @@ async function lockPools(
   names: readonly PoolName[],
 ): Promise<{ pool: Pool; endMs: number | undefined }[]> {
   if (names.length === 0) return []
-  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_amount: string }>`
-    select w.*, b.limit_amount from budget_windows w
+  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_in_force: string }>`
+    select w.*, b.limit_in_force from budget_windows w
       join unnest(${names.map(name => name.budgetId)}::text[], ${names.map(name => name.copy)}::text[],
         ${names.map(name => name.windowStartMs)}::bigint[]) as named(budget_id, copy, window_start_ms)
         using (budget_id, copy, window_start_ms)
-      join budgets b using (budget_id)
+      join budgets_in_force b using (budget_id)
     order by budget_id, copy, window_start_ms for update of w`.execute(trx)
   return rows.map(row => {
     const windowStartMs = Number(row.window_start_ms)
@@ -87,7 +97,7 @@ async function lockPools(
         budgetId: row.budget_id,
         copy: row.copy,
         windowStartMs,
-        limit: Number(row.limit_amount),
+        limit: Number(row.limit_in_force),
         unleased: toPoolAmount(row.spent),
         settled: toPoolAmount(row.leased_settled),
         unresolved: toPoolAmount(row.unresolved),
@@ -158,17 +168,17 @@ export async function savePools(trx: Transaction<BudgetTables>, pools: readonly 
 export async function saveGateways(
   trx: Transaction<BudgetTables>,
   home: number,
-  state: HomeState,
+  { state, listedAt }: LoadedHome,
   gatewayIds: ReadonlySet<string>,
 ): Promise<void> {
   const gateways = [...gatewayIds].flatMap(gatewayId => state.gateways.get(gatewayId) ?? [])
   if (gateways.length === 0) return
-  await sql`insert into lease_gateways (home, gateway_id, epoch, heard_at_ms)
+  await sql`insert into lease_gateways (home, gateway_id, epoch, heard_at_ms, listed_at_ms)
     select ${home}, * from unnest(${gateways.map(gateway => gateway.gatewayId)}::text[],
-      ${gateways.map(gateway => gateway.epoch)}::bigint[], ${gateways.map(gateway => gateway.heardAtMs)}::bigint[])
-    on conflict (home, gateway_id) do update set epoch = excluded.epoch, heard_at_ms = excluded.heard_at_ms`.execute(
-    trx,
-  )
+      ${gateways.map(gateway => gateway.epoch)}::bigint[], ${gateways.map(gateway => gateway.heardAtMs)}::bigint[],
+      ${gateways.map(({ gatewayId }) => listedAt.get(gatewayId) ?? 0)}::bigint[])
+    on conflict (home, gateway_id) do update set epoch = excluded.epoch, heard_at_ms = excluded.heard_at_ms,
+      listed_at_ms = excluded.listed_at_ms`.execute(trx)
 }
 
 /** A lease that a recall could bring money back from. */

@@ -66,17 +66,43 @@ export async function forgetInstance(db: Kysely<BudgetTables>, owner: string): P
   await sql`delete from budget_instances where owner = ${owner}`.execute(db)
 }
 
-/** Locks the row of a home to the end of the transaction. False: it is another's, or was not renewed in time. */
+/** A home whose row is locked. */
+export interface LockedHome {
+  /** Since when gateways are waited for, to say which leases they have. */
+  recoveringSinceMs: number | undefined
+}
+
+/**
+ * Locks the row of a home to the end of the transaction. Undefined: it is another's, or was not renewed in time. Where the
+ * database is another one than that which had its leases last (a replica that was promoted, a backup), grants may be missing
+ * from it: the home recovers from then on.
+ */
 export async function lockOwnHome(
   trx: Transaction<BudgetTables>,
   owner: string,
   { home, term }: OwnedHome,
-): Promise<boolean> {
-  const { rows } = await sql`select from partition_owners
+  nowMs: number,
+): Promise<LockedHome | undefined> {
+  const { rows } = await sql<{ timeline: string | null; current: string; recovering_since_ms: string | null }>`
+    select timeline, recovering_since_ms, (select system_identifier from pg_control_system()) || ' ' ||
+      left(pg_walfile_name(pg_current_wal_lsn()), 8) as current
+    from partition_owners
     where home = ${home} and owner = ${owner} and term = ${term} and expires_at > clock_timestamp() for update`.execute(
     trx,
   )
-  return rows.length > 0
+  const [row] = rows
+  if (!row) return undefined
+  const sinceMs = row.recovering_since_ms === null ? undefined : Number(row.recovering_since_ms)
+  if (row.timeline === row.current) return { recoveringSinceMs: sinceMs }
+  const recoveringSinceMs = row.timeline === null ? undefined : nowMs
+  await sql`update partition_owners set timeline = ${row.current}, recovering_since_ms = ${recoveringSinceMs ?? null}
+    where home = ${home}`.execute(trx)
+  return { recoveringSinceMs }
+}
+
+/** Every gateway has said what it has: the home grants again. */
+export async function endRecovery(trx: Transaction<BudgetTables>, home: number): Promise<void> {
+  await sql`update partition_owners set recovering_since_ms = null where home = ${home}`.execute(trx)
 }
 
 /** Locks homes whoever owns them: their leases wait to the end of the transaction. */

@@ -10,6 +10,7 @@ import { createBudgets } from './001-create-budgets.ts'
 import { createSpendFacts } from './002-create-spend-facts.ts'
 import { createAuditEntries } from './003-create-audit-entries.ts'
 import { createLeases } from './004-create-leases.ts'
+import { createRaises } from './005-create-raises.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -22,6 +23,7 @@ export const migrations: readonly Migration[] = [
   createRebuild,
   createGivenUpGaps,
   createLeases,
+  createRaises,
 ]
 
 /** The one schema of this service. */

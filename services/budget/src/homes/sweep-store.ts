@@ -1,0 +1,89 @@
+import { decideSilence, evolve, wholeLease } from '@sluice/leases'
+import { type Kysely, transact } from '@sluice/postgres'
+import { sql } from 'kysely'
+import type { BudgetTables } from '../db/schema.ts'
+import { loadHome, saveLeases, savePools } from './home-store.ts'
+import { lockOwnHome, type OwnedHome } from './ownership-store.ts'
+import { giveUpHolds } from './write-off-store.ts'
+
+/** What a sweep of a home has changed. */
+export interface SweptHome {
+  silent: number
+  expired: number
+  copies: { budgetId: string; copy: string }[]
+}
+
+/** Leases that one transaction changes. */
+const mostLeases = 1_000
+
+/**
+ * Turns what gateways hold that were silent for long into unresolved holds: what they did since nobody knows.
+ * @param silentBeforeMs heard of last before this time
+ */
+export function sweepSilent(
+  db: Kysely<BudgetTables>,
+  owner: string,
+  owned: OwnedHome,
+  silentBeforeMs: number,
+  nowMs: number,
+): Promise<SweptHome> {
+  return transact(db, async trx => {
+    if (!(await lockOwnHome(trx, owner, owned, nowMs))) return { silent: 0, expired: 0, copies: [] }
+    const { rows } = await sql<{ lease_id: string; gateway_id: string }>`
+      select lease_id, l.gateway_id from leases l join lease_gateways g using (home, gateway_id)
+      where home = ${owned.home} and g.heard_at_ms < ${silentBeforeMs} and l.state = 'open' limit ${mostLeases}`.execute(
+      trx,
+    )
+    if (rows.length === 0) return { silent: 0, expired: 0, copies: [] }
+    const loaded = await loadHome(trx, owned.home, { pools: [], leaseIds: rows.map(row => row.lease_id), runs: [] })
+    const { state } = loaded
+    for (const gatewayId of new Set(rows.map(row => row.gateway_id)))
+      for (const event of decideSilence(state, gatewayId)) evolve(state, event)
+    const pools = [...state.pools.values()]
+    await saveLeases(trx, owned.home, loaded, [...state.leases.values()], nowMs)
+    await savePools(trx, pools, nowMs)
+    return { silent: rows.length, expired: 0, copies: pools.map(({ budgetId, copy }) => ({ budgetId, copy })) }
+  })
+}
+
+/** Gives up what has been unresolved since before `sinceMs`, each with a line of the audit. */
+export function expireUnresolved(
+  db: Kysely<BudgetTables>,
+  owner: string,
+  owned: OwnedHome,
+  sinceMs: number,
+  nowMs: number,
+): Promise<SweptHome> {
+  return transact(db, async trx => {
+    const nothing = { silent: 0, expired: 0, copies: [] }
+    if (!(await lockOwnHome(trx, owner, owned, nowMs))) return nothing
+    const { rows } = await sql<{ lease_id: string; attempt_id: string }>`
+      select lease_id, attempt.key as attempt_id from leases, jsonb_each(unresolved) as attempt
+      where home = ${owned.home} and unresolved <> '{}' and (attempt.value ->> 'since_ms')::bigint < ${sinceMs}
+      union all
+      select lease_id, ${wholeLease} from leases
+      where home = ${owned.home} and state = 'silent' and changed_at_ms < ${sinceMs}
+        and not ${wholeLease} = any(given_up)
+      limit ${mostLeases}`.execute(trx)
+    if (rows.length === 0) return nothing
+    const loaded = await loadHome(trx, owned.home, { pools: [], leaseIds: rows.map(row => row.lease_id), runs: [] })
+    const holds = rows.map(row => ({ leaseId: row.lease_id, attemptId: row.attempt_id }))
+    const given = await giveUpHolds(trx, owned.home, loaded, holds, {
+      actor: { kind: 'service', id: 'budget' },
+      action: 'unresolved-expired',
+      reason: 'unresolved for too long',
+      nowMs,
+    })
+    const pools = [...loaded.state.pools.values()]
+    return { silent: 0, expired: given.length, copies: pools.map(({ budgetId, copy }) => ({ budgetId, copy })) }
+  })
+}
+
+/** Forgets closed leases of which nothing is unresolved and nothing was heard since. @returns how many; call again while it is `most` */
+export async function pruneLeases(db: Kysely<BudgetTables>, beforeMs: number, most: number): Promise<number> {
+  const { numAffectedRows } = await sql`delete from leases where ctid = any(array(
+    select l.ctid from leases l join budget_windows w using (budget_id, copy, window_start_ms)
+    where l.state = 'closed' and l.changed_at_ms < ${beforeMs} and l.unresolved = '{}'
+      and coalesce(w.window_end_ms, 0) < ${beforeMs} limit ${most}))`.execute(db)
+  return Number(numAffectedRows ?? 0n)
+}

@@ -1,0 +1,52 @@
+import { copyOf, heldIn, spentIn } from './budget.ts'
+import type { BudgetState } from './budget-management-store.ts'
+import type { Dimensions } from './spend-fact.ts'
+
+/** What a call would use, in each unit. */
+export interface PreviewedAmounts {
+  usd: bigint
+  tokens: bigint
+  requests: bigint
+  concurrent: bigint
+}
+
+/** One budget that a call would meet. */
+export interface MetBudget {
+  state: BudgetState
+  copy: string
+  amount: bigint
+  left: bigint
+  /** Why it says no; undefined: it does not. */
+  refuses: 'spent' | 'held' | undefined
+}
+
+/**
+ * The budgets that a call of these dimensions meets, in the order in which gateways ask them. A hard one says no where too
+ * little is left, a soft one where its limit is reached; alerts never do.
+ */
+export function previewCall(
+  states: readonly BudgetState[],
+  dimensions: Dimensions,
+  amounts: PreviewedAmounts,
+): MetBudget[] {
+  return states
+    .flatMap((state): MetBudget[] => {
+      const { budget, windows } = state
+      const copy = copyOf(budget, dimensions)
+      if (copy === undefined) return []
+      const window = windows.find(one => one.copy === copy)
+      const spent = window ? spentIn(window) : 0n
+      const open = BigInt(budget.limit) - spent - (window?.unresolved ?? 0n)
+      const left = BigInt(budget.limit) - spent - (window ? heldIn(window) : 0n)
+      const amount = amounts[budget.unit]
+      return [{ state, copy, amount, left: left > 0n ? left : 0n, refuses: refusalOf(budget.mode, amount, left, open) }]
+    })
+    .sort((a, b) => (a.state.budget.budget_id < b.state.budget.budget_id ? -1 : 1))
+}
+
+function refusalOf(mode: string, amount: bigint, left: bigint, open: bigint): MetBudget['refuses'] {
+  if (mode === 'alert') return undefined
+  if (mode === 'soft') return open <= 0n ? 'spent' : undefined
+  if (left >= amount) return undefined
+  return open < amount ? 'spent' : 'held'
+}

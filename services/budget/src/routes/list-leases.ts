@@ -1,0 +1,84 @@
+import { Type } from '@sluice/contracts'
+import { responses } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import { formatAmount } from '../amount.ts'
+import type { BudgetRouteDeps } from '../app.ts'
+
+const Holdings = Type.Object({
+  gateways: Type.Array(
+    Type.Object({
+      gateway_id: Type.String(),
+      epoch: Type.Integer(),
+      copy: Type.String(),
+      window_started_at: Type.String(),
+      leases: Type.Integer(),
+      granted: Type.String(),
+      settled: Type.String(),
+      held: Type.String(),
+      silent: Type.Boolean(),
+      heard_at: Type.Union([Type.String(), Type.Null()]),
+    }),
+  ),
+  unresolved: Type.Array(
+    Type.Object({
+      lease_id: Type.String(),
+      /** `*`: all that a silent gateway may have used of the lease. */
+      attempt_id: Type.String(),
+      gateway_id: Type.String(),
+      copy: Type.String(),
+      window_started_at: Type.String(),
+      amount: Type.String(),
+      since: Type.String(),
+    }),
+  ),
+  given_up: Type.Array(
+    Type.Object({ at: Type.String(), action: Type.String(), by: Type.String(), note: Type.Unknown() }),
+  ),
+})
+
+export function listLeasesRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
+  app.get<{ Params: { pid: string; id: string } }>(
+    '/accounts/projects/:pid/budgets/:id/leases',
+    {
+      config: { access: 'usage:read' },
+      schema: {
+        summary: 'List what gateways hold of a budget, and what is unresolved',
+        response: responses({ 200: Holdings }),
+      },
+    },
+    async request => {
+      const { pid, id } = request.params
+      const { budget } = await deps.budgets.find(pid, id, deps.now())
+      const { gateways, unresolved, givenUp } = await deps.budgets.holdings(id)
+      const amount = (value: bigint) => formatAmount(budget.unit, value)
+      return {
+        gateways: gateways.map(holding => ({
+          gateway_id: holding.gatewayId,
+          epoch: holding.epoch,
+          copy: holding.copy,
+          window_started_at: toIso(holding.windowStartMs),
+          leases: holding.leases,
+          granted: amount(holding.granted),
+          settled: amount(holding.settled),
+          held: amount(holding.outstanding),
+          silent: holding.isSilent,
+          heard_at: holding.heardAtMs === undefined ? null : toIso(holding.heardAtMs),
+        })),
+        unresolved: unresolved.map(hold => ({
+          lease_id: hold.leaseId,
+          attempt_id: hold.attemptId,
+          gateway_id: hold.gatewayId,
+          copy: hold.copy,
+          window_started_at: toIso(hold.windowStartMs),
+          amount: amount(hold.amount),
+          since: toIso(hold.sinceMs),
+        })),
+        given_up: givenUp.map(({ atMs, action, by, note }) => ({ at: toIso(atMs), action, by, note })),
+      }
+    },
+  )
+}
+
+function toIso(ms: number): string {
+  return new Date(ms).toISOString()
+}

@@ -1,0 +1,102 @@
+import { lineOfText, Type } from '@sluice/contracts'
+import { errorOf, responses } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import type { Static } from 'typebox'
+import { formatAmount, parseAmount } from '../amount.ts'
+import type { BudgetRouteDeps } from '../app.ts'
+import { errors } from '../errors.ts'
+import { previewCall } from '../preview.ts'
+
+const value = Type.String({ minLength: 1, maxLength: 256, pattern: lineOfText })
+const count = Type.Integer({ minimum: 0 })
+
+export const PreviewBody = Type.Object(
+  {
+    dimensions: Type.Optional(
+      Type.Object(
+        {
+          team: Type.Optional(value),
+          member: Type.Optional(value),
+          room: Type.Optional(value),
+          key: Type.Optional(value),
+          service_account: Type.Optional(value),
+          participant: Type.Optional(value),
+          model: Type.Optional(value),
+          provider: Type.Optional(value),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    /** What the call is bounded by; absent: nothing of it, and one request. */
+    amounts: Type.Optional(
+      Type.Object(
+        {
+          usd: Type.Optional(Type.String({ maxLength: 32 })),
+          tokens: Type.Optional(count),
+          requests: Type.Optional(count),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+const Preview = Type.Object({
+  /** The first one that says no; null: the call is admitted. */
+  refused_by: Type.Union([Type.String(), Type.Null()]),
+  budgets: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      name: Type.String(),
+      mode: Type.String(),
+      unit: Type.String(),
+      copy: Type.String(),
+      limit: Type.String(),
+      amount: Type.String(),
+      left: Type.String(),
+      refuses: Type.Union([Type.String(), Type.Null()]),
+    }),
+  ),
+})
+
+export function previewCallRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
+  app.post<{ Params: { pid: string }; Body: Static<typeof PreviewBody> }>(
+    '/accounts/projects/:pid/budgets/preview',
+    {
+      config: { access: 'usage:read' },
+      schema: {
+        summary: 'Say which budgets a call would meet, what is left in them, and which says no',
+        body: PreviewBody,
+        response: responses({ 200: Preview }),
+      },
+    },
+    async request => {
+      const { pid } = request.params
+      const { dimensions, amounts = {} } = request.body
+      const usd = parseAmount('usd', amounts.usd ?? '0')
+      if (usd === undefined) throw errorOf(errors.invalidAmount)
+      const states = await deps.budgets.list(pid, deps.now())
+      const account = deps.views.accountOfProject(pid)
+      const met = previewCall(
+        states,
+        { ...dimensions, project: pid, ...(account === undefined ? {} : { account }) },
+        { usd, tokens: BigInt(amounts.tokens ?? 0), requests: BigInt(amounts.requests ?? 1), concurrent: 1n },
+      )
+      return {
+        refused_by: met.find(({ refuses }) => refuses)?.state.budget.budget_id ?? null,
+        budgets: met.map(({ state: { budget }, copy, amount, left, refuses }) => ({
+          id: budget.budget_id,
+          name: budget.name,
+          mode: budget.mode,
+          unit: budget.unit,
+          copy,
+          limit: formatAmount(budget.unit, BigInt(budget.limit)),
+          amount: formatAmount(budget.unit, amount),
+          left: formatAmount(budget.unit, left),
+          refuses: refuses ?? null,
+        })),
+      }
+    },
+  )
+}

@@ -1,0 +1,58 @@
+import { linesOfText, Type } from '@sluice/contracts'
+import { errorOf, principalOf, responses } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import type { Static } from 'typebox'
+import { maxAmount } from '../amount.ts'
+import type { BudgetRouteDeps } from '../app.ts'
+import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
+import { errors } from '../errors.ts'
+import { readLimit } from '../limit-input.ts'
+
+export const RaiseBudgetBody = Type.Object(
+  {
+    amount: Type.String({ maxLength: 32 }),
+    until: Type.String({ maxLength: 40 }),
+    reason: Type.String({ minLength: 1, maxLength: 500, pattern: linesOfText }),
+  },
+  { additionalProperties: false },
+)
+
+/** A raise is for a time: what is to last is a limit. */
+const longestMs = 366 * 24 * 60 * 60_000
+
+export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
+  app.post<{ Params: { pid: string; id: string }; Body: Static<typeof RaiseBudgetBody> }>(
+    '/accounts/projects/:pid/budgets/:id/raises',
+    {
+      config: { access: 'budgets:write' },
+      schema: {
+        summary: 'Raise the limit of a budget until a time',
+        body: RaiseBudgetBody,
+        response: responses({ 201: BudgetAnswer }),
+      },
+    },
+    async (request, reply) => {
+      const nowMs = deps.now()
+      const { pid, id } = request.params
+      const { kind, id: by } = principalOf(request)
+      const { amount, until, reason } = request.body
+      const untilMs = Date.parse(until)
+      if (!(untilMs > nowMs && untilMs <= nowMs + longestMs)) throw errorOf(errors.invalidUntil)
+      const { budget } = await deps.budgets.find(pid, id, nowMs)
+      const read = readLimit(budget.unit, { limit: amount }) ?? 0
+      const raise = {
+        raiseId: deps.newRaiseId(),
+        budgetId: id,
+        amount: read,
+        untilMs,
+        reason,
+        by: { kind, id: by },
+        createdAtMs: nowMs,
+      }
+      await deps.budgets.raise(pid, raise, ({ limit }) => {
+        if (BigInt(limit) + BigInt(read) > maxAmount) throw errorOf(errors.invalidLimit)
+      })
+      return reply.code(201).send(toAnswer(await deps.budgets.find(pid, id, nowMs), nowMs))
+    },
+  )
+}

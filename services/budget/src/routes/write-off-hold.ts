@@ -1,0 +1,43 @@
+import { linesOfText, Type } from '@sluice/contracts'
+import { principalOf, responses } from '@sluice/runtime'
+import type { FastifyInstance } from 'fastify'
+import type { Static } from 'typebox'
+import { formatAmount } from '../amount.ts'
+import type { BudgetRouteDeps } from '../app.ts'
+
+export const WriteOffBody = Type.Object(
+  { reason: Type.String({ minLength: 1, maxLength: 500, pattern: linesOfText }) },
+  { additionalProperties: false },
+)
+
+const WrittenOff = Type.Object({ lease_id: Type.String(), attempt_id: Type.String(), amount: Type.String() })
+
+export function writeOffHoldRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
+  app.post<{ Params: { pid: string; id: string; lease: string; attempt: string }; Body: Static<typeof WriteOffBody> }>(
+    '/accounts/projects/:pid/budgets/:id/unresolved/:lease/:attempt/write-off',
+    {
+      config: { access: 'budgets:write' },
+      schema: {
+        summary: 'Give up an unresolved hold: what it may have used is free again',
+        body: WriteOffBody,
+        response: responses({ 200: WrittenOff }),
+      },
+    },
+    async request => {
+      const nowMs = deps.now()
+      const { pid, id, lease, attempt } = request.params
+      const { kind, id: by } = principalOf(request)
+      const { budget } = await deps.budgets.find(pid, id, nowMs)
+      const given = await deps.budgets.writeOff(
+        pid,
+        { budgetId: id, leaseId: lease, attemptId: attempt },
+        { actor: { kind, id: by }, reason: request.body.reason, nowMs },
+      )
+      return {
+        lease_id: given.leaseId,
+        attempt_id: given.attemptId,
+        amount: formatAmount(budget.unit, BigInt(given.amount)),
+      }
+    },
+  )
+}
