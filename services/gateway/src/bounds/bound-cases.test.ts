@@ -37,6 +37,22 @@ test('without a limit of its own a request may put out what its model can, for e
     assert.equal(boundOf('chat.completions', { model: 'gpt-4o', messages: hello, max_tokens }).outputTokens, 16_384)
 })
 
+test('of two limits the larger one counts: nobody knows which the provider keeps to', () => {
+  const of = (limits: object) =>
+    boundOf('chat.completions', { model: 'gpt-4o', messages: hello, ...limits }).outputTokens
+  assert.equal(of({ max_completion_tokens: 100, max_tokens: 300 }), 300)
+  assert.equal(of({ max_completion_tokens: 300, max_tokens: 100 }), 300)
+})
+
+test('a fast mode counts where it is asked for, a place where no other is', () => {
+  const of = (more: object) =>
+    perToken('messages', { model: 'claude-opus-4-8', max_tokens: 2_000, messages: hello, ...more })
+  assert.equal(of({ inference_geo: 'global' }), 25_000)
+  assert.equal(of({ inference_geo: 'global', speed: 'fast' }), 50_000)
+  assert.equal(of({ inference_geo: 'us' }), 27_500)
+  assert.equal(of({}), 27_500)
+})
+
 test('the dearer tier of a long prompt counts once its bytes may reach it, and no longer when its tokens do not', async () => {
   const request = (bytes: number) => ({
     model: 'gpt-5.5',

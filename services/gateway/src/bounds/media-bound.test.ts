@@ -135,6 +135,12 @@ test('a picture whose quality is left to the model costs what the dearest does',
   assert.equal(usd({ quality: 'standard' }), 40_000_016)
 })
 
+test('pictures that are shown while one is made are counted beside it', () => {
+  const tokens = (request: object) =>
+    boundOf('images', { model: 'gpt-image-1.5', prompt: 'sea', ...request }, { inputImages: 0 }).amount('tokens', 0)
+  assert.equal(tokens({ partial_images: 3 }) - tokens({}), 300)
+})
+
 test('a turn of a realtime session reads its whole window as sound', () => {
   const turn = { dialect: 'openai', model: 'gpt-realtime', prices: books, assumeDearest: false } as const
   const bound = boundRealtimeTurn({ ...turn, outputTokens: 1_000 })
