@@ -173,7 +173,7 @@ for (const [name, requests] of kinds)
         const bill = await billOf(simulator, name, read.body as Buffer)
         assertWithin(bound, bound.outputTokens, bill)
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     )
   })
 
@@ -190,7 +190,7 @@ for (const [name, requests] of kinds.slice(0, 3))
         const bill = await billOf(simulator, name, clamped.body)
         assertWithin(bound, clamped.outputTokens, bill)
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     )
   })
 
@@ -206,7 +206,7 @@ for (const [name, requests] of kinds.slice(0, 3))
         assert.ok(tight.amount('usd', 0) <= bound.amount('usd', 0))
         assertWithin(tight, tight.outputTokens, await billOf(simulator, name, read.body as Buffer))
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     )
   })
 
