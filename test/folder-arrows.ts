@@ -14,6 +14,7 @@ export const gatewayArrows: FolderArrows = {
   'named-models': ['.'],
   uploads: ['.'],
   bounds: ['.', 'named-models', 'references'],
+  leases: ['.', 'bounds'],
   endings: ['.'],
   shapes: ['.', 'endings'],
   journal: ['.', 'views'],

@@ -15,7 +15,7 @@ for (const { name, seed, replacements } of leaseMistakes)
     const logs = mkdtempSync(join(tmpdir(), 'sluice-leases-'))
     const stack = () => Promise.reject(new Error('it has none'))
     const run = { scope: t, stack, seed, logs, say: (line: string) => t.diagnostic(line) }
-    const outcome = await runProgram(run, 'simulate-leases.ts', { schedules: 1, gateways: 4 }, replacements)
+    const outcome = await runProgram(run, 'simulate-leases.ts', { schedules: 400, gateways: 4 }, replacements)
     const broken = brokenPromises(outcome)
     t.diagnostic(broken[0] ?? 'nothing broken')
     assert.notDeepEqual(broken, [])

@@ -73,6 +73,8 @@ export const LeaseAsk = defineEvent({
         need: Amount,
         /** What the call can use. */
         want: Amount,
+        /** What this gateway has of it already, for this call: with it, `need` is met. Absent: 0. */
+        have: Type.Optional(Amount),
         /** What this gateway has used of it in the last minute: so much more is taken if there is plenty. */
         ahead: Amount,
       }),

@@ -51,7 +51,7 @@ export function decideAsk(state: HomeState, ask: LeaseAsk, about: AskCircumstanc
     const left = leftOf(pool)
     if (left < item.want && pool.outstanding > 0) wantsMore = true
     if (left < item.need && (about.recalled || pool.outstanding === 0)) {
-      const isSpent = pool.limit - spentOf(pool) - pool.unresolved < item.need
+      const isSpent = pool.limit - spentOf(pool) - pool.unresolved < item.need + (item.have ?? 0)
       return refusal(ask, about, item, pool, isSpent ? 'spent' : 'held', heard)
     }
     pools.push(pool)

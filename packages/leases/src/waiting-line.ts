@@ -12,6 +12,8 @@ export type Waited =
 export interface Wanting {
   attemptId: string
   needs: readonly Need[]
+  /** How long it waits for money that others hold; absent: as the line says. */
+  heldMs?: number
   /** What to hold of each pool where less is there than wanted; undefined: it is of no use. Absent: what is there. */
   fit?: (available: readonly number[]) => readonly number[] | undefined
   done: (waited: Waited) => void
@@ -60,7 +62,7 @@ export class WaitingLine {
       ...wanting,
       asks: new Set(),
       answerByMs: nowMs + this.#options.answerMs,
-      heldByMs: nowMs + this.#options.heldMs,
+      heldByMs: nowMs + (wanting.heldMs ?? this.#options.heldMs),
       askAgainAtMs: 0,
       lastRefused: undefined,
     }
@@ -75,6 +77,7 @@ export class WaitingLine {
     const waiting = this.#line.find(({ asks }) => asks.has(answer.seq))
     if (waiting) {
       waiting.asks.delete(answer.seq)
+      waiting.answerByMs = nowMs + this.#options.answerMs
       if (answer.refusal) this.#onRefused(waiting, answer.refusal, nowMs)
     }
     this.poll(nowMs)
@@ -86,8 +89,6 @@ export class WaitingLine {
       case 'held':
       case 'recovering':
         waiting.askAgainAtMs = nowMs + refused.retry_after_ms
-        // It was answered; now it waits for others.
-        waiting.answerByMs = Math.max(waiting.answerByMs, waiting.heldByMs)
         return
       case 'fenced':
         return
@@ -134,20 +135,28 @@ export class WaitingLine {
   }
 
   #expire(waiting: Waiting, nowMs: number): void {
-    if (nowMs < waiting.answerByMs) return
-    const { lastRefused } = waiting
-    if (lastRefused && nowMs >= waiting.heldByMs) this.#leave(waiting, { outcome: 'refused', refused: lastRefused })
-    else if (!lastRefused) {
-      const asked = waiting.needs.find(({ pool }) => pool.asking > 0) ?? waiting.needs[0]
-      if (asked) this.#leave(waiting, { outcome: 'unanswered', pool: asked.pool })
-    }
+    const asked = waiting.needs.find(({ pool }) => pool.asking > 0)
+    if (waiting.asks.size > 0 && nowMs >= waiting.answerByMs && asked)
+      this.#leave(waiting, { outcome: 'unanswered', pool: asked.pool })
+    else if (nowMs >= waiting.heldByMs && waiting.asks.size === 0)
+      this.#leave(waiting, { outcome: 'refused', refused: waiting.lastRefused ?? overtaken(waiting) })
   }
 
   #ask(waiting: Waiting, nowMs: number): void {
-    for (const ask of this.#wallet.ask(waiting.needs, nowMs)) {
+    for (const ask of this.#wallet.ask(waiting.needs, nowMs, this.#isBehind(waiting))) {
       waiting.asks.add(ask.message.seq)
+      waiting.answerByMs = nowMs + this.#options.answerMs
       this.#options.send(ask)
     }
+  }
+
+  /** Somebody waits for one of its pools, and came before: what is there is not for this one. */
+  #isBehind(waiting: Waiting): boolean {
+    for (const earlier of this.#line) {
+      if (earlier === waiting) return false
+      if (earlier.needs.some(({ pool }) => waiting.needs.some(need => need.pool === pool))) return true
+    }
+    return false
   }
 
   /** Its client has left. */
@@ -164,5 +173,23 @@ export class WaitingLine {
   #leave(waiting: Waiting, waited: Waited): void {
     this.#remove(waiting)
     waiting.done(waited)
+  }
+}
+
+/** Homes have granted, and others have had it. */
+function overtaken({ needs }: Waiting): Refused {
+  const [first] = needs
+  if (!first) throw new Error('nothing is needed')
+  const { pool, need } = first
+  return {
+    reason: 'held',
+    budget_id: pool.budgetId,
+    copy: pool.copy,
+    window_start_ms: pool.windowStartMs,
+    limit: 0,
+    spent: 0,
+    held: 0,
+    need,
+    retry_after_ms: 0,
   }
 }

@@ -144,14 +144,16 @@ export class Wallet {
   /**
    * Settles an attempt: what it used goes out of its leases, the rest is free again at once.
    * @param used by item; above what is held where the attempt was above its bound
-   * @param isUnresolved its end was not measured: what it held and was not settled may have been used all the same
+   * @param isUnresolved by item, or of all: its end was not measured, so what it held and was not settled may have been used all
+   * the same
    */
-  settle(hold: Hold, used: readonly number[], isUnresolved: boolean): SettledLeases {
+  settle(hold: Hold, used: readonly number[], isUnresolved: boolean | readonly boolean[]): SettledLeases {
     if (hold.isSettled) throw new Error(`hold of attempt ${hold.attemptId} is settled already`)
     hold.isSettled = true
     const settled: SettledLeases = { leases: [], totals: [], unresolved: [] }
     for (const [at, item] of hold.items.entries()) {
       let rest = item.pool.isConcurrent ? 0 : (used[at] ?? 0)
+      const staysOpen = typeof isUnresolved === 'boolean' ? isUnresolved : (isUnresolved[at] ?? false)
       const last = item.parts.at(-1)
       for (const part of item.parts) {
         const { lease } = part
@@ -162,7 +164,7 @@ export class Wallet {
         lease.held -= part.amount
         lease.settled += amount
         const open = part.amount - amount
-        if (isUnresolved && open > 0 && !item.pool.isConcurrent) {
+        if (staysOpen && open > 0 && !item.pool.isConcurrent) {
           lease.unresolved.set(hold.attemptId, open)
           settled.unresolved.push([lease.leaseId, open])
         }
@@ -171,7 +173,7 @@ export class Wallet {
           settled.totals.push([lease.leaseId, lease.settled])
         }
         item.pool.free += freeOf(lease) - before
-        if (amount > 0 || isUnresolved) this.#touch(lease)
+        if (amount > 0 || staysOpen) this.#touch(lease)
         this.#finish(lease)
       }
     }
@@ -185,18 +187,24 @@ export class Wallet {
 
   // ── asks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Asks for what is missing to hold these needs, one ask a home. The messages are in {@link openAsks} until answered. */
-  ask(needs: readonly Need[], nowMs: number): OpenAsk[] {
+  /**
+   * Asks for what is missing to hold these needs, one ask a home. The messages are in {@link openAsks} until answered.
+   * @param isBehind what is free now is for others
+   */
+  ask(needs: readonly Need[], nowMs: number, isBehind = false): OpenAsk[] {
     const byHome = new Map<number, LeaseAsk['items']>()
     for (const { pool, want, need } of needs) {
-      if (pool.free >= want) continue
+      const free = isBehind ? 0 : pool.free
+      // Its home has to be heard of, if nothing else.
+      if (free >= want && this.isFresh(pool, nowMs)) continue
       const items = byHome.get(pool.home) ?? []
       items.push({
         budget_id: pool.budgetId,
         copy: pool.copy,
         window_start_ms: pool.windowStartMs,
-        need: Math.max(0, need - pool.free),
-        want: want - pool.free,
+        need: Math.max(0, need - free),
+        want: Math.max(0, want - free),
+        ...(free > 0 && { have: Math.min(free, need) }),
         ahead: pool.isConcurrent ? 0 : pool.ahead(want),
       })
       byHome.set(pool.home, items)

@@ -49,6 +49,7 @@ export function answerHeaders(call: AdmittedCall, provider: readonly string[], o
     responseHeaders.servedBy,
     call.route.servedBy,
   )
+  if (call.clampedTo !== undefined) headers.push(responseHeaders.clamped, String(call.clampedTo))
   const { tightest } = call.hold
   if (tightest) {
     const { budget, spent, held, resetsAtMs } = tightest

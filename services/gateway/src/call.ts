@@ -9,6 +9,8 @@ import type { Endpoint } from './endpoints.ts'
 import type { BodySample } from './estimate-body.ts'
 import type { HeldBody } from './held-body.ts'
 import type { Hold } from './hold-budget.ts'
+import type { Money } from './leases/money.ts'
+import type { PaceStream } from './leases/pace-stream.ts'
 import type { PathMatch } from './match-path.ts'
 import type { BinaryContent } from './read-request.ts'
 import type { Route } from './resolve-route.ts'
@@ -58,6 +60,12 @@ export interface AdmittedCall {
   inCall?: { callId: string; turnId: string }
   prices: PriceBooksOfCall
   hold: Hold
+  /** Of hard budgets, from before the OPEN to the CLOSE. */
+  money?: Money | undefined
+  /** Pays for more of it as it goes on. */
+  pace?: PaceStream | undefined
+  /** Its budgets pay for less output than it asked for: the limit that was put into it. */
+  clampedTo?: number | undefined
   route: Route
   span: SampledCall | undefined
 }

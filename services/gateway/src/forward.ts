@@ -91,6 +91,7 @@ export function forward(
       if (error.attemptIsOpen) return relay.onResponseError(undefined, error)
       deps.liveCalls.remove(relay)
       dropBody(call)
+      call.money?.release()
       relay.abandon(meteringUnavailable(error))
     })
     if (call.held) call.held.isForwarded = true
@@ -98,6 +99,7 @@ export function forward(
   } catch (error) {
     // It has no OPEN. A client that leaves before it has read so finds it settled.
     dropBody(call)
+    call.money?.release()
     relay.abandon(meteringUnavailable(error))
   }
 }

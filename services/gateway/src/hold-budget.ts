@@ -4,9 +4,11 @@ import { formatAmount } from './format-amount.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
 
-/** What admission found: every budget the call counts against. Hard budgets will set money aside here. */
+/** What admission found: every budget the call counts against. */
 export interface Hold {
   budgets: readonly MatchedBudget[]
+  /** Those of which money is held before the call leaves, in the order of their ids. */
+  hard: readonly MatchedBudget[]
   /** Some budget is above 80 %: settlements are published at once. */
   urgent: boolean
   /** The budget with the smallest part left, for the answer's headers. */
@@ -20,7 +22,7 @@ export interface TightestBudget {
   resetsAtMs: number | undefined
 }
 
-const nothingHeld: Hold = { budgets: [], urgent: false, tightest: undefined }
+export const nothingHeld: Hold = { budgets: [], hard: [], urgent: false, tightest: undefined }
 
 /**
  * Meets every matching budget, from memory; the first that is spent refuses.
@@ -36,9 +38,15 @@ export function holdBudget(
   const budgets = view.match(identity, provider, model)
   if (budgets.length === 0) return nothingHeld
   let urgent = false
+  let hard: MatchedBudget[] | undefined
   let tightest: TightestBudget | undefined
   let smallestShare = Number.POSITIVE_INFINITY
-  for (const { budget, copy } of budgets) {
+  for (const matched of budgets) {
+    const { budget, copy } = matched
+    if (budget.mode === 'hard') {
+      if (hard) hard.push(matched)
+      else hard = [matched]
+    }
     const cutoff = view.findCutoff(budget.budget_id, copy, nowMs)
     if (cutoff) throw refusalOfCutoff(cutoff, budget.scope)
     const window = view.findWindow(budget.budget_id, copy, nowMs)
@@ -51,7 +59,8 @@ export function holdBudget(
       tightest = { budget, spent, held: window?.held ?? 0, resetsAtMs: window?.window_end_ms }
     }
   }
-  return { budgets, urgent, tightest }
+  if (hard && hard.length > 1) hard.sort((a, b) => (a.budget.budget_id < b.budget.budget_id ? -1 : 1))
+  return { budgets, hard: hard ?? nothingHeld.hard, urgent, tightest }
 }
 
 /** The no of a cutoff, for a call before it or in it. */
@@ -76,7 +85,28 @@ export function refusalOfCutoff(cutoff: Cutoff, scope: Budget['scope']): Refusal
   return new Refusal('budget_spent', budgetMessage(budget), { budget })
 }
 
-function budgetMessage(budget: RefusalBudget): string {
+/** A hard budget has less left than a call needs, and what is held of it will not change that. */
+export function refusalOfSpent(
+  budget: Budget,
+  { copy, limit, spent, held, need }: { copy: string; limit: number; spent: number; held: number; need: number },
+  resetsAtMs?: number,
+): Refusal {
+  const about: RefusalBudget = {
+    budget_id: budget.budget_id,
+    name: budget.name,
+    copy,
+    scope: budget.scope,
+    unit: budget.unit,
+    limit,
+    spent,
+    held,
+    window: budget.window,
+    resets_at_ms: resetsAtMs,
+  }
+  return new Refusal('budget_spent', budgetMessage(about, need), { budget: about })
+}
+
+function budgetMessage(budget: RefusalBudget, need?: number): string {
   const sign = budget.unit === 'usd' ? '$' : ''
   const unit = budget.unit === 'usd' ? '' : ` ${budget.unit}`
   const amount = (value: number) => `${sign}${formatAmount(value, budget.unit)}${unit}`
@@ -85,6 +115,8 @@ function budgetMessage(budget: RefusalBudget): string {
       ? 'It does not reset by itself.'
       : `It resets at ${new Date(budget.resets_at_ms).toISOString()}.`
   const copy = budget.copy === '' ? '' : ` for ${budget.copy}`
+  if (need !== undefined && budget.spent < budget.limit)
+    return `Budget "${budget.name}"${copy} has too little left: ${amount(budget.spent)} of ${amount(budget.limit)} (${budget.window}) is spent, and this call needs ${amount(need)} at least, so it is out of credits. ${resets} Ask its owner to raise it, or ask for less.`
   // MeshAgent's clients know a final "no money" by the words "out of credits".
   return `Budget "${budget.name}"${copy} is spent: ${amount(budget.spent)} of ${amount(budget.limit)} (${budget.window}), so this call is out of credits. ${resets} Ask its owner to raise it.`
 }

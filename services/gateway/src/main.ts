@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { answerRequests, connectBus } from '@sluice/bus'
 import { IntegrationTestRequest, IntegrationTestResult, integrationTestSubject } from '@sluice/contracts'
+import { createWindowFinder } from '@sluice/leases'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
 import { metricsText, noSpans, openSpans } from '@sluice/telemetry'
 import { createAdmissionGate } from './admission-gate.ts'
@@ -19,6 +20,10 @@ import { createFront } from './front-routes.ts'
 import { startHeartbeat, tellJournal } from './heartbeat-publisher.ts'
 import { openJournal } from './journal/journal.ts'
 import { startTellingKeysUsed } from './keys-used-publisher.ts'
+import { EndedRuns } from './leases/ended-runs.ts'
+import { LeaseClient } from './leases/lease-client.ts'
+import { createLeasePublisher } from './leases/lease-publisher.ts'
+import { UnknownAllowance } from './leases/unknown-allowance.ts'
 import { LiveCalls } from './live-calls.ts'
 import { openOwnCredentials } from './own-credentials.ts'
 import { classNotOpen } from './path-class.ts'
@@ -135,6 +140,10 @@ const made = closing.use(await MadeObjects.open(bus, log), 'made objects')
 const realtimeCalls = closing.use(await RealtimeCalls.open(bus, log), 'realtime calls view')
 /** Notes of calls that runs which have ended were making. */
 const notedCalls = [sockets.calls]
+const leasePublisher = createLeasePublisher(bus, log)
+const endedRuns = closing.use(new EndedRuns(leasePublisher), 'ended runs')
+/** Known once the journal says which run this is. */
+let openLeases: LeaseClient | undefined
 const journal = await openJournal({
   directory: config.journalDir,
   root: config.journalRoot,
@@ -147,6 +156,8 @@ const journal = await openJournal({
     if (!(await records.register(job))) throw new Error(`response of call ${job.call_id} is not recorded yet`)
   },
   releaseRun: run => realtimeCalls.leave(run),
+  onRunEnded: run => endedRuns.tell(run),
+  listLeases: () => openLeases?.wallet.totals() ?? [],
   onAdopted: directory => void notedCalls.push(new KnownCalls(join(directory, callsFolder))),
   // What runs is metered by nobody any more. Started again, this process is another gateway.
   onTakenOver: () => {
@@ -156,6 +167,23 @@ const journal = await openJournal({
   },
 })
 closing.defer('journal', () => journal.shutdown())
+const leases = closing.use(
+  new LeaseClient({
+    publisher: leasePublisher,
+    gatewayId: journal.gatewayId,
+    epoch: journal.epoch,
+    synced: () => journal.synced(),
+    log,
+    // Another process says that it is the next run of this journal: what this one holds is not its own any more.
+    onFenced: () => {
+      process.exitCode = 1
+      endAllCalls(liveCalls)
+      closing.stop('a later run of this gateway holds its leases')
+    },
+  }),
+  'leases',
+)
+openLeases = leases
 // Behind the journal, whose lock says that this folder is ours.
 const spool = await Spool.open(config.spoolDir, new BodyMemory(config.maxSpoolBytes))
 const soundMeter = closing.use(new SoundMeter(), 'sound meter')
@@ -272,6 +300,7 @@ const deps: AppDeps = {
   tokens,
   clientSecrets: createClientSecretBox(secrets.masterKey),
   budgets,
+  leases: { client: leases, findWindow: createWindowFinder(), allowance: new UnknownAllowance() },
   prices,
   routes,
   batches: {

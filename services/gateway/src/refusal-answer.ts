@@ -121,7 +121,7 @@ export function metadataOf(refusal: Refusal, callId: string): Record<string, unk
     unit: budget.unit,
     limit: formatAmount(budget.limit, budget.unit),
     spent: formatAmount(budget.spent, budget.unit),
-    held: formatAmount(0, budget.unit),
+    held: formatAmount(budget.held ?? 0, budget.unit),
     window: budget.window,
     resets_at: budget.resets_at_ms === undefined ? null : new Date(budget.resets_at_ms).toISOString(),
     request_id: callId,

@@ -4,6 +4,7 @@ import type { Budget } from '@sluice/contracts'
 export const refusalReasons = {
   invalid_request: 400,
   path_not_supported: 400,
+  budget_not_bounded: 400,
   model_not_priced: 400,
   model_missing: 400,
   previous_response_not_found: 400,
@@ -23,11 +24,13 @@ export const refusalReasons = {
   not_found: 404,
   body_too_large: 413,
   budget_spent: 429,
+  budget_held: 429,
   internal: 500,
   provider_unreachable: 502,
   provider_timeout: 504,
   metering_unavailable: 503,
   view_stale: 503,
+  budget_unknown: 503,
   records_unavailable: 503,
   overloaded: 503,
   shutting_down: 503,
@@ -45,6 +48,8 @@ export interface RefusalBudget {
   unit: Budget['unit']
   limit: number
   spent: number
+  /** By calls that run, and by such whose end is not known. */
+  held?: number
   window: string
   resets_at_ms: number | undefined
 }

@@ -94,6 +94,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     this.#deps = deps
     this.#call = call
     this.#response = response
+    call.pace?.start(refusal => this.cut({ refusal, style: 'soft' }))
     // Of all the events around a closed connection only this one, with this flag, means that the client has left.
     response.on('close', () => {
       if (!response.writableFinished) this.#onClientGone()
@@ -175,8 +176,10 @@ export class Relay implements UpstreamHandler, LiveCall {
   onResponseData(_controller: UpstreamController, chunk: Buffer): void {
     if (this.#phase === 'settled') return
     this.#collected += chunk.length
-    if (this.#reader) this.#onStreamBytes(this.#reader, chunk)
-    else this.#onBodyBytes(chunk)
+    if (this.#reader) {
+      this.#onStreamBytes(this.#reader, chunk)
+      this.#call.pace?.seen(this.#reader.tap.outputBytes)
+    } else this.#onBodyBytes(chunk)
   }
 
   onResponseEnd(): void {
@@ -228,8 +231,10 @@ export class Relay implements UpstreamHandler, LiveCall {
   #onClientGone(): void {
     this.#clientGone = true
     if (this.#phase === 'settled' || this.#phase === 'silent') return
+    // Where all that a call can cost is held, its end must be known.
+    const mustDrain = this.#call.money?.isExact === true
     const policy = this.#call.principal.project.on_client_abort[this.#call.endpoint.dialect]
-    if (policy === 'cancel' || !this.#deps.drains.begin()) {
+    if ((policy === 'cancel' && !mustDrain) || !this.#deps.drains.begin()) {
       this.#endAs('aborted', 'client_closed')
       return
     }
@@ -511,6 +516,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     if (this.#isDraining) this.#deps.drains.end()
     clearTimeout(this.#drainTimer)
     clearTimeout(this.#stallTimer)
+    this.#call.pace?.stop()
     const event = this.#deps.settle(
       {
         status,

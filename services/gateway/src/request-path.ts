@@ -10,12 +10,14 @@ import type { ClientAnswer, ClientExchange } from './client-exchange.ts'
 import type { Endpoint } from './endpoints.ts'
 import { type ForwardDeps, forward } from './forward.ts'
 import { HeldBody } from './held-body.ts'
-import { holdBudget } from './hold-budget.ts'
+import { holdBudget, nothingHeld } from './hold-budget.ts'
 import { JournalUnavailableError } from './journal/journal-unavailable-error.ts'
+import type { LeaseDeps } from './leases/take-money.ts'
 import type { PathMatch } from './match-path.ts'
 import { allowNamedModels } from './named-models/allow-named-models.ts'
 import { ownHandlers } from './own-handlers.ts'
 import { requireOpenClass } from './path-class.ts'
+import { type PaidCall, payForCall } from './pay-for-call.ts'
 import { proveAgain } from './prove-again.ts'
 import { type BodyMemory, type ModelRequest, readModelRequest, readPlainRequest } from './read-request.ts'
 import { requireOwnReferences } from './references/require-own-references.ts'
@@ -41,6 +43,7 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   sockets: Sockets
   calls: CallKeeper
   budgets: BudgetsView
+  leases: LeaseDeps
   prices: PricesView
   routes: RouteResolver
   bodyMemory: BodyMemory
@@ -206,8 +209,53 @@ function forwardAsked(
   const admitted = how.admit(deps, call, asked)
   const { body, references } = asked
   const lookUp = requireOwnReferences(deps, admitted, { body, references, shape: call.endpoint.shape })
-  if (!lookUp) return how.send(deps, call, admitted, asked)
-  return whileAwaited(call, lookUp).then(() => how.send(deps, call, how.admit(deps, call, asked), asked))
+  if (!lookUp) return payAndSend(deps, call, how, asked, admitted)
+  return whileAwaited(call, lookUp).then(() => payAndSend(deps, call, how, asked, how.admit(deps, call, asked)))
+}
+
+/** Holds the money of its hard budgets, then sends it, with less output where less is there. */
+function payAndSend(
+  deps: GatewayDeps,
+  call: AuthenticatedCall,
+  how: Forwarding,
+  asked: ModelRequest,
+  admitted: AdmittedCall,
+): void | Promise<void> {
+  const paying = payForCall(deps, admitted, asked)
+  if (!paying) return how.send(deps, call, admitted, asked)
+  if (!(paying instanceof Promise)) return sendPaid(deps, call, how, admitted, paying)
+  return paying.then(paid => {
+    // It has waited: whoever may not call any more, or has left, holds nothing. What it holds is of the budgets of then.
+    try {
+      if (call.response.destroyed) throw new Refusal('invalid_request', 'The client left before its request was sent.')
+      const again = how.admit(deps, call, asked)
+      again.eventId = admitted.eventId
+      return sendPaid(deps, call, how, again, paid)
+    } catch (error) {
+      paid.money?.release()
+      throw error
+    }
+  })
+}
+
+function sendPaid(
+  deps: GatewayDeps,
+  call: AuthenticatedCall,
+  how: Forwarding,
+  admitted: AdmittedCall,
+  { money, asked, clampedTo, pace }: PaidCall,
+): void {
+  try {
+    admitted.money = money
+    admitted.clampedTo = clampedTo
+    admitted.pace = pace
+    admitted.body = asked.body
+    admitted.limits = asked.limits
+    how.send(deps, call, admitted, asked)
+  } catch (error) {
+    money?.release()
+    throw error
+  }
 }
 
 /** Waits for a look-up. @throws Refusal where it says no, or where the client has left meanwhile: nothing is sent for nobody */
@@ -313,8 +361,6 @@ export function repeatedHeaders(
   if (!span) headers.sent = { route, headers: repeated }
   return repeated
 }
-
-const nothingHeld = { budgets: [], urgent: false, tightest: undefined } as const
 
 function ownVia(gatewayId: string): string {
   return `1.1 sluice-${gatewayId}`

@@ -103,7 +103,14 @@ export function settle(
   if (call.principal.project.unpriced === 'assume_max') draft.unpriced_policy = 'assume_max'
   if (rating.assumed) draft.assumed = true
   if (call.prices.override) draft.override_price_book_id = call.prices.override.id
+  // Before the CLOSE, in the same turn of the loop: no report can tell of it before it is written.
+  if (call.money) Object.assign(draft, call.money.settle(draft, isUnmeasured(outcome), outcome.finishedAtMs))
   return journal.close(draft, { urgent: call.hold.urgent, written })
+}
+
+/** It did not come to its end before us: what it used was told from what was seen of it. */
+function isUnmeasured({ status, usage }: Outcome): boolean {
+  return status !== 'completed' && Object.values(usage.provenance).includes('estimated')
 }
 
 function drained(provenance: UsageResult['provenance']): UsageResult['provenance'] {

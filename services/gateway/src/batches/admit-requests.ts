@@ -1,7 +1,8 @@
 import { allowModel } from '../allow-model.ts'
 import type { AdmittedCall } from '../call.ts'
-import { type Hold, holdBudget } from '../hold-budget.ts'
+import { type Hold, holdBudget, nothingHeld } from '../hold-budget.ts'
 import { allowNamedModels } from '../named-models/allow-named-models.ts'
+import { requireNoHardBudget } from '../pay-for-call.ts'
 import type { ReplyShapeName } from '../reply-reader.ts'
 import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
 import type { BatchRequests } from './batch-requests.ts'
@@ -30,17 +31,19 @@ export function admitRequests(
     return holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
   })
   const [only = ''] = models
+  const hold = joinHolds(holds)
+  requireNoHardBudget(hold, 'a batch')
   return {
     ...admitted,
     requestedModel: models.length === 1 ? only : '',
-    hold: joinHolds(holds),
+    hold,
   }
 }
 
-/** One hold for the whole batch. A batch's estimated total is to be set aside here, once there are leases. */
+/** One hold for the whole batch. */
 function joinHolds(holds: readonly Hold[]): Hold {
   const [first, ...rest] = holds
-  if (!first) return { budgets: [], urgent: false, tightest: undefined }
+  if (!first) return nothingHeld
   const known = new Set<string>()
   const budgets = holds
     .flatMap(hold => hold.budgets)
@@ -50,6 +53,7 @@ function joinHolds(holds: readonly Hold[]): Hold {
     })
   return {
     budgets,
+    hard: budgets.filter(({ budget }) => budget.mode === 'hard'),
     urgent: holds.some(hold => hold.urgent),
     tightest: [first, ...rest].find(hold => hold.tightest)?.tightest,
   }

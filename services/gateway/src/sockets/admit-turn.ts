@@ -3,16 +3,15 @@ import { allowModel, type PriceBooksOfCall } from '../allow-model.ts'
 import { authenticateAgain, type Principal } from '../authenticate.ts'
 import type { AdmittedCall } from '../call.ts'
 import type { Endpoint } from '../endpoints.ts'
-import { type Hold, holdBudget } from '../hold-budget.ts'
+import { type Hold, holdBudget, nothingHeld } from '../hold-budget.ts'
 import { formerUpstream } from '../integration-changed.ts'
 import { allowNamedModels } from '../named-models/allow-named-models.ts'
 import type { NamedModel } from '../named-models/named-model-reader.ts'
+import { requireNoHardBudget } from '../pay-for-call.ts'
 import { Refusal } from '../refusal.ts'
 import { booksOf, type GatewayDeps } from '../request-path.ts'
 import type { SocketContext } from './socket-context.ts'
 import { newAttempt } from './turn.ts'
-
-const nothingHeld: Hold = { budgets: [], urgent: false, tightest: undefined }
 
 /** What a turn asks for. */
 export interface AskedTurn {
@@ -107,6 +106,7 @@ function admit(
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, asked.endpoint.shape)
   requireOwnAccess(deps, context, principal)
   const hold = holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  requireNoHardBudget(hold, 'a turn on a socket')
   context.latestBooks = prices
   return callOf(deps, context, asked, principal, prices, nowMs, hold)
 }

@@ -1,0 +1,121 @@
+import type { LeaseReceipt } from '@sluice/contracts'
+import { type OpenAsk, WaitingLine, Wallet } from '@sluice/leases'
+import type { Logger } from '@sluice/runtime'
+import type { LeasePublisher } from './lease-publisher.ts'
+
+export interface LeaseClientOptions {
+  publisher: LeasePublisher
+  gatewayId: string
+  epoch: number
+  /** Resolves when all that the journal has written survives a power cut. */
+  synced: () => Promise<void>
+  log: Logger
+  /** A later run of this gateway is known: this one may hold nothing any more. */
+  onFenced: () => void
+}
+
+const tickMs = 100
+const askAgainMs = 500
+const beatMs = 1_000
+const wholeListMs = 30_000
+
+/**
+ * The wallet of this run, and its talk with the homes of hard budgets: asks, reports, heartbeats, each repeated until it is
+ * answered; recalls, answered at once. A call never waits for anything here but for money that it does not have.
+ */
+export class LeaseClient {
+  readonly wallet: Wallet
+  readonly line: WaitingLine
+  readonly #options: LeaseClientOptions
+  #isClosed = false
+  readonly #reporting = new Set<number>()
+  readonly #timer: NodeJS.Timeout
+  readonly #recalls: { close: () => Promise<void> }
+  #beatAtMs = 0
+  #wholeAtMs = 0
+  #tidiedAtMs = 0
+
+  constructor(options: LeaseClientOptions) {
+    this.#options = options
+    const { publisher, gatewayId, epoch } = options
+    this.wallet = new Wallet({ gatewayId, epoch })
+    this.line = new WaitingLine(this.wallet, { send: ask => this.send(ask) })
+    this.#recalls = publisher.onRecall(gatewayId, leaseIds => {
+      this.wallet.recall(leaseIds)
+      void this.#report()
+    })
+    this.#timer = setInterval(() => this.#tick(Date.now()), tickMs)
+    this.#timer.unref()
+  }
+
+  #tick(nowMs: number): void {
+    this.line.poll(nowMs)
+    void this.#report()
+    for (const ask of this.wallet.openAsks) if (nowMs - ask.sentAtMs >= askAgainMs) this.send(ask)
+    if (nowMs - this.#beatAtMs >= beatMs) this.#beat(nowMs)
+    if (nowMs - this.#tidiedAtMs >= beatMs) {
+      this.#tidiedAtMs = nowMs
+      this.wallet.returnIdle(nowMs)
+    }
+  }
+
+  /** Sends an ask; what has no answer after a while is sent again by itself. */
+  send(ask: OpenAsk): void {
+    ask.sentAtMs = Date.now()
+    this.#options.publisher
+      .ask(ask.home, ask.message)
+      .then(answer => {
+        const nowMs = Date.now()
+        if (answer.refusal?.reason === 'fenced')
+          this.#options.log.warn({ seq: answer.seq }, 'an ask for money is too old')
+        this.wallet.answer(answer, nowMs)
+        this.line.answered(answer, nowMs)
+      })
+      .catch(() => {})
+  }
+
+  /** Settlements and returns, once the records behind them are safe: a home must never know more than the journal. */
+  async #report(): Promise<void> {
+    for (const { home, message } of this.wallet.reports(Date.now())) {
+      if (this.#reporting.has(home)) continue
+      this.#reporting.add(home)
+      try {
+        await this.#options.synced()
+        const receipt = await this.#options.publisher.report(home, message)
+        this.#fence(receipt)
+        this.wallet.reported(home, message, receipt)
+      } catch {
+        // It stays to be told.
+      } finally {
+        this.#reporting.delete(home)
+      }
+    }
+  }
+
+  #beat(nowMs: number): void {
+    this.#beatAtMs = nowMs
+    const isWhole = nowMs - this.#wholeAtMs >= wholeListMs
+    if (isWhole) this.#wholeAtMs = nowMs
+    for (const { home, message } of this.wallet.heartbeats(nowMs, isWhole))
+      this.#options.publisher
+        .heartbeat(home, message)
+        .then(receipt => {
+          this.#fence(receipt)
+          this.wallet.renewed(home, nowMs, receipt)
+        })
+        .catch(() => {})
+  }
+
+  #fence({ fenced }: LeaseReceipt): void {
+    if (fenced && !this.#isClosed) this.#options.onFenced()
+  }
+
+  /** Gives back what no call holds, and ends. What is not answered is told by the next run's hello. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    this.wallet.recall(this.wallet.totals().map(({ lease_id: leaseId }) => leaseId))
+    await this.#report()
+    this.#isClosed = true
+    await this.#recalls.close()
+  }
+}

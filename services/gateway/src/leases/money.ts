@@ -1,0 +1,113 @@
+import type { Budget, UsageRecordedData } from '@sluice/contracts'
+import { type Hold, type JournaledHold, type SettledLeases, usedAmount } from '@sluice/leases'
+import type { MatchedBudget } from '../budget-index.ts'
+import type { LeaseClient } from './lease-client.ts'
+
+/** What moves money: the wallet of this run, and those who wait for it. */
+export type LeaseTalk = Pick<LeaseClient, 'wallet' | 'line' | 'send'>
+
+/** Money of hard budgets that one attempt holds, from before its OPEN to its CLOSE. */
+export class Money {
+  readonly budgets: readonly MatchedBudget[]
+  /** Some budget holds all that the call can use: its end must be known, or the rest stays set aside. */
+  readonly isExact: boolean
+  readonly #talk: LeaseTalk
+  readonly #holds: Hold[]
+  #isSettled = false
+
+  /** @param budgets in the order of the hold's items */
+  constructor(talk: LeaseTalk, hold: Hold, budgets: readonly MatchedBudget[]) {
+    this.#talk = talk
+    this.#holds = [hold]
+    this.budgets = budgets
+    this.isExact = budgets.some(({ budget }) => isExact(budget))
+  }
+
+  get isSettled(): boolean {
+    return this.#isSettled
+  }
+
+  /** What its OPEN says of it. */
+  get journaled(): JournaledHold[] {
+    return this.#holds.flatMap(hold => journaledHolds(hold, this.budgets))
+  }
+
+  /** More money, of the same budgets, that stands in the journal. */
+  add(hold: Hold): void {
+    this.#holds.push(hold)
+  }
+
+  /** For the attempt's CLOSE. What was held and not used is free at once. */
+  settle(
+    attempt: Parameters<typeof usedAmount>[1],
+    isUnmeasured: boolean,
+    nowMs: number,
+  ): Pick<UsageRecordedData, 'leases' | 'lease_totals' | 'unresolved' | 'held'> {
+    this.#isSettled = true
+    const rest = this.budgets.map(({ budget }) => usedAmount(budget.unit, attempt))
+    const unresolved = this.budgets.map(({ budget }) => isUnmeasured && isExact(budget))
+    const settled: SettledLeases = { leases: [], totals: [], unresolved: [] }
+    const held: UsageRecordedData['held'] = []
+    for (const [at, hold] of this.#holds.entries()) {
+      const isLast = at === this.#holds.length - 1
+      const used = hold.items.map(({ amount }, item) =>
+        isLast ? (rest[item] ?? 0) : Math.min(rest[item] ?? 0, amount),
+      )
+      for (const [item, amount] of used.entries()) rest[item] = (rest[item] ?? 0) - amount
+      const part = this.#talk.wallet.settle(hold, used, unresolved)
+      settled.leases.push(...part.leases)
+      settled.totals.push(...part.totals)
+      settled.unresolved.push(...part.unresolved)
+      for (const [item, { pool, amount }] of hold.items.entries()) {
+        const known = held[item]
+        if (known) known.amount += amount
+        else held.push({ budget_id: pool.budgetId, copy: pool.copy, window_start_ms: pool.windowStartMs, amount })
+      }
+    }
+    this.#talk.line.poll(nowMs)
+    return {
+      leases: settled.leases,
+      lease_totals: settled.totals,
+      ...(settled.unresolved.length > 0 && { unresolved: settled.unresolved }),
+      held,
+    }
+  }
+
+  /** The attempt was never sent. */
+  release(): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
+    for (const hold of this.#holds) this.#talk.wallet.release(hold)
+    this.#talk.line.poll(Date.now())
+  }
+
+  /** Asks ahead for pools in which the next call like this one would not find enough. */
+  askAhead(nowMs: number): void {
+    for (const { items } of this.#holds)
+      for (const { pool } of items) {
+        if (pool.free >= pool.lastWant) continue
+        const ask = this.#talk.wallet.askAhead(pool, nowMs)
+        if (ask) this.#talk.send(ask)
+      }
+  }
+}
+
+/** @param budgets in the order of the hold's items */
+export function journaledHolds({ items }: Hold, budgets: readonly MatchedBudget[]): JournaledHold[] {
+  return items.map(({ pool, parts }, at) => {
+    const budget = budgets[at]?.budget
+    const journaled: JournaledHold = {
+      budget_id: pool.budgetId,
+      copy: pool.copy,
+      window_start_ms: pool.windowStartMs,
+      unit: budget?.unit ?? 'usd',
+      parts: parts.map(({ lease, amount }) => [lease.leaseId, amount]),
+    }
+    if (budget && isExact(budget)) journaled.exact = true
+    return journaled
+  })
+}
+
+export function isExact(budget: Budget): boolean {
+  return budget.hold === 'exact'
+}

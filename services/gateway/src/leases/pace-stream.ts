@@ -1,0 +1,113 @@
+import type { Hold, JournaledHold, Need } from '@sluice/leases'
+import type { CallBound } from '../bounds/call-bound.ts'
+import type { Refusal } from '../refusal.ts'
+import { journaledHolds, type Money } from './money.ts'
+import { budgetUnknown, type LeaseDeps, poolOf, refusalOf, trancheTokens } from './take-money.ts'
+
+export interface PaceOptions {
+  attemptId: string
+  money: Money
+  bound: CallBound
+  /** Writes the EXTEND: what is held now may be used once it stands there. False: it does not. */
+  extend: (holds: JournaledHold[]) => boolean
+}
+
+/** Few languages have shorter tokens: counted so, more is paid for than is used. */
+const bytesPerToken = 3
+/** As much as this is always paid for ahead of what was seen. */
+const aheadTokens = trancheTokens / 2
+const askAgainMs = 200
+
+/**
+ * Pays for a stream as it goes on: a tranche ahead of what has been seen of it. Where no more is to be had, and all that was paid for
+ * is used, the stream ends.
+ */
+export class PaceStream {
+  readonly #deps: LeaseDeps
+  readonly #options: PaceOptions
+  readonly #extensionId: string
+  #coveredTokens = trancheTokens
+  #seenTokens = 0
+  #isWaiting = false
+  #askAgainAtMs = 0
+  #refusal: Refusal | undefined
+  #onShort: (refusal: Refusal) => void = () => {}
+
+  constructor(deps: LeaseDeps, options: PaceOptions) {
+    this.#deps = deps
+    this.#options = options
+    this.#extensionId = `${options.attemptId}+`
+  }
+
+  /** @param onShort called, perhaps more than once, when the stream must end */
+  start(onShort: (refusal: Refusal) => void): void {
+    this.#onShort = onShort
+  }
+
+  /** As much of the output has come, in bytes of its text. */
+  seen(outputBytes: number): void {
+    this.#seenTokens = Math.ceil(outputBytes / bytesPerToken)
+    const { bound } = this.#options
+    if (this.#seenTokens + aheadTokens <= this.#coveredTokens || this.#coveredTokens >= bound.outputTokens) return
+    if (!this.#isWaiting && Date.now() >= this.#askAgainAtMs) this.#extend()
+    this.#endIfShort()
+  }
+
+  /** It has ended: nothing is waited for any more. */
+  stop(): void {
+    if (this.#isWaiting) this.#deps.client.line.giveUp(this.#extensionId)
+    this.#isWaiting = false
+  }
+
+  #extend(): void {
+    const { money, bound } = this.#options
+    const nowMs = Date.now()
+    const toTokens = Math.min(bound.outputTokens, this.#coveredTokens + trancheTokens)
+    const needs = money.budgets.map(({ budget, copy }): Need => {
+      const more = bound.amount(budget.unit, toTokens) - bound.amount(budget.unit, this.#coveredTokens)
+      return { pool: poolOf(this.#deps, budget, copy, nowMs), want: more, need: more }
+    })
+    const hold = this.#deps.client.wallet.hold(this.#extensionId, needs, nowMs)
+    if (hold) {
+      this.#take(hold, toTokens)
+      return
+    }
+    this.#isWaiting = true
+    this.#deps.client.line.wait(
+      {
+        attemptId: this.#extensionId,
+        needs,
+        // What is held by others is asked for again, while what was paid for lasts.
+        heldMs: 0,
+        done: waited => {
+          this.#isWaiting = false
+          if (waited.outcome === 'held') {
+            this.#take(waited.hold, toTokens)
+            return
+          }
+          const first = money.budgets[0]
+          if (waited.outcome === 'refused') this.#refusal = refusalOf(money.budgets, waited.refused, needs)
+          else if (first) this.#refusal = budgetUnknown(first.budget)
+          this.#askAgainAtMs = Date.now() + askAgainMs
+          this.#endIfShort()
+        },
+      },
+      nowMs,
+    )
+  }
+
+  #take(hold: Hold, toTokens: number): void {
+    const { money, extend } = this.#options
+    if (money.isSettled || !extend(journaledHolds(hold, money.budgets))) {
+      this.#deps.client.wallet.release(hold)
+      return
+    }
+    money.add(hold)
+    this.#coveredTokens = toTokens
+    this.#refusal = undefined
+  }
+
+  #endIfShort(): void {
+    if (this.#refusal && this.#seenTokens >= this.#coveredTokens) this.#onShort(this.#refusal)
+  }
+}

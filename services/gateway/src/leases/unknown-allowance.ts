@@ -1,0 +1,21 @@
+import type { Budget } from '@sluice/contracts'
+import type { WalletPool } from '@sluice/leases'
+
+/**
+ * What calls have used of budgets whose home did not answer, up to what each budget allows (`on_unknown`). Counted by what they
+ * could use, never given back: what they did use comes by their events, without a lease.
+ */
+export class UnknownAllowance {
+  readonly #used = new Map<WalletPool, number>()
+
+  has({ on_unknown: onUnknown }: Budget, pool: WalletPool, amount: number): boolean {
+    if (onUnknown === 'deny') return false
+    return (this.#used.get(pool) ?? 0) + amount <= onUnknown.allow_up_to
+  }
+
+  take(pool: WalletPool, amount: number): void {
+    const nowMs = Date.now()
+    for (const known of this.#used.keys()) if (known.isOver(nowMs)) this.#used.delete(known)
+    this.#used.set(pool, (this.#used.get(pool) ?? 0) + amount)
+  }
+}

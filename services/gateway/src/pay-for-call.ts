@@ -1,0 +1,108 @@
+import type { JournaledHold } from '@sluice/leases'
+import { boundTextCall, type CallBound } from './bounds/call-bound.ts'
+import { clampOutput } from './bounds/clamp-output.ts'
+import { boundMediaCall } from './bounds/media-bound.ts'
+import { findModelLimits } from './bounds/model-limits.ts'
+import type { AdmittedCall } from './call.ts'
+import type { Hold } from './hold-budget.ts'
+import type { Journal } from './journal/journal.ts'
+import type { Money } from './leases/money.ts'
+import { PaceStream } from './leases/pace-stream.ts'
+import { type LeaseDeps, type Taken, takeMoney } from './leases/take-money.ts'
+import type { ModelRequest } from './read-request.ts'
+import { Refusal } from './refusal.ts'
+
+export interface PayDeps {
+  leases: LeaseDeps
+  journal: Pick<Journal, 'extend'>
+}
+
+/** A call, and the money that it holds. */
+export interface PaidCall {
+  money: Money | undefined
+  /** As it goes out. */
+  asked: ModelRequest
+  clampedTo: number | undefined
+  pace: PaceStream | undefined
+}
+
+/**
+ * Holds what a call can use of its hard budgets. Undefined: it has none. Where its budgets pay for less output than it asks for,
+ * the smaller limit stands in the body. Whoever gets it settles or releases it.
+ * @throws Refusal
+ */
+export function payForCall(
+  deps: PayDeps,
+  admitted: AdmittedCall,
+  asked: ModelRequest,
+): PaidCall | Promise<PaidCall> | undefined {
+  const { hard } = admitted.hold
+  if (hard.length === 0) return undefined
+  const bound = boundOf(admitted, asked)
+  const { eventId: attemptId, match, requestedModel, admittedAtMs, streamed } = admitted
+  const isVisible = streamed && !findModelLimits(match.dialect, requestedModel).thinks
+  const taken = takeMoney(deps.leases, { attemptId, budgets: hard, bound, isVisible }, admittedAtMs)
+  const paid = (each: Taken): PaidCall => {
+    if (!each.isPaced || !each.money) return withClamp(each, asked, bound)
+    const extend = (holds: JournaledHold[]) => deps.journal.extend({ event_id: attemptId, holds })
+    const pace = new PaceStream(deps.leases, { attemptId, money: each.money, bound, extend })
+    return { money: each.money, asked, clampedTo: undefined, pace }
+  }
+  return taken instanceof Promise ? taken.then(paid) : paid(taken)
+}
+
+/** What holds no money cannot stand under a hard budget. @throws Refusal */
+export function requireNoHardBudget(hold: Pick<Hold, 'hard'>, what: string): void {
+  if (hold.hard.length > 0) throw notHeld(hold, what)
+}
+
+function notHeld({ hard }: Pick<Hold, 'hard'>, what: string): Refusal {
+  return new Refusal(
+    'budget_not_bounded',
+    `Budget "${hard[0]?.budget.name}" is hard, and money for ${what} cannot be held before it is sent. Set a soft budget for it, or use another path.`,
+  )
+}
+
+function boundOf(
+  { endpoint, match, requestedModel, prices, principal, hold }: AdmittedCall,
+  asked: ModelRequest,
+): CallBound {
+  const { shape } = endpoint
+  const about = {
+    dialect: match.dialect,
+    model: requestedModel,
+    prices,
+    assumeDearest: principal.project.unpriced === 'assume_max',
+  }
+  if (shape === 'speech' || shape === 'transcript' || shape === 'images')
+    return boundMediaCall({ ...about, shape, request: asked })
+  if (asked.scanned && !asked.background)
+    return boundTextCall({ ...about, endpoint, body: asked.scanned, named: asked.named })
+  throw notHeld(hold, asked.background ? 'a response in the background' : `a call of ${endpoint.name}`)
+}
+
+function withClamp({ money, outputTokens }: Taken, asked: ModelRequest, { clamp }: CallBound): PaidCall {
+  if (outputTokens === undefined) return { money, asked, clampedTo: undefined, pace: undefined }
+  try {
+    const { body } = asked
+    const clamped = clamp && Buffer.isBuffer(body) ? clampOutput(body, clamp, outputTokens) : undefined
+    if (!clamped)
+      throw new Refusal(
+        'budget_held',
+        'What this call has left of its budgets is too little for an answer. Try again.',
+        {
+          retryAfterS: 1,
+        },
+      )
+    const limits = asked.limits && { ...asked.limits, outputTokens: clamped.outputTokens }
+    return {
+      money,
+      asked: { ...asked, body: clamped.body, ...(limits && { limits }) },
+      clampedTo: clamped.limit,
+      pace: undefined,
+    }
+  } catch (error) {
+    money?.release()
+    throw error
+  }
+}

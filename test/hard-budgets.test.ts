@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
+import type { BillRecord } from '@sluice/simulator'
+import { eventually } from '@sluice/test-env'
+import OpenAI from 'openai'
+import { newProject } from './new-project.ts'
+import { storyStack } from './story-stack.ts'
+
+const { stack, admin } = await storyStack()
+
+interface BudgetAnswer {
+  id: string
+  spent: string
+  held: string
+  left: string
+}
+
+/** A project of its own with one hard budget over it, which the gateway knows. */
+async function hardBudget(name: string, wish: Record<string, unknown>) {
+  const { projectId, apiKey } = await newProject(stack, admin, {})
+  const path = `/accounts/projects/${projectId}/budgets`
+  const { status, body } = await admin.call<BudgetAnswer>('POST', path, {
+    name,
+    scope: {},
+    unit: 'usd',
+    window: 'day',
+    mode: 'hard',
+    hold: 'exact',
+    ...wish,
+  })
+  assert.equal(status, 201, JSON.stringify(body))
+  const read = async (): Promise<BudgetAnswer> => (await admin.call<BudgetAnswer>('GET', `${path}/${body.id}`)).body
+  const openai = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey, maxRetries: 0 })
+  await eventually(async () => {
+    const { response } = await openai.chat.completions
+      .create({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'x' }], max_tokens: 1 })
+      .withResponse()
+    assert.equal(response.headers.get('sluice-budget-name'), name)
+    return true
+  })
+  return { projectId, apiKey, openai, read, path: `${path}/${body.id}` }
+}
+
+/** What the provider charges since now, in nano-USD, by its own prices. */
+async function billSince(): Promise<() => Promise<BillRecord[]>> {
+  const read = async (since: number) =>
+    (await (await fetch(`${stack.simulatorUrl}/simulator/bill?since=${since}`)).json()) as {
+      records: BillRecord[]
+      next_since: number
+    }
+  const { next_since: since } = await read(0)
+  return () =>
+    eventually(async () => {
+      const { records } = await read(since)
+      return records.every(({ ended }) => ended !== 'running') && records
+    })
+}
+
+const write = (tokens: number) => `Write. [[sim output_tokens=${tokens} delay_ms=1]]`
+
+test('many streams at once on one exact budget: the provider charges no more than its limit, and nearly all of it can be spent', async () => {
+  const { openai, read } = await hardBudget('crowd', { limit: '0.05' })
+  const bill = await billSince()
+  const outcomes = await Promise.all(
+    Array.from({ length: 40 }, async () => {
+      try {
+        const stream = await openai.chat.completions.create({
+          model: 'gpt-4o',
+          messages: [{ role: 'user', content: write(300) }],
+          max_tokens: 400,
+          stream: true,
+        })
+        for await (const _ of stream) {
+        }
+        return 'answered'
+      } catch (error) {
+        assert.ok(error instanceof OpenAI.RateLimitError, String(error))
+        return 'refused'
+      }
+    }),
+  )
+  const answered = outcomes.filter(outcome => outcome === 'answered').length
+  assert.ok(answered > 3 && answered < 40, `${answered} of 40 were answered`)
+  await eventually(
+    async () => {
+      const { held } = await read()
+      return Number(held) === 0
+    },
+    { timeoutMs: 20_000 },
+  )
+  const charged = (await bill()).reduce((sum, record) => sum + record.cost_nano_usd, 0)
+  assert.ok(charged <= 50_000_000, `${charged} nano-USD of 50,000,000`)
+  const { spent } = await read()
+  console.log(`${answered} of 40 answered, charged ${charged} nano-USD, budget says ${spent}`)
+})
+
+test('a call that its budget cannot pay whole is answered with less output, and says so; the next is refused at once by both SDKs', async () => {
+  const { openai, apiKey, read } = await hardBudget('short', { limit: '0.01', window: 'month' })
+  const ask = () =>
+    openai.chat.completions
+      .create({ model: 'gpt-4o', messages: [{ role: 'user', content: write(5_000) }], max_tokens: 4_000 })
+      .withResponse()
+  const { data, response } = await ask()
+  const clampedTo = Number(response.headers.get('sluice-clamped'))
+  assert.ok(clampedTo >= 256 && clampedTo < 1_000, `clamped to ${clampedTo}`)
+  assert.equal(data.choices[0]?.finish_reason, 'length')
+  assert.equal(data.usage?.completion_tokens, clampedTo)
+
+  const retrying = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey })
+  const begun = performance.now()
+  await assert.rejects(
+    retrying.chat.completions.create({ model: 'gpt-4o', messages: [{ role: 'user', content: 'again' }] }),
+    (error: unknown) => {
+      assert.ok(error instanceof OpenAI.RateLimitError)
+      assert.equal(error.code, 'insufficient_quota')
+      assert.match(
+        error.message,
+        /^429 Budget "short" has too little left: \$0\.00\d+ of \$0\.01 \(month\) is spent, and this call needs \$0\.\d+ at least, so it is out of credits\. It resets at /,
+      )
+      return true
+    },
+  )
+  const anthropic = new Anthropic({ baseURL: stack.anthropicBaseUrl, apiKey })
+  await assert.rejects(
+    anthropic.messages.create({
+      model: 'claude-sonnet-4-5',
+      max_tokens: 1_000,
+      messages: [{ role: 'user', content: 'again' }],
+    }),
+    (error: unknown) => {
+      assert.ok(error instanceof Anthropic.RateLimitError)
+      assert.match(error.message, /Budget \\?"short\\?" has too little left/)
+      return true
+    },
+  )
+  console.log(`both refused after ${Math.round(performance.now() - begun)} ms`)
+  const { spent } = await read()
+  assert.ok(Number(spent) <= 0.01)
+})
+
+test('a paced budget pays for a stream as it goes on, and ends it cleanly where the money does', async () => {
+  const { openai } = await hardBudget('paced', { limit: '0.08', hold: 'paced' })
+  const bill = await billSince()
+  const stream = await openai.chat.completions.create({
+    model: 'gpt-4o',
+    messages: [{ role: 'user', content: 'Write. [[sim output_tokens=9000 delay_ms=2 tokens_per_chunk=5]]' }],
+    stream: true,
+  })
+  let finish: string | null | undefined
+  let text = ''
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.delta?.content ?? ''
+    finish = chunk.choices[0]?.finish_reason ?? finish
+  }
+  assert.equal(finish, 'length', 'it ends as if a limit had been reached')
+  const charged = (await bill()).reduce((sum, record) => sum + record.cost_nano_usd, 0)
+  console.log(`${text.length} characters, charged ${charged} of 80,000,000 nano-USD`)
+  assert.ok(charged > 20_000_000, 'it went on beyond its first tranche')
+  // Each tranche is held at the dearest service tier that may serve it.
+  assert.ok(charged <= 80_000_000)
+})
+
+test('three requests an hour are three requests', async () => {
+  const { openai } = await hardBudget('few', { unit: 'requests', limit: 4, window: 'hour' })
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 10 }, () =>
+      openai.chat.completions.create({
+        model: 'gpt-4o-mini',
+        messages: [{ role: 'user', content: 'x' }],
+        max_tokens: 9,
+      }),
+    ),
+  )
+  // One was used to see that the gateway knows the budget.
+  assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 3)
+})
+
+test('two calls at a time are two: a third waits, and is told to try again', async () => {
+  const { openai } = await hardBudget('slots', { unit: 'concurrent', limit: 2, window: undefined })
+  const call = (seconds: number) =>
+    openai.chat.completions.create({
+      model: 'gpt-4o-mini',
+      messages: [{ role: 'user', content: `Write. [[sim output_tokens=10 first_delay_ms=${seconds * 1000}]]` }],
+      max_tokens: 20,
+    })
+  const slow = [call(4), call(4)]
+  await new Promise(resolve => setTimeout(resolve, 300))
+  await assert.rejects(call(0), (error: unknown) => {
+    assert.ok(error instanceof OpenAI.RateLimitError)
+    assert.equal(error.code, 'budget_held')
+    return true
+  })
+  await Promise.all(slow)
+  await call(0)
+})
+
+test('what would have no bound is refused under an exact budget, in words', async () => {
+  const { openai } = await hardBudget('bounded', { limit: '5.00' })
+  await assert.rejects(
+    openai.responses.create({ model: 'gpt-4o', input: 'x', tools: [{ type: 'web_search' }] }),
+    /Budget "bounded" holds all that a call can cost before it is sent, and nothing bounds what this one can cost: .*max_tool_calls/,
+  )
+})
