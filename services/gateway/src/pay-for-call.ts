@@ -14,7 +14,7 @@ import { Refusal } from './refusal.ts'
 
 export interface PayDeps {
   leases: LeaseDeps
-  journal: Pick<Journal, 'extend'>
+  journal: Pick<Journal, 'extend' | 'secured'>
 }
 
 /** A call, and the money that it holds. */
@@ -45,7 +45,13 @@ export function payForCall(
   const paid = (each: Taken): PaidCall => {
     if (!each.isPaced || !each.money) return withClamp(each, asked, bound)
     const extend = (holds: JournaledHold[]) => deps.journal.extend({ event_id: attemptId, holds })
-    const pace = new PaceStream(deps.leases, { attemptId, money: each.money, bound, extend })
+    const pace = new PaceStream(deps.leases, {
+      attemptId,
+      money: each.money,
+      bound,
+      extend,
+      secured: deps.journal.secured,
+    })
     return { money: each.money, asked, clampedTo: undefined, pace }
   }
   return taken instanceof Promise ? taken.then(paid) : paid(taken)

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { LeaseReceipt } from '@sluice/contracts'
 import { type OpenAsk, WaitingLine, Wallet } from '@sluice/leases'
 import type { Logger } from '@sluice/runtime'
@@ -16,6 +17,7 @@ export interface LeaseClientOptions {
 
 const tickMs = 100
 const askAgainMs = 500
+const lastReportMs = 1_000
 const beatMs = 1_000
 const wholeListMs = 30_000
 
@@ -114,7 +116,8 @@ export class LeaseClient {
   async close(): Promise<void> {
     clearInterval(this.#timer)
     this.wallet.recall(this.wallet.totals().map(({ lease_id: leaseId }) => leaseId))
-    await this.#report()
+    // A disk that takes nothing must not hold up the end.
+    await Promise.race([this.#report(), delay(lastReportMs, undefined, { ref: false })])
     this.#isClosed = true
     await this.#recalls.close()
   }

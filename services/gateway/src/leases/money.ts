@@ -27,14 +27,35 @@ export class Money {
     return this.#isSettled
   }
 
-  /** What its OPEN says of it. */
+  /** All that it holds, one for each budget: what its OPEN says of it, and each EXTEND. */
   get journaled(): JournaledHold[] {
-    return this.#holds.flatMap(hold => journaledHolds(hold, this.budgets))
+    return this.budgets.map(({ budget, copy }, at) => {
+      const parts = new Map<string, number>()
+      for (const hold of this.#holds)
+        for (const { lease, amount } of hold.items[at]?.parts ?? [])
+          parts.set(lease.leaseId, (parts.get(lease.leaseId) ?? 0) + amount)
+      const journaled: JournaledHold = {
+        budget_id: budget.budget_id,
+        copy,
+        window_start_ms: this.#holds[0]?.items[at]?.pool.windowStartMs ?? 0,
+        unit: budget.unit,
+        parts: [...parts],
+      }
+      if (isExact(budget)) journaled.exact = true
+      return journaled
+    })
   }
 
-  /** More money, of the same budgets, that stands in the journal. */
-  add(hold: Hold): void {
+  /**
+   * Holds more, of the same budgets.
+   * @param write puts all that is held now into the journal. False: it does not stand there, and nothing more is held
+   */
+  extend(hold: Hold, write: (holds: JournaledHold[]) => boolean): boolean {
     this.#holds.push(hold)
+    if (!this.#isSettled && write(this.journaled)) return true
+    this.#holds.pop()
+    this.#talk.wallet.release(hold)
+    return false
   }
 
   /** For the attempt's CLOSE. What was held and not used is free at once. */
@@ -90,22 +111,6 @@ export class Money {
         if (ask) this.#talk.send(ask)
       }
   }
-}
-
-/** @param budgets in the order of the hold's items */
-export function journaledHolds({ items }: Hold, budgets: readonly MatchedBudget[]): JournaledHold[] {
-  return items.map(({ pool, parts }, at) => {
-    const budget = budgets[at]?.budget
-    const journaled: JournaledHold = {
-      budget_id: pool.budgetId,
-      copy: pool.copy,
-      window_start_ms: pool.windowStartMs,
-      unit: budget?.unit ?? 'usd',
-      parts: parts.map(({ lease, amount }) => [lease.leaseId, amount]),
-    }
-    if (budget && isExact(budget)) journaled.exact = true
-    return journaled
-  })
 }
 
 export function isExact(budget: Budget): boolean {

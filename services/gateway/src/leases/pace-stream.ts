@@ -1,7 +1,7 @@
 import type { Hold, JournaledHold, Need } from '@sluice/leases'
 import type { CallBound } from '../bounds/call-bound.ts'
 import type { Refusal } from '../refusal.ts'
-import { journaledHolds, type Money } from './money.ts'
+import type { Money } from './money.ts'
 import { budgetUnknown, type LeaseDeps, poolOf, refusalOf, trancheTokens } from './take-money.ts'
 
 export interface PaceOptions {
@@ -10,6 +10,8 @@ export interface PaceOptions {
   bound: CallBound
   /** Writes the EXTEND: what is held now may be used once it stands there. False: it does not. */
   extend: (holds: JournaledHold[]) => boolean
+  /** Resolves when that is as safe as the journal promises; undefined: it is. */
+  secured: (() => Promise<void>) | undefined
 }
 
 /** Few languages have shorter tokens: counted so, more is paid for than is used. */
@@ -55,8 +57,7 @@ export class PaceStream {
 
   /** It has ended: nothing is waited for any more. */
   stop(): void {
-    if (this.#isWaiting) this.#deps.client.line.giveUp(this.#extensionId)
-    this.#isWaiting = false
+    this.#deps.client.line.giveUp(this.#extensionId)
   }
 
   #extend(): void {
@@ -97,14 +98,24 @@ export class PaceStream {
   }
 
   #take(hold: Hold, toTokens: number): void {
-    const { money, extend } = this.#options
-    if (money.isSettled || !extend(journaledHolds(hold, money.budgets))) {
-      this.#deps.client.wallet.release(hold)
+    const { money, extend, secured } = this.#options
+    if (!money.extend(hold, extend)) return
+    this.#refusal = undefined
+    if (!secured) {
+      this.#coveredTokens = toTokens
       return
     }
-    money.add(hold)
-    this.#coveredTokens = toTokens
-    this.#refusal = undefined
+    this.#isWaiting = true
+    secured().then(
+      () => {
+        this.#isWaiting = false
+        this.#coveredTokens = toTokens
+      },
+      () => {
+        // The journal is in trouble: what is paid for is all that it gets.
+        this.#isWaiting = false
+      },
+    )
   }
 
   #endIfShort(): void {

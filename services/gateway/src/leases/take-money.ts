@@ -1,5 +1,12 @@
-import { type Budget, homeOfBudget } from '@sluice/contracts'
-import type { createWindowFinder, Need, Refused, Waited, WalletPool } from '@sluice/leases'
+import type { Budget } from '@sluice/contracts'
+import {
+  type createWindowFinder,
+  homeOfBudget,
+  type Need,
+  type Refused,
+  type Waited,
+  type WalletPool,
+} from '@sluice/leases'
 import type { CallBound } from '../bounds/call-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import { refusalOfSpent } from '../hold-budget.ts'
