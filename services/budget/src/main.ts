@@ -110,6 +110,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         return renewed
       },
       giveUp: given => giveUpHomes(db, owner, given),
+      isReachable: bus.isConnected,
       forget: () => forgetInstance(db, owner),
       serve: (owned, drop) =>
         serveHome(

@@ -90,10 +90,12 @@ export async function listWindowsToPublish(
   }))
 }
 
-/** Forgets windows that ended before `endMs`. @returns how many; call again while it is `most` */
+/** Forgets windows that ended before `endMs`, but those of which a lease is open. @returns how many; call again while it is `most` */
 export async function pruneWindows(db: Reader, endMs: number, most: number): Promise<number> {
   const { numAffectedRows } = await sql`delete from budget_windows where ctid = any(array(
-    select ctid from budget_windows where window_end_ms < ${endMs} limit ${most}))`.execute(db)
+    select ctid from budget_windows w where window_end_ms < ${endMs} and not exists (select from leases l
+      where l.budget_id = w.budget_id and l.copy = w.copy and l.window_start_ms = w.window_start_ms and l.state <> 'closed')
+    limit ${most}))`.execute(db)
   return Number(numAffectedRows ?? 0n)
 }
 

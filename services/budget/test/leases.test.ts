@@ -321,7 +321,7 @@ test('messages that no gateway sends are counted, answered nothing, and hold nob
 test('of two instances each owns half; one is killed, and the other goes on with its homes: no ask is granted twice', async t => {
   const twin = await startService(t, env)
   const { homes } = env.service
-  await eventually(() => homes.owned.length === 4 && twin.homes.owned.length === 4)
+  await eventually(() => homes.owned.length === 4 && twin.homes.owned.length === 4, { timeoutMs: 15_000 })
   const pools: Awaited<ReturnType<typeof newPool>>[] = []
   while (!pools.some(({ home }) => twin.homes.owned.some(owned => owned.home === home))) pools.push(await newPool())
   const pool = pools.at(-1)
@@ -350,6 +350,15 @@ test('of two instances each owns half; one is killed, and the other goes on with
   assert.deepEqual(await Promise.all(asking), [5, 5, 5])
   assert.deepEqual(await amounts(), [0, 15, 0, 85])
   await eventually(() => homes.owned.length === 8, { timeoutMs: 10_000 })
+})
+
+test('an instance that NATS does not reach gives its homes to one that it does', async t => {
+  const { homes } = env.service
+  const deaf = await startService(t, env)
+  await eventually(() => homes.owned.length === 4 && deaf.homes.owned.length === 4, { timeoutMs: 15_000 })
+  await deaf.bus.connection.close()
+  await eventually(() => homes.owned.length === 8, { timeoutMs: 15_000 })
+  assert.deepEqual(deaf.homes.owned, [])
 })
 
 /** The home of a pool as its owner sees it. */

@@ -9,6 +9,19 @@ export type Command = { receivedAt: number } & (
 )
 export type AskCommand = Extract<Command, { kind: 'ask' }>
 
+/** How many pools and leases a command names. */
+export function weightOf({ kind, message }: Command): number {
+  switch (kind) {
+    case 'ask':
+      return message.items.length
+    case 'report':
+    case 'hello':
+      return message.leases.length
+    case 'heartbeat':
+      return message.idle.length + (message.whole?.lease_ids.length ?? 0)
+  }
+}
+
 /** A copy of a budget in one window. */
 export interface PoolName {
   budgetId: string

@@ -1,13 +1,14 @@
 import type { Logger } from '@sluice/runtime'
 import type { AppliedBatch } from './batch-store.ts'
-import type { AskCommand, Command } from './command.ts'
+import { type AskCommand, type Command, weightOf } from './command.ts'
 import { findsEnough } from './decide-batch.ts'
 import type { OpenLease } from './home-store.ts'
 
 /** What is more than this waits in vain: its gateway asks again. */
 const mostWaiting = 2_000
-/** Commands that share one transaction. */
+/** Commands that share one transaction, and pools and leases that they name. */
 const mostTogether = 256
+const mostNamed = 20_000
 /** How long an ask waits for money that was called back. */
 const recallMs = 150
 
@@ -57,8 +58,20 @@ export class HomeQueue {
   }
 
   async #run(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#applyTogether(this.#waiting.splice(0, mostTogether))
+    while (this.#waiting.length > 0) await this.#applyTogether(this.#waiting.splice(0, this.#together()))
     this.#running = undefined
+  }
+
+  /** How many of those that wait share the next transaction; one at least. */
+  #together(): number {
+    let named = 0
+    let count = 0
+    for (const command of this.#waiting) {
+      named += weightOf(command)
+      if (count > 0 && (count === mostTogether || named > mostNamed)) break
+      count++
+    }
+    return count
   }
 
   async #applyTogether(commands: readonly Command[]): Promise<void> {

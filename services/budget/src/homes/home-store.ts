@@ -48,6 +48,8 @@ export async function loadHome(trx: Transaction<BudgetTables>, home: number, nam
     state.pools.set(pool.key, pool)
     windowEnds.set(pool.key, endMs)
   }
+  // Its window was forgotten with the year it was in: so is the lease.
+  for (const [leaseId, { pool }] of state.leases) if (!state.pools.has(pool)) state.leases.delete(leaseId)
   const listedAt = new Map<string, number>()
   const { rows } = await sql<{ gateway_id: string; epoch: string; heard_at_ms: string; listed_at_ms: string }>`
     select gateway_id, epoch, heard_at_ms, listed_at_ms from lease_gateways where home = ${home}`.execute(trx)

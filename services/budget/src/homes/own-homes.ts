@@ -5,7 +5,9 @@ export interface OwnHomesDeps {
   /** Renews what is owned and takes what is free; `given` is to be given up as soon as nothing of it is under way. */
   renew: (owned: readonly OwnedHome[]) => Promise<{ owned: OwnedHome[]; given: OwnedHome[] }>
   giveUp: (homes: readonly OwnedHome[]) => Promise<void>
-  /** Says that this instance ends. */
+  /** Whether gateways can reach this instance: if not, its homes are better with another. */
+  isReachable: () => boolean
+  /** Says that this instance ends, or cannot be reached: it has no share of homes. */
   forget: () => Promise<void>
   /** Begins to serve a home. `drop`: it is found to be another's. */
   serve: (owned: OwnedHome, drop: () => void) => { close: () => Promise<void> }
@@ -33,7 +35,18 @@ export async function ownHomes(deps: OwnHomesDeps): Promise<OwnHomes> {
     await serving.close()
   }
 
+  async function giveUpAll(): Promise<void> {
+    const all = [...served.values()].map(({ owned }) => owned)
+    await Promise.all(all.map(stop))
+    await deps.forget()
+    await deps.giveUp(all)
+  }
+
   async function renew(): Promise<void> {
+    if (!deps.isReachable()) {
+      await giveUpAll()
+      return
+    }
     const believed = [...served.values()].map(({ owned }) => owned)
     const { owned, given } = await deps.renew(believed)
     const isStill = ({ home, term }: OwnedHome) => owned.some(one => one.home === home && one.term === term)
@@ -61,26 +74,17 @@ export async function ownHomes(deps: OwnHomesDeps): Promise<OwnHomes> {
   await tick()
   const timer = setInterval(() => void tick(), renewMs)
 
-  async function end(): Promise<OwnedHome[]> {
-    isClosed = true
-    clearInterval(timer)
-    await running
-    const all = [...served.values()].map(({ owned }) => owned)
-    await Promise.all(all.map(stop))
-    return all
-  }
   return {
     get owned() {
       return [...served.values()].map(({ owned }) => owned)
     },
     close: async () => {
-      const all = await end()
-      try {
-        await deps.forget()
-        await deps.giveUp(all)
-      } catch (err) {
-        deps.log.warn({ err }, 'homes not given up: others take them when they have run out')
-      }
+      isClosed = true
+      clearInterval(timer)
+      await running
+      await giveUpAll().catch(err =>
+        deps.log.warn({ err }, 'homes not given up: others take them when they have run out'),
+      )
     },
   }
 }
