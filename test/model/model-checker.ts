@@ -46,7 +46,8 @@ export async function checkModel(
   // The model's steps are atomic already: there is no order of them to reduce.
   const flags = [options.optimise ? '-O2' : '-O0', '-DSAFETY', '-DNOREDUCE', '-DCOLLAPSE', '-DMEMLIM=4000']
   await run('cc', [...flags, '-o', 'pan', 'pan.c'], at)
-  const { stdout } = await run(join(folder, 'pan'), ['-m100000', options.optimise ? '-w23' : '-w18'], at)
+  // 2^25 slots: with 2^23 the longest search takes twice as long.
+  const { stdout } = await run(join(folder, 'pan'), ['-m100000', options.optimise ? '-w25' : '-w18'], at)
   writeFileSync(join(folder, 'pan.log'), stdout)
   return readFinding(stdout)
 }
