@@ -61,12 +61,17 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'an ask that comes twice is granted twice',
-    seed: 60,
+    seed: 1,
     replacements: [
       {
         file: `${leases}/decide-ask.ts`,
         from: 'if (leaseIds.some(id => state.leases.has(id)))',
         to: 'if (leaseIds.length === 0)',
+      },
+      {
+        file: `${leases}/home-state.ts`,
+        from: 'before ? weightOf(before) : nothing',
+        to: "before && event.type !== 'lease-granted' ? weightOf(before) : nothing",
       },
     ],
   },

@@ -175,7 +175,7 @@ export const LeaseHeartbeat = defineEvent({
         from_seq: Type.Integer({ minimum: 1 }),
         /** Excluded. */
         below_seq: Type.Integer({ minimum: 1 }),
-        lease_ids: Type.Array(LeaseId, { maxItems: 5_000 }),
+        lease_ids: Type.Array(LeaseId, { maxItems: 6_000 }),
       }),
     ),
   }),

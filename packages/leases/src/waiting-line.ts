@@ -19,6 +19,9 @@ export interface Wanting {
   done: (waited: Waited) => void
 }
 
+/** This run has been followed by another: asking faster does not help it. */
+const fencedRestMs = 500
+
 interface Waiting extends Wanting {
   asks: Set<number>
   /** When the wait for an answer ends. */
@@ -91,6 +94,7 @@ export class WaitingLine {
         waiting.askAgainAtMs = nowMs + refused.retry_after_ms
         return
       case 'fenced':
+        waiting.askAgainAtMs = nowMs + fencedRestMs
         return
       case 'spent':
       case 'unknown_budget':

@@ -101,11 +101,11 @@ export class Wallet {
 
   /**
    * Holds all that is wanted, or nothing (undefined): some pool has too little, or others wait for it.
-   * @param first the caller is the one who has waited longest
+   * @param first the caller goes before those who wait: it has waited longest, or runs already, which the end of a ttl does not stop
    */
   hold(attemptId: string, needs: readonly Need[], nowMs: number, first = false): Hold | undefined {
     for (const { pool, want } of needs)
-      if (pool.free < want || (pool.waiting > 0 && !first) || !this.isFresh(pool, nowMs)) return undefined
+      if (pool.free < want || (!first && (pool.waiting > 0 || !this.isFresh(pool, nowMs)))) return undefined
     const items: HeldItem[] = []
     for (const { pool, want } of needs) {
       const item: HeldItem = { pool, amount: 0, parts: [] }
@@ -282,11 +282,14 @@ export class Wallet {
 
   // ── returns ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Gives back what no call holds of these leases. Who waits for money of a pool keeps it. */
+  /**
+   * Gives back what no call holds of these leases, also where calls wait: what is there is too little for the first of them, and two
+   * gateways that each keep a little would both have too little for ever.
+   */
   recall(leaseIds: readonly string[]): void {
     for (const leaseId of leaseIds) {
       const lease = this.#leases.get(leaseId)
-      if (lease && lease.pool.waiting === 0) this.#giveBack(lease)
+      if (lease) this.#giveBack(lease)
     }
   }
 
@@ -295,7 +298,9 @@ export class Wallet {
     for (const [key, pool] of this.#pools) {
       const isOver = pool.isOver(nowMs)
       if (isOver || this.#isIdle(pool, nowMs)) for (const lease of [...pool.leases]) this.#giveBack(lease)
-      if (isOver && pool.leases.length === 0 && pool.asking === 0 && pool.waiting === 0) this.#pools.delete(key)
+      if (pool.lastUsedMs === 0) pool.lastUsedMs = nowMs
+      const isForgotten = isOver || nowMs - pool.lastUsedMs > mostIdleMs
+      if (isForgotten && pool.leases.length === 0 && pool.asking === 0 && pool.waiting === 0) this.#pools.delete(key)
     }
   }
 

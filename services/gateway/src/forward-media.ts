@@ -2,6 +2,7 @@ import { forward } from './forward.ts'
 import { type AskedMedia, type MediaFields, type MediaShape, mediaMembers, readAskedMedia } from './media-request.ts'
 import { findNamedModels } from './named-models/find-named-models.ts'
 import type { NamedModel } from './named-models/named-model-reader.ts'
+import { requireNoHardBudget } from './pay-for-call.ts'
 import { proveAgain } from './prove-again.ts'
 import { checkModel, type ModelRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
@@ -63,6 +64,7 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
     if (response.destroyed) return form.file.discard()
     proveAgain(deps, call)
     const admitted = admit(deps, call, { ...requestOf(call, shape, model, fields), named, body: form.file })
+    requireNoHardBudget(admitted.hold, 'a form')
     const headers = headersToForward(deps, call, admitted)
     headers.push('content-length', String(form.file.size))
     forward(deps, admitted, headers, response, call.refuse)

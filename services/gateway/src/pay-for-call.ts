@@ -40,7 +40,7 @@ export function payForCall(
   if (hard.length === 0) return undefined
   const bound = boundOf(admitted, asked)
   const { eventId: attemptId, match, requestedModel, admittedAtMs, streamed } = admitted
-  const isVisible = streamed && !findModelLimits(match.dialect, requestedModel).thinks
+  const isVisible = streamed && asked.sound?.speaks !== true && !findModelLimits(match.dialect, requestedModel).thinks
   const taken = takeMoney(deps.leases, { attemptId, budgets: hard, bound, isVisible }, admittedAtMs)
   const paid = (each: Taken): PaidCall => {
     if (!each.isPaced || !each.money) return withClamp(each, asked, bound)

@@ -50,3 +50,20 @@ export function describeFailure(error: Error, servedBy: string): ProviderFailure
     code: 'provider_unreachable',
   }
 }
+
+/** Errors of making a connection: no byte of a request has left. */
+const neverSent: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EPRIVATEADDRESS',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+
+/** Something of the request may have reached its provider. */
+export function mayHaveArrived(error: Error): boolean {
+  const { code = '' } = error as NodeJS.ErrnoException
+  return !neverSent.has(code) && !isCertificateError(code)
+}

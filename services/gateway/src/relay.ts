@@ -5,7 +5,7 @@ import type { AdmittedCall } from './call.ts'
 import type { Drains } from './drains.ts'
 import { formatUsd } from './format-amount.ts'
 import type { CutOrder, LiveCall } from './live-calls.ts'
-import { describeFailure } from './provider-failure.ts'
+import { describeFailure, mayHaveArrived } from './provider-failure.ts'
 import { Refusal } from './refusal.ts'
 import { estimateAsked, estimateUnanswered, replyShapes } from './reply-reader.ts'
 import type { Answer } from './secured-answer.ts'
@@ -217,7 +217,12 @@ export class Relay implements UpstreamHandler, LiveCall {
     const { reason, message, code } = describeFailure(error, this.#call.route.servedBy)
     if (reason === 'internal') this.#deps.onFault(error.cause)
     // It hung up before it had said anything: there is nothing that it could charge.
-    const isUnanswered = reason === 'provider_unreachable' && this.#httpStatus === 0 && !this.#clientGone
+    const isUnanswered =
+      reason === 'provider_unreachable' &&
+      this.#httpStatus === 0 &&
+      !this.#clientGone &&
+      // Where all that a call can cost is held, what may have arrived may have been worked on.
+      !(this.#call.money?.isExact === true && mayHaveArrived(error))
     // What could not be read once is not read again.
     const usage = isUnanswered ? noUsage : reason === 'internal' ? this.#estimateSent() : this.#readUsage()
     const { phase } = this.#settle(this.#clientGone ? 'aborted' : 'failed', usage, { errorCode: code })

@@ -1,8 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { describeFailure, type ProviderFailure } from '../provider-failure.ts'
+import { describeFailure, mayHaveArrived, type ProviderFailure } from '../provider-failure.ts'
 import { type Route, withOurs } from '../resolve-route.ts'
-import { isCertificateError } from '../upstream/certificate-error.ts'
 import type { Upstreams } from '../upstreams.ts'
 
 export interface AskDeps {
@@ -38,21 +37,9 @@ export class ProviderAwayError extends Error {
   constructor(cause: unknown, servedBy: string) {
     super('the provider gave no answer', { cause })
     this.failure = describeFailure(cause as Error, servedBy)
-    const { code = '' } = cause as NodeJS.ErrnoException
-    this.mayHaveArrived = !neverSent.has(code) && !isCertificateError(code)
+    this.mayHaveArrived = mayHaveArrived(cause as Error)
   }
 }
-
-/** Errors of making a connection: no byte of a request has left. */
-const neverSent: ReadonlySet<string> = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EPRIVATEADDRESS',
-  'UND_ERR_CONNECT_TIMEOUT',
-])
 
 /** Objects of the batch API are small; a page of a thousand of them is below this. */
 const maxAnswerBytes = 16 * 1024 * 1024

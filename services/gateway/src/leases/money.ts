@@ -85,7 +85,8 @@ export class Money {
         else held.push({ budget_id: pool.budgetId, copy: pool.copy, window_start_ms: pool.windowStartMs, amount })
       }
     }
-    this.#talk.line.poll(nowMs)
+    // Behind the CLOSE: what others do with the money is nothing that this attempt's record may wait for.
+    setImmediate(() => this.#talk.line.poll(nowMs))
     return {
       leases: settled.leases,
       lease_totals: settled.totals,

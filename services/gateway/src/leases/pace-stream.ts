@@ -1,6 +1,6 @@
 import type { Hold, JournaledHold, Need } from '@sluice/leases'
 import type { CallBound } from '../bounds/call-bound.ts'
-import type { Refusal } from '../refusal.ts'
+import { meteringUnavailable, type Refusal } from '../refusal.ts'
 import type { Money } from './money.ts'
 import { budgetUnknown, type LeaseDeps, poolOf, refusalOf, trancheTokens } from './take-money.ts'
 
@@ -68,7 +68,8 @@ export class PaceStream {
       const more = bound.amount(budget.unit, toTokens) - bound.amount(budget.unit, this.#coveredTokens)
       return { pool: poolOf(this.#deps, budget, copy, nowMs), want: more, need: more }
     })
-    const hold = this.#deps.client.wallet.hold(this.#extensionId, needs, nowMs)
+    // What runs goes before what waits: its money keeps nobody waiting longer than its end does.
+    const hold = this.#deps.client.wallet.hold(this.#extensionId, needs, nowMs, true)
     if (hold) {
       this.#take(hold, toTokens)
       return
@@ -77,13 +78,16 @@ export class PaceStream {
     this.#deps.client.line.wait(
       {
         attemptId: this.#extensionId,
-        needs,
+        // Requests and slots are held already.
+        needs: needs.filter(({ want }) => want > 0),
         // What is held by others is asked for again, while what was paid for lasts.
         heldMs: 0,
         done: waited => {
           this.#isWaiting = false
-          if (waited.outcome === 'held') {
-            this.#take(waited.hold, toTokens)
+          if (waited.outcome === 'held') this.#deps.client.wallet.release(waited.hold)
+          const granted = this.#deps.client.wallet.hold(this.#extensionId, needs, Date.now(), true)
+          if (granted) {
+            this.#take(granted, toTokens)
             return
           }
           const first = money.budgets[0]
@@ -99,7 +103,10 @@ export class PaceStream {
 
   #take(hold: Hold, toTokens: number): void {
     const { money, extend, secured } = this.#options
-    if (!money.extend(hold, extend)) return
+    if (!money.extend(hold, extend)) {
+      this.#isUnrecorded()
+      return
+    }
     this.#refusal = undefined
     if (!secured) {
       this.#coveredTokens = toTokens
@@ -112,10 +119,17 @@ export class PaceStream {
         this.#coveredTokens = toTokens
       },
       () => {
-        // The journal is in trouble: what is paid for is all that it gets.
         this.#isWaiting = false
+        this.#isUnrecorded()
       },
     )
+  }
+
+  /** The journal is in trouble: what is paid for is all that it gets. */
+  #isUnrecorded(): void {
+    this.#refusal = meteringUnavailable(undefined)
+    this.#askAgainAtMs = Date.now() + askAgainMs
+    this.#endIfShort()
   }
 
   #endIfShort(): void {

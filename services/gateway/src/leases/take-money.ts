@@ -45,7 +45,7 @@ export interface Paying {
 export const trancheTokens = 1_024
 
 /** Calls that may wait for money at a time: more of them only fill memory with what will be refused. */
-const mostWaiting = 2_000
+const mostWaiting = 200
 
 /**
  * Holds what a call can use of each hard budget, at once where leases cover it. Where they do not, homes are asked: the call then

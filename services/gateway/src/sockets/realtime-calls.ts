@@ -5,6 +5,7 @@ import { authenticateAgain, type Principal } from '../authenticate.ts'
 import { holdBudget } from '../hold-budget.ts'
 import { integrationChanged } from '../integration-changed.ts'
 import { requireOpenClass } from '../path-class.ts'
+import { requireNoHardBudget } from '../pay-for-call.ts'
 import { proveAgain } from '../prove-again.ts'
 import { readBody } from '../read-request.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
@@ -65,7 +66,7 @@ function admitCall(
   const prices = booksOf(deps.prices, principal, nowMs)
   allowModel(principal, 'openai', model, prices, callEndpoint.shape)
   for (const each of transcriptionModels) allowModel(principal, 'openai', each, prices, transcriptionEndpoint.shape)
-  holdBudget(deps.budgets, principal.identity, 'openai', model, nowMs)
+  requireNoHardBudget(holdBudget(deps.budgets, principal.identity, 'openai', model, nowMs), 'a realtime session')
 }
 
 /** Makes the call at its provider, and joins it. */

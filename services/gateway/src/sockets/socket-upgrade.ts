@@ -13,6 +13,7 @@ import { formerUpstream, integrationChanged } from '../integration-changed.ts'
 import { LiveCalls } from '../live-calls.ts'
 import { matchPath, type PathMatch } from '../match-path.ts'
 import { requireOpenClass } from '../path-class.ts'
+import { requireNoHardBudget } from '../pay-for-call.ts'
 import { Refusal } from '../refusal.ts'
 import { answerRefusal } from '../refusal-answer.ts'
 import { refusedCall } from '../refused-call.ts'
@@ -374,7 +375,7 @@ function admitSocket(
     throw new Refusal('model_missing', 'The URL names no model: add "?model=…", or "?intent=transcription".')
   }
   allowModel(principal, match.dialect, model, booksOf(deps.prices, principal, nowMs), endpoint.shape)
-  holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  requireNoHardBudget(holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs), 'a socket')
 }
 
 interface RefusedUpgrade {
