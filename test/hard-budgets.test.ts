@@ -177,7 +177,7 @@ test('three requests an hour are three requests', async () => {
 })
 
 test('two calls at a time are two: a third waits, and is told to try again', async () => {
-  const { openai } = await hardBudget('slots', { unit: 'concurrent', limit: 2, window: undefined })
+  const { openai, read } = await hardBudget('slots', { unit: 'concurrent', limit: 2, window: undefined })
   const call = (seconds: number) =>
     openai.chat.completions.create({
       model: 'gpt-4o-mini',
@@ -185,7 +185,7 @@ test('two calls at a time are two: a third waits, and is told to try again', asy
       max_tokens: 20,
     })
   const slow = [call(4), call(4)]
-  await new Promise(resolve => setTimeout(resolve, 300))
+  await eventually(async () => Number((await read()).held) === 2)
   await assert.rejects(call(0), (error: unknown) => {
     assert.ok(error instanceof OpenAI.RateLimitError)
     assert.equal(error.code, 'budget_held')

@@ -110,7 +110,8 @@ export class Wallet {
     for (const { pool, want } of needs) {
       const item: HeldItem = { pool, amount: 0, parts: [] }
       this.#take(item, want)
-      pool.use(want, nowMs)
+      // An extension takes nothing of requests and slots: that says nothing of the next call.
+      if (want > 0) pool.use(want, nowMs)
       items.push(item)
     }
     return { attemptId, items, isSettled: false }

@@ -46,7 +46,14 @@ export class LeaseClient {
       this.wallet.recall(leaseIds)
       void this.#report()
     })
-    this.#timer = setInterval(() => this.#tick(Date.now()), tickMs)
+    this.#timer = setInterval(() => {
+      try {
+        this.#tick(Date.now())
+      } catch (err) {
+        // Whoever was let in and failed has failed alone: leases are to be told and renewed all the same.
+        options.log.error({ err }, 'a call failed as its money came')
+      }
+    }, tickMs)
     this.#timer.unref()
   }
 
