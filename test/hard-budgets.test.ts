@@ -157,9 +157,75 @@ test('a paced budget pays for a stream as it goes on, and ends it cleanly where 
   const charged = (await bill()).reduce((sum, record) => sum + record.cost_nano_usd, 0)
   console.log(`${text.length} characters, charged ${charged} of 80,000,000 nano-USD`)
   assert.ok(charged > 20_000_000, 'it went on beyond its first tranche')
-  // Each tranche is held at the dearest service tier that may serve it.
   assert.ok(charged <= 80_000_000)
+  // At the dearest service tier that may serve it, it would have ended at 47 million: its reply says in which one it is.
+  assert.ok(charged > 50_000_000, `${charged} nano-USD`)
 })
+
+test('a paced stream goes on to its end when its budget is made soft', async () => {
+  const { openai, path } = await hardBudget('softened', { limit: '0.04', hold: 'paced' })
+  const stream = await openai.chat.completions.create({
+    model: 'gpt-4o',
+    messages: [{ role: 'user', content: 'Write. [[sim output_tokens=6000 delay_ms=2 tokens_per_chunk=5]]' }],
+    stream: true,
+  })
+  let finish: string | null | undefined
+  let chunks = 0
+  for await (const chunk of stream) {
+    if (++chunks === 10) assert.equal((await admin.call('PATCH', path, { mode: 'soft' })).status, 200)
+    finish = chunk.choices[0]?.finish_reason ?? finish
+  }
+  assert.equal(finish, 'stop')
+})
+
+test('a prompt of which bytes are too many to pay for is counted in tokens, and sent', async () => {
+  const { openai } = await hardBudget('counted', { limit: '0.10' })
+  const { data, response } = await openai.chat.completions
+    .create({
+      model: 'gpt-4o',
+      messages: [{ role: 'user', content: `${'A word in the sea. '.repeat(2_000)}${write(50)}` }],
+      max_tokens: 300,
+    })
+    .withResponse()
+  assert.equal(data.usage?.completion_tokens, 50)
+  assert.equal(response.headers.get('sluice-clamped'), null)
+})
+
+test('a form is held as long as its sound can cost, and refused where that is more than is left', async () => {
+  const { openai, read } = await hardBudget('heard', { limit: '0.01' })
+  const bill = await billSince()
+  const hear = (seconds: number) =>
+    openai.audio.transcriptions.create({ model: 'whisper-1', file: new File([wav(seconds)], 'said.wav') })
+  await hear(30)
+  const [record] = await bill()
+  assert.ok(record && record.cost_nano_usd > 0)
+  await eventually(async () => Number((await read()).spent) * 1e9 >= record.cost_nano_usd)
+  await assert.rejects(hear(120), (error: unknown) => {
+    assert.ok(error instanceof OpenAI.RateLimitError, String(error))
+    assert.match(error.message, /Budget "heard" has too little left/)
+    return true
+  })
+  assert.equal((await bill()).length, 1)
+})
+
+/** Silence, 8,000 samples a second. */
+function wav(seconds: number): Uint8Array<ArrayBuffer> {
+  const samples = seconds * 8_000
+  const head = Buffer.alloc(44)
+  head.write('RIFF', 0)
+  head.writeUInt32LE(36 + samples, 4)
+  head.write('WAVEfmt ', 8)
+  head.writeUInt32LE(16, 16)
+  head.writeUInt16LE(1, 20)
+  head.writeUInt16LE(1, 22)
+  head.writeUInt32LE(8_000, 24)
+  head.writeUInt32LE(8_000, 28)
+  head.writeUInt16LE(1, 32)
+  head.writeUInt16LE(8, 34)
+  head.write('data', 36)
+  head.writeUInt32LE(samples, 40)
+  return new Uint8Array(Buffer.concat([head, Buffer.alloc(samples, 0x80)]))
+}
 
 test('three requests an hour are three requests', async () => {
   const { openai } = await hardBudget('few', { unit: 'requests', limit: 4, window: 'hour' })

@@ -2,7 +2,6 @@ import { forward } from './forward.ts'
 import { type AskedMedia, type MediaFields, type MediaShape, mediaMembers, readAskedMedia } from './media-request.ts'
 import { findNamedModels } from './named-models/find-named-models.ts'
 import type { NamedModel } from './named-models/named-model-reader.ts'
-import { requireNoHardBudget } from './pay-for-call.ts'
 import { proveAgain } from './prove-again.ts'
 import { checkModel, type ModelRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
@@ -10,10 +9,12 @@ import {
   type AuthenticatedCall,
   admit,
   asItCame,
+  type Forwarding,
   forwardToProvider,
   type GatewayDeps,
   type HttpCall,
   headersToForward,
+  payAndSend,
   receiveBody,
 } from './request-path.ts'
 import { JsonScanError, type MemberSpan, type ScannedObject, scanObject } from './scan-json.ts'
@@ -63,14 +64,23 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
     // A client that left while its upload was looked at has asked for nothing.
     if (response.destroyed) return form.file.discard()
     proveAgain(deps, call)
-    const admitted = admit(deps, call, { ...requestOf(call, shape, model, fields), named, body: form.file })
-    requireNoHardBudget(admitted.hold, 'a form')
-    const headers = headersToForward(deps, call, admitted)
-    headers.push('content-length', String(form.file.size))
-    forward(deps, admitted, headers, response, call.refuse)
+    const asked = { ...requestOf(call, shape, model, fields), named, body: form.file }
+    await payAndSend(deps, call, ofLength(form.file.size), asked, admit(deps, call, asked))
   } catch (error) {
     form.file.discard()
     throw error
+  }
+}
+
+/** A form goes out as it came, with its length. */
+function ofLength(size: number): Forwarding {
+  return {
+    ...asItCame,
+    send: (deps, call, admitted) => {
+      const headers = headersToForward(deps, call, admitted)
+      headers.push('content-length', String(size))
+      forward(deps, admitted, headers, call.response, call.refuse)
+    },
   }
 }
 

@@ -13,6 +13,7 @@ import { BatchPoller } from './batches/batch-poller.ts'
 import { FileWriters } from './batches/file-writers.ts'
 import { BatchFinder } from './batches/found-batches.ts'
 import { batchRoutes } from './batches/operator-routes.ts'
+import { TextCounting } from './bounds/text-counting.ts'
 import { readConfig } from './config.ts'
 import { Drains } from './drains.ts'
 import { createGatewayEvents } from './events.ts'
@@ -279,6 +280,7 @@ events.observe({
 })
 const tokenCounter = new TokenCounter({ onText: events.textCounted })
 tokenCounter.load()
+const textCounting = closing.use(new TextCounting(text => tokenCounter.countWhole(text)), 'text counting')
 const calls = new CallKeeper({
   calls: realtimeCalls,
   noted: notedCalls,
@@ -300,7 +302,12 @@ const deps: AppDeps = {
   tokens,
   clientSecrets: createClientSecretBox(secrets.masterKey),
   budgets,
-  leases: { client: leases, findWindow: createWindowFinder(), allowance: new UnknownAllowance() },
+  leases: {
+    client: leases,
+    findWindow: createWindowFinder(),
+    allowance: new UnknownAllowance(),
+    countText: text => textCounting.count(text),
+  },
   prices,
   routes,
   batches: {

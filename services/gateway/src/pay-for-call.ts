@@ -1,14 +1,14 @@
-import type { JournaledHold } from '@sluice/leases'
-import { boundTextCall, type CallBound } from './bounds/call-bound.ts'
+import { boundTextCall, type CallBound, type TextCall } from './bounds/call-bound.ts'
 import { clampOutput } from './bounds/clamp-output.ts'
 import { boundMediaCall } from './bounds/media-bound.ts'
 import { findModelLimits } from './bounds/model-limits.ts'
+import { tightenTextBound } from './bounds/tighten-bound.ts'
 import type { AdmittedCall } from './call.ts'
 import type { Hold } from './hold-budget.ts'
 import type { Journal } from './journal/journal.ts'
 import type { Money } from './leases/money.ts'
 import { PaceStream } from './leases/pace-stream.ts'
-import { type LeaseDeps, type Taken, takeMoney } from './leases/take-money.ts'
+import { type LeaseDeps, type Paying, type Taken, takeMoney } from './leases/take-money.ts'
 import type { ModelRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
 
@@ -38,18 +38,21 @@ export function payForCall(
 ): PaidCall | Promise<PaidCall> | undefined {
   const { hard } = admitted.hold
   if (hard.length === 0) return undefined
-  const bound = boundOf(admitted, asked)
   const { eventId: attemptId, match, requestedModel, admittedAtMs, streamed } = admitted
   const isVisible = streamed && asked.sound?.speaks !== true && !findModelLimits(match.dialect, requestedModel).thinks
-  const taken = takeMoney(deps.leases, { attemptId, budgets: hard, bound, isVisible }, admittedAtMs)
+  const { bound, text } = boundOf(admitted, asked)
+  const paying: Paying = { attemptId, budgets: hard, bound, isVisible }
+  if (text) paying.tighten = () => tightenTextBound(text, bound, deps.leases.countText)
+  const taken = takeMoney(deps.leases, paying, admittedAtMs)
   const paid = (each: Taken): PaidCall => {
-    if (!each.isPaced || !each.money) return withClamp(each, asked, bound)
-    const extend = (holds: JournaledHold[]) => deps.journal.extend({ event_id: attemptId, holds })
+    if (!each.isPaced || !text) return withClamp(each, asked)
     const pace = new PaceStream(deps.leases, {
       attemptId,
       money: each.money,
-      bound,
-      extend,
+      bound: each.bound,
+      outputTokens: each.outputTokens ?? 0,
+      boundInTier: servedTier => boundTextCall({ ...text, servedTier }),
+      extend: holds => deps.journal.extend({ event_id: attemptId, holds }),
       secured: deps.journal.secured,
     })
     return { money: each.money, asked, clampedTo: undefined, pace }
@@ -69,10 +72,11 @@ function notHeld({ hard }: Pick<Hold, 'hard'>, what: string): Refusal {
   )
 }
 
+/** `text`: what it was told from, where that is text. */
 function boundOf(
   { endpoint, match, requestedModel, prices, principal, hold }: AdmittedCall,
   asked: ModelRequest,
-): CallBound {
+): { bound: CallBound; text?: TextCall } {
   const { shape } = endpoint
   const about = {
     dialect: match.dialect,
@@ -81,13 +85,15 @@ function boundOf(
     assumeDearest: principal.project.unpriced === 'assume_max',
   }
   if (shape === 'speech' || shape === 'transcript' || shape === 'images')
-    return boundMediaCall({ ...about, shape, request: asked })
-  if (asked.scanned && !asked.background)
-    return boundTextCall({ ...about, endpoint, body: asked.scanned, named: asked.named })
+    return { bound: boundMediaCall({ ...about, shape, request: asked }) }
+  if (asked.scanned && !asked.background) {
+    const text: TextCall = { ...about, endpoint, body: asked.scanned, named: asked.named }
+    return { bound: boundTextCall(text), text }
+  }
   throw notHeld(hold, asked.background ? 'a response in the background' : `a call of ${endpoint.name}`)
 }
 
-function withClamp({ money, outputTokens }: Taken, asked: ModelRequest, { clamp }: CallBound): PaidCall {
+function withClamp({ money, outputTokens, bound: { clamp } }: Taken, asked: ModelRequest): PaidCall {
   if (outputTokens === undefined) return { money, asked, clampedTo: undefined, pace: undefined }
   try {
     const { body } = asked
@@ -108,7 +114,7 @@ function withClamp({ money, outputTokens }: Taken, asked: ModelRequest, { clamp 
       pace: undefined,
     }
   } catch (error) {
-    money?.release()
+    money.release()
     throw error
   }
 }

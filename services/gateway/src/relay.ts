@@ -178,7 +178,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     this.#collected += chunk.length
     if (this.#reader) {
       this.#onStreamBytes(this.#reader, chunk)
-      this.#call.pace?.seen(this.#reader.tap.outputBytes)
+      this.#pay(this.#reader)
     } else this.#onBodyBytes(chunk)
   }
 
@@ -198,6 +198,10 @@ export class Relay implements UpstreamHandler, LiveCall {
     else if (phase === 'collecting' && isAnswer)
       this.#settle(status, usage, { errorCode }, event => this.#answerCollected(event))
     else this.#settle(status, usage, { errorCode })
+  }
+
+  #pay(reader: StreamReader): void {
+    this.#call.pace?.seen(reader.tap.outputBytes, () => this.#tapUsage(reader).modifiers.service_tier)
   }
 
   /** Why a reply that has come to its end is none: its status, an error inside its stream, its last words missing. */

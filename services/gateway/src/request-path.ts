@@ -214,7 +214,7 @@ function forwardAsked(
 }
 
 /** Holds the money of its hard budgets, then sends it, with less output where less is there. */
-function payAndSend(
+export function payAndSend(
   deps: GatewayDeps,
   call: AuthenticatedCall,
   how: Forwarding,

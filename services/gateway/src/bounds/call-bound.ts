@@ -44,6 +44,8 @@ export interface TextCall {
   body: ScannedBody
   /** The project has the highest price assumed where there is none. */
   assumeDearest: boolean
+  /** In which it is served, where its reply has said so; absent: in any that the request allows. */
+  servedTier?: string | undefined
   /** Its results are charged as those of a batch. */
   inBatch?: boolean
   /** Models that the request names beside its own. */
@@ -186,12 +188,13 @@ function leastOutput({ bytes, object: { members } }: ScannedBody, { thinks }: Mo
 
 const hourMark = /"ttl"\s*:\s*"1h"/
 
-function readTerms({ dialect, model, body, assumeDearest, inBatch = false }: TextCall, tools: HostedTools): RateTerms {
+function readTerms(call: TextCall, tools: HostedTools): RateTerms {
+  const { dialect, model, body, assumeDearest, inBatch = false } = call
   const { members } = body.object
   const terms: RateTerms = {
     dialect,
     model,
-    tier: tierOf(body),
+    tier: call.servedTier ?? tierOf(body),
     geo: undefined,
     speed: undefined,
     cacheWrites: 'none',

@@ -7,6 +7,8 @@ const mostWaiting = 64
 const mostWaitingLength = 64 * 1024 * 1024
 /** Whoever waits longer does without. */
 const patienceMs = 400
+/** The same while the thread loads its vocabulary. */
+const loadingMs = 3_000
 
 interface Waiting {
   length: number
@@ -30,6 +32,7 @@ export class TextCounting {
   #waitingLength = 0
   #next = 0
   #thread: Worker | undefined
+  #hasLoaded = false
 
   /** @param countNear counts a short text at once; undefined: it cannot now */
   constructor(countNear: (text: string) => number | undefined) {
@@ -49,7 +52,7 @@ export class TextCounting {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => this.#settle(id)?.reject(new NotCountedError('Counting took too long.')),
-        patienceMs,
+        this.#hasLoaded ? patienceMs : loadingMs,
       )
       this.#waiting.set(id, { length: text.length, timer, resolve, reject })
       this.#waitingLength += text.length
@@ -65,7 +68,11 @@ export class TextCounting {
     if (this.#thread) return this.#thread
     const thread = new Worker(new URL('./text-counting-thread.ts', import.meta.url))
     thread.unref()
-    thread.on('message', ({ id, tokens }: { id: number; tokens: number }) => this.#settle(id)?.resolve(tokens))
+    this.#hasLoaded = false
+    thread.on('message', ({ id, tokens }: { id: number; tokens: number }) => {
+      this.#hasLoaded = true
+      this.#settle(id)?.resolve(tokens)
+    })
     const end = (): void => {
       if (this.#thread !== thread) return
       this.#thread = undefined

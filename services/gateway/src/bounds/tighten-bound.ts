@@ -1,4 +1,3 @@
-import { isAscii } from 'node:buffer'
 import { boundPrompt, type CallBound, type TextCall } from './call-bound.ts'
 import { measurePrompt, type PromptSize } from './prompt-size.ts'
 
@@ -8,27 +7,23 @@ export type CountText = (text: string) => number | Promise<number>
 /** Models that read by the vocabulary that texts are counted with. */
 const sameVocabulary = /^(?:ft:)?(?:gpt-4o|chatgpt-4o|gpt-4\.[1-9]|gpt-[5-9]|gpt-audio|gpt-realtime|gpt-oss|o[1-9])/
 
-/** Another vocabulary makes more tokens of plain text, but never twice as many; of other texts nobody knows. */
-const otherVocabulary = 2
-
 /**
  * Bounds a call again by the tokens of its prompt, where bytes do not fit: its JSON is counted as it stands, which has more
- * tokens than what it says, and a tenth for what is put around it.
+ * tokens than what it says, and a tenth for what is put around it. Of models with another vocabulary bytes have to do: how many
+ * tokens theirs makes of what this one takes for a single one, nobody here knows.
  */
 export function tightenTextBound(call: TextCall, loose: CallBound, count: CountText): CallBound | Promise<CallBound> {
   const { body, dialect, model } = call
   if (loose.tightness === 'tight' || call.endpoint.shape === 'embeddings') return loose
-  const isSame = dialect === 'openai' && sameVocabulary.test(model)
-  if (!isSame && !isAscii(body.bytes)) return loose
+  if (dialect !== 'openai' || !sameVocabulary.test(model)) return loose
   const size = measurePrompt(body, dialect, call.endpoint.shape)
-  const tighten = (tokens: number): CallBound => boundPrompt(call, withText(size, tokens, isSame), 'tight')
+  const tighten = (tokens: number): CallBound => boundPrompt(call, withText(size, tokens), 'tight')
   const counted = count(textOf(call))
   return counted instanceof Promise ? counted.then(tighten, () => loose) : tighten(counted)
 }
 
-function withText(size: PromptSize, tokens: number, isSame: boolean): PromptSize {
-  const most = isSame ? Math.ceil((tokens * 11) / 10) : tokens * otherVocabulary
-  return { ...size, textTokens: Math.min(size.textTokens, most) }
+function withText(size: PromptSize, tokens: number): PromptSize {
+  return { ...size, textTokens: Math.min(size.textTokens, Math.ceil((tokens * 11) / 10)) }
 }
 
 /** The body without its long base64. */

@@ -13,11 +13,16 @@ export class Money {
   readonly isExact: boolean
   readonly #talk: LeaseTalk
   readonly #holds: Hold[]
+  readonly #onEnded: () => void
   #isSettled = false
 
-  /** @param budgets in the order of the hold's items */
-  constructor(talk: LeaseTalk, hold: Hold, budgets: readonly MatchedBudget[]) {
+  /**
+   * @param budgets in the order of the hold's items
+   * @param onEnded called once, when nothing is held any more
+   */
+  constructor(talk: LeaseTalk, hold: Hold, budgets: readonly MatchedBudget[], onEnded: () => void = () => {}) {
     this.#talk = talk
+    this.#onEnded = onEnded
     this.#holds = [hold]
     this.budgets = budgets
     this.isExact = budgets.some(({ budget }) => isExact(budget))
@@ -25,6 +30,11 @@ export class Money {
 
   get isSettled(): boolean {
     return this.#isSettled
+  }
+
+  /** What it holds of its budget at this place. */
+  heldOf(at: number): number {
+    return this.#holds.reduce((sum, { items }) => sum + (items[at]?.amount ?? 0), 0)
   }
 
   /** All that it holds, one for each budget: what its OPEN says of it, and each EXTEND. */
@@ -65,6 +75,7 @@ export class Money {
     nowMs: number,
   ): Pick<UsageRecordedData, 'leases' | 'lease_totals' | 'unresolved' | 'held'> {
     this.#isSettled = true
+    this.#onEnded()
     const rest = this.budgets.map(({ budget }) => usedAmount(budget.unit, attempt))
     const unresolved = this.budgets.map(({ budget }) => isUnmeasured && isExact(budget))
     const settled: SettledLeases = { leases: [], totals: [], unresolved: [] }
@@ -99,6 +110,7 @@ export class Money {
   release(): void {
     if (this.#isSettled) return
     this.#isSettled = true
+    this.#onEnded()
     for (const hold of this.#holds) this.#talk.wallet.release(hold)
     this.#talk.line.poll(Date.now())
   }

@@ -8,6 +8,10 @@ export interface PaceOptions {
   attemptId: string
   money: Money
   bound: CallBound
+  /** So much output is paid for when it begins. */
+  outputTokens: number
+  /** Its bound in a service tier that the reply has named. */
+  boundInTier: (tier: string) => CallBound
   /** Writes the EXTEND: what is held now may be used once it stands there. False: it does not. */
   extend: (holds: JournaledHold[]) => boolean
   /** Resolves when that is as safe as the journal promises; undefined: it is. */
@@ -28,7 +32,12 @@ export class PaceStream {
   readonly #deps: LeaseDeps
   readonly #options: PaceOptions
   readonly #extensionId: string
-  #coveredTokens = trancheTokens
+  /** By the dearest tier that may serve it, until the reply names the one that does. */
+  #bound: CallBound
+  #tier: string | undefined
+  /** Budgets that are hard no longer: it goes on without them. */
+  readonly #gone = new Set<string>()
+  #coveredTokens: number
   #seenTokens = 0
   #isWaiting = false
   #askAgainAtMs = 0
@@ -39,6 +48,8 @@ export class PaceStream {
     this.#deps = deps
     this.#options = options
     this.#extensionId = `${options.attemptId}+`
+    this.#bound = options.bound
+    this.#coveredTokens = options.outputTokens
   }
 
   /** @param onShort called, perhaps more than once, when the stream must end */
@@ -46,12 +57,18 @@ export class PaceStream {
     this.#onShort = onShort
   }
 
-  /** As much of the output has come, in bytes of its text. */
-  seen(outputBytes: number): void {
+  /**
+   * As much of the output has come, in bytes of its text.
+   * @param tier in which it is served, as far as the reply has said
+   */
+  seen(outputBytes: number, tier: () => string | undefined): void {
     this.#seenTokens = Math.ceil(outputBytes / bytesPerToken)
-    const { bound } = this.#options
+    const bound = this.#bound
     if (this.#seenTokens + aheadTokens <= this.#coveredTokens || this.#coveredTokens >= bound.outputTokens) return
-    if (!this.#isWaiting && Date.now() >= this.#askAgainAtMs) this.#extend()
+    if (!this.#isWaiting && Date.now() >= this.#askAgainAtMs) {
+      this.#priceBy(tier())
+      this.#extend()
+    }
     this.#endIfShort()
   }
 
@@ -60,12 +77,23 @@ export class PaceStream {
     this.#deps.client.line.giveUp(this.#extensionId)
   }
 
+  /** What is held for a dearer tier than the one that serves it pays for what is to come. */
+  #priceBy(tier: string | undefined): void {
+    if (tier === undefined || tier === 'auto' || tier === this.#tier) return
+    this.#tier = tier
+    const inTier = this.#options.boundInTier(tier)
+    const most = (bound: CallBound): number => bound.amount('usd', bound.outputTokens)
+    if (most(inTier) < most(this.#bound)) this.#bound = inTier
+  }
+
   #extend(): void {
-    const { money, bound } = this.#options
+    const { money } = this.#options
+    const bound = this.#bound
     const nowMs = Date.now()
     const toTokens = Math.min(bound.outputTokens, this.#coveredTokens + trancheTokens)
-    const needs = money.budgets.map(({ budget, copy }): Need => {
-      const more = bound.amount(budget.unit, toTokens) - bound.amount(budget.unit, this.#coveredTokens)
+    const needs = money.budgets.map(({ budget, copy }, at): Need => {
+      const isGone = this.#gone.has(budget.budget_id)
+      const more = isGone ? 0 : Math.max(0, bound.amount(budget.unit, toTokens) - money.heldOf(at))
       return { pool: poolOf(this.#deps, budget, copy, nowMs), want: more, need: more }
     })
     // What runs goes before what waits: its money keeps nobody waiting longer than its end does.
@@ -88,6 +116,12 @@ export class PaceStream {
           const granted = this.#deps.client.wallet.hold(this.#extensionId, needs, Date.now(), true)
           if (granted) {
             this.#take(granted, toTokens)
+            return
+          }
+          if (waited.outcome === 'refused' && waited.refused.reason === 'unknown_budget') {
+            // Deleted, or made soft: what it holds of it is settled as ever.
+            this.#gone.add(waited.refused.budget_id)
+            this.#extend()
             return
           }
           const first = money.budgets[0]

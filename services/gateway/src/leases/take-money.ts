@@ -1,6 +1,7 @@
 import type { Budget } from '@sluice/contracts'
 import {
   type createWindowFinder,
+  type Hold,
   homeOfBudget,
   type Need,
   type Refused,
@@ -8,6 +9,7 @@ import {
   type WalletPool,
 } from '@sluice/leases'
 import type { CallBound } from '../bounds/call-bound.ts'
+import type { CountText } from '../bounds/tighten-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import { refusalOfSpent } from '../hold-budget.ts'
 import { Refusal } from '../refusal.ts'
@@ -19,12 +21,15 @@ export interface LeaseDeps {
   client: LeaseClient
   findWindow: ReturnType<typeof createWindowFinder>
   allowance: UnknownAllowance
+  /** Asked for texts of which bytes are more than there is money for. */
+  countText: CountText
 }
 
 /** What a call has got. */
 export interface Taken {
-  /** Undefined: homes are silent, and all of its budgets let it go on without. */
-  money: Money | undefined
+  money: Money
+  /** By which it was paid for. */
+  bound: CallBound
   /** As much output is paid for; undefined: as much as it asked for. */
   outputTokens: number | undefined
   /** Pays for more as the stream goes on: `outputTokens` is where it begins. */
@@ -37,6 +42,8 @@ export interface Paying {
   /** The hard budgets that it counts against, in the order of their ids. */
   budgets: readonly MatchedBudget[]
   bound: CallBound
+  /** Bounds it again, by tokens instead of bytes: asked only where `bound` does not fit. */
+  tighten?: () => CallBound | Promise<CallBound>
   /** It is streamed, and all of its output is seen while it runs. */
   isVisible: boolean
 }
@@ -56,54 +63,104 @@ const mostWaiting = 200
 export function takeMoney(deps: LeaseDeps, paying: Paying, nowMs: number): Taken | Promise<Taken> {
   const { attemptId, budgets, bound } = paying
   requireBounded(budgets, bound)
-  const isPaced = paying.isVisible && bound.outputTokens > trancheTokens && !budgets.some(each => isExact(each.budget))
-  const leastTokens = isPaced ? trancheTokens : bound.clamp ? bound.leastOutputTokens : bound.outputTokens
-  const needs = budgets.map(({ budget, copy }): Need => {
-    const want = bound.amount(budget.unit, bound.outputTokens)
-    return { pool: poolOf(deps, budget, copy, nowMs), want, need: bound.amount(budget.unit, leastTokens) }
-  })
+  const needs = needsOf(deps, paying, nowMs)
   const hold = deps.client.wallet.hold(attemptId, needs, nowMs)
-  if (!hold) return waitForMoney(deps, { ...paying, needs, isPaced, leastTokens }, nowMs)
+  if (!hold) return waitForMoney(deps, paying, needs, nowMs)
   const money = new Money(deps.client, hold, budgets)
   money.askAhead(nowMs)
-  return { money, outputTokens: undefined, isPaced: false }
+  return { money, bound, outputTokens: undefined, isPaced: false }
 }
 
-interface Waiting extends Paying {
-  needs: readonly Need[]
-  isPaced: boolean
-  leastTokens: number
+function needsOf(deps: LeaseDeps, paying: Paying, nowMs: number): Need[] {
+  const { budgets, bound } = paying
+  const leastTokens = leastTokensOf(paying)
+  return budgets.map(({ budget, copy }) => ({
+    pool: poolOf(deps, budget, copy, nowMs),
+    want: bound.amount(budget.unit, bound.outputTokens),
+    need: bound.amount(budget.unit, leastTokens),
+  }))
 }
 
-function waitForMoney(deps: LeaseDeps, waiting: Waiting, nowMs: number): Promise<Taken> {
-  const { attemptId, budgets, bound, needs, isPaced, leastTokens } = waiting
+function mayPace({ isVisible, bound, budgets }: Paying): boolean {
+  return isVisible && bound.outputTokens > trancheTokens && !budgets.some(each => isExact(each.budget))
+}
+
+/** Less output than this is of no use. */
+function leastTokensOf(paying: Paying): number {
+  const { bound } = paying
+  return mayPace(paying) ? trancheTokens : bound.clamp ? bound.leastOutputTokens : bound.outputTokens
+}
+
+/** Waits for what bytes say that it can use; where that does not fit, its tokens are counted. */
+async function waitForMoney(deps: LeaseDeps, paying: Paying, needs: readonly Need[], nowMs: number): Promise<Taken> {
+  const waited = await waitInLine(deps, paying, needs, nowMs)
+  if (waited.outcome === 'unanswered') return goWithout(deps, paying, needs, waited.pool.budgetId)
+  if (waited.outcome === 'held') {
+    const { hold } = waited
+    const bound = isWhole(needs, waited.amounts) ? paying.bound : await tightenedWithin(paying, hold, deps)
+    return takenOf(deps, { ...paying, bound }, hold, waited.amounts)
+  }
+  const tight = await paying.tighten?.()
+  if (!tight || tight.tightness === paying.bound.tightness) throw refusalOf(paying.budgets, waited.refused, needs)
+  const again = { ...paying, bound: tight }
+  const tightNeeds = needsOf(deps, again, Date.now())
+  // It has waited for what others hold already.
+  const then = await waitInLine(deps, again, tightNeeds, Date.now(), waited.refused.reason === 'spent' ? undefined : 0)
+  switch (then.outcome) {
+    case 'held':
+      return takenOf(deps, again, then.hold, then.amounts)
+    case 'refused':
+      throw refusalOf(paying.budgets, then.refused, tightNeeds)
+    case 'unanswered':
+      return goWithout(deps, again, tightNeeds, then.pool.budgetId)
+  }
+}
+
+/** The tighter bound of a call that holds less than it wanted: the same money pays for more of its output. */
+async function tightenedWithin({ tighten, bound }: Paying, hold: Hold, deps: LeaseDeps): Promise<CallBound> {
+  try {
+    return (await tighten?.()) ?? bound
+  } catch (error) {
+    deps.client.wallet.release(hold)
+    throw error
+  }
+}
+
+function isWhole(needs: readonly Need[], amounts: readonly number[]): boolean {
+  return needs.every(({ want }, at) => amounts[at] === want)
+}
+
+function takenOf(deps: LeaseDeps, paying: Paying, hold: Hold, amounts: readonly number[]): Taken {
+  const { bound, budgets } = paying
+  const money = new Money(deps.client, hold, budgets)
+  const within = outputWithin(bound, budgets, amounts)
+  if (within >= bound.outputTokens) return { money, bound, outputTokens: undefined, isPaced: false }
+  return { money, bound, outputTokens: within, isPaced: mayPace(paying) }
+}
+
+/** @param heldMs how long it waits for what others hold; absent: as the line says */
+function waitInLine(
+  deps: LeaseDeps,
+  paying: Paying,
+  needs: readonly Need[],
+  nowMs: number,
+  heldMs?: number,
+): Promise<Waited> {
+  const { attemptId, budgets, bound } = paying
   const { line } = deps.client
   if (line.length >= mostWaiting)
     throw new Refusal('budget_held', 'Too many calls wait for money of their budgets. Try again in a moment.', {
       retryAfterS: 1,
     })
-  let outputTokens: number | undefined
+  const leastTokens = leastTokensOf(paying)
+  const isPaced = mayPace(paying)
   const fit = (available: readonly number[]): readonly number[] | undefined => {
     const within = outputWithin(bound, budgets, available)
     if (within < leastTokens) return undefined
-    outputTokens = isPaced ? trancheTokens : within
-    return amountsOf(bound, budgets, outputTokens)
+    return amountsOf(bound, budgets, isPaced ? trancheTokens : within)
   }
-  return new Promise<Waited>(resolve => {
-    line.wait({ attemptId, needs, fit, done: resolve }, nowMs)
-  }).then(waited => {
-    switch (waited.outcome) {
-      case 'held':
-        return {
-          money: new Money(deps.client, waited.hold, budgets),
-          outputTokens,
-          isPaced: isPaced && outputTokens !== undefined,
-        }
-      case 'refused':
-        throw refusalOf(budgets, waited.refused, needs)
-      case 'unanswered':
-        return goWithout(deps, waiting, waited.pool.budgetId)
-    }
+  return new Promise<Waited>(done => {
+    line.wait({ attemptId, needs, fit, done, ...(heldMs !== undefined && { heldMs }) }, nowMs)
   })
 }
 
@@ -139,7 +196,8 @@ function requireBounded(budgets: readonly MatchedBudget[], { unboundedBy }: Call
 }
 
 /** No home has answered in time: each budget says whether a call may go on without, and up to which amount. */
-function goWithout(deps: LeaseDeps, { attemptId, budgets, needs }: Waiting, silent: string): Taken {
+function goWithout(deps: LeaseDeps, paying: Paying, needs: readonly Need[], silent: string): Taken {
+  const { attemptId, budgets, bound } = paying
   const silentHome = needs.find(({ pool }) => pool.budgetId === silent)?.pool.home
   const rest: { need: Need; matched: MatchedBudget }[] = []
   const without: { need: Need; matched: MatchedBudget }[] = []
@@ -151,34 +209,26 @@ function goWithout(deps: LeaseDeps, { attemptId, budgets, needs }: Waiting, sile
   }
   const refused = without.find(({ need, matched }) => !deps.allowance.has(matched.budget, need.pool, need.want))
   if (refused) throw budgetUnknown(refused.matched.budget)
-  const hold =
-    rest.length === 0
-      ? undefined
-      : deps.client.wallet.hold(
-          attemptId,
-          rest.map(({ need }) => need),
-          Date.now(),
-        )
-  const missing = rest[0]
-  if (missing && !hold) throw budgetUnknown(missing.matched.budget)
-  for (const { need } of without) deps.allowance.take(need.pool, need.want)
-  return {
-    money:
-      hold &&
-      new Money(
-        deps.client,
-        hold,
-        rest.map(({ matched }) => matched),
-      ),
-    outputTokens: undefined,
-    isPaced: false,
-  }
+  const known = rest.map(({ need }) => need)
+  // Of no budget at all nothing is held, and nobody is asked.
+  const hold = deps.client.wallet.hold(attemptId, known, Date.now())
+  if (!hold) throw budgetUnknown((rest[0] ?? without[0])?.matched.budget)
+  const allowed = without.map(({ need: { pool, want } }) => deps.allowance.take(pool, want))
+  const money = new Money(
+    deps.client,
+    hold,
+    rest.map(({ matched }) => matched),
+    () => {
+      for (const giveBack of allowed) giveBack?.()
+    },
+  )
+  return { money, bound, outputTokens: undefined, isPaced: false }
 }
 
-export function budgetUnknown(budget: Budget): Refusal {
+export function budgetUnknown(budget: Budget | undefined): Refusal {
   return new Refusal(
     'budget_unknown',
-    `What budget "${budget.name}" has left cannot be asked right now, and it lets no call go on without. Try again in a moment.`,
+    `What budget "${budget?.name ?? ''}" has left cannot be asked right now, and it lets no call go on without. Try again in a moment.`,
     { retryAfterS: 1 },
   )
 }

@@ -3,7 +3,7 @@ import type { WalletPool } from '@sluice/leases'
 
 /**
  * What calls have used of budgets whose home did not answer, up to what each budget allows (`on_unknown`). Counted by what they
- * could use, never given back: what they did use comes by their events, without a lease.
+ * could use, and kept: what they did use comes by their events, without a lease. A slot alone comes back, with the call's end.
  */
 export class UnknownAllowance {
   readonly #used = new Map<WalletPool, number>()
@@ -13,9 +13,11 @@ export class UnknownAllowance {
     return (this.#used.get(pool) ?? 0) + amount <= onUnknown.allow_up_to
   }
 
-  take(pool: WalletPool, amount: number): void {
+  /** @returns gives a slot back; undefined: what was taken is used up */
+  take(pool: WalletPool, amount: number): (() => void) | undefined {
     const nowMs = Date.now()
     for (const known of this.#used.keys()) if (known.isOver(nowMs)) this.#used.delete(known)
     this.#used.set(pool, (this.#used.get(pool) ?? 0) + amount)
+    return pool.isConcurrent ? () => this.#used.set(pool, (this.#used.get(pool) ?? 0) - amount) : undefined
   }
 }
