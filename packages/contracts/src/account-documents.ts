@@ -80,7 +80,8 @@ export const CredentialSource = Type.Union([
 ])
 export type CredentialSource = Static<typeof CredentialSource>
 
-export const IntegrationSchema = Type.Object({
+/** What a credential at a provider comes to, whosever it is. */
+const providerAccess = {
   integration_id: Id,
   dialect: Dialect,
   /** Absent: the provider's own. Without a trailing slash; for `openai` it ends in `/v1` as its SDK expects, for `anthropic` it does not. */
@@ -89,19 +90,38 @@ export const IntegrationSchema = Type.Object({
   credential: Type.Optional(Envelope),
   /** Where gateways find the credential instead: the operator's words, of which the project sees the name alone. */
   credential_from: Type.Optional(CredentialSource),
+  /** Headers that go with each request, in place of the client's of that name: a JSON object, sealed. Purpose `integration-headers`. */
+  headers: Type.Optional(Envelope),
+  /** `OpenAI-Organization` and `OpenAI-Project`. */
+  organization: Type.Optional(Type.String()),
+  provider_project: Type.Optional(Type.String()),
+}
+
+export const IntegrationSchema = Type.Object({
+  ...providerAccess,
   /** What people call it; the first one of a provider is `default`. */
   name: Type.Optional(Type.String()),
   /** For calls that this team pays. Absent: for those of every team that has none of its own. */
   team_id: Type.Optional(Id),
   /** Not used for calls by itself: kept for routes and tests. */
   standby: Type.Optional(Type.Boolean()),
-  /** Headers that go with each request, in place of the client's of that name: a JSON object, sealed. Purpose `integration-headers`. */
-  headers: Type.Optional(Envelope),
-  /** `OpenAI-Organization` and `OpenAI-Project`. */
-  organization: Type.Optional(Type.String()),
-  provider_project: Type.Optional(Type.String()),
 })
 export type Integration = Static<typeof IntegrationSchema>
+
+export const ManagedIntegrationSchema = Type.Object({
+  ...providerAccess,
+  version: Type.Integer({ minimum: 1 }),
+})
+
+/**
+ * The operator's own access to a provider, for projects that bring none, in KV `managed-integrations` under the dialect. Sealed as
+ * those of projects are, for the project {@link installationProject}. Where there is none, gateways take that of their environment.
+ */
+export const ManagedIntegration = defineDocument('managed integration', ManagedIntegrationSchema)
+export type ManagedIntegration = Static<typeof ManagedIntegrationSchema>
+
+/** Stands where a sealed secret names its project, for what belongs to the installation: no project has this id. */
+export const installationProject = 'installation'
 
 /**
  * Paths of providers that a project may open, each class by one switch, off by default. `stored`: background responses and

@@ -36,6 +36,7 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-budget-window': contracts.BudgetWindow,
   'document-key': contracts.Key,
   'document-project': contracts.Project,
+  'document-managed-integration': contracts.ManagedIntegration,
   'document-integration-test-request': contracts.IntegrationTestRequest,
   'document-integration-test-result': contracts.IntegrationTestResult,
   'document-room': contracts.Room,

@@ -7,9 +7,10 @@ import { Type } from './type.ts'
 export const integrationTestSubject = 'gateway.integration-test.v1'
 
 export const IntegrationTestRequestSchema = Type.Object({
-  project_id: Uuid,
+  /** Absent: it is the operator's own. */
+  project_id: Type.Optional(Uuid),
   integration_id: Id,
-  /** Of the project's document that has the integration as it is to be tested. */
+  /** Of the document that has the integration as it is to be tested: the project's, or its own where it is the operator's. */
   version: Type.Integer({ minimum: 1 }),
 })
 /** Asks the provider of an integration for its models, which costs nothing. By request and reply on {@link integrationTestSubject}. */

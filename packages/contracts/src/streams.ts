@@ -78,6 +78,7 @@ export interface BucketDefinition {
 export const buckets = {
   keys: { writer: 'accounts', description: 'Keys of projects' },
   projects: { writer: 'accounts', description: 'Settings of projects' },
+  'managed-integrations': { writer: 'accounts', description: "The operator's access to providers" },
   rooms: { writer: 'accounts', description: 'Rooms of projects' },
   sessions: { writer: 'accounts', description: 'Bearer tokens of people, by hash' },
   budgets: { writer: 'budget', description: 'Budgets' },

@@ -57,14 +57,16 @@ const told = new WeakMap<DatabaseConnection, string>()
 /** Each use is for whom it says: a connection that was told of somebody else is told anew; nobody's work is told of nobody. */
 async function tellScope(connection: DatabaseConnection): Promise<void> {
   const scope = currentScope()
-  const settings = scope?.system ? ['on', '', ''] : ['', scope?.accountId ?? '', scope?.projectId ?? '']
+  const settings = scope?.system
+    ? ['on', '', '', '']
+    : ['', scope?.accountId ?? '', scope?.projectId ?? '', scope?.operator ? 'on' : '']
   const said = JSON.stringify(settings)
   if (told.get(connection) === said) return
   told.delete(connection)
   await connection.executeQuery(
     CompiledQuery.raw(
       `select set_config('sluice.system', $1, false), set_config('sluice.account', $2, false),
-        set_config('sluice.project', $3, false)`,
+        set_config('sluice.project', $3, false), set_config('sluice.operator', $4, false)`,
       settings,
     ),
   )

@@ -1,7 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
 /** For whom work is done: databases that keep tenants apart show it their rows alone, and take no others. */
-export type TenantScope = { system: true } | { system?: false; accountId: string; projectId?: string }
+export type TenantScope =
+  | { system: true }
+  | {
+      system?: false
+      accountId: string
+      projectId?: string
+      /** Sees what belongs to the installation beside that. */
+      operator?: boolean
+    }
 
 const scopes = new AsyncLocalStorage<TenantScope>()
 

@@ -21,6 +21,7 @@ export const bucketReaders: Record<BucketName, readonly ServiceName[]> = {
   keys: serviceNames,
   projects: serviceNames,
   rooms: ['gateway'],
+  'managed-integrations': ['gateway'],
   sessions: serviceNames,
   budgets: ['gateway'],
   'budget-windows': ['gateway'],

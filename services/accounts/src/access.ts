@@ -22,7 +22,8 @@ import { findSessionAndAccount } from './session-store.ts'
 
 /**
  * Who may use a route. `public`: anyone. `signed-in`: any valid credential. `account-admin`: a member who administers the
- * account. `project`: any role in the project of the path. Else: a role in it that has the permission.
+ * account. `operate`: who runs the installation. `project`: any role in the project of the path. Else: a role in it that has
+ * the permission.
  */
 export type Access = RouteAccess
 
@@ -76,6 +77,11 @@ export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => num
         throw errorOf(errors.forbidden, { message: 'Only an administrator of the account may do that.' })
       return
     }
+    if (access === 'operate') {
+      if (!caller.principal.operator)
+        throw errorOf(errors.forbidden, { message: 'Only an operator of the installation may do that.' })
+      return
+    }
     if (access === undefined || projectId === undefined) throw notFound()
     caller.role = roleIn(caller.principal, projectId, projectAccount)
     if (!caller.role) throw notFound()
@@ -87,7 +93,7 @@ export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => num
 
 /**
  * What the rest of a request may see of the database: its caller's project where the path names one, else their account.
- * Public routes look for credentials and addresses over all accounts. Entered behind the body, which is read in another
+ * What is the operators' is shown on their routes alone. Public routes look for credentials and addresses over all accounts. Entered behind the body, which is read in another
  * context.
  */
 export function enterScopes(app: FastifyInstance): void {
@@ -101,6 +107,7 @@ function scopeOf(request: FastifyRequest): TenantScope {
   const { caller } = request
   if (!caller) return { system: true }
   const { accountId } = caller.principal
+  if (request.routeOptions.config.access === 'operate') return { accountId, operator: true }
   const { pid } = request.params as { pid?: string }
   return caller.role === undefined || pid === undefined ? { accountId } : { accountId, projectId: pid }
 }

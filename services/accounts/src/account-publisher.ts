@@ -1,10 +1,7 @@
 import { type Bus, openBucket, publishEvent } from '@sluice/bus'
-import { Key, KeyRevoked, Project, ProjectChanged, Room, Session } from '@sluice/contracts'
+import { Key, KeyRevoked, ManagedIntegration, Project, ProjectChanged, Room, Session } from '@sluice/contracts'
 import type { SendOutboxEntry } from '@sluice/postgres'
-import { digestOf } from './announcement.ts'
-
-/** The buckets this service writes. */
-export type AccountBucket = 'keys' | 'projects' | 'rooms' | 'sessions'
+import { type AccountBucket, digestOf } from './announcement.ts'
 
 /** Sends what the outbox holds; while NATS is away it throws and the outbox keeps the rest, in order. */
 export interface AccountPublisher {
@@ -16,15 +13,23 @@ export interface AccountPublisher {
 const source = '/accounts'
 
 export async function createAccountPublisher(bus: Bus): Promise<AccountPublisher> {
-  const [keys, projects, rooms, sessions] = await Promise.all([
+  const [keys, projects, rooms, sessions, managed] = await Promise.all([
     openBucket(bus, 'keys', Key),
     openBucket(bus, 'projects', Project),
     openBucket(bus, 'rooms', Room),
     openBucket(bus, 'sessions', Session),
+    openBucket(bus, 'managed-integrations', ManagedIntegration),
   ])
-  const buckets = { keys, projects, rooms, sessions }
+  const buckets: Record<AccountBucket, Pick<typeof keys, 'contents' | 'delete'>> = {
+    keys,
+    projects,
+    rooms,
+    sessions,
+    'managed-integrations': managed,
+  }
+  const isOurs = (name: string): name is AccountBucket => Object.hasOwn(buckets, name)
   const bucketOf = (name: string) => {
-    if (name === 'keys' || name === 'projects' || name === 'rooms' || name === 'sessions') return buckets[name]
+    if (isOurs(name)) return buckets[name]
     throw new Error(`outbox names bucket ${name}, which accounts does not write`)
   }
 
@@ -32,6 +37,7 @@ export async function createAccountPublisher(bus: Bus): Promise<AccountPublisher
     if (bucket === 'keys') return keys.put(key, Key.decode(payload))
     if (bucket === 'projects') return projects.put(key, Project.decode(payload))
     if (bucket === 'rooms') return rooms.put(key, Room.decode(payload))
+    if (bucket === 'managed-integrations') return managed.put(key, ManagedIntegration.decode(payload))
     if (bucket === 'sessions') return sessions.put(key, Session.decode(payload))
     throw new Error(`outbox names bucket ${bucket}, which accounts does not write`)
   }

@@ -3,6 +3,7 @@ import {
   Key,
   KeyRevoked,
   type KeyRevokedData,
+  ManagedIntegration,
   Project,
   ProjectChanged,
   type ProjectChangedData,
@@ -11,6 +12,9 @@ import {
 } from '@sluice/contracts'
 import type { OutboxEntry } from '@sluice/postgres'
 import { uuidv7 } from 'uuidv7'
+
+/** The buckets this service writes. */
+export type AccountBucket = 'keys' | 'projects' | 'rooms' | 'sessions' | 'managed-integrations'
 
 /** What goes through the outbox: documents for the buckets, and events. Each is checked by its contract here. */
 export const announceProject = (document: Project): OutboxEntry => ({
@@ -34,6 +38,13 @@ export const announceRoom = (document: Room): OutboxEntry => ({
   payload: Room.encode(document),
 })
 
+export const announceManagedIntegration = (document: ManagedIntegration): OutboxEntry => ({
+  kind: 'kv-put',
+  target: 'managed-integrations',
+  key: document.dialect,
+  payload: ManagedIntegration.encode(document),
+})
+
 /** Where a room stands in its bucket. */
 export const keyOfRoom = ({ project_id, room }: Pick<Room, 'project_id' | 'room'>): string => `${project_id}.${room}`
 
@@ -47,7 +58,7 @@ export const announceSession = (tokenHash: string, document: Session): OutboxEnt
 /** By which a document in a bucket and one that would be announced are told apart. */
 export const digestOf = (payload: string | Uint8Array): string => hash('sha256', payload, 'base64url')
 
-export const withdraw = (bucket: 'keys' | 'projects' | 'rooms' | 'sessions', key: string): OutboxEntry => ({
+export const withdraw = (bucket: AccountBucket, key: string): OutboxEntry => ({
   kind: 'kv-delete',
   target: bucket,
   key,

@@ -34,6 +34,7 @@ import { registerListApiKeys } from './routes/list-api-keys.ts'
 import { registerListProjectMembers } from './routes/list-project-members.ts'
 import { registerListProjects } from './routes/list-projects.ts'
 import { registerListTeams } from './routes/list-teams.ts'
+import { registerManagedIntegrations } from './routes/managed-integrations.ts'
 import { registerOtelSettings } from './routes/otel-settings.ts'
 import { registerPasswords } from './routes/passwords.ts'
 import { registerProjectSettings } from './routes/project-settings.ts'
@@ -121,6 +122,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerDeleteIntegration(app, deps)
   registerIntegrations(app, deps)
   registerTestIntegration(app, deps)
+  registerManagedIntegrations(app, deps)
   registerRouterSettings(app, deps)
   registerOtelSettings(app, deps)
   registerRooms(app, deps)

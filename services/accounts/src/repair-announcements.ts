@@ -1,7 +1,8 @@
 import type { OutboxEntry } from '@sluice/postgres'
-import type { AccountBucket } from './account-publisher.ts'
 import {
+  type AccountBucket,
   announceKey,
+  announceManagedIntegration,
   announceProject,
   announceRoom,
   announceSession,
@@ -12,6 +13,7 @@ import {
 import { listAnnouncedKeyIds, readKeyDocuments } from './api-key-store.ts'
 import { type Actor, type Changes, createChanges } from './change-store.ts'
 import type { Db } from './db/schema.ts'
+import { listManagedIntegrations, lockManagedIntegrations, toManagedDocument } from './managed-integration-store.ts'
 import { listProjectIds, lockProject, readProjectDocument } from './project-store.ts'
 import { readRoomDocuments } from './room-store.ts'
 import { listSessionHashes, lockMembersOfSessions, readSessions } from './session-store.ts'
@@ -50,6 +52,7 @@ export async function repairAnnouncements(deps: RepairDeps): Promise<{ announced
     keys: await deps.readDigests('keys'),
     rooms: await deps.readDigests('rooms'),
     sessions: await deps.readDigests('sessions'),
+    'managed-integrations': await deps.readDigests('managed-integrations'),
   }
   const projectIds = await listProjectIds(deps.db)
   let announced = 0
@@ -96,6 +99,7 @@ async function* pagesOf(db: Db, projectIds: readonly string[]): AsyncGenerator<P
     yield* pagesOfRooms(db, projectId)
   }
   yield* pagesOfSessions(db)
+  yield await pageOfManaged(db)
 }
 
 async function pageOfProject(db: Db, projectId: string): Promise<Page> {
@@ -106,6 +110,19 @@ async function pageOfProject(db: Db, projectId: string): Promise<Page> {
     readLocked: async trx => {
       await lockProject(trx, projectId)
       return read(trx)
+    },
+  }
+}
+
+async function pageOfManaged(db: Db): Promise<Page> {
+  const read = async (from: Db) =>
+    (await listManagedIntegrations(from)).map(toManagedDocument).map(announceManagedIntegration)
+  return {
+    bucket: 'managed-integrations',
+    entries: await read(db),
+    readLocked: async (trx, different) => {
+      await lockManagedIntegrations(trx)
+      return (await read(trx)).filter(({ key }) => different.includes(key))
     },
   }
 }

@@ -33,6 +33,8 @@ const inProject: readonly Who[] = ['member', 'developer', 'admin', 'developer ke
 const developers: readonly Who[] = ['developer', 'admin', 'developer key', 'admin key', 'account admin']
 const admins: readonly Who[] = ['admin', 'admin key', 'account admin']
 const accountAdmins: readonly Who[] = ['account admin', 'stranger']
+/** Who made the installation administers the account, and runs it. */
+const operators: readonly Who[] = ['account admin']
 const absent = '00000000-0000-7000-8000-000000000000'
 
 const rows: Row[] = [
@@ -55,6 +57,14 @@ const rows: Row[] = [
   { method: 'PUT', path: '/accounts/profiles/me', body: { name: '' }, allowed: signedIn },
   { method: 'GET', path: '/accounts/members', allowed: accountAdmins, denied: 403 },
   { method: 'PUT', path: '/accounts/members/mem_none', body: { admin: 1 }, allowed: accountAdmins, denied: 403 },
+  ...(['GET', 'PUT', 'DELETE'] as const).map(method => ({
+    method,
+    path: '/accounts/managed-integrations/openai',
+    ...(method === 'PUT' && { body: { none: 1 } }),
+    allowed: operators,
+  })),
+  { method: 'GET', path: '/accounts/managed-integrations', allowed: operators },
+  { method: 'POST', path: '/accounts/managed-integrations/openai/test', allowed: operators },
   { method: 'GET', path: '/accounts/projects', allowed: signedIn },
   {
     method: 'POST',
@@ -240,6 +250,7 @@ function whoHas(access: string): readonly Who[] {
   if (access === 'public') return everyone
   if (access === 'signed-in') return signedIn
   if (access === 'account-admin') return accountAdmins
+  if (access === 'operate') return operators
   if (access === 'project') return inProject
   return inProject.filter(who => {
     const role = who === 'account admin' ? 'admin' : (who.replace(' key', '') as Role)

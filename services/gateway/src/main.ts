@@ -51,6 +51,7 @@ import { followBudgets } from './views/budgets-view.ts'
 import { ContainersView } from './views/containers-view.ts'
 import { followKeys } from './views/keys-view.ts'
 import { MadeObjects } from './views/made-objects-view.ts'
+import { followManagedIntegrations } from './views/managed-integrations-view.ts'
 import { followPrices } from './views/prices-view.ts'
 import { followProjects } from './views/projects-view.ts'
 import { RealtimeCalls } from './views/realtime-calls-view.ts'
@@ -87,10 +88,21 @@ const credentials = closing.use(
 )
 const routes = new RouteResolver({
   managed: secrets.managed,
+  findManaged: dialect => managed.find(dialect),
   secretBox,
   allowPrivateUpstreams: config.allowPrivateUpstreams,
   readCredential: credentials.read,
 })
+const managed = closing.use(
+  await followManagedIntegrations(bus, log, () => {
+    routes.forget()
+    sockets.leaveFormerManaged(projectId => (dialect, teamId) => {
+      const project = projects.find(projectId)
+      return project && routes.resolve(project, dialect, teamId)
+    })
+  }),
+  'managed integrations view',
+)
 const keys = closing.use(
   await followKeys(bus, {
     secretBox,
@@ -203,7 +215,7 @@ closing.use(
     integrationTestSubject,
     async body => {
       const asked = IntegrationTestRequest.decode(body)
-      const result = await testIntegration({ routes, projects, upstreams, timeouts: config.timeouts }, asked)
+      const result = await testIntegration({ routes, projects, managed, upstreams, timeouts: config.timeouts }, asked)
       return { body: IntegrationTestResult.encode(result) }
     },
     { log, concurrency: 4 },
@@ -248,7 +260,8 @@ const background = closing.use(
   'background responses',
 )
 const gate = createAdmissionGate({
-  freshAtMs: () => Math.min(keys.freshAtMs(), projects.freshAtMs(), rooms.freshAtMs(), budgets.freshAtMs()),
+  freshAtMs: () =>
+    Math.min(keys.freshAtMs(), projects.freshAtMs(), managed.freshAtMs(), rooms.freshAtMs(), budgets.freshAtMs()),
   maxViewAgeMs: config.maxViewAgeMs,
 })
 const notReady = (): string | undefined => whyNotReady({ gate, prices, journal }, Date.now())

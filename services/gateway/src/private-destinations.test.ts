@@ -44,20 +44,24 @@ function answerNames(t: TestContext, answersOf: (name: string) => readonly strin
 const secretBox = createSecretBox(Buffer.alloc(32, 1).toString('base64'))
 const managedUpstream = { baseUrl: 'http://127.0.0.1:1', apiKey: 'x', servedBy: 'x' }
 
+type Whose = 'project' | 'operator'
+
 /** How a call to an integration's address ends, by one of the ways to a provider. */
 async function callEnd(
   upstreams: Upstreams,
   baseUrl: string,
   allowPrivateUpstreams: boolean,
   bodyOf: () => Buffer | Readable,
+  whose: Whose = 'project',
 ): Promise<string> {
   const resolver = new RouteResolver({
     managed: { openai: managedUpstream, anthropic: managedUpstream },
+    findManaged: () => ({ integration_id: 'int_1', dialect: 'openai', version: 1, base_url: baseUrl }),
     secretBox,
     allowPrivateUpstreams,
     readCredential: () => undefined,
   })
-  const integrations = [{ integration_id: 'int_1', dialect: 'openai', base_url: baseUrl }]
+  const integrations = whose === 'project' ? [{ integration_id: 'int_1', dialect: 'openai', base_url: baseUrl }] : []
   try {
     const route = resolver.resolve({ name: 'test', integrations } as unknown as Project, 'openai', 'unassigned')
     return await new Promise(resolve =>
@@ -83,25 +87,32 @@ const ways = [
   ['in memory', () => Buffer.from('{}')],
   ['read from somewhere', () => Readable.from([Buffer.from('{}')])],
 ] as const
+const settings = [
+  ['project', 0],
+  ['project', 1],
+  ['operator', 0],
+] as const
 
-for (const [way, bodyOf] of ways)
-  test(`nothing reaches a private address in any spelling, though settings name it: a body ${way}`, async t => {
+for (const [whose, at] of settings) {
+  const [way, bodyOf] = ways[at]
+  test(`nothing reaches a private address in any spelling, though settings of the ${whose} name it: a body ${way}`, async t => {
     const canary = await startCanary(t)
     const upstreams = createUpstreams()
     t.after(() => upstreams.close())
     answerNames(t, () => ['127.0.0.1'])
     for (const host of privateHosts) {
-      const end = await callEnd(upstreams, `http://${host}:${canary.port}/v1`, false, bodyOf)
+      const end = await callEnd(upstreams, `http://${host}:${canary.port}/v1`, false, bodyOf, whose)
       assert.ok(['provider_unreachable', 'EPRIVATEADDRESS'].includes(end), `${host}: ${end}`)
     }
     assert.equal(canary.heard(), 0)
     // Where the operator allows them the same spellings do lead to this machine.
     const home = privateHosts.filter(leadsHome)
     for (const host of home)
-      assert.equal(await callEnd(upstreams, `http://${host}:${canary.port}/v1`, true, bodyOf), 'answered', host)
+      assert.equal(await callEnd(upstreams, `http://${host}:${canary.port}/v1`, true, bodyOf, whose), 'answered', host)
     assert.equal(canary.heard(), home.length)
     assert.ok(home.length >= 40, `${home.length} spellings`)
   })
+}
 
 test('a name of which one address is private is not connected to, and one that turns private is checked anew', async t => {
   const canary = await startCanary(t)

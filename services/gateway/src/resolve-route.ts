@@ -1,5 +1,13 @@
 import { isIP } from 'node:net'
-import type { CredentialSource, Dialect, Envelope, Integration, Project } from '@sluice/contracts'
+import {
+  type CredentialSource,
+  type Dialect,
+  type Envelope,
+  type Integration,
+  installationProject,
+  type ManagedIntegration,
+  type Project,
+} from '@sluice/contracts'
 import { isPublicAddress, type SecretBox } from '@sluice/runtime'
 import type { PathMatch } from './match-path.ts'
 import { Refusal } from './refusal.ts'
@@ -31,7 +39,10 @@ export interface ManagedUpstream {
 }
 
 export interface RouteDeps {
+  /** As the environment has it. */
   managed: Record<Dialect, ManagedUpstream>
+  /** As the operator has set it since, which goes before. */
+  findManaged: (dialect: Dialect) => ManagedIntegration | undefined
   secretBox: SecretBox
   allowPrivateUpstreams: boolean
   /** A credential that stands with the gateway; undefined: it does not. */
@@ -43,6 +54,14 @@ export const defaultBaseUrls: Record<Dialect, string> = {
   openai: 'https://api.openai.com/v1',
   anthropic: 'https://api.anthropic.com',
 }
+
+/** Whose integration it is, as messages name it, and what its secrets are sealed for. */
+interface Owner {
+  name: string
+  projectId: string
+}
+const operator: Owner = { name: 'the operator', projectId: installationProject }
+const ownerOf = ({ name, project_id }: Project): Owner => ({ name: `project "${name}"`, projectId: project_id })
 
 /** Routes of one project, as its settings are now. */
 interface ProjectRoutes {
@@ -58,6 +77,7 @@ interface ProjectRoutes {
 export class RouteResolver {
   readonly #deps: RouteDeps
   #routes = new WeakMap<Project, ProjectRoutes>()
+  readonly #managed = new Map<Dialect, Route>()
   constructor(deps: RouteDeps) {
     this.#deps = deps
   }
@@ -90,14 +110,23 @@ export class RouteResolver {
     return project && integration && this.#byIntegration(project, integration)
   }
 
-  /** The operator's own access, whatever a project has set. @throws Refusal where there is none */
+  /** The operator's own access, whatever a project has set. @throws Refusal where there is none, or as {@link resolve} */
   managed(dialect: Dialect): Route {
-    return managedRoute(dialect, this.#deps.managed[dialect])
+    let route = this.#managed.get(dialect)
+    if (!route) {
+      const integration = this.#deps.findManaged(dialect)
+      route = integration
+        ? { ...this.#build(operator, integration), paidBy: 'managed', access: 'managed' }
+        : managedRoute(dialect, this.#deps.managed[dialect])
+      this.#managed.set(dialect, route)
+    }
+    return route
   }
 
-  /** Routes are found anew: a credential that stands in a file has changed. */
+  /** Routes are found anew: the operator's access, or a credential that stands in a file, has changed. */
   forget(): void {
     this.#routes = new WeakMap()
+    this.#managed.clear()
   }
 
   #of(project: Project): ProjectRoutes {
@@ -114,15 +143,15 @@ export class RouteResolver {
     const { byAccess } = this.#of(project)
     let route = byAccess.get(integration.integration_id)
     if (!route) {
-      route = this.#build(project, integration)
+      route = this.#build(ownerOf(project), integration)
       byAccess.set(integration.integration_id, route)
     }
     return route
   }
 
-  #build(project: Project, integration: Integration): Route {
+  #build(owner: Owner, integration: Integration): Route {
     const { dialect } = integration
-    const credential = this.#credentialOf(project, integration)
+    const credential = this.#credentialOf(owner, integration)
     // A project's own address never gets the operator's credential.
     if (integration.base_url === undefined && credential === undefined) return this.managed(dialect)
     const url = new URL(integration.base_url ?? defaultBaseUrls[dialect])
@@ -130,7 +159,7 @@ export class RouteResolver {
     if (!this.#deps.allowPrivateUpstreams && isIP(host) !== 0 && !isPublicAddress(host)) {
       throw new Refusal(
         'provider_unreachable',
-        `The ${dialect} integration of project "${project.name}" points to a private address, which this installation does not allow.`,
+        `The ${dialect} integration of ${owner.name} points to a private address, which this installation does not allow.`,
       )
     }
     return {
@@ -140,7 +169,7 @@ export class RouteResolver {
       basePath: url.pathname.replace(/\/$/, ''),
       credentialHeaders: [
         ...(credential === undefined ? [] : credentialHeaders(dialect, credential)),
-        ...this.#headersOf(project, integration),
+        ...this.#headersOf(owner, integration),
       ],
       paidBy: 'own_credential',
       access: integration.integration_id,
@@ -149,22 +178,22 @@ export class RouteResolver {
   }
 
   /** @throws Refusal where it is to stand in the environment or a file, and does not */
-  #credentialOf(project: Project, integration: Integration): string | undefined {
+  #credentialOf(owner: Owner, integration: Integration): string | undefined {
     const { credential, credential_from: source } = integration
     if (source !== undefined) {
       const found = this.#deps.readCredential(source)
       if (found !== undefined) return found
       throw new Refusal(
         'provider_not_configured',
-        `Integration "${nameOf(integration)}" of project "${project.name}" takes its credential from ${'env' in source ? `variable ${source.env}` : `file ${source.file}`}, which this gateway does not have. Ask the operator.`,
+        `Integration "${nameOf(integration)}" of ${owner.name} takes its credential from ${'env' in source ? `variable ${source.env}` : `file ${source.file}`}, which this gateway does not have. Ask the operator.`,
       )
     }
-    return credential && this.#open(project, integration, 'integration-credential', credential)
+    return credential && this.#open(owner, integration, 'integration-credential', credential)
   }
 
-  #headersOf(project: Project, integration: Integration): string[] {
+  #headersOf(owner: Owner, integration: Integration): string[] {
     const { organization, provider_project: ofProvider, headers } = integration
-    const own = headers ? this.#open(project, integration, 'integration-headers', headers) : '{}'
+    const own = headers ? this.#open(owner, integration, 'integration-headers', headers) : '{}'
     return [
       ...(organization === undefined ? [] : ['openai-organization', organization]),
       ...(ofProvider === undefined ? [] : ['openai-project', ofProvider]),
@@ -173,14 +202,14 @@ export class RouteResolver {
   }
 
   #open(
-    project: Project,
+    { projectId }: Owner,
     integration: Integration,
     purpose: 'integration-credential' | 'integration-headers',
     envelope: Envelope,
   ): string {
     return this.#deps.secretBox.open(envelope, {
       purpose,
-      projectId: project.project_id,
+      projectId,
       rowId: integration.integration_id,
     })
   }

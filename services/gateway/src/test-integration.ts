@@ -1,13 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Dialect, IntegrationTestRequest, IntegrationTestResult, Project } from '@sluice/contracts'
+import type { Dialect, IntegrationTestRequest, IntegrationTestResult } from '@sluice/contracts'
 import { type AskDeps, askProvider, ProviderAwayError } from './exchanges/ask-provider.ts'
 import { Refusal } from './refusal.ts'
 import type { Route, RouteResolver } from './resolve-route.ts'
+import type { ManagedIntegrationsView } from './views/managed-integrations-view.ts'
 import type { ProjectsView } from './views/projects-view.ts'
 
 export interface IntegrationTestDeps extends AskDeps {
   routes: RouteResolver
   projects: Pick<ProjectsView, 'find'>
+  managed: Pick<ManagedIntegrationsView, 'find'>
 }
 
 /** For a document that was written a moment ago. */
@@ -20,7 +22,7 @@ const listings: Record<Dialect, { path: string; headers: readonly string[] }> = 
   anthropic: { path: '/v1/models?limit=1000', headers: ['anthropic-version', '2023-06-01'] },
 }
 
-/** Whether the provider of an integration takes its credential: what the test button of a project's settings asks. Never throws. */
+/** Whether the provider of an integration takes its credential: what the test button of a project's, or the operator's, asks. Never throws. */
 export async function testIntegration(
   deps: IntegrationTestDeps,
   asked: IntegrationTestRequest,
@@ -52,18 +54,43 @@ export async function testIntegration(
 }
 
 async function findRoute(
+  deps: IntegrationTestDeps,
+  asked: IntegrationTestRequest,
+): Promise<{ route: Route; dialect: Dialect } | undefined> {
+  const find = asked.project_id === undefined ? managedRoute : projectRoute
+  const deadline = performance.now() + viewWaitMs
+  let found = find(deps, asked)
+  while (found === 'not yet' && performance.now() < deadline) {
+    await delay(20)
+    found = find(deps, asked)
+  }
+  return found === 'not yet' ? undefined : found
+}
+
+/** 'not yet': the view is older than what is to be tested. */
+type Found = { route: Route; dialect: Dialect } | 'not yet' | undefined
+
+function projectRoute(
   { routes, projects }: IntegrationTestDeps,
   { project_id, integration_id, version }: IntegrationTestRequest,
-): Promise<{ route: Route; dialect: Dialect } | undefined> {
-  const deadline = performance.now() + viewWaitMs
-  let project: Project | undefined = projects.find(project_id)
-  while ((project?.version ?? 0) < version && performance.now() < deadline) {
-    await delay(20)
-    project = projects.find(project_id)
-  }
-  const dialect = project?.integrations.find(candidate => candidate.integration_id === integration_id)?.dialect
+): Found {
+  const project = projects.find(project_id ?? '')
+  if (!project || project.version < version) return 'not yet'
+  const dialect = project.integrations.find(candidate => candidate.integration_id === integration_id)?.dialect
   const route = dialect && routes.ofAccess(project, dialect, integration_id)
   return route && { route, dialect }
+}
+
+function managedRoute(
+  { routes, managed }: IntegrationTestDeps,
+  { integration_id, version }: IntegrationTestRequest,
+): Found {
+  const isAsked = (dialect: Dialect) => {
+    const found = managed.find(dialect)
+    return found?.integration_id === integration_id && found.version >= version
+  }
+  const dialect = (['openai', 'anthropic'] as const).find(isAsked)
+  return dialect ? { route: routes.managed(dialect), dialect } : 'not yet'
 }
 
 function countModels(body: Buffer): number | undefined {

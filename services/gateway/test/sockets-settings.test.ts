@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { freePort } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
+import { startScriptedProvider } from './scripted-provider.ts'
 import { scarceAndStrict, sharedGateway } from './shared-gateway.ts'
 import { openSocket, refusedUpgrade } from './sockets/socket-client.ts'
 
@@ -90,6 +91,57 @@ test('browsers connect from the listed origins alone; what is no browser sends n
     client.socket.close()
     await client.closed
   }
+})
+
+test('what the operator sets as access to a provider is what calls go by that have no other, at once and until it is taken away', async t => {
+  const provider = await startScriptedProvider()
+  t.after(() => provider.close())
+  const script = provider.add({
+    chunks: [JSON.stringify({ id: 'x', object: 'chat.completion', model, choices: [] })],
+  })
+  const [bare, own] = [await gateway.newProject(), await gateway.newProject({ ownCredential: true })]
+  const idle = await openSocket(gateway, '/v1/responses', bare.apiKey)
+  idle.send({ type: 'response.create', model, input: '[[sim output_tokens=3]]' })
+  await idle.until('response.completed')
+  const kept = await openSocket(gateway, '/v1/responses', own.apiKey)
+  kept.send({ type: 'response.create', model, input: '[[sim output_tokens=3]]' })
+  await kept.until('response.completed')
+
+  const call = async (apiKey: string) => {
+    const body = { model, max_tokens: 5, messages: [{ role: 'user', content: 'x' }] }
+    const answer = await gateway.post('/v1/chat/completions', apiKey, body, { headers: { 'x-script': script } })
+    await answer.arrayBuffer()
+    return answer
+  }
+  const servedBy = async (apiKey: string) => (await call(apiKey)).headers.get('sluice-served-by')
+  const path = '/accounts/managed-integrations/openai'
+  const managed = { base_url: `${provider.url}/v1`, api_key: 'sk-of-the-operator', organization: 'org-operator' }
+  t.after(() => gateway.manage('DELETE', path).catch(() => undefined))
+  await gateway.manage('PUT', path, managed)
+  const changedAt = performance.now()
+  await eventually(async () => (await servedBy(bare.apiKey)) === new URL(provider.url).host, { intervalMs: 1 })
+  t.diagnostic(`in force ${(performance.now() - changedAt).toFixed(1)} ms after the answer (promise: 100)`)
+  const { headers } = provider.seen.at(-1) ?? {}
+  assert.deepEqual(
+    [headers?.authorization, headers?.['openai-organization']],
+    [`Bearer ${managed.api_key}`, managed.organization],
+  )
+  assert.equal((await idle.closed).code, 1012)
+  assert.equal(await servedBy(own.apiKey), new URL(gateway.stack.simulatorUrl).host)
+  kept.send({ type: 'response.create', model, input: '[[sim output_tokens=3]]' })
+  await kept.until('response.completed', 2)
+  kept.socket.close()
+  const event = await gateway.eventOf((await call(bare.apiKey)).headers.get('sluice-call-id'))
+  assert.equal(event.paid_by, 'managed')
+
+  const tested = await gateway.manage('POST', `${path}/test`)
+  assert.deepEqual([tested.body.ok, tested.body.http_status], [false, 404])
+  await gateway.manage('PUT', path, { ...managed, base_url: `${gateway.stack.simulatorUrl}/v1` })
+  const works = await gateway.manage('POST', `${path}/test`)
+  assert.deepEqual([works.body.ok, works.body.http_status], [true, 200], works.body.message)
+
+  await gateway.manage('DELETE', path)
+  await eventually(async () => (await servedBy(bare.apiKey)) === 'simulator')
 })
 
 /** The command of a gateway beside ours that may open so many files. */

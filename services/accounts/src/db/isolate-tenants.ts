@@ -5,9 +5,10 @@ import type { Db, Tables } from './schema.ts'
 
 /**
  * By what a row belongs to somebody. `account`, `project`: a column of its own; `project of account`: both. `member`, `key`:
- * whose row it hangs on. `audit`: read as a row of its project, written as one of its account. `nobody`: rows of no tenant.
+ * whose row it hangs on. `audit`: read as a row of its project, written as one of its account. `operators`: of the
+ * installation. `nobody`: rows of no tenant.
  */
-type Belonging = 'account' | 'project' | 'project of account' | 'member' | 'key' | 'audit' | 'nobody'
+type Belonging = 'account' | 'project' | 'project of account' | 'member' | 'key' | 'audit' | 'operators' | 'nobody'
 
 /** Every table: one that is missing here is an error of types, and one that PostgreSQL has beside them fails the step. */
 const belongings: Record<keyof Tables | 'migrations' | 'outbox', Belonging> = {
@@ -22,6 +23,7 @@ const belongings: Record<keyof Tables | 'migrations' | 'outbox', Belonging> = {
   api_keys: 'project',
   api_key_secrets: 'key',
   integrations: 'project',
+  managed_integrations: 'operators',
   rooms: 'project',
   otel_settings: 'project',
   room_members: 'project',
@@ -54,6 +56,8 @@ function conditionsOf(table: string, belonging: Belonging): { using: string; che
       return both(`is_system_scope() or exists (select from api_keys where api_keys.key_id = ${table}.key_id)`)
     case 'audit':
       return { using: ofBoth, check: ofAccount }
+    case 'operators':
+      return both(`is_system_scope() or coalesce(current_setting('sluice.operator', true), '') = 'on'`)
     case 'nobody':
       return undefined
   }

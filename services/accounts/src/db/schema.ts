@@ -153,6 +153,21 @@ export interface Tables {
     created_at: CreatedAt
     updated_at: ColumnType<Date, Date | undefined, Date>
   }
+  managed_integrations: {
+    dialect: Dialect
+    integration_id: string
+    version: number
+    base_url: string | null
+    envelope: Json<Envelope> | null
+    api_key_hint: string | null
+    credential_from: Json<CredentialSource> | null
+    headers_envelope: Json<Envelope> | null
+    header_names: string[]
+    organization: string | null
+    provider_project: string | null
+    created_at: Date
+    updated_at: Date
+  }
   otel_settings: {
     project_id: string
     endpoint: string

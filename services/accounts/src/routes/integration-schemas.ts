@@ -28,51 +28,59 @@ const HeaderName = `^(?!(?:${reservedHeaders})$)(?!(?:proxy|sec|sluice|meshagent
 const HeaderValue = Type.String({ pattern: '^[\\x21-\\x7e](?:[\\x20-\\x7e]{0,1022}[\\x21-\\x7e])?$' })
 const Word = Type.Union([Type.Null(), Type.String({ pattern: '^[A-Za-z0-9_.-]{1,128}$' })])
 
-/** A whole integration; secrets that are not sent, or sent as they are shown, stay. */
+/** Where a provider is and what proves us to it; secrets that are not sent, or sent as they are shown, stay. */
+export const ProviderAccess = {
+  base_url: Type.Optional(BaseUrl),
+  api_key: Type.Optional(ApiKey),
+  /** Of operators alone: where the gateways have the credential. */
+  api_key_from: Type.Optional(Type.Union([Type.Null(), CredentialSource])),
+  headers: Type.Optional(
+    Type.Record(Type.String({ pattern: HeaderName }), HeaderValue, {
+      maxProperties: 16,
+      additionalProperties: false,
+    }),
+  ),
+  organization: Type.Optional(Word),
+  project: Type.Optional(Word),
+}
+const ProviderAccessBody = Type.Object(ProviderAccess)
+
+/** A whole integration. */
 export const IntegrationBody = Type.Object(
   {
     name: DisplayName,
     provider: Dialect,
-    base_url: Type.Optional(BaseUrl),
-    api_key: Type.Optional(ApiKey),
-    /** Of operators alone: where the gateways have the credential. */
-    api_key_from: Type.Optional(Type.Union([Type.Null(), CredentialSource])),
-    headers: Type.Optional(
-      Type.Record(Type.String({ pattern: HeaderName }), HeaderValue, {
-        maxProperties: 16,
-        additionalProperties: false,
-      }),
-    ),
-    organization: Type.Optional(Word),
-    project: Type.Optional(Word),
+    ...ProviderAccess,
     team_id: Type.Optional(Type.Union([Type.Null(), Id])),
     standby: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },
 )
 
-export const IntegrationResponse = Type.Object({
+/** What is shown of it, secrets masked. */
+export const ProviderAccessResponse = {
   id: Type.String(),
-  name: Type.String({ pattern: lineOfText }),
-  provider: Dialect,
   base_url: NullableString,
   api_key: NullableString,
   api_key_from: Type.Union([Type.Null(), CredentialSource]),
   headers: Type.Record(Type.String(), Type.String()),
   organization: NullableString,
   project: NullableString,
-  team_id: NullableString,
-  standby: Type.Boolean(),
   created_at: Type.String(),
   updated_at: Type.String(),
+}
+
+export const IntegrationResponse = Type.Object({
+  ...ProviderAccessResponse,
+  name: Type.String({ pattern: lineOfText }),
+  provider: Dialect,
+  team_id: NullableString,
+  standby: Type.Boolean(),
 })
 
 /** @param baseUrl checked and normalised */
-export function toIntegrationRequest(body: Static<typeof IntegrationBody>, baseUrl: string | null): IntegrationRequest {
+export function accessOf(body: Static<typeof ProviderAccessBody>, baseUrl: string | null) {
   return {
-    name: body.name,
-    teamId: body.team_id ?? null,
-    standby: body.standby ?? false,
     baseUrl,
     apiKey: body.api_key,
     credentialFrom: body.api_key_from ?? null,
@@ -82,10 +90,19 @@ export function toIntegrationRequest(body: Static<typeof IntegrationBody>, baseU
   }
 }
 
-export function toIntegrationResponse(integration: StoredIntegration): Static<typeof IntegrationResponse> {
+/** @param baseUrl checked and normalised */
+export function toIntegrationRequest(body: Static<typeof IntegrationBody>, baseUrl: string | null): IntegrationRequest {
+  return {
+    name: body.name,
+    teamId: body.team_id ?? null,
+    standby: body.standby ?? false,
+    ...accessOf(body, baseUrl),
+  }
+}
+
+export function toAccessResponse(integration: StoredIntegration) {
   return {
     id: integration.integrationId,
-    name: integration.name,
     provider: integration.dialect,
     base_url: integration.baseUrl,
     api_key: maskedKey(integration),
@@ -93,9 +110,12 @@ export function toIntegrationResponse(integration: StoredIntegration): Static<ty
     headers: maskedHeaders(integration),
     organization: integration.organization,
     project: integration.providerProject,
-    team_id: integration.teamId,
-    standby: integration.standby,
     created_at: integration.createdAt.toISOString(),
     updated_at: integration.updatedAt.toISOString(),
   }
+}
+
+export function toIntegrationResponse(integration: StoredIntegration): Static<typeof IntegrationResponse> {
+  const { name, teamId: team_id, standby } = integration
+  return { ...toAccessResponse(integration), name, team_id, standby }
 }

@@ -7,7 +7,8 @@ import { readProjectDocument } from '../project-store.ts'
 import { IntegrationsPath } from './integration-schemas.ts'
 import { responses } from './route-schemas.ts'
 
-const Response = Type.Object({
+/** What came of asking a provider for its models. */
+export const TestResult = Type.Object({
   ok: Type.Boolean(),
   message: Type.String(),
   http_status: Type.Optional(Type.Integer()),
@@ -21,7 +22,7 @@ export function registerTestIntegration(app: FastifyInstance, deps: AppDeps): vo
     `${IntegrationsPath}/:iid/test`,
     {
       config: { access: 'integrations:write' },
-      schema: { summary: 'Test an integration', response: responses({ 200: Response }) },
+      schema: { summary: 'Test an integration', response: responses({ 200: TestResult }) },
     },
     async request => {
       const { pid, iid } = request.params

@@ -70,6 +70,8 @@ export interface Sockets {
    * their turn has ended.
    */
   leaveFormer: (projectId: string, routeOf: RouteOf) => void
+  /** The same for every session: the operator's access to a provider has changed. */
+  leaveFormerManaged: (routeOf: (projectId: string) => RouteOf) => void
   /** The same for the sessions of a key whose turns another team would pay for now. */
   leaveFormerTeam: (keyId: string, routeOf: (projectId: string) => RouteOf) => void
   /** No new ones; those without a running turn close with 1012, the others when theirs has ended. */
@@ -263,6 +265,10 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
       for (const session of [...sessions])
         if (session.identity.project_id === projectId && !session.isOn(routeNow(session, routeOf)))
           session.leave(formerUpstream())
+    },
+    leaveFormerManaged(routeOf) {
+      for (const session of [...sessions])
+        if (!session.isOn(routeNow(session, routeOf(session.identity.project_id)))) session.leave(formerUpstream())
     },
     leaveFormerTeam(keyId, routeOf) {
       for (const session of [...sessions]) {

@@ -17,6 +17,7 @@ import { grantRooms } from './040-grant-rooms.ts'
 import { createOtelSettings } from './041-create-otel-settings.ts'
 import { planTeamMembers } from './042-plan-team-members.ts'
 import { indexAddresses } from './050-index-addresses.ts'
+import { createManagedIntegrations } from './051-create-managed-integrations.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -39,6 +40,7 @@ export const migrations: readonly Migration[] = [
   createOtelSettings,
   planTeamMembers,
   indexAddresses,
+  createManagedIntegrations,
 ]
 
 /** The one schema of this service. */
