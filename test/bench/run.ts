@@ -1,7 +1,3 @@
-/**
- * `npm run bench [-- --quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets,keys] [--targets gateway,portkey] [--write]
- * [--profile folder]`
- */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
@@ -15,8 +11,13 @@ import { runSections } from './sections.ts'
 import { toMarkdown } from './table.ts'
 import { startDirect, startTargets, type Target } from './targets.ts'
 
+const usage = `npm run bench -- [--quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets,keys]
+  [--targets gateway,portkey] [--write] [--profile folder]
+`
+
 const { values } = parseArgs({
   options: {
+    help: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
@@ -24,6 +25,10 @@ const { values } = parseArgs({
     profile: { type: 'string' },
   },
 })
+if (values.help) {
+  process.stdout.write(usage)
+  process.exit()
+}
 const list = (text: string) => text.split(',').filter(part => part !== '')
 
 ensureRequirements()
