@@ -2,11 +2,15 @@ import type { LeaseAnswer } from '@sluice/contracts'
 import type { Hold, Need, OpenAsk, Refused, Wallet } from './wallet.ts'
 import type { WalletPool } from './wallet-pool.ts'
 
-/** How a wait for money has ended. `unanswered`: a home has not answered in time, so nobody knows. */
+/**
+ * How a wait for money has ended. `unanswered`: a home has not answered in time, so nobody knows. `left`: {@link
+ * WaitingLine.giveUp} was called.
+ */
 export type Waited =
   | { outcome: 'held'; hold: Hold; amounts: readonly number[] }
   | { outcome: 'refused'; refused: Refused }
   | { outcome: 'unanswered'; pool: WalletPool }
+  | { outcome: 'left' }
 
 /** A call for which leases had too little. */
 export interface Wanting {
@@ -43,12 +47,15 @@ export interface WaitingLineOptions {
 
 /**
  * Calls that wait for money, in the order in which they came: who comes later gets nothing of a pool that an earlier one waits
- * for. Bounded by time alone: how many may wait is the caller's to say.
+ * for. Bounded by time alone: how many may wait is the caller's to say ({@link length}, `WalletPool.waiting`).
  */
 export class WaitingLine {
   readonly #wallet: Wallet
   readonly #options: Required<WaitingLineOptions>
-  #line: Waiting[] = []
+  /** In the order in which they came. */
+  readonly #line = new Map<string, Waiting>()
+  /** By the number of an ask that was not answered. */
+  readonly #asked = new Map<number, Waiting>()
 
   constructor(wallet: Wallet, options: WaitingLineOptions) {
     this.#wallet = wallet
@@ -56,7 +63,7 @@ export class WaitingLine {
   }
 
   get length(): number {
-    return this.#line.length
+    return this.#line.size
   }
 
   /** Waits until all needs are met, refused, or nobody answers. `done` may be called before this returns. */
@@ -69,16 +76,19 @@ export class WaitingLine {
       askAgainAtMs: 0,
       lastRefused: undefined,
     }
+    // Somebody waits for one of its pools, and came before: what is there is not for this one.
+    const isBehind = wanting.needs.some(({ pool }) => pool.waiting > 0)
     for (const { pool } of wanting.needs) pool.waiting++
-    this.#line.push(waiting)
-    this.#ask(waiting, nowMs)
+    this.#line.set(waiting.attemptId, waiting)
+    this.#ask(waiting, nowMs, isBehind)
     this.poll(nowMs)
   }
 
   /** An ask was answered; the wallet has taken the grants. */
   answered(answer: LeaseAnswer, nowMs: number): void {
-    const waiting = this.#line.find(({ asks }) => asks.has(answer.seq))
+    const waiting = this.#asked.get(answer.seq)
     if (waiting) {
+      this.#asked.delete(answer.seq)
       waiting.asks.delete(answer.seq)
       waiting.answerByMs = nowMs + this.#options.answerMs
       if (answer.refusal) this.#onRefused(waiting, answer.refusal, nowMs)
@@ -106,8 +116,8 @@ export class WaitingLine {
   /** Looks who can be served. Call it whenever money may have come back, and now and then. */
   poll(nowMs: number): void {
     const taken = new Set<WalletPool>()
-    for (const waiting of [...this.#line]) {
-      if (!this.#line.includes(waiting)) continue
+    for (const waiting of [...this.#line.values()]) {
+      if (this.#line.get(waiting.attemptId) !== waiting) continue
       const isFirst = waiting.needs.every(({ pool }) => !taken.has(pool))
       for (const { pool } of waiting.needs) taken.add(pool)
       if (isFirst && this.#serve(waiting, nowMs)) {
@@ -134,7 +144,7 @@ export class WaitingLine {
         return true
       }
     }
-    if (waiting.asks.size === 0 && nowMs >= waiting.askAgainAtMs) this.#ask(waiting, nowMs)
+    if (waiting.asks.size === 0 && nowMs >= waiting.askAgainAtMs) this.#ask(waiting, nowMs, false)
     return false
   }
 
@@ -146,36 +156,25 @@ export class WaitingLine {
       this.#leave(waiting, { outcome: 'refused', refused: waiting.lastRefused ?? overtaken(waiting) })
   }
 
-  #ask(waiting: Waiting, nowMs: number): void {
-    for (const ask of this.#wallet.ask(waiting.needs, nowMs, this.#isBehind(waiting))) {
+  #ask(waiting: Waiting, nowMs: number, isBehind: boolean): void {
+    for (const ask of this.#wallet.ask(waiting.needs, nowMs, isBehind)) {
       waiting.asks.add(ask.message.seq)
+      this.#asked.set(ask.message.seq, waiting)
       waiting.answerByMs = nowMs + this.#options.answerMs
       this.#options.send(ask)
     }
   }
 
-  /** Somebody waits for one of its pools, and came before: what is there is not for this one. */
-  #isBehind(waiting: Waiting): boolean {
-    for (const earlier of this.#line) {
-      if (earlier === waiting) return false
-      if (earlier.needs.some(({ pool }) => waiting.needs.some(need => need.pool === pool))) return true
-    }
-    return false
-  }
-
-  /** Its client has left. */
+  /** Whoever waits under this id wants nothing any more. */
   giveUp(attemptId: string): void {
-    const waiting = this.#line.find(each => each.attemptId === attemptId)
-    if (waiting) this.#remove(waiting)
-  }
-
-  #remove(waiting: Waiting): void {
-    this.#line = this.#line.filter(each => each !== waiting)
-    for (const { pool } of waiting.needs) pool.waiting--
+    const waiting = this.#line.get(attemptId)
+    if (waiting) this.#leave(waiting, { outcome: 'left' })
   }
 
   #leave(waiting: Waiting, waited: Waited): void {
-    this.#remove(waiting)
+    this.#line.delete(waiting.attemptId)
+    for (const seq of waiting.asks) this.#asked.delete(seq)
+    for (const { pool } of waiting.needs) pool.waiting--
     waiting.done(waited)
   }
 }

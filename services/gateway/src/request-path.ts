@@ -224,6 +224,7 @@ export function payAndSend(
   const paying = payForCall(deps, admitted, asked)
   if (!paying) return how.send(deps, call, admitted, asked)
   if (!(paying instanceof Promise)) return sendPaid(deps, call, how, admitted, paying)
+  call.response.on('close', () => deps.leases.client.line.giveUp(admitted.eventId))
   return paying.then(paid => {
     // It has waited: whoever may not call any more, or has left, holds nothing. What it holds is of the budgets of then.
     try {

@@ -97,7 +97,7 @@ export class Money {
       }
     }
     // Behind the CLOSE: what others do with the money is nothing that this attempt's record may wait for.
-    setImmediate(() => this.#talk.line.poll(nowMs))
+    if (this.#isWaitedFor) setImmediate(() => this.#talk.line.poll(nowMs))
     return {
       leases: settled.leases,
       lease_totals: settled.totals,
@@ -112,7 +112,11 @@ export class Money {
     this.#isSettled = true
     this.#onEnded()
     for (const hold of this.#holds) this.#talk.wallet.release(hold)
-    this.#talk.line.poll(Date.now())
+    if (this.#isWaitedFor) this.#talk.line.poll(Date.now())
+  }
+
+  get #isWaitedFor(): boolean {
+    return this.#holds.some(({ items }) => items.some(({ pool }) => pool.waiting > 0))
   }
 
   /** Asks ahead for pools in which the next call like this one would not find enough. */

@@ -112,6 +112,7 @@ export class PaceStream {
         heldMs: 0,
         done: waited => {
           this.#isWaiting = false
+          if (waited.outcome === 'left') return
           if (waited.outcome === 'held') this.#deps.client.wallet.release(waited.hold)
           const granted = this.#deps.client.wallet.hold(this.#extensionId, needs, Date.now(), true)
           if (granted) {

@@ -51,8 +51,10 @@ export interface Paying {
 /** What a stream is paid for at first, and each time that it goes on. */
 export const trancheTokens = 1_024
 
-/** Calls that may wait for money at a time: more of them only fill memory with what will be refused. */
-const mostWaiting = 200
+/** Calls that may wait for one pool at a time: more of them only fill memory with what will be refused. */
+const mostOfPool = 200
+/** …and for any, so that no tenant's line makes another's slow. */
+const mostWaiting = 2_000
 
 /**
  * Holds what a call can use of each hard budget, at once where leases cover it. Where they do not, homes are asked: the call then
@@ -138,17 +140,20 @@ function takenOf(deps: LeaseDeps, paying: Paying, hold: Hold, amounts: readonly 
   return { money, bound, outputTokens: within, isPaced: mayPace(paying) }
 }
 
-/** @param heldMs how long it waits for what others hold; absent: as the line says */
+/**
+ * @param heldMs how long it waits for what others hold; absent: as the line says
+ * @throws Refusal where the client has left meanwhile
+ */
 function waitInLine(
   deps: LeaseDeps,
   paying: Paying,
   needs: readonly Need[],
   nowMs: number,
   heldMs?: number,
-): Promise<Waited> {
+): Promise<Exclude<Waited, { outcome: 'left' }>> {
   const { attemptId, budgets, bound } = paying
   const { line } = deps.client
-  if (line.length >= mostWaiting)
+  if (line.length >= mostWaiting || needs.some(({ pool }) => pool.waiting >= mostOfPool))
     throw new Refusal('budget_held', 'Too many calls wait for money of their budgets. Try again in a moment.', {
       retryAfterS: 1,
     })
@@ -161,6 +166,9 @@ function waitInLine(
   }
   return new Promise<Waited>(done => {
     line.wait({ attemptId, needs, fit, done, ...(heldMs !== undefined && { heldMs }) }, nowMs)
+  }).then(waited => {
+    if (waited.outcome === 'left') throw new Refusal('invalid_request', 'The client left before its request was sent.')
+    return waited
   })
 }
 

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { leaseIdOf } from '@sluice/contracts'
+import { type OpenAsk, type Waited, WaitingLine, Wallet } from './index.ts'
+
+const now = 1_000_000
+
+function newLine() {
+  const wallet = new Wallet({ gatewayId: 'gw', epoch: 1 })
+  const asks: OpenAsk[] = []
+  const line = new WaitingLine(wallet, { send: ask => asks.push(ask) })
+  const ended: Record<string, Waited['outcome']> = {}
+  const poolOf = (budgetId: string) =>
+    wallet.pool({ budgetId, copy: '', windowStartMs: 0, windowEndMs: undefined, home: 0, isConcurrent: false })
+  return {
+    line,
+    ended,
+    wait: (attemptId: string, budgetId: string, want: number) =>
+      line.wait(
+        {
+          attemptId,
+          needs: [{ pool: poolOf(budgetId), want, need: want }],
+          done: ({ outcome }) => {
+            ended[attemptId] = outcome
+          },
+        },
+        now,
+      ),
+    waitingFor: (budgetId: string) => poolOf(budgetId).waiting,
+    /** What each open ask wants. */
+    asked: () => wallet.openAsks.map(({ message }) => message.items.map(({ want }) => want)),
+    /** Its home answers the oldest ask. */
+    grant: (amount: number) => {
+      const seq = wallet.openAsks[0]?.message.seq
+      assert.ok(seq)
+      const answer = { seq, term: 1, grants: [{ lease_id: leaseIdOf('gw', 1, seq, 0), amount, left: 0 }] }
+      wallet.answer(answer, now)
+      line.answered(answer, now)
+    },
+  }
+}
+
+test('who comes later gets nothing of a pool that an earlier one waits for, and waits for no other pool', () => {
+  const { wait, grant, ended } = newLine()
+  wait('first', 'bud_a', 10)
+  wait('second', 'bud_a', 5)
+  wait('other', 'bud_b', 5)
+  grant(7)
+  assert.deepEqual(ended, {})
+  grant(5)
+  assert.deepEqual(ended, { first: 'held' })
+  grant(5)
+  assert.deepEqual(ended, { first: 'held', other: 'held' })
+})
+
+test('who leaves is told so once, and who waits behind is served at the next look', () => {
+  const { line, wait, grant, ended, waitingFor } = newLine()
+  wait('first', 'bud_a', 10)
+  wait('second', 'bud_a', 5)
+  grant(7)
+  line.giveUp('first')
+  line.giveUp('first')
+  assert.deepEqual(ended, { first: 'left' })
+  line.poll(now)
+  grant(0)
+  assert.deepEqual(ended, { first: 'left', second: 'held' })
+  assert.deepEqual([line.length, waitingFor('bud_a')], [0, 0])
+})
+
+test('what a home grants for somebody who has left is there for others', () => {
+  const { line, wait, grant, ended, asked } = newLine()
+  wait('first', 'bud_a', 10)
+  line.giveUp('first')
+  grant(10)
+  wait('second', 'bud_a', 8)
+  assert.deepEqual([ended, asked()], [{ first: 'left', second: 'held' }, []])
+})
