@@ -50,7 +50,8 @@ export function decideAsk(state: HomeState, ask: LeaseAsk, about: AskCircumstanc
     if (!about.isOpen(pool)) return refusal(ask, about, item, pool, 'not_open', heard)
     const left = leftOf(pool)
     if (left < item.want && pool.outstanding > 0) wantsMore = true
-    if (left < item.need && (about.recalled || pool.outstanding === 0)) {
+    // Money ahead of calls is no reason to refuse what others of them find.
+    if (item.need > 0 && left < item.need && (about.recalled || pool.outstanding === 0)) {
       const isSpent = pool.limit - spentOf(pool) - pool.unresolved < item.need + (item.have ?? 0)
       return refusal(ask, about, item, pool, isSpent ? 'spent' : 'held', heard)
     }

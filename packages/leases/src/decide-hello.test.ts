@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { decideAsk, decideHello, decideReport, emptyHome, evolve, type HomeState, leftOf, poolKey } from './index.ts'
+import {
+  decideAsk,
+  decideHeartbeat,
+  decideHello,
+  decideReport,
+  decideSilence,
+  emptyHome,
+  evolve,
+  type HomeState,
+  leftOf,
+  poolKey,
+} from './index.ts'
 
 const now = 1_000_000
 const key = poolKey('bud_1', '', 0)
@@ -115,4 +126,17 @@ test('what is unresolved stays so when a hello does not name it any more', () =>
   for (const event of decideReport(state, report, now).events) evolve(state, event)
   hello(state, 1, [[lease_id, 10]])
   assert.equal(left(state), 70)
+})
+
+test('a gateway that is heard again after a long silence has what it names outstanding again', () => {
+  const state = homeWith(100)
+  const { grants } = ask(state, 1, 1, 30)
+  const leaseId = grants[0]?.lease_id ?? ''
+  for (const event of decideSilence(state, 'gw_a')) evolve(state, event)
+  assert.equal(state.pools.get(key)?.unresolved, 30)
+  const whole = { from_seq: 1, below_seq: 2, lease_ids: [leaseId], more: false }
+  const beat = { gateway_id: 'gw_a', epoch: 1, at_ms: now, idle: [], whole }
+  for (const event of decideHeartbeat(state, beat, now).events) evolve(state, event)
+  const pool = state.pools.get(key)
+  assert.deepEqual([pool?.unresolved, pool?.outstanding], [0, 30])
 })

@@ -53,6 +53,8 @@ export class WalletPool implements PoolName {
   lastUsedMs = 0
   /** Usual time between calls. */
   gapMs = 0
+  /** The window behind this one is asked for. */
+  isFollowed = false
   #taken = 0
   #takenBefore = 0
   #halfMinute = 0

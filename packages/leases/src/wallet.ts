@@ -47,6 +47,8 @@ export interface WalletOptions {
   epoch: number
   /** Without an answered heartbeat for so long, nothing new is held. It frees nothing. */
   ttlMs?: number
+  /** The pool of the window behind this one's; undefined: nothing is leased for it before it begins. */
+  nextOf?: (pool: PoolName) => PoolName | undefined
 }
 
 export type Refused = NonNullable<LeaseAnswer['refusal']>
@@ -65,6 +67,13 @@ const leastIdleMs = 60_000
 /** More than this part of what is left goes back at once. */
 const idleShare = 20
 const idleRestMs = 5_000
+/** The next window's lease is asked for so long before it begins: homes grant it no earlier than 5 s before. */
+const windowAheadMs = 4_000
+/** …of pools that were used within this time. */
+const recentlyUsedMs = 5 * 60_000
+const mostItems = 32
+/** Asks ahead of windows that go out at a time. */
+const mostAheadAsks = 64
 
 /**
  * What a run of a gateway holds of hard budgets: leases from their homes, out of which calls hold money without asking anyone.
@@ -81,7 +90,7 @@ export class Wallet {
   #lastSeq = 0
 
   constructor(options: WalletOptions) {
-    this.#options = { ttlMs: 60_000, ...options }
+    this.#options = { ttlMs: 60_000, nextOf: () => undefined, ...options }
   }
 
   /** The pool of this name; kept by who uses it often. */
@@ -224,6 +233,40 @@ export class Wallet {
       [{ ...item, need: 0, want: pool.lastWant - pool.free, ahead: pool.ahead(pool.lastWant) }],
       nowMs,
     )
+  }
+
+  /**
+   * Asks for windows that begin in a few seconds, of pools that were used lately: the first calls in them find money. Call it each
+   * second; what is too much for one time is asked for at the next.
+   */
+  askNextWindows(nowMs: number): OpenAsk[] {
+    const byHome = new Map<number, LeaseAsk['items']>()
+    const asks: OpenAsk[] = []
+    for (const pool of this.#pools.values()) {
+      if (!isBeforeNext(pool, nowMs)) continue
+      if (asks.length + byHome.size >= mostAheadAsks) break
+      pool.isFollowed = true
+      const name = this.#options.nextOf(pool)
+      if (!name) continue
+      const next = this.pool(name)
+      if (next.asking > 0 || next.free > 0) continue
+      next.asking++
+      const items = byHome.get(next.home) ?? []
+      items.push({
+        budget_id: next.budgetId,
+        copy: next.copy,
+        window_start_ms: next.windowStartMs,
+        need: 0,
+        want: pool.lastWant,
+        ahead: pool.ahead(pool.lastWant),
+      })
+      byHome.set(next.home, items)
+      if (items.length < mostItems) continue
+      asks.push(this.#open(next.home, items, nowMs))
+      byHome.delete(next.home)
+    }
+    for (const [home, items] of byHome) asks.push(this.#open(home, items, nowMs))
+    return asks
   }
 
   #open(home: number, items: LeaseAsk['items'], nowMs: number): OpenAsk {
@@ -370,8 +413,11 @@ export class Wallet {
     this.#markUnknown(receipt.unknown)
   }
 
-  /** One heartbeat a home that this run has leases of. `isWhole`: with every lease, in parts. */
-  heartbeats(nowMs: number, isWhole: boolean): { home: number; message: LeaseHeartbeat }[] {
+  /**
+   * One heartbeat a home that this run has leases of. `isWhole`: with every lease, in as many messages as that takes: each is sent
+   * when the one before it was answered and nothing of it was unknown.
+   */
+  heartbeats(nowMs: number, isWhole: boolean): { home: number; messages: LeaseHeartbeat[] }[] {
     const { gatewayId, epoch } = this.#options
     const byHome = new Map<number, WalletLease[]>()
     for (const lease of this.#leases.values()) {
@@ -384,16 +430,18 @@ export class Wallet {
     // Asks from here on may be answered by leases that this list does not name.
     const belowSeq = Math.min(this.#lastSeq + 1, ...this.#asks.keys())
     const who = { gateway_id: gatewayId, epoch, at_ms: nowMs }
-    return [...byHome].flatMap(([home, leases]) => {
+    return [...byHome].map(([home, leases]) => {
       const idle = leases
         .filter(lease => freeOf(lease) > 0)
         .slice(0, 5_000)
         .map((lease): [string, number] => [lease.leaseId, freeOf(lease)])
-      if (!isWhole) return [{ home, message: { ...who, idle } }]
-      return wholeLists(leases, belowSeq).map((whole, part) => ({
-        home,
-        message: { ...who, idle: part === 0 ? idle : [], whole },
+      if (!isWhole) return { home, messages: [{ ...who, idle }] }
+      const messages = wholeLists(leases, belowSeq).map((whole, part) => ({
+        ...who,
+        idle: part === 0 ? idle : [],
+        whole,
       }))
+      return { home, messages }
     })
   }
 
@@ -445,6 +493,13 @@ export class Wallet {
   }
 }
 
+/** Its window ends in a moment, and what comes next is not asked for yet. */
+function isBeforeNext(pool: WalletPool, nowMs: number): boolean {
+  const { windowEndMs, isFollowed, lastWant, lastUsedMs } = pool
+  if (windowEndMs === undefined || isFollowed || lastWant === 0) return false
+  return nowMs >= windowEndMs - windowAheadMs && nowMs < windowEndMs && nowMs - lastUsedMs <= recentlyUsedMs
+}
+
 const listLength = 5_000
 
 /** Leases in the order of their asks, in parts that meet at asks. */
@@ -457,11 +512,11 @@ function wholeLists(leases: readonly WalletLease[], belowSeq: number): NonNullab
     ids.push(lease.leaseId)
     const next = known[at + 1]
     if (!next || ids.length < listLength || next.askSeq === lease.askSeq) continue
-    lists.push({ from_seq: from, below_seq: next.askSeq, lease_ids: ids })
+    lists.push({ from_seq: from, below_seq: next.askSeq, lease_ids: ids, more: true })
     from = next.askSeq
     ids = []
   }
-  lists.push({ from_seq: from, below_seq: Math.max(from, belowSeq), lease_ids: ids })
+  lists.push({ from_seq: from, below_seq: Math.max(from, belowSeq), lease_ids: ids, more: false })
   return lists
 }
 

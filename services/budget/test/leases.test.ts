@@ -146,7 +146,12 @@ test('a whole list closes what was granted and never heard of, and nothing that 
   const gateway = newGateway()
   for (const want of [1, 2, 4]) await gateway.ask({ budgetId, want })
   const { lease_id: kept } = gateway.totals(1, budgetId)
-  const { unknown } = await gateway.heartbeat([[kept, 1]], { from_seq: 1, below_seq: 3, lease_ids: [kept, 'gw-1-9-0'] })
+  const { unknown } = await gateway.heartbeat([[kept, 1]], {
+    from_seq: 1,
+    below_seq: 3,
+    lease_ids: [kept, 'gw-1-9-0'],
+    more: false,
+  })
   assert.deepEqual(unknown, ['gw-1-9-0'])
   assert.deepEqual(await amounts(), [0, 5, 0, 95])
 })
@@ -526,14 +531,15 @@ test('a database that was restored grants nothing until gateways have said what 
   const newcomer = newGateway()
   const asked = async (seq: number) => (await newcomer.askAs(seq, [{ budgetId, want: 50 }])).refusal?.reason
   assert.equal(await asked(1), 'recovering')
-  assert.deepEqual((await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId] })).unknown, [
-    leaseId,
-  ])
-  await newcomer.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [] })
+  assert.deepEqual(
+    (await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId], more: false })).unknown,
+    [leaseId],
+  )
+  await newcomer.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [], more: false })
   assert.equal(await asked(2), 'recovering')
   await gateway.report(gateway.totals(1, budgetId, { granted: 60, settled_total: 15 }))
   assert.deepEqual(await amounts(), [15, 45, 0, 40])
-  await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId] })
+  await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId], more: false })
   let seq = 2
   const reason = await eventually(
     async () => {

@@ -31,7 +31,7 @@ export class BudgetIndex {
   readonly #byDimension = new Map<ScopeDimension, Map<string, IndexedBudget[]>>(
     scopeDimensions.map(dimension => [dimension, new Map()]),
   )
-  readonly #places = new Map<string, { dimension: ScopeDimension; value: string }>()
+  readonly #places = new Map<string, { budget: Budget; dimension: ScopeDimension; value: string }>()
 
   /** Adds a budget, or replaces it by its newer version. One without a scope counts nothing. */
   put(budget: Budget): void {
@@ -41,9 +41,13 @@ export class BudgetIndex {
       return value === undefined ? [] : [{ dimension, value }]
     })
     if (!narrowest) return
-    this.#places.set(budget.budget_id, narrowest)
+    this.#places.set(budget.budget_id, { budget, ...narrowest })
     const values = this.#byDimension.get(narrowest.dimension)
     values?.set(narrowest.value, [...(values.get(narrowest.value) ?? []), { budget, others }])
+  }
+
+  find(budgetId: string): Budget | undefined {
+    return this.#places.get(budgetId)?.budget
   }
 
   remove(budgetId: string): void {

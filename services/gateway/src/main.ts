@@ -24,6 +24,7 @@ import { startTellingKeysUsed } from './keys-used-publisher.ts'
 import { EndedRuns } from './leases/ended-runs.ts'
 import { LeaseClient } from './leases/lease-client.ts'
 import { createLeasePublisher } from './leases/lease-publisher.ts'
+import { nextWindowOf } from './leases/next-window.ts'
 import { UnknownAllowance } from './leases/unknown-allowance.ts'
 import { LiveCalls } from './live-calls.ts'
 import { openOwnCredentials } from './own-credentials.ts'
@@ -186,6 +187,7 @@ const leases = closing.use(
     gatewayId: journal.gatewayId,
     epoch: journal.epoch,
     synced: () => journal.synced(),
+    nextOf: nextWindowOf(budgets.find, createWindowFinder()),
     log,
     // Another process says that it is the next run of this journal: what this one holds is not its own any more.
     onFenced: () => {
@@ -264,7 +266,7 @@ const gate = createAdmissionGate({
     Math.min(keys.freshAtMs(), projects.freshAtMs(), managed.freshAtMs(), rooms.freshAtMs(), budgets.freshAtMs()),
   maxViewAgeMs: config.maxViewAgeMs,
 })
-const notReady = (): string | undefined => whyNotReady({ gate, prices, journal }, Date.now())
+const notReady = (): string | undefined => whyNotReady({ gate, prices, journal, leases }, Date.now())
 closing.use(
   startHeartbeat({
     bus,

@@ -116,7 +116,19 @@ export function simulate(options: SimulationOptions): Simulated {
       if (isLocal) local++
     },
   }
-  for (let at = 0; at < options.gateways; at++) gateways.push(new SimulatedGateway(`gw${at}`, world, homes, books))
+  const nextOf = (pool: PoolName): PoolName | undefined =>
+    pool.windowEndMs === undefined
+      ? undefined
+      : {
+          budgetId: pool.budgetId,
+          copy: '',
+          windowStartMs: rolledAtMs,
+          windowEndMs: undefined,
+          home: pool.home,
+          isConcurrent: false,
+        }
+  for (let at = 0; at < options.gateways; at++)
+    gateways.push(new SimulatedGateway(`gw${at}`, world, homes, books, nextOf))
 
   const window = () =>
     (world.nowMs < rolledAtMs ? windows[0] : windows[1]) ?? { windowStartMs: 0, windowEndMs: undefined }

@@ -1,4 +1,4 @@
-import type { LeaseTotals } from '@sluice/contracts'
+import type { LeaseHeartbeat, LeaseTotals } from '@sluice/contracts'
 import { type JournaledHold, JournaledLeases } from '../journaled-leases.ts'
 import { WaitingLine } from '../waiting-line.ts'
 import { type Hold, type OpenAsk, Wallet } from '../wallet.ts'
@@ -45,6 +45,7 @@ export class SimulatedGateway {
   readonly #world: World
   readonly #homes: readonly SimulatedHome[][]
   readonly #books: Books
+  readonly #nextOf: (pool: PoolName) => PoolName | undefined
   #wallet: Wallet
   #line: WaitingLine
   #journal: JournalRecord[] = []
@@ -54,12 +55,19 @@ export class SimulatedGateway {
   #lastWholeMs = 0
   #hellos: { gatewayId: string; endedEpoch: number; leases: LeaseTotals[]; home: number }[] = []
 
-  constructor(gatewayId: string, world: World, homes: readonly SimulatedHome[][], books: Books) {
+  constructor(
+    gatewayId: string,
+    world: World,
+    homes: readonly SimulatedHome[][],
+    books: Books,
+    nextOf: (pool: PoolName) => PoolName | undefined,
+  ) {
     this.gatewayId = gatewayId
     this.#world = world
     this.#homes = homes
     this.#books = books
-    this.#wallet = new Wallet({ gatewayId, epoch: 1 })
+    this.#nextOf = nextOf
+    this.#wallet = new Wallet({ gatewayId, epoch: 1, nextOf })
     this.#line = new WaitingLine(this.#wallet, { send: ask => this.#sendAsk(ask) })
     this.#start()
   }
@@ -87,7 +95,10 @@ export class SimulatedGateway {
     repeat(500, () => this.#repeatAsks())
     repeat(500, () => this.#sayHello())
     repeat(1_000, () => this.#beat())
-    repeat(1_000, () => this.#wallet.returnIdle(this.#world.nowMs))
+    repeat(1_000, () => {
+      this.#wallet.returnIdle(this.#world.nowMs)
+      for (const ask of this.#wallet.askNextWindows(this.#world.nowMs)) this.#sendAsk(ask)
+    })
   }
 
   // ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -115,7 +126,7 @@ export class SimulatedGateway {
             this.#books.held(false)
             const bound = Math.min(...waited.amounts)
             this.#begin({ ...call, bound, cost: Math.min(call.cost, bound), attemptId, hold: waited.hold })
-          } else this.#books.refused(waited.outcome === 'refused' ? waited.refused.reason : 'unanswered')
+          } else this.#books.refused(waited.outcome === 'refused' ? waited.refused.reason : waited.outcome)
         },
       },
       this.#world.nowMs,
@@ -220,7 +231,7 @@ export class SimulatedGateway {
   #begun(gatewayId: string, epoch: number): void {
     this.gatewayId = gatewayId
     this.epoch = epoch
-    this.#wallet = new Wallet({ gatewayId, epoch })
+    this.#wallet = new Wallet({ gatewayId, epoch, nextOf: this.#nextOf })
     this.#line = new WaitingLine(this.#wallet, { send: ask => this.#sendAsk(ask) })
     this.isUp = true
     this.#start()
@@ -288,12 +299,20 @@ export class SimulatedGateway {
     const sentAtMs = this.#world.nowMs
     const isWhole = sentAtMs - this.#lastWholeMs >= wholeListMs
     if (isWhole) this.#lastWholeMs = sentAtMs
-    for (const { home, message } of this.#wallet.heartbeats(sentAtMs, isWhole))
-      this.#request<Parameters<Wallet['renewed']>[2]>(
-        home,
-        (instance, reply) => instance.heartbeat(message, reply),
-        receipt => this.#wallet.renewed(home, sentAtMs, receipt),
-      )
+    for (const { home, messages } of this.#wallet.heartbeats(sentAtMs, isWhole))
+      this.#beatHome(home, messages, sentAtMs)
+  }
+
+  #beatHome(home: number, [message, ...rest]: readonly LeaseHeartbeat[], sentAtMs: number): void {
+    if (!message) return
+    this.#request<Parameters<Wallet['renewed']>[2]>(
+      home,
+      (instance, reply) => instance.heartbeat(message, reply),
+      receipt => {
+        this.#wallet.renewed(home, sentAtMs, receipt)
+        if (receipt.unknown.length === 0 && !receipt.fenced) this.#beatHome(home, rest, sentAtMs)
+      },
+    )
   }
 
   #sayHello(): void {

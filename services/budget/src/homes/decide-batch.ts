@@ -163,8 +163,8 @@ function receiveHeartbeat(
   { message, answer }: Extract<Command, { kind: 'heartbeat' }>,
 ): void {
   const decided = decideHeartbeat(about.state, message, about.nowMs)
-  // What is unknown here its gateway will report whole, and then list again.
-  if (message.whole?.from_seq === 1 && decided.unknown.length === 0 && !decided.fenced)
+  // What is unknown here its gateway will report whole, and then list again. Parts come one behind the other.
+  if (message.whole?.more === false && decided.unknown.length === 0 && !decided.fenced)
     batch.listed.add(message.gateway_id)
   receive(about, batch, decided, answer)
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { LeaseReceipt } from '@sluice/contracts'
-import { type OpenAsk, WaitingLine, Wallet } from '@sluice/leases'
+import type { LeaseHeartbeat, LeaseReceipt } from '@sluice/contracts'
+import { type OpenAsk, type PoolName, WaitingLine, Wallet } from '@sluice/leases'
 import type { Logger } from '@sluice/runtime'
 import type { LeasePublisher } from './lease-publisher.ts'
 
@@ -10,6 +10,8 @@ export interface LeaseClientOptions {
   epoch: number
   /** Resolves when all that the journal has written survives a power cut. */
   synced: () => Promise<void>
+  /** The pool of the window behind this one's; undefined: its budget has none, or is not hard any more. */
+  nextOf: (pool: PoolName) => PoolName | undefined
   log: Logger
   /** A later run of this gateway is known: this one may hold nothing any more. */
   onFenced: () => void
@@ -20,6 +22,10 @@ const askAgainMs = 500
 const lastReportMs = 1_000
 const beatMs = 1_000
 const wholeListMs = 30_000
+/** A home that has lost its memory is told at once, but no faster than this. */
+const wholeListAgainMs = 1_000
+/** What a home said of its clock longer ago says nothing any more. */
+const clockHeardMs = 10_000
 
 /**
  * The wallet of this run, and its talk with the homes of hard budgets: asks, reports, heartbeats, each repeated until it is
@@ -30,6 +36,8 @@ export class LeaseClient {
   readonly line: WaitingLine
   readonly #options: LeaseClientOptions
   #isClosed = false
+  /** By home: how far its owner's clock is off ours, and when that was heard. */
+  readonly #clocks = new Map<number, { offMs: number; heardAtMs: number }>()
   readonly #reporting = new Set<number>()
   readonly #timer: NodeJS.Timeout
   readonly #recalls: { close: () => Promise<void> }
@@ -39,8 +47,8 @@ export class LeaseClient {
 
   constructor(options: LeaseClientOptions) {
     this.#options = options
-    const { publisher, gatewayId, epoch } = options
-    this.wallet = new Wallet({ gatewayId, epoch })
+    const { publisher, gatewayId, epoch, nextOf } = options
+    this.wallet = new Wallet({ gatewayId, epoch, nextOf })
     this.line = new WaitingLine(this.wallet, { send: ask => this.send(ask) })
     this.#recalls = publisher.onRecall(gatewayId, leaseIds => {
       this.wallet.recall(leaseIds)
@@ -61,10 +69,11 @@ export class LeaseClient {
     this.line.poll(nowMs)
     void this.#report()
     for (const ask of this.wallet.openAsks) if (nowMs - ask.sentAtMs >= askAgainMs) this.send(ask)
-    if (nowMs - this.#beatAtMs >= beatMs) this.#beat(nowMs)
+    if (nowMs - this.#beatAtMs >= beatMs) this.#beat(nowMs, nowMs - this.#wholeAtMs >= wholeListMs)
     if (nowMs - this.#tidiedAtMs >= beatMs) {
       this.#tidiedAtMs = nowMs
       this.wallet.returnIdle(nowMs)
+      for (const ask of this.wallet.askNextWindows(nowMs)) this.send(ask)
     }
   }
 
@@ -77,6 +86,9 @@ export class LeaseClient {
         const nowMs = Date.now()
         if (answer.refusal?.reason === 'fenced')
           this.#options.log.warn({ seq: answer.seq }, 'an ask for money is too old')
+        // It waits for what we have of it: what it does not know, it must not grant again.
+        if (answer.refusal?.reason === 'recovering' && nowMs - this.#wholeAtMs >= wholeListAgainMs)
+          this.#beat(nowMs, true)
         this.wallet.answer(answer, nowMs)
         this.line.answered(answer, nowMs)
       })
@@ -101,18 +113,37 @@ export class LeaseClient {
     }
   }
 
-  #beat(nowMs: number): void {
+  #beat(nowMs: number, isWhole: boolean): void {
     this.#beatAtMs = nowMs
-    const isWhole = nowMs - this.#wholeAtMs >= wholeListMs
     if (isWhole) this.#wholeAtMs = nowMs
-    for (const { home, message } of this.wallet.heartbeats(nowMs, isWhole))
-      this.#options.publisher
-        .heartbeat(home, message)
-        .then(receipt => {
-          this.#fence(receipt)
-          this.wallet.renewed(home, nowMs, receipt)
-        })
-        .catch(() => {})
+    for (const { home, messages } of this.wallet.heartbeats(nowMs, isWhole))
+      this.#beatHome(home, messages).catch(() => {})
+  }
+
+  async #beatHome(home: number, messages: readonly LeaseHeartbeat[]): Promise<void> {
+    for (const message of messages) {
+      const sentAtMs = Date.now()
+      const receipt = await this.#options.publisher.heartbeat(home, message)
+      const heardAtMs = Date.now()
+      this.#clocks.set(home, { offMs: receipt.at_ms - Math.round((sentAtMs + heardAtMs) / 2), heardAtMs })
+      this.#fence(receipt)
+      this.wallet.renewed(home, message.at_ms, receipt)
+      // Told whole first; the next list says it again.
+      if (receipt.unknown.length > 0) return
+    }
+  }
+
+  /**
+   * How far this machine's clock is off those of the homes, whichever is nearest: one budget service with a wrong clock is not
+   * this gateway's fault. 0 while no home is heard of.
+   */
+  clockOffMs(nowMs: number): number {
+    let nearest: number | undefined
+    for (const { offMs, heardAtMs } of this.#clocks.values()) {
+      if (nowMs - heardAtMs > clockHeardMs) continue
+      if (nearest === undefined || Math.abs(offMs) < Math.abs(nearest)) nearest = offMs
+    }
+    return nearest ?? 0
   }
 
   #fence({ fenced }: LeaseReceipt): void {

@@ -13,6 +13,7 @@ export interface BudgetsView {
   /** The cutoff in force for a budget copy now. */
   findCutoff: (budgetId: string, copy: string, nowMs: number) => Cutoff | undefined
   findWindow: (budgetId: string, copy: string, nowMs: number) => BudgetWindow | undefined
+  find: (budgetId: string) => Budget | undefined
   freshAtMs: () => number
   close: () => Promise<void>
 }
@@ -80,6 +81,7 @@ export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cu
       const window = windows.get(budgetId)?.get(copy)
       return window && (window.window_end_ms ?? Infinity) > nowMs ? window : undefined
     },
+    find: budgetId => index.find(budgetId),
     freshAtMs: () => Math.min(budgetsView.freshAtMs(), cutoffsView.freshAtMs()),
     close: async () => {
       await Promise.all([...pushes, budgetsView, cutoffsView, windowsView].map(resource => resource.close()))
