@@ -12,6 +12,7 @@ export {
 export * from './gap-routes.ts'
 export * from './guard-routes.ts'
 export * from './ip-ranges.ts'
+export * from './lazy-compilers.ts'
 export * from './limit-closing.ts'
 export * from './logger.ts'
 export * from './openapi.ts'

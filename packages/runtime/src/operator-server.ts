@@ -1,4 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify'
+import { lazyCompilers } from './lazy-compilers.ts'
 import { limitClosing } from './limit-closing.ts'
 import type { Logger } from './logger.ts'
 import { answerErrors } from './rest-error-handler.ts'
@@ -28,6 +29,7 @@ export async function startOperatorServer(deps: OperatorDeps): Promise<{ port: n
     bodyLimit: 65536,
     // A member that nobody knows is refused: what is taken away in silence was meant for something.
     ajv: { customOptions: { removeAdditional: false } },
+    schemaController: lazyCompilers,
   })
   if (deps.log) answerErrors(app, deps.log)
   limitClosing(app, 500)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { AppError } from './app-error.ts'
 import { isInIpRanges } from './ip-ranges.ts'
+import { lazyCompilers } from './lazy-compilers.ts'
 import { limitClosing } from './limit-closing.ts'
 import type { Logger } from './logger.ts'
 
@@ -23,6 +24,7 @@ export function createRestApp(
     genReqId: () => randomUUID(),
     requestTimeout: 30_000,
     ajv: { customOptions: { removeAdditional: false } },
+    schemaController: lazyCompilers,
   })
   limitClosing(app, 5_000)
   app.addHook('onSend', async (request, reply) => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { BatchShop } from './batch-shop.ts'
 import type { Bill } from './bill.ts'
 import type { Call, Dialect } from './call.ts'
@@ -15,6 +15,9 @@ import { hashCredential, type RequestLog } from './request-log.ts'
 import { type ClientSecrets, SECRET_PREFIX } from './sockets/client-secrets.ts'
 import type { RealtimeCalls } from './sockets/realtime-calls.ts'
 import { attachSockets } from './sockets/socket-server.ts'
+
+// Imported as a module, it would load Node's own `fetch` as well.
+const { createServer } = process.getBuiltinModule('node:http')
 
 export interface SimulatorState {
   readonly bill: Bill

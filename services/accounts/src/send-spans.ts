@@ -1,8 +1,10 @@
-import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { isIP } from 'node:net'
 import { isPublicAddress, publicLookup } from '@sluice/runtime'
 import type { FinishedSpan } from '@sluice/telemetry/encode-spans'
+
+// Imported as a module, it would load Node's own `fetch` as well.
+const { request: requestHttp } = process.getBuiltinModule('node:http')
 
 /** A collector, with the headers that it wants. */
 export interface Collector {

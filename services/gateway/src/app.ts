@@ -1,13 +1,7 @@
 import { readFileSync } from 'node:fs'
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import { limitClosing } from '@sluice/runtime'
+import { lazyCompilers, limitClosing } from '@sluice/runtime'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { HttpExchange } from './client-exchange.ts'
 import type { createFront } from './front-routes.ts'
@@ -15,6 +9,9 @@ import type { FindAnswerer } from './listener/client-connection.ts'
 import { WholeRequests } from './listener/whole-requests.ts'
 import { matchPath } from './match-path.ts'
 import { type GatewayDeps, handleCall, takesWhole } from './request-path.ts'
+
+// Imported as a module, it would load Node's own `fetch` as well, which the gateway does not use.
+const { createServer: createHttpServer } = process.getBuiltinModule('node:http')
 
 export interface AppDeps extends GatewayDeps {
   front: ReturnType<typeof createFront>
@@ -32,6 +29,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   const app = Fastify({
     logger: false,
     exposeHeadRoutes: false,
+    schemaController: lazyCompilers,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     serverFactory: other => {

@@ -1,9 +1,11 @@
-import { STATUS_CODES } from 'node:http'
 import type { ClientAnswer, ClientExchange } from '../client-exchange.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { type BodyMemory, bodyTooLarge } from '../read-request.ts'
 import { type ReadHeaders, readHeaders } from '../request-headers.ts'
 import type { RequestHead } from './read-request-head.ts'
+
+// Imported as a module, it would load Node's own `fetch` as well.
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** What an answer is written to. */
 export interface AnswerSink {
