@@ -22,7 +22,7 @@ export const gatewayArrows: FolderArrows = {
   batches: ['.', 'exchanges', 'journal', 'named-models', 'references', 'shapes', 'uploads', 'views'],
   files: ['.', 'batches', 'exchanges', 'uploads', 'views'],
   stored: ['.', 'exchanges', 'journal', 'references', 'shapes', 'upstream', 'views'],
-  sockets: ['.', 'endings', 'journal', 'named-models', 'references', 'uploads', 'views'],
+  sockets: ['.', 'bounds', 'endings', 'journal', 'leases', 'named-models', 'references', 'uploads', 'views'],
 }
 
 /** Every arrow between the folders of `root` that is not in the table, as `path: what is wrong`; tests are left out. */

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { once } from 'node:events'
+import { type TestContext, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import type { BillRecord } from '@sluice/simulator'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
+import WebSocket from 'ws'
 import { newProject } from './new-project.ts'
 import { storyStack } from './story-stack.ts'
 
@@ -207,6 +209,92 @@ test('a form is held as long as its sound can cost, and refused where that is mo
   })
   assert.equal((await bill()).length, 1)
 })
+
+test('a turn of a Responses socket is clamped to what its budget pays for; the next is refused by an event, and the socket stays', async t => {
+  const { apiKey } = await hardBudget('turns', { limit: '0.01', window: 'month' })
+  const bill = await billSince()
+  const client = await openSocket(t, '/v1/responses', apiKey)
+  const turn = { type: 'response.create', model: 'gpt-4o', input: write(5_000), max_output_tokens: 4_000 }
+  client.send(turn)
+  const [ended] = await client.until('response.incomplete')
+  const { output_tokens: put } = ended?.response.usage ?? { output_tokens: 0 }
+  assert.ok(put >= 256 && put < 1_000, `${put} tokens`)
+  // Wherever a client says it, the same.
+  client.send({ type: 'response.create', response: { model: 'gpt-4o', input: write(5_000) } })
+  const [refused] = await client.until('error')
+  assert.equal(refused?.status, 402)
+  assert.match(refused?.error.message ?? '', /Budget "turns" has too little left/)
+  assert.equal(client.socket.readyState, client.socket.OPEN)
+  const charged = (await bill()).reduce((sum, record) => sum + record.cost_nano_usd, 0)
+  assert.ok(charged > 0 && charged <= 10_000_000, `${charged} nano-USD`)
+})
+
+test('a realtime session holds its next turn ahead: without money its provider begins none, and with money again it does', async t => {
+  const { apiKey, path, read } = await hardBudget('spoken', { limit: '3.00' })
+  const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
+  client.send({
+    type: 'session.update',
+    session: { type: 'realtime', audio: { input: { turn_detection: { type: 'server_vad' } } } },
+  })
+  await client.until('session.updated')
+  const say = () =>
+    client.send({ type: 'input_audio_buffer.append', audio: Buffer.alloc(48 * 1_000).toString('base64') })
+  assert.ok(Number((await read()).held) > 1, 'a turn can cost its whole window')
+  say()
+  await client.until('response.done')
+  // The turn that is held already is paid for; the one behind it is not.
+  assert.equal((await admin.call('PATCH', path, { limit: '1.00' })).status, 200)
+  say()
+  await client.until('response.done', 2)
+  const [told] = await client.until('error')
+  assert.match(told?.error.message ?? '', /Budget "spoken" has too little left/)
+  await eventually(() => client.lastOf('session.updated')?.session.audio.input.turn_detection.create_response === false)
+  say()
+  await client.until('input_audio_buffer.committed', 3)
+  client.send({ type: 'response.create' })
+  await client.until('error', 2)
+  assert.equal(client.all('response.created').length, 2)
+
+  assert.equal((await admin.call('PATCH', path, { limit: '5.00' })).status, 200)
+  await eventually(
+    () => client.lastOf('session.updated')?.session.audio.input.turn_detection.create_response === true,
+    {
+      timeoutMs: 15_000,
+    },
+  )
+  say()
+  await client.until('response.done', 3)
+})
+
+/** An event of a socket, as far as these tests look into it. */
+interface SocketEvent {
+  type: string
+  status?: number
+  error: { message: string }
+  response: { usage: { output_tokens: number } }
+  session: { audio: { input: { turn_detection: { create_response?: boolean } } } }
+}
+
+async function openSocket(t: TestContext, path: string, apiKey: string) {
+  const socket = new WebSocket(stack.url.replace('http', 'ws') + path, {
+    headers: { authorization: `Bearer ${apiKey}` },
+  })
+  t.after(() => socket.terminate())
+  const events: SocketEvent[] = []
+  socket.on('message', data => events.push(JSON.parse(String(data))))
+  await once(socket, 'open')
+  const all = (type: string) => events.filter(event => event.type === type)
+  return {
+    socket,
+    all,
+    lastOf: (type: string) => all(type).at(-1),
+    send: (event: object) => socket.send(JSON.stringify(event)),
+    until: (type: string, count = 1) =>
+      eventually(() => all(type).length >= count && all(type), {
+        message: `${count} × ${type}: ${JSON.stringify(events.map(each => each.type))}`,
+      }),
+  }
+}
 
 /** Silence, 8,000 samples a second. */
 function wav(seconds: number): Uint8Array<ArrayBuffer> {

@@ -8,7 +8,7 @@ import type { Hold } from './hold-budget.ts'
 import type { Journal } from './journal/journal.ts'
 import type { Money } from './leases/money.ts'
 import { PaceStream } from './leases/pace-stream.ts'
-import { type LeaseDeps, type Paying, type Taken, takeMoney } from './leases/take-money.ts'
+import { type LeaseDeps, type Paying, type Taken, takeMoney, takeNow } from './leases/take-money.ts'
 import type { ModelRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
 
@@ -19,7 +19,7 @@ export interface PayDeps {
 
 /** A call, and the money that it holds. */
 export interface PaidCall {
-  money: Money | undefined
+  money: Money
   /** As it goes out. */
   asked: ModelRequest
   clampedTo: number | undefined
@@ -58,6 +58,30 @@ export function payForCall(
     return { money: each.money, asked, clampedTo: undefined, pace }
   }
   return taken instanceof Promise ? taken.then(paid) : paid(taken)
+}
+
+/**
+ * Holds at once what a call may use that its provider has begun by itself.
+ * @returns why nothing is held: it has to be ended, and counts by its event
+ */
+export function payForBegun(
+  { leases }: Pick<PayDeps, 'leases'>,
+  admitted: AdmittedCall,
+  boundOf: (admitted: AdmittedCall) => CallBound,
+): Refusal | undefined {
+  const { hard } = admitted.hold
+  if (hard.length === 0) return undefined
+  const bound = boundOf(admitted)
+  const { eventId: attemptId, admittedAtMs } = admitted
+  const money = takeNow(leases, { attemptId, budgets: hard, bound, isVisible: false }, admittedAtMs)
+  if (!money)
+    return new Refusal(
+      'budget_held',
+      `Budget "${hard[0]?.budget.name}" is hard, and this gateway holds too little of it for what the provider has begun by itself. Try again in a moment.`,
+      { retryAfterS: 1 },
+    )
+  admitted.money = money
+  return undefined
 }
 
 /** What holds no money cannot stand under a hard budget. @throws Refusal */

@@ -32,6 +32,15 @@ export class Money {
     return this.#isSettled
   }
 
+  /** When the first of its windows ends; undefined: none does. */
+  get windowEndMs(): number | undefined {
+    let endMs: number | undefined
+    for (const { items } of this.#holds)
+      for (const { pool } of items)
+        if (pool.windowEndMs !== undefined) endMs = Math.min(endMs ?? pool.windowEndMs, pool.windowEndMs)
+    return endMs
+  }
+
   /** What it holds of its budget at this place. */
   heldOf(at: number): number {
     return this.#holds.reduce((sum, { items }) => sum + (items[at]?.amount ?? 0), 0)

@@ -73,6 +73,12 @@ export function takeMoney(deps: LeaseDeps, paying: Paying, nowMs: number): Taken
   return { money, bound, outputTokens: undefined, isPaced: false }
 }
 
+/** Holds all that a running call can use out of what is here, and goes before those who wait. Undefined: too little is here. */
+export function takeNow(deps: LeaseDeps, paying: Paying, nowMs: number): Money | undefined {
+  const hold = deps.client.wallet.hold(paying.attemptId, needsOf(deps, paying, nowMs), nowMs, true)
+  return hold && new Money(deps.client, hold, paying.budgets)
+}
+
 function needsOf(deps: LeaseDeps, paying: Paying, nowMs: number): Need[] {
   const { budgets, bound } = paying
   const leastTokens = leastTokensOf(paying)

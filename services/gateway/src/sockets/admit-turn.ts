@@ -1,13 +1,14 @@
 import type { UsageResult } from '@sluice/usage'
 import { allowModel, type PriceBooksOfCall } from '../allow-model.ts'
 import { authenticateAgain, type Principal } from '../authenticate.ts'
+import type { CallBound } from '../bounds/call-bound.ts'
 import type { AdmittedCall } from '../call.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { type Hold, holdBudget, nothingHeld } from '../hold-budget.ts'
 import { formerUpstream } from '../integration-changed.ts'
 import { allowNamedModels } from '../named-models/allow-named-models.ts'
 import type { NamedModel } from '../named-models/named-model-reader.ts'
-import { requireNoHardBudget } from '../pay-for-call.ts'
+import { payForBegun } from '../pay-for-call.ts'
 import { Refusal } from '../refusal.ts'
 import { booksOf, type GatewayDeps } from '../request-path.ts'
 import type { SocketContext } from './socket-context.ts'
@@ -54,17 +55,19 @@ export function proveSocket(deps: GatewayDeps, context: SocketContext, nowMs: nu
 
 /**
  * Records a turn that the provider has begun by itself: it is charged, so it is metered, whatever our answer to it is.
+ * @param asked.boundOf the most that it can use; absent: whoever records it pays for it
  * @returns the call, and the refusal for which it has to be ended
  */
 export function recordStartedTurn(
   deps: GatewayDeps,
   context: SocketContext,
-  asked: AskedTurn,
+  asked: AskedTurn & { boundOf?: (call: AdmittedCall) => CallBound },
 ): { call: AdmittedCall; refusal: Refusal | undefined } {
   const nowMs = Date.now()
   const prices = booksOfStarted(deps, context, nowMs)
   try {
-    return { call: admit(deps, context, asked, proveSocket(deps, context, nowMs), prices, nowMs), refusal: undefined }
+    const call = admit(deps, context, asked, proveSocket(deps, context, nowMs), prices, nowMs)
+    return { call, refusal: asked.boundOf && payForBegun(deps, call, asked.boundOf) }
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
     return { call: callOf(deps, context, asked, context.principal, prices, nowMs, nothingHeld), refusal: error }
@@ -106,7 +109,6 @@ function admit(
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, asked.endpoint.shape)
   requireOwnAccess(deps, context, principal)
   const hold = holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
-  requireNoHardBudget(hold, 'a turn on a socket')
   context.latestBooks = prices
   return callOf(deps, context, asked, principal, prices, nowMs, hold)
 }

@@ -3,7 +3,6 @@ import { isPlainText } from '@sluice/runtime'
 import { transcriptionModelsOf } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
 import { holdBudget } from '../hold-budget.ts'
-import { requireNoHardBudget } from '../pay-for-call.ts'
 import { proveAgain } from '../prove-again.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
@@ -36,7 +35,7 @@ export async function createClientSecret(deps: GatewayDeps, call: AuthenticatedC
   if (asked.model !== undefined) allowModel(principal, match.dialect, asked.model, prices, callEndpoint.shape)
   for (const each of asked.transcriptionModels)
     allowModel(principal, match.dialect, each, prices, transcriptionEndpoint.shape)
-  requireNoHardBudget(holdBudget(deps.budgets, principal.identity, match.dialect, first, nowMs), 'a realtime session')
+  holdBudget(deps.budgets, principal.identity, match.dialect, first, nowMs)
 
   const route = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
   refuseSessionReferences(route, Buffer.from(JSON.stringify(asked.body)))

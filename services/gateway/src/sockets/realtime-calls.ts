@@ -2,10 +2,10 @@ import { isPlainText, parseUnambiguous } from '@sluice/runtime'
 import { transcriptionModelsOf } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
 import { authenticateAgain, type Principal } from '../authenticate.ts'
-import { holdBudget } from '../hold-budget.ts'
+import { boundTurnOf } from '../bounds/realtime-bound.ts'
+import { type Hold, holdBudget } from '../hold-budget.ts'
 import { integrationChanged } from '../integration-changed.ts'
 import { requireOpenClass } from '../path-class.ts'
-import { requireNoHardBudget } from '../pay-for-call.ts'
 import { proveAgain } from '../prove-again.ts'
 import { readBody } from '../read-request.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
@@ -18,6 +18,7 @@ import { FormReader } from '../uploads/form-reader.ts'
 import { recordOfCall, sidebandMatch } from './call-record.ts'
 import { sessionRoute } from './client-secret-route.ts'
 import { joinCall } from './join-call.ts'
+import { requireMoneyFor } from './next-turn.ts'
 import { postToProvider, writeAnswer } from './post-to-provider.ts'
 import type { SocketContext } from './socket-context.ts'
 import { callEndpoint, transcriptionEndpoint } from './socket-endpoints.ts'
@@ -38,8 +39,15 @@ export async function createRealtimeCall(deps: GatewayDeps, call: HttpCall): Pro
   const model = modelOf(session, match.query, principal)
   call.onModel(model)
   const models = { model, transcriptionModels: transcriptionModelsOf(session) }
-  admitCall(deps, principal, models, call.nowMs)
-  const route = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
+  const { hard } = admitCall(deps, principal, models, call.nowMs)
+  if (hard.length > 0) {
+    // Its session holds it once more: a call that nothing pays for is not made.
+    await requireMoneyFor({ hard, bound: boundTurnOf(principal, model, call.prices) }, deps.leases)
+    proveAgain(deps, call)
+    admitCall(deps, call.principal, models, call.nowMs)
+  }
+  const { project, identity } = call.principal
+  const route = deps.routes.resolve(project, match.dialect, identity.team_id)
   refuseSessionReferences(route, Buffer.from(JSON.stringify({ session })))
 
   deps.calls.requireRecords()
@@ -62,11 +70,11 @@ function admitCall(
   principal: Principal,
   { model, transcriptionModels }: ModelsOfCall,
   nowMs: number,
-): void {
+): Hold {
   const prices = booksOf(deps.prices, principal, nowMs)
   allowModel(principal, 'openai', model, prices, callEndpoint.shape)
   for (const each of transcriptionModels) allowModel(principal, 'openai', each, prices, transcriptionEndpoint.shape)
-  requireNoHardBudget(holdBudget(deps.budgets, principal.identity, 'openai', model, nowMs), 'a realtime session')
+  return holdBudget(deps.budgets, principal.identity, 'openai', model, nowMs)
 }
 
 /** Makes the call at its provider, and joins it. */

@@ -10,8 +10,11 @@ import {
   type UsageResult,
 } from '@sluice/usage'
 import { allowModel, isAllowed } from '../allow-model.ts'
+import { boundHeard, boundTurnOf, boundWholeTurn, noBound } from '../bounds/realtime-bound.ts'
 import type { AdmittedCall } from '../call.ts'
+import { holdBudget } from '../hold-budget.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
+import { payForBegun } from '../pay-for-call.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
 import { Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
@@ -28,10 +31,12 @@ import {
   textMember,
 } from './client-event.ts'
 import { realtimeErrorEvent } from './error-event.ts'
+import { type ExpectedTurn, NextTurn } from './next-turn.ts'
 import { RecentIds } from './recent-ids.ts'
 import { transcriptionEndpoint } from './socket-endpoints.ts'
 import { type ClientFrameNames, maxTurns, SocketSession } from './socket-session.ts'
 import { newAttempt, Turn } from './turn.ts'
+import { asksForNoTurns, beginsTurns } from './voice-detection.ts'
 
 type ServerEvent = Record<string, unknown>
 
@@ -73,6 +78,20 @@ export class RealtimeSession extends SocketSession {
   #ending: CutOrder | undefined
   #endTimer: NodeJS.Timeout | undefined
   #hangUpTimer: NodeJS.Timeout | undefined
+  /** As the provider has described it last. */
+  #described: unknown
+  /** Its provider was told to begin no turns by itself: nothing is left that would pay for them. */
+  #isTurnedOff = false
+  readonly #next = new NextTurn({
+    leases: this.deps.leases,
+    expect: () => this.#expectTurn(),
+    onChange: refusal => this.guard(() => this.#onMoney(refusal)),
+  })
+
+  constructor(...session: ConstructorParameters<typeof SocketSession>) {
+    super(...session)
+    this.#next.hold()
+  }
 
   /** The provider may begin a turn at any moment, so money ends the session whether one runs or not. */
   get budgets(): LiveCall['budgets'] {
@@ -84,6 +103,13 @@ export class RealtimeSession extends SocketSession {
   // ── one turn, top to bottom: read → admit → open → send → watch → settle ────────────────────────────────────────────
 
   protected onClientFrame(data: Buffer, isBinary: boolean): void | Promise<void> {
+    // Whatever it is may have the provider begin a turn.
+    const { holding } = this.#next
+    return holding ? holding.then(() => this.#onFrame(data, isBinary)) : this.#onFrame(data, isBinary)
+  }
+
+  #onFrame(data: Buffer, isBinary: boolean): void | Promise<void> {
+    if (this.isEnding) return
     let names: ClientFrameNames = {}
     try {
       const event = readClientEvent(data)
@@ -115,8 +141,46 @@ export class RealtimeSession extends SocketSession {
       input: { quantities: this.#state.estimateInput(own) },
     }
     const call = admitTurn(this.deps, this.context, asked)
+    if (call.hold.hard.length === 0) return this.#begin(call, own, names, data, isBinary)
+    if (models.length > 1)
+      throw new Refusal('invalid_request', 'Under a hard budget a turn is for the model of its session alone.')
+    return this.#payThenBegin(call, () => admitTurn(this.deps, this.context, asked)).then(
+      paid => paid && this.#begin(paid, own, names, data, isBinary),
+      // The socket stays: money may come back.
+      (error: unknown) => this.tellRefusal(this.asRefusal(error, call.callId), call.callId, names),
+    )
+  }
+
+  /** What is held for the next turn pays for it; where that is of no use, money is asked for. @throws Refusal */
+  async #payThenBegin(call: AdmittedCall, admitAgain: () => AdmittedCall): Promise<AdmittedCall | undefined> {
+    const held = this.#next.take(call.hold.hard)
+    if (held) return Object.assign(call, held)
+    this.#next.hold()
+    await this.#next.holding
+    if (this.isEnding) return undefined
+    const again = admitAgain()
+    if (again.hold.hard.length === 0) return again
+    const waited = this.#next.take(again.hold.hard)
+    if (!waited) throw this.#next.refusal ?? changedMeanwhile()
+    return Object.assign(again, waited)
+  }
+
+  #begin(
+    call: AdmittedCall,
+    own: OwnPrompt,
+    names: ClientFrameNames,
+    data: Buffer,
+    isBinary: boolean,
+  ): void | Promise<void> {
     this.#budgets = call.hold.budgets
-    const opened = this.#open(call, own, names.eventId)
+    let opened: RealtimeTurn
+    try {
+      opened = this.#open(call, own, names.eventId)
+    } catch (error) {
+      call.money?.release()
+      throw error
+    }
+    if (this.#state.startsTurns) this.#next.hold()
     const send = (): void => {
       this.#waiting.push(opened)
       this.toUpstream(data, isBinary)
@@ -137,9 +201,12 @@ export class RealtimeSession extends SocketSession {
   #onClientEvent(event: ClientEvent): void {
     switch (event.type) {
       case 'session.update':
-      case 'transcription_session.update':
-        this.#allowSession(parsedMember(event, 'session'))
+      case 'transcription_session.update': {
+        const session = parsedMember(event, 'session')
+        this.#allowSession(session)
+        if (asksForNoTurns(session)) this.#isTurnedOff = false
         return
+      }
       case 'input_audio_buffer.append':
         this.#state.hear(base64Bytes(memberBytes(event, 'audio')))
         return
@@ -228,7 +295,9 @@ export class RealtimeSession extends SocketSession {
       case 'transcription_session.created':
       case 'transcription_session.updated':
         this.#state.configure(event.session)
+        this.#described = event.session
         this.#checkServed(event.session)
+        if (this.#next.refusal) this.#turnOff()
         return
       case 'input_audio_buffer.committed':
         this.#onCommitted(event)
@@ -268,9 +337,66 @@ export class RealtimeSession extends SocketSession {
       inCall: this.#inCall(responseId),
     })
     if (!refusal) this.#budgets = call.hold.budgets
+    const unpaid = refusal ? undefined : this.#payBegun(call)
     const opened = this.#open(call, {}, undefined, 'begun')
     this.#endFor(refusal ?? opened.turn.unrecorded)
+    if (unpaid) this.#cancel(opened, responseId, unpaid)
+    if (this.#state.startsTurns) this.#next.hold()
     return opened
+  }
+
+  /** @returns why nothing pays for it */
+  #payBegun(call: AdmittedCall): Refusal | undefined {
+    const { hard } = call.hold
+    if (hard.length === 0) return undefined
+    const held = this.#next.take(hard)
+    if (!held) return payForBegun(this.deps, call, boundWholeTurn)
+    Object.assign(call, held)
+    return undefined
+  }
+
+  #cancel(running: RealtimeTurn, response_id: string, refusal: Refusal): void {
+    if (!running.isCancelled) this.toUpstream(JSON.stringify({ type: 'response.cancel', response_id }))
+    running.isCancelled = true
+    this.tellRefusal(refusal, running.turn.call.callId, { model: running.turn.call.requestedModel })
+  }
+
+  // ── money for the turn that may come next ───────────────────────────────────────────────────────────────────────────
+
+  /** @throws Refusal */
+  #expectTurn(): ExpectedTurn {
+    const { match, model } = this.context
+    const nowMs = Date.now()
+    if (model === undefined || this.#ending) return { hard: [], bound: noBound }
+    const principal = proveSocket(this.deps, this.context, nowMs)
+    const { hard } = holdBudget(this.deps.budgets, principal.identity, match.dialect, model, nowMs)
+    if (hard.length === 0) return { hard, bound: noBound }
+    return { hard, bound: boundTurnOf(principal, model, booksOfStarted(this.deps, this.context, nowMs)) }
+  }
+
+  /** Money has run out, so that nothing may begin by itself, or is there again. */
+  #onMoney(refusal: Refusal | undefined): void {
+    if (this.isEnding) return
+    if (!refusal) {
+      const turnOn = this.#isTurnedOff ? beginsTurns(this.#described, true) : undefined
+      if (turnOn !== undefined) this.toUpstream(turnOn)
+      this.#isTurnedOff = false
+      return
+    }
+    this.#turnOff()
+    // One that nobody may use any more is ended by an order of its own.
+    if (refusal.reason.startsWith('budget_')) this.tellRefusal(refusal, newAttempt().callId, {})
+  }
+
+  #turnOff(): void {
+    const turnOff = this.#state.startsTurns ? beginsTurns(this.#described, false) : undefined
+    if (turnOff === undefined) return
+    this.#isTurnedOff = true
+    this.toUpstream(turnOff)
+  }
+
+  protected override onEnd(): void {
+    this.#next.close()
   }
 
   /** A turn that may not be ends the session, and one that begins while the session ends is ended with it. */
@@ -298,6 +424,7 @@ export class RealtimeSession extends SocketSession {
         errorCode: tap.failed ? 'provider_failed_in_stream' : undefined,
         drained: this.isClientGone,
       })
+    this.#next.hold()
   }
 
   // ── what was heard, written down by another model ───────────────────────────────────────────────────────────────────
@@ -320,6 +447,7 @@ export class RealtimeSession extends SocketSession {
       models: [model],
       input: { quantities },
       inCall: this.#inCall(itemId),
+      boundOf: boundHeard,
     })
     const usage: UsageResult = { ...noUsage, ...call.asked, quantities }
     const turn = new Turn(this.deps, call, { usage: () => usage, outputBytes: 0 }, 'begun')
@@ -431,6 +559,12 @@ export class RealtimeSession extends SocketSession {
     if (closing.has(refusal.reason)) this.cut({ refusal, style: 'soft' })
     else this.tellRefusal(refusal, callId, names)
   }
+}
+
+function changedMeanwhile(): Refusal {
+  return new Refusal('budget_held', 'The budgets of this turn have changed this moment. Try again.', {
+    retryAfterS: 1,
+  })
 }
 
 /** After these no turn will ever be let in on this socket. */

@@ -5,6 +5,7 @@ import {
   type UsageEstimate,
   type UsageResult,
 } from '@sluice/usage'
+import { boundWholeTurn } from '../bounds/realtime-bound.ts'
 import type { AdmittedCall } from '../call.ts'
 import { endResponses } from '../endings/end-responses.ts'
 import { type BodySample, estimateBodyTokens, sampleBody } from '../estimate-body.ts'
@@ -29,6 +30,7 @@ import {
   textMember,
 } from './client-event.ts'
 import { responsesErrorEvent } from './error-event.ts'
+import { payForTurn } from './pay-for-turn.ts'
 import { RecentIds } from './recent-ids.ts'
 import { type ClientFrameNames, maxTurns, SocketSession } from './socket-session.ts'
 import { newAttempt, Turn } from './turn.ts'
@@ -143,17 +145,25 @@ export class ResponsesSession extends SocketSession {
     const named = namedModelsOf(event)
     const asked = { endpoint: this.context.endpoint, models, named, input, isWarmUp: isWarmUp(event) }
     const call = admitTurn(this.deps, this.context, asked)
-    if (!lookUp && this.upstream && !this.deps.journal.secured) {
+    if (!lookUp && this.upstream && !this.deps.journal.secured && call.hold.hard.length === 0) {
       this.#send(this.#open(call, about), names.streamId, data, isBinary)
       return
     }
     const admitOnceMore = async (): Promise<void> => {
       await lookUp
-      if (!this.upstream && !this.isEnding) await this.reconnect()
-      if (this.isEnding) return
-      // What was taken away meanwhile has cut nothing of this turn.
-      const opened = this.#open(admitTurn(this.deps, this.context, asked), about)
-      if (await this.mayLeave(opened.turn, names)) this.#send(opened, names.streamId, data, isBinary)
+      const paid = await payForTurn(this.deps, admitTurn(this.deps, this.context, asked), event)
+      let opened: ResponsesTurn
+      try {
+        if (!this.upstream && !this.isEnding) await this.reconnect()
+        if (this.isEnding) return paid?.money.release()
+        // What was taken away meanwhile has cut nothing of this turn.
+        const again = admitTurn(this.deps, this.context, asked)
+        opened = this.#open(paid ? paid.give(again) : again, about)
+      } catch (error) {
+        paid?.money.release()
+        throw error
+      }
+      if (await this.mayLeave(opened.turn, names)) this.#send(opened, names.streamId, paid?.data ?? data, isBinary)
     }
     return admitOnceMore().catch((error: unknown) => this.#refuse(error, names))
   }
@@ -247,6 +257,7 @@ export class ResponsesSession extends SocketSession {
       endpoint: this.context.endpoint,
       models: model === undefined ? [] : [model],
       input: { quantities: {} },
+      boundOf: boundWholeTurn,
     })
     const opened = this.#open(call, { streamId, isKept: true, sample: undefined }, 'begun')
     const { unrecorded } = opened.turn

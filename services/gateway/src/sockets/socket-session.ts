@@ -89,6 +89,9 @@ export abstract class SocketSession implements LiveCall {
   /** Budgets that end the session even where no turn runs. */
   abstract get budgets(): LiveCall['budgets']
 
+  /** Both sides are gone. */
+  protected onEnd(): void {}
+
   // ── orders ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   get identity(): CallIdentity {
@@ -414,7 +417,9 @@ export abstract class SocketSession implements LiveCall {
       return
     }
     const policy = this.context.principal.project.on_client_abort[this.context.match.dialect]
-    if (policy === 'cancel' || !this.deps.drains.begin()) {
+    // Where all that a turn can cost is held, its end must be known.
+    const mustDrain = running.some(({ call }) => call.money?.isExact)
+    if ((policy === 'cancel' && !mustDrain) || !this.deps.drains.begin()) {
       for (const turn of running) turn.settle('aborted', { errorCode: 'client_closed' })
       this.#end()
       return
@@ -440,6 +445,7 @@ export abstract class SocketSession implements LiveCall {
       this.dropUpstream()
       if (this.client.readyState !== this.client.CLOSED) this.client.terminate()
     } finally {
+      this.onEnd()
       this.deps.onEnded()
     }
   }

@@ -13,7 +13,6 @@ import { formerUpstream, integrationChanged } from '../integration-changed.ts'
 import { LiveCalls } from '../live-calls.ts'
 import { matchPath, type PathMatch } from '../match-path.ts'
 import { requireOpenClass } from '../path-class.ts'
-import { requireNoHardBudget } from '../pay-for-call.ts'
 import { Refusal } from '../refusal.ts'
 import { answerRefusal } from '../refusal-answer.ts'
 import { refusedCall } from '../refused-call.ts'
@@ -381,7 +380,8 @@ function admitSocket(
     throw new Refusal('model_missing', 'The URL names no model: add "?model=…", or "?intent=transcription".')
   }
   allowModel(principal, match.dialect, model, booksOf(deps.prices, principal, nowMs), endpoint.shape)
-  requireNoHardBudget(holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs), 'a socket')
+  // One that is spent opens nothing; what hard ones have is held by the session.
+  holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
 }
 
 interface RefusedUpgrade {

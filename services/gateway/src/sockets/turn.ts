@@ -55,6 +55,7 @@ export class Turn implements LiveCall {
     this.call = call
     this.#reader = reader
     this.#stage = stage
+    call.pace?.start(refusal => this.cut({ refusal, style: 'soft' }))
     const record = openRecordOf(call)
     if (stage === 'begun') {
       const unavailable = deps.journal.openBegun(record)
@@ -91,6 +92,8 @@ export class Turn implements LiveCall {
   seen(bytes: number): void {
     if (this.#isSettled) return
     this.#stage = 'begun'
+    this.call.pace?.seen(this.#reader.outputBytes, () => this.#reader.usage().modifiers.service_tier)
+    if (this.#isSettled) return
     const now = performance.now()
     const isFirst = this.#firstEventMs === undefined
     this.#firstEventMs ??= Math.max(0, Date.now() - this.call.admittedAtMs)
@@ -127,6 +130,7 @@ export class Turn implements LiveCall {
   ): UsageRecordedData | undefined {
     if (this.#isSettled) return undefined
     this.#isSettled = true
+    this.call.pace?.stop()
     this.#deps.liveCalls.remove(this)
     const outcome: Outcome = {
       status,
@@ -155,7 +159,9 @@ export class Turn implements LiveCall {
     if (this.#stage === 'opened') return nothingUsed
     const usage = this.#reader.countedUsage?.() ?? this.#reader.usage()
     if (this.#stage === 'begun' || usage.raw_usage !== null) return usage
-    if (status === 'failed' && errorCode === 'provider_ended_early') return nothingUsed
+    // Where all that a turn can cost is held, what may have arrived may have been worked on.
+    const mayBeWorkedOn = this.call.money?.isExact === true
+    if (status === 'failed' && errorCode === 'provider_ended_early' && !mayBeWorkedOn) return nothingUsed
     return Object.keys(usage.quantities).length === 0 ? { ...usage, ...estimateAsked(this.call) } : usage
   }
 
