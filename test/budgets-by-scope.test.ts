@@ -121,3 +121,43 @@ test('budgets on project, team, member, room and key, and per member, count the 
     return true
   })
 })
+
+test('a hard budget of the account holds over all of its projects together, and is refused by its name', async () => {
+  const model = 'gpt-4.1-mini'
+  const answer = await admin.call<Budget>('POST', '/accounts/budgets', {
+    name: 'small experiments',
+    scope: { model },
+    unit: 'requests',
+    limit: '3',
+    window: 'total',
+    mode: 'hard',
+  })
+  assert.equal(answer.status, 201, JSON.stringify(answer.body))
+  const path = `/accounts/budgets/${answer.body.id}`
+  const keys = [(await newProject(stack, admin, {})).apiKey, (await newProject(stack, admin, {})).apiKey]
+  const call = (key: string) =>
+    fetch(`${stack.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model, max_tokens: 5, messages: [{ role: 'user', content: 'x' }] }),
+    })
+  const statuses: number[] = []
+  let refusal = ''
+  for (let times = 0; times < 4; times++)
+    for (const key of keys) {
+      const response = await call(key)
+      statuses.push(response.status)
+      const text = await response.text()
+      if (response.status !== 200) refusal = text
+    }
+  assert.deepEqual(
+    statuses.filter(status => status === 200),
+    [200, 200, 200],
+    refusal,
+  )
+  assert.deepEqual(statuses.slice(3), [429, 429, 429, 429, 429])
+  assert.match(refusal, /small experiments/)
+  const { body } = await admin.call<Budget>('GET', path)
+  assert.equal(body.spent, '3')
+  assert.equal((await admin.call('DELETE', path)).status, 204)
+})

@@ -176,8 +176,8 @@ export const LeaseHeartbeat = defineEvent({
         /** Excluded. */
         below_seq: Type.Integer({ minimum: 1 }),
         lease_ids: Type.Array(LeaseId, { maxItems: 6_000 }),
-        /** Parts follow, each sent when the one before it was answered and all of it was known. */
-        more: Type.Boolean(),
+        /** Parts follow, each sent when the one before it was answered and all of it was known. Absent: none. */
+        more: Type.Optional(Type.Literal(true)),
       }),
     ),
   }),

@@ -19,6 +19,8 @@ export const UsageAdjustedData = Type.Object({
   admitted_at_ms: UnixMs,
   adjusted_at_ms: UnixMs,
   reason: Type.String(),
+  /** Its quantities are what was used, as somebody has found out: what was unresolved of it is known now. Absent: rated anew only. */
+  measured: Type.Optional(Type.Literal(true)),
   price_book_id: Type.String(),
   quantities: Quantities,
   line_items: Type.Array(LineItem),

@@ -134,7 +134,7 @@ test('a gateway that is heard again after a long silence has what it names outst
   const leaseId = grants[0]?.lease_id ?? ''
   for (const event of decideSilence(state, 'gw_a')) evolve(state, event)
   assert.equal(state.pools.get(key)?.unresolved, 30)
-  const whole = { from_seq: 1, below_seq: 2, lease_ids: [leaseId], more: false }
+  const whole = { from_seq: 1, below_seq: 2, lease_ids: [leaseId] }
   const beat = { gateway_id: 'gw_a', epoch: 1, at_ms: now, idle: [], whole }
   for (const event of decideHeartbeat(state, beat, now).events) evolve(state, event)
   const pool = state.pools.get(key)

@@ -79,6 +79,6 @@ test('a whole list that is too long for one message says that more comes, and en
   ])
   assert.deepEqual(wholes, [
     [1, 101, 5_000, true],
-    [101, 111, 500, false],
+    [101, 111, 500, undefined],
   ])
 })

@@ -516,7 +516,7 @@ function wholeLists(leases: readonly WalletLease[], belowSeq: number): NonNullab
     from = next.askSeq
     ids = []
   }
-  lists.push({ from_seq: from, below_seq: Math.max(from, belowSeq), lease_ids: ids, more: false })
+  lists.push({ from_seq: from, below_seq: Math.max(from, belowSeq), lease_ids: ids })
   return lists
 }
 

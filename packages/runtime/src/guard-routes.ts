@@ -1,6 +1,12 @@
 import type { Permission } from '@sluice/contracts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { authenticateRest, type RestCredentialViews, type RestPrincipal, requirePermission } from './rest-auth.ts'
+import {
+  authenticateRest,
+  type RestCredentialViews,
+  type RestPrincipal,
+  requireAccountAdmin,
+  requirePermission,
+} from './rest-auth.ts'
 
 /**
  * Who may use a route. `public`: anyone. `signed-in`: any valid credential. `account-admin`: a member who administers the
@@ -21,6 +27,8 @@ declare module 'fastify' {
   }
 }
 
+const namesNoProject: ReadonlySet<RouteAccess> = new Set(['public', 'signed-in', 'account-admin'])
+
 /**
  * Checks every request before its body is read, from the buckets in memory. Denies by default: a route that does not say who
  * may use it is refused when it is registered. The project is the path's `pid`.
@@ -33,9 +41,8 @@ export function guardByViews(
   app.decorateRequest('principal', null)
   app.addHook('onRoute', route => {
     const access = route.config?.access
-    if (access === undefined || access === 'project' || access === 'account-admin')
-      throw new Error(`${route.url} does not say who may use it`)
-    if (access !== 'public' && access !== 'signed-in' && !route.url.includes('/:pid'))
+    if (access === undefined || access === 'project') throw new Error(`${route.url} does not say who may use it`)
+    if (!namesNoProject.has(access) && !route.url.includes('/:pid'))
       throw new Error(`${route.url} names no project for ${access}`)
   })
   app.addHook('onRequest', async request => {
@@ -44,6 +51,10 @@ export function guardByViews(
     if (access === 'public') return
     request.principal = authenticateRest(views, request, nowMs())
     if (access === 'signed-in') return
+    if (access === 'account-admin') {
+      requireAccountAdmin(request.principal)
+      return
+    }
     const { pid } = request.params as { pid: string }
     requirePermission(views, request.principal, pid, access as Permission)
   })

@@ -97,6 +97,11 @@ export function permissionsIn(
 
 const allOfAdmin: ReadonlySet<string> = new Set(rolePermissions.admin)
 
+/** @throws AppError 403 where the caller does not administer their account */
+export function requireAccountAdmin(principal: RestPrincipal): void {
+  if (!principal.accountAdmin) throw new AppError('forbidden', 403, 'Only an administrator of the account may do that.')
+}
+
 /**
  * Requires a permission on a project.
  * @throws AppError 404 where the caller has no role there, 403 where they lack the permission

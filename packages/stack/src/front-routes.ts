@@ -21,6 +21,8 @@ const routes: readonly [pattern: string, owner: keyof FrontOwners][] = [
   ['/accounts/projects/*/credits', 'billing'],
   ['/accounts/projects/*/recharge', 'billing'],
   ['/accounts/projects/*/price-book', 'billing'],
+  ['/accounts/budgets/**', 'budget'],
+  ['/accounts/budgets', 'budget'],
   ['/accounts/projects/*/budgets/**', 'budget'],
   ['/accounts/projects/*/budgets', 'budget'],
   ['/pricing', 'billing'],

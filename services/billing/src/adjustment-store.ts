@@ -67,6 +67,7 @@ export function adjustmentStore(db: Kysely<Tables>): AdjustmentStore {
           admitted_at_ms: event.admitted_at_ms,
           adjusted_at_ms: nowMs,
           reason: correction.reason,
+          ...(correction.quantities !== undefined && { measured: true }),
           price_book_id: totals.price_book_id,
           quantities: totals.quantities,
           line_items: totals.line_items,

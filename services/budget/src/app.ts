@@ -1,6 +1,7 @@
 import { createRestApp, guardByViews, type Logger, type RestCredentialViews, serveOpenApi } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { BudgetManagement } from './budget-management-store.ts'
+import { budgetPlaces } from './routes/budget-place.ts'
 import { changeBudgetRoute } from './routes/change-budget.ts'
 import { createBudgetRoute } from './routes/create-budget.ts'
 import { deleteBudgetRoute } from './routes/delete-budget.ts'
@@ -26,14 +27,16 @@ export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
   const app = createRestApp(log, deps.trustedProxies)
   guardByViews(app, { views: deps.views, nowMs: deps.now })
   serveOpenApi(app, '/api/openapi/budget.json', 'Sluice budget')
-  createBudgetRoute(app, deps)
-  listBudgetsRoute(app, deps)
-  getBudgetRoute(app, deps)
-  changeBudgetRoute(app, deps)
-  deleteBudgetRoute(app, deps)
-  raiseBudgetRoute(app, deps)
-  listLeasesRoute(app, deps)
-  writeOffHoldRoute(app, deps)
+  for (const place of budgetPlaces) {
+    createBudgetRoute(app, deps, place)
+    listBudgetsRoute(app, deps, place)
+    getBudgetRoute(app, deps, place)
+    changeBudgetRoute(app, deps, place)
+    deleteBudgetRoute(app, deps, place)
+    raiseBudgetRoute(app, deps, place)
+    listLeasesRoute(app, deps, place)
+    writeOffHoldRoute(app, deps, place)
+  }
   previewCallRoute(app, deps)
   return app
 }

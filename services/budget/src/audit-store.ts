@@ -23,7 +23,8 @@ export async function insertAuditEntry(
   entry: {
     atMs: number
     actor: Actor
-    projectId: string
+    /** Undefined: the budget spans projects. */
+    projectId: string | undefined
     budgetId: string
     action: AuditAction
     before: Budget | undefined
@@ -37,7 +38,7 @@ export async function insertAuditEntry(
       at_ms: entry.atMs,
       actor_kind: entry.actor.kind,
       actor_id: entry.actor.id,
-      project_id: entry.projectId,
+      project_id: entry.projectId ?? null,
       budget_id: entry.budgetId,
       action: entry.action,
       before: entry.before ? JSON.stringify(entry.before) : null,

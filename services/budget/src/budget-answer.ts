@@ -23,7 +23,8 @@ const CopyAnswer = {
 export const BudgetAnswer = Type.Object({
   id: Type.String(),
   version: Type.Integer(),
-  project_id: Type.String(),
+  /** Null: it spans the projects of the account. */
+  project_id: Type.Union([Type.String(), Type.Null()]),
   name: Type.String(),
   scope: Type.Record(Type.String(), Type.String()),
   per: Type.Union([Type.String(), Type.Null()]),
@@ -55,12 +56,12 @@ export const BudgetAnswer = Type.Object({
 /** A budget as REST shows it. Amounts of `usd` budgets are decimal USD text, exact; others whole numbers as text. */
 export function toAnswer({ budget, windows, cutoffs, raises }: BudgetState, nowMs: number) {
   const window = windowAt(budget.window, budget.time_zone, nowMs)
-  const { project: _project, ...scope } = budget.scope
+  const { project: _project, account: _account, ...scope } = budget.scope
   const shared = windows.find(({ copy }) => copy === '')
   return {
     id: budget.budget_id,
     version: budget.version,
-    project_id: budget.projectId,
+    project_id: budget.projectId ?? null,
     name: budget.name,
     scope,
     per: budget.per ?? null,

@@ -2,12 +2,12 @@ import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
 import { type Actor, type AuditAction, insertAuditEntry } from './audit-store.ts'
-import type { CountedBudget, WindowState } from './budget.ts'
+import { type BudgetParent, type CountedBudget, parentOf, type WindowState } from './budget.ts'
 import {
   findBudget,
   insertBudget,
-  listBudgetsOfProjects,
-  lockProjectForChange,
+  listBudgetsUnder,
+  lockParentForChange,
   markBudgetDeleted,
   toDocument,
   updateBudget,
@@ -35,11 +35,11 @@ export interface Recall {
   leases: OpenLease[]
 }
 
-/** Every call of a project is matched against all of its budgets. */
-const mostBudgetsOfProject = 500
+/** Every call of a project is matched against all of its budgets, and every call of an account against those that span projects. */
+const mostBudgetsOfParent = 500
 
 /**
- * Makes a budget and counts what its window has spent already. Usage of the project waits meanwhile, so that no event is
+ * Makes a budget and counts what its window has spent already. Usage of its parent waits meanwhile, so that no event is
  * counted twice or not at all.
  */
 export function createBudget(
@@ -50,15 +50,16 @@ export function createBudget(
 ): Promise<BudgetChange> {
   const nowMs = draft.created_at_ms
   return transact(db, async trx => {
-    await lockProjectForChange(trx, draft.projectId)
-    const others = await listBudgetsOfProjects(trx, [draft.projectId])
-    if (others.length >= mostBudgetsOfProject) throw tooManyBudgets(mostBudgetsOfProject)
     const window = windowAt(draft.window, draft.time_zone, nowMs)
     const budget: CountedBudget = {
       ...draft,
       ownLimit: draft.limit,
       countsFromMs: startsAt === 'now' ? nowMs : window.startMs,
     }
+    const parent = parentOf(budget)
+    await lockParentForChange(trx, parent)
+    const others = await listBudgetsUnder(trx, [parent])
+    if (others.length >= mostBudgetsOfParent) throw tooManyBudgets(mostBudgetsOfParent)
     await insertBudget(trx, budget)
     const spent = startsAt === 'now' ? [] : await sumFacts(trx, budget, window)
     const windows = await addToWindows(
@@ -73,15 +74,15 @@ export function createBudget(
 /** Changes what may change: name, limit, mode, hold, on_unknown. No lease is granted meanwhile. A cutoff is lifted or begins in the same transaction. */
 export function changeBudget(
   db: Kysely<BudgetTables>,
-  projectId: string,
+  parent: BudgetParent,
   budgetId: string,
   change: Partial<Pick<Budget, 'name' | 'limit' | 'mode' | 'hold' | 'on_unknown'>>,
   actor: Actor,
   nowMs: number,
 ): Promise<BudgetChange> {
   return transact(db, async trx => {
-    await lockProjectForChange(trx, projectId)
-    const before = await findBudget(trx, projectId, budgetId)
+    await lockParentForChange(trx, parent)
+    const before = await findBudget(trx, parent, budgetId)
     if (!before) throw budgetNotFound()
     const { limit: ownLimit = before.ownLimit } = change
     const limit = ownLimit + before.limit - before.ownLimit
@@ -93,14 +94,14 @@ export function changeBudget(
 /** Deletes a budget: it matches nothing any more, and its cutoffs are lifted. */
 export function deleteBudget(
   db: Kysely<BudgetTables>,
-  projectId: string,
+  parent: BudgetParent,
   budgetId: string,
   actor: Actor,
   nowMs: number,
 ): Promise<BudgetChange> {
   return transact(db, async trx => {
-    await lockProjectForChange(trx, projectId)
-    const budget = await findBudget(trx, projectId, budgetId)
+    await lockParentForChange(trx, parent)
+    const budget = await findBudget(trx, parent, budgetId)
     if (!budget) throw budgetNotFound()
     const home = await lockHomeOf(trx, budget)
     await markBudgetDeleted(trx, budgetId, nowMs)
@@ -116,7 +117,7 @@ export function deleteBudget(
     await insertAuditEntry(trx, {
       atMs: nowMs,
       actor,
-      projectId,
+      projectId: parent.projectId,
       budgetId,
       action: 'deleted',
       before: toDocument(budget),

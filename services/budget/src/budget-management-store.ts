@@ -1,8 +1,8 @@
 import type { Cutoff } from '@sluice/contracts'
 import type { Kysely } from '@sluice/postgres'
-import type { CountedBudget, WindowState } from './budget.ts'
+import type { BudgetParent, CountedBudget, WindowState } from './budget.ts'
 import { type BudgetChange, changeBudget, createBudget, deleteBudget } from './budget-change-store.ts'
-import { findBudget, listBudgetsOfProjects } from './budget-store.ts'
+import { findBudget, listBudgetsUnder } from './budget-store.ts'
 import { listActiveCutoffs } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound } from './errors.ts'
@@ -26,9 +26,10 @@ type Rest<Args extends unknown[]> = Args extends [unknown, ...infer Others] ? Ot
 
 /** What the routes ask of the store. */
 export interface BudgetManagement {
-  list: (projectId: string, nowMs: number) => Promise<BudgetState[]>
+  /** Budgets made under these very parents. */
+  list: (parents: readonly BudgetParent[], nowMs: number) => Promise<BudgetState[]>
   /** @throws AppError 404 */
-  find: (projectId: string, budgetId: string, nowMs: number) => Promise<BudgetState>
+  find: (parent: BudgetParent, budgetId: string, nowMs: number) => Promise<BudgetState>
   create: (...args: Rest<Parameters<typeof createBudget>>) => Promise<CountedBudget>
   change: (...args: Rest<Parameters<typeof changeBudget>>) => Promise<CountedBudget>
   remove: (...args: Rest<Parameters<typeof deleteBudget>>) => Promise<CountedBudget>
@@ -62,9 +63,9 @@ export function manageBudgets(
     return change.budget
   }
   return {
-    list: async (projectId, nowMs) => statesOf(await listBudgetsOfProjects(db, [projectId]), nowMs),
-    find: async (projectId, budgetId, nowMs) => {
-      const budget = await findBudget(db, projectId, budgetId)
+    list: async (parents, nowMs) => statesOf(await listBudgetsUnder(db, parents), nowMs),
+    find: async (parent, budgetId, nowMs) => {
+      const budget = await findBudget(db, parent, budgetId)
       const [state] = budget ? await statesOf([budget], nowMs) : []
       if (!state) throw budgetNotFound()
       return state
@@ -74,8 +75,8 @@ export function manageBudgets(
     remove: (...args) => told(deleteBudget(db, ...args)),
     raise: (...args) => told(raiseBudget(db, ...args)),
     holdings: budgetId => readHoldings(db, budgetId),
-    writeOff: async (projectId, hold, given) => {
-      const givenUp = await writeOffHold(db, projectId, hold, given)
+    writeOff: async (parent, hold, given) => {
+      const givenUp = await writeOffHold(db, parent, hold, given)
       onChange({ cutoffs: [], copies: [{ budgetId: hold.budgetId, copy: givenUp.copy }], recall: undefined })
       return givenUp
     },

@@ -1,36 +1,40 @@
 import { Budget } from '@sluice/contracts'
 import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
-import { type Selectable, sql } from 'kysely'
-import type { CountedBudget } from './budget.ts'
+import { type ExpressionBuilder, type Selectable, sql } from 'kysely'
+import type { BudgetParent, CountedBudget } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
 
 /**
- * Lets usage of these projects in, and holds changes of their budgets off, to the end of the transaction. What is read
+ * Lets usage of these parents in, and holds changes of their budgets off, to the end of the transaction. What is read
  * afterwards stays true until then.
  */
-export async function lockProjectsForUsage(
+export async function lockParentsForUsage(
   trx: Transaction<BudgetTables>,
-  projectIds: readonly string[],
+  parents: readonly BudgetParent[],
 ): Promise<void> {
   // One order for all, so that two transactions never wait for each other in a circle.
-  const ordered = [...projectIds].sort()
-  await sql`select pg_advisory_xact_lock_shared(hashtextextended(project, 0))
-    from unnest(${ordered}::text[]) with ordinality as wanted(project, position) order by position`.execute(trx)
+  const ordered = [...new Set(parents.flatMap(({ accountId, projectId = accountId }) => [accountId, projectId]))].sort()
+  await sql`select pg_advisory_xact_lock_shared(hashtextextended(parent, 0))
+    from unnest(${ordered}::text[]) with ordinality as wanted(parent, position) order by position`.execute(trx)
 }
 
-/** Holds usage and other changes of a project's budgets off, to the end of the transaction. */
-export async function lockProjectForChange(trx: Transaction<BudgetTables>, projectId: string): Promise<void> {
+/** Holds usage and other changes of a parent's budgets off, to the end of the transaction. */
+export async function lockParentForChange(
+  trx: Transaction<BudgetTables>,
+  { accountId, projectId = accountId }: BudgetParent,
+): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${projectId}, 0))`.execute(trx)
 }
 
-export async function listBudgetsOfProjects(db: Reader, projectIds: readonly string[]): Promise<CountedBudget[]> {
-  if (projectIds.length === 0) return []
+/** Budgets made under these very parents: those that span projects only where an account stands alone. */
+export async function listBudgetsUnder(db: Reader, parents: readonly BudgetParent[]): Promise<CountedBudget[]> {
+  if (parents.length === 0) return []
   const rows = await db
     .selectFrom('budgets_in_force')
     .selectAll()
-    .where('project_id', 'in', [...projectIds])
+    .where(({ or, eb }) => or(parents.map(parent => isUnder(eb, parent))))
     .where('deleted_at_ms', 'is', null)
     .orderBy('created_at_ms')
     .orderBy('budget_id')
@@ -54,17 +58,28 @@ export async function listBudgetsById(db: Reader, ids: readonly string[]): Promi
   return rows.map(fromRow)
 }
 
-export async function findBudget(db: Reader, projectId: string, budgetId: string): Promise<CountedBudget | undefined> {
+/** @param parent the budget is made under this very one; that is who may see it */
+export async function findBudget(
+  db: Reader,
+  parent: BudgetParent,
+  budgetId: string,
+): Promise<CountedBudget | undefined> {
   // What PostgreSQL cannot hold it cannot be asked for either.
   if (budgetId !== storableText(budgetId)) return undefined
   const row = await db
     .selectFrom('budgets_in_force')
     .selectAll()
     .where('budget_id', '=', budgetId)
-    .where('project_id', '=', projectId)
+    .where(({ eb }) => isUnder(eb, parent))
     .where('deleted_at_ms', 'is', null)
     .executeTakeFirst()
   return row && fromRow(row)
+}
+
+function isUnder(eb: ExpressionBuilder<BudgetTables, 'budgets_in_force'>, { accountId, projectId }: BudgetParent) {
+  return projectId === undefined
+    ? eb.and([eb('account_id', '=', accountId), eb('project_id', 'is', null)])
+    : eb('project_id', '=', projectId)
 }
 
 export async function insertBudget(trx: Transaction<BudgetTables>, budget: CountedBudget): Promise<void> {
@@ -75,7 +90,7 @@ export async function insertBudget(trx: Transaction<BudgetTables>, budget: Count
       version: budget.version,
       name: budget.name,
       account_id: budget.account_id,
-      project_id: budget.projectId,
+      project_id: budget.projectId ?? null,
       scope: JSON.stringify(budget.scope),
       per: budget.per ?? null,
       unit: budget.unit,
@@ -137,7 +152,7 @@ function fromRow(row: Selectable<BudgetTables['budgets_in_force']>): CountedBudg
   })
   return {
     ...document,
-    projectId: row.project_id,
+    projectId: row.project_id ?? undefined,
     countsFromMs: Number(row.counts_from_ms),
     ownLimit: Number(row.limit_amount),
   }

@@ -4,12 +4,22 @@ import type { Amounts, Dimensions } from './spend-fact.ts'
 
 /** A budget as this service keeps it. */
 export interface CountedBudget extends Budget {
-  /** The project whose path it was made under; its scope always names it. */
-  projectId: string
+  /** The project whose path it was made under; its scope always names it. Undefined: it spans the projects of its account. */
+  projectId: string | undefined
   /** Events admitted before this instant do not count: the begin of the window it was made in, or its making. */
   countsFromMs: number
   /** Without raises: `limit` is the one in force. */
   ownLimit: number
+}
+
+/** Under what a budget is made, found and changed: a project, or without one its account. */
+export interface BudgetParent {
+  accountId: string
+  projectId: string | undefined
+}
+
+export function parentOf({ account_id: accountId, projectId }: CountedBudget): BudgetParent {
+  return { accountId, projectId }
 }
 
 /** A sum of one budget copy in one window. */

@@ -1,8 +1,16 @@
 import { type Cutoff, cutoffKey, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
 import type { Transaction } from '@sluice/postgres'
-import { type Counted, type CountedBudget, spentIn, sumByWindow, type WindowState, type WindowSum } from './budget.ts'
-import { listBudgetsOfProjects, lockProjectsForUsage } from './budget-store.ts'
+import {
+  type BudgetParent,
+  type Counted,
+  type CountedBudget,
+  spentIn,
+  sumByWindow,
+  type WindowState,
+  type WindowSum,
+} from './budget.ts'
+import { listBudgetsUnder, lockParentsForUsage } from './budget-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { DeadLetter } from './dead-letter-store.ts'
@@ -34,19 +42,31 @@ export async function countSpend(
   nowMs: number,
 ): Promise<CountedSpend> {
   if (events.length === 0 && adjustments.length === 0) return { cutoffs: [], copies: [], letters: [] }
-  const projects = new Set(events.map(event => event.identity.project_id))
-  for (const adjustment of adjustments) projects.add(adjustment.project_id)
-  await lockProjectsForUsage(trx, [...projects])
+  const parents = parentsOf([
+    ...events.map(({ identity }) => ({ accountId: identity.account_id, projectId: identity.project_id })),
+    ...adjustments.map(({ account_id: accountId, project_id: projectId }) => ({ accountId, projectId })),
+  ])
+  await lockParentsForUsage(trx, parents)
   const fresh = await countEvents(trx, events, nowMs)
   const { counted: differences, letters, resolved } = await countAdjustments(trx, adjustments)
   const freed = await resolveHolds(trx, resolved, nowMs)
   const counted = [...fresh, ...differences].filter(isCounted)
   if (counted.length === 0) return { cutoffs: [], copies: freed, letters }
-  const budgets = await listBudgetsOfProjects(trx, [...projects])
+  const budgets = await listBudgetsUnder(trx, parents)
   const sums = sumByWindow(budgets, counted, findWindow)
   const windows = await addToWindows(trx, sums, nowMs)
   const cutoffs = await cutCrossed(trx, budgets, sums, windows, nowMs)
   return { cutoffs, copies: [...freed, ...windows.map(({ budgetId, copy }) => ({ budgetId, copy }))], letters }
+}
+
+/** Each once: the projects, and their accounts, whose budgets span projects. */
+function parentsOf(projects: readonly BudgetParent[]): BudgetParent[] {
+  const parents = new Map<string, BudgetParent>()
+  for (const { accountId, projectId } of projects) {
+    parents.set(accountId, { accountId, projectId: undefined })
+    if (projectId !== undefined) parents.set(projectId, { accountId, projectId })
+  }
+  return [...parents.values()]
 }
 
 /** Facts of events that were never counted before, under any series or settlement. */
@@ -95,6 +115,8 @@ async function countAdjustments(
     await updateFact(trx, adjusted.fact)
     // Leases have settled what was recorded; what changes it counts as usage that names none.
     counted.push({ dimensions: fact.dimensions, admittedAtMs: fact.admittedAtMs, amounts: adjusted.difference })
+    // Another price says nothing of what was used.
+    if (!adjustment.measured) continue
     for (const leaseId of fact.held.unresolvedLeases) resolved.push({ leaseId, attemptId: fact.eventId })
   }
   return { counted, letters, resolved }

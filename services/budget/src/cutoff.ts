@@ -31,7 +31,7 @@ export function decideCutoff(
     budget_id: budget.budget_id,
     name: budget.name,
     copy: sum.copy,
-    project_id: budget.projectId,
+    ...(budget.projectId === undefined ? {} : { project_id: budget.projectId }),
     unit: budget.unit,
     limit: budget.limit,
     spent: toDocumentAmount(spentIn(sum)),

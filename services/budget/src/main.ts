@@ -174,8 +174,8 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   closing.use(
     startRollover({
       endRaises: async nowMs => {
-        for (const { projectId, budgetId } of await listEndedRaises(db, nowMs)) {
-          const change = await endRaises(db, projectId, budgetId, nowMs)
+        for (const { parent, budgetId } of await listEndedRaises(db, nowMs)) {
+          const change = await endRaises(db, parent, budgetId, nowMs)
           if (change) changed(change)
         }
       },
@@ -203,10 +203,10 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       },
       closeEpochs: closed => closeEpochs(db, closed),
       rebuildWindows: async signal => {
-        for (const { projectId, budgetId } of await listBudgetIds(db)) {
+        for (const { parent, budgetId } of await listBudgetIds(db)) {
           signal.throwIfAborted()
           const nowMs = Date.now()
-          const rebuilt = await rebuildWindows(db, projectId, budgetId, findWindow, nowMs, nowMs - keptMs)
+          const rebuilt = await rebuildWindows(db, parent, budgetId, findWindow, nowMs, nowMs - keptMs)
           tell(rebuilt.cutoffs, rebuilt.copies)
           windowsRebuilt(log, budgetId, rebuilt.corrected)
         }

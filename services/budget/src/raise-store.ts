@@ -1,9 +1,9 @@
 import { type Kysely, type Transaction, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Actor } from './audit-store.ts'
-import type { CountedBudget } from './budget.ts'
+import type { BudgetParent, CountedBudget } from './budget.ts'
 import { type BudgetChange, putInForce } from './budget-change-store.ts'
-import { findBudget, lockProjectForChange } from './budget-store.ts'
+import { findBudget, lockParentForChange } from './budget-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, tooManyRaises } from './errors.ts'
 
@@ -26,13 +26,13 @@ const mostRaises = 20
 /** Lifts the limit in force of a budget until a time. Cutoffs below it are lifted in the same transaction. */
 export function raiseBudget(
   db: Kysely<BudgetTables>,
-  projectId: string,
+  parent: BudgetParent,
   raise: Raise,
   check: (budget: CountedBudget) => void,
 ): Promise<BudgetChange> {
   return transact(db, async trx => {
-    await lockProjectForChange(trx, projectId)
-    const before = await findBudget(trx, projectId, raise.budgetId)
+    await lockParentForChange(trx, parent)
+    const before = await findBudget(trx, parent, raise.budgetId)
     if (!before) throw budgetNotFound()
     check(before)
     if ((await listRaises(trx, [raise.budgetId], raise.createdAtMs)).length >= mostRaises) throw tooManyRaises()
@@ -87,27 +87,30 @@ export async function listRaises(db: Reader, budgetIds: readonly string[], nowMs
 export async function listEndedRaises(
   db: Kysely<BudgetTables>,
   nowMs: number,
-): Promise<{ projectId: string; budgetId: string }[]> {
-  const { rows } = await sql<{ project_id: string; budget_id: string }>`
-    select distinct b.project_id, b.budget_id from budget_raises r join budgets b using (budget_id)
+): Promise<{ parent: BudgetParent; budgetId: string }[]> {
+  const { rows } = await sql<{ account_id: string; project_id: string | null; budget_id: string }>`
+    select distinct b.account_id, b.project_id, b.budget_id from budget_raises r join budgets b using (budget_id)
     where r.ended_at_ms is null and r.until_ms <= ${nowMs} limit 100`.execute(db)
-  return rows.map(row => ({ projectId: row.project_id, budgetId: row.budget_id }))
+  return rows.map(row => ({
+    parent: { accountId: row.account_id, projectId: row.project_id ?? undefined },
+    budgetId: row.budget_id,
+  }))
 }
 
 /** Tells that raises of a budget are over: gateways see the limit, cutoffs begin, idle money is called back. */
 export function endRaises(
   db: Kysely<BudgetTables>,
-  projectId: string,
+  parent: BudgetParent,
   budgetId: string,
   nowMs: number,
 ): Promise<BudgetChange | undefined> {
   return transact(db, async trx => {
-    await lockProjectForChange(trx, projectId)
+    await lockParentForChange(trx, parent)
     const { rows: ended } = await sql<{ raise_id: string; amount: string }>`
       update budget_raises set ended_at_ms = ${nowMs}
       where budget_id = ${budgetId} and ended_at_ms is null and until_ms <= ${nowMs}
       returning raise_id, amount`.execute(trx)
-    const budget = await findBudget(trx, projectId, budgetId)
+    const budget = await findBudget(trx, parent, budgetId)
     if (!budget || ended.length === 0) return undefined
     const amount = ended.reduce((sum, raise) => sum + Number(raise.amount), 0)
     return putInForce(trx, {

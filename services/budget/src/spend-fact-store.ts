@@ -110,10 +110,12 @@ function matchingFacts(budget: CountedBudget): { copy: RawBuilder<unknown>; coun
   const conditions = scope.flatMap(([name, value]) =>
     value === undefined ? [] : [sql`${sql.ref(columnOf[name])}::text = ${value}`],
   )
-  const copy = budget.per === undefined ? sql`''` : sql.ref(columnOf[budget.per])
+  const copy = budget.per === undefined ? sql`''` : sql`${sql.ref(columnOf[budget.per])}::text`
+  const parent =
+    budget.projectId === undefined ? sql`account_id = ${budget.account_id}` : sql`project_id = ${budget.projectId}`
   return {
     copy,
-    counts: sql`project_id = ${budget.projectId} and ${copy} is not null and ${sql.join([sql`true`, ...conditions], sql` and `)}`,
+    counts: sql`${parent} and ${copy} is not null and ${sql.join([sql`true`, ...conditions], sql` and `)}`,
   }
 }
 

@@ -2,8 +2,8 @@ import type { Cutoff } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
-import { type WindowSum, windowKey } from './budget.ts'
-import { listAllBudgets, lockProjectForChange } from './budget-store.ts'
+import { type BudgetParent, parentOf, type WindowSum, windowKey } from './budget.ts'
+import { listAllBudgets, lockParentForChange } from './budget-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { sumFactsByQuarter } from './spend-fact-store.ts'
@@ -19,24 +19,24 @@ export interface RebuiltWindows {
 /** Windows of a minute are made again for the last two days: nobody asks for older ones. */
 const minuteSpanMs = 2 * 86_400_000
 
-export async function listBudgetIds(db: Kysely<BudgetTables>): Promise<{ projectId: string; budgetId: string }[]> {
-  return (await listAllBudgets(db)).map(({ projectId, budget_id: budgetId }) => ({ projectId, budgetId }))
+export async function listBudgetIds(db: Kysely<BudgetTables>): Promise<{ parent: BudgetParent; budgetId: string }[]> {
+  return (await listAllBudgets(db)).map(budget => ({ parent: parentOf(budget), budgetId: budget.budget_id }))
 }
 
 /**
- * Makes the windows of one budget what its facts say, in one transaction that usage of its project waits for. A window that
+ * Makes the windows of one budget what its facts say, in one transaction that usage of its parent waits for. A window that
  * began before `factsSinceMs` is never lowered: part of what it counted is forgotten.
  */
 export function rebuildWindows(
   db: Kysely<BudgetTables>,
-  projectId: string,
+  parent: BudgetParent,
   budgetId: string,
   findWindow: typeof windowAt,
   nowMs: number,
   factsSinceMs: number,
 ): Promise<RebuiltWindows> {
   return transact(db, async trx => {
-    await lockProjectForChange(trx, projectId)
+    await lockParentForChange(trx, parent)
     const budget = (await listAllBudgets(trx)).find(one => one.budget_id === budgetId)
     if (!budget) return { corrected: 0, cutoffs: [], copies: [] }
     const sinceMs = budget.window === 'minute' ? nowMs - minuteSpanMs : factsSinceMs

@@ -1,6 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { type Bus, connectBus, openBucket, subscribe } from '@sluice/bus'
-import { BudgetCutoff, BudgetReleased, type Cutoff, Key, Project, partitionOf, type Role } from '@sluice/contracts'
+import {
+  BudgetCutoff,
+  BudgetReleased,
+  type Cutoff,
+  Key,
+  Project,
+  partitionOf,
+  type Role,
+  Session,
+} from '@sluice/contracts'
 import { openDatabase, runMigrations } from '@sluice/postgres'
 import { ClosingStack, createLogger, formatApiKey, hashCredential } from '@sluice/runtime'
 import {
@@ -68,6 +77,7 @@ export async function openService(t: TestScope) {
   const service = await startService(t, stores)
   const keys = await openBucket(accounts, 'keys', Key)
   const projects = await openBucket(accounts, 'projects', Project)
+  const sessions = await openBucket(accounts, 'sessions', Session)
 
   /** Every push that gateways have heard, in order. */
   const pushes: (Cutoff & { heardAt: number })[] = []
@@ -128,16 +138,33 @@ export async function openService(t: TestScope) {
         },
       ],
     })
-    return async (method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE', path: string, payload?: object) => {
+    return callAs(value, '/accounts/projects/')
+  }
+
+  const callAs =
+    (bearer: string, base: string) =>
+    async (method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE', path: string, payload?: object) => {
       const answer = await service.app.inject({
         method,
-        url: `/accounts/projects/${path}`,
-        headers: { authorization: `Bearer ${value}` },
+        url: `${base}${path}`,
+        headers: { authorization: `Bearer ${bearer}` },
         ...(payload === undefined ? {} : { payload }),
       })
       return { status: answer.statusCode, body: answer.body === '' ? undefined : answer.json() }
     }
+
+  /** A signed-in person; answers what calls routes below `/accounts/`. */
+  async function newPerson(accountId: string, isAdmin: boolean) {
+    const token = randomUUID()
+    await sessions.put(hashCredential(token), {
+      member_id: randomUUID(),
+      account_id: accountId,
+      account_admin: isAdmin,
+      projects: {},
+      expires_at_ms: Date.now() + 600_000,
+    })
+    return callAs(token, '/accounts/')
   }
 
-  return { ...stores, service, gateway, pushes, send, newProject, newKey }
+  return { ...stores, service, gateway, pushes, send, newProject, newKey, newPerson }
 }

@@ -141,6 +141,24 @@ test('a later run fences the earlier one; its hello closes what its journal name
   assert.deepEqual(await amounts(), [12, 18, 8, 70])
 })
 
+test('a hard budget over all projects of an account has a home of its own', async () => {
+  const admin = await env.newPerson('acct_test', true)
+  const hard = { name: 'All', unit: 'requests', limit: '10', window: 'total', mode: 'hard' }
+  const { body } = await eventually(async () => {
+    const answer = await admin('POST', 'budgets', hard)
+    return answer.status !== 401 && answer
+  })
+  const gateway = leaseClient(env.gateway, 'gw_spans', 1, partitionOf(body.id))
+  const { grants } = await gateway.ask({ budgetId: body.id, want: 7 })
+  assert.deepEqual(
+    grants.map(({ amount, left }) => [amount, left]),
+    [[7, 3]],
+  )
+  assert.equal((await gateway.ask({ budgetId: body.id, want: 4 })).refusal?.reason, 'held')
+  assert.deepEqual((await admin('GET', `budgets/${body.id}/leases`)).body.gateways[0].held, '7')
+  assert.equal((await admin('DELETE', `budgets/${body.id}`)).status, 204)
+})
+
 test('a whole list closes what was granted and never heard of, and nothing that is under way', async () => {
   const { budgetId, newGateway, amounts } = await newPool()
   const gateway = newGateway()
@@ -150,7 +168,6 @@ test('a whole list closes what was granted and never heard of, and nothing that 
     from_seq: 1,
     below_seq: 3,
     lease_ids: [kept, 'gw-1-9-0'],
-    more: false,
   })
   assert.deepEqual(unknown, ['gw-1-9-0'])
   assert.deepEqual(await amounts(), [0, 5, 0, 95])
@@ -215,7 +232,8 @@ test('usage that names no lease counts in the pool, and what leases have settled
     return window?.spent === 3_000 && window
   })
   assert.equal(shown.held, 4_000)
-  const budget = await findBudget(env.db, projectId, budgetId)
+  const parent = { accountId: 'acct_test', projectId }
+  const budget = await findBudget(env.db, parent, budgetId)
   assert.ok(budget)
   const whole = { startMs: 0, endMs: undefined }
   assert.deepEqual(await sumFacts(env.db, budget, whole), [{ copy: '', amount: 1_000n }])
@@ -230,22 +248,29 @@ test('usage that names no lease counts in the pool, and what leases have settled
     account_id: 'acct_test',
     admitted_at_ms: Date.now(),
     adjusted_at_ms: Date.now(),
-    reason: 'measured',
+    reason: 'the price was wrong',
     price_book_id: 'book_test',
     quantities: { in_text: 100, out_text: 20 },
     line_items: [],
     cost_nano_usd: 2_500,
     difference_nano_usd: 500,
   }
-  await applyUsage(
-    env.db,
-    [{ kind: 'adjusted', adjustment, streamSeq: 1_000_000, subject: 'usage.adjusted.v1' }],
-    windowAt,
-    Date.now(),
-  )
+  const adjust = (changes: Partial<UsageAdjustedData>) => {
+    const subject = 'usage.adjusted.v1'
+    const message = {
+      kind: 'adjusted' as const,
+      adjustment: { ...adjustment, ...changes },
+      streamSeq: 1_000_000,
+      subject,
+    }
+    return applyUsage(env.db, [message], windowAt, Date.now())
+  }
+  await adjust({})
+  assert.deepEqual(await amounts(), [0.0000035, 0.000004, 0.000004, 0.0000025], 'another price')
+  await adjust({ seq: 2, version: 2, measured: true })
   assert.deepEqual(await amounts(), [0.0000035, 0, 0, 0.0000065])
   const now = Date.now()
-  assert.equal((await rebuildWindows(env.db, projectId, budgetId, windowAt, now, 0)).corrected, 0)
+  assert.equal((await rebuildWindows(env.db, parent, budgetId, windowAt, now, 0)).corrected, 0)
   // The same list again, too late, brings nothing back.
   await gateway.report(
     gateway.totals(1, budgetId, {
@@ -531,15 +556,14 @@ test('a database that was restored grants nothing until gateways have said what 
   const newcomer = newGateway()
   const asked = async (seq: number) => (await newcomer.askAs(seq, [{ budgetId, want: 50 }])).refusal?.reason
   assert.equal(await asked(1), 'recovering')
-  assert.deepEqual(
-    (await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId], more: false })).unknown,
-    [leaseId],
-  )
-  await newcomer.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [], more: false })
+  assert.deepEqual((await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId] })).unknown, [
+    leaseId,
+  ])
+  await newcomer.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [] })
   assert.equal(await asked(2), 'recovering')
   await gateway.report(gateway.totals(1, budgetId, { granted: 60, settled_total: 15 }))
   assert.deepEqual(await amounts(), [15, 45, 0, 40])
-  await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId], more: false })
+  await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId] })
   let seq = 2
   const reason = await eventually(
     async () => {

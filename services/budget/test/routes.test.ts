@@ -35,6 +35,38 @@ test('a project sees and changes its own budgets only', async () => {
   assert.equal((await own.call('GET', `${own.projectId}/budgets/${body.id}`)).body.limit, '1.50')
 })
 
+test('a budget over all projects of an account is its administrators’ alone, and calls of its projects meet it', async () => {
+  const { projectId, call: key } = await readyProject()
+  const admin = await env.newPerson('acct_test', true)
+  const person = await env.newPerson('acct_test', false)
+  const stranger = await env.newPerson('acct_other', true)
+  await eventually(async () => (await stranger('GET', 'budgets')).status !== 401)
+  for (const [method, path] of [
+    ['GET', 'budgets'],
+    ['POST', 'budgets'],
+  ] as const) {
+    assert.equal((await person(method, path, method === 'POST' ? spend : undefined)).status, 403)
+  }
+  const made = await admin('POST', 'budgets', { ...spend, per: 'project' })
+  assert.deepEqual([made.status, made.body.project_id, made.body.scope, made.body.per], [201, null, {}, 'project'])
+  const path = `budgets/${made.body.id}`
+  assert.deepEqual((await admin('GET', 'budgets')).body.budgets, [made.body])
+  assert.deepEqual((await stranger('GET', 'budgets')).body.budgets, [])
+  assert.equal((await stranger('GET', path)).status, 404)
+  assert.equal((await key('GET', `${projectId}/${path}`)).status, 404)
+  assert.equal((await admin('PATCH', path, { limit: '3' })).body.limit, '3.00')
+  const until = new Date(Date.now() + 60_000).toISOString()
+  const raised = await admin('POST', `${path}/raises`, { amount: '1', until, reason: 'a launch' })
+  assert.equal(raised.body.limit_in_force, '4.00')
+  const { body: preview } = await key('POST', `${projectId}/budgets/preview`, { amounts: { usd: '5' } })
+  const met = preview.budgets.find(({ id }: { id: string }) => id === made.body.id)
+  assert.deepEqual([met.copy, met.limit, met.left], [projectId, '4.00', '4.00'])
+  assert.equal((await admin('GET', `${path}/leases`)).status, 200)
+  assert.equal((await stranger('DELETE', path)).status, 404)
+  assert.equal((await admin('DELETE', path)).status, 204)
+  assert.deepEqual((await admin('GET', 'budgets')).body.budgets, [])
+})
+
 test('a developer reads budgets, a member does not, neither changes them', async () => {
   const { projectId, call: admin } = await readyProject()
   const { body } = await admin('POST', `${projectId}/budgets`, spend)

@@ -21,6 +21,7 @@ import { createBudget } from '../src/budget-change-store.ts'
 import { sumFacts } from '../src/spend-fact-store.ts'
 import type { UsageMessage } from '../src/usage-message.ts'
 import { applyUsage, replayDeadLetter } from '../src/usage-store.ts'
+import { rebuildWindows } from '../src/window-rebuild-store.ts'
 import { fileScope, openStores, startService } from './budget-service.ts'
 
 const stores = await openStores(fileScope)
@@ -29,7 +30,7 @@ const actor = { kind: 'member', id: 'mem_admin' } as const
 const now = Date.now()
 let budgets = 0
 
-async function newBudget(overrides: Partial<CountedBudget> = {}): Promise<CountedBudget> {
+async function newBudget(overrides: Partial<CountedBudget> = {}): Promise<CountedBudget & { projectId: string }> {
   const projectId = overrides.projectId ?? randomUUID()
   const { budget } = await createBudget(
     db,
@@ -52,7 +53,7 @@ async function newBudget(overrides: Partial<CountedBudget> = {}): Promise<Counte
     'window',
     actor,
   )
-  return budget
+  return { ...budget, projectId }
 }
 
 let streamSeq = 0
@@ -77,7 +78,7 @@ async function spentOf(budget: CountedBudget): Promise<bigint> {
   return rows.reduce((sum, row) => sum + BigInt(row.spent), 0n)
 }
 
-const eventOf = (budget: CountedBudget, overrides: Partial<UsageRecordedData> = {}) =>
+const eventOf = (budget: { projectId: string }, overrides: Partial<UsageRecordedData> = {}) =>
   makeUsageEvent({ cost_nano_usd: 1_000, ...overrides, identity: { project_id: budget.projectId } })
 
 test('events that come again, in other batches and other borders, count once', async () => {
@@ -90,6 +91,39 @@ test('events that come again, in other batches and other borders, count once', a
   await apply(part(5, 8), part(2, 10))
   await apply(part(1, 10))
   assert.equal(await spentOf(budget), 1_111_111_111n)
+})
+
+test('a budget of an account counts usage of all its projects, also what came before, and of no other account', async () => {
+  const accountId = `acct_${randomUUID()}`
+  const project = await newBudget({ account_id: accountId })
+  const of = (account: string, projectId: string, cost: number): UsageRecordedData =>
+    makeUsageEvent({ cost_nano_usd: cost, identity: { account_id: account, project_id: projectId } })
+  await apply(messageOf('gw_spans', 1, [of(accountId, project.projectId, 7)]))
+  const { budget } = await createBudget(
+    db,
+    { ...project, budget_id: 'bud_spans', scope: { account: accountId }, projectId: undefined, limit: 100 },
+    'window',
+    actor,
+  )
+  const { budget: each } = await createBudget(
+    db,
+    { ...budget, budget_id: 'bud_spans_each', per: 'project', created_at_ms: now },
+    'window',
+    actor,
+  )
+  assert.deepEqual([await spentOf(budget), await spentOf(each)], [7n, 7n])
+  await apply(messageOf('gw_spans', 2, [of(accountId, randomUUID(), 20)]))
+  const other = await apply(messageOf('gw_spans', 3, [of('acct_other', randomUUID(), 1_000)]))
+  assert.deepEqual([other.cutoffs, await spentOf(budget), await spentOf(project)], [[], 27n, 7n])
+  const crossed = await apply(messageOf('gw_spans', 4, [of(accountId, randomUUID(), 80)]))
+  assert.deepEqual(
+    crossed.cutoffs.map(({ budget_id, project_id, copy }) => [budget_id, project_id, copy]),
+    [['bud_spans', undefined, '']],
+  )
+  const parent = { accountId, projectId: undefined }
+  await db.deleteFrom('budget_windows').where('budget_id', '=', budget.budget_id).execute()
+  assert.equal((await rebuildWindows(db, parent, budget.budget_id, windowAt, now, 0)).corrected, 1)
+  assert.equal(await spentOf(budget), 107n)
 })
 
 test('two instances that apply batches at once count each event once and cut once', async () => {

@@ -69,13 +69,14 @@ test('a call meets every budget whose scope it is in, and no other', () => {
   )
 })
 
-test('a budget per member has a copy for each, and none for a call without a member', () => {
+test('a budget per member, or per project, has a copy for each, and none for a call without it', () => {
   assert.deepEqual(
     matched(
       budget('seat', { project: 'p1' }, { per: 'member' }),
       budget('none', { project: 'p1' }, { per: 'participant' }),
+      budget('each', { account: 'acct_1' }, { per: 'project' }),
     ),
-    ['seat/mem_1'],
+    ['seat/mem_1', 'each/p1'],
   )
 })
 

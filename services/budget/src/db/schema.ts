@@ -9,7 +9,8 @@ interface BudgetColumns {
   version: number
   name: string
   account_id: string
-  project_id: string
+  /** Null: it spans the projects of its account. */
+  project_id: string | null
   scope: JsonColumn<Record<string, string>>
   per: string | null
   unit: string
@@ -123,7 +124,7 @@ export interface BudgetTables {
     at_ms: BigIntColumn
     actor_kind: string
     actor_id: string
-    project_id: string
+    project_id: string | null
     budget_id: string
     action: string
     before: JsonColumn<unknown> | null

@@ -164,7 +164,7 @@ function receiveHeartbeat(
 ): void {
   const decided = decideHeartbeat(about.state, message, about.nowMs)
   // What is unknown here its gateway will report whole, and then list again. Parts come one behind the other.
-  if (message.whole?.more === false && decided.unknown.length === 0 && !decided.fenced)
+  if (message.whole && !message.whole.more && decided.unknown.length === 0 && !decided.fenced)
     batch.listed.add(message.gateway_id)
   receive(about, batch, decided, answer)
 }

@@ -2,6 +2,7 @@ import { decideResolved, evolve, type Lease, weightOf, wholeLease } from '@sluic
 import { type Kysely, type Transaction, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { type Actor, insertAuditEntry } from '../audit-store.ts'
+import type { BudgetParent } from '../budget.ts'
 import { findBudget } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { budgetNotFound, holdNotFound } from '../errors.ts'
@@ -46,7 +47,6 @@ export async function giveUpHolds(
     for (const event of decideResolved(state, leaseId, attemptId)) evolve(state, event)
     givenUp.push({ leaseId, attemptId, amount, copy: pool.copy })
     const projectId = projects.get(pool.budgetId)
-    if (projectId === undefined) continue
     await insertAuditEntry(trx, {
       atMs: given.nowMs,
       actor: given.actor,
@@ -72,21 +72,24 @@ export async function giveUpHolds(
   return givenUp
 }
 
-async function projectsOf(trx: Transaction<BudgetTables>, budgetIds: readonly string[]): Promise<Map<string, string>> {
-  const { rows } = await sql<{ budget_id: string; project_id: string }>`
+async function projectsOf(
+  trx: Transaction<BudgetTables>,
+  budgetIds: readonly string[],
+): Promise<Map<string, string | undefined>> {
+  const { rows } = await sql<{ budget_id: string; project_id: string | null }>`
     select budget_id, project_id from budgets where budget_id = any(${[...new Set(budgetIds)]}::text[])`.execute(trx)
-  return new Map(rows.map(row => [row.budget_id, row.project_id]))
+  return new Map(rows.map(row => [row.budget_id, row.project_id ?? undefined]))
 }
 
 /** A person gives up an unresolved hold. @throws AppError 404 where there is none */
 export function writeOffHold(
   db: Kysely<BudgetTables>,
-  projectId: string,
+  parent: BudgetParent,
   hold: { budgetId: string; leaseId: string; attemptId: string },
   given: { actor: Actor; reason: string; nowMs: number },
 ): Promise<GivenUpHold> {
   return transact(db, async trx => {
-    const budget = await findBudget(trx, projectId, hold.budgetId)
+    const budget = await findBudget(trx, parent, hold.budgetId)
     if (!budget) throw budgetNotFound()
     const row = await trx
       .selectFrom('leases')

@@ -6,6 +6,7 @@ import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
+import type { BudgetPlace } from './budget-place.ts'
 
 /** Unit, window, scope and time zone of a budget never change: that is a new budget. */
 export const ChangeBudgetBody = Type.Object(
@@ -25,19 +26,20 @@ const changes = [
   ['PUT', 'Change a budget'],
 ] as const
 
-export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
+export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, place: BudgetPlace): void {
   for (const [method, summary] of changes)
-    app.route<{ Params: { pid: string; id: string }; Body: Static<typeof ChangeBudgetBody> }>({
+    app.route<{ Params: { id: string }; Body: Static<typeof ChangeBudgetBody> }>({
       method,
-      url: '/accounts/projects/:pid/budgets/:id',
-      config: { access: 'budgets:write' },
+      url: `${place.path}/:id`,
+      config: { access: place.writes },
       schema: { summary, body: ChangeBudgetBody, response: responses({ 200: BudgetAnswer }) },
       handler: async request => {
         const nowMs = deps.now()
-        const { pid, id } = request.params
+        const parent = place.parentOf(request, deps)
+        const { id } = request.params
         const principal = principalOf(request)
         const { name, mode, hold, on_unknown: onUnknown } = request.body
-        const { budget } = await deps.budgets.find(pid, id, nowMs)
+        const { budget } = await deps.budgets.find(parent, id, nowMs)
         const limit = readLimit(budget.unit, request.body)
         const modeAfter = mode ?? budget.mode
         if (budget.unit === 'concurrent' && modeAfter !== 'hard') throw errorOf(errors.concurrentIsHard)
@@ -50,8 +52,8 @@ export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): 
           ...(onUnknown === undefined ? {} : { on_unknown: readOnUnknown(budget.unit, onUnknown) }),
         }
         if (Object.keys(change).length === 0) throw errorOf(errors.nothingToChange)
-        await deps.budgets.change(pid, id, change, { kind: principal.kind, id: principal.id }, nowMs)
-        return toAnswer(await deps.budgets.find(pid, id, nowMs), nowMs)
+        await deps.budgets.change(parent, id, change, { kind: principal.kind, id: principal.id }, nowMs)
+        return toAnswer(await deps.budgets.find(parent, id, nowMs), nowMs)
       },
     })
 }

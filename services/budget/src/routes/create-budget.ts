@@ -16,13 +16,14 @@ import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
+import type { BudgetPlace } from './budget-place.ts'
 
 const value = Type.String({ minLength: 1, maxLength: 256, pattern: lineOfText })
 
 export const CreateBudgetBody = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 128, pattern: lineOfText }),
-    /** Beside the project of the path; all that is named must match. */
+    /** Beside the project of the path, or the account; all that is named must match. */
     scope: Type.Optional(
       Type.Object(
         {
@@ -53,16 +54,16 @@ export const CreateBudgetBody = Type.Object(
   { additionalProperties: false },
 )
 
-export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
-  app.post<{ Params: { pid: string }; Body: Static<typeof CreateBudgetBody> }>(
-    '/accounts/projects/:pid/budgets',
+export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, place: BudgetPlace): void {
+  app.post<{ Body: Static<typeof CreateBudgetBody> }>(
+    place.path,
     {
-      config: { access: 'budgets:write' },
+      config: { access: place.writes },
       schema: { summary: 'Create a budget', body: CreateBudgetBody, response: responses({ 201: BudgetAnswer }) },
     },
     async (request, reply) => {
       const nowMs = deps.now()
-      const { pid } = request.params
+      const parent = place.parentOf(request, deps)
       const principal = principalOf(request)
       const { body } = request
       const isConcurrent = body.unit === 'concurrent'
@@ -76,13 +77,17 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): 
       if (!isTimeZone(timeZone)) throw errorOf(errors.invalidTimeZone)
       const limit = readLimit(body.unit, body)
       if (limit === undefined) throw errorOf(errors.invalidLimit)
-      const scope: BudgetScope = { ...body.scope, project: pid }
+      const { accountId, projectId } = parent
+      const scope: BudgetScope = {
+        ...body.scope,
+        ...(projectId === undefined ? { account: accountId } : { project: projectId }),
+      }
       const budget = await deps.budgets.create(
         {
           budget_id: deps.newBudgetId(),
           version: 1,
           name: body.name,
-          account_id: deps.views.accountOfProject(pid) ?? principal.accountId,
+          account_id: accountId,
           scope,
           ...(body.per === undefined ? {} : { per: body.per }),
           unit: body.unit,
@@ -93,12 +98,12 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): 
           ...(body.hold === undefined ? {} : { hold: body.hold }),
           on_unknown: readOnUnknown(body.unit, body.on_unknown ?? 'deny'),
           created_at_ms: nowMs,
-          projectId: pid,
+          projectId,
         },
         body.starts_at ?? 'window',
         { kind: principal.kind, id: principal.id },
       )
-      const state = await deps.budgets.find(pid, budget.budget_id, nowMs)
+      const state = await deps.budgets.find(parent, budget.budget_id, nowMs)
       return reply.code(201).send(toAnswer(state, nowMs))
     },
   )

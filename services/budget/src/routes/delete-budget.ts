@@ -2,18 +2,20 @@ import { Type } from '@sluice/contracts'
 import { principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { BudgetRouteDeps } from '../app.ts'
+import type { BudgetPlace } from './budget-place.ts'
 
-export function deleteBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
-  app.delete<{ Params: { pid: string; id: string } }>(
-    '/accounts/projects/:pid/budgets/:id',
+export function deleteBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, place: BudgetPlace): void {
+  app.delete<{ Params: { id: string } }>(
+    `${place.path}/:id`,
     {
-      config: { access: 'budgets:write' },
+      config: { access: place.writes },
       schema: { summary: 'Delete a budget', response: responses({ 204: Type.Null() }) },
     },
     async (request, reply) => {
-      const { pid, id } = request.params
+      const parent = place.parentOf(request, deps)
+      const { id } = request.params
       const { kind, id: by } = principalOf(request)
-      await deps.budgets.remove(pid, id, { kind, id: by }, deps.now())
+      await deps.budgets.remove(parent, id, { kind, id: by }, deps.now())
       return reply.code(204).send()
     },
   )

@@ -3,6 +3,7 @@ import { responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { formatAmount } from '../amount.ts'
 import type { BudgetRouteDeps } from '../app.ts'
+import type { BudgetPlace } from './budget-place.ts'
 
 const Holdings = Type.Object({
   gateways: Type.Array(
@@ -36,19 +37,20 @@ const Holdings = Type.Object({
   ),
 })
 
-export function listLeasesRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
-  app.get<{ Params: { pid: string; id: string } }>(
-    '/accounts/projects/:pid/budgets/:id/leases',
+export function listLeasesRoute(app: FastifyInstance, deps: BudgetRouteDeps, place: BudgetPlace): void {
+  app.get<{ Params: { id: string } }>(
+    `${place.path}/:id/leases`,
     {
-      config: { access: 'usage:read' },
+      config: { access: place.reads },
       schema: {
         summary: 'List what gateways hold of a budget, and what is unresolved',
         response: responses({ 200: Holdings }),
       },
     },
     async request => {
-      const { pid, id } = request.params
-      const { budget } = await deps.budgets.find(pid, id, deps.now())
+      const parent = place.parentOf(request, deps)
+      const { id } = request.params
+      const { budget } = await deps.budgets.find(parent, id, deps.now())
       const { gateways, unresolved, givenUp } = await deps.budgets.holdings(id)
       const amount = (value: bigint) => formatAmount(budget.unit, value)
       return {

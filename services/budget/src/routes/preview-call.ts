@@ -1,5 +1,5 @@
 import { lineOfText, Type } from '@sluice/contracts'
-import { errorOf, responses } from '@sluice/runtime'
+import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { formatAmount, parseAmount } from '../amount.ts'
@@ -76,11 +76,15 @@ export function previewCallRoute(app: FastifyInstance, deps: BudgetRouteDeps): v
       const { dimensions, amounts = {} } = request.body
       const usd = parseAmount('usd', amounts.usd ?? '0')
       if (usd === undefined) throw errorOf(errors.invalidAmount)
-      const states = await deps.budgets.list(pid, deps.now())
-      const account = deps.views.accountOfProject(pid)
+      const accountId = deps.views.accountOfProject(pid) ?? principalOf(request).accountId
+      const parents = [
+        { accountId, projectId: pid },
+        { accountId, projectId: undefined },
+      ]
+      const states = await deps.budgets.list(parents, deps.now())
       const met = previewCall(
         states,
-        { ...dimensions, project: pid, ...(account === undefined ? {} : { account }) },
+        { ...dimensions, project: pid, account: accountId },
         { usd, tokens: BigInt(amounts.tokens ?? 0), requests: BigInt(amounts.requests ?? 1), concurrent: 1n },
       )
       return {

@@ -7,6 +7,7 @@ import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { readLimit } from '../limit-input.ts'
+import type { BudgetPlace } from './budget-place.ts'
 
 export const RaiseBudgetBody = Type.Object(
   {
@@ -20,11 +21,11 @@ export const RaiseBudgetBody = Type.Object(
 /** A raise is for a time: what is to last is a limit. */
 const longestMs = 366 * 24 * 60 * 60_000
 
-export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
-  app.post<{ Params: { pid: string; id: string }; Body: Static<typeof RaiseBudgetBody> }>(
-    '/accounts/projects/:pid/budgets/:id/raises',
+export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, place: BudgetPlace): void {
+  app.post<{ Params: { id: string }; Body: Static<typeof RaiseBudgetBody> }>(
+    `${place.path}/:id/raises`,
     {
-      config: { access: 'budgets:write' },
+      config: { access: place.writes },
       schema: {
         summary: 'Raise the limit of a budget until a time',
         body: RaiseBudgetBody,
@@ -33,12 +34,13 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): v
     },
     async (request, reply) => {
       const nowMs = deps.now()
-      const { pid, id } = request.params
+      const parent = place.parentOf(request, deps)
+      const { id } = request.params
       const { kind, id: by } = principalOf(request)
       const { amount, until, reason } = request.body
       const untilMs = Date.parse(until)
       if (!(untilMs > nowMs && untilMs <= nowMs + longestMs)) throw errorOf(errors.invalidUntil)
-      const { budget } = await deps.budgets.find(pid, id, nowMs)
+      const { budget } = await deps.budgets.find(parent, id, nowMs)
       const read = readLimit(budget.unit, { limit: amount }) ?? 0
       const raise = {
         raiseId: deps.newRaiseId(),
@@ -49,10 +51,10 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps): v
         by: { kind, id: by },
         createdAtMs: nowMs,
       }
-      await deps.budgets.raise(pid, raise, ({ limit }) => {
+      await deps.budgets.raise(parent, raise, ({ limit }) => {
         if (BigInt(limit) + BigInt(read) > maxAmount) throw errorOf(errors.invalidLimit)
       })
-      return reply.code(201).send(toAnswer(await deps.budgets.find(pid, id, nowMs), nowMs))
+      return reply.code(201).send(toAnswer(await deps.budgets.find(parent, id, nowMs), nowMs))
     },
   )
 }

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { formatAmount } from '../amount.ts'
 import type { BudgetRouteDeps } from '../app.ts'
+import type { BudgetPlace } from './budget-place.ts'
 
 export const WriteOffBody = Type.Object(
   { reason: Type.String({ minLength: 1, maxLength: 500, pattern: linesOfText }) },
@@ -12,11 +13,11 @@ export const WriteOffBody = Type.Object(
 
 const WrittenOff = Type.Object({ lease_id: Type.String(), attempt_id: Type.String(), amount: Type.String() })
 
-export function writeOffHoldRoute(app: FastifyInstance, deps: BudgetRouteDeps): void {
-  app.post<{ Params: { pid: string; id: string; lease: string; attempt: string }; Body: Static<typeof WriteOffBody> }>(
-    '/accounts/projects/:pid/budgets/:id/unresolved/:lease/:attempt/write-off',
+export function writeOffHoldRoute(app: FastifyInstance, deps: BudgetRouteDeps, place: BudgetPlace): void {
+  app.post<{ Params: { id: string; lease: string; attempt: string }; Body: Static<typeof WriteOffBody> }>(
+    `${place.path}/:id/unresolved/:lease/:attempt/write-off`,
     {
-      config: { access: 'budgets:write' },
+      config: { access: place.writes },
       schema: {
         summary: 'Give up an unresolved hold: what it may have used is free again',
         body: WriteOffBody,
@@ -25,11 +26,12 @@ export function writeOffHoldRoute(app: FastifyInstance, deps: BudgetRouteDeps): 
     },
     async request => {
       const nowMs = deps.now()
-      const { pid, id, lease, attempt } = request.params
+      const parent = place.parentOf(request, deps)
+      const { id, lease, attempt } = request.params
       const { kind, id: by } = principalOf(request)
-      const { budget } = await deps.budgets.find(pid, id, nowMs)
+      const { budget } = await deps.budgets.find(parent, id, nowMs)
       const given = await deps.budgets.writeOff(
-        pid,
+        parent,
         { budgetId: id, leaseId: lease, attemptId: attempt },
         { actor: { kind, id: by }, reason: request.body.reason, nowMs },
       )

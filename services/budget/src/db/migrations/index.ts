@@ -11,6 +11,7 @@ import { createSpendFacts } from './002-create-spend-facts.ts'
 import { createAuditEntries } from './003-create-audit-entries.ts'
 import { createLeases } from './004-create-leases.ts'
 import { createRaises } from './005-create-raises.ts'
+import { spanProjects } from './006-span-projects.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -24,6 +25,7 @@ export const migrations: readonly Migration[] = [
   createGivenUpGaps,
   createLeases,
   createRaises,
+  spanProjects,
 ]
 
 /** The one schema of this service. */

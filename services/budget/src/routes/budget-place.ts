@@ -1,0 +1,34 @@
+import type { RouteAccess } from '@sluice/runtime'
+import { principalOf } from '@sluice/runtime'
+import type { FastifyRequest } from 'fastify'
+import type { BudgetRouteDeps } from '../app.ts'
+import type { BudgetParent } from '../budget.ts'
+
+/** Where budgets are found: each route of theirs stands there. */
+export interface BudgetPlace {
+  path: string
+  reads: RouteAccess
+  writes: RouteAccess
+  parentOf: (request: FastifyRequest, deps: BudgetRouteDeps) => BudgetParent
+}
+
+/** Budgets of one project. */
+const ofProject: BudgetPlace = {
+  path: '/accounts/projects/:pid/budgets',
+  reads: 'usage:read',
+  writes: 'budgets:write',
+  parentOf: (request, { views }) => {
+    const { pid } = request.params as { pid: string }
+    return { accountId: views.accountOfProject(pid) ?? principalOf(request).accountId, projectId: pid }
+  },
+}
+
+/** Budgets of the caller's account, over all of its projects. */
+const ofAccount: BudgetPlace = {
+  path: '/accounts/budgets',
+  reads: 'account-admin',
+  writes: 'account-admin',
+  parentOf: request => ({ accountId: principalOf(request).accountId, projectId: undefined }),
+}
+
+export const budgetPlaces: readonly BudgetPlace[] = [ofProject, ofAccount]
