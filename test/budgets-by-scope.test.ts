@@ -155,7 +155,7 @@ test('a hard budget of the account holds over all of its projects together, and 
     [200, 200, 200],
     refusal,
   )
-  assert.deepEqual(statuses.slice(3), [429, 429, 429, 429, 429])
+  assert.deepEqual(statuses.slice(3), [402, 402, 402, 402, 402])
   assert.match(refusal, /small experiments/)
   const { body } = await admin.call<Budget>('GET', path)
   assert.equal(body.spent, '3')
