@@ -26,6 +26,7 @@ function newLine() {
         },
         now,
       ),
+    pollAt: (afterMs: number) => line.poll(now + afterMs),
     waitingFor: (budgetId: string) => poolOf(budgetId).waiting,
     /** What each open ask wants. */
     asked: () => wallet.openAsks.map(({ message }) => message.items.map(({ want }) => want)),
@@ -74,4 +75,27 @@ test('what a home grants for somebody who has left is there for others', () => {
   grant(10)
   wait('second', 'bud_a', 8)
   assert.deepEqual([ended, asked()], [{ first: 'left', second: 'held' }, []])
+})
+
+test('a home that does not answer is asked by few calls; the others wait as long for it, and are told the same', () => {
+  const { wait, pollAt, asked, ended } = newLine()
+  for (let call = 0; call < 100; call++) wait(`call ${call}`, 'bud_a', 5)
+  assert.equal(asked().length, 16)
+  pollAt(499)
+  assert.deepEqual(ended, {})
+  pollAt(500)
+  assert.deepEqual(new Set(Object.values(ended)), new Set(['unanswered']))
+  assert.equal(Object.keys(ended).length, 100)
+  for (let call = 0; call < 100; call++) wait(`later call ${call}`, 'bud_a', 5)
+  assert.equal(asked().length, 16, 'what is open is said again, and nothing beside it')
+})
+
+test('whoever was put off by a busy home is served from what others were granted, or asks as soon as there is room', () => {
+  const { wait, grant, asked, ended } = newLine()
+  for (let call = 0; call < 20; call++) wait(`call ${call}`, 'bud_a', 5)
+  grant(5)
+  assert.deepEqual(ended, { 'call 0': 'held' })
+  assert.equal(asked().length, 16, 'the next one asks')
+  for (let call = 1; call < 18; call++) grant(call === 1 ? 20 : 5)
+  assert.equal(Object.values(ended).filter(outcome => outcome === 'held').length, 20)
 })

@@ -27,7 +27,10 @@ export interface Wanting {
 const fencedRestMs = 500
 
 interface Waiting extends Wanting {
+  sinceMs: number
   asks: Set<number>
+  /** A home of it was busy when it was to be asked. */
+  isPutOff: boolean
   /** When the wait for an answer ends. */
   answerByMs: number
   /** When the wait for money that others hold ends. */
@@ -70,7 +73,9 @@ export class WaitingLine {
   wait(wanting: Wanting, nowMs: number): void {
     const waiting: Waiting = {
       ...wanting,
+      sinceMs: nowMs,
       asks: new Set(),
+      isPutOff: false,
       answerByMs: nowMs + this.#options.answerMs,
       heldByMs: nowMs + (wanting.heldMs ?? this.#options.heldMs),
       askAgainAtMs: 0,
@@ -124,6 +129,8 @@ export class WaitingLine {
         for (const { pool } of waiting.needs) taken.delete(pool)
         continue
       }
+      // What it is granted is for whoever is first.
+      if (!isFirst && waiting.isPutOff) this.#ask(waiting, nowMs, true)
       this.#expire(waiting, nowMs)
     }
   }
@@ -150,14 +157,29 @@ export class WaitingLine {
 
   #expire(waiting: Waiting, nowMs: number): void {
     const asked = waiting.needs.find(({ pool }) => pool.asking > 0)
-    if (waiting.asks.size > 0 && nowMs >= waiting.answerByMs && asked)
+    if (waiting.asks.size > 0 && nowMs >= waiting.answerByMs && asked) {
       this.#leave(waiting, { outcome: 'unanswered', pool: asked.pool })
-    else if (nowMs >= waiting.heldByMs && waiting.asks.size === 0)
+      return
+    }
+    if (waiting.asks.size > 0) return
+    const silent = waiting.isPutOff ? this.#silentPool(waiting, nowMs) : undefined
+    if (silent) this.#leave(waiting, { outcome: 'unanswered', pool: silent })
+    else if (nowMs >= waiting.heldByMs)
       this.#leave(waiting, { outcome: 'refused', refused: waiting.lastRefused ?? overtaken(waiting) })
   }
 
+  /** Of a home that has answered nobody for as long as one may take. */
+  #silentPool({ needs, sinceMs }: Waiting, nowMs: number): WalletPool | undefined {
+    const { answerMs } = this.#options
+    if (nowMs - sinceMs < answerMs) return undefined
+    return needs.find(({ pool }) => this.#wallet.isSilent(pool.home, nowMs - answerMs))?.pool
+  }
+
   #ask(waiting: Waiting, nowMs: number, isBehind: boolean): void {
-    for (const ask of this.#wallet.ask(waiting.needs, nowMs, isBehind)) {
+    const asks = this.#wallet.ask(waiting.needs, nowMs, isBehind)
+    waiting.isPutOff = asks === 'busy'
+    if (asks === 'busy') return
+    for (const ask of asks) {
       waiting.asks.add(ask.message.seq)
       this.#asked.set(ask.message.seq, waiting)
       waiting.answerByMs = nowMs + this.#options.answerMs

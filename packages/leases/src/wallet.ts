@@ -74,6 +74,8 @@ const recentlyUsedMs = 5 * 60_000
 const mostItems = 32
 /** Asks ahead of windows that go out at a time. */
 const mostAheadAsks = 64
+/** Asks of one home that are under way at a time: each is said again until it is answered, and a home that is late is later with each. */
+const mostAsks = 16
 
 /**
  * What a run of a gateway holds of hard budgets: leases from their homes, out of which calls hold money without asking anyone.
@@ -84,6 +86,10 @@ export class Wallet {
   readonly #pools = new Map<string, WalletPool>()
   readonly #leases = new Map<string, WalletLease>()
   readonly #asks = new Map<number, OpenAsk>()
+  /** How many of them are each home's. */
+  readonly #asking = new Map<number, number>()
+  /** When each home has answered one last. */
+  readonly #answeredAtMs = new Map<number, number>()
   readonly #dirty = new Map<number, Set<WalletLease>>()
   /** When the last heartbeat that its home has answered was sent. */
   readonly #renewedAtMs = new Map<number, number>()
@@ -198,15 +204,18 @@ export class Wallet {
   // ── asks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Asks for what is missing to hold these needs, one ask a home. The messages are in {@link openAsks} until answered.
+   * Asks for what is missing to hold these needs, one ask a home. The messages are in {@link openAsks} until answered. `busy`:
+   * nothing was asked, as one of its homes has enough to answer.
    * @param isBehind what is free now is for others
    */
-  ask(needs: readonly Need[], nowMs: number, isBehind = false): OpenAsk[] {
+  ask(needs: readonly Need[], nowMs: number, isBehind = false): OpenAsk[] | 'busy' {
     const byHome = new Map<number, LeaseAsk['items']>()
+    const pools: WalletPool[] = []
     for (const { pool, want, need } of needs) {
       const free = isBehind ? 0 : pool.free
       // Its home has to be heard of, if nothing else.
       if (free >= want && this.isFresh(pool, nowMs)) continue
+      if (this.#isBusy(pool.home)) return 'busy'
       const items = byHome.get(pool.home) ?? []
       items.push({
         budget_id: pool.budgetId,
@@ -218,14 +227,25 @@ export class Wallet {
         ahead: pool.isConcurrent ? 0 : pool.ahead(want),
       })
       byHome.set(pool.home, items)
-      pool.asking++
+      pools.push(pool)
     }
+    for (const pool of pools) pool.asking++
     return [...byHome].map(([home, items]) => this.#open(home, items, nowMs))
+  }
+
+  /** A home that has enough to answer and has answered nothing since then. */
+  isSilent(home: number, sinceMs: number): boolean {
+    return this.#isBusy(home) && (this.#answeredAtMs.get(home) ?? Number.NEGATIVE_INFINITY) <= sinceMs
+  }
+
+  #isBusy(home: number): boolean {
+    return (this.#asking.get(home) ?? 0) >= mostAsks
   }
 
   /** Asks for money ahead of the next call, where it would not find enough. */
   askAhead(pool: WalletPool, nowMs: number): OpenAsk | undefined {
     if (pool.asking > 0 || pool.isConcurrent || pool.free >= pool.lastWant || pool.isOver(nowMs)) return undefined
+    if (this.#isBusy(pool.home)) return undefined
     pool.asking++
     const item = { budget_id: pool.budgetId, copy: pool.copy, window_start_ms: pool.windowStartMs }
     return this.#open(
@@ -280,6 +300,7 @@ export class Wallet {
       sentAtMs: nowMs,
     }
     this.#asks.set(seq, ask)
+    this.#asking.set(home, (this.#asking.get(home) ?? 0) + 1)
     return ask
   }
 
@@ -293,6 +314,8 @@ export class Wallet {
     const ask = this.#asks.get(answer.seq)
     if (!ask) return
     this.#asks.delete(answer.seq)
+    this.#asking.set(ask.home, (this.#asking.get(ask.home) ?? 1) - 1)
+    this.#answeredAtMs.set(ask.home, nowMs)
     for (const [at, item] of ask.message.items.entries()) {
       const pool = this.#pools.get(poolKey(item.budget_id, item.copy, item.window_start_ms))
       const grant = answer.grants[at]

@@ -36,7 +36,9 @@ function homeOf(about: { clockMs?: () => number; refusal?: LeaseAnswer['refusal'
   const ask = () => {
     const named = { budgetId: 'bud_1', copy: '', windowStartMs: 0, windowEndMs: undefined, home: 0 }
     const pool = client.wallet.pool({ ...named, isConcurrent: false })
-    for (const each of client.wallet.ask([{ pool, want: 1, need: 1 }], Date.now())) client.send(each)
+    const asks = client.wallet.ask([{ pool, want: 1, need: 1 }], Date.now())
+    assert.ok(asks !== 'busy')
+    for (const each of asks) client.send(each)
   }
   return { client, beats, ask }
 }

@@ -39,6 +39,8 @@ export class LeaseClient {
   /** By home: how far its owner's clock is off ours, and when that was heard. */
   readonly #clocks = new Map<number, { offMs: number; heardAtMs: number }>()
   readonly #reporting = new Set<number>()
+  /** Asks of which a message is under way. */
+  readonly #sent = new Set<OpenAsk>()
   readonly #timer: NodeJS.Timeout
   readonly #recalls: { close: () => Promise<void> }
   #beatAtMs = 0
@@ -68,7 +70,8 @@ export class LeaseClient {
   #tick(nowMs: number): void {
     this.line.poll(nowMs)
     void this.#report()
-    for (const ask of this.wallet.openAsks) if (nowMs - ask.sentAtMs >= askAgainMs) this.send(ask)
+    for (const ask of this.wallet.openAsks)
+      if (nowMs - ask.sentAtMs >= askAgainMs && !this.#sent.has(ask)) this.send(ask)
     if (nowMs - this.#beatAtMs >= beatMs) this.#beat(nowMs, nowMs - this.#wholeAtMs >= wholeListMs)
     if (nowMs - this.#tidiedAtMs >= beatMs) {
       this.#tidiedAtMs = nowMs
@@ -77,9 +80,13 @@ export class LeaseClient {
     }
   }
 
-  /** Sends an ask; what has no answer after a while is sent again by itself. */
+  /**
+   * Sends an ask; what has no answer after a while is sent again by itself, one message at a time: of two that are under way one
+   * may be refused and the other granted, and who has heard the refusal does not wait for the grant.
+   */
   send(ask: OpenAsk): void {
     ask.sentAtMs = Date.now()
+    this.#sent.add(ask)
     this.#options.publisher
       .ask(ask.home, ask.message)
       .then(answer => {
@@ -93,6 +100,7 @@ export class LeaseClient {
         this.line.answered(answer, nowMs)
       })
       .catch(() => {})
+      .finally(() => this.#sent.delete(ask))
   }
 
   /** Settlements and returns, once the records behind them are safe: a home must never know more than the journal. */

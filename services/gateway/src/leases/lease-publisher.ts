@@ -10,7 +10,7 @@ import {
 } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 
-/** What goes to the homes of budgets, and what they call back. Each request rejects where nobody answers in two seconds. */
+/** What goes to the homes of budgets, and what they call back. Each request rejects where nobody answers in two seconds, an ask in one. */
 export interface LeasePublisher {
   ask: (home: number, ask: LeaseAsk) => Promise<LeaseAnswer>
   report: (home: number, report: LeaseReport) => Promise<LeaseReceipt>
@@ -21,12 +21,14 @@ export interface LeasePublisher {
 }
 
 const answerMs = 2_000
+/** Homes answer asks within a third of it, where they are there; a call waits for it, and who is next in its home is asked then. */
+const askMs = 1_000
 
 export function createLeasePublisher(bus: Bus, log: Logger): LeasePublisher {
-  const request = async (subject: string, body: string): Promise<Uint8Array> =>
-    (await bus.connection.request(subject, body, { timeout: answerMs })).data
+  const request = async (subject: string, body: string, timeout = answerMs): Promise<Uint8Array> =>
+    (await bus.connection.request(subject, body, { timeout })).data
   return {
-    ask: async (home, ask) => LeaseAnswer.decode(await request(LeaseAsk.subject(home), LeaseAsk.encode(ask))),
+    ask: async (home, ask) => LeaseAnswer.decode(await request(LeaseAsk.subject(home), LeaseAsk.encode(ask), askMs)),
     report: async (home, report) =>
       LeaseReceipt.decode(await request(LeaseReport.subject(home), LeaseReport.encode(report))),
     heartbeat: async (home, heartbeat) =>
