@@ -11,6 +11,7 @@ import { aborts } from './faults/aborts.ts'
 import { clickhouseDown } from './faults/clickhouse-down.ts'
 import { gapFound } from './faults/gap-found.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
+import { hardBudgetLive } from './faults/hard-budget-live.ts'
 import { journalFailing, journalFull } from './faults/journal-full.ts'
 import { leaseModel } from './faults/lease-model.ts'
 import { leasesHold } from './faults/leases-hold.ts'
@@ -40,6 +41,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [aborts.name]: options => prove(aborts, options),
   [realAgents.name]: options => prove(realAgents, options),
   [leasesHold.name]: options => prove(leasesHold, options),
+  [hardBudgetLive.name]: options => prove(hardBudgetLive, options),
   [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
   [leaseModel.name]: options => prove(leaseModel, options),
   [ledgerRerated.name]: options => prove(ledgerRerated, options),
