@@ -93,7 +93,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'an earlier run may still ask',
-    seed: 90,
+    seed: 574,
     replacements: [
       { file: `${leases}/decide-report.ts`, from: 'if (known && known.epoch > epoch)', to: 'if (known && epoch < 0)' },
     ],
@@ -131,7 +131,7 @@ export const leasesHold: Scenario<Size> = {
   run: (run, size) => runProgram(run, 'simulate-leases.ts', size, []),
   mutant: {
     name: leaseMistakes.map(({ name }) => name).join('; '),
-    size: { schedules: 1_000, gateways: 4 },
+    size: { schedules: 4_000, gateways: 4 },
     run: findMistakes,
   },
 }
