@@ -3,7 +3,10 @@ import { defineDocument } from './define-event.ts'
 import { Id, UnixMs } from './ids.ts'
 import { Type } from './type.ts'
 
-/** The signed dimensions a budget may be scoped to. Every one that is named must match; `project` may stand alone. */
+/**
+ * What a budget may be scoped to. Every one that is named must match. What calls claim of themselves (app, session, agent, tag) stands
+ * beside what is signed, never alone: whoever claims something else is in no such budget, but in those above it.
+ */
 export const BudgetScope = Type.Partial(
   Type.Object({
     account: Id,
@@ -16,9 +19,24 @@ export const BudgetScope = Type.Partial(
     participant: Type.String(),
     model: Type.String(),
     provider: Type.String(),
+    app: Type.String(),
+    session: Type.String(),
+    agent: Type.String(),
+    /** `name=value` */
+    tag: Type.String(),
   }),
 )
 export type BudgetScope = Static<typeof BudgetScope>
+
+/** The dimensions of a scope that calls claim of themselves, tags aside. A call that says nothing is `unknown`. */
+export const claimedScopeDimensions = ['app', 'session', 'agent'] as const
+export const unclaimed = 'unknown'
+
+/** The name and the value of a scope's `tag`. */
+export function splitTag(tag: string): { name: string; value: string } {
+  const at = tag.indexOf('=')
+  return { name: tag.slice(0, at), value: tag.slice(at + 1) }
+}
 
 export const budgetWindows = ['minute', 'hour', 'day', 'week', 'month', 'quarter', 'total'] as const
 export const budgetUnits = ['usd', 'tokens', 'requests', 'concurrent'] as const

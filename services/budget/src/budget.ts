@@ -1,4 +1,4 @@
-import type { Budget } from '@sluice/contracts'
+import { type Budget, claimedScopeDimensions, splitTag, unclaimed } from '@sluice/contracts'
 import type { Window, windowAt } from '@sluice/leases'
 import type { Amounts, Dimensions } from './spend-fact.ts'
 
@@ -61,11 +61,21 @@ export interface Counted {
  * since a dimension of the scope differs, or the attempt has no value for `per`.
  */
 export function copyOf(budget: Pick<Budget, 'scope' | 'per'>, dimensions: Dimensions): string | undefined {
-  for (const [name, value] of Object.entries(budget.scope) as [keyof Dimensions, string | undefined][]) {
-    if (value !== undefined && dimensions[name] !== value) return undefined
+  for (const [name, value] of Object.entries(budget.scope) as [keyof Budget['scope'], string | undefined][]) {
+    if (value !== undefined && !isIn(dimensions, name, value)) return undefined
   }
   return budget.per === undefined ? '' : dimensions[budget.per]
 }
+
+function isIn(dimensions: Dimensions, name: keyof Budget['scope'], value: string): boolean {
+  if (name === 'tag') {
+    const tag = splitTag(value)
+    return dimensions.tags?.[tag.name] === tag.value
+  }
+  return (dimensions[name] ?? (claimedNames.has(name) ? unclaimed : undefined)) === value
+}
+
+const claimedNames: ReadonlySet<string> = new Set(claimedScopeDimensions)
 
 /** What amounts are in a budget's unit. */
 export function amountIn(unit: Budget['unit'], amounts: Amounts): number {

@@ -1,4 +1,4 @@
-import type { Budget, UsageAdjustedData } from '@sluice/contracts'
+import { type Budget, claimedScopeDimensions, splitTag, type UsageAdjustedData, unclaimed } from '@sluice/contracts'
 import type { Window } from '@sluice/leases'
 import type { Kysely, Transaction } from '@sluice/postgres'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
@@ -20,7 +20,10 @@ const columnOf = {
   participant: 'participant',
   model: 'model',
   provider: 'provider',
-} as const satisfies Record<keyof Dimensions, keyof BudgetTables['spend_facts']>
+  app: 'app',
+  session: 'session_id',
+  agent: 'agent_id',
+} as const satisfies Record<Exclude<keyof Budget['scope'], 'tag'>, keyof BudgetTables['spend_facts']>
 
 const amountColumns: Record<Budget['unit'], { all: RawBuilder<unknown>; byLeases: RawBuilder<unknown> }> = {
   usd: { all: sql`nano_usd`, byLeases: sql`recorded_nano_usd` },
@@ -106,10 +109,8 @@ export async function sumFactsByQuarter(
 
 /** The copy that a fact counts in, and whether it counts in this budget at all. */
 function matchingFacts(budget: CountedBudget): { copy: RawBuilder<unknown>; counts: RawBuilder<unknown> } {
-  const scope = Object.entries(budget.scope) as [keyof Dimensions, string | undefined][]
-  const conditions = scope.flatMap(([name, value]) =>
-    value === undefined ? [] : [sql`${sql.ref(columnOf[name])}::text = ${value}`],
-  )
+  const scope = Object.entries(budget.scope) as [keyof Budget['scope'], string | undefined][]
+  const conditions = scope.flatMap(([name, value]) => (value === undefined ? [] : [isIn(name, value)]))
   const copy = budget.per === undefined ? sql`''` : sql`${sql.ref(columnOf[budget.per])}::text`
   const parent =
     budget.projectId === undefined ? sql`account_id = ${budget.account_id}` : sql`project_id = ${budget.projectId}`
@@ -118,6 +119,17 @@ function matchingFacts(budget: CountedBudget): { copy: RawBuilder<unknown>; coun
     counts: sql`${parent} and ${copy} is not null and ${sql.join([sql`true`, ...conditions], sql` and `)}`,
   }
 }
+
+function isIn(name: keyof Budget['scope'], value: string): RawBuilder<unknown> {
+  if (name === 'tag') {
+    const tag = splitTag(value)
+    return sql`tags ->> ${tag.name}::text = ${tag.value}`
+  }
+  const column = sql.ref(columnOf[name])
+  return claimedNames.has(name) ? sql`coalesce(${column}, ${unclaimed}) = ${value}` : sql`${column}::text = ${value}`
+}
+
+const claimedNames: ReadonlySet<string> = new Set(claimedScopeDimensions)
 
 /** Forgets facts admitted before `beforeMs`. @returns how many; call again while it is `most` */
 export async function pruneFacts(db: Reader, beforeMs: number, most: number): Promise<number> {
@@ -140,6 +152,10 @@ function toRow(fact: SpendFact) {
     participant: dimensions.participant,
     model: dimensions.model,
     provider: dimensions.provider,
+    app: dimensions.app,
+    session_id: dimensions.session,
+    agent_id: dimensions.agent,
+    tags: dimensions.tags,
     admitted_at_ms: fact.admittedAtMs,
     seat: fact.seat,
     version: fact.version,
@@ -155,10 +171,14 @@ function toRow(fact: SpendFact) {
 
 function fromRow(row: FactRow): SpendFact {
   const dimensions: Dimensions = {}
-  for (const [name, column] of Object.entries(columnOf) as [keyof Dimensions, (typeof columnOf)[keyof Dimensions]][]) {
+  for (const [name, column] of Object.entries(columnOf) as [
+    keyof typeof columnOf,
+    (typeof columnOf)[keyof typeof columnOf],
+  ][]) {
     const value = row[column]
     if (value !== null) dimensions[name] = value
   }
+  if (row.tags !== null) dimensions.tags = row.tags
   return {
     eventId: row.event_id,
     projectId: row.project_id,

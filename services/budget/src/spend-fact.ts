@@ -9,8 +9,13 @@ export interface Amounts {
   requests: number
 }
 
-/** The signed dimensions of an attempt, under the names that a budget's scope uses. An absent one matches no scope. */
-export type Dimensions = Partial<Record<keyof Budget['scope'], string>>
+/**
+ * The dimensions of an attempt, under the names that a budget's scope uses. An absent one matches no scope; what was not claimed is
+ * `unknown`.
+ */
+export type Dimensions = Partial<Record<Exclude<keyof Budget['scope'], 'tag'>, string>> & {
+  tags?: Readonly<Record<string, string>>
+}
 
 /** What budgets keep of one attempt, for good: enough to match it against any budget made later. */
 export interface SpendFact {
@@ -36,7 +41,7 @@ export interface HeldFact {
 }
 
 export function factOf(event: UsageRecordedData): SpendFact {
-  const { identity } = event
+  const { identity, claimed } = event
   const dimensions: Dimensions = {
     account: identity.account_id,
     project: identity.project_id,
@@ -48,6 +53,10 @@ export function factOf(event: UsageRecordedData): SpendFact {
     participant: identity.participant,
     model: event.requested_model,
     provider: event.provider,
+    app: claimed.app,
+    session: claimed.session_id,
+    agent: claimed.agent_id,
+    tags: claimed.tags,
   } as Dimensions
   const seat = event.paid_by === 'seat'
   const amounts: Amounts = {

@@ -67,6 +67,19 @@ test('a budget over all projects of an account is its administrators’ alone, a
   assert.deepEqual((await admin('GET', 'budgets')).body.budgets, [])
 })
 
+test('a budget stands on what calls claim beside its project; a tag is a name and a value', async () => {
+  const { projectId, call } = await readyProject()
+  const make = (scope: object) => call('POST', `${projectId}/budgets`, { ...spend, scope })
+  const { status, body } = await make({ app: 'codex', tag: 'ticket=T-1' })
+  assert.deepEqual([status, body.scope], [201, { app: 'codex', tag: 'ticket=T-1' }])
+  for (const tag of ['ticket', '=T-1', 'Two words=1', 'ticket=a\nb'])
+    assert.equal((await make({ tag })).status, 400, tag)
+  const met = async (dimensions: object) =>
+    (await call('POST', `${projectId}/budgets/preview`, { dimensions })).body.budgets.length
+  assert.equal(await met({ app: 'codex', tags: { ticket: 'T-1' } }), 1)
+  assert.equal(await met({ app: 'codex' }), 0)
+})
+
 test('a developer reads budgets, a member does not, neither changes them', async () => {
   const { projectId, call: admin } = await readyProject()
   const { body } = await admin('POST', `${projectId}/budgets`, spend)

@@ -126,6 +126,34 @@ test('a budget of an account counts usage of all its projects, also what came be
   assert.equal(await spentOf(budget), 107n)
 })
 
+test('a budget by what calls claim counts theirs alone, also of what came before', async () => {
+  const project = await newBudget()
+  const of = (claimed: UsageRecordedData['claimed'], cost: number) => ({
+    ...eventOf(project, { cost_nano_usd: cost }),
+    claimed,
+  })
+  const events = [
+    of({ app: 'codex', tags: { ticket: 'T-1' } }, 1),
+    of({ app: 'codex', session_id: 's1', agent_id: 'a1' }, 10),
+    of({ tags: { ticket: 'T-1' } }, 100),
+    of({}, 1_000),
+  ]
+  const scopes = [
+    { app: 'codex' },
+    { app: 'unknown' },
+    { app: 'codex', session: 's1', agent: 'a1' },
+    { tag: 'ticket=T-1' },
+  ]
+  const named = (scope: object) => ({ project: project.projectId, ...scope })
+  const before = await Promise.all(
+    scopes.map(scope => newBudget({ projectId: project.projectId, scope: named(scope) })),
+  )
+  await apply(messageOf('gw_claims', 1, events))
+  const after = await Promise.all(scopes.map(scope => newBudget({ projectId: project.projectId, scope: named(scope) })))
+  const expected = [11n, 1_100n, 10n, 101n]
+  for (const budgets of [before, after]) assert.deepEqual(await Promise.all(budgets.map(spentOf)), expected)
+})
+
 test('two instances that apply batches at once count each event once and cut once', async () => {
   const budget = await newBudget({ limit: 20_000 })
   const events = Array.from({ length: 40 }, () => eventOf(budget))

@@ -31,11 +31,13 @@ function budget(id: string, scope: BudgetScope, more: Partial<Budget> = {}): Bud
   }
 }
 
+const claimed = { app: 'codex', agent_id: 'reviewer', tags: { ticket: 'a=b' } }
+
 function matched(...budgets: Budget[]): string[] {
   const index = new BudgetIndex()
   for (const one of budgets) index.put(one)
   return index
-    .match(identity, 'openai', 'gpt-5.4')
+    .match(identity, 'openai', 'gpt-5.4', claimed)
     .map(({ budget: { budget_id }, copy }) => (copy ? `${budget_id}/${copy}` : budget_id))
 }
 
@@ -48,6 +50,8 @@ test('a call meets every budget whose scope it is in, and no other', () => {
     { project: 'p1', room: 'lobby' },
     { project: 'p1', key: 'k1' },
     { project: 'p1', key: 'k1', team: 'team_1', model: 'gpt-5.4', provider: 'openai' },
+    { project: 'p1', app: 'codex', agent: 'reviewer' },
+    { project: 'p1', member: 'mem_1', session: 'unknown', tag: 'ticket=a=b' },
   ]
   const outOfScope: BudgetScope[] = [
     {},
@@ -58,6 +62,11 @@ test('a call meets every budget whose scope it is in, and no other', () => {
     { project: 'p1', participant: 'robin' },
     { project: 'p1', model: 'gpt-5.4-mini' },
     { project: 'p1', provider: 'anthropic' },
+    { project: 'p1', app: 'cursor' },
+    { project: 'p1', app: 'codex', session: 's1' },
+    { project: 'p1', tag: 'ticket=a' },
+    { project: 'p1', tag: 'other=a=b' },
+    { app: 'codex' },
   ]
   const names = matched(
     ...inScope.map((scope, i) => budget(`in${i}`, scope)),
@@ -84,9 +93,9 @@ test('a changed budget is found by its new scope only, a removed one not at all'
   const index = new BudgetIndex()
   index.put(budget('b', { project: 'p1', key: 'k1' }))
   index.put(budget('b', { project: 'p1', key: 'k2' }))
-  assert.deepEqual(index.match(identity, 'openai', 'm'), [])
+  assert.deepEqual(index.match(identity, 'openai', 'm', claimed), [])
   index.put(budget('b', { project: 'p1' }))
-  assert.equal(index.match(identity, 'openai', 'm').length, 1)
+  assert.equal(index.match(identity, 'openai', 'm', claimed).length, 1)
   index.remove('b')
-  assert.deepEqual(index.match(identity, 'openai', 'm'), [])
+  assert.deepEqual(index.match(identity, 'openai', 'm', claimed), [])
 })

@@ -1,4 +1,4 @@
-import type { Budget, CallIdentity } from '@sluice/contracts'
+import { type Budget, type CallIdentity, type ClaimedDimensions, splitTag, unclaimed } from '@sluice/contracts'
 
 /** A budget copy that a call counts against. */
 export interface MatchedBudget {
@@ -24,6 +24,8 @@ type ScopeDimension = (typeof scopeDimensions)[number]
 interface IndexedBudget {
   budget: Budget
   others: readonly { dimension: ScopeDimension; value: string }[]
+  /** Its scope names something that calls claim. */
+  isByClaim: boolean
 }
 
 /** Finds the budgets of a call: a look-up per dimension the call has, whatever the number of budgets. */
@@ -43,7 +45,9 @@ export class BudgetIndex {
     if (!narrowest) return
     this.#places.set(budget.budget_id, { budget, ...narrowest })
     const values = this.#byDimension.get(narrowest.dimension)
-    values?.set(narrowest.value, [...(values.get(narrowest.value) ?? []), { budget, others }])
+    const { app, session, agent, tag } = budget.scope
+    const isByClaim = (app ?? session ?? agent ?? tag) !== undefined
+    values?.set(narrowest.value, [...(values.get(narrowest.value) ?? []), { budget, others, isByClaim }])
   }
 
   find(budgetId: string): Budget | undefined {
@@ -61,7 +65,7 @@ export class BudgetIndex {
   }
 
   /** Every budget copy whose scope the call is in. A call without the `per` dimension is in no copy of that budget. */
-  match(identity: CallIdentity, provider: string, model: string): MatchedBudget[] {
+  match(identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions): MatchedBudget[] {
     const matched: MatchedBudget[] = []
     for (const dimension of scopeDimensions) {
       const value = dimensionOf(identity, dimension)
@@ -70,6 +74,7 @@ export class BudgetIndex {
       if (!candidates) continue
       for (const candidate of candidates) {
         if (!isInScope(candidate, identity, provider, model)) continue
+        if (candidate.isByClaim && !isClaimed(candidate.budget.scope, claimed)) continue
         const { budget } = candidate
         const copy = budget.per === undefined ? '' : dimensionOf(identity, budget.per)
         if (copy !== undefined) matched.push({ budget, copy })
@@ -91,6 +96,15 @@ function isInScope(
     (scope.provider === undefined || scope.provider === provider) &&
     (scope.model === undefined || scope.model === model)
   )
+}
+
+function isClaimed({ app, session, agent, tag }: Budget['scope'], claimed: ClaimedDimensions): boolean {
+  if (app !== undefined && (claimed.app ?? unclaimed) !== app) return false
+  if (session !== undefined && (claimed.session_id ?? unclaimed) !== session) return false
+  if (agent !== undefined && (claimed.agent_id ?? unclaimed) !== agent) return false
+  if (tag === undefined) return true
+  const { name, value } = splitTag(tag)
+  return claimed.tags?.[name] === value
 }
 
 function dimensionOf(identity: CallIdentity, dimension: ScopeDimension): string | undefined {

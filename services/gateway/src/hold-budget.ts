@@ -1,4 +1,4 @@
-import type { Budget, CallIdentity, Cutoff } from '@sluice/contracts'
+import type { Budget, CallIdentity, ClaimedDimensions, Cutoff } from '@sluice/contracts'
 import type { MatchedBudget } from './budget-index.ts'
 import { formatAmount } from './format-amount.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
@@ -33,9 +33,10 @@ export function holdBudget(
   identity: CallIdentity,
   provider: string,
   model: string,
+  claimed: ClaimedDimensions,
   nowMs: number,
 ): Hold {
-  const budgets = view.match(identity, provider, model)
+  const budgets = view.match(identity, provider, model, claimed)
   if (budgets.length === 0) return nothingHeld
   let urgent = false
   let hard: MatchedBudget[] | undefined

@@ -306,7 +306,9 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
   if (endpoint.model !== 'none')
     allowModel(principal, match.dialect, model, prices, endpoint.shape, undefined, asked.sound?.names)
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, endpoint.shape)
-  const hold = endpoint.free ? nothingHeld : holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  const hold = endpoint.free
+    ? nothingHeld
+    : holdBudget(deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
   return {
     callId: call.callId,
     eventId: newUuidV7(nowMs),

@@ -105,6 +105,10 @@ export interface BudgetTables {
     unresolved_leases: string[]
     recorded_nano_usd: BigIntColumn
     recorded_tokens: BigIntColumn
+    app: string | null
+    session_id: string | null
+    agent_id: string | null
+    tags: JsonColumn<Record<string, string>> | null
   }
   settlements: { project_id: string; settlement_key: string; event_id: string; settled_at_ms: BigIntColumn }
   dead_letters: {

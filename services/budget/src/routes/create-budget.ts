@@ -20,6 +20,9 @@ import type { BudgetPlace } from './budget-place.ts'
 
 const value = Type.String({ minLength: 1, maxLength: 256, pattern: lineOfText })
 
+/** What a `Sluice-Tag-*` header can say. */
+const tagPattern = "^[a-z0-9!#$%&'*+.^_`|~-]{1,64}=[^\\u0000-\\u001f\\u007f]{0,256}$"
+
 export const CreateBudgetBody = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 128, pattern: lineOfText }),
@@ -35,6 +38,11 @@ export const CreateBudgetBody = Type.Object(
           participant: Type.Optional(value),
           model: Type.Optional(value),
           provider: Type.Optional(value),
+          app: Type.Optional(value),
+          session: Type.Optional(value),
+          agent: Type.Optional(value),
+          /** `name=value`, of a tag that calls claim. */
+          tag: Type.Optional(Type.String({ maxLength: 321, pattern: tagPattern })),
         },
         { additionalProperties: false },
       ),

@@ -28,7 +28,7 @@ export function admitRequests(
   allowNamedModels(principal, match.dialect, named, prices, shape)
   const holds = models.map(model => {
     call.onModel(model)
-    return holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+    return holdBudget(deps.budgets, principal.identity, match.dialect, model, call.headers.claimed, nowMs)
   })
   const [only = ''] = models
   const hold = joinHolds(holds)

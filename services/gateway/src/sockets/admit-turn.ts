@@ -101,14 +101,14 @@ function admit(
   prices: PriceBooksOfCall,
   nowMs: number,
 ): AdmittedCall {
-  const { match } = context
+  const { match, headers } = context
   const model = asked.models[0]
   if (model === undefined)
     throw new Refusal('model_missing', 'The event names no "model", and the socket has none of its own.')
   for (const each of asked.models) allowModel(principal, match.dialect, each, prices, asked.endpoint.shape)
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, asked.endpoint.shape)
   requireOwnAccess(deps, context, principal)
-  const hold = holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  const hold = holdBudget(deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
   context.latestBooks = prices
   return callOf(deps, context, asked, principal, prices, nowMs, hold)
 }

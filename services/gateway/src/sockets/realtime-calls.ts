@@ -1,3 +1,4 @@
+import type { ClaimedDimensions } from '@sluice/contracts'
 import { isPlainText, parseUnambiguous } from '@sluice/runtime'
 import { transcriptionModelsOf } from '@sluice/usage'
 import { allowModel } from '../allow-model.ts'
@@ -39,12 +40,12 @@ export async function createRealtimeCall(deps: GatewayDeps, call: HttpCall): Pro
   const model = modelOf(session, match.query, principal)
   call.onModel(model)
   const models = { model, transcriptionModels: transcriptionModelsOf(session) }
-  const { hard } = admitCall(deps, principal, models, call.nowMs)
+  const { hard } = admitCall(deps, principal, models, call.headers.claimed, call.nowMs)
   if (hard.length > 0) {
     // Its session holds it once more: a call that nothing pays for is not made.
     await requireMoneyFor({ hard, bound: boundTurnOf(principal, model, call.prices) }, deps.leases)
     proveAgain(deps, call)
-    admitCall(deps, call.principal, models, call.nowMs)
+    admitCall(deps, call.principal, models, call.headers.claimed, call.nowMs)
   }
   const { project, identity } = call.principal
   const route = deps.routes.resolve(project, match.dialect, identity.team_id)
@@ -69,12 +70,13 @@ function admitCall(
   deps: GatewayDeps,
   principal: Principal,
   { model, transcriptionModels }: ModelsOfCall,
+  claimed: ClaimedDimensions,
   nowMs: number,
 ): Hold {
   const prices = booksOf(deps.prices, principal, nowMs)
   allowModel(principal, 'openai', model, prices, callEndpoint.shape)
   for (const each of transcriptionModels) allowModel(principal, 'openai', each, prices, transcriptionEndpoint.shape)
-  return holdBudget(deps.budgets, principal.identity, 'openai', model, nowMs)
+  return holdBudget(deps.budgets, principal.identity, 'openai', model, claimed, nowMs)
 }
 
 /** Makes the call at its provider, and joins it. */
@@ -102,7 +104,7 @@ async function makeCall(deps: GatewayDeps, call: HttpCall, models: ModelsOfCall,
     const provedAtMs = Date.now()
     const proved = authenticateAgain(deps, principal, context.headers, match.room, provedAtMs, nowMs)
     requireOpenClass(endpoint, proved.project)
-    admitCall(deps, proved, models, provedAtMs)
+    admitCall(deps, proved, models, call.headers.claimed, provedAtMs)
     if (!isSameUpstream(route, deps.routes.resolve(proved.project, match.dialect, proved.identity.team_id)))
       throw integrationChanged()
     return proved

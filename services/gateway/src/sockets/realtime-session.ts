@@ -95,8 +95,9 @@ export class RealtimeSession extends SocketSession {
 
   /** The provider may begin a turn at any moment, so money ends the session whether one runs or not. */
   get budgets(): LiveCall['budgets'] {
-    const { principal, match, model } = this.context
-    this.#budgets ??= model === undefined ? [] : this.deps.budgets.match(principal.identity, match.dialect, model)
+    const { principal, match, model, headers } = this.context
+    this.#budgets ??=
+      model === undefined ? [] : this.deps.budgets.match(principal.identity, match.dialect, model, headers.claimed)
     return this.#budgets
   }
 
@@ -365,11 +366,11 @@ export class RealtimeSession extends SocketSession {
 
   /** @throws Refusal */
   #expectTurn(): ExpectedTurn {
-    const { match, model } = this.context
+    const { match, model, headers } = this.context
     const nowMs = Date.now()
     if (model === undefined || this.#ending) return { hard: [], bound: noBound }
     const principal = proveSocket(this.deps, this.context, nowMs)
-    const { hard } = holdBudget(this.deps.budgets, principal.identity, match.dialect, model, nowMs)
+    const { hard } = holdBudget(this.deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
     if (hard.length === 0) return { hard, bound: noBound }
     return { hard, bound: boundTurnOf(principal, model, booksOfStarted(this.deps, this.context, nowMs)) }
   }

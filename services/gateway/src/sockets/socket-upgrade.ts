@@ -1,7 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Dialect } from '@sluice/contracts'
+import type { ClaimedDimensions, Dialect } from '@sluice/contracts'
 import { isPlainText } from '@sluice/runtime'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { allowModel } from '../allow-model.ts'
@@ -142,7 +142,7 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
       const sinceMs = endpoint.takesClientSecrets ? nowMs : undefined
       principal = await authenticate(deps, headers, match.room, nowMs, sinceMs)
       model = modelOfQuery(match) ?? principal.clientSecret?.model
-      admitSocket(deps, endpoint, match, principal, model, nowMs)
+      admitSocket(deps, endpoint, match, principal, model, headers.claimed, nowMs)
       const route = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
       const forwarded = headersToForward(deps, { headers }, { span: undefined })
       const opener = principal
@@ -157,7 +157,7 @@ export function createSockets(options: SocketOptions, onFault: (error: unknown) 
         const provedAtMs = Date.now()
         requireOpenGateway(deps, provedAtMs)
         principal = authenticateAgain(deps, principal, headers, match.room, provedAtMs, sinceMs)
-        admitSocket(deps, endpoint, match, principal, model, provedAtMs)
+        admitSocket(deps, endpoint, match, principal, model, headers.claimed, provedAtMs)
         const routeOfNow = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
         if (!isSameUpstream(route, routeOfNow)) throw integrationChanged()
       } catch (error) {
@@ -359,6 +359,7 @@ function admitSocket(
   match: PathMatch,
   principal: Principal,
   model: string | undefined,
+  claimed: ClaimedDimensions,
   nowMs: number,
 ): void {
   requireOpenClass(endpoint, principal.project)
@@ -381,7 +382,7 @@ function admitSocket(
   }
   allowModel(principal, match.dialect, model, booksOf(deps.prices, principal, nowMs), endpoint.shape)
   // One that is spent opens nothing; what hard ones have is held by the session.
-  holdBudget(deps.budgets, principal.identity, match.dialect, model, nowMs)
+  holdBudget(deps.budgets, principal.identity, match.dialect, model, claimed, nowMs)
 }
 
 interface RefusedUpgrade {

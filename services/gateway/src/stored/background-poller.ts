@@ -229,7 +229,7 @@ export class BackgroundPoller {
     const project: Project | undefined = projects.find(identity.project_id)
     if (!project || project.disabled) return { reason: 'project_disabled' }
     if (identity.key_id !== undefined && !keys.findById(identity.key_id)) return { reason: 'credential_revoked' }
-    for (const { budget, copy } of budgets.match(identity, 'openai', job.requested_model)) {
+    for (const { budget, copy } of budgets.match(identity, 'openai', job.requested_model, job.claimed)) {
       const cutoff = budgets.findCutoff(budget.budget_id, copy, this.#now())
       if (cutoff) return { reason: cutoff.reason, budget_id: budget.budget_id, copy }
     }

@@ -1,5 +1,13 @@
 import { type Bus, followBucket, subscribe } from '@sluice/bus'
-import { Budget, BudgetCutoff, BudgetReleased, BudgetWindow, type CallIdentity, Cutoff } from '@sluice/contracts'
+import {
+  Budget,
+  BudgetCutoff,
+  BudgetReleased,
+  BudgetWindow,
+  type CallIdentity,
+  type ClaimedDimensions,
+  Cutoff,
+} from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { BudgetIndex, type MatchedBudget } from '../budget-index.ts'
 
@@ -9,7 +17,7 @@ import { BudgetIndex, type MatchedBudget } from '../budget-index.ts'
  */
 export interface BudgetsView {
   /** Every budget copy whose scope this call is in. */
-  match: (identity: CallIdentity, provider: string, model: string) => MatchedBudget[]
+  match: (identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions) => MatchedBudget[]
   /** The cutoff in force for a budget copy now. */
   findCutoff: (budgetId: string, copy: string, nowMs: number) => Cutoff | undefined
   findWindow: (budgetId: string, copy: string, nowMs: number) => BudgetWindow | undefined
@@ -72,7 +80,7 @@ export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cu
   })
 
   return {
-    match: (identity, provider, model) => index.match(identity, provider, model),
+    match: (identity, provider, model, claimed) => index.match(identity, provider, model, claimed),
     findCutoff(budgetId, copy, nowMs) {
       const cutoff = cutoffs.get(budgetId)?.get(copy)
       return cutoff?.active && (cutoff.until_ms ?? Infinity) > nowMs ? cutoff : undefined

@@ -12,6 +12,7 @@ import { createAuditEntries } from './003-create-audit-entries.ts'
 import { createLeases } from './004-create-leases.ts'
 import { createRaises } from './005-create-raises.ts'
 import { spanProjects } from './006-span-projects.ts'
+import { keepClaimedDimensions } from './007-claimed-dimensions.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -26,6 +27,7 @@ export const migrations: readonly Migration[] = [
   createLeases,
   createRaises,
   spanProjects,
+  keepClaimedDimensions,
 ]
 
 /** The one schema of this service. */
