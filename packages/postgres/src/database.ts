@@ -1,6 +1,7 @@
 import { currentScope } from '@sluice/runtime'
 import { CompiledQuery, type DatabaseConnection, Kysely, PostgresDialect, type Transaction } from 'kysely'
 import pg from 'pg'
+import { workingRoleOf } from './isolate-tenants.ts'
 
 export type { Kysely, Transaction } from 'kysely'
 
@@ -49,6 +50,12 @@ export function openDatabase<Tables>(config: DatabaseConfig): Database<Tables> {
   const dialect = new PostgresDialect({ pool, ...(config.tenants && { onReserveConnection: tellScope }) })
   const db = new Kysely<Tables>({ dialect })
   return { db, close: () => db.destroy() }
+}
+
+/** Opens a database as requests are served from it: under the working role of the one that signs in, told for whom with every use. */
+export function openTenants<Tables>(config: Omit<DatabaseConfig, 'tenants'>): Database<Tables> {
+  const role = workingRoleOf(decodeURIComponent(new URL(config.url).username))
+  return openDatabase<Tables>({ ...config, tenants: { role } })
 }
 
 /** What each connection was told last: nothing else sets it but within a transaction, with whose end that is over. */

@@ -7,6 +7,7 @@ import {
   requireAccountAdmin,
   requirePermission,
 } from './rest-auth.ts'
+import { withinScope } from './tenant-scope.ts'
 
 /**
  * Who may use a route. `public`: anyone. `signed-in`: any valid credential. `account-admin`: a member who administers the
@@ -41,7 +42,8 @@ export function guardByViews(
   app.decorateRequest('principal', null)
   app.addHook('onRoute', route => {
     const access = route.config?.access
-    if (access === undefined || access === 'project') throw new Error(`${route.url} does not say who may use it`)
+    if (access === undefined || access === 'project' || access === 'operate')
+      throw new Error(`${route.url} does not say who may use it`)
     if (!namesNoProject.has(access) && !route.url.includes('/:pid'))
       throw new Error(`${route.url} names no project for ${access}`)
   })
@@ -57,6 +59,13 @@ export function guardByViews(
     }
     const { pid } = request.params as { pid: string }
     requirePermission(views, request.principal, pid, access as Permission)
+  })
+  // Behind the body, which is read in another context.
+  app.addHook('preValidation', (request, _reply, done) => {
+    const { principal } = request
+    if (!principal) return done()
+    const { pid: projectId } = request.params as { pid?: string }
+    withinScope({ accountId: principal.accountId, ...(projectId !== undefined && { projectId }) }, done)
   })
 }
 

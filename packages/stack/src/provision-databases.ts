@@ -33,8 +33,8 @@ export async function provisionDatabases(options: DatabaseOptions): Promise<Reco
       "select current_database() as name, current_setting('server_version_num')::int as version",
     )
     const [server] = rows
-    if (server === undefined || server.version < 140_000)
-      throw new StackError(`PostgreSQL at ${withoutPassword(options.adminUrl)} is too old: 14 or newer is needed.`)
+    if (server === undefined || server.version < 150_000)
+      throw new StackError(`PostgreSQL at ${withoutPassword(options.adminUrl)} is too old: 15 or newer is needed.`)
     const database = pg.escapeIdentifier(server.name)
     await client.query(`revoke create on schema public from public`)
     for (const service of databaseServices) {
@@ -49,7 +49,7 @@ export async function provisionDatabases(options: DatabaseOptions): Promise<Reco
       // A creator that is no superuser must be a member of the role to give it a schema.
       await client.query(`grant ${role} to current_user`)
       await client.query(`grant connect, temporary on database ${database} to ${role}`)
-      if (service === 'accounts') await provisionWorkingRole(client, name)
+      if (service !== 'analytics') await provisionWorkingRole(client, name)
       await client.query(`create schema if not exists ${schema} authorization ${role}`)
       const url = new URL(options.adminUrl)
       url.username = name
@@ -70,7 +70,7 @@ export async function provisionDatabases(options: DatabaseOptions): Promise<Reco
   return urls
 }
 
-/** Accounts works under a role that owns none of its tables, so that row-level security binds it. */
+/** Services answer requests under a role that owns none of their tables, so that row-level security binds it. */
 async function provisionWorkingRole(client: pg.Client, owner: string): Promise<void> {
   const name = `${owner}_app`
   const role = pg.escapeIdentifier(name)

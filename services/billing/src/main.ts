@@ -1,5 +1,12 @@
 import { connectBus, consumeBatches, followCredentials } from '@sluice/bus'
-import { gapRecord, letterArchive, openDatabase, startOutboxRelay, watchCompleteness } from '@sluice/postgres'
+import {
+  gapRecord,
+  letterArchive,
+  openDatabase,
+  openTenants,
+  startOutboxRelay,
+  watchCompleteness,
+} from '@sluice/postgres'
 import { addGapRoutes, ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { sql } from 'kysely'
@@ -46,6 +53,11 @@ async function run(): Promise<void> {
   const closing = new ClosingStack(log)
   try {
     const database = closing.use(openDatabase<Tables>({ url: config.databaseUrl, schema: databaseSchema }), 'database')
+    // What requests are answered from shows them their project alone.
+    const tenants = closing.use(
+      openTenants<Tables>({ url: config.databaseUrl, schema: databaseSchema, maxConnections: 5 }),
+      'database for requests',
+    )
     const bus = closing.use(await connectBus(config.nats, 'billing', log), 'bus')
     const credentials = closing.use(await followCredentials(bus, log), 'credentials')
     const marks = closing.use(await openMarksPublisher(bus, log), 'marks')
@@ -106,8 +118,8 @@ async function run(): Promise<void> {
     const app = closing.use(
       buildApp({
         credentials,
-        ledger: ledgerStore(database.db),
-        priceBooks,
+        ledger: ledgerStore(tenants.db),
+        priceBooks: priceBookStore(tenants.db),
         publisher,
         nowMs: Date.now,
         trustedProxies: config.trustedProxies,

@@ -1,6 +1,6 @@
 import { type Bus, connectBus, consumeBatches, type JsMsg } from '@sluice/bus'
 import type { UsageRecordedData } from '@sluice/contracts'
-import { openDatabase, runMigrations } from '@sluice/postgres'
+import { openDatabase, openTenants, runMigrations } from '@sluice/postgres'
 import { compilePriceBook, priceBookId, rate, serialisePriceBook } from '@sluice/pricing'
 import { importCatalogue } from '@sluice/pricing/catalogue'
 import { createLogger, type Logger } from '@sluice/runtime'
@@ -18,6 +18,7 @@ import { archiveDayStore } from '../src/archive/archive-day-store.ts'
 import { archiveReader } from '../src/archive/archive-reader.ts'
 import type { ArchiveStorage } from '../src/archive/archive-storage.ts'
 import { usageRecorded } from '../src/consumers/usage-recorded.ts'
+import { isolateTenants } from '../src/db/isolate-tenants.ts'
 import { migrations } from '../src/db/migrations/index.ts'
 import type { Tables } from '../src/db/schema.ts'
 import { ledgerStore } from '../src/ledger-store.ts'
@@ -55,6 +56,7 @@ export async function billingStores(t: TestScope, storage?: ArchiveStorage) {
   const database = openDatabase<Tables>({ url, schema: 'billing' })
   t.after(() => database.close())
   await runMigrations(database.db, 'billing', migrations)
+  await isolateTenants(database.db)
   const priceBooks = priceBookStore(database.db)
   await priceBooks.insert({
     entry: { price_book_id: bookId, kind: 'catalogue', effective_at_ms: 1, size_bytes: 1 },
@@ -72,7 +74,23 @@ export async function billingStores(t: TestScope, storage?: ArchiveStorage) {
     }>`select sum(cost_nano_usd) as total from ledger_transactions`.execute(database.db)
     return BigInt(rows[0]?.total ?? 0)
   }
-  return { db: database.db, priceBooks, usage, ledger, sumLedger, days, log, adjustments, hours }
+  const tenants = openTenants<Tables>({ url, schema: 'billing', maxConnections: 3 })
+  t.after(() => tenants.close())
+  /** What routes are answered from. */
+  const forRequests = { ledger: ledgerStore(tenants.db), priceBooks: priceBookStore(tenants.db) }
+  return {
+    db: database.db,
+    tenants: tenants.db,
+    forRequests,
+    priceBooks,
+    usage,
+    ledger,
+    sumLedger,
+    days,
+    log,
+    adjustments,
+    hours,
+  }
 }
 
 export type BillingStores = Awaited<ReturnType<typeof billingStores>>

@@ -54,8 +54,7 @@ test('price books: who may set them, from when they hold, and that nothing is fo
   let nowMs = Date.parse('2026-11-25T12:00:00Z')
   const app = buildApp({
     credentials,
-    ledger: stores.ledger,
-    priceBooks: store,
+    ...stores.forRequests,
     publisher,
     nowMs: () => nowMs,
     trustedProxies: [],

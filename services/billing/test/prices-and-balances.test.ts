@@ -110,8 +110,7 @@ test('a balance is told to those who may know it, exactly, and to nobody else', 
   }
   const app = buildApp({
     credentials,
-    ledger: stores.ledger,
-    priceBooks: stores.priceBooks,
+    ...stores.forRequests,
     publisher: { isPublished: async () => true, publish: async () => {}, withdraw: async () => {} },
     nowMs: Date.now,
     trustedProxies: [],

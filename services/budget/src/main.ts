@@ -6,6 +6,7 @@ import {
   letterArchive,
   listCompleteness,
   openDatabase,
+  openTenants,
   rebuildStore,
   startOutboxRelay,
   watchCompleteness,
@@ -65,6 +66,11 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   const { db } = closing.use(
     openDatabase<BudgetTables>({ url: config.databaseUrl, schema: databaseSchema }),
     'database',
+  )
+  // What requests are answered from shows them their project alone.
+  const tenants = closing.use(
+    openTenants<BudgetTables>({ url: config.databaseUrl, schema: databaseSchema, maxConnections: 5 }),
+    'database for requests',
   )
   const bus: Bus = closing.use(await connectBus(config.nats, 'budget', log), 'bus')
   const views = closing.use(await followCredentials(bus, log), 'credentials')
@@ -231,7 +237,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   const app = closing.use(
     buildApp(
       {
-        budgets: manageBudgets(db, changed),
+        budgets: manageBudgets(tenants.db, changed),
         views,
         newBudgetId: () => `bud_${uuidv7()}`,
         newRaiseId: () => `rai_${uuidv7()}`,

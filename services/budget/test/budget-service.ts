@@ -22,6 +22,7 @@ import {
   type UsageOverrides,
 } from '@sluice/test-env'
 import type { BudgetConfig } from '../src/config.ts'
+import { isolateTenants } from '../src/db/isolate-tenants.ts'
 import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
 import { startBudget } from '../src/main.ts'
@@ -38,6 +39,7 @@ export async function openStores(t: TestScope) {
   const { db, close } = openDatabase<BudgetTables>({ url: postgres.url, schema: databaseSchema })
   t.after(close)
   await runMigrations(db, databaseSchema, migrations)
+  await isolateTenants(db)
   const connectAs = async (user: 'accounts' | 'gateway' | 'budget'): Promise<Bus> => {
     const { pass } = nats.users[user]
     const bus = await connectBus({ url: nats.url, user, password: pass }, user, silent)

@@ -1,4 +1,4 @@
-import { transact } from '@sluice/postgres'
+import { beginIsolation, grantWorkingRole, requireEveryTable, setPolicy, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { schemaName } from './migrations/index.ts'
 import type { Db, Tables } from './schema.ts'
@@ -72,58 +72,20 @@ function conditionsOf(table: string, belonging: Belonging): { using: string; che
  */
 export async function isolateTenants(db: Db): Promise<void> {
   await transact(db, async trx => {
-    await sql`select pg_advisory_xact_lock(hashtext('sluice accounts isolation'))`.execute(trx)
-    const role = await ensureRole(trx)
+    await beginIsolation(trx, schemaName)
+    const role = sql.id(await grantWorkingRole(trx, schemaName))
     await createFunctions(trx)
-    await sql`grant usage on schema ${sql.id(schemaName)} to ${role}`.execute(trx)
     await sql`grant select, insert, update, delete on all tables in schema ${sql.id(schemaName)} to ${role}`.execute(
       trx,
     )
     await sql`revoke update, delete, truncate on audit_entries from ${role}`.execute(trx)
-    await requireEveryTable(trx)
+    await requireEveryTable(trx, schemaName, Object.keys(belongings))
     for (const [table, belonging] of Object.entries(belongings)) {
       const conditions = conditionsOf(table, belonging)
-      if (!conditions) continue
-      await sql`alter table ${sql.table(table)} enable row level security, no force row level security`.execute(trx)
-      await sql`drop policy if exists tenants on ${sql.table(table)}`.execute(trx)
-      await sql`create policy tenants on ${sql.table(table)}
-        using (${sql.raw(conditions.using)}) with check (${sql.raw(conditions.check)})`.execute(trx)
+      if (conditions) await setPolicy(trx, table, conditions.using, conditions.check)
     }
   })
 }
-
-/** The role under which the service works, by the one that it signs in as and that owns its tables. */
-export function workingRoleOf(loginRole: string): string {
-  return `${loginRole}_app`
-}
-
-async function ensureRole(trx: Db) {
-  const { rows } = await sql<{ login: string }>`select current_user as login`.execute(trx)
-  const name = workingRoleOf(rows[0]?.login ?? '')
-  const { rows: found } = await sql<{ usable: boolean }>`select pg_has_role(current_user, oid, 'member') as usable
-    from pg_roles where rolname = ${name}`.execute(trx)
-  const [known] = found
-  if (known && !known.usable)
-    throw new Error(`role ${name} must be granted to ${rows[0]?.login}: grant ${name} to ${rows[0]?.login}`)
-  if (!known) await createRole(trx, name)
-  return sql.id(name)
-}
-
-async function createRole(trx: Db, name: string): Promise<void> {
-  const { rows } = await sql<{ may: boolean }>`select rolsuper or rolcreaterole as may from pg_roles
-    where rolname = current_user`.execute(trx)
-  if (!rows[0]?.may)
-    throw new Error(
-      `there is no role ${name}, under which the service works: run the provisioning step again, which makes it`,
-    )
-  // Roles belong to the server: another database of it may be making the same one.
-  await sql`do ${sql.lit(`begin create role ${quoted(name)} nologin; exception when duplicate_object or unique_violation then null; end`)}`.execute(
-    trx,
-  )
-  await sql`grant ${sql.id(name)} to current_user`.execute(trx)
-}
-
-const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
 
 async function createFunctions(trx: Db): Promise<void> {
   await sql`create or replace function is_system_scope() returns boolean stable language sql
@@ -140,12 +102,4 @@ async function createFunctions(trx: Db): Promise<void> {
         else exists (select from ${sql.raw(schemaName)}.projects where projects.project_id = project) end $$`.execute(
     trx,
   )
-}
-
-async function requireEveryTable(trx: Db): Promise<void> {
-  const { rows } = await sql<{ name: string }>`select tablename as name from pg_tables
-    where schemaname = ${schemaName}`.execute(trx)
-  const unknown = rows.find(({ name }) => !Object.hasOwn(belongings, name))
-  if (unknown)
-    throw new Error(`table ${unknown.name} does not say whom its rows belong to: add it to isolate-tenants.ts`)
 }
