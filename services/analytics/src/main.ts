@@ -20,6 +20,7 @@ import { refusedRowStore } from './refused-row-store.ts'
 import { startRollups } from './rollup-job.ts'
 import { rollupStore } from './rollup-store.ts'
 import { operatorRoutes } from './routes/operator-routes.ts'
+import { tenantQueries } from './tenant-query-store.ts'
 import { usageHourStore } from './usage-hour-store.ts'
 import { usageRowStore } from './usage-row-store.ts'
 import { usageSumStore } from './usage-sum-store.ts'
@@ -47,11 +48,17 @@ const queries = queriesForRoutes(clickhouse.queries)
 const rows = usageRowStore(clickhouse.writer, queries)
 const refused = refusedRowStore(clickhouse.writer, queries)
 const rollups = rollupStore(database.db, clickhouse.rollups)
-const sums = usageSumStore({ queries, listDirtyHours: rollups.listDirtyHours })
 const recent = recentCalls()
+// What requests are answered from shows them what is their caller's alone.
+const own = tenantQueries(queries)
+const forRequests = {
+  rows: usageRowStore(clickhouse.writer, own),
+  refused: refusedRowStore(clickhouse.writer, own),
+  sums: usageSumStore({ queries: own, listDirtyHours: rollups.listDirtyHours }),
+}
 
 const { trustedProxies } = config
-const app = buildApp({ credentials, rows, sums, refused, recent, now: Date.now, trustedProxies, logger })
+const app = buildApp({ credentials, ...forRequests, recent, now: Date.now, trustedProxies, logger })
 closing.use(app, 'app')
 await app.listen({ host: config.host, port: config.port })
 

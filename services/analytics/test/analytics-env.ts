@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BatchConsumer, type Bus, connectBus } from '@sluice/bus'
-import { type Clickhouse, openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
+import { type Clickhouse, type ClickhousePool, openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
 import { CallRefused, type CallRefusedData, UsageAdjusted, type UsageAdjustedData } from '@sluice/contracts'
 import { type Database, openDatabase } from '@sluice/postgres'
 import { createLogger } from '@sluice/runtime'
@@ -16,6 +16,7 @@ import { clickhouseSteps, migrateDatabase } from '../src/migrate.ts'
 import { type RecentCalls, recentCalls } from '../src/recent-calls.ts'
 import { refusedRowStore } from '../src/refused-row-store.ts'
 import { rollupStore } from '../src/rollup-store.ts'
+import { tenantQueries } from '../src/tenant-query-store.ts'
 import { usageRowStore } from '../src/usage-row-store.ts'
 import { usageSumStore } from '../src/usage-sum-store.ts'
 
@@ -32,6 +33,9 @@ export interface AnalyticsEnv {
   refused: ReturnType<typeof refusedRowStore>
   sums: ReturnType<typeof usageSumStore>
   rollups: ReturnType<typeof rollupStore>
+  /** What routes are answered from. */
+  forRequests: RequestStores
+  requestStores: (queries: ClickhousePool) => RequestStores
   /** A consumer as `main.ts` starts it. `log` may be one that breaks. */
   startUsage: (options?: { log?: InsertLogStore; insertWindowMs?: number }) => StartedUsage
   startRefused: (recent: RecentCalls) => Promise<BatchConsumer>
@@ -39,6 +43,12 @@ export interface AnalyticsEnv {
   publishRefused: (refused: CallRefusedData) => Promise<void>
   /** Closes something at the end of the file, before what was opened earlier. */
   defer: (close: () => Promise<void>) => void
+}
+
+export interface RequestStores {
+  rows: ReturnType<typeof usageRowStore>
+  refused: ReturnType<typeof refusedRowStore>
+  sums: ReturnType<typeof usageSumStore>
 }
 
 export interface StartedUsage {
@@ -75,6 +85,11 @@ export async function openAnalyticsEnv(): Promise<AnalyticsEnv> {
   const rows = usageRowStore(clickhouse.writer, clickhouse.queries)
   const rollups = rollupStore(database.db, clickhouse.rollups)
   const refused = refusedRowStore(clickhouse.writer, clickhouse.queries)
+  const requestStores = (queries: ClickhousePool): RequestStores => ({
+    rows: usageRowStore(clickhouse.writer, queries),
+    refused: refusedRowStore(clickhouse.writer, queries),
+    sums: usageSumStore({ queries, listDirtyHours: rollups.listDirtyHours }),
+  })
   const publish = async (subject: string, body: string) => {
     const { error } = (await nats.admin.request(subject, body)).json<{ error?: { description: string } }>()
     if (error) throw new Error(error.description)
@@ -89,6 +104,8 @@ export async function openAnalyticsEnv(): Promise<AnalyticsEnv> {
     refused,
     sums: usageSumStore({ queries: clickhouse.queries, listDirtyHours: rollups.listDirtyHours }),
     rollups,
+    forRequests: requestStores(tenantQueries(clickhouse.queries)),
+    requestStores,
     startUsage: (options = {}) => {
       const recent = recentCalls()
       const consumer = consumeUsage(bus, {

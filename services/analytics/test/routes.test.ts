@@ -2,15 +2,23 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { connectBus, followCredentials, openBucket } from '@sluice/bus'
-import { openClickhouse } from '@sluice/clickhouse'
+import { type ClickhousePool, openClickhouse } from '@sluice/clickhouse'
 import { Key, Project, type Role, Session, type UsageRecordedData } from '@sluice/contracts'
 import { hashCredential } from '@sluice/runtime'
-import { eventually, makeUsageEvent, publishUsage, type UsageOverrides } from '@sluice/test-env'
+import {
+  crawlRoutes,
+  eventually,
+  makeUsageEvent,
+  operationsOf,
+  publishUsage,
+  type UsageOverrides,
+} from '@sluice/test-env'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../src/app.ts'
 import { queriesForRoutes } from '../src/query-store.ts'
 import { recentCalls } from '../src/recent-calls.ts'
 import { refusedRowStore } from '../src/refused-row-store.ts'
+import { tenantQueries, tenantTables } from '../src/tenant-query-store.ts'
 import { usageRowStore } from '../src/usage-row-store.ts'
 import { usageSumStore } from '../src/usage-sum-store.ts'
 import { logger, openAnalyticsEnv } from './analytics-env.ts'
@@ -28,7 +36,7 @@ env.defer(async () => {
 })
 const { recent } = env.startUsage()
 await env.startRefused(recent)
-const app = buildApp({ ...env, credentials, recent, now: Date.now, trustedProxies: [], logger })
+const app = buildApp({ ...env, ...env.forRequests, credentials, recent, now: Date.now, trustedProxies: [], logger })
 const keys = await openBucket(accounts, 'keys', Key)
 const sessions = await openBucket(accounts, 'sessions', Session)
 const projects = await openBucket(accounts, 'projects', Project)
@@ -167,8 +175,17 @@ test('a report is the same from rows, from rollups and from both, and as new as 
     '?users=mem_1,mem_2',
     '?client=codex',
   ]
-  const report = async (store = env.sums) => {
-    const reader = buildApp({ ...env, sums: store, credentials, recent, now: Date.now, trustedProxies: [], logger })
+  const report = async (store = env.forRequests.sums) => {
+    const reader = buildApp({
+      ...env,
+      ...env.forRequests,
+      sums: store,
+      credentials,
+      recent,
+      now: Date.now,
+      trustedProxies: [],
+      logger,
+    })
     return Promise.all(
       paths.map(async path => {
         const answer = await get(`/accounts/projects/${projectId}/usage${path}`, key, reader)
@@ -357,7 +374,15 @@ test('a call can be looked up before it is inserted, refused ones too', async ()
 
   // From the store alone, as after a restart.
   await untilInserted([event])
-  const fresh = buildApp({ ...env, credentials, recent: recentCalls(), now: Date.now, trustedProxies: [], logger })
+  const fresh = buildApp({
+    ...env,
+    ...env.forRequests,
+    credentials,
+    recent: recentCalls(),
+    now: Date.now,
+    trustedProxies: [],
+    logger,
+  })
   assert.equal((await get(`/api/calls/${event.call_id}`, key, fresh)).json().attempts.length, 1)
   await eventually(async () => (await get(`/api/calls/${refusedId}`, key, fresh)).statusCode === 200)
 })
@@ -464,6 +489,77 @@ test('who may read no more reads their own usage, and that of a team they own, a
   const reader = await sessionOf('mem_r', ['usage:read', 'usage:read-own'])
   assert.deepEqual(await idsOf('', reader), [a, b1, b2].sort())
   assert.equal(await idsOf('', await sessionOf('mem_n', [])), 403)
+})
+
+test('a crawl over every route as every role of another project reads nothing, also where no query names a project', async () => {
+  const canary = 'canary-of-the-other-project'
+  const theirs = { projectId: randomUUID(), accountId: 'acct_other' }
+  const own = await addProject()
+  const ofTheirs: UsageOverrides = {
+    identity: { account_id: theirs.accountId, room: canary, member_id: canary },
+    requested_model: canary,
+    served_model: canary,
+  }
+  const [event] = await record(theirs.projectId, [ofTheirs])
+  assert.ok(event)
+  await record(own.projectId, [{}])
+  await untilInserted([event])
+  const credentialsOf: Record<string, string> = { developer: own.key }
+  for (const role of ['member', 'admin'] as const) credentialsOf[role] = await addKey(own.projectId, role)
+
+  const { queries } = env.clickhouse
+  /** Its SQL without a word about projects, and nothing that memory knows. */
+  let forgotten = 0
+  const forgetful: ClickhousePool = {
+    ...queries,
+    query: (sql, params) =>
+      queries.query(
+        sql.replaceAll(/project_id (?:= \{project:UUID\}|in \{projects:Array\(UUID\)\})/g, () => {
+          forgotten++
+          return 'true'
+        }),
+        params,
+      ),
+  }
+  const crawl = async (pool: ClickhousePool) => {
+    const parts = { credentials, recent: recentCalls(), now: Date.now, trustedProxies: [], logger }
+    const routes = buildApp({ ...env.requestStores(pool), ...parts })
+    const operations = operationsOf((await routes.inject({ url: '/api/openapi/analytics.json' })).json())
+    const leaks: string[] = []
+    for (const pid of [theirs.projectId, own.projectId]) {
+      const found = await crawlRoutes({
+        operations: operations.filter(({ path }) => path.includes('{')),
+        credentials: credentialsOf,
+        call: async (method, url, key) => {
+          const headers = { authorization: `Bearer ${key}` }
+          const answer = await routes.inject({ method: method as 'GET', url, headers })
+          return { status: answer.statusCode, body: answer.body }
+        },
+        places: { pid, call_id: event.call_id },
+        canary,
+        mayAnswer: ({ path }) => pid === own.projectId && path.includes('{pid}'),
+      })
+      assert.ok(found.requests >= 10, `${found.requests} requests`)
+      leaks.push(...found.leaks)
+    }
+    return leaks
+  }
+  assert.deepEqual(await crawl(tenantQueries(queries)), [])
+  assert.deepEqual(await crawl(tenantQueries(forgetful)), [])
+  assert.ok(forgotten >= 5, `${forgotten} conditions`)
+  // Whoever reads calls looks them up by account; what they may read of it is cut to their projects behind that.
+  const withoutWall = await crawl(forgetful)
+  assert.ok(withoutWall.filter(leak => leak.startsWith('read: ')).length >= 3, withoutWall.join('\n'))
+  await assert.rejects(tenantQueries(queries).query('select 1'), /does not say for whom/)
+})
+
+test('every table with rows of projects stands behind the wall', async () => {
+  const rows = await env.clickhouse.queries.query<{ table: string; hasAccount: number }>(
+    `select table, max(name = 'account_id') as hasAccount from system.columns
+    where database = currentDatabase() group by table having max(name = 'project_id') = 1 order by table`,
+  )
+  const found = Object.fromEntries(rows.map(row => [row.table, row.hasAccount === 1 ? 'account_id' : undefined]))
+  assert.deepEqual(found, { ...tenantTables })
 })
 
 test('while ClickHouse is away routes say so, and calls of the last moment can still be looked up', async () => {
