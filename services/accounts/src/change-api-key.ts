@@ -86,7 +86,8 @@ export async function rotateApiKey(
 }
 
 /**
- * Revokes keys for somebody: themselves, or what is within their own; else none of them.
+ * Revokes keys for somebody who may write keys. It gives nobody anything, so that roles do not count: who manages keys ends
+ * what has leaked, whatever it may do. A key that is limited reaches no further than its limits in this either, but for itself.
  * @param by.keyId the key that asks, where one does
  * @returns those that there were to revoke @throws AppError 403
  */
@@ -98,7 +99,7 @@ export async function revokeApiKeysFor(
 ): Promise<string[]> {
   await lockProject(change.trx, projectId)
   for (const key of await listKeyGrants(change.trx, projectId, keyIds))
-    if (key.key_id !== by.keyId) requireWithin(limitsOf(key), by.own)
+    if (key.key_id !== by.keyId) requireWithin({ ...limitsOf(key), permissions: [] }, by.own)
   return revokeApiKeys(change, projectId, keyIds)
 }
 

@@ -148,7 +148,7 @@ test('what becomes of keys', async t => {
     assert.equal((await call('PATCH', `${keys}/${admins.id}`, { name: 'x' }, { token: admin })).status, 200)
   })
 
-  await t.test('nobody revokes a key that is more than they could make, but everybody their own', async () => {
+  await t.test('a limited key revokes none beyond its limits but itself', async () => {
     const { body: bot } = await call('POST', `${project}/service-accounts`, { name: 'revoked' })
     const botKeys = `${project}/service-accounts/revoked/api-keys`
     const [wide, bots] = [await newKey(), (await call('POST', botKeys, { name: 'ci' })).body]
@@ -167,8 +167,6 @@ test('what becomes of keys', async t => {
     )
     assert.ok((await works(wide.value)) && (await works(bots.value)))
     assert.equal((await call('DELETE', `${keys}/${within.id}`, undefined, by)).status, 204)
-    const { token: manager } = await addMember(db, accountId, pid, 'member', ['key_manager'])
-    assert.equal((await call('DELETE', `${keys}/${wide.id}`, undefined, { token: manager })).status, 403)
     // What leaked ends itself: also of a key that is more than its limits let it make.
     const expires_at = new Date(Date.now() + aheadMs + 60_000).toISOString()
     const brief = await newKey({ role: 'admin', models: ['openai/gpt-5-mini'], expires_at })
@@ -177,6 +175,41 @@ test('what becomes of keys', async t => {
       assert.equal((await call('DELETE', `${keys}/${key.id}`, undefined, { token: key.value })).status, 204)
     assert.equal(await works(narrow.value), false)
   })
+
+  await t.test(
+    'who manages keys revokes every key of the project, whatever it may do, and makes or changes none beyond what they hold',
+    async () => {
+      const { token } = await addMember(db, accountId, pid, 'member', ['key_manager'])
+      const by = { token }
+      const { memberId } = await addMember(db, accountId, pid, 'developer')
+      const callers = [
+        await newKey({ role: 'member' }),
+        await newKey({ role: 'developer', member_id: memberId }),
+        await newKey({ role: 'admin' }),
+      ]
+      await call('POST', `${project}/service-accounts`, { name: 'leaked' })
+      const { body: bots } = await call('POST', `${project}/service-accounts/leaked/api-keys`, { name: 'ci' })
+      for (const { id } of callers) {
+        assert.equal((await call('PATCH', `${keys}/${id}`, { name: 'mine' }, by)).status, 403)
+        assert.equal((await call('POST', `${keys}/${id}/rotate`, {}, by)).status, 403)
+      }
+      assert.equal((await call('POST', keys, { name: 'x', role: 'member' }, by)).status, 403)
+      for (const { id, value } of callers) {
+        assert.equal((await call('DELETE', `${keys}/${id}`, undefined, by)).status, 204)
+        assert.equal(await works(value), false)
+      }
+      assert.deepEqual((await call('POST', `${keys}:revoke`, { msid: bots.id }, by)).body, { revoked: [bots.id] })
+      // Nor does it take being an admin: a key without limits of its own that may write keys does.
+      const [{ value: unlimited }, victim] = [await newKey({ role: 'admin' }), await newKey()]
+      assert.equal((await call('DELETE', `${keys}/${victim.id}`, undefined, { token: unlimited })).status, 204)
+      const without = await addMember(db, accountId, pid, 'developer')
+      assert.equal(
+        (await call('DELETE', `${keys}/${(await newKey()).id}`, undefined, { token: without.token })).status,
+        403,
+      )
+      assert.equal((await call('DELETE', `${keys}/${stranger.keyId}`, undefined, by)).status, 404)
+    },
+  )
 
   await t.test('a key whose role is not said is a developer’s, or a member’s where its maker is no more', async () => {
     const { token } = await addMember(db, accountId, pid, 'member', ['key_manager', 'llm_proxy_user'])
