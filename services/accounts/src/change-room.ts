@@ -3,7 +3,7 @@ import type { Change } from './change-store.ts'
 import { errors, notFound } from './errors.ts'
 import { isMemberOfProject } from './member-store.ts'
 import { lockProject } from './project-store.ts'
-import type { RoomPermissions } from './room-grant.ts'
+import type { ParticipantRole, RoomPermissions } from './room-grant.ts'
 import {
   announceRoomChange,
   countOpenRooms,
@@ -16,6 +16,7 @@ import {
   markRoomClosed,
   moveRoomMembers,
   type Room,
+  type RoomMember,
   type RoomSettings,
   updateRoom,
   updateRoomMember,
@@ -28,6 +29,8 @@ export const maxMembers = 5_000
 export interface RoomGrant {
   memberId: string
   permissions: RoomPermissions | null
+  /** As what they enter it. Absent: as before; as a user where they were not in it. */
+  role?: ParticipantRole
 }
 
 /**
@@ -101,8 +104,8 @@ export async function putRoomMember(change: Change, projectId: string, room: str
   await lockProject(change.trx, projectId)
   await findOpenRoom(change, projectId, room)
   const before = await findRoomMember(change.trx, projectId, room, grant.memberId)
-  if (before && before.permissions === null && grant.permissions === null) return
-  if (before) await changeGrant(change, projectId, room, before.permissions, grant)
+  if (before && before.permissions === null && grant.permissions === null && isRole(before.role, grant.role)) return
+  if (before) await changeGrant(change, projectId, room, before, grant)
   else await letIn(change, projectId, room, grant)
   await announceRoomChange(change, projectId, room)
 }
@@ -140,7 +143,7 @@ export async function changeRoomGrant(
   await findOpenRoom(change, projectId, room)
   const before = await findRoomMember(change.trx, projectId, room, grant.memberId)
   if (!before) throw notFound()
-  await changeGrant(change, projectId, room, before.permissions, grant)
+  await changeGrant(change, projectId, room, before, grant)
   await announceRoomChange(change, projectId, room)
 }
 
@@ -158,18 +161,21 @@ export async function removeRoomMember(
   await change.audit({ action: 'room-member.removed', target: room, projectId, before: { member_id: memberId } })
 }
 
+const isRole = (before: ParticipantRole, wanted: ParticipantRole | undefined) =>
+  wanted === undefined || wanted === before
+
 async function letIn(change: Change, projectId: string, room: string, grant: RoomGrant): Promise<void> {
-  const { memberId, permissions } = grant
+  const { memberId, permissions, role = 'user' } = grant
   if (!(await isMemberOfProject(change.trx, projectId, memberId)))
     throw errorOf(errors.invalidRequest, { message: 'That is no member of this project.' })
-  await insertRoomMember(change.trx, projectId, room, grant)
+  await insertRoomMember(change.trx, projectId, room, { memberId, permissions, role })
   if ((await countRoomMembers(change.trx, projectId, room)) > maxMembers)
     throw errorOf(errors.invalidRequest, { message: `A room has at most ${maxMembers} members: make it open.` })
   await change.audit({
     action: 'room-member.added',
     target: room,
     projectId,
-    after: { member_id: memberId, ...(permissions && { permissions }) },
+    after: { member_id: memberId, ...(permissions && { permissions }), ...(role !== 'user' && { role }) },
   })
 }
 
@@ -177,17 +183,17 @@ async function changeGrant(
   change: Change,
   projectId: string,
   room: string,
-  before: RoomPermissions | null,
+  before: Pick<RoomMember, 'permissions' | 'role'>,
   grant: RoomGrant,
 ): Promise<void> {
-  const { memberId, permissions } = grant
-  await updateRoomMember(change.trx, projectId, room, grant)
+  const { memberId, permissions, role = before.role } = grant
+  await updateRoomMember(change.trx, projectId, room, { memberId, permissions, role })
   await change.audit({
     action: 'room-member.changed',
     target: room,
     projectId,
-    before: { member_id: memberId, permissions: before },
-    after: { member_id: memberId, permissions },
+    before: { member_id: memberId, permissions: before.permissions, role: before.role },
+    after: { member_id: memberId, permissions, role },
   })
 }
 

@@ -23,6 +23,10 @@ export const RoomPermissions = Type.Object(
 )
 export type RoomPermissions = Static<typeof RoomPermissions> & Record<string, unknown>
 
+/** As what somebody is in a room, as tokens say it; who has none is a user. */
+export const ParticipantRole = Type.Union([Type.Literal('user'), Type.Literal('agent'), Type.Literal('tool')])
+export type ParticipantRole = Static<typeof ParticipantRole>
+
 /** Tokens hold at most 16 kB, and carry these. */
 const maxBytes = 8_192
 

@@ -5,7 +5,7 @@ import { announceRoom } from './announcement.ts'
 import type { Change } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { errors } from './errors.ts'
-import { modelsOfGrant, type RoomPermissions } from './room-grant.ts'
+import { modelsOfGrant, type ParticipantRole, type RoomPermissions } from './room-grant.ts'
 
 /** `open`: whoever may enter rooms; `members`: those who are in it alone. */
 export type RoomAccess = 'open' | 'members'
@@ -124,6 +124,7 @@ export function listRooms(
 export interface RoomMember {
   member_id: string
   permissions: RoomPermissions | null
+  role: ParticipantRole
   created_at: Date
 }
 
@@ -136,7 +137,7 @@ export function listRoomMembers(
 ): Promise<RoomMember[]> {
   return db
     .selectFrom('room_members')
-    .select(['member_id', 'permissions', 'created_at'])
+    .select(['member_id', 'permissions', 'role', 'created_at'])
     .where('project_id', '=', projectId)
     .where('room', '=', room)
     .$if(page.after !== undefined, query => query.where('member_id', '>', page.after ?? ''))
@@ -173,7 +174,7 @@ export function findRoomMember(
 ): Promise<RoomMember | undefined> {
   return db
     .selectFrom('room_members')
-    .select(['member_id', 'permissions', 'created_at'])
+    .select(['member_id', 'permissions', 'role', 'created_at'])
     .where('project_id', '=', projectId)
     .where('room', '=', room)
     .where('member_id', '=', memberId)
@@ -185,7 +186,7 @@ export async function insertRoomMember(
   db: Db,
   projectId: string,
   room: string,
-  { memberId, permissions }: { memberId: string; permissions: RoomPermissions | null },
+  { memberId, permissions, role }: { memberId: string; permissions: RoomPermissions | null; role: ParticipantRole },
 ): Promise<boolean> {
   const result = await db
     .insertInto('room_members')
@@ -194,6 +195,7 @@ export async function insertRoomMember(
       room,
       member_id: memberId,
       permissions: permissions && JSON.stringify(permissions),
+      role,
     })
     .onConflict(conflict => conflict.doNothing())
     .executeTakeFirst()
@@ -204,11 +206,11 @@ export async function updateRoomMember(
   db: Db,
   projectId: string,
   room: string,
-  { memberId, permissions }: { memberId: string; permissions: RoomPermissions | null },
+  { memberId, permissions, role }: { memberId: string; permissions: RoomPermissions | null; role: ParticipantRole },
 ): Promise<void> {
   await db
     .updateTable('room_members')
-    .set({ permissions: permissions && JSON.stringify(permissions) })
+    .set({ permissions: permissions && JSON.stringify(permissions), role })
     .where('project_id', '=', projectId)
     .where('room', '=', room)
     .where('member_id', '=', memberId)

@@ -173,6 +173,32 @@ test('rooms, and tokens that the server mints', async t => {
     assert.equal((await call('DELETE', key)).status, 404)
   })
 
+  await t.test(
+    'whoever is in a room as an agent or a tool enters it as one, and a change of what they may do keeps that',
+    async () => {
+      await call('POST', rooms, { name: 'workshop', access: 'members' })
+      const members = `${rooms}/workshop/members`
+      const entersAs = async () => {
+        const { jwt } = (await call('POST', `${rooms}/workshop/connect`, {}, member.token)).body
+        const { grants } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url').toString())
+        return grants.find(({ name }: { name: string }) => name === 'role')?.scope
+      }
+      const listed = async () => (await call('GET', members)).body.members.map(({ role }: { role: string }) => role)
+      await call('PUT', `${members}/${member.memberId}`)
+      assert.deepEqual([await listed(), await entersAs()], [['user'], undefined])
+      for (const role of ['agent', 'tool']) {
+        assert.equal((await call('PUT', `${members}/${member.memberId}`, { role })).status, 204)
+        assert.deepEqual([await listed(), await entersAs()], [[role], role])
+      }
+      const grant = { room_id: 'workshop', user_id: member.memberId, permissions: { llm: {} } }
+      assert.equal((await call('PUT', `${project}/room-grants/any`, grant)).status, 200)
+      assert.equal(await entersAs(), 'tool')
+      assert.equal((await call('PUT', `${members}/${member.memberId}`, { role: 'admin' })).status, 400)
+      assert.equal((await call('PUT', `${members}/${member.memberId}`, {})).status, 204)
+      assert.equal(await entersAs(), undefined)
+    },
+  )
+
   await t.test('closed rooms are not entered, and unknown ones where the project allows them', async () => {
     await call('POST', rooms, { name: 'done' })
     await call('DELETE', `${rooms}/done`)

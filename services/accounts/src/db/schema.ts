@@ -1,6 +1,6 @@
 import type { Bundle, CredentialSource, Dialect, Envelope, Role, SeatBudget } from '@sluice/contracts'
 import type { ColumnType, Generated, Kysely } from 'kysely'
-import type { RoomPermissions } from '../room-grant.ts'
+import type { ParticipantRole, RoomPermissions } from '../room-grant.ts'
 
 type Json<T> = ColumnType<T, string, string>
 type CreatedAt = ColumnType<Date, Date | undefined, never>
@@ -133,6 +133,7 @@ export interface Tables {
     room: string
     member_id: string
     permissions: Json<RoomPermissions> | null
+    role: Generated<ParticipantRole>
     created_at: CreatedAt
   }
   integrations: {

@@ -6,7 +6,7 @@ import { callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { errors } from '../errors.ts'
 import { mintToken } from '../mint-token.ts'
-import { scopeInRoom, unlimited } from '../room-grant.ts'
+import { ParticipantRole, scopeInRoom, unlimited } from '../room-grant.ts'
 import { findRoomMember } from '../room-store.ts'
 import { type RoomParams, RoomsPath, roomOf } from './room-schemas.ts'
 import { NoBody, responses } from './route-schemas.ts'
@@ -21,7 +21,7 @@ const Body = Type.Object(
     /** As they stand in a token; in their place the three below. */
     grants: Type.Optional(Type.Array(AnyObject, { maxItems: 64 })),
     room_name: Type.Optional(RoomName),
-    role: Type.Optional(Type.Union([Type.Literal('user'), Type.Literal('agent'), Type.Literal('tool')])),
+    role: Type.Optional(ParticipantRole),
     /** What of the API it opens: `{llm: {models?}}`. */
     api: Type.Optional(AnyObject),
     /** Whose calls it makes: an id, an address, or null for nobody's. Not sent: the caller's. */
@@ -72,6 +72,7 @@ export function registerCreateParticipantToken(app: FastifyInstance, deps: AppDe
       const member = key ? key.member_id : principal.id
       const granted = member === undefined ? undefined : await findRoomMember(deps.db, projectId, room, member)
       const grants = [
+        ...roleGrant(granted?.role),
         { name: 'api', scope: scopeInRoom(granted?.permissions ?? unlimited, permissions.has('llm:invoke')) },
         { name: 'room', scope: room },
       ]
@@ -91,9 +92,13 @@ function toGrants({ grants, room_name, role, api }: Static<typeof Body>): readon
     return grants
   }
   return [
-    // As clients write it: who has none is a user.
-    ...(role === undefined || role === 'user' ? [] : [{ name: 'role', scope: role }]),
+    ...roleGrant(role),
     ...(api === undefined ? [] : [{ name: 'api', scope: api }]),
     ...(room_name === undefined ? [] : [{ name: 'room', scope: room_name }]),
   ]
+}
+
+/** As clients write it: who has none is a user. */
+function roleGrant(role: ParticipantRole | undefined) {
+  return role === undefined || role === 'user' ? [] : [{ name: 'role', scope: role }]
 }

@@ -6,7 +6,7 @@ import type { AppDeps } from '../app.ts'
 import { putRoomMember, removeRoomMember } from '../change-room.ts'
 import { notFound } from '../errors.ts'
 import { ContinuationToken, PageQuery, readPage, toPage } from '../page.ts'
-import { checkRoomPermissions, RoomPermissions } from '../room-grant.ts'
+import { checkRoomPermissions, ParticipantRole, RoomPermissions } from '../room-grant.ts'
 import { findRoom, listRoomMembers } from '../room-store.ts'
 import { type RoomParams, RoomsPath, roomOf } from './room-schemas.ts'
 import { NoContent, responses } from './route-schemas.ts'
@@ -17,6 +17,7 @@ const Response = Type.Object({
     Type.Object({
       member_id: Type.String(),
       permissions: Type.Union([Type.Null(), RoomPermissions]),
+      role: ParticipantRole,
       added_at: Type.String(),
     }),
   ),
@@ -25,12 +26,12 @@ const Response = Type.Object({
 const Body = Type.Union([
   Type.Null(),
   Type.Object(
-    { permissions: Type.Optional(Type.Union([Type.Null(), RoomPermissions])) },
+    { permissions: Type.Optional(Type.Union([Type.Null(), RoomPermissions])), role: Type.Optional(ParticipantRole) },
     { additionalProperties: false },
   ),
 ])
 
-/** Who may enter a room that is for its members, and what they may do there; null: what they may do in the project. */
+/** Who may enter a room that is for its members, as what, and what they may do there; null: what they may do in the project. */
 export function registerRoomMembers(app: FastifyInstance, deps: AppDeps): void {
   const access = 'rooms:write' as const
   const path = `${RoomsPath}/:room/members`
@@ -64,7 +65,7 @@ export function registerRoomMembers(app: FastifyInstance, deps: AppDeps): void {
       const { pid, mid: memberId } = request.params
       const wanted = request.body?.permissions
       const permissions = wanted ? checkRoomPermissions(wanted) : null
-      const grant = { memberId, permissions }
+      const grant = { memberId, permissions, role: request.body?.role ?? 'user' }
       await deps.changes.make(actorOf(request), change => putRoomMember(change, pid, roomOf(request.params), grant))
       return reply.code(204).send()
     },

@@ -18,6 +18,7 @@ import { createOtelSettings } from './041-create-otel-settings.ts'
 import { planTeamMembers } from './042-plan-team-members.ts'
 import { indexAddresses } from './050-index-addresses.ts'
 import { createManagedIntegrations } from './051-create-managed-integrations.ts'
+import { nameRoomRoles } from './052-name-room-roles.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -41,6 +42,7 @@ export const migrations: readonly Migration[] = [
   planTeamMembers,
   indexAddresses,
   createManagedIntegrations,
+  nameRoomRoles,
 ]
 
 /** The one schema of this service. */
