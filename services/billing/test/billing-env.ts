@@ -50,18 +50,33 @@ export function ratedEvent(overrides: UsageOverrides = {}): UsageRecordedData {
   return { ...event, line_items, cost_nano_usd, priced, ...overrides, identity: event.identity }
 }
 
+/** A database that knows the catalogue, which each test gets a copy of: migrations take longer than most of the tests. */
+let template: Promise<string> | undefined
+
+async function makeTemplate(): Promise<string> {
+  const { url } = await testPostgres({ after: () => {} }, { schemas: ['billing'] })
+  const database = openDatabase<Tables>({ url, schema: 'billing' })
+  try {
+    await runMigrations(database.db, 'billing', migrations)
+    await isolateTenants(database.db)
+    await priceBookStore(database.db).insert({
+      entry: { price_book_id: bookId, kind: 'catalogue', effective_at_ms: 1, size_bytes: 1 },
+      body: serialisePriceBook(book),
+    })
+  } finally {
+    // Copied where nobody is connected to it.
+    await database.close()
+  }
+  return new URL(url).pathname.slice(1)
+}
+
 /** Billing's stores on a fresh database that knows the catalogue. */
 export async function billingStores(t: TestScope, storage?: ArchiveStorage) {
-  const { url } = await testPostgres(t, { schemas: ['billing'] })
+  template ??= makeTemplate()
+  const { url } = await testPostgres(t, { template: await template })
   const database = openDatabase<Tables>({ url, schema: 'billing' })
   t.after(() => database.close())
-  await runMigrations(database.db, 'billing', migrations)
-  await isolateTenants(database.db)
   const priceBooks = priceBookStore(database.db)
-  await priceBooks.insert({
-    entry: { price_book_id: bookId, kind: 'catalogue', effective_at_ms: 1, size_bytes: 1 },
-    body: serialisePriceBook(book),
-  })
   const usage = usageStore(database.db)
   const days = archiveDayStore(database.db)
   const log = usageLogStore(database.db, archiveReader({ storage, days }))
