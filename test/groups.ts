@@ -15,6 +15,7 @@ const groups: Record<string, readonly string[]> = {
     'test/budgets-by-scope.test.ts',
     'test/hard-budgets.test.ts',
     'test/company.test.ts',
+    'test/clients/clients.test.ts',
     'test/crawl.test.ts',
     'test/dead-letters.test.ts',
   ],
@@ -29,6 +30,12 @@ const groups: Record<string, readonly string[]> = {
     'services/gateway/test/sockets-models.test.ts',
     'services/gateway/test/sockets.test.ts',
     'services/gateway/test/stored-killed.test.ts',
+  ],
+  // The first of these wants no batch of others to run.
+  'gateway-batches': [
+    'services/gateway/test/batches.test.ts',
+    'services/gateway/test/batches-altered.test.ts',
+    'services/gateway/test/realtime-calls-held.test.ts',
   ],
   // The first of these prints what a call costs.
   'gateway-journals': [
@@ -55,6 +62,8 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/replicated.test.ts',
     'test/faults/rolling-restart.test.ts',
     'test/faults/revoked-everywhere.test.ts',
+    'test/faults/aborts.test.ts',
+    'test/faults/slow-readers.test.ts',
     'test/faults/journal-full.test.ts',
   ],
   'faults-of-stores': [
@@ -63,7 +72,13 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/postgres-killed.test.ts',
     'test/faults/clickhouse-down.test.ts',
   ],
-  units: ['packages/*/src/**/*.test.ts', 'services/*/src/**/*.test.ts'],
+  units: [
+    'packages/*/src/**/*.test.ts',
+    'services/*/src/**/*.test.ts',
+    'services/gateway/test/journal-leases.test.ts',
+    'test/faults/compare.test.ts',
+    'test/faults/mutants.test.ts',
+  ],
   simulator: ['packages/simulator/test/*.test.ts', 'packages/pricing/test/*.test.ts'],
   accounts: ['services/accounts/test/*.test.ts'],
   budget: ['services/budget/test/*.test.ts'],

@@ -21,7 +21,10 @@ export function storyStack(): Promise<StoryStack> {
 }
 
 async function start(): Promise<StoryStack> {
-  const stack = await startTestStack({ after: end => ends.push(end) })
+  const stack = await startTestStack(
+    { after: end => ends.push(end) },
+    { env: { GATEWAY_BATCH_POLL_MS: '100', GATEWAY_BACKGROUND_POLL_MS: '200' } },
+  )
   return { stack, admin: await signIn(stack) }
 }
 

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BillRecord } from '@sluice/simulator'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { eventually, type TestStack } from '@sluice/test-env'
 import { EventFeed } from '../event-feed.ts'
 import { signIn } from '../management.ts'
 import { newProject } from '../new-project.ts'
@@ -9,11 +9,11 @@ import { callAndLeave, leavingPool, type SeenCall } from './abort-calls.ts'
 import { type BrokenCall, isWholeEstimate, judgeEstimate, type Verdict } from './abort-estimates.ts'
 import { abortKinds } from './abort-kinds.ts'
 import { type Plan, planCalls, Twins } from './abort-plan.ts'
-import { readLedger } from './accounts-of-a-run.ts'
+import { type LedgerTotal, readLedger } from './accounts-of-a-run.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
 import { seededRandom } from './random.ts'
 import { RunIndex } from './run-index.ts'
-import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
+import type { Outcome, RunStack, Scenario, ScenarioRun } from './scenario.ts'
 
 interface Size {
   /** Calls of each kind in each way of ending. */
@@ -39,13 +39,14 @@ interface MadeCall extends Plan {
 }
 
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, { services: ['accounts', 'billing', 'budget', 'gateway'] })
+  const stack = await at.stack({ services: ['accounts', 'billing', 'budget', 'gateway'] })
   const admin = await signIn(stack)
   const projects = {
     cancel: await newProject(stack, admin, { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } }),
     drain: await newProject(stack, admin, { on_client_abort: { openai: 'drain', anthropic: 'drain' } }),
   }
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
+  const ledgerBefore = (await readLedger(stack)).total
   const feed = new EventFeed(stack)
   await hearSound(stack)
   const index = new RunIndex(stack.simulatorUrl)
@@ -70,7 +71,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   await pool.destroy()
   const { records, calls } = await waitForAccounts(stack, feed, index, made)
   writeFileSync(join(at.logs, 'calls.ndjson'), calls.map(call => `${JSON.stringify(logged(call))}\n`).join(''))
-  return judge(calls, records, await settledLedger(stack, feed), await textsByBytes(stack), size)
+  return judge(calls, records, await settledLedger(stack, feed, ledgerBefore), await textsByBytes(stack), size)
 }
 
 /** The gateway's thread that reads sound starts with the first of it, and takes its time where the machine is busy. */
@@ -96,7 +97,7 @@ function shuffle(list: unknown[], random: () => number): void {
 
 /** Waits until the bill is closed and every call on it has an event, or nothing changes any more. */
 async function waitForAccounts(
-  stack: TestStack,
+  stack: RunStack,
   feed: EventFeed,
   index: RunIndex,
   made: readonly Omit<MadeCall, 'events' | 'bill'>[],
@@ -111,7 +112,7 @@ async function waitForAccounts(
   )
   await index.read()
   const ofRun = new Map<string, BillRecord>()
-  const records = all.filter(record => !index.isTwin(record.bill_id))
+  const records = all.filter(record => !index.isTwin(record.bill_id) && !stack.billedBefore.has(record.bill_id))
   for (const record of records) {
     const name = index.runOf(record.bill_id)
     if (name !== undefined) ofRun.set(name, record)
@@ -133,16 +134,20 @@ function logged({ kind, twin: _, seen, request: __, ...call }: MadeCall) {
 }
 
 /** The ledger, once it has posted what is on the bus. */
-async function settledLedger(stack: TestStack, feed: EventFeed) {
-  const ledger = await eventually(
+async function settledLedger(stack: TestStack, feed: EventFeed, before: LedgerTotal) {
+  const readPosted = async () => {
+    const { total } = await readLedger(stack)
+    return { events: total.events - before.events, costNanoUsd: total.costNanoUsd - before.costNanoUsd }
+  }
+  const posted = await eventually(
     async () => {
-      const read = await readLedger(stack)
-      return read.total.events === feed.all.length && read
+      const read = await readPosted()
+      return read.events === feed.all.length && read
     },
     { timeoutMs: 30_000, intervalMs: 200 },
-  ).catch(() => readLedger(stack))
+  ).catch(readPosted)
   const sum = feed.all.reduce((total, event) => total + BigInt(event.cost_nano_usd), 0n)
-  return { difference: ledger.total.costNanoUsd - sum, missing: feed.all.length - ledger.total.events }
+  return { difference: posted.costNanoUsd - sum, missing: feed.all.length - posted.events }
 }
 
 /** Texts that the gateway has not counted for want of time, as it says itself. */

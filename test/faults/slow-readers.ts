@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { eventually, type TestStack } from '@sluice/test-env'
 import { readLedger } from './accounts-of-a-run.ts'
 import { startFloodProvider } from './flood-provider.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
@@ -37,11 +37,14 @@ const withoutBackpressure: Replacement[] = [
 /** Clients that take an answer far more slowly than its provider gives it, many at once: half of them a stream, half a plain one. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
   const provider = await startFloodProvider(size.megabytesPerCall * MiB)
-  const stack = await startTestStack(at.scope, {
+  const stack = await at.stack({
     services: ['accounts', 'billing', 'budget', 'gateway'],
-    providers: { openai: { baseUrl: `${provider.url}/v1`, apiKey: 'sk-flood' } },
     // A flood for each of them: by default it would be read for five minutes.
-    env: { GATEWAY_CLIENT_ABORT_DRAIN_MS: String(size.drainMs) },
+    env: {
+      GATEWAY_OPENAI_BASE_URL: `${provider.url}/v1`,
+      GATEWAY_OPENAI_API_KEY: 'sk-flood',
+      GATEWAY_CLIENT_ABORT_DRAIN_MS: String(size.drainMs),
+    },
   })
   at.scope.after(() => provider.close())
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
@@ -89,7 +92,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const events = await eventually(
     async () => {
       sample()
-      const found = (await readLedger(stack)).events
+      const found = (await readLedger(stack, stack.projectId)).events
       return found.length === size.readers + bodies.length && found
     },
     { timeoutMs: size.drainMs + settledWithinMs, message: `an event for each of ${size.readers} readers that left` },

@@ -13,10 +13,10 @@ import OpenAI, { toFile } from 'openai'
 import pg from 'pg'
 import type { TestProject } from './gateway-stack.ts'
 import { hostedToolsSettleInBatches } from './paths/hosted-tools.ts'
-import { quickBatches, sharedGateway } from './shared-gateway.ts'
+import { givenUpSoon, sharedGateway } from './shared-gateway.ts'
 import { unreadResultsAreEstimated } from './unread-results.ts'
 
-const gateway = await sharedGateway(quickBatches)
+const gateway = await sharedGateway(givenUpSoon)
 const connected = { isConnected: () => true, close: async () => {} }
 const operator = gateway.stack.services.gateway.plan.readyUrl.replace('/health/ready', '')
 

@@ -2,24 +2,22 @@ import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, suite, test } from 'node:test'
+import { before, suite, test } from 'node:test'
 import { openBucket } from '@sluice/bus'
 import { ChargedContainer, containerKey, type UsageRecordedData } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
-import { GatewayStack, type ProjectOptions, type TestProject } from './gateway-stack.ts'
+import type { ProjectOptions, TestProject } from './gateway-stack.ts'
+import { givenUpSoon, sharedGateway, sharedScope } from './shared-gateway.ts'
 import { openSocket, untilHungUp } from './sockets/socket-client.ts'
 
 // Calls whose sound goes past an installation of several gateways: whoever has one, and whatever becomes of it.
-const leaseMs = 2_000
+const leaseMs = Number(givenUpSoon.GATEWAY_CALL_LEASE_MS)
+const gateway = await sharedGateway(givenUpSoon)
 // Before the installation that they belong to.
 const stopping: (() => Promise<void>)[] = []
-after(() => Promise.all(stopping.map(stop => stop())))
-const gateway = await GatewayStack.start(
-  { after },
-  { services: ['accounts', 'billing', 'budget', 'gateway'], env: { GATEWAY_CALL_LEASE_MS: String(leaseMs) } },
-)
+sharedScope.after(() => Promise.all(stopping.map(stop => stop())).then(() => undefined))
 const journals = join(gateway.stack.home, 'journals')
 mkdirSync(journals)
 
@@ -133,7 +131,11 @@ async function respond({ apiKey }: TestProject, { url }: { url: string }, direct
   return answer
 }
 
-const sibling = await startSibling('sibling', { adopts: true })
+let sibling: Sibling
+
+test('another gateway comes beside the first', async () => {
+  sibling = await startSibling('sibling', { adopts: true })
+})
 
 test('a call is hung up at any gateway, by its own project alone', async () => {
   const project = await newProject(sibling)

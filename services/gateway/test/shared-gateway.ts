@@ -2,16 +2,18 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
+import { closeInReverse } from '@sluice/test-env'
 import { GatewayStack } from './gateway-stack.ts'
 
 /** Where the shared gateway keeps what is uploaded while it is looked into. */
 export const spoolDir = mkdtempSync(join(tmpdir(), 'uploads-'))
 
-/** Batches are asked for soon, and given up soon by a gateway that is gone. */
-export const quickBatches = {
+/** Batches are asked for soon, and given up soon by a gateway that is gone, as are calls whose sound goes past it. */
+export const givenUpSoon = {
   GATEWAY_BATCH_POLL_MS: '100',
   GATEWAY_BATCH_LIST_MS: '500',
   GATEWAY_BATCH_LEASE_MS: '2000',
+  GATEWAY_CALL_LEASE_MS: '2000',
 }
 /** Little of everything that has a limit, and records that are safe before anything is said. */
 export const scarceAndStrict = {
@@ -22,6 +24,10 @@ export const scarceAndStrict = {
   GATEWAY_JOURNAL: 'strict',
 }
 
+/** What the test files of one process share ends with it, last begun first. */
+export const sharedScope = closeInReverse({ after })
+sharedScope.after(() => rmSync(spoolDir, { recursive: true, force: true }))
+
 const started = new Map<object | undefined, Promise<GatewayStack>>()
 
 /**
@@ -29,18 +35,13 @@ const started = new Map<object | undefined, Promise<GatewayStack>>()
  * the first that asks. Each test has projects of its own; who counts what others do comes first, who stops the gateway last
  * (`test/groups.ts`).
  */
-export function sharedGateway(settings?: typeof quickBatches | typeof scarceAndStrict): Promise<GatewayStack> {
+export function sharedGateway(settings?: typeof givenUpSoon | typeof scarceAndStrict): Promise<GatewayStack> {
   const stack =
     started.get(settings) ??
-    GatewayStack.start(
-      { after },
-      {
-        services: ['accounts', 'billing', 'budget', 'gateway'],
-        env: { GATEWAY_BACKGROUND_POLL_MS: '100', GATEWAY_SPOOL_DIR: spoolDir, ...settings },
-      },
-    )
+    GatewayStack.start(sharedScope, {
+      services: ['accounts', 'billing', 'budget', 'gateway'],
+      env: { GATEWAY_BACKGROUND_POLL_MS: '100', GATEWAY_SPOOL_DIR: spoolDir, ...settings },
+    })
   started.set(settings, stack)
   return stack
 }
-
-after(() => rmSync(spoolDir, { recursive: true, force: true }))
