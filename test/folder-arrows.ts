@@ -19,9 +19,20 @@ export const gatewayArrows: FolderArrows = {
   shapes: ['.', 'endings'],
   journal: ['.', 'views'],
   exchanges: ['.', 'journal', 'upstream'],
-  batches: ['.', 'exchanges', 'journal', 'named-models', 'references', 'shapes', 'uploads', 'views'],
-  files: ['.', 'batches', 'exchanges', 'uploads', 'views'],
-  stored: ['.', 'exchanges', 'journal', 'references', 'shapes', 'upstream', 'views'],
+  batches: [
+    '.',
+    'bounds',
+    'exchanges',
+    'journal',
+    'leases',
+    'named-models',
+    'references',
+    'shapes',
+    'uploads',
+    'views',
+  ],
+  files: ['.', 'batches', 'bounds', 'exchanges', 'uploads', 'views'],
+  stored: ['.', 'exchanges', 'journal', 'leases', 'references', 'shapes', 'upstream', 'views'],
   sockets: ['.', 'bounds', 'endings', 'journal', 'leases', 'named-models', 'references', 'uploads', 'views'],
 }
 

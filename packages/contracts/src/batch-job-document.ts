@@ -1,5 +1,6 @@
 import type { Static } from 'typebox'
 import { defineDocument } from './define-event.ts'
+import { HandedMoney } from './handed-money.ts'
 import { Id, UnixMs, Uuid } from './ids.ts'
 import { Type } from './type.ts'
 import { CallIdentity, ClaimedDimensions, Dialect } from './usage-recorded.ts'
@@ -82,6 +83,8 @@ export const BatchJobSchema = Type.Object({
   answer_lost: Type.Optional(Type.Boolean()),
   /** OpenAI: files that hold its results, once there are any. */
   result_file_ids: Type.Optional(Type.Array(Type.String())),
+  /** Of hard budgets: what all of its requests can cost, until they are settled. Absent: nothing is held. */
+  held: Type.Optional(HandedMoney),
   settlement: Type.Optional(
     Type.Object({
       settled_at_ms: UnixMs,

@@ -32,6 +32,25 @@ export function askSeqOf(leaseId: string): number {
   return Number(leaseId.split('-').at(-2))
 }
 
+/**
+ * Who holds money that outlives the run it was leased by, until what it is for has ended: a batch, or a response in the background, by
+ * the event that made it. Any gateway may tell what became of it, as if it were a run of the holder's own, of epoch 1.
+ */
+export function holderOf(kind: 'batch' | 'background', eventId: string): string {
+  return `${kind}_${eventId}`
+}
+
+/** False: it is a gateway. */
+export function isHolder(id: string): boolean {
+  return id.startsWith('batch_') || id.startsWith('background_')
+}
+
+/** The lease of a holder that was a part of this one of a gateway. Told by both, so that none is handed over twice. */
+export function handedLeaseId(holder: string, leaseId: string): string {
+  const [seq, item] = leaseId.split('-').slice(-2)
+  return `${holder.slice(holder.indexOf('_') + 1).replaceAll('-', '')}-${seq}-${item}`
+}
+
 /** What a lease has come to. All of it is totals, never differences, so that it may be said twice or too late. */
 export const LeaseTotals = Type.Object({
   lease_id: LeaseId,
@@ -45,6 +64,8 @@ export const LeaseTotals = Type.Object({
   returned_total: Amount,
   /** What may have been used by attempts whose end was not measured, beyond what was settled for them. The whole list. */
   unresolved: Type.Array(Type.Object({ attempt_id: Type.String(), amount: Amount })),
+  /** What of `returned_total` was handed to a holder, which has it as a lease of its own from then on. The whole list. Absent: nothing. */
+  handed: Type.Optional(Type.Array(Type.Object({ holder: Id, amount: Amount }))),
   /** Grows with each change; what is older than what is known is passed over. */
   version: Type.Integer({ minimum: 0 }),
   /** No call holds any of it, and none will: it is closed at these totals. */

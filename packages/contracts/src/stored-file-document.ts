@@ -25,6 +25,18 @@ export const StoredFileSchema = Type.Object({
     targets: Type.Array(Type.String(), { minItems: 1, maxItems: 8 }),
     count: Type.Integer({ minimum: 1 }),
     size_bytes: Type.Integer({ minimum: 0 }),
+    /** The most that all of them can use, as a batch, by these books. Absent: nobody has counted. */
+    bound: Type.Optional(
+      Type.Object({
+        nano_usd: Type.Integer({ minimum: 0 }),
+        tokens: Type.Integer({ minimum: 0 }),
+        requests: Type.Integer({ minimum: 0 }),
+        /** What of a request has no bound. Absent: all of them have one. */
+        unbounded_by: Type.Optional(Type.String()),
+        price_book_id: Type.String(),
+        override_price_book_id: Type.Optional(Type.String()),
+      }),
+    ),
   }),
 })
 

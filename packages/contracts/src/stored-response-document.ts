@@ -1,5 +1,6 @@
 import type { Static } from 'typebox'
 import { defineDocument } from './define-event.ts'
+import { HandedMoney } from './handed-money.ts'
 import { Id, UnixMs, Uuid } from './ids.ts'
 import { Type } from './type.ts'
 import { CallIdentity, ClaimedDimensions } from './usage-recorded.ts'
@@ -39,6 +40,8 @@ export const BackgroundResponseSchema = Type.Object({
   unpriced_policy: Type.Optional(Type.Literal('assume_max')),
   /** Counts where the provider tells nothing. */
   estimated_input_tokens: Type.Integer({ minimum: 0 }),
+  /** Of hard budgets: what it can cost, until it is settled. Absent: nothing is held. */
+  held: Type.Optional(HandedMoney),
   /** Its maker has gone without hearing of it: it is cancelled. */
   given_up: Type.Optional(Type.Boolean()),
   /** When a gateway looks at it next. Moved by compare-and-set: who moves it has taken it. */

@@ -163,6 +163,8 @@ export const UsageRecordedData = Type.Object({
   lease_totals: Type.Optional(Type.Array(Type.Tuple([Id, Type.Integer()]))),
   /** What of which lease it may have used beyond that: its end was not measured. Absent: nothing. */
   unresolved: Type.Optional(Type.Array(Type.Tuple([Id, Type.Integer()]))),
+  /** Who holds from then on what of which lease it has held: what it has begun ends later. Absent: nobody. */
+  handed: Type.Optional(Type.Object({ holder: Id, leases: Type.Array(Type.Tuple([Id, Type.Integer()])) })),
   held: Type.Array(HeldAmount),
   /** For what more than one gateway may settle: unique in billing and budget. */
   settlement_key: Type.Optional(Type.String()),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { handedLeaseId } from '@sluice/contracts'
 import {
   decideAsk,
   decideHeartbeat,
@@ -9,6 +10,7 @@ import {
   emptyHome,
   evolve,
   type HomeState,
+  JournaledLeases,
   leftOf,
   poolKey,
 } from './index.ts'
@@ -139,4 +141,68 @@ test('a gateway that is heard again after a long silence has what it names outst
   for (const event of decideHeartbeat(state, beat, now).events) evolve(state, event)
   const pool = state.pools.get(key)
   assert.deepEqual([pool?.unresolved, pool?.outstanding], [0, 30])
+})
+
+function report(state: HomeState, gatewayId: string, totals: Record<string, unknown>): void {
+  const lease = {
+    ...named,
+    epoch: 1,
+    granted: 0,
+    settled_total: 0,
+    returned_total: 0,
+    unresolved: [],
+    version: 1,
+    done: false,
+    lease_id: '',
+    ...totals,
+  }
+  const { events } = decideReport(state, { gateway_id: gatewayId, epoch: 1, at_ms: now, leases: [lease] }, now)
+  for (const event of events) evolve(state, event)
+}
+
+test('what is handed over stays held, outlives its gateway and its silence, and is settled once by whoever tells of it', () => {
+  const state = homeWith(100)
+  const lease_id = ask(state, 1, 1, 60).grants[0]?.lease_id ?? ''
+  const handed = [{ holder: 'batch_b1', amount: 50 }]
+  const over = { lease_id, granted: 60, settled_total: 10, returned_total: 50, done: true, handed }
+  report(state, 'gw_a', over)
+  report(state, 'gw_a', { ...over, version: 2 })
+  assert.equal(left(state), 40, 'ten are used and fifty held')
+  for (const event of decideSilence(state, 'gw_a')) evolve(state, event)
+  hello(state, 1, [[lease_id, 10]])
+  assert.equal(left(state), 40)
+  assert.equal(ask(state, 2, 1, 41).refusal?.reason, 'held')
+  assert.ok(!state.gateways.has('batch_b1'), 'nobody waits to hear of a holder')
+
+  const ended = { lease_id: handedLeaseId('batch_b1', lease_id), granted: 50, settled_total: 20, done: true }
+  for (let pollers = 0; pollers < 2; pollers++)
+    report(state, 'batch_b1', { ...ended, returned_total: 30, version: Number.MAX_SAFE_INTEGER })
+  assert.equal(left(state), 70)
+  report(state, 'gw_a', { ...over, version: 3 })
+  assert.equal(left(state), 70, 'told again, it is not handed over again')
+})
+
+test('a holder that tells of its end before it is known is not handed anything any more', () => {
+  const state = homeWith(100)
+  const lease_id = ask(state, 1, 1, 60).grants[0]?.lease_id ?? ''
+  const ended = { lease_id: handedLeaseId('batch_b1', lease_id), granted: 60, settled_total: 20, returned_total: 40 }
+  report(state, 'batch_b1', { ...ended, done: true })
+  const handed = [{ holder: 'batch_b1', amount: 60 }]
+  report(state, 'gw_a', { lease_id, granted: 60, returned_total: 60, done: true, handed })
+  assert.equal(left(state), 80)
+})
+
+test('the journal of a killed run hands over what it was to', () => {
+  const state = homeWith(100)
+  const lease_id = ask(state, 1, 1, 60).grants[0]?.lease_id ?? ''
+  const journaled = new JournaledLeases(1)
+  const holds = [{ ...named, unit: 'usd' as const, exact: true as const, parts: [[lease_id, 50] as [string, number]] }]
+  journaled.hold(holds)
+  journaled.settleKilled('a1', holds, [0], 'batch_a1')
+  const [told] = journaled.totals()
+  assert.deepEqual([told?.handed, told?.unresolved], [[{ holder: 'batch_a1', amount: 50 }], []])
+  const message = { gateway_id: 'gw_a', ended_epoch: 1, at_ms: now, leases: journaled.totals(), more: false }
+  for (let times = 0; times < 2; times++)
+    for (const event of decideHello(state, message, now).events) evolve(state, event)
+  assert.equal(left(state), 50)
 })

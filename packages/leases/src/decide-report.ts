@@ -1,4 +1,12 @@
-import { askSeqOf, type LeaseHeartbeat, type LeaseHello, type LeaseReport, type LeaseTotals } from '@sluice/contracts'
+import {
+  askSeqOf,
+  handedLeaseId,
+  isHolder,
+  type LeaseHeartbeat,
+  type LeaseHello,
+  type LeaseReport,
+  type LeaseTotals,
+} from '@sluice/contracts'
 import type { HomeEvent, HomeState } from './home-state.ts'
 import { type Lease, wholeLease, withTotals } from './lease.ts'
 import { poolKey } from './pool.ts'
@@ -16,6 +24,8 @@ export function hear(
   { gateway_id: gatewayId, epoch }: { gateway_id: string; epoch: number },
   nowMs: number,
 ): HomeEvent[] | 'fenced' {
+  // A holder is no gateway: nothing is granted to it, and nobody waits to hear of it.
+  if (isHolder(gatewayId)) return []
   const known = state.gateways.get(gatewayId)
   if (known && known.epoch > epoch) return 'fenced'
   if (known && known.epoch === epoch && known.heardAtMs >= nowMs) return []
@@ -32,7 +42,11 @@ export function decideReport(state: HomeState, report: LeaseReport, nowMs: numbe
     if (!lease) {
       const restored = restoredLease(state, report.gateway_id, totals)
       // A fenced run's leases are named by the journal that ended it.
-      if (restored && heard !== 'fenced') events.push({ type: 'lease-restored', lease: restored })
+      if (restored && heard !== 'fenced')
+        events.push(
+          { type: 'lease-restored', lease: totals.done ? { ...restored, state: 'closed' } : restored },
+          ...handedOver(state, totals),
+        )
       else unknown.push(totals.lease_id)
       continue
     }
@@ -46,7 +60,10 @@ export function decideReport(state: HomeState, report: LeaseReport, nowMs: numbe
       ...(totals.version > lease.version ? withTotals(lease, totals) : lease),
       state: lease.givenUp.has(wholeLease) ? 'silent' : 'open',
     }
-    events.push({ type: 'lease-changed', lease: totals.done ? { ...changed, state: 'closed' } : changed })
+    events.push(
+      { type: 'lease-changed', lease: totals.done ? { ...changed, state: 'closed' } : changed },
+      ...handedOver(state, totals),
+    )
   }
   return { events, unknown, fenced: heard === 'fenced' }
 }
@@ -75,13 +92,15 @@ export function decideHello(state: HomeState, hello: LeaseHello, nowMs: number):
     named.add(totals.lease_id)
     if (!lease) {
       const restored = restoredLease(state, gatewayId, totals)
-      if (restored) events.push({ type: 'lease-restored', lease: { ...restored, state: 'closed' } })
+      if (restored)
+        events.push({ type: 'lease-restored', lease: { ...restored, state: 'closed' } }, ...handedOver(state, totals))
       else unknown.push(totals.lease_id)
       continue
     }
     if (lease.gatewayId !== gatewayId || lease.epoch !== endedEpoch) continue
     const changed: Lease = { ...withTotals(lease, totals), state: 'closed' }
     if (!isSame(lease, changed)) events.push({ type: 'lease-changed', lease: changed })
+    events.push(...handedOver(state, totals))
   }
   if (!hello.more)
     for (const lease of state.leases.values()) {
@@ -131,6 +150,34 @@ export function decideResolved(state: HomeState, leaseId: string, attemptId: str
   const unresolved = new Map(lease.unresolved)
   unresolved.delete(attemptId)
   return [{ type: 'lease-changed', lease: { ...lease, unresolved, givenUp: new Set([...lease.givenUp, attemptId]) } }]
+}
+
+/**
+ * What was handed over becomes a lease of its holder, in the transaction in which it leaves its gateway's: once, however often that
+ * is told, and not at all where the holder has told of its own end before.
+ */
+function handedOver(state: HomeState, totals: LeaseTotals): HomeEvent[] {
+  const events: HomeEvent[] = []
+  for (const { holder, amount } of totals.handed ?? []) {
+    const leaseId = handedLeaseId(holder, totals.lease_id)
+    if (state.leases.has(leaseId)) continue
+    const lease: Lease = {
+      leaseId,
+      askSeq: askSeqOf(leaseId),
+      pool: poolKey(totals.budget_id, totals.copy, totals.window_start_ms),
+      gatewayId: holder,
+      epoch: 1,
+      granted: amount,
+      settled: 0,
+      returned: 0,
+      unresolved: new Map(),
+      version: 0,
+      state: 'open',
+      givenUp: new Set(),
+    }
+    events.push({ type: 'lease-handed', lease })
+  }
+  return events
 }
 
 function isHeldBy(state: HomeState, gatewayId: string, leaseId: string): boolean {

@@ -25,6 +25,8 @@ export type HomeEvent =
   /** Not granted here, but its gateway's journal names it: this home's database has lost it. */
   | { type: 'lease-restored'; lease: Lease }
   | { type: 'lease-changed'; lease: Lease }
+  /** A part of a gateway's lease that outlives its run: what left that one in the event before. */
+  | { type: 'lease-handed'; lease: Lease }
   | { type: 'gateway-heard'; gateway: KnownGateway }
 
 const nothing: LeaseWeight = { settled: 0, unresolved: 0, outstanding: 0 }

@@ -1,4 +1,4 @@
-import type { Budget, LeaseTotals } from '@sluice/contracts'
+import type { Budget, LeaseTotals, UsageRecordedData } from '@sluice/contracts'
 import type { SettledLeases } from './wallet.ts'
 
 /** What an OPEN or an EXTEND says of the money its attempt holds, one for each budget. */
@@ -13,6 +13,18 @@ export interface JournaledHold {
 }
 
 type Amounts = readonly (readonly [leaseId: string, amount: number])[]
+
+/** What an attempt's CLOSE says of money that outlives it. */
+export type HandedLeases = NonNullable<UsageRecordedData['handed']>
+
+type Handed = LeaseTotals['handed']
+
+/** Lists of two records, as one. */
+function withHanded(known: Handed = [], more: Handed = []): Pick<LeaseTotals, 'handed'> {
+  const news = more.filter(({ holder }) => !known.some(each => each.holder === holder))
+  const handed = [...known, ...news]
+  return handed.length > 0 ? { handed } : {}
+}
 
 /**
  * What a journal knows of leases, read from its records in order: LEASE states totals, OPEN and EXTEND name leases, CLOSE
@@ -38,6 +50,7 @@ export class JournaledLeases {
       settled_total: Math.max(totals.settled_total, known?.settled_total ?? 0),
       returned_total: Math.max(totals.returned_total, known?.returned_total ?? 0),
       unresolved: [...(known?.unresolved ?? []), ...unresolved],
+      ...withHanded(known?.handed, totals.handed),
       version: Math.max(totals.version, known?.version ?? 0),
     })
   }
@@ -63,8 +76,12 @@ export class JournaledLeases {
       }
   }
 
-  /** A CLOSE. @param totals what its leases have settled, with it */
-  settle(attemptId: string, totals: Amounts, unresolved: Amounts = []): void {
+  /**
+   * A CLOSE.
+   * @param totals what its leases have settled, with it
+   * @param handed what of them its holder has from then on
+   */
+  settle(attemptId: string, totals: Amounts, unresolved: Amounts = [], handed?: HandedLeases): void {
     for (const [leaseId, total] of totals) {
       const lease = this.#leases.get(leaseId)
       if (lease) lease.settled_total = Math.max(lease.settled_total, total)
@@ -74,14 +91,26 @@ export class JournaledLeases {
       if (lease && !lease.unresolved.some(({ attempt_id }) => attempt_id === attemptId))
         lease.unresolved.push({ attempt_id: attemptId, amount })
     }
+    if (!handed) return
+    const { holder } = handed
+    for (const [leaseId, amount] of handed.leases) {
+      const lease = this.#leases.get(leaseId)
+      if (lease) Object.assign(lease, withHanded(lease.handed, [{ holder, amount }]))
+    }
   }
 
   /**
    * Settles an attempt that has no CLOSE.
    * @param used by hold, in the budget's unit: what is estimated
+   * @param holder who has the rest from now on: what the attempt has begun goes on without it
    */
-  settleKilled(attemptId: string, holds: readonly JournaledHold[], used: readonly number[]): SettledLeases {
-    const settled: SettledLeases = { leases: [], totals: [], unresolved: [] }
+  settleKilled(
+    attemptId: string,
+    holds: readonly JournaledHold[],
+    used: readonly number[],
+    holder?: string,
+  ): SettledLeases {
+    const settled: SettledLeases = { leases: [], totals: [], unresolved: [], handed: [] }
     for (const [at, { parts, unit, exact }] of holds.entries()) {
       if (unit === 'concurrent') continue
       let rest = used[at] ?? 0
@@ -90,11 +119,13 @@ export class JournaledLeases {
         rest -= part
         settled.leases.push([leaseId, part])
         settled.totals.push([leaseId, (this.#leases.get(leaseId)?.settled_total ?? 0) + part])
-        if (exact && amount > part) settled.unresolved.push([leaseId, amount - part])
+        if (holder !== undefined && amount > part) settled.handed.push([leaseId, amount - part])
+        else if (exact && amount > part) settled.unresolved.push([leaseId, amount - part])
         this.settle(attemptId, settled.totals.slice(-1))
       }
     }
-    this.settle(attemptId, [], settled.unresolved)
+    const handed = holder === undefined ? undefined : { holder, leases: settled.handed }
+    this.settle(attemptId, [], settled.unresolved, handed)
     return settled
   }
 

@@ -24,6 +24,8 @@ export interface WalletLease {
   /** In holds of running calls. */
   held: number
   readonly unresolved: Map<string, number>
+  /** By holder, what of `returned` it has from now on. */
+  readonly handed: Map<string, number>
   version: number
   /** The home has not got it (any more): nothing new is held of it. */
   isUnknown: boolean
@@ -129,6 +131,7 @@ export function totalsOf(lease: WalletLease, epoch: number): LeaseTotals {
     settled_total: lease.settled,
     returned_total: lease.returned,
     unresolved: [...lease.unresolved].map(([attempt_id, amount]) => ({ attempt_id, amount })),
+    ...(lease.handed.size > 0 && { handed: [...lease.handed].map(([holder, amount]) => ({ holder, amount })) }),
     version: lease.version,
     done: lease.isDone,
   }

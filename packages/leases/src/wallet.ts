@@ -40,6 +40,8 @@ export interface SettledLeases {
   totals: [string, number][]
   /** What it may have used beyond that. */
   unresolved: [string, number][]
+  /** What of it its holder has from now on. */
+  handed: [string, number][]
 }
 
 export interface WalletOptions {
@@ -162,11 +164,17 @@ export class Wallet {
    * @param used by item; above what is held where the attempt was above its bound
    * @param isUnresolved by item, or of all: its end was not measured, so what it held and was not settled may have been used all
    * the same
+   * @param holder what it has begun outlives it: whatever it did not use is handed over. Slots are not
    */
-  settle(hold: Hold, used: readonly number[], isUnresolved: boolean | readonly boolean[]): SettledLeases {
+  settle(
+    hold: Hold,
+    used: readonly number[],
+    isUnresolved: boolean | readonly boolean[],
+    holder?: string,
+  ): SettledLeases {
     if (hold.isSettled) throw new Error(`hold of attempt ${hold.attemptId} is settled already`)
     hold.isSettled = true
-    const settled: SettledLeases = { leases: [], totals: [], unresolved: [] }
+    const settled: SettledLeases = { leases: [], totals: [], unresolved: [], handed: [] }
     for (const [at, item] of hold.items.entries()) {
       let rest = item.pool.isConcurrent ? 0 : (used[at] ?? 0)
       const staysOpen = typeof isUnresolved === 'boolean' ? isUnresolved : (isUnresolved[at] ?? false)
@@ -180,7 +188,11 @@ export class Wallet {
         lease.held -= part.amount
         lease.settled += amount
         const open = part.amount - amount
-        if (staysOpen && open > 0 && !item.pool.isConcurrent) {
+        if (holder !== undefined && open > 0 && !item.pool.isConcurrent) {
+          lease.returned += open
+          lease.handed.set(holder, open)
+          settled.handed.push([lease.leaseId, open])
+        } else if (staysOpen && open > 0 && !item.pool.isConcurrent) {
           lease.unresolved.set(hold.attemptId, open)
           settled.unresolved.push([lease.leaseId, open])
         }
@@ -189,7 +201,7 @@ export class Wallet {
           settled.totals.push([lease.leaseId, lease.settled])
         }
         item.pool.free += freeOf(lease) - before
-        if (amount > 0 || staysOpen) this.#touch(lease)
+        if (amount > 0 || staysOpen || holder !== undefined) this.#touch(lease)
         this.#finish(lease)
       }
     }
@@ -334,6 +346,7 @@ export class Wallet {
         returned: 0,
         held: 0,
         unresolved: new Map(),
+        handed: new Map(),
         version: 0,
         isUnknown: false,
         isDone: false,

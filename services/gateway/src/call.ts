@@ -62,6 +62,8 @@ export interface AdmittedCall {
   hold: Hold
   /** Of hard budgets, from before the OPEN to the CLOSE. */
   money?: Money | undefined
+  /** Who has that money from its CLOSE on: what it begins outlives it. */
+  holder?: string | undefined
   /** Pays for more of it as it goes on. */
   pace?: PaceStream | undefined
   /** Its budgets pay for less output than it asked for: the limit that was put into it. */

@@ -13,6 +13,8 @@ export interface Hold {
   urgent: boolean
   /** The budget with the smallest part left, for the answer's headers. */
   tightest: TightestBudget | undefined
+  /** Of a batch: by budget and copy, the models whose requests count in it, where not all of them do. */
+  modelsOf?: (matched: MatchedBudget) => readonly string[] | undefined
 }
 
 export interface TightestBudget {

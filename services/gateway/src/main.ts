@@ -237,13 +237,15 @@ const poller = closing.use(
     journal,
     prices,
     gatewayId: journal.gatewayId,
+    homes: leasePublisher,
+    log,
     minIntervalMs,
     leaseMs,
     onResult: batchEvents.resultSettled,
   }),
   'batch poller',
 )
-closing.use(new BatchFinder({ ...asking, own, intervalMs: listIntervalMs }), 'batch finder')
+closing.use(new BatchFinder({ ...asking, own, homes: leasePublisher, intervalMs: listIntervalMs }), 'batch finder')
 const background = closing.use(
   new BackgroundPoller({
     stored: records,
@@ -256,6 +258,7 @@ const background = closing.use(
     keys,
     budgets,
     prices,
+    homes: leasePublisher,
     log,
     minIntervalMs: config.backgroundPollMs,
   }),

@@ -30,6 +30,7 @@ export function openRecordOf(call: AdmittedCall): OpenRecord {
   if (principal.project.unpriced === 'assume_max') record.unpriced_policy = 'assume_max'
   if (prices.override) record.override_price_book_id = prices.override.id
   if (call.money) record.holds = call.money.journaled
+  if (call.holder) record.holder = call.holder
   if (call.inCall) record.in_call = { call_id: call.inCall.callId, turn_id: call.inCall.turnId }
   return record
 }

@@ -39,7 +39,9 @@ export function payForCall(
   const { hard } = admitted.hold
   if (hard.length === 0) return undefined
   const { eventId: attemptId, match, requestedModel, admittedAtMs, streamed } = admitted
-  const isVisible = streamed && asked.sound?.speaks !== true && !findModelLimits(match.dialect, requestedModel).thinks
+  // What goes on without its client is not seen to its end.
+  const isHeard = streamed && !asked.background && asked.sound?.speaks !== true
+  const isVisible = isHeard && !findModelLimits(match.dialect, requestedModel).thinks
   const { bound, text } = boundOf(admitted, asked)
   const paying: Paying = { attemptId, budgets: hard, bound, isVisible }
   if (text) paying.tighten = () => tightenTextBound(text, bound, deps.leases.countText)
@@ -110,11 +112,17 @@ function boundOf(
   }
   if (shape === 'speech' || shape === 'transcript' || shape === 'images')
     return { bound: boundMediaCall({ ...about, shape, request: asked }) }
-  if (asked.scanned && !asked.background) {
-    const text: TextCall = { ...about, endpoint, body: asked.scanned, named: asked.named }
+  if (asked.scanned) {
+    const text: TextCall = {
+      ...about,
+      endpoint,
+      body: asked.scanned,
+      named: asked.named,
+      inBackground: asked.background,
+    }
     return { bound: boundTextCall(text), text }
   }
-  throw notHeld(hold, asked.background ? 'a response in the background' : `a call of ${endpoint.name}`)
+  throw notHeld(hold, `a call of ${endpoint.name}`)
 }
 
 function withClamp({ money, outputTokens, bound: { clamp } }: Taken, asked: ModelRequest): PaidCall {

@@ -12,6 +12,7 @@ import { eventually } from '@sluice/test-env'
 import OpenAI, { toFile } from 'openai'
 import pg from 'pg'
 import type { TestProject } from './gateway-stack.ts'
+import { moneyOutlivesItsCall } from './held-beyond.ts'
 import { hostedToolsSettleInBatches } from './paths/hosted-tools.ts'
 import { givenUpSoon, sharedGateway } from './shared-gateway.ts'
 import { unreadResultsAreEstimated } from './unread-results.ts'
@@ -73,6 +74,7 @@ const shownToOperator = async () =>
   }
 
 unreadResultsAreEstimated(gateway, operator)
+moneyOutlivesItsCall(gateway)
 
 suite('message batches', () => {
   test('a batch is settled to its maker at the provider’s own bill, whoever downloads, to the nano-dollar', async () => {

@@ -1,6 +1,7 @@
+import type { LeaseReport, LeaseTotals } from '@sluice/contracts'
 import { leftOf, poolKey, spentOf } from '../pool.ts'
 import type { PoolName } from '../wallet-pool.ts'
-import { homeOf, SimulatedGateway } from './simulated-gateway.ts'
+import { type HeldLease, homeOf, SimulatedGateway } from './simulated-gateway.ts'
 import { HomeDatabase, SimulatedHome } from './simulated-home.ts'
 import { fair, World } from './world.ts'
 
@@ -32,6 +33,36 @@ export interface Simulated {
     unresolved: number
     unused: number
   }
+}
+
+/** The pool of a name that has no more of it. */
+function nameOf(budgetId: string, copy: string, windowStartMs: number): PoolName {
+  return { budgetId, copy, windowStartMs, windowEndMs: undefined, home: homeOf(budgetId), isConcurrent: false }
+}
+
+/** What a poller tells the home of a budget of a batch that has ended. */
+function endOf(budgetId: string, cost: number, leases: readonly HeldLease[], nowMs: number) {
+  let rest = cost
+  const own = leases.filter(({ pool }) => pool.budgetId === budgetId)
+  const totals = own.map(({ leaseId, pool, granted }, index): LeaseTotals => {
+    const settled = index === own.length - 1 ? rest : Math.min(rest, granted)
+    rest -= settled
+    return {
+      lease_id: leaseId,
+      budget_id: pool.budgetId,
+      copy: pool.copy,
+      window_start_ms: pool.windowStartMs,
+      epoch: 1,
+      granted,
+      settled_total: settled,
+      returned_total: Math.max(0, granted - settled),
+      unresolved: [],
+      version: nowMs,
+      done: true,
+    }
+  })
+  const report = { gateway_id: own[0]?.holder ?? '', epoch: 1, at_ms: nowMs, leases: totals }
+  return { home: homeOf(budgetId), report, answers: 0 }
 }
 
 const silentMs = 60_000
@@ -108,6 +139,20 @@ export function simulate(options: SimulationOptions): Simulated {
         sums.unresolved += unresolved
       }
     },
+    begun: (pools: readonly PoolName[], cost: number, leases: readonly HeldLease[]) => {
+      const endsMs = world.between(100, 40_000)
+      const charge = (part: number) => {
+        for (const { budgetId, copy, windowStartMs } of pools)
+          books.charge([nameOf(budgetId, copy, windowStartMs)], part)
+      }
+      const first = world.between(0, cost)
+      world.clock.after(world.between(1, endsMs), () => charge(first))
+      world.clock.after(endsMs, () => {
+        charge(cost - first)
+        books.settle(pools, cost, 0)
+        for (const { budgetId } of pools) pollers.push(endOf(budgetId, cost, leases, world.nowMs))
+      })
+    },
     refused: (reason: string) => {
       refused[reason] = (refused[reason] ?? 0) + 1
     },
@@ -127,6 +172,17 @@ export function simulate(options: SimulationOptions): Simulated {
           home: pool.home,
           isConcurrent: false,
         }
+  // Each of two pollers tells what became of a batch until it is answered, by whichever gateways are there.
+  const pollers: { home: number; report: LeaseReport; answers: number }[] = []
+  const tellEnds = (): void => {
+    world.clock.after(500, tellEnds)
+    for (const ended of pollers) {
+      if (ended.answers >= 2) continue
+      const gateway = gateways[world.between(0, gateways.length - 1)]
+      if (gateway?.isUp) gateway.tellHolder(ended.home, ended.report, () => ended.answers++)
+    }
+  }
+  tellEnds()
   for (let at = 0; at < options.gateways; at++)
     gateways.push(new SimulatedGateway(`gw${at}`, world, homes, books, nextOf))
 
@@ -151,6 +207,7 @@ export function simulate(options: SimulationOptions): Simulated {
         cost: world.between(0, bound),
         lastsMs: world.between(1, 8_000),
         isUnmeasured: world.chance(0.02),
+        isBatch: world.chance(0.1),
       })
     })
   let newGateways = 0
@@ -225,7 +282,15 @@ export function simulate(options: SimulationOptions): Simulated {
   const rest = Math.min(...rests)
   if (gateway && rest > 0) {
     const before = held
-    gateway.call({ pools: poolsNow(), bound: rest, need: rest, cost: rest, lastsMs: 10, isUnmeasured: false })
+    gateway.call({
+      pools: poolsNow(),
+      bound: rest,
+      need: rest,
+      cost: rest,
+      lastsMs: 10,
+      isUnmeasured: false,
+      isBatch: false,
+    })
     world.clock.runUntil(world.nowMs + 5_000)
     if (held === before) world.violate(`a call of ${rest} is refused although so much is left`)
   }

@@ -1,5 +1,5 @@
-import type { LeaseHeartbeat, LeaseTotals } from '@sluice/contracts'
-import { type JournaledHold, JournaledLeases } from '../journaled-leases.ts'
+import { handedLeaseId, type LeaseHeartbeat, type LeaseReport, type LeaseTotals } from '@sluice/contracts'
+import { type HandedLeases, type JournaledHold, JournaledLeases } from '../journaled-leases.ts'
 import { WaitingLine } from '../waiting-line.ts'
 import { type Hold, type OpenAsk, Wallet } from '../wallet.ts'
 import type { PoolName } from '../wallet-pool.ts'
@@ -9,15 +9,31 @@ import type { World } from './world.ts'
 /** A record of a simulated journal. */
 type JournalRecord =
   | { type: 'lease'; totals: LeaseTotals }
-  | { type: 'open'; attemptId: string; holds: JournaledHold[] }
-  | { type: 'close'; attemptId: string; totals: [string, number][]; unresolved: [string, number][] }
+  | { type: 'open'; attemptId: string; holds: JournaledHold[]; holder?: string }
+  | {
+      type: 'close'
+      attemptId: string
+      totals: [string, number][]
+      unresolved: [string, number][]
+      handed?: HandedLeases
+    }
 
 /** What simulated calls have come to, told from outside: what the provider charges, and what is on record. */
 export interface Books {
   charge: (pools: readonly PoolName[], amount: number) => void
   settle: (pools: readonly PoolName[], settled: number, unresolved: number) => void
+  /** What has been begun ends later, whoever is alive then: it costs so much, and these leases of its holder pay for it. */
+  begun: (pools: readonly PoolName[], cost: number, leases: readonly HeldLease[]) => void
   refused: (reason: string) => void
   held: (isLocal: boolean) => void
+}
+
+/** A lease of a holder, as who made it knows it. */
+export interface HeldLease {
+  holder: string
+  leaseId: string
+  pool: Pick<PoolName, 'budgetId' | 'copy' | 'windowStartMs'>
+  granted: number
 }
 
 export interface SimulatedCall {
@@ -28,6 +44,8 @@ export interface SimulatedCall {
   lastsMs: number
   /** Nobody learns what it has used. */
   isUnmeasured: boolean
+  /** It makes a batch, whose results are settled by whoever looks. */
+  isBatch: boolean
 }
 
 interface Running extends SimulatedCall {
@@ -134,9 +152,11 @@ export class SimulatedGateway {
   }
 
   #begin(call: Running): void {
+    const holder = call.isBatch ? `batch_${call.attemptId}` : undefined
     this.#journal.push({
       type: 'open',
       attemptId: call.attemptId,
+      ...(holder !== undefined && { holder }),
       holds: call.hold.items.map(({ pool, parts }) => ({
         budget_id: pool.budgetId,
         copy: pool.copy,
@@ -159,6 +179,10 @@ export class SimulatedGateway {
 
   #end(call: Running): void {
     this.#running.delete(call.attemptId)
+    if (call.isBatch) {
+      this.#handOver(call)
+      return
+    }
     this.#books.charge(call.pools, call.cost)
     const used = call.isUnmeasured ? this.#world.between(0, call.cost) : call.cost
     const settled = this.#wallet.settle(
@@ -176,12 +200,27 @@ export class SimulatedGateway {
     this.#line.poll(this.#world.nowMs)
   }
 
+  #handOver(call: Running): void {
+    const holder = `batch_${call.attemptId}`
+    const { leases } = heldLeases(call, holder)
+    const settled = this.#wallet.settle(call.hold, [], false, holder)
+    this.#journal.push({
+      type: 'close',
+      attemptId: call.attemptId,
+      totals: settled.totals,
+      unresolved: settled.unresolved,
+      handed: { holder, leases: settled.handed },
+    })
+    this.#books.begun(call.pools, call.cost, leases)
+  }
+
   // ── death and what comes after ────────────────────────────────────────────────────────────────────────────────────
 
   /** Everything but the journal is gone; what ran is charged by the provider, nobody knows how much. */
   kill(): void {
     this.isUp = false
-    for (const { pools, bound } of this.#running.values()) this.#books.charge(pools, this.#world.between(0, bound))
+    for (const { pools, bound, isBatch } of this.#running.values())
+      if (!isBatch) this.#books.charge(pools, this.#world.between(0, bound))
   }
 
   /** Ends the journal of the run that was killed; who says hello for it gets what it says. */
@@ -193,13 +232,20 @@ export class SimulatedGateway {
       else if (record.type === 'open') journaled.hold(record.holds)
       else {
         closed.add(record.attemptId)
-        journaled.settle(record.attemptId, record.totals, record.unresolved)
+        journaled.settle(record.attemptId, record.totals, record.unresolved, record.handed)
       }
     }
     for (const record of this.#journal) {
       if (record.type !== 'open' || closed.has(record.attemptId)) continue
       const call = this.#running.get(record.attemptId)
       if (!call) throw new Error(`attempt ${record.attemptId} is open in the journal alone`)
+      if (record.holder !== undefined) {
+        journaled.settleKilled(record.attemptId, record.holds, [], record.holder)
+        // It may have come to its provider, or not.
+        const cost = this.#world.chance(0.5) ? call.cost : 0
+        this.#books.begun(call.pools, cost, heldLeases(call, record.holder).leases)
+        continue
+      }
       const used = this.#world.between(0, Math.floor(call.bound / 2))
       journaled.settleKilled(
         record.attemptId,
@@ -332,6 +378,11 @@ export class SimulatedGateway {
     }
   }
 
+  /** Tells a home what has become of leases of a holder. @param got called when it is answered */
+  tellHolder(home: number, report: LeaseReport, got: () => void): void {
+    this.#request(home, (instance, reply: (receipt: unknown) => void) => instance.report(report, reply), got)
+  }
+
   recall(leaseIds: string[]): void {
     if (!this.isUp) return
     this.#wallet.recall(leaseIds)
@@ -340,6 +391,19 @@ export class SimulatedGateway {
 
   get isQuiet(): boolean {
     return this.#hellos.length === 0 && this.#line.length === 0 && this.#wallet.openAsks.length === 0
+  }
+}
+
+function heldLeases({ hold }: Running, holder: string): { leases: HeldLease[] } {
+  return {
+    leases: hold.items.flatMap(({ pool, parts }) =>
+      parts.map(({ lease, amount }) => ({
+        holder,
+        leaseId: handedLeaseId(holder, lease.leaseId),
+        pool,
+        granted: amount,
+      })),
+    ),
   }
 }
 

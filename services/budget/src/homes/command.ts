@@ -1,4 +1,13 @@
-import type { LeaseAnswer, LeaseAsk, LeaseHeartbeat, LeaseHello, LeaseReceipt, LeaseReport } from '@sluice/contracts'
+import {
+  handedLeaseId,
+  type LeaseAnswer,
+  type LeaseAsk,
+  type LeaseHeartbeat,
+  type LeaseHello,
+  type LeaseReceipt,
+  type LeaseReport,
+  type LeaseTotals,
+} from '@sluice/contracts'
 
 /** A request of a gateway that waits for its home. */
 export type Command = { receivedAt: number } & (
@@ -37,6 +46,11 @@ export interface Named {
   runs: { gatewayId: string; epoch: number; fromSeq: number; belowSeq: number }[]
 }
 
+/** A lease, and what of it was handed over. */
+function leaseIdsIn({ lease_id: leaseId, handed = [] }: LeaseTotals): string[] {
+  return [leaseId, ...handed.map(({ holder }) => handedLeaseId(holder, leaseId))]
+}
+
 type Pooled = { budget_id: string; copy: string; window_start_ms: number }
 
 export function namedBy(commands: readonly Command[], leaseIdsOf: (ask: AskCommand['message']) => string[]): Named {
@@ -51,11 +65,11 @@ export function namedBy(commands: readonly Command[], leaseIdsOf: (ask: AskComma
         break
       case 'report':
         message.leases.forEach(addPool)
-        named.leaseIds.push(...message.leases.map(({ lease_id }) => lease_id))
+        named.leaseIds.push(...message.leases.flatMap(leaseIdsIn))
         break
       case 'hello':
         message.leases.forEach(addPool)
-        named.leaseIds.push(...message.leases.map(({ lease_id }) => lease_id))
+        named.leaseIds.push(...message.leases.flatMap(leaseIdsIn))
         if (!message.more)
           named.runs.push({
             gatewayId: message.gateway_id,

@@ -13,11 +13,14 @@ export interface SweptHome {
   copies: { budgetId: string; copy: string }[]
 }
 
+/** A batch is over after a day; until then gateways speak of it each few minutes. */
+const forgottenMs = 26 * 60 * 60_000
 /** Leases that one transaction changes. */
 const mostLeases = 1_000
 
 /**
  * Turns what gateways hold that were silent for long into unresolved holds: what they did since nobody knows.
+ * The same of holders that no gateway has spoken of for long: what they hold money for is forgotten.
  * @param silentBeforeMs heard of last before this time
  */
 export function sweepSilent(
@@ -31,9 +34,11 @@ export function sweepSilent(
     if (!(await lockOwnHome(trx, owner, owned, nowMs))) return { silent: 0, expired: 0, copies: [] }
     const { rows } = await sql<{ lease_id: string; gateway_id: string }>`
       select lease_id, l.gateway_id from leases l join lease_gateways g using (home, gateway_id)
-      where home = ${owned.home} and g.heard_at_ms < ${silentBeforeMs} and l.state = 'open' limit ${mostLeases}`.execute(
-      trx,
-    )
+      where home = ${owned.home} and g.heard_at_ms < ${silentBeforeMs} and l.state = 'open'
+      union all
+      select lease_id, gateway_id from leases where home = ${owned.home} and state = 'open'
+        and (gateway_id like 'batch\_%' or gateway_id like 'background\_%') and changed_at_ms < ${nowMs - forgottenMs}
+      limit ${mostLeases}`.execute(trx)
     if (rows.length === 0) return { silent: 0, expired: 0, copies: [] }
     const loaded = await loadHome(trx, owned.home, { pools: [], leaseIds: rows.map(row => row.lease_id), runs: [] })
     const { state } = loaded

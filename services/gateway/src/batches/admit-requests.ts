@@ -1,8 +1,8 @@
 import { allowModel } from '../allow-model.ts'
+import type { MatchedBudget } from '../budget-index.ts'
 import type { AdmittedCall } from '../call.ts'
 import { type Hold, holdBudget, nothingHeld } from '../hold-budget.ts'
 import { allowNamedModels } from '../named-models/allow-named-models.ts'
-import { requireNoHardBudget } from '../pay-for-call.ts'
 import type { ReplyShapeName } from '../reply-reader.ts'
 import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
 import type { BatchRequests } from './batch-requests.ts'
@@ -31,8 +31,7 @@ export function admitRequests(
     return holdBudget(deps.budgets, principal.identity, match.dialect, model, call.headers.claimed, nowMs)
   })
   const [only = ''] = models
-  const hold = joinHolds(holds)
-  requireNoHardBudget(hold, 'a batch')
+  const hold = joinHolds(holds, models)
   return {
     ...admitted,
     requestedModel: models.length === 1 ? only : '',
@@ -41,7 +40,7 @@ export function admitRequests(
 }
 
 /** One hold for the whole batch. */
-function joinHolds(holds: readonly Hold[]): Hold {
+function joinHolds(holds: readonly Hold[], models: readonly string[]): Hold {
   const [first, ...rest] = holds
   if (!first) return nothingHeld
   const known = new Set<string>()
@@ -53,8 +52,20 @@ function joinHolds(holds: readonly Hold[]): Hold {
     })
   return {
     budgets,
-    hard: budgets.filter(({ budget }) => budget.mode === 'hard'),
+    hard: budgets.filter(({ budget }) => budget.mode === 'hard').sort(byId),
     urgent: holds.some(hold => hold.urgent),
     tightest: [first, ...rest].find(hold => hold.tightest)?.tightest,
+    modelsOf: matched => {
+      const counted = models.filter((_, at) => holds[at]?.hard.some(each => isSame(each, matched)))
+      return counted.length === models.length ? undefined : counted
+    },
   }
+}
+
+function isSame(a: MatchedBudget, b: MatchedBudget): boolean {
+  return a.budget.budget_id === b.budget.budget_id && a.copy === b.copy
+}
+
+function byId(a: MatchedBudget, b: MatchedBudget): number {
+  return a.budget.budget_id < b.budget.budget_id ? -1 : 1
 }

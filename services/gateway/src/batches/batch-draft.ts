@@ -3,6 +3,7 @@ import { type PriceBooks, rate, ratedModel, ratedParts } from '@sluice/pricing'
 import { freeUsage, type UsageResult } from '@sluice/usage'
 import { doubtUsage } from '../doubt-usage.ts'
 import type { UsageDraft } from '../journal/journal.ts'
+import { heldFor } from '../leases/handed-money.ts'
 import { replyShapes } from '../reply-reader.ts'
 import { readPicked } from '../shapes/read-json.ts'
 import type { BatchResult } from './batch-dialect.ts'
@@ -90,7 +91,7 @@ export function draftOfResult(
     line_items: rated?.line_items ?? [],
     cost_nano_usd: rated?.cost_nano_usd ?? 0,
     leases: [],
-    held: [],
+    held: heldFor(job.held, requestedModel),
     settlement_key: settlementKey,
   }
   if (creator.override_price_book_id !== undefined) draft.override_price_book_id = creator.override_price_book_id

@@ -1,6 +1,9 @@
 import type { KvRecord } from '@sluice/bus'
 import type { BatchJob } from '@sluice/contracts'
+import type { Logger } from '@sluice/runtime'
 import { askProvider } from '../exchanges/ask-provider.ts'
+import { HandedUse, tellHomes } from '../leases/handed-money.ts'
+import type { LeasePublisher } from '../leases/lease-publisher.ts'
 import type { RouteResolver } from '../resolve-route.ts'
 import type { BatchJobsView, KeptBatch } from '../views/batch-jobs-view.ts'
 import type { ProjectsView } from '../views/projects-view.ts'
@@ -17,6 +20,8 @@ export interface PollerDeps extends SettleDeps {
   projects: ProjectsView
   gatewayId: string
   events: BatchEvents
+  log: Logger
+  homes: Pick<LeasePublisher, 'report'>
   /** Between two looks at a young batch; an old one waits a twentieth of its age, five minutes at most. */
   minIntervalMs: number
   /** A gateway that has not said for so long that it still settles a batch has lost it. */
@@ -37,6 +42,16 @@ const resultsKeptMs = 30 * 24 * 60 * 60 * 1000
 
 function isSettled(state: BatchJob['state']): boolean {
   return state === 'settled' || state === 'settled_estimated'
+}
+
+/** It has ended, and the homes have not heard what became of its money. */
+function owesWord({ state, held }: BatchJob): boolean {
+  return held !== undefined && !held.told && (isSettled(state) || state === 'lost')
+}
+
+/** What is held for a batch of which nobody will ever know what it has used. */
+function unusedOf({ held }: BatchJob): Pick<BatchJob, 'held'> {
+  return held ? { held: new HandedUse(held).settled() } : {}
 }
 
 /** Thrown inside a settlement that another gateway has taken over. */
@@ -83,7 +98,8 @@ export class BatchPoller {
     const nowMs = this.#now()
     if (this.#looking.size >= maxAtOnce) return
     const due = [...this.#deps.jobs.all()].filter(
-      ({ key, job }) => job.state === 'running' && !this.#looking.has(key) && this.#isDue(job, nowMs),
+      ({ key, job }) =>
+        (job.state === 'running' || owesWord(job)) && !this.#looking.has(key) && this.#isDue(job, nowMs),
     )
     // Who has waited longest is next: many young batches must not keep an ended one waiting.
     due.sort((a, b) => a.job.next_look_at_ms - b.job.next_look_at_ms)
@@ -104,6 +120,7 @@ export class BatchPoller {
     try {
       const record = await records.get(key)
       if (!record || !isOwned(record.value)) return 'failed'
+      if (owesWord(record.value)) await this.#tellEnd(key, record)
       if (record.value.state !== 'running') return isSettled(record.value.state) ? 'settled' : 'failed'
       if (!this.#isDue(record.value, this.#now())) {
         if (onlyIfDue || record.value.settling === true) return 'elsewhere'
@@ -126,7 +143,7 @@ export class BatchPoller {
     const standing = await this.#ask(job)
     if (!standing) {
       if (this.#now() - job.created_at_ms > resultsKeptMs) {
-        await this.#move(key, taken, { state: 'lost' })
+        await this.#move(key, taken, { state: 'lost', ...unusedOf(job) })
         events.batchLost(job)
         return 'failed'
       }
@@ -134,6 +151,8 @@ export class BatchPoller {
       throw new Error('the provider does not have the batch')
     }
     if (!standing.ended) {
+      // Homes give up what nobody speaks of; that one does not answer now is no matter.
+      if (job.held) await tellHomes(this.#deps.homes, job.held, this.#now()).catch(() => undefined)
       await this.#move(key, taken, { next_look_at_ms: this.#nextLookAtMs(job) })
       return 'running'
     }
@@ -175,6 +194,7 @@ export class BatchPoller {
     const { settling: _, unsettled: __, ...rest } = held.value
     const settled: BatchJob = {
       ...rest,
+      ...(total.held && { held: total.held }),
       state: total.unreadable > 0 ? 'settled_estimated' : 'settled',
       next_look_at_ms: this.#now(),
       settlement: {
@@ -187,9 +207,25 @@ export class BatchPoller {
       },
     }
     // Who was slower than its lease has settled the same events as whoever took over: nothing is lost by not saying so.
-    if ((await jobs.records.update(key, settled, held.revision)) === undefined) return 'elsewhere'
+    const revision = await jobs.records.update(key, settled, held.revision)
+    if (revision === undefined) return 'elsewhere'
     events.batchSettled(settled, total)
+    await this.#tellEnd(key, { value: settled, revision })
     return 'settled'
+  }
+
+  /** Tells the homes what its results have used, once their events are in the journal; where one is silent, again later. */
+  async #tellEnd(key: string, record: KvRecord<BatchJob>): Promise<void> {
+    const { homes, jobs, log } = this.#deps
+    const { held } = record.value
+    if (!held || held.told) return
+    try {
+      await tellHomes(homes, held, this.#now())
+      await jobs.records.update(key, { ...record.value, held: { ...held, told: true } }, record.revision)
+    } catch (err) {
+      if (!this.#stop.signal.aborted) log.warn({ err }, 'what a batch has held is not given back yet')
+      await this.#move(key, record, { next_look_at_ms: this.#now() + this.#leaseMs }).catch(() => undefined)
+    }
   }
 
   /** Leaves a batch that could not be settled for a while, the longer the more often; at last for good. */
@@ -200,7 +236,7 @@ export class BatchPoller {
     const tries = (before?.tries ?? 0) + 1
     const lost = nowMs - held.value.created_at_ms > resultsKeptMs
     const putOff = await this.#move(key, held, {
-      ...(lost && { state: 'lost' }),
+      ...(lost && { state: 'lost', ...unusedOf(held.value) }),
       settling: false,
       unsettled: { tries, last_try_at_ms: nowMs, lines: Math.max(before?.lines ?? 0, lines) },
       next_look_at_ms: nowMs + Math.min(this.#leaseMs * 2 ** Math.min(tries - 1, 16), maxPutOffMs),

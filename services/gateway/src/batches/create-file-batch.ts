@@ -1,3 +1,4 @@
+import type { AdmittedCall } from '../call.ts'
 import { askProvider } from '../exchanges/ask-provider.ts'
 import { readBody, readPlainRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
@@ -6,7 +7,9 @@ import { upstreamPath } from '../resolve-route.ts'
 import { parseString, scanObject } from '../scan-json.ts'
 import { admitRequests } from './admit-requests.ts'
 import { scanning } from './batch-requests.ts'
+import { boundOfFile } from './bound-requests.ts'
 import { batchTargets, openaiBatches } from './openai-batches.ts'
+import { payForBatch } from './pay-for-batch.ts'
 import { answerCreated, recordCreation } from './record-creation.ts'
 import { routeOfUpload } from './upload-access.ts'
 
@@ -36,8 +39,12 @@ export async function createFileBatch(deps: GatewayDeps, call: HttpCall): Promis
       'invalid_request',
       `File "${fileId}" was uploaded before this proxy looked for every model that requests name, for tools, say. Upload it again, and make the batch of the new file.`,
     )
-  const admittedAtAll = { ...admit(deps, call, readPlainRequest(body)), route: routeOfUpload(deps, call, upload) }
-  const admitted = admitRequests(deps, call, admittedAtAll, { models, named }, reads.shape)
+  const admitAll = (): AdmittedCall => {
+    const plain = { ...admit(deps, call, readPlainRequest(body)), route: routeOfUpload(deps, call, upload) }
+    return admitRequests(deps, call, plain, { models, named }, reads.shape)
+  }
+  const first = admitAll()
+  const admitted = await payForBatch(deps, call, first, () => boundOfFile(upload, first.prices), admitAll)
   const headers = headersToForward(deps, call, admitted)
   const created = await recordCreation(deps, admitted, {
     requests: { models, named, count, bytes, inputFileId: fileId, targetEndpoint: target },

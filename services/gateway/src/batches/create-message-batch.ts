@@ -1,3 +1,4 @@
+import type { AdmittedCall } from '../call.ts'
 import { askProvider } from '../exchanges/ask-provider.ts'
 import { integrationChanged } from '../integration-changed.ts'
 import { readPlainRequest } from '../read-request.ts'
@@ -7,6 +8,8 @@ import { receiveIntoFile } from '../uploads/receive-body.ts'
 import { admitRequests } from './admit-requests.ts'
 import { anthropicBatches } from './anthropic-batches.ts'
 import { readMessageRequests } from './batch-requests.ts'
+import { boundMessageRequests } from './bound-requests.ts'
+import { payForBatch, termsOf } from './pay-for-batch.ts'
 import { answerCreated, recordCreation } from './record-creation.ts'
 import { withOwnResultsUrl } from './results-url.ts'
 
@@ -29,14 +32,15 @@ export async function createMessageBatch(deps: GatewayDeps, call: HttpCall): Pro
   })
   try {
     call.startedAt += performance.now() - waitingSince
-    const admitted = admitRequests(
-      deps,
-      call,
-      admit(deps, call, readPlainRequest(Buffer.alloc(0))),
-      requests,
-      'messages',
-    )
-    if (admitted.route.access !== readFor) throw integrationChanged()
+    const admitAll = (): AdmittedCall => {
+      const plain = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
+      const all = admitRequests(deps, call, plain, requests, 'messages')
+      if (all.route.access !== readFor) throw integrationChanged()
+      return all
+    }
+    const first = admitAll()
+    const boundOf = () => boundMessageRequests(body.open(), termsOf(first))
+    const admitted = await payForBatch(deps, call, first, boundOf, admitAll)
     const headers = headersToForward(deps, call, admitted)
     headers.push('content-length', String(body.size))
     const created = await recordCreation(deps, admitted, {

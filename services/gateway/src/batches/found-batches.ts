@@ -1,5 +1,7 @@
 import type { BatchJob, Dialect } from '@sluice/contracts'
 import { type AskDeps, askProvider } from '../exchanges/ask-provider.ts'
+import { HandedUse, tellHomes } from '../leases/handed-money.ts'
+import type { LeasePublisher } from '../leases/lease-publisher.ts'
 import type { Route, RouteResolver } from '../resolve-route.ts'
 import { type BatchJobsView, type KeptBatch, keyOfFound } from '../views/batch-jobs-view.ts'
 import type { ProjectsView } from '../views/projects-view.ts'
@@ -14,6 +16,7 @@ export interface FinderDeps extends AskDeps {
   projects: ProjectsView
   events: BatchEvents
   own: OwnRun
+  homes: Pick<LeasePublisher, 'report'>
   intervalMs: number
   now?: () => number
 }
@@ -181,7 +184,10 @@ export class BatchFinder {
       if (job.dialect !== at.dialect || job.access !== at.access) continue
       if (nowMs - job.created_at_ms < forgetCreationMs || !isOrphaned(job, this.#deps.own, nowMs)) continue
       const record = await this.#deps.jobs.records.get(key)
-      if (record?.value.state === 'creating') await this.#deps.jobs.records.delete(key, record.revision)
+      if (record?.value.state !== 'creating') continue
+      const { held } = record.value
+      if (held) await tellHomes(this.#deps.homes, new HandedUse(held).settled(), nowMs)
+      await this.#deps.jobs.records.delete(key, record.revision)
     }
   }
 }

@@ -47,6 +47,8 @@ export async function recordCreation(
         revision = (await recordable(() => jobs.records.create(key, job))) ?? 0
       },
       ask: signal => creation.ask(AbortSignal.any([signal, AbortSignal.timeout(own.maxCreateMs)])),
+      mayExist: answered =>
+        'error' in answered ? mayExist(answered.error) : answered.status < 300 || answered.status >= 500,
     })
   } catch (error) {
     if (revision > 0) await endCreation(deps, key, job, revision, mayExist(error))
@@ -119,6 +121,10 @@ function creatingJob(deps: GatewayDeps, admitted: AdmittedCall, { requests, work
       ...(targetEndpoint === undefined ? {} : { target_endpoint: targetEndpoint }),
     },
     next_look_at_ms: admitted.admittedAtMs,
+    ...(admitted.money &&
+      admitted.holder !== undefined && {
+        held: admitted.money.handedTo(admitted.holder, matched => admitted.hold.modelsOf?.(matched)),
+      }),
   }
 }
 

@@ -1,8 +1,9 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
-import type { UsageRecordedData } from '@sluice/contracts'
+import type { HandedMoney, UsageRecordedData } from '@sluice/contracts'
 import type { PriceBooks } from '@sluice/pricing'
 import { type AskDeps, askForStream } from '../exchanges/ask-provider.ts'
 import type { Journal } from '../journal/journal.ts'
+import { HandedUse } from '../leases/handed-money.ts'
 import type { Route } from '../resolve-route.ts'
 import type { PricesView } from '../views/prices-view.ts'
 import { type BatchResult, type BatchStanding, batchDialects } from './batch-dialect.ts'
@@ -23,6 +24,8 @@ export interface SettledResults {
   /** Lines that are no result; what they cost is estimated. */
   unreadable: number
   costNanoUsd: bigint
+  /** What was handed over for it, with what its results have used of it. */
+  held: HandedMoney | undefined
 }
 
 /** Of a longer line only what counts is kept: one of vectors, images or sound may have any size. */
@@ -64,6 +67,7 @@ export async function settleResults(
       written: () => {},
     })
     total.costNanoUsd += BigInt(event.cost_nano_usd)
+    use?.count(event)
     deps.onResult(event, result.outcome)
     await control.stillOurs()
     if (++events % eventsPerTurn === 0) {
@@ -71,7 +75,8 @@ export async function settleResults(
       await untilTaken(deps.journal, control)
     }
   }
-  const total: SettledResults = { results: 0, succeeded: 0, unreadable: 0, costNanoUsd: 0n }
+  const use = job.held && new HandedUse(job.held)
+  const total: SettledResults = { results: 0, succeeded: 0, unreadable: 0, costNanoUsd: 0n, held: undefined }
   for (const [fileIndex, path] of dialect.resultPaths(standing).entries()) {
     const { status, body } = await askForStream(deps, route, {
       method: 'GET',
@@ -109,6 +114,7 @@ export async function settleResults(
   for (const line of unread.slice(0, Math.max(0, expected - total.results)))
     await settle(resultOfUnread(line, line.place, dialect, target))
   await deps.journal.synced()
+  total.held = use?.settled()
   return total
 }
 

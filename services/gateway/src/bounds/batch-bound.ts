@@ -1,6 +1,14 @@
 import type { CallBound } from './call-bound.ts'
 import { LinearBound } from './linear-bound.ts'
 
+/** What all requests of a batch can use. */
+export interface BatchSum {
+  nanoUsd: number
+  tokens: number
+  requests: number
+  unboundedBy: string | undefined
+}
+
 /** Adds up the bounds of a batch's requests, one by one: it is held whole, since each of them has its own limit. */
 export class BatchBound {
   #nanoUsd = 0
@@ -15,18 +23,34 @@ export class BatchBound {
     this.#unboundedBy ??= bound.unboundedBy
   }
 
+  /** The creation is a request, too. */
   total(): CallBound {
+    return BatchBound.of({
+      nanoUsd: this.#nanoUsd,
+      tokens: this.#tokens,
+      requests: this.#requests + 1,
+      unboundedBy: this.#unboundedBy,
+    })
+  }
+
+  /** A sum that was made before. */
+  static of(sum: BatchSum): CallBound {
     return new LinearBound({
       outputTokens: 0,
       leastOutputTokens: 0,
       clamp: undefined,
-      fixedTokens: this.#tokens,
-      fixedNanoUsd: this.#nanoUsd,
+      fixedTokens: sum.tokens,
+      fixedNanoUsd: sum.nanoUsd,
       outputRate: 0,
       outputTimes: 0,
-      requests: this.#requests,
+      requests: sum.requests,
       tightness: 'loose',
-      unboundedBy: this.#unboundedBy,
+      unboundedBy: sum.unboundedBy,
     })
+  }
+
+  /** Of a request that cannot be looked into. @param where it stands, in the client's words */
+  static unbounded(where: string): CallBound {
+    return BatchBound.of({ nanoUsd: 0, tokens: 0, requests: 1, unboundedBy: where })
   }
 }

@@ -46,6 +46,8 @@ export interface TextCall {
   assumeDearest: boolean
   /** In which it is served, where its reply has said so; absent: in any that the request allows. */
   servedTier?: string | undefined
+  /** It is a request for a response, and that response one more. */
+  inBackground?: boolean | undefined
   /** Its results are charged as those of a batch. */
   inBatch?: boolean
   /** Models that the request names beside its own. */
@@ -104,7 +106,7 @@ export function boundPrompt(call: TextCall, size: PromptSize, tightness: Tightne
     fixedNanoUsd: Math.min(fixedNanoUsd, Number.MAX_SAFE_INTEGER),
     outputRate,
     outputTimes: isText ? models.length : 0,
-    requests: 1,
+    requests: call.inBackground ? 2 : 1,
     tightness,
     unboundedBy: tools.unboundedBy ?? unboundedMember(call),
   })

@@ -24,6 +24,8 @@ export interface ExchangeOptions {
   /** Between the OPEN and the asking. */
   prepare?: () => Promise<void>
   ask: (signal: AbortSignal) => Promise<ProviderAnswer>
+  /** Whether what it makes may exist, by the status of its answer, or why there was none: then what it holds outlives it. */
+  mayExist?: (answered: { status: number } | { error: unknown }) => boolean
   /** May be broken off when permission goes, also once asked: it changes nothing at the provider that we would have to know of. */
   breakable: boolean
 }
@@ -34,7 +36,12 @@ export interface ExchangeOptions {
  * @throws ProviderAwayError, and what `prepare` throws; the event is written in any case
  */
 export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: ExchangeOptions): Promise<Exchanged> {
-  deps.journal.open(openRecordOf(call))
+  try {
+    deps.journal.open(openRecordOf(call))
+  } catch (error) {
+    call.money?.release()
+    throw error
+  }
   const stop = new AbortController()
   let isAsked = false
   const live: LiveCall = {
@@ -69,6 +76,7 @@ export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: E
     isAsked = true
     overheadUs = Math.max(0, Math.round((performance.now() - call.startedAt) * 1000))
     const answer = await options.ask(stop.signal)
+    if (options.mayExist?.(answer) === false) call.holder = undefined
     const failed = answer.status >= 400
     const event = settleAs({
       status: failed ? 'failed' : 'completed',
@@ -78,6 +86,7 @@ export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: E
     })
     return { answer, event, overheadUs, secured: deps.journal.secured }
   } catch (error) {
+    if (options.mayExist?.({ error }) === false) call.holder = undefined
     const code = error instanceof ProviderAwayError ? error.failure.code : 'not_sent'
     settleAs({ status: 'failed', httpStatus: 0, errorCode: code, providerRequestId: undefined })
     throw stop.signal.aborted && stop.signal.reason instanceof Refusal ? stop.signal.reason : error

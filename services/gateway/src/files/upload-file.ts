@@ -1,6 +1,9 @@
 import type { StoredFile } from '@sluice/contracts'
 import { type FileRequests, readFileRequests } from '../batches/batch-requests.ts'
+import { type BatchTerms, FileBound, keptBound } from '../batches/bound-requests.ts'
 import { batchTargets } from '../batches/openai-batches.ts'
+import { termsOf } from '../batches/pay-for-batch.ts'
+import type { CallBound } from '../bounds/call-bound.ts'
 import type { AdmittedCall } from '../call.ts'
 import { askProvider } from '../exchanges/ask-provider.ts'
 import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
@@ -38,7 +41,7 @@ export async function uploadFile(deps: GatewayDeps, call: HttpCall): Promise<voi
       call.principal.identity.team_id,
     )
     const isForBatch = form.fields.get('purpose') === 'batch'
-    const requests = isForBatch ? await readRequests(form, readFor === 'managed') : undefined
+    const requests = isForBatch ? await readRequests(form, readFor === 'managed', termsOf(call)) : undefined
     const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
     const { batches, access } = openFilesOf(deps, call)
     if (!requests && access === 'managed')
@@ -59,7 +62,11 @@ export async function uploadFile(deps: GatewayDeps, call: HttpCall): Promise<voi
         }),
     })
     if (requests && exchanged.answer.status < 300)
-      await keep(deps, admitted, readFileId(exchanged.answer.body), { ...requests, bytes: form.bytes.get('file') ?? 0 })
+      await keep(deps, admitted, readFileId(exchanged.answer.body), {
+        ...requests,
+        bytes: form.bytes.get('file') ?? 0,
+        bound: keptBound(requests.bound, call.prices),
+      })
     await answerExchange(call, admitted, exchanged)
   } catch (error) {
     throw refusalOfAway(error)
@@ -68,11 +75,19 @@ export async function uploadFile(deps: GatewayDeps, call: HttpCall): Promise<voi
   }
 }
 
-async function readRequests(form: ReceivedForm, isShared: boolean): Promise<FileRequests> {
+async function readRequests(
+  form: ReceivedForm,
+  isShared: boolean,
+  terms: BatchTerms,
+): Promise<FileRequests & { bound: CallBound }> {
   if (form.files.get('file') !== 1) throw new Refusal('invalid_request', 'The form must hold one "file".')
   const reader = readFileRequests(batchTargets, { isShared })
-  await readPart(form, 'file', reader.write)
-  return reader.end()
+  const bound = new FileBound(terms)
+  await readPart(form, 'file', chunk => {
+    reader.write(chunk)
+    bound.write(chunk)
+  })
+  return { ...reader.end(), bound: bound.total() }
 }
 
 /** @throws Refusal where it cannot be kept: a file that nobody knows is of no use, and costs nothing */
@@ -80,7 +95,7 @@ async function keep(
   deps: GatewayDeps,
   { route, principal, endpoint, admittedAtMs }: AdmittedCall,
   fileId: string,
-  requests: FileRequests & { bytes: number },
+  requests: FileRequests & { bytes: number; bound: StoredFile['requests']['bound'] },
 ): Promise<void> {
   const file: StoredFile = {
     project_id: principal.identity.project_id,
@@ -95,6 +110,7 @@ async function keep(
       targets: requests.targets,
       count: requests.count,
       size_bytes: requests.bytes,
+      ...(requests.bound && { bound: requests.bound }),
     },
   }
   try {

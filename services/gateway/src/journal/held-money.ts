@@ -28,16 +28,19 @@ export function settleKilledHolds(
   leases: JournaledLeases,
   draft: UsageDraft,
   holds: readonly JournaledHold[],
-): Pick<UsageRecordedData, 'leases' | 'lease_totals' | 'unresolved' | 'held'> {
+  holder: string | undefined,
+): Pick<UsageRecordedData, 'leases' | 'lease_totals' | 'unresolved' | 'handed' | 'held'> {
   const settled = leases.settleKilled(
     draft.event_id,
     holds,
     holds.map(({ unit }) => usedAmount(unit, draft)),
+    holder,
   )
   return {
     leases: settled.leases,
     lease_totals: settled.totals,
     ...(settled.unresolved.length > 0 && { unresolved: settled.unresolved }),
+    ...(holder !== undefined && { handed: { holder, leases: settled.handed } }),
     held: holds.map(({ budget_id, copy, window_start_ms, parts }) => ({
       budget_id,
       copy,

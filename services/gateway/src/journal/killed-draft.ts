@@ -6,7 +6,7 @@ import type { CheckpointRecord, OpenRecord, UnratedDraft } from './open-record.t
  * estimated input counts, since the request may have been sent, and no output.
  */
 export function killedDraft(open: OpenRecord, checkpoint: CheckpointRecord | undefined): UnratedDraft {
-  const { estimated_input, asked_modifiers = {}, in_call, holds: _, ...admitted } = open
+  const { estimated_input, asked_modifiers = {}, in_call, holds: _, holder: __, ...admitted } = open
   const responseId = checkpoint?.response_id ?? in_call?.turn_id
   const finishedAtMs = Math.max(checkpoint?.at_ms ?? 0, open.admitted_at_ms)
   return {

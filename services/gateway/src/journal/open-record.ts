@@ -38,6 +38,8 @@ export interface OpenRecord
   in_call?: { call_id: string; turn_id: string }
   /** Money of hard budgets that it holds. Absent: none. */
   holds?: readonly JournaledHold[]
+  /** Who has that money when it ends, or dies: what it begins outlives it. Absent: nobody. */
+  holder?: string
 }
 
 /** More money for a running attempt: of each budget that is named, all that it holds of it from now on. */

@@ -52,6 +52,7 @@ const wholeOpen: Required<OpenRecord> = {
   asked_modifiers: { service_tier: 'flex' },
   in_call: { call_id: 'rtc', turn_id: odd },
   holds: [{ budget_id: 'b', copy: odd, window_start_ms: 0, unit: 'usd', exact: true, parts: [['lease', 5]] }],
+  holder: 'batch_x',
 }
 
 /** The same of an event. */
@@ -96,6 +97,7 @@ const wholeDraft: Required<UsageDraft> = {
   leases: [['lease', 5]],
   lease_totals: [['lease', 9]],
   unresolved: [['lease', 1]],
+  handed: { holder: 'batch_x', leases: [['lease', 5]] },
   held: [{ budget_id: 'b', copy: '', window_start_ms: 0, amount: 7 }],
   settlement_key: odd,
 }
@@ -138,6 +140,7 @@ test('an event is written as JSON.stringify writes it, whatever it has and has n
     'assumed',
     'lease_totals',
     'unresolved',
+    'handed',
     'settlement_key',
   ] as const
   for (const draft of withoutEach<UsageDraft>(wholeDraft, optional)) saysTheSame(draftJson(draft), draft)

@@ -24,6 +24,7 @@ export function openJson(record: OpenRecord): string {
     asked_modifiers: record.asked_modifiers,
     in_call: record.in_call,
     holds: record.holds,
+    holder: record.holder,
   } satisfies RestOf<OpenRecord>)
 }
 
@@ -58,6 +59,7 @@ export function draftJson(draft: UsageDraft): string {
     leases: draft.leases,
     lease_totals: draft.lease_totals,
     unresolved: draft.unresolved,
+    handed: draft.handed,
     held: draft.held,
     settlement_key: draft.settlement_key,
   } satisfies RestOf<UsageDraft>)

@@ -104,7 +104,10 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
       }
       const unrated = killedDraft(record, checkpoint)
       const draft = { ...unrated, ...(await options.rate(unrated, checkpoint?.parts)) }
-      if (money) Object.assign(draft, settleKilledHolds(scan.leases, draft, money.holds))
+      if (money) {
+        const holder = record.holder ?? checkpoint?.background?.held?.holder
+        Object.assign(draft, settleKilledHolds(scan.leases, draft, money.holds, holder))
+      }
       const fitted = fitDraft(draft, bytes =>
         log.error({ eventId: draft.event_id, bytes }, 'event too large, only what it costs and who pays is kept'),
       )
@@ -204,7 +207,7 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
           }
         } else if (type === recordType.close) {
           const event = parse<UsageRecordedData>(json)
-          if (event.lease_totals) scan.leases.settle(event.event_id, event.lease_totals, event.unresolved)
+          if (event.lease_totals) scan.leases.settle(event.event_id, event.lease_totals, event.unresolved, event.handed)
           scan.open.delete(event.event_id)
           scan.closed[0]?.add(event.event_id)
           scan.numbers[event.partition]?.see(event.seq)

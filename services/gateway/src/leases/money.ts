@@ -1,7 +1,10 @@
-import type { Budget, UsageRecordedData } from '@sluice/contracts'
+import { type Budget, type HandedMoney, handedLeaseId, type UsageRecordedData } from '@sluice/contracts'
 import { type Hold, type JournaledHold, type SettledLeases, usedAmount } from '@sluice/leases'
 import type { MatchedBudget } from '../budget-index.ts'
 import type { LeaseClient } from './lease-client.ts'
+
+/** An attempt that costs nothing. */
+const free = { cost_nano_usd: 0, http_status: 200, quantities: {}, status: 'completed' } as const
 
 /** What moves money: the wallet of this run, and those who wait for it. */
 export type LeaseTalk = Pick<LeaseClient, 'wallet' | 'line' | 'send'>
@@ -82,12 +85,13 @@ export class Money {
     attempt: Parameters<typeof usedAmount>[1],
     isUnmeasured: boolean,
     nowMs: number,
-  ): Pick<UsageRecordedData, 'leases' | 'lease_totals' | 'unresolved' | 'held'> {
+    holder?: string,
+  ): Pick<UsageRecordedData, 'leases' | 'lease_totals' | 'unresolved' | 'handed' | 'held'> {
     this.#isSettled = true
     this.#onEnded()
     const rest = this.budgets.map(({ budget }) => usedAmount(budget.unit, attempt))
     const unresolved = this.budgets.map(({ budget }) => isUnmeasured && isExact(budget))
-    const settled: SettledLeases = { leases: [], totals: [], unresolved: [] }
+    const settled: SettledLeases = { leases: [], totals: [], unresolved: [], handed: [] }
     const held: UsageRecordedData['held'] = []
     for (const [at, hold] of this.#holds.entries()) {
       const isLast = at === this.#holds.length - 1
@@ -95,10 +99,11 @@ export class Money {
         isLast ? (rest[item] ?? 0) : Math.min(rest[item] ?? 0, amount),
       )
       for (const [item, amount] of used.entries()) rest[item] = (rest[item] ?? 0) - amount
-      const part = this.#talk.wallet.settle(hold, used, unresolved)
+      const part = this.#talk.wallet.settle(hold, used, unresolved, holder)
       settled.leases.push(...part.leases)
       settled.totals.push(...part.totals)
       settled.unresolved.push(...part.unresolved)
+      settled.handed.push(...part.handed)
       for (const [item, { pool, amount }] of hold.items.entries()) {
         const known = held[item]
         if (known) known.amount += amount
@@ -111,8 +116,42 @@ export class Money {
       leases: settled.leases,
       lease_totals: settled.totals,
       ...(settled.unresolved.length > 0 && { unresolved: settled.unresolved }),
+      ...(holder !== undefined && { handed: { holder, leases: settled.handed } }),
       held,
     }
+  }
+
+  /**
+   * What its holder will have of it behind an attempt that costs nothing by itself. Slots are given back.
+   * @param modelsOf models whose requests count in a budget; undefined: all
+   */
+  handedTo(holder: string, modelsOf: (matched: MatchedBudget) => readonly string[] | undefined): HandedMoney {
+    const leases: HandedMoney['leases'] = []
+    for (const { items } of this.#holds)
+      for (const [at, { pool, parts }] of items.entries()) {
+        const matched = this.budgets[at]
+        const unit = matched?.budget.unit
+        if (!matched || unit === undefined || unit === 'concurrent') continue
+        const models = modelsOf(matched)
+        let rest = usedAmount(unit, { ...free, paid_by: 'managed' })
+        for (const { lease, amount } of parts) {
+          const own = Math.min(rest, amount)
+          rest -= own
+          if (amount === own) continue
+          leases.push({
+            lease_id: handedLeaseId(holder, lease.leaseId),
+            home: pool.home,
+            budget_id: pool.budgetId,
+            copy: pool.copy,
+            window_start_ms: pool.windowStartMs,
+            unit,
+            granted: amount - own,
+            ...(isExact(matched.budget) && { exact: true as const }),
+            ...(models && { models: [...models] }),
+          })
+        }
+      }
+    return { holder, leases }
   }
 
   /** The attempt was never sent. */

@@ -3,6 +3,7 @@ import { type PriceBooks, type Rating, rate, ratedModel, ratedParts } from '@slu
 import { freeUsage, fromResponse, type UsageResult } from '@sluice/usage'
 import { doubtUsage } from '../doubt-usage.ts'
 import type { UsageDraft } from '../journal/journal.ts'
+import { heldFor } from '../leases/handed-money.ts'
 import { estimateAsked, replyShapes } from '../reply-reader.ts'
 import { readPicked } from '../shapes/read-json.ts'
 import type { ToldResponse } from './response-object.ts'
@@ -60,7 +61,7 @@ export function draftOfBackground(
     cost_nano_usd: rated?.cost_nano_usd ?? 0,
     ...(rated?.assumed && { assumed: true }),
     leases: [],
-    held: [],
+    held: heldFor(job.held, job.requested_model),
     ...(doubts.length > 0 && { doubts }),
     ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
     ...(usage.finish_reason === undefined ? {} : { finish_reason: usage.finish_reason }),

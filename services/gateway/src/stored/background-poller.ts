@@ -6,6 +6,8 @@ import type { Logger } from '@sluice/runtime'
 import { madeIdsOf } from '@sluice/usage'
 import { type AskDeps, askProvider } from '../exchanges/ask-provider.ts'
 import type { Journal } from '../journal/journal.ts'
+import { HandedUse, tellHomes } from '../leases/handed-money.ts'
+import type { LeasePublisher } from '../leases/lease-publisher.ts'
 import type { Route, RouteResolver } from '../resolve-route.ts'
 import type { BudgetsView } from '../views/budgets-view.ts'
 import type { KeysView } from '../views/keys-view.ts'
@@ -25,6 +27,7 @@ export interface PollerDeps extends AskDeps {
   keys: Pick<KeysView, 'findById'>
   budgets: Pick<BudgetsView, 'match' | 'findCutoff'>
   prices: Pick<PricesView, 'find' | 'isPublished'>
+  homes: Pick<LeasePublisher, 'report'>
   log: Logger
   /** Between two looks at a young response; an old one waits a tenth of its age, a minute at most. */
   minIntervalMs: number
@@ -42,6 +45,8 @@ const maxAnswerBytes = 64 * 1024 * 1024
 /** How long who asks waits for a look that began before, and for others who have the record. */
 const patienceMs = 5_000
 const betweenTriesMs = 50
+/** Homes know of younger ones well enough. */
+const spokenOfMs = 60 * 60_000
 /** A provider that does not know a response for so long has lost it. */
 const lostAfterMs = 10 * 60_000
 /** Longer than any response is worked on. */
@@ -179,6 +184,9 @@ export class BackgroundPoller {
       const told = await this.#ask(job, cutBy !== undefined || job.given_up === true)
       if (told?.ended) return await this.#settle(key, taken, told, cutBy)
       if (told) {
+        // Homes give up what nobody speaks of; that one does not answer now is no matter.
+        if (job.held && ageMs > spokenOfMs)
+          await tellHomes(this.#deps.homes, job.held, this.#now()).catch(() => undefined)
         await this.#move(key, taken, this.#intervalMs(ageMs))
         return ageMs > givenUpAfterMs ? await this.#settle(key, taken, undefined, cutBy) : 'running'
       }
@@ -260,13 +268,17 @@ export class BackgroundPoller {
   }
 
   async #write(job: BackgroundResponse, told: ToldResponse | undefined, cutBy: CutReason | undefined): Promise<void> {
-    const { journal, made } = this.#deps
+    const { journal, made, homes } = this.#deps
     const wasCut = cutBy && told?.status === 'cancelled' ? cutBy : undefined
     const draft = draftOfBackground(job, told, this.#booksOf(job), { finishedAtMs: this.#now(), cutBy: wasCut })
-    journal.close(draft, { urgent: true })
+    const event = journal.close(draft, { urgent: true })
     if (job.access === 'managed' && told)
       made.add(job.identity.project_id, [job.response_id, ...madeIdsOf(told.object.output)], this.#now())
     await journal.synced()
+    if (!job.held) return
+    const use = new HandedUse(job.held)
+    use.count(event)
+    await tellHomes(homes, use.settled(), this.#now(), told ? undefined : event.event_id)
   }
 
   /** Undefined: a book that is gone for ever. @throws Error where it is on its way */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { BackgroundResponse } from '@sluice/contracts'
+import { type BackgroundResponse, holderOf } from '@sluice/contracts'
 import type { AdmittedCall } from '../call.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { rememberMade } from '../references/remember-made.ts'
@@ -29,6 +29,11 @@ export async function registerBackground(
 ): Promise<boolean> {
   const { records, poller } = deps.stored
   const job = jobOf(call, told.id, Date.now() + poller.minIntervalMs)
+  if (call.money) {
+    // It ends later than its asking, and any gateway may see its end.
+    call.holder = holderOf('background', call.eventId)
+    job.held = call.money.handedTo(call.holder, () => undefined)
+  }
   noteInJournal(deps, call, job)
   // Where it cannot be made safer now, the record is what makes it safe.
   await deps.journal.secured?.().catch(() => undefined)

@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { ElementReader } from './element-reader.ts'
+
+function elementsOf(text: Buffer, cut: number, maxBytes = 1_000_000): (string | undefined)[] {
+  const found: (string | undefined)[] = []
+  const reader = new ElementReader('requests', maxBytes, element => found.push(element?.toString()))
+  for (let at = 0; at < text.length; at += cut) reader.write(text.subarray(at, at + cut))
+  return found
+}
+
+test('the elements of the wanted array are cut out whole, wherever the text is cut', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue()), { maxLength: 5 }),
+      fc.jsonValue(),
+      fc.integer({ min: 1, max: 40 }),
+      (requests, other, cut) => {
+        const text = JSON.stringify({ other, requests, more: [{ other }], nested: { requests: [{ a: 1 }] } })
+        assert.deepEqual(
+          elementsOf(Buffer.from(text), cut),
+          requests.map(each => JSON.stringify(each)),
+        )
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
+test('an element that is too long is told, and not kept', () => {
+  const text = JSON.stringify({ requests: [{ a: 'x'.repeat(100) }, { b: 1 }] })
+  assert.deepEqual(elementsOf(Buffer.from(text), 7, 50), [undefined, '{"b":1}'])
+})

@@ -1,0 +1,41 @@
+import { holderOf } from '@sluice/contracts'
+import type { CallBound } from '../bounds/call-bound.ts'
+import type { AdmittedCall } from '../call.ts'
+import { type LeaseDeps, takeMoney } from '../leases/take-money.ts'
+import { Refusal } from '../refusal.ts'
+import type { AuthenticatedCall } from '../request-path.ts'
+import type { BatchTerms } from './bound-requests.ts'
+
+/** By which the requests of a batch are bounded. */
+export function termsOf({ prices, principal }: Pick<AdmittedCall, 'prices' | 'principal'>): BatchTerms {
+  return { prices, assumeDearest: principal.project.unpriced === 'assume_max' }
+}
+
+/**
+ * Holds all that the requests of a batch can cost, in full: what they have used is settled as their results are, and none of them
+ * can be made smaller now. From the creation's end on the money is the batch's own.
+ * @param boundOf reads the requests: asked only where some hard budget counts them
+ * @param admitAgain admits what has waited
+ * @throws Refusal
+ */
+export async function payForBatch(
+  { leases }: { leases: LeaseDeps },
+  call: Pick<AuthenticatedCall, 'response'>,
+  admitted: AdmittedCall,
+  boundOf: () => CallBound | Promise<CallBound>,
+  admitAgain: () => AdmittedCall,
+): Promise<AdmittedCall> {
+  const { hard } = admitted.hold
+  if (hard.length === 0) return admitted
+  const { eventId } = admitted
+  const bound = await boundOf()
+  const paying = { attemptId: eventId, budgets: hard, bound, isVisible: false }
+  const { money } = await takeMoney(leases, paying, Date.now())
+  try {
+    if (call.response.destroyed) throw new Refusal('invalid_request', 'The client left before its request was sent.')
+    return Object.assign(admitAgain(), { eventId, money, holder: holderOf('batch', eventId) })
+  } catch (error) {
+    money.release()
+    throw error
+  }
+}

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
+import { eventually } from '@sluice/test-env'
+import { toFile } from 'openai'
+import type { GatewayStack, ProjectOptions } from './gateway-stack.ts'
+
+/** Money of hard budgets that outlives the call which holds it: of batches and of responses in the background. */
+export function moneyOutlivesItsCall(gateway: GatewayStack): void {
+  interface Budget {
+    spent: string
+    held: string
+  }
+
+  /** A project with an exact budget over it, which the gateway knows. */
+  async function exactBudget(limit: string, options: ProjectOptions = {}) {
+    const project = await gateway.newProject({ ownCredential: true, ...options })
+    const path = `/accounts/projects/${project.projectId}/budgets`
+    const wish = { name: 'exact', scope: {}, unit: 'usd', limit, window: 'day', mode: 'hard', hold: 'exact' }
+    const { body: made } = await gateway.manage('POST', path, wish)
+    const openai = gateway.openai(project.apiKey)
+    await eventually(async () => {
+      const asked = { model: 'gpt-4o-mini', messages: [{ role: 'user' as const, content: 'x' }], max_tokens: 1 }
+      const { response } = await openai.chat.completions.create(asked).withResponse()
+      return response.headers.get('sluice-budget-name') === 'exact'
+    })
+    const read = async (): Promise<Budget> => (await gateway.manage('GET', `${path}/${made.id}`)).body
+    const holders = async (): Promise<string[]> => {
+      const { body } = await gateway.manage('GET', `${path}/${made.id}/leases`)
+      return (body.gateways as { gateway_id: string }[]).map(each => each.gateway_id)
+    }
+    return { project, openai, read, holders }
+  }
+
+  /** Nobody but gateways holds anything any more, and what was spent is what the provider has billed, to the nano-dollar. */
+  async function atRest({ project, read, holders }: Awaited<ReturnType<typeof exactBudget>>): Promise<number> {
+    await eventually(async () => (await holders()).every(holder => holder.startsWith('gw_')), { timeoutMs: 30_000 })
+    const billed = (await gateway.billsOf(project)).reduce((sum, bill) => sum + bill.cost_nano_usd, 0)
+    await eventually(async () => Math.round(Number((await read()).spent) * 1e9) === billed, {
+      message: `${billed} nano-USD are counted: ${(await read()).spent}`,
+    })
+    return billed
+  }
+
+  const request = (custom_id: string, directives: string, max_tokens = 1_000) => ({
+    custom_id,
+    params: {
+      model: 'claude-haiku-4-5',
+      max_tokens,
+      messages: [{ role: 'user' as const, content: `Say it. [[sim ${directives}]]` }],
+    },
+  })
+
+  suite('money that outlives its call', () => {
+    test('a batch holds all that it can cost under its own name, over a restart of the budget service, and settles what it did', async () => {
+      const budget = await exactBudget('1.00')
+      const { project, read, holders } = budget
+      const client = gateway.anthropic(project.apiKey)
+      const requests = [
+        request('a', 'batch_ms=4000 output_tokens=40'),
+        request('b', 'output_tokens=7'),
+        request('c', 'result=errored'),
+      ]
+      await client.messages.batches.create({ requests })
+      await eventually(async () => (await holders()).some(holder => holder.startsWith('batch_')), {
+        message: 'the batch has a lease of its own',
+      })
+      // Three times a thousand tokens of output at half of $5 a million.
+      assert.ok(Number((await read()).held) > 0.0075)
+      await gateway.stack.services.budget.kill()
+      await gateway.stack.services.budget.start()
+      await eventually(() => read().catch(() => false), { timeoutMs: 30_000 })
+      assert.ok((await atRest(budget)) > 0)
+
+      const before = (await gateway.billsOf(project)).length
+      const large = Array.from({ length: 10 }, (_, at) => request(`r${at}`, 'output_tokens=1', 60_000))
+      await assert.rejects(client.messages.batches.create({ requests: large }), (error: unknown) => {
+        assert.ok(error instanceof Anthropic.RateLimitError, String(error))
+        assert.match(error.message, /Budget \\?"exact\\?" has too little left/)
+        return true
+      })
+      assert.equal((await gateway.billsOf(project)).length, before)
+    })
+
+    test('a batch that is cancelled gives back what it did not use', async () => {
+      const budget = await exactBudget('1.00')
+      const client = gateway.anthropic(budget.project.apiKey)
+      const { id } = await client.messages.batches.create({
+        requests: [request('a', 'batch_ms=60000 output_tokens=40'), request('b', '')],
+      })
+      await client.messages.batches.cancel(id)
+      await atRest(budget)
+    })
+
+    test('a batch of a file holds what its requests can cost by the prices of its upload', async () => {
+      const budget = await exactBudget('1.00', { settings: { path_classes: { batches: true } } })
+      const { openai, holders } = budget
+      const line = (custom_id: string, directives: string) =>
+        JSON.stringify({
+          custom_id,
+          method: 'POST',
+          url: '/v1/chat/completions',
+          body: {
+            model: 'gpt-4o-mini',
+            max_tokens: 500,
+            messages: [{ role: 'user', content: `Say it. [[sim ${directives}]]` }],
+          },
+        })
+      const lines = [line('a', 'batch_ms=2000 output_tokens=30'), line('b', 'output_tokens=5')]
+      const file = await openai.files.create({
+        purpose: 'batch',
+        file: await toFile(Buffer.from(lines.join('\n')), 'requests.jsonl'),
+      })
+      await openai.batches.create({
+        input_file_id: file.id,
+        endpoint: '/v1/chat/completions',
+        completion_window: '24h',
+      })
+      await eventually(async () => (await holders()).some(holder => holder.startsWith('batch_')))
+      await atRest(budget)
+    })
+
+    test('a response in the background holds what it can cost until it has ended, and settles what it did', async () => {
+      const budget = await exactBudget('1.00', { settings: { path_classes: { stored: true } } })
+      const { openai, holders } = budget
+      const { id } = await openai.responses.create({
+        model: 'gpt-4o',
+        background: true,
+        input: 'Write. [[sim output_tokens=200 delay_ms=20]]',
+        max_output_tokens: 1_000,
+      })
+      await eventually(async () => (await holders()).some(holder => holder.startsWith('background_')))
+      await eventually(async () => (await openai.responses.retrieve(id)).status === 'completed', { timeoutMs: 20_000 })
+      assert.ok((await atRest(budget)) > 0)
+    })
+  })
+}
