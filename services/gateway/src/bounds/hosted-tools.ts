@@ -21,9 +21,12 @@ export interface HostedTools {
   promptTokens: number
 }
 
-/** Some model is told of its tools in words of its provider's. */
+/**
+ * Some model is told of its tools in words of its provider's: at most 530 tokens
+ * (docs.anthropic.com/en/docs/tool-use-pricing-and-tokens), twice that here, since no page lists the models of today.
+ */
 const anyToolTokens = 1_024
-/** One that the provider describes: a shell, an editor, a screen. */
+/** One that the provider describes (a shell, an editor, a screen): no page tells of all of them. More than any that does. */
 const ownToolTokens = 1_536
 /** Where a request sets none, so many uses are assumed. */
 const guessedUses = 10

@@ -21,27 +21,36 @@ type Row = readonly [match: RegExp, contextTokens: number, outputTokens: number,
 const tiles = 1_445
 /** The same picture at the same price, on a model whose tokens are cheaper: 2,833 and 5,667 a tile. */
 const dearTiles = 48_169
-/** 1,536 patches, each 2.46 tokens on the smallest models. */
+/** 1,536 patches, each 2.46 tokens on the smallest models; what others multiply by is less, or not told. */
 const patches = 3_779
 /** 10,000 patches, where images may be looked at in their original size. */
 const originalPatches = 24_600
 
 /**
- * Windows and outputs as the models' own pages name them, images by the sums of the vision guide
- * (developers.openai.com/api/docs/models, …/guides/images-vision, November 2026). The first row that matches holds.
+ * The first row that matches holds. Windows and outputs of `told` rows stand on the models' own pages
+ * (developers.openai.com/api/docs/models/…, read in November 2026: gpt-4, gpt-4-turbo, gpt-4-turbo-preview,
+ * gpt-4o-realtime-preview, gpt-4o-mini-realtime-preview, compare?model=gpt-4o-mini-transcribe, gpt-realtime-1.5, gpt-realtime-2,
+ * gpt-realtime-2.1, gpt-realtime-2.1-mini, gpt-5-pro). Of the others no page of the maker's was found: they are as several resellers list
+ * them, and where those differ, or list a part of a family alone, the largest that any of them has. The sums of images are those of
+ * developers.openai.com/api/docs/guides/images-vision.
  */
 const openai: readonly Row[] = [
-  [/^gpt-4o-mini-(?:realtime|transcribe)/, 16_000, 4_096, tiles],
-  [/^gpt-4o-realtime/, 32_000, 4_096, tiles],
-  [/^gpt-realtime-[2-9]/, 128_000, 32_000, tiles, 'thinks'],
-  [/^gpt-realtime/, 32_000, 4_096, tiles],
+  ...told([
+    [/^gpt-4o-mini-(?:realtime|transcribe)/, 16_000, 4_096, tiles],
+    [/^gpt-4o-realtime/, 32_000, 4_096, tiles],
+    [/^gpt-realtime-[2-9]/, 128_000, 32_000, tiles, 'thinks'],
+    [/^gpt-realtime(?:-1\.5)?(?:-\d{4}|$)/, 32_000, 4_096, tiles],
+    [/^(?:gpt-4-turbo|gpt-4-vision|gpt-4-\d{4}-preview|gpt-4-\d{4}-vision)/, 128_000, 4_096, tiles],
+    [/^gpt-4(?:-\d{4})?$/, 8_192, 8_192, tiles],
+    [/^gpt-5-pro/, 400_000, 272_000, patches, 'thinks'],
+  ]),
+  [/^gpt-realtime/, 128_000, 4_096, tiles],
   [/^gpt-4o-transcribe/, 16_000, 2_000, tiles],
   [/^gpt-4o-mini/, 128_000, 16_384, dearTiles],
-  [/^(?:gpt-4o|chatgpt-4o|gpt-4-turbo|gpt-4-vision|gpt-4-\d{4}-preview|gpt-4\.5|gpt-audio)/, 128_000, 16_384, tiles],
+  [/^(?:gpt-4o|chatgpt-4o|gpt-4\.5|gpt-audio)/, 128_000, 16_384, tiles],
   [/^gpt-4\.1-(?:mini|nano)/, 1_047_576, 32_768, patches],
   [/^gpt-4\.1/, 1_047_576, 32_768, tiles],
   [/^gpt-4-32k/, 32_768, 32_768, tiles],
-  [/^gpt-4(?:-\d{4})?$/, 8_192, 8_192, tiles],
   [/^gpt-3\.5/, 16_385, 4_096, tiles],
   [/^o1-mini/, 128_000, 65_536, tiles, 'thinks'],
   [/^o1-preview/, 128_000, 32_768, tiles, 'thinks'],
@@ -60,8 +69,10 @@ const smallImage = 1_640
 const largeImage = 5_000
 
 /**
- * platform.claude.com/docs/en/about-claude/models/overview, …/build-with-claude/vision, November 2026. Windows of a million that
- * need a beta's header count, since the header may be there.
+ * Windows of a million that need a beta's header count, since the header may be there. `told` rows stand on
+ * platform.claude.com/docs/en/about-claude/models/overview and …/docs/en/models/{opus-5,opus-4-6,sonnet-5,sonnet-4-6}/overview, which
+ * list the others of today beside (Fable 5.1, Opus 5.5, Sonnet 5.5, Haiku 5.5), read in November 2026; images on
+ * …/build-with-claude/vision. Of older models no page is left: their rows have the largest that was ever listed for one of them.
  */
 const anthropic: readonly Row[] = [
   [/^claude-(?:v?[12]|instant)/, 200_000, 8_192, smallImage],
@@ -69,10 +80,17 @@ const anthropic: readonly Row[] = [
   [/^claude-3-5/, 200_000, 8_192, smallImage],
   [/^claude-3-7/, 200_000, 128_000, smallImage, 'thinks'],
   [/^claude-opus-4(?:-[015])?(?:-\d{8}|-latest)?$/, 200_000, 64_000, smallImage, 'thinks'],
-  [/^claude-haiku-4-5/, 200_000, 64_000, smallImage, 'thinks'],
-  [/^claude-sonnet-4(?:-[05])?(?:-\d{8}|-latest)?$/, 1_000_000, 64_000, smallImage, 'thinks'],
-  [/^claude-/, 1_000_000, 128_000, largeImage, 'thinks'],
+  ...told([
+    [/^claude-haiku-4-5/, 200_000, 64_000, smallImage, 'thinks'],
+    [/^claude-sonnet-4(?:-[05])?(?:-\d{8}|-latest)?$/, 1_000_000, 64_000, smallImage, 'thinks'],
+    [/^claude-/, 1_000_000, 128_000, largeImage, 'thinks'],
+  ]),
 ]
+
+/** Rows whose numbers the maker itself has published. */
+function told(rows: readonly Row[]): readonly Row[] {
+  return rows
+}
 
 const rows: Record<Dialect, readonly Row[]> = { openai, anthropic }
 
