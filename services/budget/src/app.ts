@@ -6,6 +6,7 @@ import { changeBudgetRoute } from './routes/change-budget.ts'
 import { createBudgetRoute } from './routes/create-budget.ts'
 import { deleteBudgetRoute } from './routes/delete-budget.ts'
 import { getBudgetRoute } from './routes/get-budget.ts'
+import { listAuditRoute } from './routes/list-audit.ts'
 import { listBudgetsRoute } from './routes/list-budgets.ts'
 import { listLeasesRoute } from './routes/list-leases.ts'
 import { previewCallRoute } from './routes/preview-call.ts'
@@ -36,6 +37,7 @@ export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
     raiseBudgetRoute(app, deps, place)
     listLeasesRoute(app, deps, place)
     writeOffHoldRoute(app, deps, place)
+    listAuditRoute(app, deps, place)
   }
   previewCallRoute(app, deps)
   return app

@@ -1,5 +1,6 @@
 import type { Budget } from '@sluice/contracts'
-import type { Transaction } from '@sluice/postgres'
+import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
+import type { BudgetParent } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
 
 /** Who changed a budget. */
@@ -45,4 +46,47 @@ export async function insertAuditEntry(
       after: entry.after ? JSON.stringify(entry.after) : null,
     })
     .execute()
+}
+
+/** A change of a budget, as it was committed. */
+export interface AuditEntry {
+  id: string
+  atMs: number
+  actor: string
+  budgetId: string
+  action: string
+  before: unknown
+  after: unknown
+}
+
+/** Changes of the budgets under a parent, deleted ones too, oldest first. */
+export async function listAuditEntries(
+  db: Kysely<BudgetTables>,
+  { accountId, projectId }: BudgetParent,
+  { budgetId, afterId, limit }: { budgetId: string | undefined; afterId: string | undefined; limit: number },
+): Promise<AuditEntry[]> {
+  // What PostgreSQL cannot hold it cannot be asked for either.
+  if (budgetId !== undefined && budgetId !== storableText(budgetId)) return []
+  let query = db
+    .selectFrom('audit_entries as entry')
+    .innerJoin('budgets', 'budgets.budget_id', 'entry.budget_id')
+    .selectAll('entry')
+    .where('budgets.account_id', '=', accountId)
+    .orderBy('entry.id')
+    .limit(limit)
+  query =
+    projectId === undefined
+      ? query.where('budgets.project_id', 'is', null)
+      : query.where('budgets.project_id', '=', projectId)
+  if (budgetId !== undefined) query = query.where('entry.budget_id', '=', budgetId)
+  if (afterId !== undefined) query = query.where('entry.id', '>', afterId)
+  return (await query.execute()).map(row => ({
+    id: row.id,
+    atMs: Number(row.at_ms),
+    actor: `${row.actor_kind} ${row.actor_id}`,
+    budgetId: row.budget_id,
+    action: row.action,
+    before: row.before,
+    after: row.after,
+  }))
 }

@@ -1,5 +1,6 @@
 import type { Cutoff } from '@sluice/contracts'
 import type { Kysely } from '@sluice/postgres'
+import { type AuditEntry, listAuditEntries } from './audit-store.ts'
 import type { BudgetParent, CountedBudget, WindowState } from './budget.ts'
 import { type BudgetChange, changeBudget, createBudget, deleteBudget } from './budget-change-store.ts'
 import { findBudget, listBudgetsUnder } from './budget-store.ts'
@@ -36,6 +37,7 @@ export interface BudgetManagement {
   raise: (...args: Rest<Parameters<typeof raiseBudget>>) => Promise<CountedBudget>
   /** What gateways hold of a budget. */
   holdings: (budgetId: string) => Promise<Holdings>
+  audit: (...args: Rest<Parameters<typeof listAuditEntries>>) => Promise<AuditEntry[]>
   /** @throws AppError 404 */
   writeOff: (...args: Rest<Parameters<typeof writeOffHold>>) => Promise<GivenUpHold>
 }
@@ -75,6 +77,7 @@ export function manageBudgets(
     remove: (...args) => told(deleteBudget(db, ...args)),
     raise: (...args) => told(raiseBudget(db, ...args)),
     holdings: budgetId => readHoldings(db, budgetId),
+    audit: (...args) => listAuditEntries(db, ...args),
     writeOff: async (parent, hold, given) => {
       const givenUp = await writeOffHold(db, parent, hold, given)
       onChange({ cutoffs: [], copies: [{ budgetId: hold.budgetId, copy: givenUp.copy }], recall: undefined })

@@ -80,6 +80,39 @@ test('a budget stands on what calls claim beside its project; a tag is a name an
   assert.equal(await met({ app: 'codex' }), 0)
 })
 
+test('who changed a budget stays to be read, page by page, by who may read that, also when it is deleted', async () => {
+  const { projectId, call } = await readyProject()
+  const other = await readyProject()
+  const { body } = await call('POST', `${projectId}/budgets`, { ...spend, mode: 'hard' })
+  await call('POST', `${projectId}/budgets`, spend)
+  await call('PATCH', `${projectId}/budgets/${body.id}`, { limit: '2' })
+  const until = new Date(Date.now() + 60_000).toISOString()
+  await call('POST', `${projectId}/budgets/${body.id}/raises`, { amount: '1', until, reason: 'a launch' })
+  await call('DELETE', `${projectId}/budgets/${body.id}`)
+  const path = `${projectId}/budgets/audit`
+  const first = await call('GET', `${path}?budget=${body.id}&page_size=3`)
+  const rest = await call('GET', `${path}?budget=${body.id}&continuation_token=${first.body.continuation_token}`)
+  const entries = [...first.body.entries, ...rest.body.entries]
+  assert.deepEqual(
+    entries.map(({ action }) => action),
+    ['created', 'changed', 'raised', 'deleted'],
+  )
+  assert.deepEqual([entries[1].before.limit, entries[1].after.limit], [1_500_000_000, 2_000_000_000])
+  assert.equal(entries[2].after.reason, 'a launch')
+  assert.match(entries[0].by, /^key /)
+  assert.equal(rest.body.continuation_token, null)
+  assert.equal((await call('GET', path)).body.entries.length, 5)
+  assert.equal((await other.call('GET', path)).status, 404)
+  assert.deepEqual((await other.call('GET', `${other.projectId}/budgets/audit?budget=${body.id}`)).body.entries, [])
+  for (const forged of ['none', 'budget-audit\nnone']) {
+    const token = Buffer.from(forged).toString('base64url')
+    assert.equal((await call('GET', `${path}?continuation_token=${token}`)).status, 400, forged)
+  }
+  const developer = await env.newKey(projectId, 'developer')
+  await eventually(async () => (await developer('GET', `${projectId}/budgets`)).status === 200)
+  assert.equal((await developer('GET', path)).status, 403)
+})
+
 test('a developer reads budgets, a member does not, neither changes them', async () => {
   const { projectId, call: admin } = await readyProject()
   const { body } = await admin('POST', `${projectId}/budgets`, spend)

@@ -9,6 +9,7 @@ export interface BudgetPlace {
   path: string
   reads: RouteAccess
   writes: RouteAccess
+  audits: RouteAccess
   parentOf: (request: FastifyRequest, deps: BudgetRouteDeps) => BudgetParent
 }
 
@@ -17,6 +18,7 @@ const ofProject: BudgetPlace = {
   path: '/accounts/projects/:pid/budgets',
   reads: 'usage:read',
   writes: 'budgets:write',
+  audits: 'audit:read',
   parentOf: (request, { views }) => {
     const { pid } = request.params as { pid: string }
     return { accountId: views.accountOfProject(pid) ?? principalOf(request).accountId, projectId: pid }
@@ -28,6 +30,7 @@ const ofAccount: BudgetPlace = {
   path: '/accounts/budgets',
   reads: 'account-admin',
   writes: 'account-admin',
+  audits: 'account-admin',
   parentOf: request => ({ accountId: principalOf(request).accountId, projectId: undefined }),
 }
 
