@@ -49,11 +49,11 @@ export async function countSpend(
   await lockParentsForUsage(trx, parents)
   const fresh = await countEvents(trx, events, nowMs)
   const { counted: differences, letters, resolved } = await countAdjustments(trx, adjustments)
-  const freed = await resolveHolds(trx, resolved, nowMs)
   const counted = [...fresh, ...differences].filter(isCounted)
-  if (counted.length === 0) return { cutoffs: [], copies: freed, letters }
-  const budgets = await listBudgetsUnder(trx, parents)
+  const budgets = counted.length === 0 ? [] : await listBudgetsUnder(trx, parents)
   const sums = sumByWindow(budgets, counted, findWindow)
+  const freed = await resolveHolds(trx, resolved, sums, nowMs)
+  if (sums.length === 0) return { cutoffs: [], copies: freed, letters }
   const windows = await addToWindows(trx, sums, nowMs)
   const cutoffs = await cutCrossed(trx, budgets, sums, windows, nowMs)
   return { cutoffs, copies: [...freed, ...windows.map(({ budgetId, copy }) => ({ budgetId, copy }))], letters }

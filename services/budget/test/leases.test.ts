@@ -4,11 +4,12 @@ import { test } from 'node:test'
 import { openBucket, subscribe } from '@sluice/bus'
 import { Budget, BudgetWindow, LeaseAsk, LeaseRecall, partitionOf, type UsageAdjustedData } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
-import { eventually } from '@sluice/test-env'
+import { eventually, makeUsageEvent } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { findBudget } from '../src/budget-store.ts'
 import { expireUnresolved, sweepSilent } from '../src/homes/sweep-store.ts'
 import { sumFacts } from '../src/spend-fact-store.ts'
+import type { UsageMessage } from '../src/usage-message.ts'
 import { applyUsage } from '../src/usage-store.ts'
 import { rebuildWindows } from '../src/window-rebuild-store.ts'
 import { fileScope, openService, startService } from './budget-service.ts'
@@ -203,6 +204,89 @@ test('less left than wanted calls idle money back, and who asked gets it', async
   assert.equal(held.refusal?.reason, 'held')
   assert.equal(recalls.length, 1)
   await heard.close()
+})
+
+test('usage that frees a hold and usage that does not never wait for each other in a circle', async () => {
+  const { projectId, call, newGateway } = await newPool({ unit: 'usd', limit: '1', mode: 'soft' })
+  const hard = { name: 'Hard', unit: 'usd', limit: '1', window: 'total', mode: 'hard' }
+  const { id: budgetId } = (await call('POST', `${projectId}/budgets`, hard)).body
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 6_000 })
+  const { lease_id: leaseId } = gateway.totals(1, budgetId)
+  const attempt = randomUUID()
+  const held = [{ budget_id: budgetId, copy: '', window_start_ms: 0, amount: 6_000 }]
+  const unresolved: [string, number][] = [[leaseId, 4_000]]
+  await env.send(projectId, [
+    { event_id: attempt, cost_nano_usd: 2_000, held, leases: [[leaseId, 2_000]], unresolved },
+    { cost_nano_usd: 1_000 },
+  ])
+  const freed = { granted: 6_000, settled_total: 2_000, done: true }
+  await gateway.report(gateway.totals(1, budgetId, { ...freed, unresolved: [{ attempt_id: attempt, amount: 4_000 }] }))
+  const windowsOf = () =>
+    sql<{
+      budget_id: string
+      spent: string
+      unresolved: string
+    }>`select budget_id, spent, unresolved from budget_windows
+      where budget_id in (select budget_id from budgets where project_id = ${projectId}) order by budget_id`.execute(
+      env.db,
+    )
+  await eventually(async () => {
+    assert.deepEqual(
+      (await windowsOf()).rows.map(row => [Number(row.spent), Number(row.unresolved)]),
+      [
+        [3_000, 0],
+        [1_000, 4_000],
+      ],
+    )
+    return true
+  })
+  const adjustment: UsageAdjustedData = {
+    seq: 900,
+    event_id: attempt,
+    version: 1,
+    measured: true,
+    project_id: projectId,
+    account_id: 'acct_test',
+    admitted_at_ms: Date.now(),
+    adjusted_at_ms: Date.now(),
+    reason: 'measured',
+    price_book_id: 'book_test',
+    quantities: { in_text: 100, out_text: 20 },
+    line_items: [],
+    cost_nano_usd: 2_500,
+    difference_nano_usd: 500,
+  }
+  const apply = (message: UsageMessage) => applyUsage(env.db, [message], windowAt, Date.now())
+  const event = { ...makeUsageEvent({ cost_nano_usd: 10, identity: { project_id: projectId } }), seq: 1 }
+  const range = { gatewayId: 'gw_circle', epoch: 1, partition: partitionOf(projectId), first: 1, last: 1 }
+  const body = new TextEncoder().encode(
+    `${JSON.stringify({ ...event, gateway_id: range.gatewayId, epoch: 1, partition: range.partition })}\n`,
+  )
+  const waiting = async (count: number) => {
+    const { rows } = await sql<{
+      count: number
+    }>`select count(*)::int as count from pg_locks where not granted`.execute(env.db)
+    return (rows[0]?.count ?? 0) >= count
+  }
+  // Both wait for the first window, each in its way: whoever comes second must not hold what the first one wants next.
+  const results: Promise<unknown>[] = []
+  await env.db.transaction().execute(async trx => {
+    const { rows } = await windowsOf()
+    await sql`select from budget_windows where budget_id = ${rows[0]?.budget_id} for update`.execute(trx)
+    results.push(apply({ kind: 'recorded', streamSeq: 2_000_000, subject: 'usage.recorded.v1.0', range, body }))
+    await eventually(() => waiting(1))
+    results.push(apply({ kind: 'adjusted', adjustment, streamSeq: 2_000_001, subject: 'usage.adjusted.v1' }))
+    await eventually(() => waiting(2))
+  })
+  await Promise.all(results)
+  assert.deepEqual(
+    (await windowsOf()).rows.map(row => [Number(row.spent), Number(row.unresolved)]),
+    [
+      [3_510, 0],
+      [1_510, 0],
+    ],
+  )
 })
 
 test('usage that names no lease counts in the pool, and what leases have settled counts once', async () => {

@@ -79,7 +79,7 @@ async function listLeases(trx: Transaction<BudgetTables>, home: number, named: N
 }
 
 /** Windows with what their leases weigh, locked in the order in which usage locks them. */
-async function lockPools(
+export async function lockPools(
   trx: Transaction<BudgetTables>,
   names: readonly PoolName[],
 ): Promise<{ pool: Pool; endMs: number | undefined }[]> {

@@ -1,8 +1,9 @@
 import { decideResolved, evolve } from '@sluice/leases'
 import type { Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
+import type { WindowSum } from '../budget.ts'
 import type { BudgetTables } from '../db/schema.ts'
-import { loadHome, saveLeases, savePools } from './home-store.ts'
+import { loadHome, lockPools, saveLeases, savePools } from './home-store.ts'
 import { lockHomes } from './ownership-store.ts'
 
 /** An attempt whose use of a lease is known now, or given up. */
@@ -13,11 +14,15 @@ export interface ResolvedHold {
 
 /**
  * Frees what these attempts have unresolved. Homes are locked whoever owns them: their owners keep nothing of a lease in
- * memory from one transaction to the next. @returns copies of budgets that have changed
+ * memory from one transaction to the next.
+ * @param sums what this transaction adds to windows behind this: all windows of both are locked in the one order that everybody
+ * locks them in, before any is changed
+ * @returns copies of budgets that have changed
  */
 export async function resolveHolds(
   trx: Transaction<BudgetTables>,
   resolved: readonly ResolvedHold[],
+  sums: readonly WindowSum[],
   nowMs: number,
 ): Promise<{ budgetId: string; copy: string }[]> {
   if (resolved.length === 0) return []
@@ -26,6 +31,7 @@ export async function resolveHolds(
     select distinct home from leases where lease_id = any(${leaseIds}::text[])`.execute(trx)
   const homes = rows.map(({ home }) => home).sort((a, b) => a - b)
   await lockHomes(trx, homes)
+  await lockWindows(trx, leaseIds, sums)
   const copies: { budgetId: string; copy: string }[] = []
   for (const home of homes) {
     const loaded = await loadHome(trx, home, { pools: [], leaseIds, runs: [] })
@@ -43,4 +49,20 @@ export async function resolveHolds(
     copies.push(...pools.map(({ budgetId, copy }) => ({ budgetId, copy })))
   }
   return copies
+}
+
+async function lockWindows(
+  trx: Transaction<BudgetTables>,
+  leaseIds: readonly string[],
+  sums: readonly WindowSum[],
+): Promise<void> {
+  const leases = await trx
+    .selectFrom('leases')
+    .select(['budget_id', 'copy', 'window_start_ms'])
+    .where('lease_id', 'in', [...leaseIds])
+    .execute()
+  await lockPools(trx, [
+    ...leases.map(row => ({ budgetId: row.budget_id, copy: row.copy, windowStartMs: Number(row.window_start_ms) })),
+    ...sums.map(({ budgetId, copy, window }) => ({ budgetId, copy, windowStartMs: window.startMs })),
+  ])
 }
