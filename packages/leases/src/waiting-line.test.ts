@@ -14,6 +14,7 @@ function newLine() {
     wallet.pool({ budgetId, copy: '', windowStartMs: 0, windowEndMs: undefined, home: 0, isConcurrent: false })
   return {
     line,
+    wallet,
     ended,
     wait: (attemptId: string, budgetId: string, want: number) =>
       line.wait(
@@ -31,12 +32,12 @@ function newLine() {
     /** What each open ask wants. */
     asked: () => wallet.openAsks.map(({ message }) => message.items.map(({ want }) => want)),
     /** Its home answers the oldest ask. */
-    grant: (amount: number) => {
+    grant: (amount: number, atMs = now) => {
       const seq = wallet.openAsks[0]?.message.seq
       assert.ok(seq)
       const answer = { seq, term: 1, grants: [{ lease_id: leaseIdOf('gw', 1, seq, 0), amount, left: 0 }] }
-      wallet.answer(answer, now)
-      line.answered(answer, now)
+      wallet.answer(answer, atMs)
+      line.answered(answer, atMs)
     },
   }
 }
@@ -98,4 +99,16 @@ test('whoever was put off by a busy home is served from what others were granted
   assert.equal(asked().length, 16, 'the next one asks')
   for (let call = 1; call < 18; call++) grant(call === 1 ? 20 : 5)
   assert.equal(Object.values(ended).filter(outcome => outcome === 'held').length, 20)
+})
+
+test('a call that others take its money from again and again waits no longer than it may', () => {
+  const { line, wallet, wait, grant, ended } = newLine()
+  wait('first', 'bud_a', 20)
+  for (let atMs = now; atMs <= now + 2_500 && ended.first === undefined; atMs += 250) {
+    // What it is granted is called back for somebody else before there is enough of it.
+    grant(13, atMs)
+    wallet.recall(wallet.totals().map(({ lease_id }) => lease_id))
+    line.poll(atMs)
+  }
+  assert.deepEqual(ended, { first: 'refused' })
 })

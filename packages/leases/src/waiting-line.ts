@@ -151,7 +151,8 @@ export class WaitingLine {
         return true
       }
     }
-    if (waiting.asks.size === 0 && nowMs >= waiting.askAgainAtMs) this.#ask(waiting, nowMs, false)
+    const mayAsk = waiting.asks.size === 0 && nowMs >= waiting.askAgainAtMs && nowMs < waiting.heldByMs
+    if (mayAsk) this.#ask(waiting, nowMs, false)
     return false
   }
 

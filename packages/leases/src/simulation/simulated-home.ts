@@ -121,6 +121,8 @@ export class SimulatedHome {
     const byGateway = new Map<string, string[]>()
     for (const lease of this.#database.state.leases.values()) {
       const pool = this.#database.state.pools.get(lease.pool)
+      // Who asks has used up its own.
+      if (lease.gatewayId === ask.gateway_id) continue
       if (lease.state !== 'open' || !pool || !asked.has(pool.budgetId)) continue
       byGateway.set(lease.gatewayId, [...(byGateway.get(lease.gatewayId) ?? []), lease.leaseId])
     }
