@@ -19,8 +19,8 @@ interface BudgetAnswer {
 }
 
 /** A project of its own with one hard budget over it, which the gateway knows. */
-async function hardBudget(name: string, wish: Record<string, unknown>) {
-  const { projectId, apiKey } = await newProject(stack, admin, {})
+async function hardBudget(name: string, wish: Record<string, unknown>, settings: Record<string, unknown> = {}) {
+  const { projectId, apiKey } = await newProject(stack, admin, settings)
   const path = `/accounts/projects/${projectId}/budgets`
   const { status, body } = await admin.call<BudgetAnswer>('POST', path, {
     name,
@@ -264,6 +264,24 @@ test('a realtime session holds its next turn ahead: without money its provider b
   )
   say()
   await client.until('response.done', 3)
+})
+
+test('a call by WebRTC is made where a turn can be paid for, and its turns count; with less it is not made', async () => {
+  const settings = { path_classes: { realtime_calls: true } }
+  const { openai, path, read } = await hardBudget('called', { limit: '5.00' }, settings)
+  const bill = await billSince()
+  const offer = { sdp: 'v=0\r\n', session: { type: 'realtime', model: 'gpt-realtime' } } as const
+  await openai.realtime.calls.create(offer)
+  // The far end speaks three times by itself.
+  const turns = await eventually(async () => {
+    const records = await bill()
+    return records.length === 3 && records
+  })
+  const charged = turns.reduce((sum, record) => sum + record.cost_nano_usd, 0)
+  await eventually(async () => Number((await read()).spent) * 1e9 >= charged)
+  assert.equal((await admin.call('PATCH', path, { limit: '0.50' })).status, 200)
+  await assert.rejects(openai.realtime.calls.create(offer), /Budget "called" has too little left/)
+  assert.equal((await bill()).length, 3)
 })
 
 /** An event of a socket, as far as these tests look into it. */

@@ -86,11 +86,6 @@ export function payForBegun(
   return undefined
 }
 
-/** What holds no money cannot stand under a hard budget. @throws Refusal */
-export function requireNoHardBudget(hold: Pick<Hold, 'hard'>, what: string): void {
-  if (hold.hard.length > 0) throw notHeld(hold, what)
-}
-
 function notHeld({ hard }: Pick<Hold, 'hard'>, what: string): Refusal {
   return new Refusal(
     'budget_not_bounded',

@@ -21,8 +21,8 @@ export interface NextTurnOptions {
   leases: LeaseDeps
   /** @throws Refusal where no turn may be now */
   expect: () => ExpectedTurn
-  /** Money is there again, or has run out: why. Told once for each change. */
-  onChange: (refusal: Refusal | undefined) => void
+  /** Money was asked for and is not there: why. Once it is there again: undefined. */
+  onMoney: (refusal: Refusal | undefined) => void
 }
 
 /** How often money is asked for again where there was none. */
@@ -151,9 +151,9 @@ export class NextTurn {
   }
 
   #tell(refusal: Refusal | undefined): void {
-    const isChange = (refusal === undefined) !== (this.#refusal === undefined)
+    const isNews = refusal !== undefined || this.#refusal !== undefined
     this.#refusal = refusal
-    if (isChange) this.#options.onChange(refusal)
+    if (isNews) this.#options.onMoney(refusal)
   }
 
   /** Why there is no money, where there is none. */

@@ -82,10 +82,12 @@ export class RealtimeSession extends SocketSession {
   #described: unknown
   /** Its provider was told to begin no turns by itself: nothing is left that would pay for them. */
   #isTurnedOff = false
+  /** The client knows that there is no money. */
+  #hasHeard = false
   readonly #next = new NextTurn({
     leases: this.deps.leases,
     expect: () => this.#expectTurn(),
-    onChange: refusal => this.guard(() => this.#onMoney(refusal)),
+    onMoney: refusal => this.guard(() => this.#onMoney(refusal)),
   })
 
   constructor(...session: ConstructorParameters<typeof SocketSession>) {
@@ -372,7 +374,9 @@ export class RealtimeSession extends SocketSession {
     const principal = proveSocket(this.deps, this.context, nowMs)
     const { hard } = holdBudget(this.deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
     if (hard.length === 0) return { hard, bound: noBound }
-    return { hard, bound: boundTurnOf(principal, model, booksOfStarted(this.deps, this.context, nowMs)) }
+    // One that follows another begins when that has ended: it gets the same slot.
+    const counted = this.#running.size === 0 ? hard : hard.filter(({ budget }) => budget.unit !== 'concurrent')
+    return { hard: counted, bound: boundTurnOf(principal, model, booksOfStarted(this.deps, this.context, nowMs)) }
   }
 
   /** Money has run out, so that nothing may begin by itself, or is there again. */
@@ -382,11 +386,14 @@ export class RealtimeSession extends SocketSession {
       const turnOn = this.#isTurnedOff ? beginsTurns(this.#described, true) : undefined
       if (turnOn !== undefined) this.toUpstream(turnOn)
       this.#isTurnedOff = false
+      this.#hasHeard = false
       return
     }
     this.#turnOff()
-    // One that nobody may use any more is ended by an order of its own.
-    if (refusal.reason.startsWith('budget_')) this.tellRefusal(refusal, newAttempt().callId, {})
+    // While one runs, the next has time; and what nobody may use any more is ended by an order of its own.
+    if (this.#hasHeard || this.#running.size > 0 || !refusal.reason.startsWith('budget_')) return
+    this.#hasHeard = true
+    this.tellRefusal(refusal, newAttempt().callId, {})
   }
 
   #turnOff(): void {
