@@ -119,6 +119,22 @@ export const leaseMistakes: readonly Mistake[] = [
       },
     ],
   },
+  {
+    name: 'what is handed over once is handed over each time that it is told',
+    seed: 1,
+    replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (state.leases.has(leaseId)) continue', to: '' }],
+  },
+  {
+    name: 'who is killed forgets what it was to hand over',
+    seed: 1,
+    replacements: [
+      {
+        file: `${leases}/journaled-leases.ts`,
+        from: 'if (holder !== undefined && amount > part) settled.handed.push',
+        to: 'if (holder === undefined && amount < part) settled.handed.push',
+      },
+    ],
+  },
 ]
 
 /** Both ends of the lease protocol, in whole lives with everything that can go wrong between them. */

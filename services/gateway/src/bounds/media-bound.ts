@@ -72,12 +72,15 @@ function speechAtMost({ request }: MediaCall): { most: Most; unboundedBy?: strin
 const guessedSpeech = 2
 
 /** A header may be off by a little, and seconds are rounded. */
-function transcriptAtMost({ request }: MediaCall): Most {
+function transcriptAtMost({ model, request }: MediaCall): Most {
   const { audio_ms_in: heardMs, in_audio: heardTokens = 0 } = request.asked?.quantities ?? {}
   if (heardMs !== undefined) return { audio_ms_in: withMargin(heardMs, 1_000) }
-  const heard = withMargin(heardTokens, 10)
+  const heard = withMargin(heardTokens, 10) + (model.includes('diarize') ? knownVoices : 0)
   return { in_audio: heard, in_text: textTokensOf(request), out_text: heard * spokenPerHeard + shortText }
 }
+
+/** Four voices that are known, ten seconds of each. */
+const knownVoices = 400
 
 function withMargin(value: number, more: number): number {
   return Math.ceil((value * 11) / 10) + more
@@ -91,8 +94,8 @@ const shortText = 256
 const imageTokens = 6_240
 const largeImageTokens = 4 * imageTokens
 const partialTokens = 100
-/** A picture that is looked at closely, and in tiles. */
-const seenTokens = 7_000
+/** A picture that is looked at closely (6,240), and in tiles; how many of these there are at most no page says. */
+const seenTokens = 8_000
 /** What a picture that is given is taken for where nobody tells. */
 const estimatedSeenTokens = 323
 
