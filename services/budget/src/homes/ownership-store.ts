@@ -22,24 +22,32 @@ export function renewHomes(
   owner: string,
   owned: readonly OwnedHome[],
 ): Promise<{ owned: OwnedHome[]; given: OwnedHome[] }> {
+  // Twice a second, also where nothing happens: in as few statements as it takes.
   return transact(db, async trx => {
-    await sql`insert into budget_instances values (${owner}, clock_timestamp() + ${ownedFor})
-      on conflict (owner) do update set expires_at = excluded.expires_at`.execute(trx)
-    await sql`delete from budget_instances where expires_at < clock_timestamp() - interval '1 minute'`.execute(trx)
-    const { rows: live } = await sql<{ count: number }>`
-      select count(*)::int as count from budget_instances where expires_at > clock_timestamp()`.execute(trx)
-    const share = Math.ceil(HOMES / Math.max(1, live[0]?.count ?? 1))
+    const { rows: others } = await sql<{ live: number }>`
+      with mine as (insert into budget_instances values (${owner}, clock_timestamp() + ${ownedFor})
+          on conflict (owner) do update set expires_at = excluded.expires_at),
+        gone as (delete from budget_instances
+          where owner <> ${owner} and expires_at < clock_timestamp() - interval '1 minute')
+      select count(*)::int as live from budget_instances where owner <> ${owner} and expires_at > clock_timestamp()
+    `.execute(trx)
+    const share = Math.ceil(HOMES / (1 + (others[0]?.live ?? 0)))
     const kept = owned.slice(0, share)
     const given = owned.slice(share)
     const renewed = await renew(trx, owner, kept)
-    // One statement locks rows in the order of homes, as all others do.
-    const { rows: taken } = await sql<{ home: number; term: string }>`
-      with free as (select home from partition_owners where expires_at <= clock_timestamp()
-        order by home limit ${share - renewed.length} for update skip locked)
-      update partition_owners p set owner = ${owner}, term = term + 1, expires_at = clock_timestamp() + ${ownedFor}
-      from free where p.home = free.home returning p.home, p.term`.execute(trx)
-    return { owned: [...renewed, ...taken.map(fromRow)].sort((a, b) => a.home - b.home), given }
+    const taken = share > renewed.length ? await takeFree(trx, owner, share - renewed.length) : []
+    return { owned: [...renewed, ...taken].sort((a, b) => a.home - b.home), given }
   })
+}
+
+/** One statement locks rows in the order of homes, as all others do. */
+async function takeFree(trx: Transaction<BudgetTables>, owner: string, most: number): Promise<OwnedHome[]> {
+  const { rows } = await sql<{ home: number; term: string }>`
+    with free as (select home from partition_owners where expires_at <= clock_timestamp()
+      order by home limit ${most} for update skip locked)
+    update partition_owners p set owner = ${owner}, term = term + 1, expires_at = clock_timestamp() + ${ownedFor}
+    from free where p.home = free.home returning p.home, p.term`.execute(trx)
+  return rows.map(fromRow)
 }
 
 async function renew(trx: Transaction<BudgetTables>, owner: string, homes: readonly OwnedHome[]): Promise<OwnedHome[]> {
