@@ -9,7 +9,7 @@ import { withinDeadline } from '../src/journal/within-deadline.ts'
 import { draftOf, log, openRecord, type Scope } from './journal-env.ts'
 
 /** A run whose copy is made when the test says so, on a disk that can be full. */
-function openCopied(t: Scope) {
+function openCopied(t: Scope, { copyLateMs = 100 } = {}) {
   const directory = testFolder(t, 'journal')
   const asked: { upTo: Position; made: (isMade: boolean) => void }[] = []
   let refusals = 0
@@ -22,7 +22,7 @@ function openCopied(t: Scope) {
     segmentBytes: 16 * 1024,
     reserveBytes: 64 * 1024,
     recoveryIntervalMs: 600_000,
-    copyLateMs: 100,
+    copyLateMs,
     copy: upTo => new Promise(made => asked.push({ upTo, made })),
     io: {
       writeSync: (fd, buffer, offset, length, position) => {
@@ -58,7 +58,8 @@ function openCopied(t: Scope) {
 }
 
 test('syncs and segments go on while a copy is under way, and all that is synced meanwhile shares the next', async t => {
-  const { epoch, directory, asked, call, syncs } = openCopied(t)
+  // Longer than the calls below take, also where others use the machine.
+  const { epoch, directory, asked, call, syncs } = openCopied(t, { copyLateMs: 1_500 })
   for (let i = 0; i < 200 && epoch.state === 'ok'; i++) {
     call()
     if (i % 10 === 0) await delay(12)
