@@ -1,5 +1,8 @@
+import { createRequire } from 'node:module'
 import type { Static, TSchema } from 'typebox'
-import { Compile, type Validator } from 'typebox/schema'
+import type { Validator } from 'typebox/schema'
+
+const require = createRequire(import.meta.url)
 
 /** One thing that is wrong with a value, and where. Says nothing of the value itself. */
 export interface SchemaProblem {
@@ -16,11 +19,14 @@ export interface SchemaCheck<Value> {
   problems: (value: unknown) => SchemaProblem[]
 }
 
-/** Compiled with the first value that is checked: a process meets few of the schemas that it loads. */
+/**
+ * Compiled with the first value that is checked: a process meets few of the schemas that it loads. The compiler is loaded
+ * then, too: programs that check nothing, those that migrate a database for one, do without its 200 files.
+ */
 export function checkOf<Schema extends TSchema>(schema: Schema): SchemaCheck<Static<Schema>> {
   let compiled: Validator | undefined
   const validator = () => {
-    compiled ??= Compile(schema as object)
+    compiled ??= (require('typebox/schema') as typeof import('typebox/schema')).Compile(schema as object)
     return compiled
   }
   return {

@@ -1,7 +1,7 @@
-import Fastify, { type FastifyInstance } from 'fastify'
-import { lazyCompilers } from './lazy-compilers.ts'
+import type { FastifyInstance } from 'fastify'
 import { limitClosing } from './limit-closing.ts'
 import type { Logger } from './logger.ts'
+import { newListener } from './new-listener.ts'
 import { answerErrors } from './rest-error-handler.ts'
 
 /** Answers "may traffic come?": undefined means yes, a text says what is missing. */
@@ -24,13 +24,7 @@ export interface OperatorDeps {
  * no shutdown under way), `/metrics`. Never reachable through the public origin.
  */
 export async function startOperatorServer(deps: OperatorDeps): Promise<{ port: number; close: () => Promise<void> }> {
-  const app = Fastify({
-    logger: false,
-    bodyLimit: 65536,
-    // A member that nobody knows is refused: what is taken away in silence was meant for something.
-    ajv: { customOptions: { removeAdditional: false } },
-    schemaController: lazyCompilers,
-  })
+  const app = newListener({ bodyLimit: 65536 })
   if (deps.log) answerErrors(app, deps.log)
   limitClosing(app, 500)
   app.get('/health/live', async () => ({ status: 'live' }))

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import Fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { AppError } from './app-error.ts'
 import { isInIpRanges } from './ip-ranges.ts'
-import { lazyCompilers } from './lazy-compilers.ts'
 import { limitClosing } from './limit-closing.ts'
 import type { Logger } from './logger.ts'
+import { newListener } from './new-listener.ts'
 
 /**
  * A Fastify instance for management routes: one error shape `{"error": {code, message, request_id}}`, no request logging,
@@ -17,14 +17,11 @@ export function createRestApp(
   trustedProxies: readonly string[],
   nameAbsent: (path: string) => { code: string; message: string } | undefined = () => undefined,
 ): FastifyInstance {
-  const app = Fastify({
-    logger: false,
+  const app = newListener({
     trustProxy: address => isInIpRanges(trustedProxies, address),
     bodyLimit: 1024 * 1024,
     genReqId: () => randomUUID(),
     requestTimeout: 30_000,
-    ajv: { customOptions: { removeAdditional: false } },
-    schemaController: lazyCompilers,
   })
   limitClosing(app, 5_000)
   app.addHook('onSend', async (request, reply) => {

@@ -87,7 +87,8 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
       return current?.isRunning() ? current.pid : undefined
     },
     async untilReady(timeoutMs = 30_000) {
-      const deadline = Date.now() + timeoutMs
+      const beganAt = Date.now()
+      const deadline = beganAt + timeoutMs
       let missing = 'no answer'
       while (Date.now() < deadline) {
         if (options.signal?.aborted) throw new StackError('The start was interrupted.')
@@ -98,7 +99,8 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
           wasReady = true
           return
         }
-        await delay(50)
+        // The longer it takes the more seldom it is asked: asking takes from what is waited for.
+        await delay(Math.min(200, Math.max(50, (Date.now() - beganAt) / 10)))
       }
       throw new StackError(
         `${plan.name} was not ready within ${Math.round(timeoutMs / 1000)} s (${missing}). ${saidLast()} (${logFile})`,
