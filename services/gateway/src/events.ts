@@ -111,6 +111,7 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
       activeCalls: () => number
       openSockets: () => number
       drains: () => number
+      waitingForMoney: () => number
       bodyMemoryBytes: () => number
       unpublishedEvents: () => number
       journalUnavailable: () => boolean
@@ -118,6 +119,9 @@ export function createGatewayEvents(log: Logger, spans: SampledSpans) {
       gauge('gateway_active_calls', 'Calls under way', { read: read.activeCalls })
       gauge('gateway_open_sockets', 'Sockets of clients', { read: read.openSockets })
       gauge('gateway_drains', 'Providers that are read on for clients that left', { read: read.drains })
+      gauge('gateway_calls_waiting_for_money', 'Calls that wait for money of hard budgets', {
+        read: read.waitingForMoney,
+      })
       gauge('gateway_body_memory_bytes', 'Request bodies in memory', { read: read.bodyMemoryBytes })
       gauge('gateway_unpublished_events', 'Events in the journal that JetStream has not acknowledged', {
         read: read.unpublishedEvents,

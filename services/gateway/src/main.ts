@@ -25,6 +25,7 @@ import { EndedRuns } from './leases/ended-runs.ts'
 import { LeaseClient } from './leases/lease-client.ts'
 import { createLeasePublisher } from './leases/lease-publisher.ts'
 import { nextWindowOf } from './leases/next-window.ts'
+import { leaseRoutes } from './leases/operator-routes.ts'
 import { UnknownAllowance } from './leases/unknown-allowance.ts'
 import { LiveCalls } from './live-calls.ts'
 import { openOwnCredentials } from './own-credentials.ts'
@@ -292,6 +293,7 @@ events.observe({
   activeCalls: () => liveCalls.size,
   openSockets: () => sockets.count,
   drains: () => drains.running,
+  waitingForMoney: () => leases.line.length,
   bodyMemoryBytes: () => bodyMemory.usedBytes,
   unpublishedEvents: () => journal.unpublishedEvents(),
   journalUnavailable: () => problemOfJournal(journal) !== undefined,
@@ -368,7 +370,10 @@ closing.use(
     port: config.operatorPort,
     metrics: metricsText,
     ready: notReady,
-    routes: batchRoutes({ ...asking, files, keys, prices, own }),
+    routes: operators => {
+      batchRoutes({ ...asking, files, keys, prices, own })(operators)
+      leaseRoutes(leases.wallet)(operators)
+    },
     log,
   }),
   'operator server',
