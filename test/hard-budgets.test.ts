@@ -229,6 +229,18 @@ test('a turn of a Responses socket is clamped to what its budget pays for; the n
   assert.ok(charged > 0 && charged <= 10_000_000, `${charged} nano-USD`)
 })
 
+test('a paced budget pays for a turn of a Responses socket as it goes on, and the socket stays when the money is gone', async t => {
+  const { apiKey } = await hardBudget('paced turns', { limit: '0.08', hold: 'paced' })
+  const bill = await billSince()
+  const client = await openSocket(t, '/v1/responses', apiKey)
+  const input = 'Write. [[sim output_tokens=9000 delay_ms=2 tokens_per_chunk=5]]'
+  client.send({ type: 'response.create', model: 'gpt-4o', input })
+  await client.until('response.incomplete', 1, 20_000)
+  assert.equal(client.socket.readyState, client.socket.OPEN)
+  const charged = (await bill()).reduce((sum, record) => sum + record.cost_nano_usd, 0)
+  assert.ok(charged > 20_000_000 && charged <= 80_000_000, `${charged} nano-USD`)
+})
+
 test('a realtime session holds its next turn ahead: without money its provider begins none, and with money again it does', async t => {
   const { apiKey, path, read } = await hardBudget('spoken', { limit: '3.00' })
   const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
@@ -307,8 +319,9 @@ async function openSocket(t: TestContext, path: string, apiKey: string) {
     all,
     lastOf: (type: string) => all(type).at(-1),
     send: (event: object) => socket.send(JSON.stringify(event)),
-    until: (type: string, count = 1) =>
+    until: (type: string, count = 1, timeoutMs = 5_000) =>
       eventually(() => all(type).length >= count && all(type), {
+        timeoutMs,
         message: `${count} × ${type}: ${JSON.stringify(events.map(each => each.type))}`,
       }),
   }

@@ -165,6 +165,28 @@ test('a killed attempt settles what it is estimated at in each unit, and where t
   assert.deepEqual(await replay(directory), ended, 'a replay that is repeated says the same')
 })
 
+test('what outlives its attempt is its holder’s, whether the attempt was closed or killed', async t => {
+  const directory = testFolder(t, 'journal')
+  const epoch = openEpoch(directory)
+  const holds = (lease: string) => [holdOf('usd', [[lease, 50]]), holdOf('concurrent', [['c', 1]])]
+  const killed = { ...holding(...holds('a')), holder: 'batch_killed', estimated_input: {} }
+  const closed = { ...holding(...holds('b')), holder: 'batch_closed' }
+  epoch.open(killed)
+  epoch.open(closed)
+  const handed = { holder: 'batch_closed', leases: [['b', 50]] as [string, number][] }
+  epoch.close({ ...draftOf(closed), leases: [['b', 0]], lease_totals: [['b', 0]], handed }, false)
+  await epoch.synced()
+  await epoch.stop()
+  const ended = await replay(directory)
+  const [, event] = eventsOf(directory)
+  assert.deepEqual([event?.handed, event?.unresolved], [{ holder: 'batch_killed', leases: [['a', 50]] }, undefined])
+  const told = new Map(
+    ended.leases.map(lease => [lease.lease_id, [lease.settled_total, lease.unresolved, lease.handed]]),
+  )
+  assert.deepEqual(told.get('a'), [0, [], [{ holder: 'batch_killed', amount: 50 }]])
+  assert.deepEqual(told.get('b'), [0, [], [{ holder: 'batch_closed', amount: 50 }]])
+})
+
 test('what was closed settles as its CLOSE says, and leases that were only held are named', async t => {
   const directory = testFolder(t, 'journal')
   const epoch = openEpoch(directory)

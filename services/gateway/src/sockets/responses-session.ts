@@ -315,7 +315,7 @@ export class ResponsesSession extends SocketSession {
 
   /** There is no event that stops a turn: the connection to the provider is given up, and with it what else runs on it. */
   #cutTurn(_cut: ResponsesTurn, _streamId: string | undefined, order: CutOrder): void {
-    if (order.refusal.reason !== 'budget_spent' && order.refusal.reason !== 'stopped_by_admin') {
+    if (!order.refusal.reason.startsWith('budget_') && order.refusal.reason !== 'stopped_by_admin') {
       this.cut(order)
       return
     }
