@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { LeaseAsk, LeaseReport, type LeaseTotals, leaseIdOf, PARTITIONS, partitionOf } from '@sluice/contracts'
+import { sharedPostgresVariable, startSharedPostgres } from '@sluice/test-env'
 import { createBudget } from '../src/budget-change-store.ts'
 import { openService } from './budget-service.ts'
 
@@ -13,7 +14,10 @@ const gateways = 4
 const projects = 40
 const itemsOfAsk = 8
 
-const ends: (() => unknown)[] = []
+// Nobody ends it for a program that is no test.
+const postgres = await startSharedPostgres()
+process.env[sharedPostgresVariable] = postgres.url
+const ends: (() => unknown)[] = [postgres.stop]
 const env = await openService({ after: end => void ends.push(end) })
 try {
   const budgets: { home: number; ids: string[] }[] = []
