@@ -46,18 +46,6 @@ export async function listAllBudgets(db: Reader): Promise<CountedBudget[]> {
   return (await db.selectFrom('budgets_in_force').selectAll().where('deleted_at_ms', 'is', null).execute()).map(fromRow)
 }
 
-/** Budgets of these ids, in any project. */
-export async function listBudgetsById(db: Reader, ids: readonly string[]): Promise<CountedBudget[]> {
-  if (ids.length === 0) return []
-  const rows = await db
-    .selectFrom('budgets_in_force')
-    .selectAll()
-    .where('budget_id', 'in', [...ids])
-    .where('deleted_at_ms', 'is', null)
-    .execute()
-  return rows.map(fromRow)
-}
-
 /** @param parent the budget is made under this very one; that is who may see it */
 export async function findBudget(
   db: Reader,
@@ -133,7 +121,8 @@ export function toDocument(budget: CountedBudget): Budget {
   return document
 }
 
-function fromRow(row: Selectable<BudgetTables['budgets_in_force']>): CountedBudget {
+/** A row, whole or as JSON. */
+export function fromRow(row: Selectable<BudgetTables['budgets_in_force']>): CountedBudget {
   const document = Budget.check({
     budget_id: row.budget_id,
     version: row.version,

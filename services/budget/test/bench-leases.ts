@@ -18,7 +18,11 @@ const itemsOfAsk = 8
 const postgres = await startSharedPostgres()
 process.env[sharedPostgresVariable] = postgres.url
 const ends: (() => unknown)[] = [postgres.stop]
-const env = await openService({ after: end => void ends.push(end) })
+// As it is run: tests tidy up far more often.
+const env = await openService(
+  { after: end => void ends.push(end) },
+  { rolloverIntervalMs: 5_000, windowIntervalMs: 100 },
+)
 try {
   const budgets: { home: number; ids: string[] }[] = []
   for (let project = 0; project < projects; project++) {

@@ -72,8 +72,9 @@ export async function startService(t: TestScope, stores: Pick<Stores, 'config'>)
 }
 
 /** The service on stores of its own, with what tests say to it and hear from it. */
-export async function openService(t: TestScope) {
+export async function openService(t: TestScope, overrides: Partial<BudgetConfig> = {}) {
   const stores = await openStores(t)
+  Object.assign(stores.config, overrides)
   const accounts = await stores.connectAs('accounts')
   const gateway = await stores.connectAs('gateway')
   const service = await startService(t, stores)

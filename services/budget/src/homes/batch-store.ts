@@ -8,15 +8,7 @@ import { makeWindows } from '../window-store.ts'
 import type { AskCommand, Command } from './command.ts'
 import { namedBy } from './command.ts'
 import { type DecidedBatch, decideBatch, hasRecovered, isWindowOpen, leaseIdsOf } from './decide-batch.ts'
-import {
-  type LoadedHome,
-  listOpenLeases,
-  loadHome,
-  type OpenLease,
-  saveGateways,
-  saveLeases,
-  savePools,
-} from './home-store.ts'
+import { type LoadedHome, listOpenLeases, loadHome, type OpenLease, saveHome } from './home-store.ts'
 import { endRecovery, lockOwnHome, type OwnedHome } from './ownership-store.ts'
 
 /** A batch that is committed. */
@@ -92,9 +84,8 @@ function tryBatch(
       await endRecovery(trx, owned.home)
     const leases = [...batch.leases].flatMap(leaseId => state.leases.get(leaseId) ?? [])
     const pools = [...state.pools.values()].filter(pool => before.get(pool.key) !== pool)
-    await saveLeases(trx, owned.home, loaded, leases, nowMs)
-    await savePools(trx, pools, nowMs)
-    await saveGateways(trx, owned.home, loaded, new Set([...batch.gateways, ...batch.listed]))
+    const gatewayIds = new Set([...batch.gateways, ...batch.listed])
+    await saveHome(trx, owned.home, loaded, { leases, pools, gatewayIds }, nowMs)
     const cutoffs = await cutSpent(trx, loaded, pools, nowMs)
     const copies = pools.map(({ budgetId, copy }) => ({ budgetId, copy }))
     return { ...batch, state, cutoffs, copies, waiting }

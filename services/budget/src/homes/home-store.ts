@@ -1,8 +1,16 @@
-import { emptyHome, type HomeState, homeOfBudget, type Lease, type Pool, poolKey } from '@sluice/leases'
+import {
+  emptyHome,
+  type HomeState,
+  homeOfBudget,
+  type KnownGateway,
+  type Lease,
+  type Pool,
+  poolKey,
+} from '@sluice/leases'
 import type { Transaction } from '@sluice/postgres'
 import { type Selectable, sql } from 'kysely'
 import type { CountedBudget } from '../budget.ts'
-import { listBudgetsById } from '../budget-store.ts'
+import { fromRow as budgetOf } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { toPoolAmount } from '../window-store.ts'
 import type { Named, PoolName } from './command.ts'
@@ -22,38 +30,41 @@ export interface LoadedHome {
 type LeaseRow = Selectable<BudgetTables['leases']>
 
 /** Loads what commands name. The home is locked by the caller. */
-export async function loadHome(trx: Transaction<BudgetTables>, home: number, named: Named): Promise<LoadedHome> {
+export async function loadHome(trx: Transaction<BudgetTables>, home: number, names: Named): Promise<LoadedHome> {
   const state = emptyHome()
   const unresolvedSince = new Map<string, ReadonlyMap<string, number>>()
   const pools = new Map<string, PoolName>()
-  for (const pool of named.pools) pools.set(poolKey(pool.budgetId, pool.copy, pool.windowStartMs), pool)
-  for (const row of await listLeases(trx, home, named)) {
+  for (const pool of names.pools) pools.set(poolKey(pool.budgetId, pool.copy, pool.windowStartMs), pool)
+  const named = await readNamed(trx, home, names)
+  for (const row of named.leases) {
     const { lease, since } = fromRow(row)
     state.leases.set(lease.leaseId, lease)
     unresolvedSince.set(lease.leaseId, since)
     pools.set(lease.pool, { budgetId: row.budget_id, copy: row.copy, windowStartMs: Number(row.window_start_ms) })
   }
   const budgets = new Map<string, CountedBudget>()
-  const ids = new Set([...pools.values()].map(({ budgetId }) => budgetId))
-  for (const budget of await listBudgetsById(trx, [...ids]))
-    if (homeOfBudget(budget) === home) budgets.set(budget.budget_id, budget)
+  const limits = new Map<string, number>()
+  for (const row of named.budgets) {
+    const budget = budgetOf(row)
+    limits.set(budget.budget_id, budget.limit)
+    if (row.deleted_at_ms === null && homeOfBudget(budget) === home) budgets.set(budget.budget_id, budget)
+  }
   const windowEnds = new Map<string, number | undefined>()
   // A hello names leases of all homes: what is another's is passed over.
   const leased = new Set([...state.leases.values()].map(({ pool }) => pool))
   const own = [...pools].filter(([key, { budgetId }]) => leased.has(key) || budgets.has(budgetId))
-  for (const { pool, endMs } of await lockPools(
+  for (const row of await lockWindowRows(
     trx,
     own.map(([, pool]) => pool),
   )) {
+    const pool = toPool(row, limits.get(row.budget_id) ?? 0)
     state.pools.set(pool.key, pool)
-    windowEnds.set(pool.key, endMs)
+    windowEnds.set(pool.key, row.window_end_ms === null ? undefined : Number(row.window_end_ms))
   }
   // Its window was forgotten with the year it was in: so is the lease.
   for (const [leaseId, { pool }] of state.leases) if (!state.pools.has(pool)) state.leases.delete(leaseId)
   const listedAt = new Map<string, number>()
-  const { rows } = await sql<{ gateway_id: string; epoch: string; heard_at_ms: string; listed_at_ms: string }>`
-    select gateway_id, epoch, heard_at_ms, listed_at_ms from lease_gateways where home = ${home}`.execute(trx)
-  for (const row of rows) {
+  for (const row of named.gateways) {
     state.gateways.set(row.gateway_id, {
       gatewayId: row.gateway_id,
       epoch: Number(row.epoch),
@@ -64,123 +75,139 @@ export async function loadHome(trx: Transaction<BudgetTables>, home: number, nam
   return { state, budgets, windowEnds, unresolvedSince, listedAt }
 }
 
-async function listLeases(trx: Transaction<BudgetTables>, home: number, named: Named): Promise<LeaseRow[]> {
-  if (named.leaseIds.length === 0 && named.runs.length === 0) return []
-  const { runs } = named
-  const { rows } = await sql<LeaseRow>`
-    select * from leases where home = ${home} and lease_id = any(${[...new Set(named.leaseIds)]}::text[])
-    union all
-    select leases.* from unnest(${runs.map(run => run.gatewayId)}::text[], ${runs.map(run => run.epoch)}::bigint[],
-        ${runs.map(run => run.fromSeq)}::bigint[], ${runs.map(run => run.belowSeq)}::bigint[])
-        as run(gateway, epoch, from_seq, below_seq)
-      join leases on home = ${home} and leases.gateway_id = run.gateway and leases.epoch = run.epoch
-        and ask_seq >= from_seq and ask_seq < below_seq and state <> 'closed'`.execute(trx)
-  return rows
+interface NamedRows {
+  leases: LeaseRow[]
+  /** Of these leases, and those that are named themselves; deleted ones too. */
+  budgets: Selectable<BudgetTables['budgets_in_force']>[]
+  /** All that the home has heard of. */
+  gateways: { gateway_id: string; epoch: string; heard_at_ms: string; listed_at_ms: string }[]
 }
 
+/** One statement: each costs more on the way than for what it reads. */
+async function readNamed(trx: Transaction<BudgetTables>, home: number, names: Named): Promise<NamedRows> {
+  const { runs } = names
+  const budgetIds = new Set(names.pools.map(({ budgetId }) => budgetId))
+  const { rows } = await sql<NamedRows>`
+    with held as (
+      select * from leases where home = ${home} and lease_id = any(${[...new Set(names.leaseIds)]}::text[])
+      union all
+      select leases.* from unnest(${runs.map(run => run.gatewayId)}::text[], ${runs.map(run => run.epoch)}::bigint[],
+          ${runs.map(run => run.fromSeq)}::bigint[], ${runs.map(run => run.belowSeq)}::bigint[])
+          as run(gateway, epoch, from_seq, below_seq)
+        join leases on home = ${home} and leases.gateway_id = run.gateway and leases.epoch = run.epoch
+          and ask_seq >= from_seq and ask_seq < below_seq and state <> 'closed')
+    select
+      (select coalesce(json_agg(held), '[]') from held) as leases,
+      (select coalesce(json_agg(b), '[]') from budgets_in_force b
+        where b.budget_id in (select budget_id from held union select unnest(${[...budgetIds]}::text[]))) as budgets,
+      (select coalesce(json_agg(g), '[]') from lease_gateways g where g.home = ${home}) as gateways`.execute(trx)
+  const [row] = rows
+  if (!row) throw new Error(`home ${home} was not read`)
+  return row
+}
+
+type WindowRow = Selectable<BudgetTables['budget_windows']>
+
 /** Windows with what their leases weigh, locked in the order in which usage locks them. */
-export async function lockPools(
-  trx: Transaction<BudgetTables>,
-  names: readonly PoolName[],
-): Promise<{ pool: Pool; endMs: number | undefined }[]> {
+export async function lockWindowRows(trx: Transaction<BudgetTables>, names: readonly PoolName[]): Promise<WindowRow[]> {
   if (names.length === 0) return []
-  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_in_force: string }>`
-    select w.*, b.limit_in_force from budget_windows w
+  const { rows } = await sql<WindowRow>`
+    select w.* from budget_windows w
       join unnest(${names.map(name => name.budgetId)}::text[], ${names.map(name => name.copy)}::text[],
         ${names.map(name => name.windowStartMs)}::bigint[]) as named(budget_id, copy, window_start_ms)
         using (budget_id, copy, window_start_ms)
-      join budgets_in_force b using (budget_id)
     order by budget_id, copy, window_start_ms for update of w`.execute(trx)
-  return rows.map(row => {
-    const windowStartMs = Number(row.window_start_ms)
-    return {
-      pool: {
-        key: poolKey(row.budget_id, row.copy, windowStartMs),
-        budgetId: row.budget_id,
-        copy: row.copy,
-        windowStartMs,
-        limit: Number(row.limit_in_force),
-        unleased: toPoolAmount(row.spent),
-        settled: toPoolAmount(row.leased_settled),
-        unresolved: toPoolAmount(row.unresolved),
-        outstanding: toPoolAmount(row.outstanding),
-      },
-      endMs: row.window_end_ms === null ? undefined : Number(row.window_end_ms),
-    }
-  })
+  return rows
 }
 
-/** Writes leases that have changed, as they are now. */
-export async function saveLeases(
+function toPool(row: WindowRow, limit: number): Pool {
+  const windowStartMs = Number(row.window_start_ms)
+  return {
+    key: poolKey(row.budget_id, row.copy, windowStartMs),
+    budgetId: row.budget_id,
+    copy: row.copy,
+    windowStartMs,
+    limit,
+    unleased: toPoolAmount(row.spent),
+    settled: toPoolAmount(row.leased_settled),
+    unresolved: toPoolAmount(row.unresolved),
+    outstanding: toPoolAmount(row.outstanding),
+  }
+}
+
+/** What of a loaded home has changed. */
+export interface HomeChange {
+  leases: readonly Lease[]
+  pools: readonly Pool[]
+  gatewayIds?: ReadonlySet<string>
+}
+
+/** Writes what has changed as it is now, in one statement. */
+export async function saveHome(
   trx: Transaction<BudgetTables>,
   home: number,
   loaded: LoadedHome,
-  leases: readonly Lease[],
+  { leases, pools, gatewayIds = new Set() }: HomeChange,
   nowMs: number,
 ): Promise<void> {
-  if (leases.length === 0) return
-  const rows = leases.map(lease => {
-    const pool = loaded.state.pools.get(lease.pool)
-    if (!pool) throw new Error(`lease ${lease.leaseId} without its pool`)
-    const since = loaded.unresolvedSince.get(lease.leaseId)
-    const unresolved = [...lease.unresolved].map(([attempt, amount]) => [
-      attempt,
-      { amount, since_ms: since?.get(attempt) ?? nowMs },
-    ])
-    return {
-      home,
-      lease_id: lease.leaseId,
-      ask_seq: lease.askSeq,
-      budget_id: pool.budgetId,
-      copy: pool.copy,
-      window_start_ms: pool.windowStartMs,
-      gateway_id: lease.gatewayId,
-      epoch: lease.epoch,
-      granted: lease.granted,
-      settled: lease.settled,
-      returned: lease.returned,
-      unresolved: Object.fromEntries(unresolved),
-      version: lease.version,
-      state: lease.state,
-      given_up: [...lease.givenUp],
-      granted_at_ms: nowMs,
-      changed_at_ms: nowMs,
-    }
-  })
-  await sql`insert into leases select * from jsonb_populate_recordset(null::leases, ${JSON.stringify(rows)}::jsonb)
-    on conflict (home, lease_id) do update set settled = excluded.settled, returned = excluded.returned,
-      unresolved = excluded.unresolved, version = excluded.version, state = excluded.state,
-      given_up = excluded.given_up, changed_at_ms = excluded.changed_at_ms`.execute(trx)
+  if (leases.length + pools.length + gatewayIds.size === 0) return
+  const rows = leases.map(lease => toRow(home, loaded, lease, nowMs))
+  const gateways = [...gatewayIds].flatMap(gatewayId => loaded.state.gateways.get(gatewayId) ?? [])
+  await sql`with changed_leases as (
+      insert into leases select * from jsonb_populate_recordset(null::leases, ${JSON.stringify(rows)}::jsonb)
+        on conflict (home, lease_id) do update set settled = excluded.settled, returned = excluded.returned,
+          unresolved = excluded.unresolved, version = excluded.version, state = excluded.state,
+          given_up = excluded.given_up, changed_at_ms = excluded.changed_at_ms),
+    changed_windows as (
+      update budget_windows w set leased_settled = changed.settled, unresolved = changed.unresolved,
+          outstanding = changed.outstanding, updated_at_ms = ${nowMs}
+        from unnest(${pools.map(pool => pool.budgetId)}::text[], ${pools.map(pool => pool.copy)}::text[],
+          ${pools.map(pool => pool.windowStartMs)}::bigint[], ${pools.map(pool => pool.settled)}::numeric[],
+          ${pools.map(pool => pool.unresolved)}::numeric[], ${pools.map(pool => pool.outstanding)}::numeric[])
+          as changed(budget_id, copy, window_start_ms, settled, unresolved, outstanding)
+        where w.budget_id = changed.budget_id and w.copy = changed.copy
+          and w.window_start_ms = changed.window_start_ms)
+    ${saveGateways(home, loaded, gateways)}`.execute(trx)
 }
 
-/** Writes what the leases of pools weigh. */
-export async function savePools(trx: Transaction<BudgetTables>, pools: readonly Pool[], nowMs: number): Promise<void> {
-  if (pools.length === 0) return
-  await sql`update budget_windows w set leased_settled = changed.settled, unresolved = changed.unresolved,
-      outstanding = changed.outstanding, updated_at_ms = ${nowMs}
-    from unnest(${pools.map(pool => pool.budgetId)}::text[], ${pools.map(pool => pool.copy)}::text[],
-      ${pools.map(pool => pool.windowStartMs)}::bigint[], ${pools.map(pool => pool.settled)}::numeric[],
-      ${pools.map(pool => pool.unresolved)}::numeric[], ${pools.map(pool => pool.outstanding)}::numeric[])
-      as changed(budget_id, copy, window_start_ms, settled, unresolved, outstanding)
-    where w.budget_id = changed.budget_id and w.copy = changed.copy and w.window_start_ms = changed.window_start_ms`.execute(
-    trx,
-  )
-}
-
-export async function saveGateways(
-  trx: Transaction<BudgetTables>,
-  home: number,
-  { state, listedAt }: LoadedHome,
-  gatewayIds: ReadonlySet<string>,
-): Promise<void> {
-  const gateways = [...gatewayIds].flatMap(gatewayId => state.gateways.get(gatewayId) ?? [])
-  if (gateways.length === 0) return
-  await sql`insert into lease_gateways (home, gateway_id, epoch, heard_at_ms, listed_at_ms)
-    select ${home}, * from unnest(${gateways.map(gateway => gateway.gatewayId)}::text[],
+/** Requests change no gateway, and may not. */
+function saveGateways(home: number, { listedAt }: LoadedHome, gateways: readonly KnownGateway[]) {
+  if (gateways.length === 0) return sql`select`
+  return sql`insert into lease_gateways (home, gateway_id, epoch, heard_at_ms, listed_at_ms)
+    select ${home}::int, * from unnest(${gateways.map(gateway => gateway.gatewayId)}::text[],
       ${gateways.map(gateway => gateway.epoch)}::bigint[], ${gateways.map(gateway => gateway.heardAtMs)}::bigint[],
       ${gateways.map(({ gatewayId }) => listedAt.get(gatewayId) ?? 0)}::bigint[])
     on conflict (home, gateway_id) do update set epoch = excluded.epoch, heard_at_ms = excluded.heard_at_ms,
-      listed_at_ms = excluded.listed_at_ms`.execute(trx)
+      listed_at_ms = excluded.listed_at_ms`
+}
+
+function toRow(home: number, { state, unresolvedSince }: LoadedHome, lease: Lease, nowMs: number) {
+  const pool = state.pools.get(lease.pool)
+  if (!pool) throw new Error(`lease ${lease.leaseId} without its pool`)
+  const since = unresolvedSince.get(lease.leaseId)
+  const unresolved = [...lease.unresolved].map(([attempt, amount]) => [
+    attempt,
+    { amount, since_ms: since?.get(attempt) ?? nowMs },
+  ])
+  return {
+    home,
+    lease_id: lease.leaseId,
+    ask_seq: lease.askSeq,
+    budget_id: pool.budgetId,
+    copy: pool.copy,
+    window_start_ms: pool.windowStartMs,
+    gateway_id: lease.gatewayId,
+    epoch: lease.epoch,
+    granted: lease.granted,
+    settled: lease.settled,
+    returned: lease.returned,
+    unresolved: Object.fromEntries(unresolved),
+    version: lease.version,
+    state: lease.state,
+    given_up: [...lease.givenUp],
+    granted_at_ms: nowMs,
+    changed_at_ms: nowMs,
+  }
 }
 
 /** A lease that a recall could bring money back from. */

@@ -3,7 +3,7 @@ import type { Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { WindowSum } from '../budget.ts'
 import type { BudgetTables } from '../db/schema.ts'
-import { loadHome, lockPools, saveLeases, savePools } from './home-store.ts'
+import { loadHome, lockWindowRows, saveHome } from './home-store.ts'
 import { lockHomes } from './ownership-store.ts'
 
 /** An attempt whose use of a lease is known now, or given up. */
@@ -44,8 +44,7 @@ export async function resolveHolds(
     const changed = new Set(events.flatMap(event => ('lease' in event ? [event.lease.leaseId] : [])))
     const leases = [...changed].flatMap(leaseId => state.leases.get(leaseId) ?? [])
     const pools = [...new Set(leases.map(({ pool }) => pool))].flatMap(key => state.pools.get(key) ?? [])
-    await saveLeases(trx, home, loaded, leases, nowMs)
-    await savePools(trx, pools, nowMs)
+    await saveHome(trx, home, loaded, { leases, pools }, nowMs)
     copies.push(...pools.map(({ budgetId, copy }) => ({ budgetId, copy })))
   }
   return copies
@@ -61,7 +60,7 @@ async function lockWindows(
     .select(['budget_id', 'copy', 'window_start_ms'])
     .where('lease_id', 'in', [...leaseIds])
     .execute()
-  await lockPools(trx, [
+  await lockWindowRows(trx, [
     ...leases.map(row => ({ budgetId: row.budget_id, copy: row.copy, windowStartMs: Number(row.window_start_ms) })),
     ...sums.map(({ budgetId, copy, window }) => ({ budgetId, copy, windowStartMs: window.startMs })),
   ])

@@ -2,7 +2,7 @@ import { decideSilence, evolve, wholeLease } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from '../db/schema.ts'
-import { loadHome, saveLeases, savePools } from './home-store.ts'
+import { loadHome, saveHome } from './home-store.ts'
 import { lockOwnHome, type OwnedHome } from './ownership-store.ts'
 import { giveUpHolds } from './write-off-store.ts'
 
@@ -45,8 +45,7 @@ export function sweepSilent(
     for (const gatewayId of new Set(rows.map(row => row.gateway_id)))
       for (const event of decideSilence(state, gatewayId)) evolve(state, event)
     const pools = [...state.pools.values()]
-    await saveLeases(trx, owned.home, loaded, [...state.leases.values()], nowMs)
-    await savePools(trx, pools, nowMs)
+    await saveHome(trx, owned.home, loaded, { leases: [...state.leases.values()], pools }, nowMs)
     return { silent: rows.length, expired: 0, copies: pools.map(({ budgetId, copy }) => ({ budgetId, copy })) }
   })
 }

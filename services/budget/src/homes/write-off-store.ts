@@ -6,7 +6,7 @@ import type { BudgetParent } from '../budget.ts'
 import { findBudget } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { budgetNotFound, holdNotFound } from '../errors.ts'
-import { type LoadedHome, loadHome, saveLeases, savePools } from './home-store.ts'
+import { type LoadedHome, loadHome, saveHome } from './home-store.ts'
 import { lockHomes } from './ownership-store.ts'
 
 /** An unresolved hold that was given up: money that may have been used, and is free again all the same. */
@@ -67,8 +67,7 @@ export async function giveUpHolds(
   }
   const leases = [...new Set(givenUp.map(({ leaseId }) => leaseId))].flatMap(id => state.leases.get(id) ?? [])
   const pools = new Set(leases.flatMap(({ pool }) => state.pools.get(pool) ?? []))
-  await saveLeases(trx, home, loaded, leases, given.nowMs)
-  await savePools(trx, [...pools], given.nowMs)
+  await saveHome(trx, home, loaded, { leases, pools: [...pools] }, given.nowMs)
   return givenUp
 }
 
