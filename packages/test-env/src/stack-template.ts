@@ -10,6 +10,7 @@ import {
   runServiceProgram,
 } from '@sluice/stack'
 import pg from 'pg'
+import { hashCheaply } from './cheap-password.ts'
 import { makeFolder, type TestScope } from './test-folder.ts'
 import { testPostgres } from './test-postgres.ts'
 
@@ -100,8 +101,19 @@ async function install(adminUrl: string): Promise<Record<string, string>> {
           })
       }),
     )
+    await signInCheaply(adminUrl, secrets.adminPassword)
     return Object.fromEntries(readdirSync(home).map(name => [name, readFileSync(join(home, name), 'utf8')]))
   } finally {
     rmSync(home, { recursive: true, force: true })
+  }
+}
+
+async function signInCheaply(adminUrl: string, password: string): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl })
+  await client.connect()
+  try {
+    await client.query('update accounts.members set password_hash = $1', [hashCheaply(password)])
+  } finally {
+    await client.end()
   }
 }

@@ -4,7 +4,7 @@ import { connectBus } from '@sluice/bus'
 import type { Bundle, Role } from '@sluice/contracts'
 import { openDatabase, runMigrations, startOutboxRelay } from '@sluice/postgres'
 import { createSecretBox, errorOf, hashCredential, type Logger, ownMachine } from '@sluice/runtime'
-import { testNats, testPostgres } from '@sluice/test-env'
+import { hashCheaply, testNats, testPostgres } from '@sluice/test-env'
 import { pino } from 'pino'
 import { createAccountPublisher } from '../src/account-publisher.ts'
 import { insertAccount } from '../src/account-store.ts'
@@ -72,6 +72,10 @@ async function makeTemplate(): Promise<{ name: string; installation: Installatio
   const { db, url } = await startDatabase({ after: close => closes.push(close) })
   const admin = { email: 'admin@example.com', password: adminPassword }
   const { installation } = await bootstrapInstallation({ db, box, now: Date.now }, admin, undefined)
+  await db
+    .updateTable('members')
+    .set({ password_hash: hashCheaply(adminPassword) })
+    .execute()
   for (const close of closes) await close()
   return { name: new URL(url).pathname.slice(1), installation }
 }
