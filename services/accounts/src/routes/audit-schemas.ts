@@ -1,7 +1,7 @@
 import { Id, Type } from '@sluice/contracts'
+import { ContinuationToken, PageQuery } from '@sluice/runtime'
 import type { Static } from 'typebox'
 import type { AuditFilter } from '../audit-store.ts'
-import { ContinuationToken, PageQuery } from '../page.ts'
 
 const NullableString = Type.Union([Type.String(), Type.Null()])
 

@@ -1,5 +1,5 @@
 import { type Dialect, Type } from '@sluice/contracts'
-import { errorOf } from '@sluice/runtime'
+import { ContinuationToken, errorOf, PageQuery, readPage, toPage } from '@sluice/runtime'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import { actorOf, callerOf } from '../access.ts'
@@ -9,7 +9,6 @@ import { removeIntegration, setIntegration } from '../change-integration.ts'
 import { createOnce } from '../create-once.ts'
 import { errors, notFound } from '../errors.ts'
 import { findIntegration, listIntegrations } from '../integration-store.ts'
-import { ContinuationToken, PageQuery, readPage, toPage } from '../page.ts'
 import { lockProject } from '../project-store.ts'
 import {
   IntegrationBody,

@@ -1,10 +1,10 @@
 import { Type } from '@sluice/contracts'
+import { ContinuationToken, PageQuery, readPage, toPage } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { listMembers } from '../member-store.ts'
-import { ContinuationToken, PageQuery, readPage, toPage } from '../page.ts'
 import { AccountMemberResponse, toAccountMemberResponse } from './account-member-response.ts'
 import { responses } from './route-schemas.ts'
 

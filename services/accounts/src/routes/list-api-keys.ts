@@ -1,10 +1,10 @@
 import { Type } from '@sluice/contracts'
+import { ContinuationToken, PageQuery, readPage, sizeForOlderClients, toPage } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { findApiKey, listApiKeys } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
 import { notFound } from '../errors.ts'
-import { ContinuationToken, PageQuery, readPage, sizeForOlderClients, toPage } from '../page.ts'
 import { ApiKeyResponse, ApiKeysPath, keyIdOf, toApiKeyResponse } from './api-key-schemas.ts'
 import { responses } from './route-schemas.ts'
 

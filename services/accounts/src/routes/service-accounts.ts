@@ -1,4 +1,5 @@
 import { Type } from '@sluice/contracts'
+import { ContinuationToken, PageQuery, readPage, toPage } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { actorOf, callerOf } from '../access.ts'
@@ -6,7 +7,6 @@ import type { AppDeps } from '../app.ts'
 import { changeServiceAccount, createServiceAccount, disableServiceAccount } from '../change-service-account.ts'
 import { createOnce } from '../create-once.ts'
 import { notFound } from '../errors.ts'
-import { ContinuationToken, PageQuery, readPage, toPage } from '../page.ts'
 import { findServiceAccount, listServiceAccounts } from '../service-account-store.ts'
 import { NoContent, responses } from './route-schemas.ts'
 import {
