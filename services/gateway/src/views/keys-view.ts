@@ -71,9 +71,10 @@ export async function followKeys(bus: Bus, options: KeysViewOptions): Promise<Ke
     onChange: (keyId, key) => {
       const { usedAtMs = 0, toldAtMs = 0 } = byId.get(keyId) ?? {}
       forget(keyId)
-      if (key && key.revoked_at_ms === undefined) {
+      if (key?.key_id === keyId && key.revoked_at_ms === undefined) {
         const held = packed.pack(key, { usedAtMs, toldAtMs })
-        byId.set(keyId, held)
+        // The id that the document has: the name of the bucket's entry is a piece of a longer text, which would be kept with it.
+        byId.set(held.keyId, held)
         for (const hash of held.hashes) byHash.set(hash, held)
       }
       options.onChange(keyId, byId.get(keyId)?.mayCall === true)

@@ -16,20 +16,24 @@ type Common = Pick<
   | 'ip_ranges'
 >
 interface Shared {
+  readonly keys: PackedKeys
   readonly common: Common
+  /** The master key that wraps the first secret. */
+  readonly kid: string | undefined
+  readonly mayCall: boolean
   readonly text: string
   holders: number
 }
 
 type Secret = Key['secrets'][number]
-/** The rest, without the hashes, by which keys are found. */
+/** The rest, without the hashes, by which keys are found. Of an envelope, `kid` is null where it is the shared one. */
 type Own = [
   version: number,
   name: string,
   memberId: string | null,
   serviceAccountId: string | null,
   expiresAtMs: number | null,
-  secrets: [secretId: string, expiresAtMs: number | null, ...envelope: string[]][],
+  secrets: [secretId: string, expiresAtMs: number | null, ...envelope: (string | null)[]][],
 ]
 
 interface Unpacked {
@@ -39,7 +43,7 @@ interface Unpacked {
 }
 
 /**
- * Holds keys that may be used, a hundred thousand of them, in a quarter of the memory that their documents take: what they
+ * Holds keys that may be used, a hundred thousand of them, at about 600 bytes of heap each: what they
  * have in common once, the rest as text, read when a key is used. Those used last stay as they are read.
  */
 export class PackedKeys {
@@ -73,22 +77,17 @@ export class PackedKeys {
       secrets,
       ...common
     } = key
+    const shared = this.#share(common, secrets[0]?.envelope?.kid)
     const own: Own = [
       version,
       name,
       member_id ?? null,
       service_account_id ?? null,
       expires_at_ms ?? null,
-      secrets.map(packSecret),
+      secrets.map(secret => packSecret(secret, shared.kid)),
     ]
-    return new PackedKey(
-      this,
-      this.#share(common),
-      key_id,
-      secrets.map(({ hash }) => hash),
-      JSON.stringify(own),
-      before,
-    )
+    const [hash, ...more] = secrets.map(secret => secret.hash)
+    return new PackedKey(shared, key_id, more.length === 0 ? hash : [hash ?? '', ...more], JSON.stringify(own), before)
   }
 
   /** Call it once for each key that is held no more. */
@@ -108,10 +107,11 @@ export class PackedKeys {
     }
   }
 
-  #share(common: Common): Shared {
-    const text = JSON.stringify(common)
+  #share(common: Common, kid: string | undefined): Shared {
+    const text = JSON.stringify([common, kid])
     const known = this.#shared.get(text)
-    const shared = known ?? { common, text, holders: 0 }
+    const mayCall = common.permissions?.includes('llm:invoke') ?? true
+    const shared = known ?? { keys: this, common, kid, mayCall, text, holders: 0 }
     if (!known) this.#shared.set(text, shared)
     shared.holders++
     return shared
@@ -121,33 +121,36 @@ export class PackedKeys {
 /** A key of {@link PackedKeys}. */
 export class PackedKey implements ActiveKey {
   readonly keyId: string
-  readonly hashes: readonly string[]
   readonly shared: Shared
-  readonly mayCall: boolean
   usedAtMs: number
   toldAtMs: number
+  /** Nearly every key has one secret: no list is held for it. */
+  readonly #hashes: string | readonly string[] | undefined
   readonly #own: string
-  readonly #keys: PackedKeys
   #unpacked: Unpacked | undefined
 
   constructor(
-    keys: PackedKeys,
     shared: Shared,
     keyId: string,
-    hashes: readonly string[],
+    hashes: string | readonly string[] | undefined,
     own: string,
     { usedAtMs, toldAtMs }: Pick<ActiveKey, 'usedAtMs' | 'toldAtMs'>,
   ) {
-    this.#keys = keys
     this.shared = shared
     this.keyId = keyId
-    this.hashes = hashes
+    this.#hashes = hashes
     this.#own = own
     this.usedAtMs = usedAtMs
     this.toldAtMs = toldAtMs
-    this.mayCall = shared.common.permissions?.includes('llm:invoke') ?? true
   }
 
+  get hashes(): readonly string[] {
+    if (this.#hashes === undefined) return []
+    return typeof this.#hashes === 'string' ? [this.#hashes] : this.#hashes
+  }
+  get mayCall(): boolean {
+    return this.shared.mayCall
+  }
   get key(): Key {
     return this.#read().key
   }
@@ -167,12 +170,13 @@ export class PackedKey implements ActiveKey {
     if (this.#unpacked) return this.#unpacked
     const key = this.#readKey()
     this.#unpacked = { key, identity: identityOf(key), memberTeams: memberTeamsOf(key) }
-    this.#keys.noteUnpacked(this)
+    this.shared.keys.noteUnpacked(this)
     return this.#unpacked
   }
 
   #readKey(): Key {
     const [version, name, memberId, serviceAccountId, expiresAtMs, secrets]: Own = JSON.parse(this.#own)
+    const { hashes } = this
     return {
       ...this.shared.common,
       key_id: this.keyId,
@@ -181,24 +185,28 @@ export class PackedKey implements ActiveKey {
       ...(memberId === null ? {} : { member_id: memberId }),
       ...(serviceAccountId === null ? {} : { service_account_id: serviceAccountId }),
       ...(expiresAtMs === null ? {} : { expires_at_ms: expiresAtMs }),
-      secrets: secrets.map((secret, index) => unpackSecret(secret, this.hashes[index] ?? '')),
+      secrets: secrets.map((secret, index) => unpackSecret(secret, hashes[index] ?? '', this.shared.kid)),
     }
   }
 }
 
-function packSecret({ secret_id, envelope, expires_at_ms }: Secret): Own[5][number] {
-  const sealed = envelope ? [envelope.kid, envelope.wrapped_key, envelope.nonce, envelope.ciphertext] : []
-  return [secret_id, expires_at_ms ?? null, ...sealed]
+function packSecret({ secret_id, envelope, expires_at_ms }: Secret, sharedKid: string | undefined): Own[5][number] {
+  if (!envelope) return [secret_id, expires_at_ms ?? null]
+  const kid = envelope.kid === sharedKid ? null : envelope.kid
+  return [secret_id, expires_at_ms ?? null, kid, envelope.wrapped_key, envelope.nonce, envelope.ciphertext]
 }
 
-function unpackSecret([secret_id, expiresAtMs, kid, ...sealed]: Own[5][number], hash: string): Secret {
-  const [wrapped_key = '', nonce = '', ciphertext = ''] = sealed
-  return {
-    secret_id,
-    hash,
-    ...(kid === undefined ? {} : { envelope: { v: 1, kid, wrapped_key, nonce, ciphertext } }),
-    ...(expiresAtMs === null ? {} : { expires_at_ms: expiresAtMs }),
-  }
+function unpackSecret(
+  [secret_id, expiresAtMs, kid, ...sealed]: Own[5][number],
+  hash: string,
+  sharedKid: string | undefined,
+): Secret {
+  const [wrapped_key, nonce, ciphertext] = sealed.map(part => part ?? '')
+  const envelope =
+    wrapped_key === undefined || nonce === undefined || ciphertext === undefined
+      ? {}
+      : { envelope: { v: 1 as const, kid: kid ?? sharedKid ?? '', wrapped_key, nonce, ciphertext } }
+  return { secret_id, hash, ...envelope, ...(expiresAtMs === null ? {} : { expires_at_ms: expiresAtMs }) }
 }
 
 function identityOf(key: Key): CallIdentity {
