@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { openBucket, subscribe } from '@sluice/bus'
-import { Budget, BudgetWindow, LeaseAsk, LeaseRecall, partitionOf, type UsageAdjustedData } from '@sluice/contracts'
+import {
+  Budget,
+  BudgetWindow,
+  handedLeaseId,
+  holderOf,
+  LeaseAsk,
+  LeaseRecall,
+  partitionOf,
+  type UsageAdjustedData,
+} from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
 import { eventually, makeUsageEvent } from '@sluice/test-env'
 import { sql } from 'kysely'
@@ -537,6 +546,35 @@ test('what a silent gateway holds is unresolved; heard again it says itself; els
     ]),
     [['written-off', 'the disk is gone', 20]],
   )
+})
+
+test('what is handed over is held by its holder, forgotten where nobody speaks of it, and settled by whoever does', async () => {
+  const { budgetId, home, path, call, newGateway, amounts } = await newPool()
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 60 })
+  const holder = holderOf('batch', randomUUID())
+  const handed = [{ holder, amount: 50 }]
+  const over = gateway.totals(1, budgetId, { granted: 60, settled_total: 10, returned_total: 50, done: true, handed })
+  await gateway.report(over)
+  await gateway.report({ ...over, version: over.version + 1 })
+  assert.deepEqual(await amounts(), [10, 50, 0, 40])
+  const holders = async () =>
+    (await call('GET', `${path}/leases`)).body.gateways.map((each: Record<string, unknown>) => each.gateway_id)
+  assert.deepEqual(await holders(), [holder])
+
+  const { owner, owned } = await ownedHome(home)
+  const laterMs = Date.now() + 27 * 60 * 60_000
+  assert.equal((await sweepSilent(env.db, owner, owned, 0, Date.now())).silent, 0)
+  assert.ok((await sweepSilent(env.db, owner, owned, 0, laterMs)).silent >= 1)
+  assert.deepEqual(await amounts(), [10, 50, 50, 40])
+
+  const poller = leaseClient(env.gateway, holder, 1, home)
+  const lease_id = handedLeaseId(holder, over.lease_id)
+  const { handed: _, ...totals } = over
+  const ended = { ...totals, lease_id, granted: 50, settled_total: 20, returned_total: 30 }
+  for (let pollers = 0; pollers < 2; pollers++) await poller.report({ ...ended, version: Number.MAX_SAFE_INTEGER })
+  assert.deepEqual(await amounts(), [30, 0, 0, 70])
+  assert.deepEqual(await holders(), [])
 })
 
 test('what is unresolved for too long is given up, and stands in the list', async () => {
