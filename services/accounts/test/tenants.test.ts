@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
-import { runMigrations } from '@sluice/postgres'
+import { openDatabase, runMigrations } from '@sluice/postgres'
 import { type TenantScope, withinScope } from '@sluice/runtime'
 import { closeInReverse } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { isolateTenants } from '../src/db/isolate-tenants.ts'
 import { migrations, schemaName } from '../src/db/migrations/index.ts'
-import type { Db } from '../src/db/schema.ts'
+import type { Db, Tables } from '../src/db/schema.ts'
 import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 /** Whose rows lie in a table without a column that says it: the query of those who may see it. */
@@ -20,7 +20,7 @@ const owners: Record<string, (projectId: string, accountId: string) => string> =
 const open = ['migrations', 'outbox', 'managed_integrations']
 
 test('the second wall: a query that names no tenant', async t => {
-  const { app, db, deps, installation } = await startAccounts(closeInReverse(t))
+  const { app, db, deps, installation, url } = await startAccounts(closeInReverse(t))
   const { project_id: mine, account_id: account } = installation
   const stranger = await addAccount(deps)
   const adminToken = await signInAs(db, installation.member_id)
@@ -147,6 +147,14 @@ test('the second wall: a query that names no tenant', async t => {
       await withinScope({ system: true }, () => rowsOf(deps.db, name))
       assert.deepEqual(await rowsOf(deps.db, name), [], name)
     }
+  })
+
+  await t.test('a connection that cannot work under its role is handed to nobody, and none is lost by it', async () => {
+    const tenants = { role: 'nobody_has_this_role' }
+    const broken = openDatabase<Tables>({ url, schema: schemaName, maxConnections: 1, tenants })
+    t.after(() => broken.close())
+    for (let tries = 0; tries < 3; tries++)
+      await assert.rejects(rowsOf(broken.db, 'teams'), (error: { code?: string }) => error.code === '22023')
   })
 
   await t.test('somebody is found by their address through an index, behind the wall', async () => {
