@@ -40,7 +40,7 @@ const withoutCutting: Replacement[] = [
   {
     file: 'services/gateway/src/main.ts',
     from: "if (!usable) events.callsCut(cutKey(liveCalls, keyId) + cutKey(sockets.live, keyId), 'credential_revoked')",
-    to: '',
+    to: "if (!usable) events.callsCut(0, 'credential_revoked')",
   },
 ]
 
