@@ -9,6 +9,8 @@ import { answers, type Ground, type Target } from './targets.ts'
 
 const path = '/openai/v1/chat/completions'
 const socketPath = '/openai/v1/responses'
+/** The same process, with other budgets. */
+const leasedName = 'gateway, hard'
 
 /** Signs in as the administrator and speaks JSON. */
 async function administrator(stack: TestStack) {
@@ -26,18 +28,19 @@ async function administrator(stack: TestStack) {
   return <T>(method: string, where: string, body: object) => send<T>(method, where, body, session.access_token)
 }
 
-/** A project whose provider is one port of the mock, with a key of a team and eight soft budgets on its calls. */
+/** A project whose provider is one port of the mock, with a key of a team and eight budgets on its calls. */
 async function makeProject(
   admin: Awaited<ReturnType<typeof administrator>>,
   route: Route,
   baseUrl: string,
+  mode: 'soft' | 'hard' = 'soft',
 ): Promise<string> {
-  const project = await admin<{ id: string }>('POST', '/accounts/projects', { name: `bench-${route}` })
+  const project = await admin<{ id: string }>('POST', '/accounts/projects', { name: `bench-${route}-${mode}` })
   const at = `/accounts/projects/${project.id}`
   const team = await admin<{ id: string }>('POST', `${at}/teams`, { name: 'bench' })
   await admin('PUT', `${at}/settings/openai`, { api_key: 'sk-bench', base_url: baseUrl })
   const key = await admin<{ id: string; value: string }>('POST', `${at}/api-keys`, { name: 'bench', team_id: team.id })
-  const limits = { unit: 'usd', limit: '1000000', mode: 'soft' }
+  const limits = { unit: 'usd', limit: '1000000', mode }
   for (const window of ['hour', 'day', 'month', 'total'])
     await admin('POST', `${at}/budgets`, { ...limits, name: `project, ${window}`, window })
   await admin('POST', `${at}/budgets`, { ...limits, name: 'team', window: 'month', scope: { team: team.id } })
@@ -51,7 +54,7 @@ async function makeProject(
  * Our gateway with everything it does for every call. The services that made its keys, budgets and price book are stopped
  * before anything is measured: they have machines of their own, and the one core for load has none to spare for them.
  */
-export async function startGateway(ground: Ground): Promise<Target> {
+export async function startGateway(ground: Ground): Promise<Target[]> {
   const cleanUps: (() => void | Promise<void>)[] = []
   const stack = await startTestStack(
     { after: clean => cleanUps.push(clean) },
@@ -71,6 +74,9 @@ export async function startGateway(ground: Ground): Promise<Target> {
     const scheme = route === 'tls' ? 'https' : 'http'
     keys[route] = await makeProject(admin, route, `${scheme}://127.0.0.1:${ground.mock[route]}/v1`)
   }
+  const leasedKey = ground.leased
+    ? await makeProject(admin, 'json', `http://127.0.0.1:${ground.mock.json}/v1`, 'hard')
+    : undefined
   const { gateway } = stack.services
   if (ground.profileFolder !== undefined) {
     await gateway.stop()
@@ -79,9 +85,11 @@ export async function startGateway(ground: Ground): Promise<Target> {
     await gateway.untilReady()
   }
   const secure = await startSecureGateway(stack, ground)
-  for (const name of ['accounts', 'budget', 'billing'] as const) await stack.services[name].stop()
+  for (const name of ['accounts', 'billing'] as const) await stack.services[name].stop()
+  // Leases are renewed each second: without a home they would end.
+  if (!ground.leased) await stack.services.budget.stop()
   const marks = await startMarks(stack.natsAdmin)
-  await stack.postgres?.stop()
+  if (!ground.leased) await stack.postgres?.stop()
 
   const pid = gateway.pid ?? 0
   pinTree(pid, targetCore)
@@ -102,7 +110,16 @@ export async function startGateway(ground: Ground): Promise<Target> {
     },
   }
   await answers(target)
-  return target
+  if (leasedKey === undefined) return [target]
+  const leased: Target = {
+    name: leasedName,
+    pid: target.pid,
+    endpoint: route =>
+      route === 'json' ? { url: `${stack.url}${path}`, headers: { authorization: `Bearer ${leasedKey}` } } : undefined,
+    stop: async () => {},
+  }
+  await answers(leased)
+  return [target, leased]
 }
 
 /** The same gateway once more, listening with TLS, with a journal of its own. */

@@ -11,7 +11,7 @@ import { runSections } from './sections.ts'
 import { toMarkdown } from './table.ts'
 import { startDirect, startTargets, type Target } from './targets.ts'
 
-const usage = `npm run bench -- [--quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets,keys]
+const usage = `npm run bench -- [--quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets,keys,budgets]
   [--targets gateway,portkey] [--write] [--profile folder]
 `
 
@@ -43,7 +43,13 @@ try {
   const { target: direct, mock } = await startDirect(folder, tls)
   targets.push(direct)
   const started = await startTargets(
-    { folder, mock: mock.ports, tls, ...(values.profile === undefined ? {} : { profileFolder: values.profile }) },
+    {
+      folder,
+      mock: mock.ports,
+      tls,
+      leased: list(values.only).includes('budgets'),
+      ...(values.profile === undefined ? {} : { profileFolder: values.profile }),
+    },
     direct,
     list(values.targets),
   )

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { admission, workload } from './budgets-section.ts'
 import { keys } from './keys-section.ts'
 import { runRate } from './load-rate.ts'
 import { runStreams } from './load-streams.ts'
@@ -240,6 +241,9 @@ async function referenceLength(targets: readonly Target[], route: Route): Promis
 const work =
   'CPU of the process tree per call at saturation. Our gateway does its full work: key, budgets, usage, price, journal, event to JetStream, metrics.'
 
+const leasedWork =
+  'CPU of the process tree per call at saturation. `gateway` meets eight soft budgets; `gateway, hard` is the same process with a key whose eight budgets are hard: money is held and settled for each call, by lease. Wanted: 5 × nginx. The budget service and PostgreSQL run on the core of the load.'
+
 /** Every section by its name, in the order of the report. */
 export async function runSections(
   targets: readonly Target[],
@@ -289,5 +293,12 @@ export async function runSections(
     )
   if (wanted('sockets')) tables.push(await sockets(targets, options))
   if (wanted('keys')) tables.push(await keys(options))
+  // Asked for by name: they have a budget service beside the load.
+  if (only.includes('budgets')) {
+    tables.push(admission(options))
+    const title = 'Hard budgets: JSON 1 kB, 64 connections'
+    tables.push((await closed(targets, options, { ...small, note: leasedWork, title })).table)
+    tables.push(await workload(options))
+  }
   return [...tables, ...memoryTable]
 }

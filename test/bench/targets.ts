@@ -26,6 +26,8 @@ export interface Ground {
   tls: { certificate: string; key: string }
   /** Where the gateway leaves a CPU profile. */
   profileFolder?: string
+  /** The gateway is met once more, with a key whose eight budgets are hard. */
+  leased: boolean
 }
 
 export async function startDirect(folder: string, tls: Ground['tls']): Promise<{ target: Target; mock: Nginx }> {
@@ -111,7 +113,7 @@ export async function startTargets(ground: Ground, direct: Target, wanted: reado
   const targets = [direct, await startNginxProxy(ground)]
   if (wanted.includes('gateway') && existsSync(join(import.meta.dirname, '../../services/gateway/src/main.ts'))) {
     const { startGateway } = await import('./gateway-target.ts')
-    targets.push(await startGateway(ground))
+    targets.push(...(await startGateway(ground)))
   }
   if (wanted.includes('portkey')) targets.push(await startPortkey(ground))
   return targets
