@@ -18,8 +18,14 @@ export interface BatchTerms {
 /** No request of a batch is as large: one that is has no bound. */
 const maxRequestBytes = 16 * 1024 * 1024
 
-/** Bounds the body of `POST /v1/messages/batches`. It was read before: it is JSON, and each request has a model. */
-export async function boundMessageRequests(body: Readable, terms: BatchTerms): Promise<CallBound> {
+/** Of requests that the provider may do, and that were not looked at. */
+const notAllFound = BatchBound.unbounded('requests that cannot be told apart')
+
+/**
+ * Bounds the body of `POST /v1/messages/batches`. It was read before: it is JSON, and each request has a model.
+ * @param requests so many were read
+ */
+export async function boundMessageRequests(body: Readable, terms: BatchTerms, requests: number): Promise<CallBound> {
   const bound = new BatchBound()
   const endpoint = endpoints.find(({ name }) => name === 'messages')
   let count = 0
@@ -34,6 +40,7 @@ export async function boundMessageRequests(body: Readable, terms: BatchTerms): P
     )
   })
   for await (const chunk of body as AsyncIterable<Buffer>) reader.write(chunk)
+  if (count !== requests) bound.add(notAllFound)
   return bound.total()
 }
 
@@ -59,8 +66,10 @@ export class FileBound {
     this.#keep(chunk.subarray(at))
   }
 
-  total(): CallBound {
+  /** @param requests so many were read from the same file */
+  total(requests: number): CallBound {
     this.#endLine()
+    if (this.#count !== requests) this.#bound.add(notAllFound)
     return this.#bound.total()
   }
 

@@ -39,7 +39,7 @@ export async function createMessageBatch(deps: GatewayDeps, call: HttpCall): Pro
       return all
     }
     const first = admitAll()
-    const boundOf = () => boundMessageRequests(body.open(), termsOf(first))
+    const boundOf = () => boundMessageRequests(body.open(), termsOf(first), requests.count)
     const admitted = await payForBatch(deps, call, first, boundOf, admitAll)
     const headers = headersToForward(deps, call, admitted)
     headers.push('content-length', String(body.size))

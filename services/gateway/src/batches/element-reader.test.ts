@@ -28,6 +28,14 @@ test('the elements of the wanted array are cut out whole, wherever the text is c
   )
 })
 
+test('the wanted member is found by its name, however that is written', () => {
+  const escaped = [...'requests'].map(letter => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')
+  for (const name of ['requests', 'requ\\u0065sts', escaped])
+    for (const cut of [1, 7, 1_000])
+      assert.deepEqual(elementsOf(Buffer.from(`{"a":"requests","${name}":[{"b":1}],"request":[{}]}`), cut), ['{"b":1}'])
+  assert.deepEqual(elementsOf(Buffer.from(`{"${escaped}s":[{"b":1}],"requ\\u0065st":[{}]}`), 5), [])
+})
+
 test('an element that is too long is told, and not kept', () => {
   const text = JSON.stringify({ requests: [{ a: 'x'.repeat(100) }, { b: 1 }] })
   assert.deepEqual(elementsOf(Buffer.from(text), 7, 50), [undefined, '{"b":1}'])

@@ -10,7 +10,9 @@ const closeBracket = 0x5d
  * which no member of that object stands twice.
  */
 export class ElementReader {
-  readonly #member: Buffer
+  readonly #member: string
+  /** A name as long, escaped throughout. */
+  readonly #longestName: number
   readonly #maxBytes: number
   readonly #onElement: (element: Buffer | undefined) => void
   #depth = 0
@@ -24,7 +26,8 @@ export class ElementReader {
 
   /** @param onElement undefined: one that is longer than `maxBytes` */
   constructor(member: string, maxBytes: number, onElement: (element: Buffer | undefined) => void) {
-    this.#member = Buffer.from(JSON.stringify(member))
+    this.#member = member
+    this.#longestName = member.length * '\\u0000'.length + 2
     this.#maxBytes = maxBytes
     this.#onElement = onElement
   }
@@ -49,7 +52,7 @@ export class ElementReader {
         case openBracket:
           this.#depth++
           // Members of the outermost object are told by the name before them.
-          if (this.#depth === 2) this.#isWanted = byte === openBracket && this.#member.equals(Buffer.from(this.#text))
+          if (this.#depth === 2) this.#isWanted = byte === openBracket && this.#isMember()
           if (this.#depth === 3) start = at
           break
         case closeBrace:
@@ -62,8 +65,13 @@ export class ElementReader {
   }
 
   #keepText(byte: number): void {
-    // No longer name is the wanted one.
-    if (this.#text.length <= this.#member.length) this.#text.push(byte)
+    if (this.#text.length <= this.#longestName) this.#text.push(byte)
+  }
+
+  /** Whether the text is the wanted name, however it is written. */
+  #isMember(): boolean {
+    if (this.#text.length > this.#longestName) return false
+    return JSON.parse(Buffer.from(this.#text).toString()) === this.#member
   }
 
   #keep(bytes: Buffer): void {

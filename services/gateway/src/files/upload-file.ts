@@ -87,7 +87,8 @@ async function readRequests(
     reader.write(chunk)
     bound.write(chunk)
   })
-  return { ...reader.end(), bound: bound.total() }
+  const requests = reader.end()
+  return { ...requests, bound: bound.total(requests.count) }
 }
 
 /** @throws Refusal where it cannot be kept: a file that nobody knows is of no use, and costs nothing */

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
+import { test } from 'node:test'
+import { books } from '../../test/bounds/bound-witness.ts'
+import type { CallBound } from '../bounds/call-bound.ts'
+import { readFileRequests, readMessageRequests } from './batch-requests.ts'
+import { boundMessageRequests, FileBound } from './bound-requests.ts'
+import { batchTargets } from './openai-batches.ts'
+
+const terms = { prices: books, assumeDearest: false }
+
+const params = (model: string, more = '"max_tokens":60000'): string =>
+  `{"model":"${model}",${more},"messages":[{"role":"user","content":"x"}]}`
+const message = (id: string, model = 'claude-haiku-4-5', more?: string): string =>
+  `{"custom_id":"${id}","params":${params(model, more)}}`
+const line = (id: string, model = 'gpt-4o-mini', more?: string): string =>
+  `{"custom_id":"${id}","url":"/v1/chat/completions","body":${params(model, more)}}`
+
+/** As the creation of a batch does: read first, bounded then. */
+function messageBound(text: string): Promise<CallBound> {
+  const reader = readMessageRequests({ isShared: false })
+  reader.write(Buffer.from(text))
+  return boundMessageRequests(Readable.from([Buffer.from(text)]), terms, reader.end().count)
+}
+
+function fileBound(text: string): CallBound {
+  const reader = readFileRequests(batchTargets, { isShared: false })
+  const bound = new FileBound(terms)
+  for (const each of [reader, bound]) each.write(Buffer.from(text))
+  return bound.total(reader.end().count)
+}
+
+test('a batch holds the same however the name of its requests is written', async () => {
+  const plain = await messageBound(`{"requests":[${message('a')},${message('b')}]}`)
+  const escaped = await messageBound(`{"requ\\u0065sts":[${message('a')},${message('b')}]}`)
+  // Twice 60,000 tokens of output at half of $5 a million.
+  assert.ok(plain.amount('usd', 0) > 2 * 60_000 * 2_500)
+  for (const bound of [plain, escaped]) assert.equal(bound.unboundedBy, undefined)
+  for (const unit of ['usd', 'tokens', 'requests'] as const)
+    assert.equal(escaped.amount(unit, 0), plain.amount(unit, 0), unit)
+})
+
+test('requests of a file that are not each found on a line of their own have no bound', () => {
+  assert.equal(fileBound(`${line('a')}\n\n${line('b')}\n`).unboundedBy, undefined)
+  for (const text of [`${line('a')}${line('b')}`, line('a').replace(',"url"', '\n,"url"')])
+    assert.notEqual(fileBound(text).unboundedBy, undefined)
+})
