@@ -12,28 +12,27 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
     held: string
   }
 
-  /** A project with an exact budget over it, which the gateway knows. */
-  async function exactBudget(limit: string, options: ProjectOptions = {}) {
+  /** A project with a hard budget over it, which the gateway knows. */
+  async function hardBudget(limit: string, options: ProjectOptions = {}, hold: 'exact' | 'paced' = 'exact') {
     const project = await gateway.newProject({ ownCredential: true, ...options })
     const path = `/accounts/projects/${project.projectId}/budgets`
-    const wish = { name: 'exact', scope: {}, unit: 'usd', limit, window: 'day', mode: 'hard', hold: 'exact' }
+    const wish = { name: hold, scope: {}, unit: 'usd', limit, window: 'day', mode: 'hard', hold }
     const { body: made } = await gateway.manage('POST', path, wish)
     const openai = gateway.openai(project.apiKey)
     await eventually(async () => {
       const asked = { model: 'gpt-4o-mini', messages: [{ role: 'user' as const, content: 'x' }], max_tokens: 1 }
       const { response } = await openai.chat.completions.create(asked).withResponse()
-      return response.headers.get('sluice-budget-name') === 'exact'
+      return response.headers.get('sluice-budget-name') === hold
     })
     const read = async (): Promise<Budget> => (await gateway.manage('GET', `${path}/${made.id}`)).body
-    const holders = async (): Promise<string[]> => {
-      const { body } = await gateway.manage('GET', `${path}/${made.id}/leases`)
-      return (body.gateways as { gateway_id: string }[]).map(each => each.gateway_id)
-    }
-    return { project, openai, read, holders }
+    const leases = async (): Promise<{ gateways: { gateway_id: string }[]; unresolved: unknown[] }> =>
+      (await gateway.manage('GET', `${path}/${made.id}/leases`)).body
+    const holders = async (): Promise<string[]> => (await leases()).gateways.map(each => each.gateway_id)
+    return { project, openai, read, leases, holders }
   }
 
   /** Nobody but gateways holds anything any more, and what was spent is what the provider has billed, to the nano-dollar. */
-  async function atRest({ project, read, holders }: Awaited<ReturnType<typeof exactBudget>>): Promise<number> {
+  async function atRest({ project, read, holders }: Awaited<ReturnType<typeof hardBudget>>): Promise<number> {
     await eventually(async () => (await holders()).every(holder => holder.startsWith('gw_')), { timeoutMs: 30_000 })
     const billed = (await gateway.billsOf(project)).reduce((sum, bill) => sum + bill.cost_nano_usd, 0)
     await eventually(async () => Math.round(Number((await read()).spent) * 1e9) === billed, {
@@ -53,7 +52,7 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
 
   suite('money that outlives its call', () => {
     test('a batch holds all that it can cost under its own name, over a restart of the budget service, and settles what it did', async () => {
-      const budget = await exactBudget('1.00')
+      const budget = await hardBudget('1.00')
       const { project, read, holders } = budget
       const client = gateway.anthropic(project.apiKey)
       const requests = [
@@ -83,17 +82,51 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
     })
 
     test('a batch that is cancelled gives back what it did not use', async () => {
-      const budget = await exactBudget('1.00')
+      const budget = await hardBudget('1.00')
       const client = gateway.anthropic(budget.project.apiKey)
       const { id } = await client.messages.batches.create({
         requests: [request('a', 'batch_ms=60000 output_tokens=40'), request('b', '')],
       })
+      await eventually(async () => (await budget.holders()).some(holder => holder.startsWith('batch_')), {
+        message: 'the batch has a lease of its own',
+      })
+      // Twice a thousand tokens of output at half of $5 a million.
+      assert.ok(Number((await budget.read()).held) > 0.005)
       await client.messages.batches.cancel(id)
       await atRest(budget)
+      // What is held now is what the gateway itself has asked for, ahead of its next calls.
+      const { gateways, unresolved } = await budget.leases()
+      assert.deepEqual([gateways.filter(each => !each.gateway_id.startsWith('gw_')), unresolved], [[], []])
+    })
+
+    test('a batch with a request that nothing bounds is not made under a paced budget either', async () => {
+      const { project, read } = await hardBudget('1.00', {}, 'paced')
+      const before = (await gateway.billsOf(project)).length
+      const create = async (requests: string): Promise<string> => {
+        const answer = await fetch(`${gateway.url}/anthropic/v1/messages/batches`, {
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            'x-api-key': project.apiKey,
+            'anthropic-version': '2023-06-01',
+          },
+          body: requests,
+        })
+        return `${answer.status} ${await answer.text()}`
+      }
+      const one = (limit: string) =>
+        `{"custom_id":"a","params":{"model":"claude-haiku-4-5",${limit},"messages":[{"role":"user","content":"x"}]}}`
+      const twice = await create(`{"requests":[${one('"max_tokens":60000,"max_tokens":60000')}]}`)
+      assert.match(twice, /^400 .*requests\.0, which cannot be read/)
+      // What its requests stand under is read as it is bounded: ten times 60,000 tokens are above the limit.
+      const large = Array.from({ length: 10 }, (_, at) => JSON.stringify(request(`r${at}`, 'output_tokens=1', 60_000)))
+      assert.match(await create(`{"requ\\u0065sts":[${large.join()}]}`), /^402 .*has too little left/)
+      assert.equal((await gateway.billsOf(project)).length, before)
+      await eventually(async () => Number((await read()).held) < 0.15, { message: 'nothing is held for them' })
     })
 
     test('a batch of a file holds what its requests can cost by the prices of its upload', async () => {
-      const budget = await exactBudget('1.00', { settings: { path_classes: { batches: true } } })
+      const budget = await hardBudget('1.00', { settings: { path_classes: { batches: true } } })
       const { openai, holders } = budget
       const line = (custom_id: string, directives: string) =>
         JSON.stringify({
@@ -121,7 +154,7 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
     })
 
     test('a response in the background holds what it can cost until it has ended, and settles what it did', async () => {
-      const budget = await exactBudget('1.00', { settings: { path_classes: { stored: true } } })
+      const budget = await hardBudget('1.00', { settings: { path_classes: { stored: true } } })
       const { openai, holders } = budget
       const { id } = await openai.responses.create({
         model: 'gpt-4o',

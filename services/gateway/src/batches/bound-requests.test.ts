@@ -45,3 +45,18 @@ test('requests of a file that are not each found on a line of their own have no 
   for (const text of [`${line('a')}${line('b')}`, line('a').replace(',"url"', '\n,"url"')])
     assert.notEqual(fileBound(text).unboundedBy, undefined)
 })
+
+test('a batch of which a request cannot be read, or is too long to be looked at, has no bound', async () => {
+  const doubled = '"max_tokens":60000,"max_tokens":60000'
+  const long = `"max_tokens":6,"system":"${'x'.repeat(16 * 1024 * 1024)}"`
+  for (const [more, why] of [
+    [doubled, /cannot be read/],
+    ['"max_tokens":60000,"stream":false,"stream":false', /cannot be read/],
+    [long, /longer than/],
+  ] as const) {
+    const bound = await messageBound(`{"requests":[${message('a')},${message('b', 'claude-haiku-4-5', more)}]}`)
+    assert.match(bound.unboundedBy ?? '', why)
+    assert.match(bound.unboundedBy ?? '', /^requests\.1,/)
+    assert.match(fileBound(`${line('a')}\n${line('b', 'gpt-4o-mini', more)}`).unboundedBy ?? '', why)
+  }
+})

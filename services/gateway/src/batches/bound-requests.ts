@@ -15,7 +15,7 @@ export interface BatchTerms {
   assumeDearest: boolean
 }
 
-/** No request of a batch is as large: one that is has no bound. */
+/** No request of a batch is as large: one that is has no bound, and no hard budget pays for it. */
 const maxRequestBytes = 16 * 1024 * 1024
 
 /** Of requests that the provider may do, and that were not looked at. */
@@ -34,7 +34,8 @@ export async function boundMessageRequests(body: Readable, terms: BatchTerms, re
     bound.add(
       looking(where, () => {
         const params = element && scanObject(element, new Set(['params'])).members.get('params')
-        if (!endpoint || !element || !params) return BatchBound.unbounded(where)
+        if (!element) return BatchBound.unbounded(tooLong(where))
+        if (!endpoint || !params) return BatchBound.unbounded(unreadable(where))
         return boundOf(element.subarray(params.start, params.end), endpoint, terms, where)
       }),
     )
@@ -90,13 +91,13 @@ export class FileBound {
   }
 
   #boundOf(line: Buffer | undefined, where: string): CallBound {
-    const members = line && scanObject(line, new Set(['url', 'body'])).members
-    const url = members?.get('url')
-    const body = members?.get('body')
-    if (!line || !url || !body) return BatchBound.unbounded(where)
-    const path = parseString(line, url)
+    if (!line) return BatchBound.unbounded(tooLong(where))
+    const { members } = scanObject(line, new Set(['url', 'body']))
+    const url = members.get('url')
+    const body = members.get('body')
+    const path = url && parseString(line, url)
     const endpoint = endpoints.find(each => each.path === path && each.method === 'POST')
-    if (!endpoint) return BatchBound.unbounded(where)
+    if (!body || !endpoint) return BatchBound.unbounded(unreadable(where))
     return boundOf(line.subarray(body.start, body.end), endpoint, this.#terms, where)
   }
 }
@@ -131,17 +132,25 @@ export function boundOfFile({ file_id: id, requests }: StoredFile, { book, overr
 
 function boundOf(body: Buffer, endpoint: Endpoint, { prices, assumeDearest }: BatchTerms, where: string): CallBound {
   const { model, named, scanned } = readModelRequest(endpoint, body)
-  if (!scanned) return BatchBound.unbounded(where)
+  if (!scanned) return BatchBound.unbounded(unreadable(where))
   const about = { dialect: endpoint.dialect, model, prices, assumeDearest, inBatch: true }
   return boundTextCall({ ...about, endpoint, body: scanned, named })
 }
 
-/** What cannot be read as a request is refused by its provider, or it is not. */
+function tooLong(where: string): string {
+  return `${where}, which is longer than ${maxRequestBytes} bytes`
+}
+
+function unreadable(where: string): string {
+  return `${where}, which cannot be read as a request here`
+}
+
+/** What cannot be read as a request is refused by its provider, or it is not: what it costs then is not known. */
 function looking(where: string, look: () => CallBound): CallBound {
   try {
     return look()
   } catch (error) {
-    if (error instanceof Refusal || error instanceof JsonScanError) return BatchBound.unbounded(where)
+    if (error instanceof Refusal || error instanceof JsonScanError) return BatchBound.unbounded(unreadable(where))
     throw error
   }
 }

@@ -29,6 +29,12 @@ export async function payForBatch(
   if (hard.length === 0) return admitted
   const { eventId } = admitted
   const bound = await boundOf()
+  // Nobody sees it run: what is not held before it is made, a paced budget can never hold.
+  if (bound.unboundedBy !== undefined)
+    throw new Refusal(
+      'budget_not_bounded',
+      `Budget "${hard[0]?.budget.name}" is hard: it holds all that a batch can cost before it is made, and nothing bounds what this one can cost: ${bound.unboundedBy}. Set a limit there, or leave it out.`,
+    )
   const paying = { attemptId: eventId, budgets: hard, bound, isVisible: false }
   const { money } = await takeMoney(leases, paying, Date.now())
   try {

@@ -49,8 +49,8 @@ export class BatchBound {
     })
   }
 
-  /** Of a request that cannot be looked into. @param where it stands, in the client's words */
-  static unbounded(where: string): CallBound {
-    return BatchBound.of({ nanoUsd: 0, tokens: 0, requests: 1, unboundedBy: where })
+  /** Of a request that cannot be looked into: it holds nothing, so no batch may go with it. @param why with where it stands */
+  static unbounded(why: string): CallBound {
+    return BatchBound.of({ nanoUsd: 0, tokens: 0, requests: 1, unboundedBy: why })
   }
 }
