@@ -278,6 +278,42 @@ test('a realtime session holds its next turn ahead: without money its provider b
   await client.until('response.done', 3)
 })
 
+test('a realtime session has one slot whether a turn runs or not; a turn beside another takes one more, and where there is none nothing else ends', async t => {
+  const { apiKey, openai, read } = await hardBudget('slots', { limit: '2', unit: 'concurrent', window: 'total' })
+  const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
+  client.send({
+    type: 'session.update',
+    session: { type: 'realtime', audio: { input: { turn_detection: { type: 'server_vad' } } } },
+  })
+  await client.until('session.updated')
+  assert.equal((await read()).held, '1')
+  client.send({ type: 'response.create', response: { instructions: '[[sim output_tokens=2000 delay_ms=10]]' } })
+  await client.until('response.created')
+  const call = (directives: string) =>
+    openai.chat.completions.create({
+      model: 'gpt-4o-mini',
+      messages: [{ role: 'user', content: `Write. [[sim output_tokens=2 ${directives}]]` }],
+      max_tokens: 9,
+    })
+  await call('delay_ms=1')
+  const beside = { type: 'response.create', response: { conversation: 'none' } }
+  client.send(beside)
+  const [told] = await client.until('error')
+  assert.match(told?.error.message ?? '', /already has an active response/, 'the provider says so, as it was asked')
+  const other = call('first_delay_ms=3500')
+  await eventually(async () => (await read()).held === '2')
+  client.send(beside)
+  const [, refused] = await client.until('error', 2)
+  assert.match(refused?.error.message ?? '', /What budget "slots" has left is held by calls that run now/)
+  client.send({ type: 'response.cancel' })
+  await client.until('response.done')
+  await other
+  client.send({ type: 'input_audio_buffer.append', audio: Buffer.alloc(48 * 1_000).toString('base64') })
+  await client.until('response.done', 2)
+  const mayBegin = client.all('session.updated').map(each => each.session.audio.input.turn_detection.create_response)
+  assert.ok(!mayBegin.includes(false), 'its provider is never told to begin none')
+})
+
 test('a call by WebRTC is made where a turn can be paid for, and its turns count; with less it is not made', async () => {
   const settings = { path_classes: { realtime_calls: true } }
   const { openai, path, read } = await hardBudget('called', { limit: '5.00' }, settings)

@@ -17,6 +17,7 @@ export class Money {
   readonly #talk: LeaseTalk
   readonly #holds: Hold[]
   readonly #onEnded: () => void
+  #slots: Money | undefined
   #isSettled = false
 
   /**
@@ -35,6 +36,11 @@ export class Money {
     return this.#isSettled
   }
 
+  /** Slots of the same attempt that were taken by themselves, before its OPEN: they end with it. */
+  join(slots: Money): void {
+    this.#slots = slots
+  }
+
   /** When the first of its windows ends; undefined: none does. */
   get windowEndMs(): number | undefined {
     let endMs: number | undefined
@@ -51,7 +57,7 @@ export class Money {
 
   /** All that it holds, one for each budget: what its OPEN says of it, and each EXTEND. */
   get journaled(): JournaledHold[] {
-    return this.budgets.map(({ budget, copy }, at) => {
+    const own = this.budgets.map(({ budget, copy }, at) => {
       const parts = new Map<string, number>()
       for (const hold of this.#holds)
         for (const { lease, amount } of hold.items[at]?.parts ?? [])
@@ -66,6 +72,7 @@ export class Money {
       if (isExact(budget)) journaled.exact = true
       return journaled
     })
+    return this.#slots ? [...own, ...this.#slots.journaled] : own
   }
 
   /**
@@ -110,6 +117,7 @@ export class Money {
         else held.push({ budget_id: pool.budgetId, copy: pool.copy, window_start_ms: pool.windowStartMs, amount })
       }
     }
+    held.push(...(this.#slots?.settle(attempt, false, nowMs).held ?? []))
     // Behind the CLOSE: what others do with the money is nothing that this attempt's record may wait for.
     if (this.#isWaitedFor) setImmediate(() => this.#talk.line.poll(nowMs))
     return {
@@ -159,6 +167,7 @@ export class Money {
     if (this.#isSettled) return
     this.#isSettled = true
     this.#onEnded()
+    this.#slots?.release()
     for (const hold of this.#holds) this.#talk.wallet.release(hold)
     if (this.#isWaitedFor) this.#talk.line.poll(Date.now())
   }

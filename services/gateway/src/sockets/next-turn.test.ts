@@ -22,7 +22,7 @@ const hard = [{ budget, copy: '' }]
 const bound = BatchBound.of({ nanoUsd: 100, tokens: 0, requests: 1, unboundedBy: undefined })
 
 /** A session's next turn, over a home that grants as much as `left` says at each time. */
-function begin(t: TestContext, left: { amount: number }) {
+function begin(t: TestContext, left: { amount: number }, window = 'minute') {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 120_000 })
   const wallet = new Wallet({ gatewayId: 'gw_a', epoch: 1 })
   const send = ({ message }: OpenAsk): void => {
@@ -46,7 +46,7 @@ function begin(t: TestContext, left: { amount: number }) {
   const told: (Refusal | undefined)[] = []
   const next = new NextTurn({
     leases: { client, findWindow: createWindowFinder(), allowance: new UnknownAllowance(), countText: () => 0 },
-    expect: () => ({ hard, bound }),
+    expect: () => ({ hard: [{ budget: { ...budget, window } as Budget, copy: '' }], bound }),
     onMoney: refusal => told.push(refusal),
   })
   const held = () => [...wallet.describe()].map(each => [each.pool.windowStartMs, each.held])
@@ -64,9 +64,23 @@ test('the money of a turn is held before it begins, and held again in the next w
     [120_000, 0],
     [180_000, 100],
   ])
-  const taken = next.take(hard)
+  const taken = next.takeNow(hard)
   assert.equal(taken?.money.windowEndMs, 240_000)
-  assert.equal(next.take(hard), undefined, 'it pays for one')
+  assert.equal(next.takeNow(hard), undefined, 'it pays for one')
+  next.close()
+})
+
+test('money is held again in a window that ends later than any timer goes', async t => {
+  const { next, held } = begin(t, { amount: 1_000 }, 'month')
+  next.hold()
+  await next.holding
+  const dayMs = 86_400_000
+  for (let day = 0; day < 31; day++) t.mock.timers.tick(dayMs)
+  await next.holding
+  assert.deepEqual(held(), [
+    [0, 0],
+    [31 * dayMs, 100],
+  ])
   next.close()
 })
 

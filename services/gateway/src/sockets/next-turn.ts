@@ -1,8 +1,9 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { CallBound } from '../bounds/call-bound.ts'
+import { noBound } from '../bounds/realtime-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import type { Money } from '../leases/money.ts'
-import { type LeaseDeps, takeMoney } from '../leases/take-money.ts'
+import { type LeaseDeps, type Paying, takeMoney, takeNow } from '../leases/take-money.ts'
 import { Refusal } from '../refusal.ts'
 
 /** What the next turn counts against, as things stand now. */
@@ -57,7 +58,10 @@ export class NextTurn {
     try {
       const { hard, bound } = this.#options.expect()
       const nowMs = Date.now()
-      if (this.#held && this.#isGood(this.#held, hard, nowMs)) return
+      if (this.#held && isGood(this.#held, hard, nowMs)) {
+        this.#wake(this.#held.untilMs - nowMs)
+        return
+      }
       this.#letGo()
       if (hard.length === 0) {
         this.#tell(undefined)
@@ -86,14 +90,49 @@ export class NextTurn {
     }
   }
 
-  /** What is held, for a turn that begins now and counts against these budgets. Undefined: nothing is, or of others. */
-  take(hard: readonly MatchedBudget[]): HeldTurn | undefined {
+  /**
+   * What is held, for a turn that begins now and counts against these budgets; slots of a turn beside another are waited for.
+   * Undefined: nothing is held, or of others. @throws Refusal, at once or later: there is no slot for it
+   */
+  take(hard: readonly MatchedBudget[]): HeldTurn | Promise<HeldTurn> | undefined {
+    const taken = this.#takeHeld(hard)
+    if (!taken || taken.slots.length === 0) return taken?.held
+    try {
+      const taking = takeMoney(this.#options.leases, payingFor(taken), Date.now())
+      if (!(taking instanceof Promise)) return withSlots(taken, taking.money)
+      return taking.then(
+        ({ money }) => withSlots(taken, money),
+        (error: unknown) => {
+          taken.held?.money.release()
+          throw error
+        },
+      )
+    } catch (error) {
+      taken.held?.money.release()
+      throw error
+    }
+  }
+
+  /** The same for a turn that runs already, and waits for nothing. */
+  takeNow(hard: readonly MatchedBudget[]): HeldTurn | undefined {
+    const taken = this.#takeHeld(hard)
+    if (!taken || taken.slots.length === 0) return taken?.held
+    const slots = takeNow(this.#options.leases, payingFor(taken), Date.now())
+    if (slots) return withSlots(taken, slots)
+    taken.held?.money.release()
+    return undefined
+  }
+
+  #takeHeld(hard: readonly MatchedBudget[]): TakenTurn | undefined {
     const held = this.#held
-    if (!held) return undefined
     this.#held = undefined
-    clearTimeout(this.#timer)
-    if (this.#isGood(held, hard, Date.now())) return held
-    held.money.release()
+    if (held) clearTimeout(this.#timer)
+    const slots = hard.filter(each => isSlot(each) && !held?.money.budgets.some(other => isSame(each, other)))
+    const others = hard.filter(each => !slots.includes(each))
+    const eventId = held?.eventId ?? randomUUIDv7()
+    // Where there are only slots, nothing is held behind a turn that runs.
+    if (held ? isGood(held, others, Date.now()) : others.length === 0) return { eventId, held, slots }
+    held?.money.release()
     return undefined
   }
 
@@ -101,21 +140,6 @@ export class NextTurn {
   close(): void {
     this.#isClosed = true
     this.#letGo()
-  }
-
-  #isGood(
-    { money, untilMs }: { money: Money; untilMs: number },
-    hard: readonly MatchedBudget[],
-    nowMs: number,
-  ): boolean {
-    const { budgets } = money
-    return (
-      nowMs < untilMs &&
-      budgets.length === hard.length &&
-      hard.every(
-        ({ budget, copy }, at) => budgets[at]?.budget.budget_id === budget.budget_id && budgets[at].copy === copy,
-      )
-    )
   }
 
   #keep(eventId: string, money: Money): void {
@@ -160,6 +184,44 @@ export class NextTurn {
   get refusal(): Refusal | undefined {
     return this.#refusal
   }
+}
+
+/** What was held for a turn, and the slots that it has to have besides. */
+interface TakenTurn {
+  eventId: string
+  held: HeldTurn | undefined
+  slots: readonly MatchedBudget[]
+}
+
+function payingFor({ eventId, slots }: TakenTurn): Paying {
+  return { attemptId: eventId, budgets: slots, bound: noBound, isVisible: false }
+}
+
+function withSlots({ eventId, held }: TakenTurn, slots: Money): HeldTurn {
+  held?.money.join(slots)
+  return held ?? { eventId, money: slots }
+}
+
+/** What limits how many turns run at a time. */
+export function isSlot({ budget }: MatchedBudget): boolean {
+  return budget.unit === 'concurrent'
+}
+
+/** Whether two turns count against the same budgets. */
+export function areSame(some: readonly MatchedBudget[], others: readonly MatchedBudget[]): boolean {
+  return some.length === others.length && some.every((each, at) => isSame(each, others[at]))
+}
+
+function isSame({ budget, copy }: MatchedBudget, other: MatchedBudget | undefined): boolean {
+  return other?.budget.budget_id === budget.budget_id && other.copy === copy
+}
+
+function isGood(
+  { money, untilMs }: { money: Money; untilMs: number },
+  hard: readonly MatchedBudget[],
+  nowMs: number,
+): boolean {
+  return nowMs < untilMs && areSame(money.budgets, hard)
 }
 
 /** Sees that there is money for a turn, and leaves it where it is. @throws Refusal */

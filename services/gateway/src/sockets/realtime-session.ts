@@ -31,7 +31,7 @@ import {
   textMember,
 } from './client-event.ts'
 import { realtimeErrorEvent } from './error-event.ts'
-import { type ExpectedTurn, NextTurn } from './next-turn.ts'
+import { areSame, type ExpectedTurn, isSlot, NextTurn } from './next-turn.ts'
 import { RecentIds } from './recent-ids.ts'
 import { transcriptionEndpoint } from './socket-endpoints.ts'
 import { type ClientFrameNames, maxTurns, SocketSession } from './socket-session.ts'
@@ -71,6 +71,8 @@ export class RealtimeSession extends SocketSession {
   readonly #waiting: RealtimeTurn[] = []
   readonly #running = new Map<string, RealtimeTurn>()
   readonly #transcriptions = new Map<string, Turn>()
+  /** Turns from when they are opened until they are seen to be settled. */
+  readonly #opened = new Set<Turn>()
   readonly #settled = new RecentIds(512)
   /** Lengths of what the client has committed and the provider has not confirmed yet. */
   readonly #committedMs: number[] = []
@@ -149,23 +151,38 @@ export class RealtimeSession extends SocketSession {
       throw new Refusal('invalid_request', 'Under a hard budget a turn is for the model of its session alone.')
     return this.#payThenBegin(call, () => admitTurn(this.deps, this.context, asked)).then(
       paid => paid && this.#begin(paid, own, names, data, isBinary),
-      // The socket stays: money may come back.
-      (error: unknown) => this.tellRefusal(this.asRefusal(error, call.callId), call.callId, names),
+      (error: unknown) => {
+        // The socket stays: money may come back.
+        this.tellRefusal(this.asRefusal(error, call.callId), call.callId, names)
+        this.#next.hold()
+      },
     )
   }
 
   /** What is held for the next turn pays for it; where that is of no use, money is asked for. @throws Refusal */
   async #payThenBegin(call: AdmittedCall, admitAgain: () => AdmittedCall): Promise<AdmittedCall | undefined> {
-    const held = this.#next.take(call.hold.hard)
-    if (held) return Object.assign(call, held)
-    this.#next.hold()
-    await this.#next.holding
-    if (this.isEnding) return undefined
-    const again = admitAgain()
-    if (again.hold.hard.length === 0) return again
-    const waited = this.#next.take(again.hold.hard)
-    if (!waited) throw this.#next.refusal ?? changedMeanwhile()
-    return Object.assign(again, waited)
+    let admitted = call
+    let taking = this.#next.take(admitted.hold.hard)
+    if (!taking) {
+      this.#next.hold()
+      await this.#next.holding
+      if (this.isEnding) return undefined
+      admitted = admitAgain()
+      if (admitted.hold.hard.length === 0) return admitted
+      taking = this.#next.take(admitted.hold.hard)
+      if (!taking) throw this.#next.refusal ?? changedMeanwhile()
+    }
+    if (!(taking instanceof Promise)) return Object.assign(admitted, taking)
+    const held = await taking
+    try {
+      const again = this.isEnding ? undefined : admitAgain()
+      if (again && !areSame(again.hold.hard, admitted.hold.hard)) throw changedMeanwhile()
+      if (!again) held.money.release()
+      return again && Object.assign(again, held)
+    } catch (error) {
+      held.money.release()
+      throw error
+    }
   }
 
   #begin(
@@ -181,6 +198,7 @@ export class RealtimeSession extends SocketSession {
       opened = this.#open(call, own, names.eventId)
     } catch (error) {
       call.money?.release()
+      this.#next.hold()
       throw error
     }
     if (this.#state.startsTurns) this.#next.hold()
@@ -196,8 +214,12 @@ export class RealtimeSession extends SocketSession {
     return this.mayLeave(opened.turn, names)
       .then(mayLeave => {
         if (mayLeave) send()
+        else this.#next.hold()
       })
-      .catch((error: unknown) => this.#refuse(error, names))
+      .catch((error: unknown) => {
+        this.#refuse(error, names)
+        this.#next.hold()
+      })
   }
 
   /** What is not a turn and yet changes what turns cost, or by which model they are heard. @throws Refusal */
@@ -277,6 +299,7 @@ export class RealtimeSession extends SocketSession {
     }
     opened.turn.onCut = order => this.cut(order)
     opened.turn.onRecorded = this.secureNext
+    this.#opened.add(opened.turn)
     return opened
   }
 
@@ -352,7 +375,7 @@ export class RealtimeSession extends SocketSession {
   #payBegun(call: AdmittedCall): Refusal | undefined {
     const { hard } = call.hold
     if (hard.length === 0) return undefined
-    const held = this.#next.take(hard)
+    const held = this.#next.takeNow(hard)
     if (!held) return payForBegun(this.deps, call, boundWholeTurn)
     Object.assign(call, held)
     return undefined
@@ -375,8 +398,14 @@ export class RealtimeSession extends SocketSession {
     const { hard } = holdBudget(this.deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
     if (hard.length === 0) return { hard, bound: noBound }
     // One that follows another begins when that has ended: it gets the same slot.
-    const counted = this.#running.size === 0 ? hard : hard.filter(({ budget }) => budget.unit !== 'concurrent')
+    const counted = this.#isTurnOpen ? hard.filter(each => !isSlot(each)) : hard
     return { hard: counted, bound: boundTurnOf(principal, model, booksOfStarted(this.deps, this.context, nowMs)) }
+  }
+
+  /** A turn is on its way, asked for, or runs. */
+  get #isTurnOpen(): boolean {
+    for (const turn of this.#opened) if (turn.isSettled) this.#opened.delete(turn)
+    return this.#opened.size > 0
   }
 
   /** Money has run out, so that nothing may begin by itself, or is there again. */
@@ -391,7 +420,7 @@ export class RealtimeSession extends SocketSession {
     }
     this.#turnOff()
     // While one runs, the next has time; and what nobody may use any more is ended by an order of its own.
-    if (this.#hasHeard || this.#running.size > 0 || !refusal.reason.startsWith('budget_')) return
+    if (this.#hasHeard || this.#isTurnOpen || !refusal.reason.startsWith('budget_')) return
     this.#hasHeard = true
     this.tellRefusal(refusal, newAttempt().callId, {})
   }
@@ -499,6 +528,7 @@ export class RealtimeSession extends SocketSession {
     const at = named >= 0 || typeof eventId === 'string' || this.#running.size > 0 ? named : this.#waiting.length - 1
     const [refused] = at < 0 ? [] : this.#waiting.splice(at, 1)
     refused?.turn.settle('failed', { usage: noUsage, httpStatus: 400, errorCode: 'provider_refused' })
+    if (refused) this.#next.hold()
   }
 
   // ── orders to stop ──────────────────────────────────────────────────────────────────────────────────────────────────
