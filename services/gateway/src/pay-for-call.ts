@@ -11,6 +11,7 @@ import { PaceStream } from './leases/pace-stream.ts'
 import { type LeaseDeps, type Paying, type Taken, takeMoney, takeNow } from './leases/take-money.ts'
 import type { ModelRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
+import { JsonScanError } from './scan-json.ts'
 
 export interface PayDeps {
   leases: LeaseDeps
@@ -115,9 +116,19 @@ function boundOf(
       named: asked.named,
       inBackground: asked.background,
     }
-    return { bound: boundTextCall(text), text }
+    return { bound: boundText(text), text }
   }
   throw notHeld(hold, `a call of ${endpoint.name}`)
+}
+
+/** @throws Refusal 400 where a text that the bound is told by is none */
+function boundText(text: TextCall): CallBound {
+  try {
+    return boundTextCall(text)
+  } catch (error) {
+    if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message, { cause: error })
+    throw error
+  }
 }
 
 function withClamp({ money, outputTokens, bound: { clamp } }: Taken, asked: ModelRequest): PaidCall {

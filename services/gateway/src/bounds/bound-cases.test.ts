@@ -126,6 +126,39 @@ test('images count the most that the model charges for one, wherever they come f
   assert.ok(tokens('gpt-4o', [inline]) < 1_445 + 300)
 })
 
+const said = (content: object[]) => [{ role: 'user', content }]
+const chat = { model: 'gpt-4o', messages: hello, max_tokens: 100 }
+const claude = { model: 'claude-opus-4-6', messages: hello, max_tokens: 100 }
+const picture = { type: 'image_url', image_url: { url: 'https://example.com/a.png' } }
+const kept = { type: 'text', text: 'Hello', cache_control: { type: 'ephemeral', ttl: '1h' } }
+const sound = { type: 'input_audio', input_audio: { format: 'wav', data: 'UklGR'.repeat(400_000) } }
+const file = { type: 'input_file', file_url: 'https://example.com/a.pdf' }
+for (const [word, name, request] of [
+  ['priority', 'chat.completions', { ...chat, service_tier: 'priority' }],
+  ['image_url', 'chat.completions', { ...chat, model: 'gpt-4o-mini', messages: said(Array(9).fill(picture)) }],
+  ['input_audio', 'chat.completions', { ...chat, model: 'gpt-4o-audio-preview', messages: said([sound]) }],
+  ['data', 'chat.completions', { ...chat, model: 'gpt-4o-audio-preview', messages: said([sound]) }],
+  ['input_file', 'responses', { model: 'gpt-4o', max_output_tokens: 100, input: said([file]) }],
+  ['web_search', 'responses', { model: 'gpt-4o', max_output_tokens: 100, input: 'x', tools: [{ type: 'web_search' }] }],
+  ['fast', 'messages', { ...claude, speed: 'fast' }],
+  ['us', 'messages', { ...claude, inference_geo: 'us' }],
+  ['1h', 'messages', { ...claude, messages: said([kept]) }],
+  ['compact', 'messages', { ...claude, context_management: { edits: [{ type: 'compact_20260112' }] } }],
+] as const)
+  test(`no escape makes a bound smaller: ${word}`, () => {
+    const json = JSON.stringify(request)
+    const plain = readCall(name, json).bound
+    for (const [at, letter] of [...word].entries()) {
+      const coded = `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`
+      const escaped = readCall(name, json.replaceAll(word, `${word.slice(0, at)}${coded}${word.slice(at + 1)}`)).bound
+      assert.ok(
+        escaped.amount('usd', 100) >= plain.amount('usd', 100),
+        `${coded}: ${escaped.amount('usd', 100)} nano-USD`,
+      )
+      assert.equal(escaped.unboundedBy, plain.unboundedBy, coded)
+    }
+  })
+
 test('tools that run at the provider count a window for each use, and what has no count has no bound', () => {
   const of = (request: object) => boundOf('responses', { model: 'gpt-4o', input: 'x', ...request })
   const searches = of({ tools: [{ type: 'web_search' }], max_tool_calls: 2 })

@@ -3,6 +3,7 @@ import type { PriceBooksOfCall } from '../allow-model.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { mayHaveEscapedNames } from '../escaped-names.ts'
 import { anyModel, type NamedModel } from '../named-models/named-model-reader.ts'
+import { parseString } from '../scan-json.ts'
 import { type CacheWrites, type CallRates, findCallRates, type RateTerms } from './call-rates.ts'
 import { type HostedTools, readHostedTools } from './hosted-tools.ts'
 import { costUp, LinearBound } from './linear-bound.ts'
@@ -126,8 +127,10 @@ function unboundedMember({ named, body: { bytes, object } }: TextCall): string |
   const any = named?.find(({ model }) => model === anyModel)
   if (any) return `"${any.member}"`
   const span = object.members.get('context_management')
+  if (!span) return undefined
+  const edits = bytes.subarray(span.start, span.end)
   // Clearing what is old makes a prompt shorter; summing it up is a turn.
-  return span && bytes.subarray(span.start, span.end).includes('compact') ? '"context_management"' : undefined
+  return edits.includes('compact') || mayHaveEscapedNames(edits) ? '"context_management"' : undefined
 }
 
 interface BoundedInput {
@@ -231,9 +234,12 @@ function tierOf(body: ScannedBody): string | undefined {
   return tier === 'standard_only' ? 'standard' : tier
 }
 
-/** A short text of the request; undefined where it is anything else. */
+/** Of a text, each letter of which may be an escape of six bytes. */
+const mostTextBytes = 6 * 64
+
+/** A short text of the request; undefined where it is anything else. @throws JsonScanError where it is no JSON text */
 function textOf({ bytes, object: { members } }: ScannedBody, name: string): string | undefined {
   const span = members.get(name)
-  if (!span || bytes[span.start] !== 0x22 || span.end - span.start > 64) return undefined
-  return bytes.toString('latin1', span.start + 1, span.end - 1)
+  if (!span || bytes[span.start] !== 0x22 || span.end - span.start > mostTextBytes) return undefined
+  return parseString(bytes, span)
 }

@@ -2,7 +2,7 @@ import type { Dialect } from '@sluice/contracts'
 import { base64Bytes } from '@sluice/usage'
 import { mayHaveEscapedNames } from '../escaped-names.ts'
 import { findReferences } from '../references/find-references.ts'
-import { type BinarySpan, JsonScanError, type MemberSpan } from '../scan-json.ts'
+import { type BinarySpan, JsonScanError, type MemberSpan, walkJson } from '../scan-json.ts'
 import type { ScannedBody } from './scanned-body.ts'
 import { countTextBytes } from './text-bytes.ts'
 
@@ -67,8 +67,7 @@ function measureParts(size: PromptSize, { bytes, object }: ScannedBody, content:
   const { binaries, members } = object
   const span = bytes.subarray(content.start, content.end)
   if (mayHaveEscapedNames(span)) {
-    size.isHidden = true
-    size.images += binaries.length
+    measureEscaped(size, { bytes, object }, content)
     return
   }
   if ((shape === 'responses' || shape === 'compaction') && refersToMore(bytes, content, members.get('tools')))
@@ -93,6 +92,22 @@ function measureParts(size: PromptSize, { bytes, object }: ScannedBody, content:
   }
   // In parts of a type that nobody here knows, too.
   size.images = Math.max(size.images, pictures)
+}
+
+/** Parts whose names or types may be written with escapes: each is decoded, and what they carry counts as the most that it can be. */
+function measureEscaped(size: PromptSize, { bytes, object }: ScannedBody, content: MemberSpan): void {
+  let images = 0
+  let hasSound = false
+  walkJson(bytes, content, {
+    wants: path => path.at(-1) === 'type',
+    onText: (_, type) => {
+      if (imageTypes.has(type)) images++
+      else if (type === 'input_audio') hasSound = true
+    },
+  })
+  size.isHidden = true
+  size.images += Math.max(images, object.binaries.length)
+  if (hasSound) size.audioTokens += mostSoundTokens(base64Bytes(content.end - content.start))
 }
 
 /** Ids that are no text are the provider's to refuse; until then they may stand for anything. */
