@@ -20,7 +20,8 @@ import {
 import { JsonScanError, type MemberSpan, type ScannedObject, scanObject } from './scan-json.ts'
 import { applySplices, setMember } from './splice-body.ts'
 import { readBoundary } from './uploads/form-frame.ts'
-import { receiveForm } from './uploads/receive-form.ts'
+import { type ReceivedForm, receiveForm } from './uploads/receive-form.ts'
+import { noSound, type SoundLength } from './uploads/sound-meter.ts'
 
 /** The field of a form that names the model by which a drawing is written. */
 const drawingModel = 'svg[model]'
@@ -46,11 +47,7 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
   response.on('close', () => form.file.discard())
   try {
     call.startedAt += performance.now() - waitingSince
-    const sizeBytes = form.bytes.get('file') ?? 0
-    const durationMs =
-      shape === 'transcript' && sizeBytes > 0
-        ? await deps.soundMeter.measure({ path: form.file.path, boundary: form.boundary, sizeBytes })
-        : 0
+    const sound = shape === 'transcript' ? await measureSound(deps, form) : noSound
     let inputImages = 0
     for (const [name, count] of form.files) if (name.startsWith('image')) inputImages += count
     const model = checkModel(form.fields.get('model'))
@@ -59,7 +56,7 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
       text: name => form.fields.get(name),
       promptBytes: form.bytes.get('prompt') ?? 0,
       inputImages,
-      durationMs,
+      sound,
     }
     // A client that left while its upload was looked at has asked for nothing.
     if (response.destroyed) return form.file.discard()
@@ -70,6 +67,13 @@ export async function forwardUpload(deps: GatewayDeps, call: HttpCall): Promise<
     form.file.discard()
     throw error
   }
+}
+
+/** Which of two files a provider hears nobody can know. @throws Refusal 400 */
+function measureSound({ soundMeter }: GatewayDeps, form: ReceivedForm): Promise<SoundLength> {
+  if (form.files.get('file') !== 1) throw new Refusal('invalid_request', 'The form must hold one "file".')
+  const { file, boundary, bytes } = form
+  return soundMeter.measure({ path: file.path, boundary, sizeBytes: bytes.get('file') ?? 0 })
 }
 
 /** A form goes out as it came, with its length. */
@@ -113,7 +117,7 @@ async function readMediaRequest(deps: GatewayDeps, call: AuthenticatedCall): Pro
     const text = (name: string) => textOf(body, scanned.members.get(name))
     const model = checkModel(text('model'))
     const promptBytes = lengthOf(scanned, 'prompt')
-    const asked = requestOf(call, shape, model, { text, promptBytes, inputImages: scanned.binaryParts, durationMs: 0 })
+    const asked = requestOf(call, shape, model, { text, promptBytes, inputImages: scanned.binaryParts, sound: noSound })
     const splices = asked.media.unwrap ? [setMember(scanned, 'stream_format', '"sse"')] : []
     const named = findNamedModels({ bytes: body, members: scanned.members, dialect: call.endpoint.dialect })
     return { ...asked, named, body: applySplices(body, splices) }

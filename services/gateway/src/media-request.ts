@@ -2,6 +2,7 @@ import { hasRate } from '@sluice/pricing'
 import { imageInput, imageModifiers, measuredAs, speechInput, transcriptionInput } from '@sluice/usage'
 import type { PriceBooksOfCall } from './allow-model.ts'
 import type { AskedUsage, MediaAsk } from './shapes/reply-shape.ts'
+import type { SoundLength } from './uploads/sound-meter.ts'
 
 /** Members of a JSON body and fields of a form that say what a call for sound or images uses. */
 export const mediaMembers = {
@@ -19,13 +20,15 @@ export interface MediaFields {
   promptBytes: number
   /** Images that are given. */
   inputImages: number
-  /** Of the sound that is given. */
-  durationMs: number
+  /** That is given. */
+  sound: SoundLength
 }
 
 /** What a call for sound or images is taken to use until its provider tells, and how its reply comes. */
 export interface AskedMedia {
   asked: AskedUsage
+  /** What it may use on its side; absent: what it is taken to use. */
+  atMost?: AskedUsage['quantities']
   media: MediaAsk
   streamed: boolean
 }
@@ -41,7 +44,7 @@ export function readAskedMedia(
 ): AskedMedia {
   const isSoldBy = (quantity: Parameters<typeof hasRate>[3]): boolean =>
     hasRate(sold.prices, sold.provider, sold.model, quantity)
-  const { promptBytes, inputImages, durationMs } = fields
+  const { promptBytes, inputImages, sound } = fields
   switch (shape) {
     case 'speech': {
       const perCharacter = isSoldBy('chars_in')
@@ -59,12 +62,15 @@ export function readAskedMedia(
         streamed,
       }
     }
-    case 'transcript':
+    case 'transcript': {
+      const perMinute = isSoldBy('audio_ms_in')
       return {
-        asked: estimated(transcriptionInput({ durationMs, promptBytes, perMinute: isSoldBy('audio_ms_in') }), {}),
+        asked: estimated(transcriptionInput({ durationMs: sound.ms, promptBytes, perMinute }), {}),
+        atMost: transcriptionInput({ durationMs: sound.mostMs, promptBytes, perMinute }),
         media: { format: undefined, unwrap: false, partialImages: 0, imagesByToken: 0 },
         streamed: fields.text('stream') === 'true',
       }
+    }
     case 'images': {
       const images = Math.max(1, countUpTo(10, fields.text('n')))
       const size = { size: fields.text('size'), quality: fields.text('quality') }
@@ -88,8 +94,8 @@ function estimated(quantities: AskedUsage['quantities'], modifiers: AskedUsage['
   return { ...measuredAs(quantities, 'estimated'), modifiers }
 }
 
-/** Beyond what providers take there is nothing to be charged for. */
+/** Beyond what providers take there is nothing to be charged for; what is not plainly a number they may take for any. */
 function countUpTo(most: number, text: string | undefined): number {
-  const count = text !== undefined && /^\d{1,9}$/.test(text.trim()) ? Number(text) : 0
-  return Math.min(most, count)
+  if (text === undefined) return 0
+  return /^\d{1,9}$/.test(text.trim()) ? Math.min(most, Number(text)) : most
 }

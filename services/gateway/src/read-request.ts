@@ -107,6 +107,8 @@ export interface ModelRequest {
   /** Input tokens that the body amounts to, where its provider will tell no number. */
   estimatedInputTokens: number
   asked: AskedUsage | undefined
+  /** Of sound that is sent: what it may use at most. Absent: what is asked. */
+  atMost?: AskedUsage['quantities']
   /** What of the body is no text; absent where nobody has looked. */
   binary?: BinaryContent
   /** Of calls for sound and images. */

@@ -17,6 +17,7 @@ after(() => simulator.close())
 interface Given {
   inputImages?: number
   durationMs?: number
+  mostMs?: number
 }
 
 function boundOf(shape: MediaShape, request: Record<string, unknown>, given: Given | undefined) {
@@ -25,9 +26,9 @@ function boundOf(shape: MediaShape, request: Record<string, unknown>, given: Giv
     text: (name: string) => (request[name] === undefined ? undefined : String(request[name])),
     promptBytes: Buffer.byteLength(String(request.prompt ?? '')),
     inputImages: given?.inputImages ?? 0,
-    durationMs: given?.durationMs ?? 0,
+    sound: { ms: given?.durationMs ?? 0, mostMs: given?.mostMs ?? given?.durationMs ?? 0 },
   }
-  const { asked, media } = readAskedMedia(shape, fields, { prices: books, provider: 'openai', model })
+  const { asked, atMost, media } = readAskedMedia(shape, fields, { prices: books, provider: 'openai', model })
   const body = given
     ? { path: '', bytes: 0, contentType: '', close: async () => {} }
     : Buffer.from(JSON.stringify(request))
@@ -36,7 +37,7 @@ function boundOf(shape: MediaShape, request: Record<string, unknown>, given: Giv
     dialect: 'openai',
     model,
     prices: books,
-    request: { asked, media, body: body as Buffer },
+    request: { asked, ...(atMost && { atMost }), media, body: body as Buffer },
     assumeDearest: false,
   })
 }
@@ -107,6 +108,25 @@ test('audio.transcriptions: nothing that the provider charges is above the bound
     }),
     { numRuns: 25 },
   )
+})
+
+test('sound that is sent counts the longest that it is taken for', () => {
+  for (const model of ['whisper-1', 'gpt-4o-transcribe']) {
+    const lengths = { durationMs: 1_000, mostMs: 600_000 }
+    const long = boundOf('transcript', { model }, { durationMs: 600_000 }).amount('usd', 0)
+    assert.equal(boundOf('transcript', { model }, lengths).amount('usd', 0), long)
+  }
+})
+
+test('a count of images that is not plainly a number counts as the most', () => {
+  const of = (model: string, more: object) =>
+    boundOf('images', { model, prompt: 'A sea', ...more }, {}).amount('usd', 0)
+  for (const model of ['gpt-image-1.5', 'dall-e-2']) {
+    assert.ok(of(model, { n: '5' }) > of(model, {}))
+    for (const n of ['5.0', '5e0', '+5', '0x5', '٥']) assert.equal(of(model, { n }), of(model, { n: '10' }), n)
+  }
+  const partial = (partial_images: string) => of('gpt-image-1.5', { partial_images })
+  assert.equal(partial('2.0'), partial('3'))
 })
 
 test('images.edits: each image that is given is counted, and so is each that is made', async () => {

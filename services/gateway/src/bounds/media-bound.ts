@@ -13,7 +13,7 @@ export interface MediaCall {
   dialect: Dialect
   model: string
   prices: PriceBooksOfCall
-  request: Pick<ModelRequest, 'asked' | 'media' | 'body' | 'named'>
+  request: Pick<ModelRequest, 'asked' | 'atMost' | 'media' | 'body' | 'named'>
   assumeDearest: boolean
 }
 
@@ -73,7 +73,7 @@ const guessedSpeech = 2
 
 /** A header may be off by a little, and seconds are rounded. */
 function transcriptAtMost({ model, request }: MediaCall): Most {
-  const { audio_ms_in: heardMs, in_audio: heardTokens = 0 } = request.asked?.quantities ?? {}
+  const { audio_ms_in: heardMs, in_audio: heardTokens = 0 } = request.atMost ?? request.asked?.quantities ?? {}
   if (heardMs !== undefined) return { audio_ms_in: withMargin(heardMs, 1_000) }
   const heard = withMargin(heardTokens, 10) + (model.includes('diarize') ? knownVoices : 0)
   return { in_audio: heard, in_text: textTokensOf(request), out_text: heard * spokenPerHeard + shortText }

@@ -54,6 +54,8 @@ const odd: [string, string, RegExp][] = [
   ['two models', field('model', 'a') + field('model', 'b') + end, /names "model" twice/],
   ['a model that is a file', file('model', 'a') + end, /"model" is a file/],
   ['a model in a file and in a field', file('model', 'a') + field('model', 'b') + end, /"model" is a file/],
+  ['a sound in a file and in a field', file('file', 'a') + field('file', 'b') + end, /"file" is a file, and is none/],
+  ['a sound in a field and in a file', field('file', 'a') + file('file', 'b') + end, /"file" is a file, and is none/],
   ['bytes before the form', `x\r\n${field('model', 'a')}${end}`, /does not begin/],
   ['a line before the form', `\r\n${field('model', 'a')}${end}`, /does not begin/],
   ['bytes behind the form', `${field('model', 'a')}${end}x`, /behind its end/],

@@ -20,7 +20,7 @@ const fieldName = /^[\w.[\]-]{1,64}$/
 
 /**
  * Reads a form as it passes, in little memory. Strict where readers differ: a wanted field must be there once and be no file,
- * and every part must say its name in one plain way.
+ * parts of one name are all files or none, and every part must say its name in one plain way.
  */
 export class FormReader {
   readonly #wanted: ReadonlySet<string>
@@ -121,6 +121,7 @@ export class FormReader {
       if (this.#bytes.has(name)) return this.#refuse(`it names "${name}" twice`)
     }
     if (!this.#bytes.has(name)) this.#bytes.set(name, 0)
+    else if (isFile !== this.#files.has(name)) return this.#refuse(`its "${name}" is a file, and is none`)
     return { name, isFile }
   }
 

@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 import { Dicer } from '@fastify/busboy'
-import { parseBuffer } from 'music-metadata'
+import { type IAudioMetadata, parseBuffer } from 'music-metadata'
+import { readParameters } from './form-frame.ts'
 
 /** A form on disk whose part `file` is sound. */
 export interface SoundJob {
@@ -11,8 +12,17 @@ export interface SoundJob {
   sizeBytes: number
 }
 
-/** Length in milliseconds; undefined where it cannot be told. */
-export type SoundAnswer = number | undefined
+/** Undefined where it cannot be told. */
+export type SoundAnswer =
+  | {
+      ms: number
+      /** What a millisecond takes where nothing is left out of the sound; undefined: it is compressed. */
+      mostBytesPerMs: number | undefined
+    }
+  | undefined
+
+/** Two channels of 48 kHz, each sample of 16 bits: of what claims more than that, no more is believed. */
+const mostRawBytesPerMs = 192
 
 parentPort?.on('message', async (job: SoundJob) => {
   const answer: SoundAnswer = await measure(job).catch(() => undefined)
@@ -29,7 +39,15 @@ async function measure(job: SoundJob): Promise<SoundAnswer> {
     { duration: true, skipCovers: true },
   )
   const { duration } = format
-  return duration !== undefined && duration >= 0 && duration < 1e7 ? Math.round(duration * 1000) : undefined
+  if (duration === undefined || duration < 0 || duration >= 1e7) return undefined
+  return { ms: Math.round(duration * 1000), mostBytesPerMs: rawBytesPerMs(format) }
+}
+
+function rawBytesPerMs(format: IAudioMetadata['format']): number | undefined {
+  const { container, lossless, sampleRate = 0, numberOfChannels = 1, bitsPerSample = 0 } = format
+  const bytesPerMs = (sampleRate * numberOfChannels * bitsPerSample) / 8_000
+  const isRaw = (lossless === true || container === 'WAVE') && bytesPerMs > 0
+  return isRaw ? Math.min(mostRawBytesPerMs, bytesPerMs) : undefined
 }
 
 /** The part, whole: some containers have their header at their end. */
@@ -41,7 +59,7 @@ async function readSound({ path, boundary, sizeBytes }: SoundJob): Promise<Buffe
     part.on('error', () => undefined)
     part.on('header', header => {
       const [disposition = ''] = (header as Record<string, string[]>)['content-disposition'] ?? []
-      if (!/;\s*name="?file"?\s*(;|$)/i.test(disposition)) return
+      if (readParameters(disposition, 'form-data')?.get('name') !== 'file') return
       part.on('data', (chunk: Buffer) => {
         length += chunk.copy(sound, length)
       })

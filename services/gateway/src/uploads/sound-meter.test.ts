@@ -47,27 +47,61 @@ function mp3(frames: number): Buffer {
 }
 
 test('sound is as long as the header of its container says', async () => {
-  assert.equal(await meter.measure(uploaded(wav(61))), 61_000)
-  const ms = await meter.measure(uploaded(mp3(400)))
+  assert.equal((await meter.measure(uploaded(wav(61)))).ms, 61_000)
+  const { ms } = await meter.measure(uploaded(mp3(400)))
   assert.ok(Math.abs(ms - (400 * 1_152 * 1000) / 44_100) < 60, `${ms} ms`)
-  assert.equal(await meter.measure(uploaded(wav(2), '----x_y')), 2_000)
+  assert.equal((await meter.measure(uploaded(wav(2), '----x_y'))).ms, 2_000)
+})
+
+test('only the part called "file" is measured', async () => {
+  const path = join(folder, `${++files}.upload`)
+  const part = (parameters: string, sound: Buffer) =>
+    Buffer.concat([
+      Buffer.from(`--b\r\nContent-Disposition: form-data; ${parameters}\r\n\r\n`),
+      sound,
+      Buffer.from('\r\n'),
+    ])
+  const sound = wav(60)
+  const others = ['name="FILE"; filename="a"', 'name="x"; filename="a; name=file;"'].map(name => part(name, wav(1)))
+  writeFileSync(path, Buffer.concat([...others, part('name="file"; filename="a"', sound), Buffer.from('--b--\r\n')]))
+  assert.equal((await meter.measure({ path, boundary: 'b', sizeBytes: sound.length })).ms, 60_000)
+})
+
+/** A header that says one second at 16 kHz, and what every decoder reads to its end. */
+function flac(bytes: number): Buffer {
+  const info = Buffer.alloc(34)
+  info.writeUInt16BE(4_096, 0)
+  info.writeUInt16BE(4_096, 2)
+  info.writeBigUInt64BE((16_000n << 44n) | (15n << 36n) | 16_000n, 10)
+  return Buffer.concat([Buffer.from('fLaC'), Buffer.from([0x80, 0, 0, 34]), info, Buffer.alloc(bytes, 0x55)])
+}
+
+test('money is held for what the size of a file tells where its header says less', async () => {
+  const { ms, mostMs } = await meter.measure(uploaded(flac(8_000_000)))
+  assert.equal(ms, 1_000)
+  // Nothing left out, a second takes 32,000 bytes.
+  assert.equal(mostMs, Math.ceil((8_000_000 + 42) / 32))
+  const short = await meter.measure(uploaded(wav(60, bytesPerSecond)))
+  assert.ok(short.mostMs >= 60_000, `${short.mostMs} ms of 60,000`)
+  const compressed = await meter.measure(uploaded(mp3(400)))
+  assert.equal(compressed.mostMs, Math.ceil((400 * 417) / 8))
 })
 
 test('a file of twenty-five megabytes is measured in the time that a file has', async t => {
   const since = performance.now()
   // Given up, it would be told by its size, which is twice as long.
-  assert.equal(await meter.measure(uploaded(wav(1_500))), 1_500_000)
+  assert.equal((await meter.measure(uploaded(wav(1_500)))).ms, 1_500_000)
   t.diagnostic(`${Math.round(performance.now() - since)} ms`)
 })
 
-test('what cannot be read is as long as speech of its size', async () => {
+test('what cannot be read is as long as speech of its size, and held for as the slowest', async () => {
   for (const bytes of [
     Buffer.from('no sound at all'),
     Buffer.alloc(0),
     Buffer.alloc(8_000, 0xff),
     wav(1).subarray(0, 20),
   ])
-    assert.equal(await meter.measure(uploaded(bytes)), Math.ceil(bytes.length / 8))
+    assert.deepEqual(await meter.measure(uploaded(bytes)), { ms: Math.ceil(bytes.length / 8), mostMs: bytes.length })
 })
 
 /** A box of an MP4 file that says it is larger than the world. */
@@ -110,9 +144,10 @@ test('a hostile file neither holds up the next one nor fills the memory', async 
   for (const bytes of hostile) {
     const since = performance.now()
     // The second waits for the first; after too long a wait it would be told by its size, which is twice as long.
-    const [ms, next] = await Promise.all([meter.measure(uploaded(bytes)), meter.measure(uploaded(wav(3)))])
+    const [{ ms, mostMs }, next] = await Promise.all([meter.measure(uploaded(bytes)), meter.measure(uploaded(wav(3)))])
     assert.ok(Number.isSafeInteger(ms) && ms >= 0)
-    assert.equal(next, 3_000)
+    assert.ok(Number.isSafeInteger(mostMs) && mostMs >= ms)
+    assert.equal(next.ms, 3_000)
     longestMs = Math.max(longestMs, performance.now() - since)
   }
   t.diagnostic(`${Math.round(longestMs)} ms at most for a hostile file and the one behind it`)
@@ -123,7 +158,9 @@ test('a hostile file neither holds up the next one nor fills the memory', async 
 test('uploads that come together are each told their own length, and too many are told by size', async () => {
   const jobs = Array.from({ length: 30 }, (_, index) => uploaded(wav(index + 1)))
   const told = await Promise.all(jobs.map(job => meter.measure(job)))
-  for (const [index, ms] of told.slice(0, 16).entries()) assert.equal(ms, (index + 1) * 1000)
-  for (const [index, ms] of told.slice(16).entries())
-    assert.equal(ms, Math.ceil((44 + (index + 17) * bytesPerSecond) / 8))
+  for (const [index, { ms }] of told.slice(0, 16).entries()) assert.equal(ms, (index + 1) * 1000)
+  for (const [index, length] of told.slice(16).entries()) {
+    const bytes = 44 + (index + 17) * bytesPerSecond
+    assert.deepEqual(length, { ms: Math.ceil(bytes / 8), mostMs: bytes })
+  }
 })

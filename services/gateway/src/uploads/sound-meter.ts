@@ -1,8 +1,21 @@
 import { Worker } from 'node:worker_threads'
 import type { SoundAnswer, SoundJob } from './sound-meter-worker.ts'
 
+/** How long sound is, in milliseconds. */
+export interface SoundLength {
+  /** By its header, else by its size. */
+  ms: number
+  /** The longest that it is taken for, where money is held: no header makes it shorter than its size does. */
+  mostMs: number
+}
+
+/** Where none is sent. */
+export const noSound: SoundLength = { ms: 0, mostMs: 0 }
+
 /** Where no file says how long it is: sound at 64 kbit/s, as speech is kept. */
 const bytesPerMs = 8
+/** The lowest rate that sound is sent at anywhere, 8 kbit/s. */
+const leastBytesPerMs = 1
 /** Files that wait for their turn; beyond, and after the time, a length is told by size. */
 const maxWaiting = 16
 const maxJobMs = 2_000
@@ -20,9 +33,10 @@ export class SoundMeter {
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
 
-  /** Length in milliseconds; by the size of the file where it cannot be read. */
-  async measure(job: SoundJob): Promise<number> {
-    const bySize = Math.ceil(job.sizeBytes / bytesPerMs)
+  /** By the size of the file where it cannot be read. */
+  async measure(job: SoundJob): Promise<SoundLength> {
+    const { sizeBytes } = job
+    const bySize = { ms: Math.ceil(sizeBytes / bytesPerMs), mostMs: Math.ceil(sizeBytes / leastBytesPerMs) }
     if (this.#waiting >= maxWaiting) return bySize
     this.#waiting += 1
     const since = performance.now()
@@ -30,7 +44,9 @@ export class SoundMeter {
     this.#last = turn
     const answer = await turn
     this.#waiting -= 1
-    return answer ?? bySize
+    if (!answer) return bySize
+    const { ms, mostBytesPerMs = bytesPerMs } = answer
+    return { ms, mostMs: Math.max(ms, Math.ceil(sizeBytes / mostBytesPerMs)) }
   }
 
   async close(): Promise<void> {

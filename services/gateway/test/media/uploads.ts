@@ -47,6 +47,15 @@ export function uploadsAreSafe(gateway: GatewayStack, spoolDir: string): void {
     const refused: [string, string, ReturnType<typeof formOf>, number, string, RegExp][] = [
       ['no model', transcriptions, formOf([file]), 400, 'model_missing', /names no "model"/],
       ['two models', transcriptions, formOf([model, file, model]), 400, 'invalid_request', /"model" twice/],
+      ['two sounds', transcriptions, formOf([model, file, file]), 400, 'invalid_request', /one "file"/],
+      [
+        'a sound that is no file',
+        transcriptions,
+        formOf([model, { name: 'file', value: sound }]),
+        400,
+        'invalid_request',
+        /one "file"/,
+      ],
       [
         'a model in a file',
         transcriptions,
