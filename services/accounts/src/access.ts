@@ -75,6 +75,7 @@ export function guardRoutes(app: FastifyInstance, deps: { db: Db; now: () => num
     if (access === 'account-admin') {
       if (!caller.principal.accountAdmin)
         throw errorOf(errors.forbidden, { message: 'Only an administrator of the account may do that.' })
+      if (pid !== undefined && projectId === undefined) throw notFound()
       return
     }
     if (access === 'operate') {

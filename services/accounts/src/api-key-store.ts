@@ -261,6 +261,7 @@ function keyDocumentsOf(db: Db) {
       'api_keys.version',
       'api_keys.project_id',
       'projects.account_id',
+      'projects.deleted_at as project_deleted_at',
       'api_keys.team_id',
       'api_keys.member_id',
       'api_keys.service_account_id',
@@ -316,6 +317,7 @@ function toKeyDocument(row: KeyDocumentRow): Key {
     ...(row.member_id === null
       ? {}
       : { permissions: ownedPermissions(row.role, row), member_team_ids: row.member_team_ids ?? [] }),
+    ...(row.project_deleted_at === null ? {} : { permissions: [] }),
     ...(row.member_default_team_id === null ? {} : { member_default_team_id: row.member_default_team_id }),
     ...(row.models === null ? {} : { models: row.models }),
     ...(row.ip_ranges === null ? {} : { ip_ranges: row.ip_ranges }),

@@ -20,6 +20,7 @@ import { registerCreateParticipantToken } from './routes/create-participant-toke
 import { registerCreateProject } from './routes/create-project.ts'
 import { registerCreateTeam } from './routes/create-team.ts'
 import { registerDeleteIntegration } from './routes/delete-integration.ts'
+import { registerDeleteProject } from './routes/delete-project.ts'
 import { registerGetConfig } from './routes/get-config.ts'
 import { registerGetIntegration } from './routes/get-integration.ts'
 import { registerGetProfile } from './routes/get-profile.ts'
@@ -94,6 +95,7 @@ export function buildApp(deps: AppDeps): FastifyInstance {
   registerListProjects(app, deps)
   registerCreateProject(app, deps)
   registerGetProject(app, deps)
+  registerDeleteProject(app, deps)
   registerGetProjectStatus(app, deps)
   registerGetProjectRole(app, deps)
   registerListProjectMembers(app, deps)

@@ -188,6 +188,7 @@ export async function isMemberOfProject(db: Db, projectId: string, memberId: str
     )
     .select('members.member_id')
     .where('projects.project_id', '=', projectId)
+    .where('projects.deleted_at', 'is', null)
     .where('members.member_id', '=', memberId)
     .where('members.disabled_at', 'is', null)
     .where(({ eb, or }) => or([eb('members.account_admin', '=', true), eb('project_members.role', 'is not', null)]))

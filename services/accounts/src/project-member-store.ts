@@ -69,6 +69,15 @@ export async function countProjectsOfMember(db: Db, memberId: string): Promise<n
   return Number(row.count)
 }
 
+export function listMemberIdsOfProject(db: Db, projectId: string): Promise<string[]> {
+  return db
+    .selectFrom('project_members')
+    .select('member_id')
+    .where('project_id', '=', projectId)
+    .execute()
+    .then(rows => rows.map(row => row.member_id))
+}
+
 export function findProjectMember(db: Db, projectId: string, memberId: string): Promise<ProjectMember | undefined> {
   return membersOf(db, projectId, { text: undefined })
     .select(columns)

@@ -35,11 +35,22 @@ const summary = [
 ] as const
 
 export function findProject(db: Db, projectId: string): Promise<ProjectSummary | undefined> {
-  return db.selectFrom('projects').select(summary).where('project_id', '=', projectId).executeTakeFirst()
+  return db
+    .selectFrom('projects')
+    .select(summary)
+    .where('project_id', '=', projectId)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
 }
 
 export function listProjectsOfAccount(db: Db, accountId: string): Promise<ProjectSummary[]> {
-  return db.selectFrom('projects').select(summary).where('account_id', '=', accountId).orderBy('created_at').execute()
+  return db
+    .selectFrom('projects')
+    .select(summary)
+    .where('account_id', '=', accountId)
+    .where('deleted_at', 'is', null)
+    .orderBy('created_at')
+    .execute()
 }
 
 /** Projects of an account behind an id: these, or all of them. */
@@ -54,6 +65,7 @@ export function listProjects(
     .selectFrom('projects')
     .select(summary)
     .where('account_id', '=', accountId)
+    .where('deleted_at', 'is', null)
     .$if(projectIds !== undefined, query => query.where('project_id', 'in', projectIds ?? []))
     .$if(after !== undefined, query => query.where('project_id', '>', after ?? ''))
     .orderBy('project_id')
@@ -84,6 +96,7 @@ export async function insertProject(
       owner_id: project.ownerId,
       settings: JSON.stringify(project.settings),
       allowed_models: null,
+      deleted_at: null,
     })
     .execute()
 }
@@ -98,6 +111,7 @@ export async function lockProject(db: Db, projectId: string): Promise<ProjectSum
     .selectFrom('projects')
     .select(summary)
     .where('project_id', '=', projectId)
+    .where('deleted_at', 'is', null)
     .forUpdate()
     .executeTakeFirst()
   if (!row) throw notFound()
@@ -113,6 +127,11 @@ export async function lockProjectsOfAccount(db: Db, accountId: string): Promise<
     .orderBy('project_id')
     .forUpdate()
     .execute()
+}
+
+/** Disables a project for good, and shows it to nobody any more. */
+export async function markProjectDeleted(db: Db, projectId: string, at: Date): Promise<void> {
+  await db.updateTable('projects').set({ disabled: true, deleted_at: at }).where('project_id', '=', projectId).execute()
 }
 
 export async function updateProjectSettings(

@@ -29,6 +29,7 @@ export async function findSessionAndAccount(
       selectFrom('projects')
         .select('projects.account_id')
         .where('project_id', '=', projectId ?? null)
+        .where('projects.deleted_at', 'is', null)
         .as('project_account'),
     )
     .where('sessions.token_hash', '=', tokenHash)
@@ -74,10 +75,12 @@ function sessionsOf(db: Db) {
       'members.disabled_at',
       'sessions.expires_at',
       selectFrom('project_members')
+        .innerJoin('projects', 'projects.project_id', 'project_members.project_id')
+        .where('projects.deleted_at', 'is', null)
         .select(
-          sql<[string, Role, Bundle[]][]>`jsonb_agg(jsonb_build_array(project_id, role, roles) order by project_id)`.as(
-            'held',
-          ),
+          sql<
+            [string, Role, Bundle[]][]
+          >`jsonb_agg(jsonb_build_array(projects.project_id, role, roles) order by projects.project_id)`.as('held'),
         )
         .whereRef('project_members.member_id', '=', 'members.member_id')
         .whereRef('project_members.account_id', '=', 'members.account_id')

@@ -8,7 +8,7 @@ import { closeInReverse, eventually } from '@sluice/test-env'
 import { readProjectDocument } from '../src/project-store.ts'
 import { repairAnnouncements } from '../src/repair-announcements.ts'
 import { sweep } from '../src/sweep.ts'
-import { adminPassword, box, signInAs, startAccounts, startBus } from './start-accounts.ts'
+import { addMember, adminPassword, box, signInAs, startAccounts, startBus } from './start-accounts.ts'
 
 test('gateways follow what accounts changes', async t => {
   const scope = closeInReverse(t)
@@ -87,6 +87,45 @@ test('gateways follow what accounts changes', async t => {
     const binding = { purpose: 'key-secret', projectId: installation.project_id, rowId: second.id } as const
     assert.throws(() => box.open(moved, binding), { name: 'EnvelopeError' })
   })
+
+  await t.test(
+    'a deleted project is disabled at once; its keys and roles are worth nothing, and nobody finds it',
+    async () => {
+      const call = (method: 'GET' | 'POST' | 'DELETE', url: string, token: string, payload?: object) =>
+        app.inject({ method, url, headers: { authorization: `Bearer ${token}` }, ...(payload && { payload }) })
+      const adminToken = admin.authorization.slice('Bearer '.length)
+      const { id } = (await call('POST', '/accounts/projects', adminToken, { name: 'short-lived' })).json<{
+        id: string
+      }>()
+      const url = `/accounts/projects/${id}`
+      const key = (await call('POST', `${url}/api-keys`, adminToken, { name: 'ci', role: 'admin' })).json<{
+        id: string
+        value: string
+      }>()
+      const member = await addMember(db, installation.account_id, id, 'developer')
+      assert.equal((await call('GET', url, key.value)).statusCode, 200)
+      assert.equal((await call('GET', url, member.token)).statusCode, 200)
+      await eventually(() => projects.get(id)?.disabled === false)
+
+      assert.equal((await call('DELETE', url, member.token)).statusCode, 403)
+      assert.equal((await call('DELETE', url, key.value)).statusCode, 403)
+      assert.equal((await call('DELETE', '/accounts/projects/none', adminToken)).statusCode, 404)
+      assert.equal((await call('DELETE', url, adminToken)).statusCode, 204)
+      await eventually(() => projects.get(id)?.disabled === true)
+      await eventually(() => keys.get(key.id)?.permissions?.length === 0)
+      await eventually(() => sessions.get(hashCredential(member.token))?.projects[id] === undefined)
+      assert.equal((await call('DELETE', url, adminToken)).statusCode, 404)
+      for (const token of [adminToken, member.token]) assert.equal((await call('GET', url, token)).statusCode, 404)
+      assert.equal((await call('GET', url, key.value)).statusCode, 401)
+      assert.equal((await call('POST', `${url}/api-keys`, adminToken, { name: 'ci' })).statusCode, 404)
+      const { projects: listed } = (await call('GET', '/accounts/projects', adminToken)).json<{
+        projects: { id: string }[]
+      }>()
+      assert.ok(!listed.some(project => project.id === id))
+      const { entries } = (await call('GET', '/accounts/audit', adminToken)).json<{ entries: { action: string }[] }>()
+      assert.ok(entries.some(({ action }) => action === 'project.deleted'))
+    },
+  )
 
   await t.test('a revoked key is marked, announced, and taken out an hour later', async () => {
     const { id } = await createKey()

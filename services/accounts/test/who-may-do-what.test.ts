@@ -74,6 +74,7 @@ const rows: Row[] = [
     denied: 403,
   },
   { method: 'GET', path: '/accounts/projects/:pid', allowed: inProject },
+  { method: 'DELETE', path: `/accounts/projects/${absent}`, allowed: accountAdmins, denied: 403 },
   { method: 'GET', path: '/accounts/projects/:pid/status', allowed: inProject },
   { method: 'GET', path: '/accounts/projects/:pid/role', allowed: inProject },
   { method: 'GET', path: '/accounts/projects/:pid/teams', allowed: inProject },

@@ -32,6 +32,7 @@ export interface Tables {
     settings: ColumnType<Record<string, unknown>, string | undefined, string>
     owner_id: string | null
     created_at: CreatedAt
+    deleted_at: Date | null
   }
   teams: {
     team_id: string

@@ -19,6 +19,7 @@ import { planTeamMembers } from './042-plan-team-members.ts'
 import { indexAddresses } from './050-index-addresses.ts'
 import { createManagedIntegrations } from './051-create-managed-integrations.ts'
 import { nameRoomRoles } from './052-name-room-roles.ts'
+import { deleteProjects } from './053-delete-projects.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -43,6 +44,7 @@ export const migrations: readonly Migration[] = [
   indexAddresses,
   createManagedIntegrations,
   nameRoomRoles,
+  deleteProjects,
 ]
 
 /** The one schema of this service. */
