@@ -33,6 +33,20 @@ export const StoredFileSchema = Type.Object({
         requests: Type.Integer({ minimum: 0 }),
         /** What of a request has no bound. Absent: all of them have one. */
         unbounded_by: Type.Optional(Type.String()),
+        /** The same, for each model. Absent: they are for one, or nobody has told them apart. */
+        by_model: Type.Optional(
+          Type.Array(
+            Type.Object({
+              /** Absent: what cannot be read may be for any. */
+              model: Type.Optional(Type.String()),
+              nano_usd: Type.Integer({ minimum: 0 }),
+              tokens: Type.Integer({ minimum: 0 }),
+              requests: Type.Integer({ minimum: 0 }),
+              unbounded_by: Type.Optional(Type.String()),
+            }),
+            { maxItems: 65 },
+          ),
+        ),
         price_book_id: Type.String(),
         override_price_book_id: Type.Optional(Type.String()),
       }),

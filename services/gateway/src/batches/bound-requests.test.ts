@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
+import type { StoredFile } from '@sluice/contracts'
 import { books } from '../../test/bounds/bound-witness.ts'
-import type { CallBound } from '../bounds/call-bound.ts'
+import type { BatchBound } from '../bounds/batch-bound.ts'
 import { readFileRequests, readMessageRequests } from './batch-requests.ts'
-import { boundMessageRequests, FileBound } from './bound-requests.ts'
+import { boundMessageRequests, boundOfFile, FileBound, keptBound } from './bound-requests.ts'
 import { batchTargets } from './openai-batches.ts'
 
 const terms = { prices: books, assumeDearest: false }
@@ -17,13 +18,13 @@ const line = (id: string, model = 'gpt-4o-mini', more?: string): string =>
   `{"custom_id":"${id}","url":"/v1/chat/completions","body":${params(model, more)}}`
 
 /** As the creation of a batch does: read first, bounded then. */
-function messageBound(text: string): Promise<CallBound> {
+function messageBound(text: string): Promise<BatchBound> {
   const reader = readMessageRequests({ isShared: false })
   reader.write(Buffer.from(text))
   return boundMessageRequests(Readable.from([Buffer.from(text)]), terms, reader.end().count)
 }
 
-function fileBound(text: string): CallBound {
+function fileBound(text: string): BatchBound {
   const reader = readFileRequests(batchTargets, { isShared: false })
   const bound = new FileBound(terms)
   for (const each of [reader, bound]) each.write(Buffer.from(text))
@@ -34,16 +35,16 @@ test('a batch holds the same however the name of its requests is written', async
   const plain = await messageBound(`{"requests":[${message('a')},${message('b')}]}`)
   const escaped = await messageBound(`{"requ\\u0065sts":[${message('a')},${message('b')}]}`)
   // Twice 60,000 tokens of output at half of $5 a million.
-  assert.ok(plain.amount('usd', 0) > 2 * 60_000 * 2_500)
-  for (const bound of [plain, escaped]) assert.equal(bound.unboundedBy, undefined)
+  assert.ok(plain.within().amount('usd', 0) > 2 * 60_000 * 2_500)
+  for (const bound of [plain, escaped]) assert.equal(bound.within().unboundedBy, undefined)
   for (const unit of ['usd', 'tokens', 'requests'] as const)
-    assert.equal(escaped.amount(unit, 0), plain.amount(unit, 0), unit)
+    assert.equal(escaped.within().amount(unit, 0), plain.within().amount(unit, 0), unit)
 })
 
 test('requests of a file that are not each found on a line of their own have no bound', () => {
-  assert.equal(fileBound(`${line('a')}\n\n${line('b')}\n`).unboundedBy, undefined)
+  assert.equal(fileBound(`${line('a')}\n\n${line('b')}\n`).within().unboundedBy, undefined)
   for (const text of [`${line('a')}${line('b')}`, line('a').replace(',"url"', '\n,"url"')])
-    assert.notEqual(fileBound(text).unboundedBy, undefined)
+    assert.notEqual(fileBound(text).within().unboundedBy, undefined)
 })
 
 test('a batch of which a request cannot be read, or is too long to be looked at, has no bound', async () => {
@@ -55,8 +56,28 @@ test('a batch of which a request cannot be read, or is too long to be looked at,
     [long, /longer than/],
   ] as const) {
     const bound = await messageBound(`{"requests":[${message('a')},${message('b', 'claude-haiku-4-5', more)}]}`)
-    assert.match(bound.unboundedBy ?? '', why)
-    assert.match(bound.unboundedBy ?? '', /^requests\.1,/)
-    assert.match(fileBound(`${line('a')}\n${line('b', 'gpt-4o-mini', more)}`).unboundedBy ?? '', why)
+    const { unboundedBy = '' } = bound.within()
+    assert.match(unboundedBy, why)
+    assert.match(unboundedBy, /^requests\.1,/)
+    assert.match(fileBound(`${line('a')}\n${line('b', 'gpt-4o-mini', more)}`).within().unboundedBy ?? '', why)
   }
+})
+
+test('what is kept of a file tells what its requests for each model can cost', () => {
+  const [small, large] = ['gpt-4o-mini', 'gpt-4o']
+  const bound = fileBound([line('a', small), line('b', large), line('c', large)].join('\n'))
+  const kept = boundOfFile({ requests: { bound: keptBound(bound, books) } } as StoredFile, books)
+  const alone = fileBound(line('a', small))
+  for (const unit of ['usd', 'tokens', 'requests'] as const) {
+    assert.equal(kept.within().amount(unit, 0), bound.within().amount(unit, 0), unit)
+    assert.equal(kept.within([small]).amount(unit, 0), alone.within().amount(unit, 0), unit)
+    const keptAlone = boundOfFile({ requests: { bound: keptBound(alone, books) } } as StoredFile, books)
+    assert.equal(keptAlone.within().amount(unit, 0), alone.within().amount(unit, 0), unit)
+  }
+  assert.ok(kept.within([large]).amount('usd', 0) > 10 * kept.within([small]).amount('usd', 0))
+})
+
+test('what cannot be read may be for any model', () => {
+  const bound = fileBound([line('a'), line('b', 'gpt-4o', '"max_tokens":6,"max_tokens":6')].join('\n'))
+  assert.match(bound.within(['gpt-4o-mini']).unboundedBy ?? '', /^request 2 of the file,/)
 })

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream'
 import type { StoredFile } from '@sluice/contracts'
 import type { PriceBooksOfCall } from '../allow-model.ts'
 import { BatchBound } from '../bounds/batch-bound.ts'
-import { boundTextCall, type CallBound } from '../bounds/call-bound.ts'
+import { boundTextCall } from '../bounds/call-bound.ts'
 import { type Endpoint, endpoints } from '../endpoints.ts'
 import { readModelRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
@@ -19,30 +19,31 @@ export interface BatchTerms {
 const maxRequestBytes = 16 * 1024 * 1024
 
 /** Of requests that the provider may do, and that were not looked at. */
-const notAllFound = BatchBound.unbounded('requests that cannot be told apart')
+const notAllFound = 'requests that cannot be told apart'
 
 /**
  * Bounds the body of `POST /v1/messages/batches`. It was read before: it is JSON, and each request has a model.
  * @param requests so many were read
  */
-export async function boundMessageRequests(body: Readable, terms: BatchTerms, requests: number): Promise<CallBound> {
+export async function boundMessageRequests(body: Readable, terms: BatchTerms, requests: number): Promise<BatchBound> {
   const bound = new BatchBound()
   const endpoint = endpoints.find(({ name }) => name === 'messages')
   let count = 0
   const reader = new ElementReader('requests', maxRequestBytes, element => {
-    const where = `requests.${count++}`
-    bound.add(
-      looking(where, () => {
-        const params = element && scanObject(element, new Set(['params'])).members.get('params')
-        if (!element) return BatchBound.unbounded(tooLong(where))
-        if (!endpoint || !params) return BatchBound.unbounded(unreadable(where))
-        return boundOf(element.subarray(params.start, params.end), endpoint, terms, where)
-      }),
+    addRequest(
+      bound,
+      `requests.${count++}`,
+      element,
+      text => {
+        const params = scanObject(text, new Set(['params'])).members.get('params')
+        return endpoint && params && { endpoint, body: text.subarray(params.start, params.end) }
+      },
+      terms,
     )
   })
   for await (const chunk of body as AsyncIterable<Buffer>) reader.write(chunk)
-  if (count !== requests) bound.add(notAllFound)
-  return bound.total()
+  if (count !== requests) bound.addUnbounded(notAllFound)
+  return bound
 }
 
 /** Bounds a file of requests, one a line, as its bytes come. */
@@ -68,10 +69,10 @@ export class FileBound {
   }
 
   /** @param requests so many were read from the same file */
-  total(requests: number): CallBound {
+  total(requests: number): BatchBound {
     this.#endLine()
-    if (this.#count !== requests) this.#bound.add(notAllFound)
-    return this.#bound.total()
+    if (this.#count !== requests) this.#bound.addUnbounded(notAllFound)
+    return this.#bound
   }
 
   #keep(bytes: Buffer): void {
@@ -86,71 +87,98 @@ export class FileBound {
     this.#parts = []
     this.#size = 0
     if (isEmpty) return
-    const where = `request ${++this.#count} of the file`
-    this.#bound.add(looking(where, () => this.#boundOf(line, where)))
-  }
-
-  #boundOf(line: Buffer | undefined, where: string): CallBound {
-    if (!line) return BatchBound.unbounded(tooLong(where))
-    const { members } = scanObject(line, new Set(['url', 'body']))
-    const url = members.get('url')
-    const body = members.get('body')
-    const path = url && parseString(line, url)
-    const endpoint = endpoints.find(each => each.path === path && each.method === 'POST')
-    if (!body || !endpoint) return BatchBound.unbounded(unreadable(where))
-    return boundOf(line.subarray(body.start, body.end), endpoint, this.#terms, where)
+    addRequest(this.#bound, `request ${++this.#count} of the file`, line, requestOf, this.#terms)
   }
 }
 
+function requestOf(line: Buffer): FoundRequest | undefined {
+  const { members } = scanObject(line, new Set(['url', 'body']))
+  const url = members.get('url')
+  const body = members.get('body')
+  const path = url && parseString(line, url)
+  const endpoint = endpoints.find(each => each.path === path && each.method === 'POST')
+  return endpoint && body && { endpoint, body: line.subarray(body.start, body.end) }
+}
+
 /** What is kept of a bound with the file that it is of. */
-export function keptBound(bound: CallBound, { book, override }: PriceBooksOfCall): StoredFile['requests']['bound'] {
+export function keptBound(bound: BatchBound, { book, override }: PriceBooksOfCall): StoredFile['requests']['bound'] {
+  const whole = bound.within()
+  const { sums } = bound
   return {
-    nano_usd: bound.amount('usd', 0),
-    tokens: bound.amount('tokens', 0),
-    requests: bound.amount('requests', 0),
-    ...(bound.unboundedBy !== undefined && { unbounded_by: bound.unboundedBy.slice(0, 256) }),
+    nano_usd: whole.amount('usd', 0),
+    tokens: whole.amount('tokens', 0),
+    requests: whole.amount('requests', 0),
+    ...(whole.unboundedBy !== undefined && { unbounded_by: whole.unboundedBy.slice(0, 256) }),
+    ...(sums.length > 1 && {
+      by_model: sums.map(({ model, nanoUsd, tokens, requests, unboundedBy }) => ({
+        ...(model !== undefined && { model }),
+        nano_usd: nanoUsd,
+        tokens,
+        requests,
+        ...(unboundedBy !== undefined && { unbounded_by: unboundedBy.slice(0, 256) }),
+      })),
+    }),
     price_book_id: book.id,
     ...(override && { override_price_book_id: override.id }),
   }
 }
 
 /** The bound that was kept with a file. @throws Refusal where there is none by the prices of now */
-export function boundOfFile({ file_id: id, requests }: StoredFile, { book, override }: PriceBooksOfCall): CallBound {
+export function boundOfFile({ file_id: id, requests }: StoredFile, { book, override }: PriceBooksOfCall): BatchBound {
   const { bound } = requests
   if (!bound || bound.price_book_id !== book.id || bound.override_price_book_id !== override?.id)
     throw new Refusal(
       'budget_not_bounded',
       `What the requests of file "${id}" can cost is not known by the prices of now. Upload it again, and make the batch of the new file.`,
     )
-  return BatchBound.of({
-    nanoUsd: bound.nano_usd,
-    tokens: bound.tokens,
-    requests: bound.requests,
-    unboundedBy: bound.unbounded_by,
-  })
+  // The creation is no request of the file.
+  const whole = { ...bound, model: undefined, requests: bound.requests - 1 }
+  return new BatchBound(
+    (bound.by_model ?? [whole]).map(({ model, nano_usd: nanoUsd, tokens, requests, unbounded_by: unboundedBy }) => ({
+      model,
+      nanoUsd,
+      tokens,
+      requests,
+      unboundedBy,
+    })),
+  )
 }
 
-function boundOf(body: Buffer, endpoint: Endpoint, { prices, assumeDearest }: BatchTerms, where: string): CallBound {
-  const { model, named, scanned } = readModelRequest(endpoint, body)
-  if (!scanned) return BatchBound.unbounded(unreadable(where))
-  const about = { dialect: endpoint.dialect, model, prices, assumeDearest, inBatch: true }
-  return boundTextCall({ ...about, endpoint, body: scanned, named })
+interface FoundRequest {
+  endpoint: Endpoint
+  body: Buffer
 }
 
-function tooLong(where: string): string {
-  return `${where}, which is longer than ${maxRequestBytes} bytes`
-}
-
-function unreadable(where: string): string {
-  return `${where}, which cannot be read as a request here`
-}
-
-/** What cannot be read as a request is refused by its provider, or it is not: what it costs then is not known. */
-function looking(where: string, look: () => CallBound): CallBound {
+/**
+ * What cannot be read as a request is refused by its provider, or it is not: what it costs then is not known.
+ * @param where it stands, in the client's words
+ * @param text undefined: it is too long
+ */
+function addRequest(
+  bound: BatchBound,
+  where: string,
+  text: Buffer | undefined,
+  find: (text: Buffer) => FoundRequest | undefined,
+  { prices, assumeDearest }: BatchTerms,
+): void {
+  if (!text) {
+    bound.addUnbounded(`${where}, which is longer than ${maxRequestBytes} bytes`)
+    return
+  }
+  const unreadable = `${where}, which cannot be read as a request here`
   try {
-    return look()
+    const found = find(text)
+    const request = found && readModelRequest(found.endpoint, found.body)
+    if (!found || !request?.scanned) {
+      bound.addUnbounded(unreadable)
+      return
+    }
+    const { endpoint } = found
+    const { model, named, scanned: body } = request
+    const about = { dialect: endpoint.dialect, model, prices, assumeDearest, inBatch: true }
+    bound.add(model, boundTextCall({ ...about, endpoint, body, named }))
   } catch (error) {
-    if (error instanceof Refusal || error instanceof JsonScanError) return BatchBound.unbounded(unreadable(where))
-    throw error
+    if (!(error instanceof Refusal || error instanceof JsonScanError)) throw error
+    bound.addUnbounded(unreadable)
   }
 }

@@ -1,5 +1,7 @@
 import { holderOf } from '@sluice/contracts'
+import type { BatchBound } from '../bounds/batch-bound.ts'
 import type { CallBound } from '../bounds/call-bound.ts'
+import type { MatchedBudget } from '../budget-index.ts'
 import type { AdmittedCall } from '../call.ts'
 import { type LeaseDeps, takeMoney } from '../leases/take-money.ts'
 import { Refusal } from '../refusal.ts'
@@ -12,7 +14,7 @@ export function termsOf({ prices, principal }: Pick<AdmittedCall, 'prices' | 'pr
 }
 
 /**
- * Holds all that the requests of a batch can cost, in full: what they have used is settled as their results are, and none of them
+ * Holds all that the requests of a batch can cost, in full, and of a budget for one model what those for that model can: what they have used is settled as their results are, and none of them
  * can be made smaller now. From the creation's end on the money is the batch's own.
  * @param boundOf reads the requests: asked only where some hard budget counts them
  * @param admitAgain admits what has waited
@@ -22,20 +24,16 @@ export async function payForBatch(
   { leases }: { leases: LeaseDeps },
   call: Pick<AuthenticatedCall, 'response'>,
   admitted: AdmittedCall,
-  boundOf: () => CallBound | Promise<CallBound>,
+  boundOf: () => BatchBound | Promise<BatchBound>,
   admitAgain: () => AdmittedCall,
 ): Promise<AdmittedCall> {
   const { hard } = admitted.hold
   if (hard.length === 0) return admitted
-  const { eventId } = admitted
-  const bound = await boundOf()
-  // Nobody sees it run: what is not held before it is made, a paced budget can never hold.
-  if (bound.unboundedBy !== undefined)
-    throw new Refusal(
-      'budget_not_bounded',
-      `Budget "${hard[0]?.budget.name}" is hard: it holds all that a batch can cost before it is made, and nothing bounds what this one can cost: ${bound.unboundedBy}. Set a limit there, or leave it out.`,
-    )
-  const paying = { attemptId: eventId, budgets: hard, bound, isVisible: false }
+  const { eventId, hold } = admitted
+  const batch = await boundOf()
+  const boundFor = (matched: MatchedBudget) => batch.within(hold.modelsOf?.(matched))
+  for (const matched of hard) requireBounded(matched.budget.name, boundFor(matched))
+  const paying = { attemptId: eventId, budgets: hard, bound: batch.within(), boundFor, isVisible: false }
   const { money } = await takeMoney(leases, paying, Date.now())
   try {
     if (call.response.destroyed) throw new Refusal('invalid_request', 'The client left before its request was sent.')
@@ -44,4 +42,13 @@ export async function payForBatch(
     money.release()
     throw error
   }
+}
+
+/** Nobody sees a batch run: what is not held before it is made, a paced budget can never hold. */
+function requireBounded(budgetName: string, { unboundedBy }: CallBound): void {
+  if (unboundedBy === undefined) return
+  throw new Refusal(
+    'budget_not_bounded',
+    `Budget "${budgetName}" is hard: it holds all that a batch can cost before it is made, and nothing bounds what this one can cost: ${unboundedBy}. Set a limit there, or leave it out.`,
+  )
 }

@@ -3,7 +3,7 @@ import { type FileRequests, readFileRequests } from '../batches/batch-requests.t
 import { type BatchTerms, FileBound, keptBound } from '../batches/bound-requests.ts'
 import { batchTargets } from '../batches/openai-batches.ts'
 import { termsOf } from '../batches/pay-for-batch.ts'
-import type { CallBound } from '../bounds/call-bound.ts'
+import type { BatchBound } from '../bounds/batch-bound.ts'
 import type { AdmittedCall } from '../call.ts'
 import { askProvider } from '../exchanges/ask-provider.ts'
 import { answerExchange, exchange, refusalOfAway } from '../exchanges/exchange.ts'
@@ -79,7 +79,7 @@ async function readRequests(
   form: ReceivedForm,
   isShared: boolean,
   terms: BatchTerms,
-): Promise<FileRequests & { bound: CallBound }> {
+): Promise<FileRequests & { bound: BatchBound }> {
   if (form.files.get('file') !== 1) throw new Refusal('invalid_request', 'The form must hold one "file".')
   const reader = readFileRequests(batchTargets, { isShared })
   const bound = new FileBound(terms)

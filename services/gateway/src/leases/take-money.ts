@@ -42,6 +42,8 @@ export interface Paying {
   /** The hard budgets that it counts against, in the order of their ids. */
   budgets: readonly MatchedBudget[]
   bound: CallBound
+  /** What counts in one of the budgets, where that is not all of it: neither is tightened or clamped then. Absent: `bound`. */
+  boundFor?: (matched: MatchedBudget) => CallBound
   /** Bounds it again, by tokens instead of bytes: asked only where `bound` does not fit. */
   tighten?: () => CallBound | Promise<CallBound>
   /** It is streamed, and all of its output is seen while it runs. */
@@ -64,7 +66,7 @@ const mostWaiting = 2_000
  */
 export function takeMoney(deps: LeaseDeps, paying: Paying, nowMs: number): Taken | Promise<Taken> {
   const { attemptId, budgets, bound } = paying
-  requireBounded(budgets, bound)
+  requireBounded(paying)
   const needs = needsOf(deps, paying, nowMs)
   const hold = deps.client.wallet.hold(attemptId, needs, nowMs)
   if (!hold) return waitForMoney(deps, paying, needs, nowMs)
@@ -80,13 +82,20 @@ export function takeNow(deps: LeaseDeps, paying: Paying, nowMs: number): Money |
 }
 
 function needsOf(deps: LeaseDeps, paying: Paying, nowMs: number): Need[] {
-  const { budgets, bound } = paying
   const leastTokens = leastTokensOf(paying)
-  return budgets.map(({ budget, copy }) => ({
-    pool: poolOf(deps, budget, copy, nowMs),
-    want: bound.amount(budget.unit, bound.outputTokens),
-    need: bound.amount(budget.unit, leastTokens),
-  }))
+  return paying.budgets.map(matched => {
+    const { budget, copy } = matched
+    const bound = boundFor(paying, matched)
+    return {
+      pool: poolOf(deps, budget, copy, nowMs),
+      want: bound.amount(budget.unit, bound.outputTokens),
+      need: bound.amount(budget.unit, leastTokens),
+    }
+  })
+}
+
+function boundFor(paying: Paying, matched: MatchedBudget): CallBound {
+  return paying.boundFor?.(matched) ?? paying.bound
 }
 
 function mayPace({ isVisible, bound, budgets }: Paying): boolean {
@@ -141,7 +150,7 @@ function isWhole(needs: readonly Need[], amounts: readonly number[]): boolean {
 function takenOf(deps: LeaseDeps, paying: Paying, hold: Hold, amounts: readonly number[]): Taken {
   const { bound, budgets } = paying
   const money = new Money(deps.client, hold, budgets)
-  const within = outputWithin(bound, budgets, amounts)
+  const within = outputWithin(paying, amounts)
   if (within >= bound.outputTokens) return { money, bound, outputTokens: undefined, isPaced: false }
   return { money, bound, outputTokens: within, isPaced: mayPace(paying) }
 }
@@ -157,7 +166,7 @@ function waitInLine(
   nowMs: number,
   heldMs?: number,
 ): Promise<Exclude<Waited, { outcome: 'left' }>> {
-  const { attemptId, budgets, bound } = paying
+  const { attemptId } = paying
   const { line } = deps.client
   if (line.length >= mostWaiting || needs.some(({ pool }) => pool.waiting >= mostOfPool))
     throw new Refusal('budget_held', 'Too many calls wait for money of their budgets. Try again in a moment.', {
@@ -166,9 +175,9 @@ function waitInLine(
   const leastTokens = leastTokensOf(paying)
   const isPaced = mayPace(paying)
   const fit = (available: readonly number[]): readonly number[] | undefined => {
-    const within = outputWithin(bound, budgets, available)
+    const within = outputWithin(paying, available)
     if (within < leastTokens) return undefined
-    return amountsOf(bound, budgets, isPaced ? trancheTokens : within)
+    return amountsOf(paying, isPaced ? trancheTokens : within)
   }
   return new Promise<Waited>(done => {
     line.wait({ attemptId, needs, fit, done, ...(heldMs !== undefined && { heldMs }) }, nowMs)
@@ -191,18 +200,25 @@ export function poolOf(deps: LeaseDeps, budget: Budget, copy: string, nowMs: num
   })
 }
 
-function amountsOf(bound: CallBound, budgets: readonly MatchedBudget[], outputTokens: number): number[] {
-  return budgets.map(({ budget }) => bound.amount(budget.unit, outputTokens))
+function amountsOf(paying: Paying, outputTokens: number): number[] {
+  return paying.budgets.map(matched => boundFor(paying, matched).amount(matched.budget.unit, outputTokens))
 }
 
-function outputWithin(bound: CallBound, budgets: readonly MatchedBudget[], amounts: readonly number[]): number {
-  return Math.min(...budgets.map(({ budget }, at) => bound.outputWithin(budget.unit, amounts[at] ?? 0)))
+function outputWithin(paying: Paying, amounts: readonly number[]): number {
+  return Math.min(
+    ...paying.budgets.map((matched, at) =>
+      boundFor(paying, matched).outputWithin(matched.budget.unit, amounts[at] ?? 0),
+    ),
+  )
 }
 
-function requireBounded(budgets: readonly MatchedBudget[], { unboundedBy }: CallBound): void {
-  if (unboundedBy === undefined) return
-  const exact = budgets.find(({ budget }) => isExact(budget))
+function requireBounded(paying: Paying): void {
+  if (paying.bound.unboundedBy === undefined) return
+  const exact = paying.budgets.find(
+    matched => isExact(matched.budget) && boundFor(paying, matched).unboundedBy !== undefined,
+  )
   if (!exact) return
+  const { unboundedBy } = boundFor(paying, exact)
   throw new Refusal(
     'budget_not_bounded',
     `Budget "${exact.budget.name}" holds all that a call can cost before it is sent, and nothing bounds what this one can cost: ${unboundedBy}. Set a limit there, or leave it out.`,

@@ -19,7 +19,8 @@ const budget = {
   on_unknown: 'deny',
 } as unknown as Budget
 const hard = [{ budget, copy: '' }]
-const bound = BatchBound.of({ nanoUsd: 100, tokens: 0, requests: 1, unboundedBy: undefined })
+const sum = { model: undefined, nanoUsd: 100, tokens: 0, requests: 0, unboundedBy: undefined }
+const bound = new BatchBound([sum]).within()
 
 /** A session's next turn, over a home that grants as much as `left` says at each time. */
 function begin(t: TestContext, left: { amount: number }, window = 'minute') {
