@@ -11,6 +11,7 @@ export {
 } from './envelope.ts'
 export * from './gap-routes.ts'
 export * from './guard-routes.ts'
+export * from './idempotency-key.ts'
 export * from './ip-ranges.ts'
 export * from './lazy-compilers.ts'
 export * from './limit-closing.ts'

@@ -43,10 +43,6 @@ declare module 'fastify' {
     /** Content type of the answer, where it is not JSON. */
     produces?: string
   }
-  interface FastifyContextConfig {
-    /** Takes an `Idempotency-Key`. */
-    idempotent?: boolean
-  }
   interface FastifyRequest {
     caller: Caller | null
   }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { errorOf } from '@sluice/runtime'
+import { errorOf, hashRequest, readIdempotencyKey } from '@sluice/runtime'
 import type { FastifyRequest } from 'fastify'
 import { actorOf, callerOf } from './access.ts'
 import type { AppDeps } from './app.ts'
@@ -37,20 +37,4 @@ export function createOnce<Answer extends object>(
     if (!kept.envelope) throw new Error('a claim without an answer was committed')
     return JSON.parse(deps.box.open(kept.envelope, binding)) as Answer
   })
-}
-
-function readIdempotencyKey(request: FastifyRequest): string | undefined {
-  const sent = request.headers['idempotency-key']
-  if (sent === undefined) return undefined
-  if (typeof sent !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(sent))
-    throw errorOf(errors.invalidRequest, {
-      message: 'Idempotency-Key must be 1 to 255 printable ASCII characters without spaces; a UUID will do.',
-    })
-  return sent
-}
-
-function hashRequest(request: FastifyRequest): string {
-  return createHash('sha256')
-    .update(`${request.method} ${request.url}\n${JSON.stringify(request.body ?? null)}`)
-    .digest('hex')
 }

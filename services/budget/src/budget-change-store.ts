@@ -18,6 +18,7 @@ import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, tooManyBudgets } from './errors.ts'
 import { listOpenLeases, type OpenLease } from './homes/home-store.ts'
 import { lockHomes, type OwnedHome } from './homes/ownership-store.ts'
+import { claimMaking, type MakingOnce } from './made-once-store.ts'
 import { sumFacts } from './spend-fact-store.ts'
 import { addToWindows, listOpenWindows } from './window-store.ts'
 
@@ -47,6 +48,7 @@ export function createBudget(
   draft: Omit<CountedBudget, 'countsFromMs' | 'ownLimit'>,
   startsAt: 'window' | 'now',
   actor: Actor,
+  once?: MakingOnce,
 ): Promise<BudgetChange> {
   const nowMs = draft.created_at_ms
   return transact(db, async trx => {
@@ -58,6 +60,8 @@ export function createBudget(
     }
     const parent = parentOf(budget)
     await lockParentForChange(trx, parent)
+    const first = once && (await claimMaking(trx, once, budget.budget_id, nowMs))
+    if (first !== undefined && first !== budget.budget_id) return unchanged(await findBudget(trx, parent, first))
     const others = await listBudgetsUnder(trx, [parent])
     if (others.length >= mostBudgetsOfParent) throw tooManyBudgets(mostBudgetsOfParent)
     await insertBudget(trx, budget)
@@ -69,6 +73,12 @@ export function createBudget(
     )
     return finish(trx, { actor, action: 'created', before: undefined, budget, windows, nowMs })
   })
+}
+
+/** It was made before, by the same request. @throws AppError 404 where it is deleted meanwhile */
+export function unchanged(budget: CountedBudget | undefined): BudgetChange {
+  if (!budget) throw budgetNotFound()
+  return { budget, cutoffs: [], copies: [], recall: undefined }
 }
 
 /** Changes what may change: name, limit, mode, hold, on_unknown. No lease is granted meanwhile. A cutoff is lifted or begins in the same transaction. */

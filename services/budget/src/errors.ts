@@ -7,6 +7,11 @@ export const errors = {
     statusCode: 404,
     message: 'There is no such budget in this project. List the budgets of the project to see their ids.',
   },
+  idempotencyKeyReused: {
+    code: 'idempotency_key_reused',
+    statusCode: 409,
+    message: 'This Idempotency-Key came with another request before. Use a new one for each thing to make.',
+  },
   invalidLimit: {
     code: 'invalid_limit',
     statusCode: 400,

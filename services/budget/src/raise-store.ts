@@ -2,10 +2,11 @@ import { type Kysely, type Transaction, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Actor } from './audit-store.ts'
 import type { BudgetParent, CountedBudget } from './budget.ts'
-import { type BudgetChange, putInForce } from './budget-change-store.ts'
+import { type BudgetChange, putInForce, unchanged } from './budget-change-store.ts'
 import { findBudget, lockParentForChange } from './budget-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, tooManyRaises } from './errors.ts'
+import { claimMaking, type MakingOnce } from './made-once-store.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
 
@@ -29,11 +30,14 @@ export function raiseBudget(
   parent: BudgetParent,
   raise: Raise,
   check: (budget: CountedBudget) => void,
+  once?: MakingOnce,
 ): Promise<BudgetChange> {
   return transact(db, async trx => {
     await lockParentForChange(trx, parent)
     const before = await findBudget(trx, parent, raise.budgetId)
     if (!before) throw budgetNotFound()
+    const first = once && (await claimMaking(trx, once, raise.raiseId, raise.createdAtMs))
+    if (first !== undefined && first !== raise.raiseId) return unchanged(before)
     check(before)
     if ((await listRaises(trx, [raise.budgetId], raise.createdAtMs)).length >= mostRaises) throw tooManyRaises()
     await trx

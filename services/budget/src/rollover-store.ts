@@ -4,6 +4,7 @@ import { liftCutoff } from './cutoff.ts'
 import { lockCutoffsThatAreOver, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { pruneLeases } from './homes/sweep-store.ts'
+import { pruneMakings } from './made-once-store.ts'
 import { pruneSettlements } from './settlement-store.ts'
 import { pruneFacts } from './spend-fact-store.ts'
 import { pruneWindows } from './window-store.ts'
@@ -33,6 +34,9 @@ export function endCutoffs(db: Kysely<BudgetTables>, nowMs: number): Promise<Cut
   })
 }
 
+/** The same request again makes nothing for so long. */
+const makingsKeptMs = 86_400_000
+
 /** Forgets what is older than 400 days, and closed leases of old windows, in small steps. @returns whether there may be more */
 export async function pruneOld(db: Kysely<BudgetTables>, nowMs: number): Promise<boolean> {
   const most = 5_000
@@ -41,6 +45,7 @@ export async function pruneOld(db: Kysely<BudgetTables>, nowMs: number): Promise
     await pruneFacts(db, nowMs - keptMs, most),
     await pruneWindows(db, nowMs - keptMs, most),
     await pruneSettlements(db, nowMs - keptMs, most),
+    await pruneMakings(db, nowMs - makingsKeptMs, most),
   ]
   return pruned.some(count => count >= most)
 }

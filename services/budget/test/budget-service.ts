@@ -146,11 +146,16 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
 
   const callAs =
     (bearer: string, base: string) =>
-    async (method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE', path: string, payload?: object) => {
+    async (
+      method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
+      path: string,
+      payload?: object,
+      headers: object = {},
+    ) => {
       const answer = await service.app.inject({
         method,
         url: `${base}${path}`,
-        headers: { authorization: `Bearer ${bearer}` },
+        headers: { authorization: `Bearer ${bearer}`, ...headers },
         ...(payload === undefined ? {} : { payload }),
       })
       return { status: answer.statusCode, body: answer.body === '' ? undefined : answer.json() }

@@ -113,6 +113,27 @@ test('who changed a budget stays to be read, page by page, by who may read that,
   assert.equal((await developer('GET', path)).status, 403)
 })
 
+test('the same creation again under its Idempotency-Key makes nothing, and another one under it is refused', async () => {
+  const { projectId, call } = await readyProject()
+  const path = `${projectId}/budgets`
+  const key = { 'idempotency-key': 'deploy-7' }
+  const [first, again] = await Promise.all([call('POST', path, spend, key), call('POST', path, spend, key)])
+  assert.deepEqual([first.status, again.status, again.body.id], [201, 201, first.body.id])
+  const until = new Date(Date.now() + 60_000).toISOString()
+  const raise = { amount: '1', until, reason: 'a launch' }
+  const raiseKey = { 'idempotency-key': 'raise-7' }
+  for (let times = 0; times < 2; times++) {
+    const raised = await call('POST', `${path}/${first.body.id}/raises`, raise, raiseKey)
+    assert.deepEqual([raised.status, raised.body.limit_in_force, raised.body.raises.length], [201, '2.50', 1])
+  }
+  const other = await call('POST', path, { ...spend, limit: '2' }, key)
+  assert.deepEqual([other.status, other.body.error.code], [409, 'idempotency_key_reused'])
+  assert.equal((await call('POST', path, spend, { 'idempotency-key': 'two words' })).status, 400)
+  assert.equal((await call('GET', path)).body.budgets.length, 1)
+  const another = await readyProject()
+  assert.notEqual((await another.call('POST', `${another.projectId}/budgets`, spend, key)).body.id, first.body.id)
+})
+
 test('a developer reads budgets, a member does not, neither changes them', async () => {
   const { projectId, call: admin } = await readyProject()
   const { body } = await admin('POST', `${projectId}/budgets`, spend)

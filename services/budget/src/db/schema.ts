@@ -110,6 +110,14 @@ export interface BudgetTables {
     agent_id: string | null
     tags: JsonColumn<Record<string, string>> | null
   }
+  made_once: {
+    caller_id: string
+    idempotency_key: string
+    account_id: string
+    request_hash: string
+    made_id: string
+    made_at_ms: BigIntColumn
+  }
   settlements: { project_id: string; settlement_key: string; event_id: string; settled_at_ms: BigIntColumn }
   dead_letters: {
     id: Generated<string>

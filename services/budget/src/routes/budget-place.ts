@@ -1,8 +1,9 @@
 import type { RouteAccess } from '@sluice/runtime'
-import { principalOf } from '@sluice/runtime'
+import { hashRequest, principalOf, readIdempotencyKey } from '@sluice/runtime'
 import type { FastifyRequest } from 'fastify'
 import type { BudgetRouteDeps } from '../app.ts'
 import type { BudgetParent } from '../budget.ts'
+import type { MakingOnce } from '../made-once-store.ts'
 
 /** Where budgets are found: each route of theirs stands there. */
 export interface BudgetPlace {
@@ -32,6 +33,14 @@ const ofAccount: BudgetPlace = {
   writes: 'account-admin',
   audits: 'account-admin',
   parentOf: request => ({ accountId: principalOf(request).accountId, projectId: undefined }),
+}
+
+/** How the caller names what it makes; undefined: it does not. @throws AppError 400 */
+export function makingOf(request: FastifyRequest): MakingOnce | undefined {
+  const idempotencyKey = readIdempotencyKey(request)
+  if (idempotencyKey === undefined) return undefined
+  const { id: callerId, accountId } = principalOf(request)
+  return { accountId, callerId, idempotencyKey, requestHash: hashRequest(request) }
 }
 
 export const budgetPlaces: readonly BudgetPlace[] = [ofProject, ofAccount]

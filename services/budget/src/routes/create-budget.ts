@@ -16,7 +16,7 @@ import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
-import type { BudgetPlace } from './budget-place.ts'
+import { type BudgetPlace, makingOf } from './budget-place.ts'
 
 const value = Type.String({ minLength: 1, maxLength: 256, pattern: lineOfText })
 
@@ -66,7 +66,7 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
   app.post<{ Body: Static<typeof CreateBudgetBody> }>(
     place.path,
     {
-      config: { access: place.writes },
+      config: { access: place.writes, idempotent: true },
       schema: { summary: 'Create a budget', body: CreateBudgetBody, response: responses({ 201: BudgetAnswer }) },
     },
     async (request, reply) => {
@@ -110,6 +110,7 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
         },
         body.starts_at ?? 'window',
         { kind: principal.kind, id: principal.id },
+        makingOf(request),
       )
       const state = await deps.budgets.find(parent, budget.budget_id, nowMs)
       return reply.code(201).send(toAnswer(state, nowMs))

@@ -7,7 +7,7 @@ import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { readLimit } from '../limit-input.ts'
-import type { BudgetPlace } from './budget-place.ts'
+import { type BudgetPlace, makingOf } from './budget-place.ts'
 
 export const RaiseBudgetBody = Type.Object(
   {
@@ -25,7 +25,7 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
   app.post<{ Params: { id: string }; Body: Static<typeof RaiseBudgetBody> }>(
     `${place.path}/:id/raises`,
     {
-      config: { access: place.writes },
+      config: { access: place.writes, idempotent: true },
       schema: {
         summary: 'Raise the limit of a budget until a time',
         body: RaiseBudgetBody,
@@ -51,9 +51,10 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
         by: { kind, id: by },
         createdAtMs: nowMs,
       }
-      await deps.budgets.raise(parent, raise, ({ limit }) => {
+      const check = ({ limit }: { limit: number }) => {
         if (BigInt(limit) + BigInt(read) > maxAmount) throw errorOf(errors.invalidLimit)
-      })
+      }
+      await deps.budgets.raise(parent, raise, check, makingOf(request))
       return reply.code(201).send(toAnswer(await deps.budgets.find(parent, id, nowMs), nowMs))
     },
   )

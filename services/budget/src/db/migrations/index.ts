@@ -13,6 +13,7 @@ import { createLeases } from './004-create-leases.ts'
 import { createRaises } from './005-create-raises.ts'
 import { spanProjects } from './006-span-projects.ts'
 import { keepClaimedDimensions } from './007-claimed-dimensions.ts'
+import { makeOnce } from './008-make-once.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -28,6 +29,7 @@ export const migrations: readonly Migration[] = [
   createRaises,
   spanProjects,
   keepClaimedDimensions,
+  makeOnce,
 ]
 
 /** The one schema of this service. */
