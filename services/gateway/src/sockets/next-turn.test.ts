@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test'
 import type { Budget, LeaseAnswer } from '@sluice/contracts'
 import { createWindowFinder, type OpenAsk, WaitingLine, Wallet } from '@sluice/leases'
 import { BatchBound } from '../bounds/batch-bound.ts'
+import type { CallBound } from '../bounds/call-bound.ts'
 import type { LeaseDeps } from '../leases/take-money.ts'
 import { UnknownAllowance } from '../leases/unknown-allowance.ts'
 import type { Refusal } from '../refusal.ts'
@@ -23,7 +24,7 @@ const sum = { model: undefined, nanoUsd: 100, tokens: 0, requests: 0, unboundedB
 const bound = new BatchBound([sum]).within()
 
 /** A session's next turn, over a home that grants as much as `left` says at each time. */
-function begin(t: TestContext, left: { amount: number }, window = 'minute') {
+function begin(t: TestContext, left: { amount: number; bound?: CallBound }, window = 'minute') {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 120_000 })
   const wallet = new Wallet({ gatewayId: 'gw_a', epoch: 1 })
   const send = ({ message }: OpenAsk): void => {
@@ -47,7 +48,7 @@ function begin(t: TestContext, left: { amount: number }, window = 'minute') {
   const told: (Refusal | undefined)[] = []
   const next = new NextTurn({
     leases: { client, findWindow: createWindowFinder(), allowance: new UnknownAllowance(), countText: () => 0 },
-    expect: () => ({ hard: [{ budget: { ...budget, window } as Budget, copy: '' }], bound }),
+    expect: () => ({ hard: [{ budget: { ...budget, window } as Budget, copy: '' }], bound: left.bound ?? bound }),
     onMoney: refusal => told.push(refusal),
   })
   const held = () => [...wallet.describe()].map(each => [each.pool.windowStartMs, each.held])
@@ -65,9 +66,9 @@ test('the money of a turn is held before it begins, and held again in the next w
     [120_000, 0],
     [180_000, 100],
   ])
-  const taken = next.takeNow(hard)
+  const taken = next.takeNow({ hard, bound })
   assert.equal(taken?.money.windowEndMs, 240_000)
-  assert.equal(next.takeNow(hard), undefined, 'it pays for one')
+  assert.equal(next.takeNow({ hard, bound }), undefined, 'it pays for one')
   next.close()
 })
 
@@ -85,6 +86,29 @@ test('money is held again in a window that ends later than any timer goes', asyn
   next.close()
 })
 
+test('what was held before prices rose pays for no turn behind it, and is held anew', async t => {
+  const left: { amount: number; bound?: CallBound } = { amount: 1_000 }
+  const { next, held } = begin(t, left)
+  const dearer = new BatchBound([{ ...sum, nanoUsd: 250 }]).within()
+  next.hold()
+  await next.holding
+  assert.equal(next.takeNow({ hard, bound: dearer }), undefined)
+  assert.deepEqual(held(), [[120_000, 0]])
+  next.hold()
+  await next.holding
+  left.bound = dearer
+  next.hold()
+  await next.holding
+  assert.deepEqual(held(), [[120_000, 250]])
+  // Prices that fall leave it as it is.
+  left.bound = bound
+  next.hold()
+  assert.equal(next.holding, undefined)
+  assert.deepEqual(held(), [[120_000, 250]])
+  assert.ok(next.takeNow({ hard, bound }))
+  next.close()
+})
+
 test('money that is not there is asked for again, and what has come is told; other budgets are not paid by it', async t => {
   const left = { amount: 0 }
   const { next, told } = begin(t, left)
@@ -96,6 +120,7 @@ test('money that is not there is asked for again, and what has come is told; oth
   t.mock.timers.tick(5_000)
   await next.holding
   assert.deepEqual(told.slice(1), [undefined])
-  assert.equal(next.take([...hard, { budget: { ...budget, budget_id: 'bud_2' }, copy: '' }]), undefined)
+  const others = [...hard, { budget: { ...budget, budget_id: 'bud_2' }, copy: '' }]
+  assert.equal(next.take({ hard: others, bound }), undefined)
   next.close()
 })

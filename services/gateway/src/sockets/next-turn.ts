@@ -1,5 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto'
-import type { CallBound } from '../bounds/call-bound.ts'
+import type { BudgetUnit, CallBound } from '../bounds/call-bound.ts'
 import { noBound } from '../bounds/realtime-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import type { Money } from '../leases/money.ts'
@@ -33,11 +33,11 @@ const longestTimerMs = 24 * 60 * 60_000
 
 /**
  * Money for a session's next turn, held before anybody asks for it: the provider may begin one by itself at any moment. Held
- * again when a turn takes it and when its window ends; while it is wanting, asked for now and then.
+ * again when a turn takes it, when its window ends, and when prices have risen; while it is wanting, asked for now and then.
  */
 export class NextTurn {
   readonly #options: NextTurnOptions
-  #held: (HeldTurn & { untilMs: number }) | undefined
+  #held: KeptTurn | undefined
   #holding: Promise<void> | undefined
   #refusal: Refusal | undefined
   #timer: NodeJS.Timeout | undefined
@@ -56,9 +56,10 @@ export class NextTurn {
   hold(): void {
     if (this.#isClosed || this.#holding) return
     try {
-      const { hard, bound } = this.#options.expect()
+      const expected = this.#options.expect()
+      const { hard, bound } = expected
       const nowMs = Date.now()
-      if (this.#held && isGood(this.#held, hard, nowMs)) {
+      if (this.#held && isGood(this.#held, expected, nowMs)) {
         this.#wake(this.#held.untilMs - nowMs)
         return
       }
@@ -74,12 +75,12 @@ export class NextTurn {
         nowMs,
       )
       if (!(taking instanceof Promise)) {
-        this.#keep(eventId, taking.money)
+        this.#keep({ eventId, money: taking.money, bound })
         return
       }
       this.#holding = taking
         .then(
-          ({ money }) => this.#keep(eventId, money),
+          ({ money }) => this.#keep({ eventId, money, bound }),
           (error: unknown) => this.#fail(error),
         )
         .finally(() => {
@@ -92,10 +93,10 @@ export class NextTurn {
 
   /**
    * What is held, for a turn that begins now and counts against these budgets; slots of a turn beside another are waited for.
-   * Undefined: nothing is held, or of others. @throws Refusal, at once or later: there is no slot for it
+   * Undefined: nothing is held, or of others, or too little. @throws Refusal, at once or later: there is no slot for it
    */
-  take(hard: readonly MatchedBudget[]): HeldTurn | Promise<HeldTurn> | undefined {
-    const taken = this.#takeHeld(hard)
+  take(begun: ExpectedTurn): HeldTurn | Promise<HeldTurn> | undefined {
+    const taken = this.#takeHeld(begun)
     if (!taken || taken.slots.length === 0) return taken?.held
     try {
       const taking = takeMoney(this.#options.leases, payingFor(taken), Date.now())
@@ -114,8 +115,8 @@ export class NextTurn {
   }
 
   /** The same for a turn that runs already, and waits for nothing. */
-  takeNow(hard: readonly MatchedBudget[]): HeldTurn | undefined {
-    const taken = this.#takeHeld(hard)
+  takeNow(begun: ExpectedTurn): HeldTurn | undefined {
+    const taken = this.#takeHeld(begun)
     if (!taken || taken.slots.length === 0) return taken?.held
     const slots = takeNow(this.#options.leases, payingFor(taken), Date.now())
     if (slots) return withSlots(taken, slots)
@@ -123,7 +124,7 @@ export class NextTurn {
     return undefined
   }
 
-  #takeHeld(hard: readonly MatchedBudget[]): TakenTurn | undefined {
+  #takeHeld({ hard, bound }: ExpectedTurn): TakenTurn | undefined {
     const held = this.#held
     this.#held = undefined
     if (held) clearTimeout(this.#timer)
@@ -131,7 +132,7 @@ export class NextTurn {
     const others = hard.filter(each => !slots.includes(each))
     const eventId = held?.eventId ?? randomUUIDv7()
     // Where there are only slots, nothing is held behind a turn that runs.
-    if (held ? isGood(held, others, Date.now()) : others.length === 0) return { eventId, held, slots }
+    if (held ? isGood(held, { hard: others, bound }, Date.now()) : others.length === 0) return { eventId, held, slots }
     held?.money.release()
     return undefined
   }
@@ -142,13 +143,14 @@ export class NextTurn {
     this.#letGo()
   }
 
-  #keep(eventId: string, money: Money): void {
+  #keep(turn: Omit<KeptTurn, 'untilMs'>): void {
+    const { money } = turn
     if (this.#isClosed) {
       money.release()
       return
     }
     const untilMs = money.windowEndMs ?? Number.POSITIVE_INFINITY
-    this.#held = { eventId, money, untilMs }
+    this.#held = { ...turn, untilMs }
     this.#wake(untilMs - Date.now())
     this.#tell(undefined)
   }
@@ -186,6 +188,13 @@ export class NextTurn {
   }
 }
 
+/** Money that waits for its turn. */
+interface KeptTurn extends HeldTurn {
+  /** What it was held for. */
+  bound: CallBound
+  untilMs: number
+}
+
 /** What was held for a turn, and the slots that it has to have besides. */
 interface TakenTurn {
   eventId: string
@@ -216,12 +225,16 @@ function isSame({ budget, copy }: MatchedBudget, other: MatchedBudget | undefine
   return other?.budget.budget_id === budget.budget_id && other.copy === copy
 }
 
-function isGood(
-  { money, untilMs }: { money: Money; untilMs: number },
-  hard: readonly MatchedBudget[],
-  nowMs: number,
-): boolean {
-  return nowMs < untilMs && areSame(money.budgets, hard)
+function isGood({ money, untilMs, bound: held }: KeptTurn, { hard, bound }: ExpectedTurn, nowMs: number): boolean {
+  return (
+    nowMs < untilMs &&
+    areSame(money.budgets, hard) &&
+    hard.every(({ budget: { unit } }) => wholeOf(held, unit) >= wholeOf(bound, unit))
+  )
+}
+
+function wholeOf(bound: CallBound, unit: BudgetUnit): number {
+  return bound.amount(unit, bound.outputTokens)
 }
 
 /** Sees that there is money for a turn, and leaves it where it is. @throws Refusal */

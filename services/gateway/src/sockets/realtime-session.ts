@@ -162,14 +162,14 @@ export class RealtimeSession extends SocketSession {
   /** What is held for the next turn pays for it; where that is of no use, money is asked for. @throws Refusal */
   async #payThenBegin(call: AdmittedCall, admitAgain: () => AdmittedCall): Promise<AdmittedCall | undefined> {
     let admitted = call
-    let taking = this.#next.take(admitted.hold.hard)
+    let taking = this.#next.take(expectedOf(admitted))
     if (!taking) {
       this.#next.hold()
       await this.#next.holding
       if (this.isEnding) return undefined
       admitted = admitAgain()
       if (admitted.hold.hard.length === 0) return admitted
-      taking = this.#next.take(admitted.hold.hard)
+      taking = this.#next.take(expectedOf(admitted))
       if (!taking) throw this.#next.refusal ?? changedMeanwhile()
     }
     if (!(taking instanceof Promise)) return Object.assign(admitted, taking)
@@ -375,7 +375,7 @@ export class RealtimeSession extends SocketSession {
   #payBegun(call: AdmittedCall): Refusal | undefined {
     const { hard } = call.hold
     if (hard.length === 0) return undefined
-    const held = this.#next.takeNow(hard)
+    const held = this.#next.takeNow(expectedOf(call))
     if (!held) return payForBegun(this.deps, call, boundWholeTurn)
     Object.assign(call, held)
     return undefined
@@ -597,6 +597,10 @@ export class RealtimeSession extends SocketSession {
     if (closing.has(refusal.reason)) this.cut({ refusal, style: 'soft' })
     else this.tellRefusal(refusal, callId, names)
   }
+}
+
+function expectedOf(call: AdmittedCall): ExpectedTurn {
+  return { hard: call.hold.hard, bound: boundWholeTurn(call) }
 }
 
 function changedMeanwhile(): Refusal {
