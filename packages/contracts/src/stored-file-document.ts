@@ -49,6 +49,8 @@ export const StoredFileSchema = Type.Object({
         ),
         price_book_id: Type.String(),
         override_price_book_id: Type.Optional(Type.String()),
+        /** What has no price was counted at the highest. Absent: as free. */
+        assumes_dearest: Type.Optional(Type.Literal(true)),
       }),
     ),
   }),

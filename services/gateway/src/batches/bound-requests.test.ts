@@ -66,15 +66,33 @@ test('a batch of which a request cannot be read, or is too long to be looked at,
 test('what is kept of a file tells what its requests for each model can cost', () => {
   const [small, large] = ['gpt-4o-mini', 'gpt-4o']
   const bound = fileBound([line('a', small), line('b', large), line('c', large)].join('\n'))
-  const kept = boundOfFile({ requests: { bound: keptBound(bound, books) } } as StoredFile, books)
+  const kept = boundOfFile({ requests: { bound: keptBound(bound, terms) } } as StoredFile, terms)
   const alone = fileBound(line('a', small))
   for (const unit of ['usd', 'tokens', 'requests'] as const) {
     assert.equal(kept.within().amount(unit, 0), bound.within().amount(unit, 0), unit)
     assert.equal(kept.within([small]).amount(unit, 0), alone.within().amount(unit, 0), unit)
-    const keptAlone = boundOfFile({ requests: { bound: keptBound(alone, books) } } as StoredFile, books)
+    const keptAlone = boundOfFile({ requests: { bound: keptBound(alone, terms) } } as StoredFile, terms)
     assert.equal(keptAlone.within().amount(unit, 0), alone.within().amount(unit, 0), unit)
   }
   assert.ok(kept.within([large]).amount('usd', 0) > 10 * kept.within([small]).amount('usd', 0))
+})
+
+test('what is kept of a file that took what has no price for free pays for no batch that is to pay the most for it', () => {
+  const keptBy = (assumeDearest: boolean): StoredFile => {
+    const bound = new FileBound({ ...terms, assumeDearest })
+    bound.write(Buffer.from(line('a', 'gpt-unheard-of')))
+    return {
+      file_id: 'file-1',
+      requests: { bound: keptBound(bound.total(1), { ...terms, assumeDearest }) },
+    } as StoredFile
+  }
+  const most = { ...terms, assumeDearest: true }
+  assert.throws(() => boundOfFile(keptBy(false), most), { name: 'Refusal', reason: 'budget_not_bounded' })
+  assert.ok(
+    boundOfFile(keptBy(true), most).within().amount('usd', 0) >
+      boundOfFile(keptBy(false), terms).within().amount('usd', 0),
+  )
+  assert.ok(boundOfFile(keptBy(true), terms))
 })
 
 test('what cannot be read may be for any model', () => {

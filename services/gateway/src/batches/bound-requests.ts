@@ -101,7 +101,8 @@ function requestOf(line: Buffer): FoundRequest | undefined {
 }
 
 /** What is kept of a bound with the file that it is of. */
-export function keptBound(bound: BatchBound, { book, override }: PriceBooksOfCall): StoredFile['requests']['bound'] {
+export function keptBound(bound: BatchBound, terms: BatchTerms): StoredFile['requests']['bound'] {
+  const { book, override } = terms.prices
   const whole = bound.within()
   const { sums } = bound
   return {
@@ -120,13 +121,19 @@ export function keptBound(bound: BatchBound, { book, override }: PriceBooksOfCal
     }),
     price_book_id: book.id,
     ...(override && { override_price_book_id: override.id }),
+    ...(terms.assumeDearest && { assumes_dearest: true as const }),
   }
 }
 
-/** The bound that was kept with a file. @throws Refusal where there is none by the prices of now */
-export function boundOfFile({ file_id: id, requests }: StoredFile, { book, override }: PriceBooksOfCall): BatchBound {
+/** The bound that was kept with a file. @throws Refusal where there is none by the terms of now */
+export function boundOfFile({ file_id: id, requests }: StoredFile, { prices, assumeDearest }: BatchTerms): BatchBound {
   const { bound } = requests
-  if (!bound || bound.price_book_id !== book.id || bound.override_price_book_id !== override?.id)
+  if (
+    !bound ||
+    bound.price_book_id !== prices.book.id ||
+    bound.override_price_book_id !== prices.override?.id ||
+    (assumeDearest && !bound.assumes_dearest)
+  )
     throw new Refusal(
       'budget_not_bounded',
       `What the requests of file "${id}" can cost is not known by the prices of now. Upload it again, and make the batch of the new file.`,

@@ -9,7 +9,7 @@ import { admitRequests } from './admit-requests.ts'
 import { scanning } from './batch-requests.ts'
 import { boundOfFile } from './bound-requests.ts'
 import { batchTargets, openaiBatches } from './openai-batches.ts'
-import { payForBatch } from './pay-for-batch.ts'
+import { payForBatch, termsOf } from './pay-for-batch.ts'
 import { answerCreated, recordCreation } from './record-creation.ts'
 import { routeOfUpload } from './upload-access.ts'
 
@@ -44,7 +44,7 @@ export async function createFileBatch(deps: GatewayDeps, call: HttpCall): Promis
     return admitRequests(deps, call, plain, { models, named }, reads.shape)
   }
   const first = admitAll()
-  const admitted = await payForBatch(deps, call, first, () => boundOfFile(upload, first.prices), admitAll)
+  const admitted = await payForBatch(deps, call, first, () => boundOfFile(upload, termsOf(first)), admitAll)
   const headers = headersToForward(deps, call, admitted)
   const created = await recordCreation(deps, admitted, {
     requests: { models, named, count, bytes, inputFileId: fileId, targetEndpoint: target },

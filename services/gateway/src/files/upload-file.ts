@@ -65,7 +65,7 @@ export async function uploadFile(deps: GatewayDeps, call: HttpCall): Promise<voi
       await keep(deps, admitted, readFileId(exchanged.answer.body), {
         ...requests,
         bytes: form.bytes.get('file') ?? 0,
-        bound: keptBound(requests.bound, call.prices),
+        bound: keptBound(requests.bound, termsOf(call)),
       })
     await answerExchange(call, admitted, exchanged)
   } catch (error) {
