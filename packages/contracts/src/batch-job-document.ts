@@ -77,6 +77,8 @@ export const BatchJobSchema = Type.Object({
       last_try_at_ms: UnixMs,
       /** Lines of its results whose events are written. */
       lines: Count,
+      /** What those events have used of each lease of `held`, in its order. */
+      used: Type.Optional(Type.Array(Count)),
     }),
   ),
   /** `creating`: the provider's answer did not come, so the batch may exist. */

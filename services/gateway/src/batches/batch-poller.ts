@@ -12,7 +12,7 @@ import { type BatchStanding, batchDialects } from './batch-dialect.ts'
 import { isOwned, type OwnedBatch } from './batch-draft.ts'
 import { type BatchEvents, isStuck } from './batch-events.ts'
 import { countResults } from './count-results.ts'
-import { type SettleDeps, type SettledResults, settleResults } from './settle-results.ts'
+import { type SettleDeps, type SettledResults, type SettleProgress, settleResults } from './settle-results.ts'
 
 export interface PollerDeps extends SettleDeps {
   jobs: BatchJobsView
@@ -49,9 +49,22 @@ function owesWord({ state, held }: BatchJob): boolean {
   return held !== undefined && !held.told && (isSettled(state) || state === 'lost')
 }
 
-/** What is held for a batch of which nobody will ever know what it has used. */
-function unusedOf({ held }: BatchJob): Pick<BatchJob, 'held'> {
-  return held ? { held: new HandedUse(held).settled() } : {}
+/** What is held for a batch that is lost, with what those of its results have used that were read before. */
+function usedOf({ held, unsettled }: Pick<BatchJob, 'held' | 'unsettled'>): Pick<BatchJob, 'held'> {
+  if (!held) return {}
+  return {
+    held: { ...held, leases: held.leases.map((lease, at) => ({ ...lease, settled: unsettled?.used?.[at] ?? 0 })) },
+  }
+}
+
+/** The most that any try has seen used of each lease: a later one may have come less far. */
+function mostUsed(before: BatchJob['unsettled'], use: HandedUse | undefined): number[] | undefined {
+  return use?.settled().leases.map(({ settled = 0 }, at) => Math.max(settled, before?.used?.[at] ?? 0))
+}
+
+/** The attempt under which an exact budget sets aside what nobody has seen the end of. Undefined: all of it was seen. */
+function doubtOf({ state, creator }: BatchJob): string | undefined {
+  return state === 'lost' || state === 'settled_estimated' ? creator?.event_id : undefined
 }
 
 /** Thrown inside a settlement that another gateway has taken over. */
@@ -143,7 +156,7 @@ export class BatchPoller {
     const standing = await this.#ask(job)
     if (!standing) {
       if (this.#now() - job.created_at_ms > resultsKeptMs) {
-        await this.#move(key, taken, { state: 'lost', ...unusedOf(job) })
+        await this.#move(key, taken, { state: 'lost', ...usedOf(job) })
         events.batchLost(job)
         return 'failed'
       }
@@ -178,7 +191,7 @@ export class BatchPoller {
     renewAtMs = 0
     await renew()
     const route = routeOfBatch(this.#deps, job)
-    const progress = { lines: 0 }
+    const progress = { lines: 0, use: job.held && new HandedUse(job.held) }
     const control = { headers: headersForBatch(job), stillOurs: renew, signal: this.#stop.signal, progress }
     let total: SettledResults
     try {
@@ -188,7 +201,7 @@ export class BatchPoller {
       total = await settleResults(this.#deps, route, job, standing, control)
     } catch (error) {
       if (error instanceof TakenOverError || this.#stop.signal.aborted) throw error
-      await this.#putOff(key, held, progress.lines)
+      await this.#putOff(key, held, progress)
       throw error
     }
     const { settling: _, unsettled: __, ...rest } = held.value
@@ -220,7 +233,7 @@ export class BatchPoller {
     const { held } = record.value
     if (!held || held.told) return
     try {
-      await tellHomes(homes, held, this.#now())
+      await tellHomes(homes, held, this.#now(), doubtOf(record.value))
       await jobs.records.update(key, { ...record.value, held: { ...held, told: true } }, record.revision)
     } catch (err) {
       if (!this.#stop.signal.aborted) log.warn({ err }, 'what a batch has held is not given back yet')
@@ -229,16 +242,23 @@ export class BatchPoller {
   }
 
   /** Leaves a batch that could not be settled for a while, the longer the more often; at last for good. */
-  async #putOff(key: string, held: KvRecord<OwnedBatch>, lines: number): Promise<void> {
+  async #putOff(key: string, held: KvRecord<OwnedBatch>, { lines, use }: SettleProgress): Promise<void> {
     const { events } = this.#deps
     const nowMs = this.#now()
     const before = held.value.unsettled
     const tries = (before?.tries ?? 0) + 1
     const lost = nowMs - held.value.created_at_ms > resultsKeptMs
+    const used = mostUsed(before, use)
+    const unsettled = {
+      tries,
+      last_try_at_ms: nowMs,
+      lines: Math.max(before?.lines ?? 0, lines),
+      ...(used && { used }),
+    }
     const putOff = await this.#move(key, held, {
-      ...(lost && { state: 'lost', ...unusedOf(held.value) }),
+      ...(lost && { state: 'lost', ...usedOf({ ...held.value, unsettled }) }),
       settling: false,
-      unsettled: { tries, last_try_at_ms: nowMs, lines: Math.max(before?.lines ?? 0, lines) },
+      unsettled,
       next_look_at_ms: nowMs + Math.min(this.#leaseMs * 2 ** Math.min(tries - 1, 16), maxPutOffMs),
     })
     if (!putOff) throw new TakenOverError()

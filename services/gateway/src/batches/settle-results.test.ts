@@ -49,7 +49,12 @@ async function settle(t: TestContext, endpoint: string, lines: readonly string[]
       targetEndpoint: undefined,
       resultFileIds: ['file-results'],
     },
-    { headers: [], stillOurs: async () => {}, signal: AbortSignal.timeout(60_000), progress: { lines: 0 } },
+    {
+      headers: [],
+      stillOurs: async () => {},
+      signal: AbortSignal.timeout(60_000),
+      progress: { lines: 0, use: undefined },
+    },
   )
   return { total, written: Object.fromEntries(written.map(draft => [draft.settlement_key, draft])) }
 }

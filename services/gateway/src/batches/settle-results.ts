@@ -3,7 +3,7 @@ import type { HandedMoney, UsageRecordedData } from '@sluice/contracts'
 import type { PriceBooks } from '@sluice/pricing'
 import { type AskDeps, askForStream } from '../exchanges/ask-provider.ts'
 import type { Journal } from '../journal/journal.ts'
-import { HandedUse } from '../leases/handed-money.ts'
+import type { HandedUse } from '../leases/handed-money.ts'
 import type { Route } from '../resolve-route.ts'
 import type { PricesView } from '../views/prices-view.ts'
 import { type BatchResult, type BatchStanding, batchDialects } from './batch-dialect.ts'
@@ -28,6 +28,14 @@ export interface SettledResults {
   held: HandedMoney | undefined
 }
 
+/** How far a settlement has come, also where it is broken off. */
+export interface SettleProgress {
+  /** Lines taken so far. */
+  lines: number
+  /** Of what was handed over for the batch. Undefined: nothing was. */
+  use: HandedUse | undefined
+}
+
 /** Of a longer line only what counts is kept: one of vectors, images or sound may have any size. */
 const maxLineBytes = 4 * 1024 * 1024
 /** Events between two turns of the loop: calls go on beside a batch of a hundred thousand. */
@@ -50,8 +58,7 @@ export async function settleResults(
     headers: readonly string[]
     stillOurs: () => Promise<void>
     signal: AbortSignal
-    /** Lines taken so far, also where it is broken off. */
-    progress: { lines: number }
+    progress: SettleProgress
   },
 ): Promise<SettledResults> {
   const dialect = batchDialects[job.dialect]
@@ -67,7 +74,7 @@ export async function settleResults(
       written: () => {},
     })
     total.costNanoUsd += BigInt(event.cost_nano_usd)
-    use?.count(event)
+    control.progress.use?.count(event)
     deps.onResult(event, result.outcome)
     await control.stillOurs()
     if (++events % eventsPerTurn === 0) {
@@ -75,7 +82,6 @@ export async function settleResults(
       await untilTaken(deps.journal, control)
     }
   }
-  const use = job.held && new HandedUse(job.held)
   const total: SettledResults = { results: 0, succeeded: 0, unreadable: 0, costNanoUsd: 0n, held: undefined }
   for (const [fileIndex, path] of dialect.resultPaths(standing).entries()) {
     const { status, body } = await askForStream(deps, route, {
@@ -114,7 +120,7 @@ export async function settleResults(
   for (const line of unread.slice(0, Math.max(0, expected - total.results)))
     await settle(resultOfUnread(line, line.place, dialect, target))
   await deps.journal.synced()
-  total.held = use?.settled()
+  total.held = control.progress.use?.settled()
   return total
 }
 
