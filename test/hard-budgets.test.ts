@@ -417,9 +417,16 @@ test('two calls at a time are two: a third waits, and is told to try again', asy
 })
 
 test('what would have no bound is refused under an exact budget, in words', async () => {
-  const { openai } = await hardBudget('bounded', { limit: '5.00' })
+  const { openai, apiKey } = await hardBudget('bounded', { limit: '5.00' })
   await assert.rejects(
     openai.responses.create({ model: 'gpt-4o', input: 'x', tools: [{ type: 'web_search' }] }),
     /Budget "bounded" holds all that a call can cost before it is sent, and nothing bounds what this one can cost: .*max_tool_calls/,
   )
+  const answer = await fetch(`${stack.openaiBaseUrl}/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
+    body: '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"x"}],"service_tier":"\\q"}',
+  })
+  assert.equal(answer.status, 400)
+  assert.match(await answer.text(), /The body is not valid JSON/)
 })
