@@ -314,6 +314,34 @@ test('a realtime session has one slot whether a turn runs or not; a turn beside 
   assert.ok(!mayBegin.includes(false), 'its provider is never told to begin none')
 })
 
+test('sound that another model writes down is held ahead; without money for it, it does not reach the provider', async t => {
+  const { apiKey, path, read } = await hardBudget('heard aside', { limit: '0.01' })
+  const bill = await billSince()
+  const client = await openSocket(t, '/v1/realtime?intent=transcription', apiKey)
+  client.send({
+    type: 'session.update',
+    session: { type: 'transcription', audio: { input: { transcription: { model: 'whisper-1' } } } },
+  })
+  await client.until('session.updated')
+  const append = { type: 'input_audio_buffer.append', audio: Buffer.alloc(48 * 1_000).toString('base64') }
+  const commit = { type: 'input_audio_buffer.commit' }
+  client.send(append)
+  assert.ok(await eventually(async () => Number((await read()).held) > 0.006), 'a minute of it can cost $0.006')
+  // What is held already is paid for; what comes behind it is not.
+  assert.equal((await admin.call('PATCH', path, { limit: '0.001' })).status, 200)
+  client.send(commit)
+  await client.until('conversation.item.input_audio_transcription.completed')
+  await eventually(async () => Number((await read()).held) === 0)
+  for (const event of [append, append, append, commit]) client.send(event)
+  const told = await client.until('error', 2)
+  for (const { error } of told) assert.match(error.message, /Budget "heard aside" has too little left/)
+  assert.equal((await bill()).length, 1)
+  assert.deepEqual([client.all('error').length, client.socket.readyState], [2, client.socket.OPEN])
+  client.send({ type: 'input_audio_buffer.clear' })
+  await client.until('input_audio_buffer.cleared')
+  assert.equal(client.all('input_audio_buffer.committed').length, 1)
+})
+
 test('a call by WebRTC is made where a turn can be paid for, and its turns count; with less it is not made', async () => {
   const settings = { path_classes: { realtime_calls: true } }
   const { openai, path, read } = await hardBudget('called', { limit: '5.00' }, settings)

@@ -194,3 +194,42 @@ test('a handshake that cannot be completed leaves no socket open at the provider
   await new Promise(resolve => setTimeout(resolve, 300))
   await eventually(() => provider.clients.size === 0, { message: 'the provider to be left' })
 })
+
+test('a provider that begins turns whatever it is told hears once for each change of its session that it must not', async t => {
+  const session = {
+    type: 'realtime',
+    audio: { input: { turn_detection: { type: 'server_vad', create_response: true } } },
+  }
+  let updates = 0
+  const { base_url } = await ownProvider(t, socket => {
+    socket.send(JSON.stringify({ type: 'session.created', session }))
+    socket.on('message', data => {
+      const { type } = JSON.parse(String(data)) as { type: string }
+      if (type === 'session.update') updates++
+      const told = type === 'session.update' ? 'session.updated' : 'input_audio_buffer.cleared'
+      socket.send(JSON.stringify({ type: told, session }))
+    })
+  })
+  const project = await gateway.newProject({ integrations: { openai: { base_url, api_key: 'sk-x' } } })
+  const budget = { name: 'Tiny', unit: 'usd', limit: '0.000001', window: 'day', mode: 'hard', hold: 'exact' }
+  await gateway.manage('POST', `/accounts/projects/${project.projectId}/budgets`, budget)
+  const client = await eventually(async () => {
+    const opened = await openSocket(gateway, realtime, project.apiKey)
+    await opened.until('session.created')
+    const isTold = await eventually(() => opened.events.some(({ type }) => type === 'error'), { timeoutMs: 500 }).catch(
+      () => false,
+    )
+    if (!isTold) opened.socket.terminate()
+    return isTold && opened
+  })
+  assert.match(client.events.find(({ type }) => type === 'error')?.error.message, /Budget "Tiny" has too little left/)
+  updates = 0
+  client.send({ type: 'session.update', session: { type: 'realtime', instructions: 'x' } })
+  await eventually(() => updates >= 2)
+  for (let times = 1; times <= 5; times++) {
+    client.send({ type: 'input_audio_buffer.clear' })
+    await client.until('input_audio_buffer.cleared', times)
+  }
+  assert.equal(updates, 2, 'the client’s own, and one behind it')
+  client.socket.close()
+})

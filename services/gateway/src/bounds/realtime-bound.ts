@@ -1,3 +1,4 @@
+import type { Quantities } from '@sluice/contracts'
 import type { PriceBooksOfCall } from '../allow-model.ts'
 import type { Principal } from '../authenticate.ts'
 import type { AdmittedCall } from '../call.ts'
@@ -28,13 +29,23 @@ export function boundTurnOf({ project }: Principal, model: string, prices: Price
 
 /** Bounds what was heard and is being written down, by its length. */
 export function boundHeard({ asked, requestedModel, prices, principal }: AdmittedCall): CallBound {
+  return boundHeardOf(principal, requestedModel, prices, asked?.quantities ?? {})
+}
+
+/** The same before there is a call. */
+export function boundHeardOf(
+  { project }: Principal,
+  model: string,
+  prices: PriceBooksOfCall,
+  quantities: Quantities,
+): CallBound {
   return boundMediaCall({
     shape: 'transcript',
     dialect: 'openai',
-    model: requestedModel,
+    model,
     prices,
-    request: { asked, body: Buffer.alloc(0) },
-    assumeDearest: principal.project.unpriced === 'assume_max',
+    request: { asked: { quantities, provenance: {}, modifiers: {} }, body: Buffer.alloc(0) },
+    assumeDearest: project.unpriced === 'assume_max',
   })
 }
 

@@ -1,3 +1,4 @@
+import type { Quantities } from '@sluice/contracts'
 import { hasRate } from '@sluice/pricing'
 import {
   base64Bytes,
@@ -9,8 +10,8 @@ import {
   transcriptionModelsOf,
   type UsageResult,
 } from '@sluice/usage'
-import { allowModel, isAllowed } from '../allow-model.ts'
-import { boundHeard, boundTurnOf, boundWholeTurn, noBound } from '../bounds/realtime-bound.ts'
+import { allowModel, isAllowed, type PriceBooksOfCall } from '../allow-model.ts'
+import { boundHeard, boundHeardOf, boundTurnOf, boundWholeTurn, noBound } from '../bounds/realtime-bound.ts'
 import type { AdmittedCall } from '../call.ts'
 import { holdBudget } from '../hold-budget.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
@@ -53,6 +54,8 @@ interface RealtimeTurn {
 const dated = /-\d{4}-\d{2}-\d{2}$/
 const maxTranscriptions = 256
 const maxIdLength = 256
+/** So much sound is paid for before it is heard, where another model writes it down. */
+const heardAheadMs = 60_000
 /** How long a cancelled turn may take to tell its usage. */
 const cancelMs = 2_000
 /** How soon a provider that has heard something begins to answer it: a session that ends sooner would not meter the answer. */
@@ -84,12 +87,23 @@ export class RealtimeSession extends SocketSession {
   #described: unknown
   /** Its provider was told to begin no turns by itself: nothing is left that would pay for them. */
   #isTurnedOff = false
+  /** What it was told last, until it begins none: one that goes on all the same would be told for ever. */
+  #turnOffSent: string | undefined
   /** The client knows that there is no money. */
   #hasHeard = false
+  /** …and that its sound is not passed on. */
+  #knowsOfSound = false
   readonly #next = new NextTurn({
     leases: this.deps.leases,
     expect: () => this.#expectTurn(),
     onMoney: refusal => this.guard(() => this.#onMoney(refusal)),
+  })
+  readonly #nextHeard = new NextTurn({
+    leases: this.deps.leases,
+    expect: () => this.#expectHeard(),
+    onMoney: refusal => {
+      if (!refusal) this.#knowsOfSound = false
+    },
   })
 
   constructor(...session: ConstructorParameters<typeof SocketSession>) {
@@ -109,8 +123,8 @@ export class RealtimeSession extends SocketSession {
 
   protected onClientFrame(data: Buffer, isBinary: boolean): void | Promise<void> {
     // Whatever it is may have the provider begin a turn.
-    const { holding } = this.#next
-    return holding ? holding.then(() => this.#onFrame(data, isBinary)) : this.#onFrame(data, isBinary)
+    const holding = this.#next.holding ?? this.#nextHeard.holding
+    return holding ? holding.then(() => this.onClientFrame(data, isBinary)) : this.#onFrame(data, isBinary)
   }
 
   #onFrame(data: Buffer, isBinary: boolean): void | Promise<void> {
@@ -122,6 +136,7 @@ export class RealtimeSession extends SocketSession {
       // Sound is most of what is said, and names nothing.
       if (event.type !== 'input_audio_buffer.append') refuseSessionReferences(this.context.route, data)
       if (event.type === 'response.create') return this.#onCreate(event, names, data, isBinary)
+      if (this.#refusesToHear(event, names)) return
       this.#onClientEvent(event)
       this.toUpstream(data, isBinary)
     } catch (error) {
@@ -230,6 +245,7 @@ export class RealtimeSession extends SocketSession {
         const session = parsedMember(event, 'session')
         this.#allowSession(session)
         if (asksForNoTurns(session)) this.#isTurnedOff = false
+        this.#turnOffSent = undefined
         return
       }
       case 'input_audio_buffer.append':
@@ -323,7 +339,9 @@ export class RealtimeSession extends SocketSession {
         this.#state.configure(event.session)
         this.#described = event.session
         this.#checkServed(event.session)
+        if (!this.#state.startsTurns) this.#turnOffSent = undefined
         if (this.#next.refusal) this.#turnOff()
+        this.#nextHeard.hold()
         return
       case 'input_audio_buffer.committed':
         this.#onCommitted(event)
@@ -415,6 +433,7 @@ export class RealtimeSession extends SocketSession {
       const turnOn = this.#isTurnedOff ? beginsTurns(this.#described, true) : undefined
       if (turnOn !== undefined) this.toUpstream(turnOn)
       this.#isTurnedOff = false
+      this.#turnOffSent = undefined
       this.#hasHeard = false
       return
     }
@@ -427,13 +446,40 @@ export class RealtimeSession extends SocketSession {
 
   #turnOff(): void {
     const turnOff = this.#state.startsTurns ? beginsTurns(this.#described, false) : undefined
-    if (turnOff === undefined) return
+    if (turnOff === undefined || turnOff === this.#turnOffSent) return
     this.#isTurnedOff = true
+    this.#turnOffSent = turnOff
     this.toUpstream(turnOff)
+  }
+
+  /** A turn has the slot; sound has none of its own. @throws Refusal */
+  #expectHeard(): ExpectedTurn {
+    const { match, headers } = this.context
+    const model = this.#state.transcriptionModel
+    if (model === undefined || this.#ending) return { hard: [], bound: noBound }
+    const nowMs = Date.now()
+    const principal = proveSocket(this.deps, this.context, nowMs)
+    const { hard } = holdBudget(this.deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
+    const prices = booksOfStarted(this.deps, this.context, nowMs)
+    return {
+      hard: hard.filter(each => !isSlot(each)),
+      bound: boundHeardOf(principal, model, prices, this.#heardQuantities(model, prices, heardAheadMs)),
+    }
+  }
+
+  /** Without money for what another model would write down, sound and its end are kept from the provider, and the client is told. */
+  #refusesToHear({ type }: ClientEvent, names: ClientFrameNames): boolean {
+    const { refusal } = this.#nextHeard
+    if (!refusal || (type !== 'input_audio_buffer.append' && type !== 'input_audio_buffer.commit')) return false
+    if (type === 'input_audio_buffer.commit' || !this.#knowsOfSound)
+      this.tellRefusal(refusal, newAttempt().callId, { ...names, model: this.#state.transcriptionModel })
+    this.#knowsOfSound = true
+    return true
   }
 
   protected override onEnd(): void {
     this.#next.close()
+    this.#nextHeard.close()
   }
 
   /** A turn that may not be ends the session, and one that begins while the session ends is ended with it. */
@@ -475,17 +521,19 @@ export class RealtimeSession extends SocketSession {
   }
 
   #openTranscription(model: string, ms: number, itemId: string): Turn {
-    const { match } = this.context
-    const prices = booksOfStarted(this.deps, this.context, Date.now())
-    const isByTime = hasRate(prices, match.dialect, model, 'audio_ms_in')
-    const quantities = isByTime ? { audio_ms_in: ms } : { in_audio: heardTokens(ms) }
-    const { call } = recordStartedTurn(this.deps, this.context, {
+    const quantities = this.#heardQuantities(model, booksOfStarted(this.deps, this.context, Date.now()), ms)
+    const started = recordStartedTurn(this.deps, this.context, {
       endpoint: transcriptionEndpoint,
       models: [model],
       input: { quantities },
       inCall: this.#inCall(itemId),
-      boundOf: boundHeard,
     })
+    const hard = started.call.hold.hard.filter(each => !isSlot(each))
+    const call = { ...started.call, hold: { ...started.call.hold, hard } }
+    const held = this.#nextHeard.takeNow({ hard, bound: boundHeard(call) })
+    if (held) Object.assign(call, held)
+    else payForBegun(this.deps, call, boundHeard)
+    this.#nextHeard.hold()
     const usage: UsageResult = { ...noUsage, ...call.asked, quantities }
     const turn = new Turn(this.deps, call, { usage: () => usage, outputBytes: 0 }, 'begun')
     turn.onCut = order => this.cut(order)
@@ -493,6 +541,11 @@ export class RealtimeSession extends SocketSession {
     const { unrecorded } = turn
     if (unrecorded) setTimeout(() => this.cut({ refusal: unrecorded, style: 'soft' }), answerMs)
     return turn
+  }
+
+  #heardQuantities(model: string, prices: PriceBooksOfCall, ms: number): Quantities {
+    const isByTime = hasRate(prices, this.context.match.dialect, model, 'audio_ms_in')
+    return isByTime ? { audio_ms_in: ms } : { in_audio: heardTokens(ms) }
   }
 
   #onTranscribed(event: ServerEvent): void {
