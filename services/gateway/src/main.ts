@@ -152,6 +152,7 @@ const prices = closing.use(await followPrices(bus, log), 'prices view')
 const records = closing.use(await StoredResponses.open(bus, log), 'stored responses')
 const containers = closing.use(await ContainersView.open(bus, log), 'containers')
 const made = closing.use(await MadeObjects.open(bus, log), 'made objects')
+const jobs = closing.use(await followBatchJobs(bus, log), 'batches view')
 const realtimeCalls = closing.use(await RealtimeCalls.open(bus, log), 'realtime calls view')
 /** Notes of calls that runs which have ended were making. */
 const notedCalls = [sockets.calls]
@@ -171,6 +172,7 @@ const journal = await openJournal({
     if (!(await records.register(job))) throw new Error(`response of call ${job.call_id} is not recorded yet`)
   },
   releaseRun: run => realtimeCalls.leave(run),
+  isBegun: async ({ event_id }) => (await jobs.records.get(event_id)) !== undefined,
   onRunEnded: run => endedRuns.tell(run),
   listLeases: () => openLeases?.wallet.totals() ?? [],
   onAdopted: directory => void notedCalls.push(new KnownCalls(join(directory, callsFolder))),
@@ -225,7 +227,6 @@ closing.use(
   ),
   'integration tests',
 )
-const jobs = closing.use(await followBatchJobs(bus, log), 'batches view')
 const batchEvents = createBatchEvents(log)
 batchEvents.observe(jobs.all)
 const { minIntervalMs, listIntervalMs, leaseMs } = config.batches

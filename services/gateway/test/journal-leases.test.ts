@@ -8,7 +8,7 @@ import { eventually, testFolder } from '@sluice/test-env'
 import type { EpochWriterOptions } from '../src/journal/epoch-writer.ts'
 import type { CheckpointRecord, OpenRecord, UsageDraft } from '../src/journal/open-record.ts'
 import { readFrame, recordType } from '../src/journal/record.ts'
-import { type EndedEpoch, endEpoch } from '../src/journal/replay.ts'
+import { type EndedEpoch, endEpoch, type ReplayOptions } from '../src/journal/replay.ts'
 import { RunningEpoch } from '../src/journal/running-epoch.ts'
 import { listSegments, nodeIo } from '../src/journal/segment.ts'
 import { draftOf, log, openRecord } from './journal-env.ts'
@@ -24,8 +24,9 @@ function openEpoch(directory: string, options: Partial<EpochWriterOptions> = {})
   return new RunningEpoch({ directory, gatewayId: 'gw_1', epoch: 1, log, reserveBytes: 64 * 1024, ...options })
 }
 
-async function replay(directory: string): Promise<EndedEpoch> {
-  const ended = await endEpoch({ directory, segments: listSegments(directory), rate, endedBy: 'gw_2', log })
+async function replay(directory: string, options: Partial<ReplayOptions> = {}): Promise<EndedEpoch> {
+  const segments = listSegments(directory)
+  const ended = await endEpoch({ directory, segments, rate, endedBy: 'gw_2', log, ...options })
   assert.ok(ended)
   return ended
 }
@@ -185,6 +186,31 @@ test('what outlives its attempt is its holder’s, whether the attempt was close
   )
   assert.deepEqual(told.get('a'), [0, [], [{ holder: 'batch_killed', amount: 50 }]])
   assert.deepEqual(told.get('b'), [0, [], [{ holder: 'batch_closed', amount: 50 }]])
+})
+
+test('what a killed attempt held for something that was never begun is free again, also of an exact budget', async t => {
+  const directory = testFolder(t, 'journal')
+  const epoch = openEpoch(directory)
+  const attempt = (lease: string) => ({
+    ...holding(holdOf('usd', [[lease, 50]])),
+    holder: `batch_${lease}`,
+    estimated_input: {},
+  })
+  const [never, begun] = [attempt('never'), attempt('begun')]
+  for (const open of [never, begun]) epoch.open(open)
+  await epoch.synced()
+  await epoch.stop()
+  const away = async (): Promise<boolean> => {
+    throw new Error('NATS is away')
+  }
+  await assert.rejects(replay(directory, { isBegun: away }), /NATS is away/)
+  const ended = await replay(directory, { isBegun: async ({ event_id }) => event_id === begun.event_id })
+  const told = new Map(
+    ended.leases.map(lease => [lease.lease_id, [lease.settled_total, lease.unresolved, lease.handed]]),
+  )
+  assert.deepEqual(told.get('begun'), [0, [], [{ holder: 'batch_begun', amount: 50 }]])
+  const [settled, unresolved, handed = []] = told.get('never') ?? []
+  assert.deepEqual([settled, unresolved, handed], [0, [], []])
 })
 
 test('what was closed settles as its CLOSE says, and leases that were only held are named', async t => {

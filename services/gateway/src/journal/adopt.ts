@@ -4,7 +4,7 @@ import { PARTITIONS } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { type DirectoryLock, lockDirectory, lockIsProof } from './directory-lock.ts'
 import { readIdentity } from './gateway-identity.ts'
-import type { RateDraft, RecordBackground, ReleaseRun } from './open-record.ts'
+import type { IsBegun, RateDraft, RecordBackground, ReleaseRun } from './open-record.ts'
 import { type PastEpoch, type PastEpochDeps, publishPastEpoch } from './past-epoch.ts'
 import { type EndedEpoch, endEpoch, type ReplayOptions } from './replay.ts'
 import { listSegments, removeReserve, type SegmentName } from './segment.ts'
@@ -13,6 +13,7 @@ export interface EndEpochsDeps {
   rate: RateDraft
   recordBackground?: RecordBackground | undefined
   releaseRun?: ReleaseRun | undefined
+  isBegun?: IsBegun | undefined
   /** Who ends them. */
   gatewayId: string
   log: Logger

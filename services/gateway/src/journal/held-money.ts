@@ -50,6 +50,11 @@ export function settleKilledHolds(
   }
 }
 
+/** What an attempt holds that was never sent: its end is known, so that no exact budget sets anything aside. */
+export function nothingUsed(holds: readonly JournaledHold[]): JournaledHold[] {
+  return holds.map(({ exact: _, ...hold }) => hold)
+}
+
 function isSamePool(a: JournaledHold, b: JournaledHold): boolean {
   return a.budget_id === b.budget_id && a.copy === b.copy && a.window_start_ms === b.window_start_ms
 }

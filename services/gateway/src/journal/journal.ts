@@ -16,6 +16,7 @@ import type { EstimateOptions, OpenEstimate } from './open-estimate.ts'
 import type {
   CheckpointRecord,
   ExtendRecord,
+  IsBegun,
   OpenRecord,
   RateDraft,
   RecordBackground,
@@ -115,6 +116,7 @@ export interface JournalOptions
   rate: RateDraft
   recordBackground?: RecordBackground | undefined
   releaseRun?: ReleaseRun | undefined
+  isBegun?: IsBegun | undefined
   /** Called for each earlier run of this directory and each that is adopted, also before this journal is open. */
   onRunEnded?: OnRunEnded | undefined
   /** A journal that stood in this directory has been adopted. */
@@ -147,7 +149,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 }
 
 async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: MarksView): Promise<Journal> {
-  const { directory, root, bus, log, rate, recordBackground, releaseRun, onRunEnded, version = '' } = options
+  const { directory, root, bus, log, rate, recordBackground, releaseRun, isBegun, onRunEnded, version = '' } = options
   const shutdownTimeoutMs = options.shutdownTimeoutMs ?? 5_000
   const securedTimeoutMs = options.securedTimeoutMs ?? 5_000
   const isReplicated = options.mode === 'replicated'
@@ -157,7 +159,7 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
   const gatewayPublisher = createGatewayPublisher(bus, log)
   const findMark = marks.find
   const publisher = createUsagePublisher({ ...options, findMark })
-  const ending = { rate, recordBackground, releaseRun }
+  const ending = { rate, recordBackground, releaseRun, isBegun }
   const deps = { publisher, gatewayPublisher, findMark, gatewayId, log, ...ending, onRunEnded, stopping: stop.signal }
   const past = new Map<number, PastEpoch>()
   async function endEarlierRuns(): Promise<void> {

@@ -88,6 +88,12 @@ export type RecordBackground = (job: BackgroundResponse) => Promise<void>
  */
 export type ReleaseRun = (run: { gatewayId: string; epoch: number; unsettled: readonly OpenRecord[] }) => Promise<void>
 
+/**
+ * Whether what an attempt was to begin is on record, so that its holder speaks of its money. Without a record nothing was asked for.
+ * What throws is tried again later.
+ */
+export type IsBegun = (attempt: OpenRecord) => Promise<boolean>
+
 /** An event before it has a place in a series. */
 export type UsageDraft = Omit<UsageRecordedData, 'gateway_id' | 'epoch' | 'partition' | 'seq'>
 

@@ -5,13 +5,14 @@ import type { Logger } from '@sluice/runtime'
 import { closeLine, closePrefix } from './close-line.ts'
 import { EpochReader, type Position } from './epoch-reader.ts'
 import { fitDraft } from './fit-draft.ts'
-import { HeldMoney, settleKilledHolds } from './held-money.ts'
+import { HeldMoney, nothingUsed, settleKilledHolds } from './held-money.ts'
 import { killedDraft } from './killed-draft.ts'
 import { MissingNumbers } from './missing-numbers.ts'
 import type {
   CheckpointRecord,
   EndRecord,
   HeaderRecord,
+  IsBegun,
   NumberedExtend,
   OpenRecord,
   RateDraft,
@@ -28,6 +29,7 @@ export interface ReplayOptions {
   rate: RateDraft
   recordBackground?: RecordBackground | undefined
   releaseRun?: ReleaseRun | undefined
+  isBegun?: IsBegun | undefined
   /** Who ends the epoch. */
   endedBy: string
   log: Logger
@@ -105,8 +107,10 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
       const unrated = killedDraft(record, checkpoint)
       const draft = { ...unrated, ...(await options.rate(unrated, checkpoint?.parts)) }
       if (money) {
-        const holder = record.holder ?? checkpoint?.background?.held?.holder
-        Object.assign(draft, settleKilledHolds(scan.leases, draft, money.holds, holder))
+        const isBegun = record.holder === undefined || (await options.isBegun?.(record)) !== false
+        const holder = isBegun ? (record.holder ?? checkpoint?.background?.held?.holder) : undefined
+        const holds = isBegun ? money.holds : nothingUsed(money.holds)
+        Object.assign(draft, settleKilledHolds(scan.leases, draft, holds, holder))
       }
       const fitted = fitDraft(draft, bytes =>
         log.error({ eventId: draft.event_id, bytes }, 'event too large, only what it costs and who pays is kept'),
