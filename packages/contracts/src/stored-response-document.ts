@@ -42,6 +42,13 @@ export const BackgroundResponseSchema = Type.Object({
   estimated_input_tokens: Type.Integer({ minimum: 0 }),
   /** Of hard budgets: what it can cost, until it is settled. Absent: nothing is held. */
   held: Type.Optional(HandedMoney),
+  /** Its event is in a journal, and `held` says what it has used: the homes have not heard of it yet. Absent: it is not settled. */
+  owes_word: Type.Optional(
+    Type.Object({
+      /** Its end is not known: what exact budgets hold beyond that is set aside, under this event. */
+      lost: Type.Optional(Uuid),
+    }),
+  ),
   /** Its maker has gone without hearing of it: it is cancelled. */
   given_up: Type.Optional(Type.Boolean()),
   /** When a gateway looks at it next. Moved by compare-and-set: who moves it has taken it. */
@@ -50,7 +57,7 @@ export const BackgroundResponseSchema = Type.Object({
 
 /**
  * A response that is being made in the background and is not settled, in KV `background-responses` under
- * {@link responseKey}, owned by all gateways together. Deleted once its event is in a journal.
+ * {@link responseKey}, owned by all gateways together. Deleted once its event is in a journal and its homes know.
  */
 export const BackgroundResponse = defineDocument('background response', BackgroundResponseSchema)
 export type BackgroundResponse = Static<typeof BackgroundResponseSchema>

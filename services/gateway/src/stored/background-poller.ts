@@ -14,7 +14,7 @@ import type { KeysView } from '../views/keys-view.ts'
 import type { MadeObjects } from '../views/made-objects-view.ts'
 import type { PricesView } from '../views/prices-view.ts'
 import type { ProjectsView } from '../views/projects-view.ts'
-import { keyOf, type StoredResponses } from '../views/stored-responses-view.ts'
+import { keyOf, type OwedWord, type StoredResponses } from '../views/stored-responses-view.ts'
 import { type CutReason, draftOfBackground } from './background-draft.ts'
 import { parseResponse, type ToldResponse } from './response-object.ts'
 
@@ -95,7 +95,8 @@ export class BackgroundPoller {
     try {
       const told = await this.#ask(job, true)
       if (!told?.ended) return false
-      await this.#write(job, told, undefined)
+      const word = await this.#write(job, told, undefined)
+      if (word) await this.#tell(word)
       return true
     } catch (err) {
       this.#deps.log.warn({ err, callId: job.call_id }, 'a background response is neither recorded nor cancelled yet')
@@ -131,7 +132,8 @@ export class BackgroundPoller {
     const key = keyOf(projectId, told.id)
     try {
       const record = await this.#deps.stored.running.get(key)
-      if (record?.value.response_id === told.id) await this.#settle(key, record, told, undefined)
+      if (record?.value.response_id === told.id && !record.value.owes_word)
+        await this.#settle(key, record, told, undefined)
     } catch (err) {
       // It is still in the bucket: the next look settles it.
       this.#deps.log.warn({ err }, 'a background response is not settled yet')
@@ -167,6 +169,7 @@ export class BackgroundPoller {
     try {
       const record = await stored.running.get(key)
       if (!record) return 'settled'
+      if (record.value.owes_word) return await this.#tellLater(key, record.value)
       if (onlyIfDue && record.value.next_look_at_ms > this.#now()) return 'elsewhere'
       const taken = await this.#move(key, record, lookMs)
       return taken ? await this.#lookAt(key, taken) : 'elsewhere'
@@ -263,22 +266,53 @@ export class BackgroundPoller {
     told: ToldResponse | undefined,
     cutBy: CutReason | undefined,
   ): Promise<void> {
-    await this.#write(record.value, told, cutBy)
-    await this.#deps.stored.forgetSettled(key)
+    const word = await this.#write(record.value, told, cutBy)
+    if (!word || (await this.#isTold(word))) await this.#deps.stored.forgetSettled(key)
+    else await this.#deps.stored.keepWord(key, word)
   }
 
-  async #write(job: BackgroundResponse, told: ToldResponse | undefined, cutBy: CutReason | undefined): Promise<void> {
-    const { journal, made, homes } = this.#deps
+  /** It is settled, whether its homes answer now or later. */
+  async #tellLater(key: string, { held, owes_word, next_look_at_ms }: BackgroundResponse): Promise<LookOutcome> {
+    if (next_look_at_ms > this.#now()) return 'settled'
+    const word = held && owes_word && { held, owes_word, next_look_at_ms: this.#now() + lookMs }
+    if (!word || (await this.#isTold(word))) await this.#deps.stored.forgetSettled(key)
+    else await this.#deps.stored.keepWord(key, word)
+    return 'settled'
+  }
+
+  async #isTold(word: OwedWord): Promise<boolean> {
+    try {
+      await this.#tell(word)
+      return true
+    } catch (err) {
+      if (!this.#stop.signal.aborted)
+        this.#deps.log.warn({ err }, 'what a background response has held is not given back yet')
+      return false
+    }
+  }
+
+  #tell({ held, owes_word: { lost } }: OwedWord): Promise<void> {
+    return tellHomes(this.#deps.homes, held, this.#now(), lost)
+  }
+
+  /** @returns what homes are to hear of it: undefined: nothing was held */
+  async #write(
+    job: BackgroundResponse,
+    told: ToldResponse | undefined,
+    cutBy: CutReason | undefined,
+  ): Promise<OwedWord | undefined> {
+    const { journal, made } = this.#deps
     const wasCut = cutBy && told?.status === 'cancelled' ? cutBy : undefined
     const draft = draftOfBackground(job, told, this.#booksOf(job), { finishedAtMs: this.#now(), cutBy: wasCut })
     const event = journal.close(draft, { urgent: true })
     if (job.access === 'managed' && told)
       made.add(job.identity.project_id, [job.response_id, ...madeIdsOf(told.object.output)], this.#now())
     await journal.synced()
-    if (!job.held) return
+    if (!job.held) return undefined
     const use = new HandedUse(job.held)
     use.count(event)
-    await tellHomes(homes, use.settled(), this.#now(), told ? undefined : event.event_id)
+    const owes = told ? {} : { lost: event.event_id }
+    return { held: use.settled(), owes_word: owes, next_look_at_ms: this.#now() + lookMs }
   }
 
   /** Undefined: a book that is gone for ever. @throws Error where it is on its way */

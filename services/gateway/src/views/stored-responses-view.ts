@@ -14,6 +14,9 @@ const maxWaiting = 10_000
 /** How long a client whose response is safe waits until it may ask for it again. */
 const rememberTimeoutMs = 2_000
 
+/** What homes are to hear of a settled response, and when that is tried again. */
+export type OwedWord = Required<Pick<BackgroundResponse, 'held' | 'owes_word' | 'next_look_at_ms'>>
+
 /**
  * Who made which response, and which ones are still being made in the background: two KV buckets that all gateways own
  * together. The first is read by its key when a client asks; the second is followed, so that every gateway can settle.
@@ -133,6 +136,12 @@ export class StoredResponses {
   async forgetSettled(key: string): Promise<void> {
     for (let record = await this.running.get(key); record; record = await this.running.get(key))
       if (await this.running.delete(key, record.revision)) return
+  }
+
+  /** Its event is in a journal, and homes are still to hear of it: nobody asks its provider any more, whoever has moved its next look. */
+  async keepWord(key: string, word: OwedWord): Promise<void> {
+    for (let record = await this.running.get(key); record; record = await this.running.get(key))
+      if ((await this.running.update(key, { ...record.value, ...word }, record.revision)) !== undefined) return
   }
 
   async close(): Promise<void> {
