@@ -561,20 +561,23 @@ test('what is handed over is held by its holder, forgotten where nobody speaks o
   const holders = async () =>
     (await call('GET', `${path}/leases`)).body.gateways.map((each: Record<string, unknown>) => each.gateway_id)
   assert.deepEqual(await holders(), [holder])
+  // Not of a batch, whatever its name begins with.
+  const namesake = newGateway(1, `batches-${randomUUID()}`)
+  await namesake.ask({ budgetId, want: 5 })
 
   const { owner, owned } = await ownedHome(home)
   const laterMs = Date.now() + 27 * 60 * 60_000
   assert.equal((await sweepSilent(env.db, owner, owned, 0, Date.now())).silent, 0)
   assert.ok((await sweepSilent(env.db, owner, owned, 0, laterMs)).silent >= 1)
-  assert.deepEqual(await amounts(), [10, 50, 50, 40])
+  assert.deepEqual(await amounts(), [10, 55, 50, 35])
 
   const poller = leaseClient(env.gateway, holder, 1, home)
   const lease_id = handedLeaseId(holder, over.lease_id)
   const { handed: _, ...totals } = over
   const ended = { ...totals, lease_id, granted: 50, settled_total: 20, returned_total: 30 }
   for (let pollers = 0; pollers < 2; pollers++) await poller.report({ ...ended, version: Number.MAX_SAFE_INTEGER })
-  assert.deepEqual(await amounts(), [30, 0, 0, 70])
-  assert.deepEqual(await holders(), [])
+  assert.deepEqual(await amounts(), [30, 5, 0, 65])
+  assert.deepEqual(await holders(), [namesake.gatewayId])
 })
 
 test('what is unresolved for too long is given up, and stands in the list', async () => {

@@ -37,7 +37,7 @@ export function sweepSilent(
       where home = ${owned.home} and g.heard_at_ms < ${silentBeforeMs} and l.state = 'open'
       union all
       select lease_id, gateway_id from leases where home = ${owned.home} and state = 'open'
-        and (gateway_id like 'batch\_%' or gateway_id like 'background\_%') and changed_at_ms < ${nowMs - forgottenMs}
+        and (starts_with(gateway_id, 'batch_') or starts_with(gateway_id, 'background_')) and changed_at_ms < ${nowMs - forgottenMs}
       limit ${mostLeases}`.execute(trx)
     if (rows.length === 0) return { silent: 0, expired: 0, copies: [] }
     const loaded = await loadHome(trx, owned.home, { pools: [], leaseIds: rows.map(row => row.lease_id), runs: [] })
