@@ -99,3 +99,21 @@ test('a changed budget is found by its new scope only, a removed one not at all'
   index.remove('b')
   assert.deepEqual(index.match(identity, 'openai', 'm', claimed), [])
 })
+
+test('files are bounded for callers whose project some hard budget may count, whoever it is for', () => {
+  const may = (scope: BudgetScope, mode: Budget['mode'] = 'hard') => {
+    const index = new BudgetIndex()
+    index.put(budget('b', scope, { mode }))
+    return index.mayHold(identity)
+  }
+  for (const scope of [
+    { project: 'p1' },
+    { account: 'acct_1' },
+    { project: 'p1', key: 'k2', model: 'm' },
+    { key: 'k2' },
+  ])
+    assert.ok(may(scope), JSON.stringify(scope))
+  assert.ok(!may({ project: 'p1' }, 'soft'))
+  for (const scope of [{ project: 'p2' }, { account: 'acct_2' }, { account: 'acct_1', project: 'p2' }])
+    assert.ok(!may(scope), JSON.stringify(scope))
+})

@@ -50,6 +50,16 @@ export class BudgetIndex {
     values?.set(narrowest.value, [...(values.get(narrowest.value) ?? []), { budget, others, isByClaim }])
   }
 
+  /** Whether some call of this caller's project may count in a hard budget, whoever makes it and whatever it says of itself. */
+  mayHold({ account_id: account, project_id: project }: CallIdentity): boolean {
+    for (const { budget } of this.#places.values()) {
+      const { mode, scope } = budget
+      if (mode !== 'hard') continue
+      if ((scope.project ?? project) === project && (scope.account ?? account) === account) return true
+    }
+    return false
+  }
+
   find(budgetId: string): Budget | undefined {
     return this.#places.get(budgetId)?.budget
   }

@@ -99,3 +99,8 @@ test('what cannot be read may be for any model', () => {
   const bound = fileBound([line('a'), line('b', 'gpt-4o', '"max_tokens":6,"max_tokens":6')].join('\n'))
   assert.match(bound.within(['gpt-4o-mini']).unboundedBy ?? '', /^request 2 of the file,/)
 })
+
+test('a file that was uploaded before a hard budget could count it has to be uploaded again', () => {
+  const unbounded = { file_id: 'file-1', requests: {} } as StoredFile
+  assert.throws(() => boundOfFile(unbounded, terms), /"file-1" .*before there was a hard budget. Upload it again/)
+})

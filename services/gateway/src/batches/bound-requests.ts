@@ -136,7 +136,7 @@ export function boundOfFile({ file_id: id, requests }: StoredFile, { prices, ass
   )
     throw new Refusal(
       'budget_not_bounded',
-      `What the requests of file "${id}" can cost is not known by the prices of now. Upload it again, and make the batch of the new file.`,
+      `What the requests of file "${id}" can cost is not known: it was uploaded at other prices, or before there was a hard budget. Upload it again, and make the batch of the new file.`,
     )
   // The creation is no request of the file.
   const whole = { ...bound, model: undefined, requests: bound.requests - 1 }

@@ -40,8 +40,10 @@ export async function uploadFile(deps: GatewayDeps, call: HttpCall): Promise<voi
       call.match.dialect,
       call.principal.identity.team_id,
     )
+    // Nobody asks for the bound of a file that no hard budget can count.
+    const terms = deps.budgets.mayHold(call.principal.identity) ? termsOf(call) : undefined
     const isForBatch = form.fields.get('purpose') === 'batch'
-    const requests = isForBatch ? await readRequests(form, readFor === 'managed', termsOf(call)) : undefined
+    const requests = isForBatch ? await readRequests(form, readFor === 'managed', terms) : undefined
     const admitted = admit(deps, call, readPlainRequest(Buffer.alloc(0)))
     const { batches, access } = openFilesOf(deps, call)
     if (!requests && access === 'managed')
@@ -65,7 +67,7 @@ export async function uploadFile(deps: GatewayDeps, call: HttpCall): Promise<voi
       await keep(deps, admitted, readFileId(exchanged.answer.body), {
         ...requests,
         bytes: form.bytes.get('file') ?? 0,
-        bound: keptBound(requests.bound, termsOf(call)),
+        bound: terms && requests.bound && keptBound(requests.bound, terms),
       })
     await answerExchange(call, admitted, exchanged)
   } catch (error) {
@@ -78,17 +80,17 @@ export async function uploadFile(deps: GatewayDeps, call: HttpCall): Promise<voi
 async function readRequests(
   form: ReceivedForm,
   isShared: boolean,
-  terms: BatchTerms,
-): Promise<FileRequests & { bound: BatchBound }> {
+  terms: BatchTerms | undefined,
+): Promise<FileRequests & { bound: BatchBound | undefined }> {
   if (form.files.get('file') !== 1) throw new Refusal('invalid_request', 'The form must hold one "file".')
   const reader = readFileRequests(batchTargets, { isShared })
-  const bound = new FileBound(terms)
+  const bound = terms && new FileBound(terms)
   await readPart(form, 'file', chunk => {
     reader.write(chunk)
-    bound.write(chunk)
+    bound?.write(chunk)
   })
   const requests = reader.end()
-  return { ...requests, bound: bound.total(requests.count) }
+  return { ...requests, bound: bound?.total(requests.count) }
 }
 
 /** @throws Refusal where it cannot be kept: a file that nobody knows is of no use, and costs nothing */

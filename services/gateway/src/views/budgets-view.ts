@@ -18,6 +18,8 @@ import { BudgetIndex, type MatchedBudget } from '../budget-index.ts'
 export interface BudgetsView {
   /** Every budget copy whose scope this call is in. */
   match: (identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions) => MatchedBudget[]
+  /** Whether some call of this caller's project may count in a hard budget. */
+  mayHold: (identity: CallIdentity) => boolean
   /** The cutoff in force for a budget copy now. */
   findCutoff: (budgetId: string, copy: string, nowMs: number) => Cutoff | undefined
   findWindow: (budgetId: string, copy: string, nowMs: number) => BudgetWindow | undefined
@@ -81,6 +83,7 @@ export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cu
 
   return {
     match: (identity, provider, model, claimed) => index.match(identity, provider, model, claimed),
+    mayHold: identity => index.mayHold(identity),
     findCutoff(budgetId, copy, nowMs) {
       const cutoff = cutoffs.get(budgetId)?.get(copy)
       return cutoff?.active && (cutoff.until_ms ?? Infinity) > nowMs ? cutoff : undefined
