@@ -109,7 +109,7 @@ export type LeaseAsk = Static<typeof LeaseAsk.schema>
  * Why nothing was granted. `spent`: what is left is below the need even if all that is held came back. `held`: it is not.
  * `unknown_budget`: deleted, or not hard. `not_open`: the window is over or has not begun. `fenced`: a later run of this
  * gateway was heard of, or this ask was answered before and its lease is closed. `recovering`: the home waits for gateways to
- * say which leases they have.
+ * say which leases they have, and holders.
  */
 export const LeaseRefusalReason = Type.Union([
   Type.Literal('spent'),
@@ -199,6 +199,11 @@ export const LeaseHeartbeat = defineEvent({
         lease_ids: Type.Array(LeaseId, { maxItems: 6_000 }),
         /** Parts follow, each sent when the one before it was answered and all of it was known. Absent: none. */
         more: Type.Optional(Type.Literal(true)),
+        /**
+         * Before this list, and since this home has said that it is recovering, it was told of the money of every batch and response in
+         * the background that runs. Absent: it was not.
+         */
+        holders: Type.Optional(Type.Literal(true)),
       }),
     ),
   }),
@@ -213,6 +218,8 @@ const LeaseReceiptSchema = Type.Object({
   unknown: Type.Array(LeaseId),
   /** A later run of this gateway was heard of: this one holds nothing any more. */
   fenced: Type.Boolean(),
+  /** The home has lost its memory and waits to be told who has what. Absent: it has not. */
+  recovering: Type.Optional(Type.Literal(true)),
 })
 /** The answer to reports, hellos and heartbeats: it is committed. */
 export const LeaseReceipt = defineDocument('lease receipt', LeaseReceiptSchema)

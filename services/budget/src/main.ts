@@ -108,6 +108,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'usage consumer',
   )
   const owner = `budget-${uuidv7()}`
+  const holdersToldAt = new Map<number, number>()
   const homes: OwnHomes = closing.use(
     await ownHomes({
       renew: async owned => {
@@ -122,7 +123,11 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         serveHome(
           {
             apply: (home, commands, isWorthRecall) =>
-              applyBatch({ db, owner, findWindow, silentMs: config.silentMs, isWorthRecall }, home, commands),
+              applyBatch(
+                { db, owner, findWindow, silentMs: config.silentMs, holdersToldAt, isWorthRecall },
+                home,
+                commands,
+              ),
             listen: (home, push) =>
               serveLeaseRequests(bus, home, {
                 push,

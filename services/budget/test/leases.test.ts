@@ -671,8 +671,11 @@ test('a preview says which budgets a call meets, what is left, and which says no
 test('a database that was restored grants nothing until gateways have said what they hold, and then holds it', async () => {
   const { budgetId, home, newGateway, amounts } = await newPool()
   const gateway = newGateway()
-  await gateway.ask({ budgetId, want: 60 })
+  await gateway.ask({ budgetId, want: 40 })
   const { lease_id: leaseId } = gateway.totals(1, budgetId)
+  // A part of a lease that nobody but a batch remembers.
+  const holder = holderOf('batch', 'e1')
+  const batch = leaseClient(env.gateway, holder, 1, home)
   // The grant came after the backup, on another cluster.
   await sql`delete from leases where budget_id = ${budgetId}`.execute(env.db)
   await sql`delete from budget_windows where budget_id = ${budgetId}`.execute(env.db)
@@ -686,10 +689,20 @@ test('a database that was restored grants nothing until gateways have said what 
   ])
   await newcomer.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [] })
   assert.equal(await asked(2), 'recovering')
-  await gateway.report(gateway.totals(1, budgetId, { granted: 60, settled_total: 15 }))
-  assert.deepEqual(await amounts(), [15, 45, 0, 40])
-  await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId] })
+  await gateway.report(gateway.totals(1, budgetId, { granted: 40, settled_total: 15 }))
+  assert.deepEqual(await amounts(), [15, 25, 0, 60])
+  const told = await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId] })
+  assert.equal(told.recovering, true)
   let seq = 2
+  // All gateways have listed what they have, and nobody what the batch has.
+  await new Promise(resolve => setTimeout(resolve, 5_500))
+  await gateway.heartbeat([])
+  assert.equal(await asked(++seq), 'recovering')
+  await batch.report(
+    batch.totals(1, budgetId, { lease_id: handedLeaseId(holder, `${gateway.gatewayId}-1-2-0`), granted: 20 }),
+  )
+  assert.deepEqual(await amounts(), [15, 45, 0, 40])
+  await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId], holders: true })
   const reason = await eventually(
     async () => {
       const refusal = await asked(++seq)

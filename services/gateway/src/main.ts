@@ -58,6 +58,7 @@ import { followPrices } from './views/prices-view.ts'
 import { followProjects } from './views/projects-view.ts'
 import { RealtimeCalls } from './views/realtime-calls-view.ts'
 import { followRooms } from './views/rooms-view.ts'
+import { runningHolders } from './views/running-holders.ts'
 import { openStoredFiles } from './views/stored-files-view.ts'
 import { StoredResponses } from './views/stored-responses-view.ts'
 
@@ -266,6 +267,7 @@ const background = closing.use(
   }),
   'background responses',
 )
+leases.tellOf(() => runningHolders(jobs, records))
 const gate = createAdmissionGate({
   freshAtMs: () =>
     Math.min(keys.freshAtMs(), projects.freshAtMs(), managed.freshAtMs(), rooms.freshAtMs(), budgets.freshAtMs()),

@@ -26,6 +26,8 @@ export interface BatchContext {
   findWindow: typeof windowAt
   /** A gateway that is silent for so long is not waited for. */
   silentMs: number
+  /** By home: when gateways have said last what batches and responses in the background have. */
+  holdersToldAt: Map<number, number>
   /** Whether a recall could bring back anything of a lease for this ask. */
   isWorthRecall: (lease: OpenLease, command: AskCommand, state: HomeState, nowMs: number) => boolean
 }
@@ -49,7 +51,7 @@ export async function applyBatch(
 }
 
 function tryBatch(
-  { db, owner, findWindow, silentMs, isWorthRecall }: BatchContext,
+  { db, owner, findWindow, silentMs, holdersToldAt, isWorthRecall }: BatchContext,
   owned: OwnedHome,
   commands: readonly Command[],
 ): Promise<AppliedBatch | { missing: WindowSum[] } | undefined> {
@@ -80,7 +82,9 @@ function tryBatch(
       decideBatch(about, poor, batch)
     }
     for (const gatewayId of batch.listed) loaded.listedAt.set(gatewayId, nowMs)
-    if (isRecovering && hasRecovered(state, loaded.listedAt, recoveringSinceMs, silentMs, nowMs))
+    if (batch.areHoldersTold) holdersToldAt.set(owned.home, nowMs)
+    const said = { listedAt: loaded.listedAt, holdersToldAtMs: holdersToldAt.get(owned.home) }
+    if (isRecovering && hasRecovered(state, said, recoveringSinceMs, silentMs, nowMs))
       await endRecovery(trx, owned.home)
     const leases = [...batch.leases].flatMap(leaseId => state.leases.get(leaseId) ?? [])
     const pools = [...state.pools.values()].filter(pool => before.get(pool.key) !== pool)

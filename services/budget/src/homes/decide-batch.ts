@@ -35,6 +35,8 @@ export interface DecidedBatch {
   gateways: Set<string>
   /** Gateways that have named all that they have, and it was known. */
   listed: Set<string>
+  /** One of them had told of all holders before. */
+  areHoldersTold: boolean
   granted: number
   refused: LeaseAnswer['refusal'][]
 }
@@ -51,6 +53,7 @@ export function emptyBatch(): DecidedBatch {
     leases: new Set(),
     gateways: new Set(),
     listed: new Set(),
+    areHoldersTold: false,
     granted: 0,
     refused: [],
   }
@@ -164,23 +167,29 @@ function receiveHeartbeat(
 ): void {
   const decided = decideHeartbeat(about.state, message, about.nowMs)
   // What is unknown here its gateway will report whole, and then list again. Parts come one behind the other.
-  if (message.whole && !message.whole.more && decided.unknown.length === 0 && !decided.fenced)
+  if (message.whole && !message.whole.more && decided.unknown.length === 0 && !decided.fenced) {
     batch.listed.add(message.gateway_id)
+    if (message.whole.holders) batch.areHoldersTold = true
+  }
   receive(about, batch, decided, answer)
 }
 
 /** For how long the first gateways may be on their way after a home has lost its memory. */
 const firstHeardMs = 5_000
 
-/** Whether every gateway that was heard of lately has said what it has since then. */
+/**
+ * Whether every gateway that was heard of lately has said what it has since then, and one of them what batches and responses in
+ * the background have: all gateways know all of these. One that says nothing of them is waited for as long as one that is silent.
+ */
 export function hasRecovered(
   state: HomeState,
-  listedAt: ReadonlyMap<string, number>,
+  { listedAt, holdersToldAtMs = 0 }: { listedAt: ReadonlyMap<string, number>; holdersToldAtMs: number | undefined },
   sinceMs: number,
   silentMs: number,
   nowMs: number,
 ): boolean {
   if (nowMs - sinceMs < firstHeardMs) return false
+  if (holdersToldAtMs < sinceMs && nowMs - sinceMs < silentMs) return false
   return [...state.gateways.values()].every(
     ({ gatewayId, heardAtMs }) => heardAtMs < nowMs - silentMs || (listedAt.get(gatewayId) ?? 0) >= sinceMs,
   )
@@ -193,8 +202,10 @@ function receive(
   answer: (receipt: LeaseReceipt) => void,
 ): void {
   apply(about, batch, events)
-  const { term, nowMs } = about
-  batch.answers.push(() => answer({ term, at_ms: nowMs, unknown, fenced }))
+  const { term, nowMs, isRecovering } = about
+  batch.answers.push(() =>
+    answer({ term, at_ms: nowMs, unknown, fenced, ...(isRecovering && { recovering: true as const }) }),
+  )
 }
 
 function apply({ state }: BatchCircumstances, batch: DecidedBatch, events: readonly HomeEvent[]): void {

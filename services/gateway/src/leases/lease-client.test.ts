@@ -6,9 +6,16 @@ import { LeaseClient } from './lease-client.ts'
 import type { LeasePublisher } from './lease-publisher.ts'
 
 /** A home that answers at once. */
-function homeOf(about: { clockMs?: () => number; refusal?: LeaseAnswer['refusal'] }) {
+function homeOf(about: { clockMs?: () => number; refusal?: LeaseAnswer['refusal']; isRecovering?: boolean }) {
   const beats: LeaseHeartbeat[] = []
-  const receipt = () => ({ term: 1, at_ms: about.clockMs?.() ?? Date.now(), unknown: [], fenced: false })
+  const heard: string[] = []
+  const receipt = () => ({
+    term: 1,
+    at_ms: about.clockMs?.() ?? Date.now(),
+    unknown: [],
+    fenced: false,
+    ...(about.isRecovering && { recovering: true as const }),
+  })
   const publisher: LeasePublisher = {
     ask: async (_home, { seq, items }) => ({
       seq,
@@ -16,9 +23,13 @@ function homeOf(about: { clockMs?: () => number; refusal?: LeaseAnswer['refusal'
       grants: about.refusal ? [] : items.map((_, at) => ({ lease_id: `gw-1-${seq}-${at}`, amount: 100, left: 0 })),
       ...(about.refusal && { refusal: about.refusal }),
     }),
-    report: async () => receipt(),
+    report: async (home, { gateway_id, leases }) => {
+      heard.push(`${gateway_id} to ${home}: ${leases.map(({ granted, done }) => `${granted} ${done}`)}`)
+      return receipt()
+    },
     heartbeat: async (_home, beat) => {
       beats.push(beat)
+      if (beat.whole) heard.push(beat.whole.holders ? 'whole, with holders' : 'whole')
       return receipt()
     },
     hello: async () => receipt(),
@@ -40,7 +51,7 @@ function homeOf(about: { clockMs?: () => number; refusal?: LeaseAnswer['refusal'
     assert.ok(asks !== 'busy')
     for (const each of asks) client.send(each)
   }
-  return { client, beats, ask }
+  return { client, beats, heard, ask }
 }
 
 test('how far the clock is off is known from heartbeats, and nothing before the first', async t => {
@@ -78,5 +89,41 @@ test('a home that has lost its memory is told at once, once a second, what this 
   for (let times = 0; times < 3; times++) ask()
   await new Promise(setImmediate)
   assert.equal(wholes(), before + 1)
+  await client.close()
+})
+
+test('a home that has lost its memory is told of what batches and responses have, each once, before it is told of all', async t => {
+  t.mock.timers.enable({ apis: ['setInterval', 'Date'], now: 1_000_000 })
+  const home = { isRecovering: false }
+  const { client, heard, ask } = homeOf(home)
+  const at = (number: number, granted: number) => ({
+    lease_id: `e-${number}-0`,
+    home: number,
+    budget_id: 'bud_1',
+    copy: '',
+    window_start_ms: 0,
+    unit: 'usd' as const,
+    granted,
+  })
+  const beat = async () => {
+    heard.length = 0
+    t.mock.timers.tick(1_000)
+    for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate)
+    return [...heard]
+  }
+  ask()
+  await beat()
+  home.isRecovering = true
+  // Before it is known who has anything, a list says nothing of them.
+  assert.deepEqual(await beat(), ['whole'])
+  const running = [{ holder: 'batch_e', leases: [at(0, 60), at(1, 5)] }]
+  client.tellOf(() => running)
+  assert.deepEqual(await beat(), ['batch_e to 0: 60 false', 'whole, with holders'])
+  running.push({ holder: 'background_f', leases: [at(0, 7)] })
+  assert.deepEqual(await beat(), ['background_f to 0: 7 false', 'whole, with holders'])
+  home.isRecovering = false
+  await beat()
+  home.isRecovering = true
+  assert.deepEqual(await beat(), ['batch_e to 0: 60 false', 'background_f to 0: 7 false', 'whole, with holders'])
   await client.close()
 })

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { LeaseHeartbeat, LeaseReceipt } from '@sluice/contracts'
+import type { HandedMoney, LeaseHeartbeat, LeaseReceipt } from '@sluice/contracts'
 import { type OpenAsk, type PoolName, WaitingLine, Wallet } from '@sluice/leases'
 import type { Logger } from '@sluice/runtime'
+import { tellHomes } from './handed-money.ts'
 import type { LeasePublisher } from './lease-publisher.ts'
 
 export interface LeaseClientOptions {
@@ -24,6 +25,8 @@ const beatMs = 1_000
 const wholeListMs = 30_000
 /** A home that has lost its memory is told at once, but no faster than this. */
 const wholeListAgainMs = 1_000
+/** Reports of holders that are under way to a home at a time. */
+const holdersAtOnce = 16
 /** What a home said of its clock longer ago says nothing any more. */
 const clockHeardMs = 10_000
 
@@ -42,6 +45,9 @@ export class LeaseClient {
   /** Asks of which a message is under way. */
   readonly #sent = new Set<OpenAsk>()
   readonly #timer: NodeJS.Timeout
+  /** By home that says that it is recovering: the holders that it was told of since then, and when that began last. */
+  readonly #recovering = new Map<number, { told: Set<string>; beganAtMs: number; isTelling: boolean }>()
+  #holders: (() => Iterable<HandedMoney>) | undefined
   readonly #recalls: { close: () => Promise<void> }
   #beatAtMs = 0
   #wholeAtMs = 0
@@ -94,10 +100,9 @@ export class LeaseClient {
         if (answer.refusal?.reason === 'fenced')
           this.#options.log.warn({ seq: answer.seq }, 'an ask for money is too old')
         // It waits for what we have of it: what it does not know, it must not grant again.
-        if (answer.refusal?.reason === 'recovering' && nowMs - this.#wholeAtMs >= wholeListAgainMs)
-          this.#beat(nowMs, true)
         this.wallet.answer(answer, nowMs)
         this.line.answered(answer, nowMs)
+        if (answer.refusal?.reason === 'recovering') void this.#recover(ask.home, nowMs)
       })
       .catch(() => {})
       .finally(() => this.#sent.delete(ask))
@@ -121,6 +126,52 @@ export class LeaseClient {
     }
   }
 
+  /**
+   * Says who has money that outlives its gateway: from then on homes that have lost their memory are told of all of it, and can grant
+   * what is left.
+   */
+  tellOf(holders: () => Iterable<HandedMoney>): void {
+    this.#holders = holders
+  }
+
+  /** Tells a home what every holder has, each once, and then what this run has. It says that it is recovering until that is enough. */
+  async #recover(home: number, nowMs: number): Promise<void> {
+    const about = this.#recovering.get(home) ?? { told: new Set<string>(), beganAtMs: 0, isTelling: false }
+    this.#recovering.set(home, about)
+    if (about.isTelling || nowMs - about.beganAtMs < wholeListAgainMs) return
+    Object.assign(about, { beganAtMs: nowMs, isTelling: true })
+    try {
+      const areTold = await this.#tellHolders(home, about.told)
+      const list = this.wallet.heartbeats(Date.now(), true).find(each => each.home === home)
+      const messages = (list?.messages ?? []).map(({ whole, ...message }) => ({
+        ...message,
+        ...(whole && { whole: areTold ? { ...whole, holders: true as const } : whole }),
+      }))
+      await this.#beatHome(home, messages)
+    } catch {
+      // It says again that it is recovering.
+    } finally {
+      about.isTelling = false
+    }
+  }
+
+  /** @returns false: nobody knows yet who they are */
+  async #tellHolders(home: number, told: Set<string>): Promise<boolean> {
+    if (!this.#holders) return false
+    const untold = [...this.#holders()].flatMap(({ holder, leases }) => {
+      const own = leases.filter(lease => lease.home === home)
+      return own.length > 0 && !told.has(holder) ? [{ holder, leases: own }] : []
+    })
+    for (let at = 0; at < untold.length; at += holdersAtOnce)
+      await Promise.all(
+        untold.slice(at, at + holdersAtOnce).map(async held => {
+          await tellHomes(this.#options.publisher, held, Date.now())
+          told.add(held.holder)
+        }),
+      )
+    return true
+  }
+
   #beat(nowMs: number, isWhole: boolean): void {
     this.#beatAtMs = nowMs
     if (isWhole) this.#wholeAtMs = nowMs
@@ -136,6 +187,8 @@ export class LeaseClient {
       this.#clocks.set(home, { offMs: receipt.at_ms - Math.round((sentAtMs + heardAtMs) / 2), heardAtMs })
       this.#fence(receipt)
       this.wallet.renewed(home, message.at_ms, receipt)
+      if (receipt.recovering) void this.#recover(home, heardAtMs)
+      else this.#recovering.delete(home)
       // Told whole first; the next list says it again.
       if (receipt.unknown.length > 0) return
     }
