@@ -253,6 +253,8 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     ),
     'routes',
   )
+  // Nobody is to be sent here before somebody answers.
+  let isListening = false
   const operator = closing.use(
     await startOperatorServer({
       host: config.host,
@@ -260,6 +262,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       metrics: metricsText,
       log,
       ready: async () => {
+        if (!isListening) return 'routes'
         if (!bus.isConnected()) return 'NATS'
         if (!(await isDatabaseReady(db))) return 'PostgreSQL'
         return consumer.isHealthy() ? undefined : 'usage consumer'
@@ -283,6 +286,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'operator server',
   )
   await app.listen({ host: config.host, port: config.port })
+  isListening = true
   log.info({ port: config.port, operatorPort: operator.port }, 'listening')
   return { app, bus, db, homes, operatorPort: operator.port }
 }

@@ -273,7 +273,10 @@ const gate = createAdmissionGate({
     Math.min(keys.freshAtMs(), projects.freshAtMs(), managed.freshAtMs(), rooms.freshAtMs(), budgets.freshAtMs()),
   maxViewAgeMs: config.maxViewAgeMs,
 })
-const notReady = (): string | undefined => whyNotReady({ gate, prices, journal, leases }, Date.now())
+/** Nobody is to be sent here before somebody answers. */
+let isListening = false
+const notReady = (): string | undefined =>
+  isListening ? whyNotReady({ gate, prices, journal, leases }, Date.now()) : 'it does not listen yet'
 closing.use(
   startHeartbeat({
     bus,
@@ -394,6 +397,7 @@ closing.defer('running calls', async () => {
 })
 calls.start(deps)
 await app.listen({ host: config.host, port: config.port })
+isListening = true
 log.info(
   { gatewayId: journal.gatewayId, epoch: journal.epoch, port: config.port, simulated: config.simulated },
   'gateway listening',
