@@ -9,6 +9,7 @@ test('a full disk is one sentence, however it is told: by the system, by Postgre
     new Error('could not extend file: No space left on device'),
     nats,
     new Error('NATS consumer analytics-rows cannot be made', { cause: nats }),
+    new Error('NATS consumer billing-ledger cannot be made: error creating store for consumer'),
   ])
     assert.match(String(spaceError('/x', cause)), /The disk that holds \/x is full\. Free some space/)
   const other = new Error('something else')

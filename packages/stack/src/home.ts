@@ -112,7 +112,8 @@ function saysNoSpace(cause: unknown): boolean {
   return (
     code === 'ENOSPC' ||
     code === 'EDQUOT' ||
-    /no space left on device|ENOSPC/i.test(cause.message) ||
+    // The last one is NATS's: it says no more where it can make no file, and in a folder of ours nothing else keeps it from that.
+    /no space left on device|ENOSPC|error creating store/i.test(cause.message) ||
     saysNoSpace(cause.cause)
   )
 }
