@@ -303,14 +303,14 @@ function projectOf(
       'ip_not_allowed',
       'The key of this call may not be used from your address. Call from one that it is for, or ask a project admin.',
     )
+  const project = deps.projects.find(active.key.project_id)
+  if (!project) throw new Refusal('unauthorized', 'The project of this credential does not exist any more.')
+  if (project.disabled) throw new Refusal('project_disabled', `Project "${project.name}" is disabled. Ask its owner.`)
   if (!active.mayCall)
     throw new Refusal(
       'llm_not_granted',
       'The member or service account that this key belongs to may not call models in this project. Ask a project admin.',
     )
-  const project = deps.projects.find(active.key.project_id)
-  if (!project) throw new Refusal('unauthorized', 'The project of this credential does not exist any more.')
-  if (project.disabled) throw new Refusal('project_disabled', `Project "${project.name}" is disabled. Ask its owner.`)
   active.usedAtMs = nowMs
   return project
 }
