@@ -59,6 +59,20 @@ test('windows of many pools are asked for in few asks', () => {
   )
 })
 
+test('windows ahead leave room for what calls ask', () => {
+  const { wallet, grant } = newWallet()
+  for (let at = 0; at < 600; at++) {
+    const needs = [{ pool: wallet.pool(minuteOf(`bud_${at}`, 0)), want: 1, need: 1 }]
+    wallet.ask(needs, 50_000)
+    grant(1, 50_000)
+    wallet.hold(`att_${at}`, needs, 50_000)
+  }
+  assert.equal(wallet.askNextWindows(57_000).length, 8)
+  assert.deepEqual(wallet.askNextWindows(58_000), [])
+  grant(1, 58_500)
+  assert.equal(wallet.askNextWindows(59_000).length, 8)
+})
+
 test('a whole list that is too long for one message says that more comes, and ends with the last', () => {
   const { wallet, grant } = newWallet()
   for (let at = 0; at < 5_500; at += 50) {

@@ -74,8 +74,8 @@ const windowAheadMs = 4_000
 /** …of pools that were used within this time. */
 const recentlyUsedMs = 5 * 60_000
 const mostItems = 32
-/** Asks ahead of windows that go out at a time. */
-const mostAheadAsks = 64
+/** Asks ahead of windows that are under way at a time: half of what a home is asked at once, the rest is for calls. */
+const mostAheadAsks = 8
 /** Asks of one home that are under way at a time: each is said again until it is answered, and a home that is late is later with each. */
 const mostAsks = 16
 
@@ -276,7 +276,7 @@ export class Wallet {
     const asks: OpenAsk[] = []
     for (const pool of this.#pools.values()) {
       if (!isBeforeNext(pool, nowMs)) continue
-      if (asks.length + byHome.size >= mostAheadAsks) break
+      if (this.#asks.size + byHome.size >= mostAheadAsks) break
       pool.isFollowed = true
       const name = this.#options.nextOf(pool)
       if (!name) continue
