@@ -14,11 +14,16 @@ export async function announceMemberRights(
   memberIds: readonly string[],
   projectId?: string,
 ): Promise<void> {
+  await announceSessionsOf(change, memberIds)
+  await announceKeyChanges(change, await listKeyIdsOfMembers(change.trx, memberIds, projectId))
+}
+
+/** Announces what the sessions of members may do now, in all projects of their account. */
+export async function announceSessionsOf(change: Change, memberIds: readonly string[]): Promise<void> {
   const sessions = await withinAccount(change.trx, () => readSessionsOfMembers(change.trx, memberIds))
   await change.announce(
     sessions.map(({ tokenHash, document }) =>
       document ? announceSession(tokenHash, document) : withdraw('sessions', tokenHash),
     ),
   )
-  await announceKeyChanges(change, await listKeyIdsOfMembers(change.trx, memberIds, projectId))
 }

@@ -1,11 +1,10 @@
 import { errorOf } from '@sluice/runtime'
-import { announceSession, withdraw } from './announcement.ts'
+import { announceSessionsOf } from './announce-member.ts'
 import { announceKeyChanges, listAnnouncedKeyIds } from './api-key-store.ts'
 import type { Change } from './change-store.ts'
 import { errors } from './errors.ts'
 import { listMemberIdsOfProject } from './project-member-store.ts'
 import { announceProjectChange, findProject, lockProject, markProjectDeleted } from './project-store.ts'
-import { readSessionsOfMembers } from './session-store.ts'
 
 const keysAtATime = 500
 
@@ -27,12 +26,6 @@ export async function deleteProject(change: Change, accountId: string, projectId
     if (keyIds.length < keysAtATime) break
     after = keyIds.at(-1)
   }
-  const memberIds = await listMemberIdsOfProject(change.trx, projectId)
-  const sessions = await readSessionsOfMembers(change.trx, memberIds)
-  await change.announce(
-    sessions.map(({ tokenHash, document }) =>
-      document ? announceSession(tokenHash, document) : withdraw('sessions', tokenHash),
-    ),
-  )
+  await announceSessionsOf(change, await listMemberIdsOfProject(change.trx, projectId))
   await change.audit({ action: 'project.deleted', target: projectId, projectId, before: { name } })
 }

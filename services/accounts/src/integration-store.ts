@@ -105,12 +105,10 @@ export async function countIntegrations(db: Db, projectId: string): Promise<numb
   return Number(count)
 }
 
-export async function putIntegration(db: Db, projectId: string, integration: StoredIntegration): Promise<void> {
+/** The way to a provider, as both kinds of integrations keep it. */
+export function accessColumns(integration: StoredIntegration) {
   const { credentialFrom, headersEnvelope, envelope } = integration
-  const values = {
-    name: integration.name,
-    team_id: integration.teamId,
-    standby: integration.standby,
+  return {
     base_url: integration.baseUrl,
     envelope: envelope && JSON.stringify(envelope),
     api_key_hint: integration.apiKeyHint,
@@ -120,6 +118,15 @@ export async function putIntegration(db: Db, projectId: string, integration: Sto
     organization: integration.organization,
     provider_project: integration.providerProject,
     updated_at: integration.updatedAt,
+  }
+}
+
+export async function putIntegration(db: Db, projectId: string, integration: StoredIntegration): Promise<void> {
+  const values = {
+    name: integration.name,
+    team_id: integration.teamId,
+    standby: integration.standby,
+    ...accessColumns(integration),
   }
   const { integrationId: integration_id, dialect, createdAt: created_at } = integration
   await db

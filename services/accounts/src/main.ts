@@ -65,15 +65,14 @@ if (!process.argv.includes('--check-config')) {
     sendSpans,
   })
   closing.use(app, 'routes')
-  // Nobody is to be sent here before somebody answers.
-  let isListening = false
+  // First: nobody is ready whose routes do not answer.
+  const address = await app.listen({ host: config.host, port: config.port })
   const operator = closing.use(
     await startOperatorServer({
       host: config.host,
       port: config.operatorPort,
       metrics: metricsText,
       ready: async () => {
-        if (!isListening) return 'routes'
         if (!bus.isConnected()) return 'NATS'
         if (!(await isDatabaseReady(db))) return 'PostgreSQL'
         return upkeep.isRepaired() ? undefined : 'announcements'
@@ -81,8 +80,6 @@ if (!process.argv.includes('--check-config')) {
     }),
     'operator server',
   )
-  const address = await app.listen({ host: config.host, port: config.port })
-  isListening = true
   log.info({ address, operatorPort: operator.port }, 'listening')
   await closing.untilSignal()
 }

@@ -2,6 +2,7 @@ import type { Dialect, ManagedIntegration } from '@sluice/contracts'
 import { sql } from 'kysely'
 import type { Db } from './db/schema.ts'
 import type { StoredIntegration } from './integration.ts'
+import { accessColumns } from './integration-store.ts'
 
 const columns = [
   'dialect',
@@ -63,19 +64,7 @@ export async function lockManagedIntegrations(db: Db): Promise<void> {
 }
 
 export async function putManagedIntegration(db: Db, integration: StoredManagedIntegration): Promise<void> {
-  const { credentialFrom, headersEnvelope, envelope } = integration
-  const values = {
-    version: integration.version,
-    base_url: integration.baseUrl,
-    envelope: envelope && JSON.stringify(envelope),
-    api_key_hint: integration.apiKeyHint,
-    credential_from: credentialFrom && JSON.stringify(credentialFrom),
-    headers_envelope: headersEnvelope && JSON.stringify(headersEnvelope),
-    header_names: [...integration.headerNames],
-    organization: integration.organization,
-    provider_project: integration.providerProject,
-    updated_at: integration.updatedAt,
-  }
+  const values = { version: integration.version, ...accessColumns(integration) }
   const { integrationId: integration_id, dialect, createdAt: created_at } = integration
   await db
     .insertInto('managed_integrations')

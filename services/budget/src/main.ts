@@ -253,8 +253,8 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     ),
     'routes',
   )
-  // Nobody is to be sent here before somebody answers.
-  let isListening = false
+  // First: nobody is ready whose routes do not answer.
+  await app.listen({ host: config.host, port: config.port })
   const operator = closing.use(
     await startOperatorServer({
       host: config.host,
@@ -262,7 +262,6 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       metrics: metricsText,
       log,
       ready: async () => {
-        if (!isListening) return 'routes'
         if (!bus.isConnected()) return 'NATS'
         if (!(await isDatabaseReady(db))) return 'PostgreSQL'
         return consumer.isHealthy() ? undefined : 'usage consumer'
@@ -285,8 +284,6 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     }),
     'operator server',
   )
-  await app.listen({ host: config.host, port: config.port })
-  isListening = true
   log.info({ port: config.port, operatorPort: operator.port }, 'listening')
   return { app, bus, db, homes, operatorPort: operator.port }
 }

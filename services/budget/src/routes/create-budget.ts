@@ -17,8 +17,7 @@ import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
 import { type BudgetPlace, makingOf } from './budget-place.ts'
-
-const value = Type.String({ minLength: 1, maxLength: 256, pattern: lineOfText })
+import { scopeMembers } from './scope-members.ts'
 
 /** What a `Sluice-Tag-*` header can say. */
 const tagPattern = "^[a-z0-9!#$%&'*+.^_`|~-]{1,64}=[^\\u0000-\\u001f\\u007f]{0,256}$"
@@ -30,17 +29,7 @@ export const CreateBudgetBody = Type.Object(
     scope: Type.Optional(
       Type.Object(
         {
-          team: Type.Optional(value),
-          member: Type.Optional(value),
-          room: Type.Optional(value),
-          key: Type.Optional(value),
-          service_account: Type.Optional(value),
-          participant: Type.Optional(value),
-          model: Type.Optional(value),
-          provider: Type.Optional(value),
-          app: Type.Optional(value),
-          session: Type.Optional(value),
-          agent: Type.Optional(value),
+          ...scopeMembers,
           /** `name=value`, of a tag that calls claim. */
           tag: Type.Optional(Type.String({ maxLength: 321, pattern: tagPattern })),
         },

@@ -1,4 +1,4 @@
-import { lineOfText, Type } from '@sluice/contracts'
+import { Type } from '@sluice/contracts'
 import { errorOf, principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
@@ -6,8 +6,8 @@ import { formatAmount, parseAmount } from '../amount.ts'
 import type { BudgetRouteDeps } from '../app.ts'
 import { errors } from '../errors.ts'
 import { previewCall } from '../preview.ts'
+import { DimensionValue, scopeMembers } from './scope-members.ts'
 
-const value = Type.String({ minLength: 1, maxLength: 256, pattern: lineOfText })
 const count = Type.Integer({ minimum: 0 })
 
 export const PreviewBody = Type.Object(
@@ -15,18 +15,8 @@ export const PreviewBody = Type.Object(
     dimensions: Type.Optional(
       Type.Object(
         {
-          team: Type.Optional(value),
-          member: Type.Optional(value),
-          room: Type.Optional(value),
-          key: Type.Optional(value),
-          service_account: Type.Optional(value),
-          participant: Type.Optional(value),
-          model: Type.Optional(value),
-          provider: Type.Optional(value),
-          app: Type.Optional(value),
-          session: Type.Optional(value),
-          agent: Type.Optional(value),
-          tags: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), value)),
+          ...scopeMembers,
+          tags: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), DimensionValue)),
         },
         { additionalProperties: false },
       ),

@@ -14,8 +14,8 @@ export function termsOf({ prices, principal }: Pick<AdmittedCall, 'prices' | 'pr
 }
 
 /**
- * Holds all that the requests of a batch can cost, in full, and of a budget for one model what those for that model can: what they have used is settled as their results are, and none of them
- * can be made smaller now. From the creation's end on the money is the batch's own.
+ * Holds all that the requests of a batch can cost, and of a budget for one model what those for that model can: what they have used
+ * is settled as their results are, and none of them can be made smaller now. From the creation's end on the money is the batch's own.
  * @param boundOf reads the requests: asked only where some hard budget counts them
  * @param admitAgain admits what has waited
  * @throws Refusal

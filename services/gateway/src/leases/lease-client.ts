@@ -99,9 +99,9 @@ export class LeaseClient {
         const nowMs = Date.now()
         if (answer.refusal?.reason === 'fenced')
           this.#options.log.warn({ seq: answer.seq }, 'an ask for money is too old')
-        // It waits for what we have of it: what it does not know, it must not grant again.
         this.wallet.answer(answer, nowMs)
         this.line.answered(answer, nowMs)
+        // It waits for what we have of it: what it does not know, it must not grant again.
         if (answer.refusal?.reason === 'recovering') void this.#recover(ask.home, nowMs)
       })
       .catch(() => {})
