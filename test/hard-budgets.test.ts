@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import type { BillRecord } from '@sluice/simulator'
-import { eventually } from '@sluice/test-env'
+import { eventually, silence } from '@sluice/test-env'
 import OpenAI from 'openai'
 import WebSocket from 'ws'
 import { newProject } from './new-project.ts'
@@ -197,7 +197,7 @@ test('a form is held as long as its sound can cost, and refused where that is mo
   const { openai, read } = await hardBudget('heard', { limit: '0.01' })
   const bill = await billSince()
   const hear = (seconds: number) =>
-    openai.audio.transcriptions.create({ model: 'whisper-1', file: new File([wav(seconds)], 'said.wav') })
+    openai.audio.transcriptions.create({ model: 'whisper-1', file: new File([silence(seconds * 1_000)], 'said.wav') })
   await hear(30)
   const [record] = await bill()
   assert.ok(record && record.cost_nano_usd > 0)
@@ -389,25 +389,6 @@ async function openSocket(t: TestContext, path: string, apiKey: string) {
         message: `${count} × ${type}: ${JSON.stringify(events.map(each => each.type))}`,
       }),
   }
-}
-
-/** Silence, 8,000 samples a second. */
-function wav(seconds: number): Uint8Array<ArrayBuffer> {
-  const samples = seconds * 8_000
-  const head = Buffer.alloc(44)
-  head.write('RIFF', 0)
-  head.writeUInt32LE(36 + samples, 4)
-  head.write('WAVEfmt ', 8)
-  head.writeUInt32LE(16, 16)
-  head.writeUInt16LE(1, 20)
-  head.writeUInt16LE(1, 22)
-  head.writeUInt32LE(8_000, 24)
-  head.writeUInt32LE(8_000, 28)
-  head.writeUInt16LE(1, 32)
-  head.writeUInt16LE(8, 34)
-  head.write('data', 36)
-  head.writeUInt32LE(samples, 40)
-  return new Uint8Array(Buffer.concat([head, Buffer.alloc(samples, 0x80)]))
 }
 
 test('three requests an hour are three requests', async () => {

@@ -1,4 +1,5 @@
 import { deflateSync } from 'node:zlib'
+import { silence as silenceOf } from '@sluice/test-env'
 import OpenAI, { toFile } from 'openai'
 import { Stream } from 'openai/streaming'
 import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
@@ -11,18 +12,7 @@ function open({ openaiBaseUrl, apiKey, headers }: Setup): OpenAI {
 
 /** Whole seconds of silence as a WAV of 16,000 bytes a second. */
 export function silence(seconds: number): Buffer {
-  const bytes = seconds * 16_000
-  const header = Buffer.from('RIFF....WAVEfmt ....................data....', 'latin1')
-  header.writeUInt32LE(36 + bytes, 4)
-  header.writeUInt32LE(16, 16)
-  header.writeUInt16LE(1, 20)
-  header.writeUInt16LE(1, 22)
-  header.writeUInt32LE(8_000, 24)
-  header.writeUInt32LE(16_000, 28)
-  header.writeUInt16LE(2, 32)
-  header.writeUInt16LE(16, 34)
-  header.writeUInt32LE(bytes, 40)
-  return Buffer.concat([header, Buffer.alloc(bytes)])
+  return Buffer.from(silenceOf(seconds * 1_000))
 }
 
 /** Bytes that begin as a picture does. */

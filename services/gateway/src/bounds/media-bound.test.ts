@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type Simulator, startSimulator } from '@sluice/simulator'
+import { silence } from '@sluice/test-env'
 import fc from 'fast-check'
 import { billOf, billOfForm, books, tokensOf } from '../../test/bounds/bound-witness.ts'
 import { type MediaShape, readAskedMedia } from '../media-request.ts'
@@ -102,7 +103,7 @@ test('audio.transcriptions: nothing that the provider charges is above the bound
       const form = new FormData()
       form.set('model', model)
       form.set('prompt', prompt)
-      form.set('file', new Blob([wav(durationMs)]), 'a.wav')
+      form.set('file', new Blob([silence(durationMs)]), 'a.wav')
       const bill = await billOfForm(simulator, 'audio.transcriptions', form)
       assertWithin(boundOf('transcript', { model, prompt }, { durationMs }), bill)
     }),
@@ -191,23 +192,4 @@ function assertWithin(bound: ReturnType<typeof boundOf>, bill: Awaited<ReturnTyp
   assert.ok(bill.cost_nano_usd <= usd, `${bill.cost_nano_usd} of ${usd} nano-USD: ${JSON.stringify(bill.lines)}`)
   const tokens = bound.amount('tokens', 0)
   assert.ok(tokensOf(bill) <= tokens, `${tokensOf(bill)} of ${tokens} tokens`)
-}
-
-/** Silence, 8,000 samples of a byte each second. */
-function wav(durationMs: number): Uint8Array<ArrayBuffer> {
-  const bytes = durationMs * 8
-  const head = Buffer.alloc(44)
-  head.write('RIFF', 0)
-  head.writeUInt32LE(36 + bytes, 4)
-  head.write('WAVEfmt ', 8)
-  head.writeUInt32LE(16, 16)
-  head.writeUInt16LE(1, 20)
-  head.writeUInt16LE(1, 22)
-  head.writeUInt32LE(8_000, 24)
-  head.writeUInt32LE(8_000, 28)
-  head.writeUInt16LE(1, 32)
-  head.writeUInt16LE(8, 34)
-  head.write('data', 36)
-  head.writeUInt32LE(bytes, 40)
-  return new Uint8Array(Buffer.concat([head, Buffer.alloc(bytes)]))
 }
