@@ -84,13 +84,10 @@ test('many streams at once on one exact budget: the provider charges no more tha
   )
   const answered = outcomes.filter(outcome => outcome === 'answered').length
   assert.ok(answered > 3 && answered < 40, `${answered} of 40 were answered`)
-  await eventually(
-    async () => {
-      const { held } = await read()
-      return Number(held) === 0
-    },
-    { timeoutMs: 20_000 },
-  )
+  await eventually(async () => {
+    const { held } = await read()
+    return Number(held) === 0
+  })
   const charged = (await bill()).reduce((sum, record) => sum + record.cost_nano_usd, 0)
   assert.ok(charged <= 50_000_000, `${charged} nano-USD of 50,000,000`)
   const { spent } = await read()
@@ -235,7 +232,7 @@ test('a paced budget pays for a turn of a Responses socket as it goes on, and th
   const client = await openSocket(t, '/v1/responses', apiKey)
   const input = 'Write. [[sim output_tokens=9000 delay_ms=2 tokens_per_chunk=5]]'
   client.send({ type: 'response.create', model: 'gpt-4o', input })
-  await client.until('response.incomplete', 1, 20_000)
+  await client.until('response.incomplete')
   assert.equal(client.socket.readyState, client.socket.OPEN)
   const charged = (await bill()).reduce((sum, record) => sum + record.cost_nano_usd, 0)
   assert.ok(charged > 20_000_000 && charged <= 80_000_000, `${charged} nano-USD`)
@@ -268,12 +265,7 @@ test('a realtime session holds its next turn ahead: without money its provider b
   assert.equal(client.all('response.created').length, 2)
 
   assert.equal((await admin.call('PATCH', path, { limit: '5.00' })).status, 200)
-  await eventually(
-    () => client.lastOf('session.updated')?.session.audio.input.turn_detection.create_response === true,
-    {
-      timeoutMs: 15_000,
-    },
-  )
+  await eventually(() => client.lastOf('session.updated')?.session.audio.input.turn_detection.create_response === true)
   say()
   await client.until('response.done', 3)
 })
@@ -383,9 +375,8 @@ async function openSocket(t: TestContext, path: string, apiKey: string) {
     all,
     lastOf: (type: string) => all(type).at(-1),
     send: (event: object) => socket.send(JSON.stringify(event)),
-    until: (type: string, count = 1, timeoutMs = 5_000) =>
+    until: (type: string, count = 1) =>
       eventually(() => all(type).length >= count && all(type), {
-        timeoutMs,
         message: `${count} × ${type}: ${JSON.stringify(events.map(each => each.type))}`,
       }),
   }

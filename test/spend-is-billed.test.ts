@@ -107,40 +107,34 @@ test('what the official SDKs spend is the same in event, ledger, budget, ClickHo
   assert.equal(bill.length, 9)
   assert.ok(billed > 0n)
 
-  await eventually(
-    async () => {
-      const ledger = await readLedger(stack)
-      assert.equal(ledger.events.length, 9)
-      assert.equal(
-        ledger.events.reduce((sum, event) => sum + BigInt(event.costNanoUsd), 0n),
-        billed,
-        'events',
-      )
-      assert.equal(ledger.total.costNanoUsd, billed, 'ledger')
-      for (const line of bill) {
-        const event = ledger.events.find(candidate => candidate.providerRequestId === line.id)
-        assert.equal(event?.costNanoUsd, line.costNanoUsd, line.id)
-      }
-      const { body: seen } = await admin.call<{ events: UsageEvent[] }>(
-        'GET',
-        `${admin.project}/usage/events?limit=100`,
-      )
-      assert.equal(
-        seen.events.reduce((sum, event) => sum + BigInt(event.cost_nano_usd), 0n),
-        billed,
-        'ClickHouse',
-      )
-      const { body: spent } = await admin.call<{ spent_nano_usd?: number | string; spent: string }>(
-        'GET',
-        `${admin.project}/budgets/${budget.id}`,
-      )
-      assert.equal(nanoOf(spent.spent), billed, 'budget')
-      const { body: balance } = await admin.call<{ cost_nano_usd: string }>('GET', `${admin.project}/balance`)
-      assert.equal(BigInt(balance.cost_nano_usd), billed, 'balance')
-      return true
-    },
-    { timeoutMs: 15_000 },
-  )
+  await eventually(async () => {
+    const ledger = await readLedger(stack)
+    assert.equal(ledger.events.length, 9)
+    assert.equal(
+      ledger.events.reduce((sum, event) => sum + BigInt(event.costNanoUsd), 0n),
+      billed,
+      'events',
+    )
+    assert.equal(ledger.total.costNanoUsd, billed, 'ledger')
+    for (const line of bill) {
+      const event = ledger.events.find(candidate => candidate.providerRequestId === line.id)
+      assert.equal(event?.costNanoUsd, line.costNanoUsd, line.id)
+    }
+    const { body: seen } = await admin.call<{ events: UsageEvent[] }>('GET', `${admin.project}/usage/events?limit=100`)
+    assert.equal(
+      seen.events.reduce((sum, event) => sum + BigInt(event.cost_nano_usd), 0n),
+      billed,
+      'ClickHouse',
+    )
+    const { body: spent } = await admin.call<{ spent_nano_usd?: number | string; spent: string }>(
+      'GET',
+      `${admin.project}/budgets/${budget.id}`,
+    )
+    assert.equal(nanoOf(spent.spent), billed, 'budget')
+    const { body: balance } = await admin.call<{ cost_nano_usd: string }>('GET', `${admin.project}/balance`)
+    assert.equal(BigInt(balance.cost_nano_usd), billed, 'balance')
+    return true
+  })
 
   const { body: report } = await admin.call<{
     usage: { provider: string; model: string; type: string; total: number; cost_nano_usd: string }[]

@@ -64,7 +64,7 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
     const ledger = await readLedger(stack)
     return ledger.total.events >= answered && ledger
   })
-  await eventually(async () => (await reconcile(stack)).equal, { timeoutMs: 15_000 })
+  await eventually(async () => (await reconcile(stack)).equal)
 
   const rerated = await rerateLedger(stack)
   assert.deepEqual(brokenPromises(rerated), [])
@@ -82,7 +82,7 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
     })
     assert.equal(corrected.status, 201, JSON.stringify(corrected.body))
   }
-  await eventually(async () => (await reconcile(stack)).equal, { timeoutMs: 15_000 })
+  await eventually(async () => (await reconcile(stack)).equal)
 
   // Days pass: half of the log was posted three days ago, and is in the archive alone from now on.
   await query(

@@ -120,7 +120,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   }
   const bill = ((await (await fetch(`${stack.simulatorUrl}/simulator/bill`)).json()) as { records: BillRecord[] })
     .records
-  await eventually(() => feed.all.length >= bill.length, { timeoutMs: 10_000 }).catch(() => false)
+  await eventually(() => feed.all.length >= bill.length).catch(() => false)
   return judge(done, bill, feed.all)
 }
 

@@ -119,7 +119,7 @@ suite('official clients', { concurrency: 16 }, () => {
             const found = feed.byTag('case').get(name) ?? []
             return found.length >= settles.length && found
           },
-          { message: 'its events', timeoutMs: 15_000 },
+          { message: 'its events' },
         )
         assert.deepEqual(events.map(event => event.endpoint).sort(), settles, 'one attempt, one event')
         for (const event of events) await holdAgainstBill(row, mode, event, line => t.diagnostic(line))
@@ -172,7 +172,7 @@ async function settledTo(
       )
       return byId.size === count && [...byId.values()]
     },
-    { timeoutMs: 20_000, message: `${count} settled` },
+    { message: `${count} settled` },
   )
   const bills = await readBills()
   for (const event of events) {
@@ -453,15 +453,12 @@ test('a project’s collector is sent what each call used, once by its ids, and 
   const calls: OpenAI.ChatCompletion[] = []
   const spansOf = (id: string) => received.filter(({ body }) => body.includes(id))
   // A collector is known everywhere within seconds, and what was called before is not told.
-  await eventually(
-    async () => {
-      const messages = [{ role: 'user' as const, content: `${promptOf('output_tokens=41 cached=7')} ${word}` }]
-      calls.push(await client.chat.completions.create({ model: 'gpt-5.4-mini', messages }))
-      await new Promise(resolve => setTimeout(resolve, 500))
-      return calls.some(({ id }) => spansOf(id).length > 0)
-    },
-    { timeoutMs: 30_000 },
-  )
+  await eventually(async () => {
+    const messages = [{ role: 'user' as const, content: `${promptOf('output_tokens=41 cached=7')} ${word}` }]
+    calls.push(await client.chat.completions.create({ model: 'gpt-5.4-mini', messages }))
+    await new Promise(resolve => setTimeout(resolve, 500))
+    return calls.some(({ id }) => spansOf(id).length > 0)
+  })
   const told = calls.find(({ id }) => spansOf(id).length > 0)
   const [request] = spansOf(told?.id ?? '')
   assert.deepEqual(

@@ -21,7 +21,7 @@ export class ProviderArrivals {
         if (!this.#arrived.has(name)) await this.#lookOnce()
         return this.#arrived.has(name)
       },
-      { message: `${name} at the provider`, timeoutMs: 15_000, intervalMs: 50 },
+      { message: `${name} at the provider`, intervalMs: 50 },
     )
   }
 

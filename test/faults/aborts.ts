@@ -108,7 +108,7 @@ async function waitForAccounts(
       const { records } = (await answer.json()) as { records: BillRecord[] }
       return records.every(record => record.ended !== 'running') && records
     },
-    { timeoutMs: 60_000, intervalMs: 100, message: 'a bill without running calls' },
+    { intervalMs: 100, message: 'a bill without running calls' },
   )
   await index.read()
   const ofRun = new Map<string, BillRecord>()
@@ -121,7 +121,7 @@ async function waitForAccounts(
     const events = feed.byTag('run')
     return [...ofRun.keys()].every(name => events.has(name))
   }
-  await eventually(isComplete, { timeoutMs: 15_000, message: 'an event for every call on the bill' }).catch(() => false)
+  await eventually(isComplete, { message: 'an event for every call on the bill' }).catch(() => false)
   const events = feed.byTag('run')
   const calls = made.map(
     (call): MadeCall => ({ ...call, events: events.get(call.run) ?? [], bill: ofRun.get(call.run) }),
@@ -144,7 +144,7 @@ async function settledLedger(stack: TestStack, feed: EventFeed, before: LedgerTo
       const read = await readPosted()
       return read.events === feed.all.length && read
     },
-    { timeoutMs: 30_000, intervalMs: 200 },
+    { intervalMs: 200 },
   ).catch(readPosted)
   const sum = feed.all.reduce((total, event) => total + BigInt(event.cost_nano_usd), 0n)
   return { difference: posted.costNanoUsd - sum, missing: feed.all.length - posted.events }

@@ -38,18 +38,18 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const { billing, gateway } = stack.services
   if (mutant.length > 0) await restartAsMutant(billing, mutant)
   const load = callSteadily(at, stack, 'client.ndjson')
-  await eventually(() => load.calls.length > 20, { timeoutMs: 30_000 })
+  await eventually(() => load.calls.length > 20)
   const before = await askCompleteness(stack)
   const quiet = await alarmsOf(stack, size)
   await billing.stop()
   const wanted = load.calls.length + size.calls
-  await eventually(() => load.calls.length > wanted, { timeoutMs: 60_000 })
+  await eventually(() => load.calls.length > wanted)
   await load.stop()
   const dropped = await dropMessages(stack, size.dropped, seededRandom(at.seed))
   at.say(`${dropped} messages dropped`)
   await refuseMessages(stack)
   const unpublished = callSteadily(at, stack, 'client-unpublished.ndjson')
-  await eventually(() => unpublished.calls.length >= size.unpublished, { timeoutMs: 60_000 })
+  await eventually(() => unpublished.calls.length >= size.unpublished)
   await unpublished.stop()
   const numbered = load.calls.length + unpublished.calls.length
   const missing = await missingNumbers(stack, numbered)
@@ -59,7 +59,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   await billing.untilReady()
   await eventually(
     async () => (await askCompleteness(stack)).open.some(epoch => Date.parse(epoch.heard_at) > startedAt),
-    { timeoutMs: 15_000, message: 'a heartbeat' },
+    { message: 'a heartbeat' },
   )
   // What it has not published is gone with its disk, and so is what the dropped messages could come from again.
   await gateway.kill()

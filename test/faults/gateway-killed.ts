@@ -51,7 +51,6 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     for (let kill = 1; kill <= size.kills; kill++) {
       const before = load.calls.filter(call => call.ended === 'whole').length
       await eventually(() => load.calls.filter(call => call.ended === 'whole').length >= before + size.callsBetween, {
-        timeoutMs: 30_000,
         message: `${size.callsBetween} answers after kill ${kill - 1}`,
       })
       await delay(random() * 100)

@@ -123,12 +123,12 @@ async function spendOneBudget(
   const check = (isKept: boolean, what: string) => {
     if (!isKept) broken.push(`seed ${seed}: ${what}`)
   }
-  await eventually(async () => (await billedSince(stack, since)) !== undefined, { timeoutMs: 60_000 })
+  await eventually(async () => (await billedSince(stack, since)) !== undefined)
   // Its journal is replayed, or found by a sibling that looks each ten seconds.
-  const isReleased = await eventually(async () => (await readBudget(stack, budgetId)).ofTheDead === 0, {
-    timeoutMs: 60_000,
-  }).catch(() => false)
-  await eventually(() => areHomesShared(stack, cast.budgetServices), { timeoutMs: 30_000 })
+  const isReleased = await eventually(async () => (await readBudget(stack, budgetId)).ofTheDead === 0).catch(
+    () => false,
+  )
+  await eventually(() => areHomesShared(stack, cast.budgetServices))
   check(isReleased, `${(await readBudget(stack, budgetId)).ofTheDead} nano-USD are held by gateways that are gone`)
   const drain = await drainBudget({ stack, budgetId, apiKey, origins, leastNanoUsd: leastHold })
   const billed = (await billedSince(stack, since)) ?? Number.NaN
@@ -179,18 +179,15 @@ async function makeBudget({ admin, cast }: Scene, projectId: string, apiKey: str
   })
   if (status !== 201) throw new Error(`no budget: ${status} ${JSON.stringify(body)}`)
   for (const origin of cast.origins)
-    await eventually(
-      async () => {
-        const answer = await fetch(`${origin}/openai/v1/chat/completions`, {
-          method: 'POST',
-          headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
-          body: JSON.stringify({ model: spendingModel, messages: [{ role: 'user', content: 'x' }], max_tokens: 1 }),
-        })
-        await answer.arrayBuffer()
-        return answer.headers.get('sluice-budget-name') === 'the dollar'
-      },
-      { timeoutMs: 20_000 },
-    )
+    await eventually(async () => {
+      const answer = await fetch(`${origin}/openai/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model: spendingModel, messages: [{ role: 'user', content: 'x' }], max_tokens: 1 }),
+      })
+      await answer.arrayBuffer()
+      return answer.headers.get('sluice-budget-name') === 'the dollar'
+    })
   return body.id
 }
 
@@ -212,7 +209,7 @@ async function agreedBooks(stack: RunStack, projectId: string, settled: number) 
       books = await readBooks(stack, projectId)
       return books.log === settled && books.ledger === settled
     },
-    { timeoutMs: 20_000, intervalMs: 500 },
+    { intervalMs: 500 },
   ).catch(() => {})
   return books
 }

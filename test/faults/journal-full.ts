@@ -93,7 +93,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   let mendedAt = 0
   let recoveredAt = 0
   try {
-    await eventually(() => load.calls.length > 50, { timeoutMs: 30_000, message: '50 calls' })
+    await eventually(() => load.calls.length > 50, { message: '50 calls' })
     brokenAt = Date.now()
     disk.breakDown()
     at.say(`the disk is broken: ${disk.kind}`)
@@ -101,7 +101,6 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     mendedAt = Date.now()
     disk.mend()
     await eventually(() => load.calls.some(call => call.startedAtMs > mendedAt && call.ended === 'whole'), {
-      timeoutMs: 30_000,
       message: 'a call that is answered after the disk is mended',
     })
     recoveredAt = Date.now()

@@ -40,7 +40,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   try {
     for (let change = 0; change <= size.changes; change++) {
       const before = answered()
-      await eventually(() => answered() >= before + size.callsBetween, { timeoutMs: 60_000, message: 'answers' })
+      await eventually(() => answered() >= before + size.callsBetween, { message: 'answers' })
       if (change === size.changes) break
       // Every third time they end, and the catalogue holds alone.
       const { status } =
@@ -53,7 +53,6 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     await load.stop()
   }
   await eventually(async () => (await countPosted(stack)) >= answered(), {
-    timeoutMs: 60_000,
     message: 'all is posted',
   })
   await delay(500)

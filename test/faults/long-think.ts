@@ -59,7 +59,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
       const ledger = await readLedger(stack, stack.projectId)
       return ledger.events.length >= expected && ledger
     },
-    { timeoutMs: 15_000, message: `${expected} events` },
+    { message: `${expected} events` },
   )
   const completed = events.filter(event => event.status === 'completed')
   const outcome: Outcome = {

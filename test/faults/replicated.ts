@@ -89,7 +89,6 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     for (let kill = 1; kill <= size.kills; kill++) {
       const before = load.calls.filter(call => call.ended === 'whole').length
       await eventually(() => load.calls.filter(call => call.ended === 'whole').length >= before + size.callsBetween, {
-        timeoutMs: 60_000,
         message: `${size.callsBetween} answers after kill ${kill - 1}`,
       })
       await delay(random() * 100)
@@ -104,9 +103,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     await load.stop()
   }
   const outcome = await judgeRun(at, stack, load.calls, { quietMs: size.takenOverWithinMs })
-  const isComplete = await eventually(async () => (await askCompleteness(stack)).complete, { timeoutMs: 10_000 }).catch(
-    () => false,
-  )
+  const isComplete = await eventually(async () => (await askCompleteness(stack)).complete).catch(() => false)
   outcome.figures['gateways killed, and their disks deleted'] = size.kills
   outcome.kept.push({
     promise: 'no number of any gateway is missing',

@@ -81,7 +81,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
       const cut = new Set(events.filter(event => event.status === 'cut').map(event => event.callId))
       return cutIds.every(id => cut.has(id)) && cutIds.length
     },
-    { timeoutMs: 30_000, message: 'an event of each stream that was cut' },
+    { message: 'an event of each stream that was cut' },
   ).catch(() => 0)
   // They must end before the stores do.
   for (const sibling of siblings) await sibling.stop()

@@ -59,7 +59,6 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     for (let restart = 1; restart <= size.restarts; restart++) {
       const before = load.calls.filter(call => call.ended === 'whole').length
       await eventually(() => load.calls.filter(call => call.ended === 'whole').length >= before + size.callsBetween, {
-        timeoutMs: 30_000,
         message: `${size.callsBetween} answers after restart ${restart - 1}`,
       })
       await delay(random() * 100)
@@ -70,7 +69,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
       await gateway?.start()
       await gateway?.untilReady()
       // Until the balancer has seen it too: the next one to end is the other.
-      await eventually(() => balancer.serves(gateway?.plan.url ?? ''), { timeoutMs: 30_000 })
+      await eventually(() => balancer.serves(gateway?.plan.url ?? ''))
       if (restart % 10 === 0) at.say(`${restart} restarts, ${load.calls.length} calls`)
     }
   } finally {

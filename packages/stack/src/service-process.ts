@@ -86,7 +86,7 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
     get pid() {
       return current?.isRunning() ? current.pid : undefined
     },
-    async untilReady(timeoutMs = 30_000) {
+    async untilReady(timeoutMs = 60_000) {
       const beganAt = Date.now()
       const deadline = beganAt + timeoutMs
       let missing = 'no answer'

@@ -9,6 +9,7 @@ import {
   UsageRecorded,
   type UsageRecordedData,
 } from '@sluice/contracts'
+import { publishStored } from './publish-stored.ts'
 
 /** What a test says of a usage event; the rest is that of a small finished call. */
 export type UsageOverrides = Partial<Omit<UsageRecordedData, 'identity'>> & { identity?: Partial<CallIdentity> }
@@ -105,8 +106,5 @@ export async function publishUsageBody(bus: Pick<Bus, 'connection'>, range: Seri
     'application/x-ndjson',
   )
   for (const [name, value] of rangeToHeaders(range)) headers.set(name, value)
-  // A JetStream publish is a request that the stream answers; no message id, so that a test may send a range twice.
-  const answer = await bus.connection.request(UsageRecorded.subject(range.partition), body, { timeout: 5_000, headers })
-  const { error } = answer.json<{ error?: { description: string } }>()
-  if (error) throw new Error(`the stream did not store ${rangeId(range)}: ${error.description}`)
+  await publishStored(bus.connection, UsageRecorded.subject(range.partition), body, headers)
 }

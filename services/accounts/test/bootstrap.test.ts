@@ -92,16 +92,11 @@ test('an installation is bootstrapped from nothing', async t => {
     service.stdout.on('data', chunk => {
       log += chunk
     })
-    const { address, operatorPort } = await eventually(
-      () => {
-        const line = log.split('\n').find(candidate => candidate.includes('"listening"'))
-        return line && JSON.parse(line)
-      },
-      { timeoutMs: 15_000 },
-    )
-    await eventually(async () => (await fetch(`http://127.0.0.1:${operatorPort}/health/ready`)).ok, {
-      timeoutMs: 15_000,
+    const { address, operatorPort } = await eventually(() => {
+      const line = log.split('\n').find(candidate => candidate.includes('"listening"'))
+      return line && JSON.parse(line)
     })
+    await eventually(async () => (await fetch(`http://127.0.0.1:${operatorPort}/health/ready`)).ok)
     const signIn = await fetch(`${address}/accounts/sign-in`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },

@@ -222,7 +222,7 @@ test('gateways follow what accounts changes', async t => {
     } finally {
       process.kill(nats.process.pid, 'SIGCONT')
     }
-    await eventually(() => keys.get(created.id), { timeoutMs: 10_000 })
+    await eventually(() => keys.get(created.id))
   })
 
   const repair = () => repairAnnouncements({ db, now, readDigests: publisher.readDigests, flush: relay.flush })

@@ -6,7 +6,7 @@ import { type Clickhouse, type ClickhousePool, openClickhouse, runClickhouseMigr
 import { CallRefused, type CallRefusedData, UsageAdjusted, type UsageAdjustedData } from '@sluice/contracts'
 import { type Database, openDatabase } from '@sluice/postgres'
 import { createLogger } from '@sluice/runtime'
-import { atFileEnd, type TestNats, type TestScope, testNats, testPostgres } from '@sluice/test-env'
+import { atFileEnd, publishStored, type TestNats, type TestScope, testNats, testPostgres } from '@sluice/test-env'
 import { consumeRefused } from '../src/consumers/call-refused.ts'
 import { consumeUsage } from '../src/consumers/usage-recorded.ts'
 import type { AnalyticsTables } from '../src/db/schema.ts'
@@ -90,10 +90,7 @@ export async function openAnalyticsEnv(): Promise<AnalyticsEnv> {
     refused: refusedRowStore(clickhouse.writer, queries),
     sums: usageSumStore({ queries, listDirtyHours: rollups.listDirtyHours }),
   })
-  const publish = async (subject: string, body: string) => {
-    const { error } = (await nats.admin.request(subject, body)).json<{ error?: { description: string } }>()
-    if (error) throw new Error(error.description)
-  }
+  const publish = (subject: string, body: string) => publishStored(nats.admin, subject, body)
   return {
     nats,
     bus,

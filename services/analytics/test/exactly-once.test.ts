@@ -15,7 +15,7 @@ import {
 } from '@sluice/contracts'
 import { gapRecord, letterArchive, listCompleteness, rebuildStore } from '@sluice/postgres'
 import { createLogger } from '@sluice/runtime'
-import { eventually, makeUsageEvent, publishUsage, publishUsageBody } from '@sluice/test-env'
+import { eventually, makeUsageEvent, publishStored, publishUsage, publishUsageBody } from '@sluice/test-env'
 import Fastify from 'fastify'
 import { sql } from 'kysely'
 import { deadLetterStore } from '../src/dead-letter-store.ts'
@@ -217,7 +217,7 @@ test('what cannot be applied becomes a dead letter, counts as received, and hold
     JSON.stringify({ ...event, gateway_id: series.gatewayId, epoch: 1, partition: 2, seq })
   const body = [line(events[0], 1), '{"event_id":"not one of ours"}', line(events[2], 99)].join('\n')
   await publishUsageBody(publisher(), { ...series, first: 1, last: 3 }, body)
-  await env.nats.admin.request('usage.recorded.v1.2', 'no headers at all')
+  await publishStored(env.nats.admin, 'usage.recorded.v1.2', 'no headers at all')
   await publishUsage(publisher(), { ...series, first: 4, last: 4 }, makeEvents(1, [project]))
   await untilAcked()
   assert.equal((await rawTotals([project])).rows, 2)
@@ -243,7 +243,8 @@ test('a closed epoch without gaps is complete, and one that lacks events says wh
     makeEvents(2, [randomUUID()]),
   )
   const last = Array.from({ length: PARTITIONS }, (_, partition) => (partition === 0 ? 2 : partition === 5 ? 3 : 0))
-  await env.nats.admin.request(
+  await publishStored(
+    env.nats.admin,
     GatewayEpochClosed.subject(),
     GatewayEpochClosed.encode({
       gateway_id: gatewayId,

@@ -19,13 +19,10 @@ async function start(env: Record<string, string>) {
   service.stdout.on('data', chunk => {
     output += chunk
   })
-  const operatorPort = await eventually(
-    () => {
-      const line = output.split('\n').find(text => text.includes('"listening"'))
-      return line !== undefined && (JSON.parse(line) as { operatorPort: number }).operatorPort
-    },
-    { timeoutMs: 20_000 },
-  )
+  const operatorPort = await eventually(() => {
+    const line = output.split('\n').find(text => text.includes('"listening"'))
+    return line !== undefined && (JSON.parse(line) as { operatorPort: number }).operatorPort
+  })
   return { service, ended: once(service, 'exit'), operator: `http://127.0.0.1:${operatorPort}` }
 }
 

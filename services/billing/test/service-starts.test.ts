@@ -37,7 +37,7 @@ test('the program migrates, posts usage, answers, and ends on a signal', async t
   const ended = once(service, 'exit')
   t.after(() => service.kill('SIGKILL'))
   const operator = `http://127.0.0.1:${env.BILLING_OPERATOR_PORT}`
-  await eventually(async () => (await fetch(`${operator}/health/ready`)).status === 200, { timeoutMs: 10_000 })
+  await eventually(async () => (await fetch(`${operator}/health/ready`)).status === 200)
   const complete = await eventually(async () => {
     const body = (await (await fetch(`${operator}/completeness`)).json()) as { gaps: unknown[] }
     return body.gaps.length === 1 && body

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { batchesOf, connectBus, readUsageLog } from '@sluice/bus'
 import { consumers, GatewayEpochClosed, type SeriesRange, type ServiceName, UsageLogRequest } from '@sluice/contracts'
-import { eventually, publishUsage } from '@sluice/test-env'
+import { eventually, publishStored, publishUsage } from '@sluice/test-env'
 import { relieveStream } from '../src/consumers/relieve-stream.ts'
 import { answerUsageLog } from '../src/consumers/usage-log-asked.ts'
 import { type BillingBus, billingBus, billingStores, log, ratedEvent, runConsumer } from './billing-env.ts'
@@ -35,7 +35,7 @@ test('the log is read by others, page by page, by series and by day, and only by
   const others = await publishUsage(admin, range(1, 1, 'gw_b'), [ratedEvent()])
   const last = Array.from({ length: 8 }, (_, partition) => (partition === 3 ? 1 : 0))
   const closed = { gateway_id: 'gw_b', epoch: 1, last, closed_by: 'gw_b', closed_at_ms: 1 }
-  await env.nats.admin.request(GatewayEpochClosed.subject(), GatewayEpochClosed.encode(closed))
+  await publishStored(env.nats.admin, GatewayEpochClosed.subject(), GatewayEpochClosed.encode(closed))
   await eventually(async () => (await stores.usage.listCompleteness()).filter(one => one.closed).length === 8)
 
   const answering = answerUsageLog(env.bus, { store: stores.log, log })

@@ -10,7 +10,7 @@ import {
   UsageRecorded,
   type UsageRecordedData,
 } from '@sluice/contracts'
-import { eventually, publishUsage, publishUsageBody } from '@sluice/test-env'
+import { eventually, publishStored, publishUsage, publishUsageBody } from '@sluice/test-env'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import { readMissedUsage } from '../src/consumers/missed-usage.ts'
@@ -207,7 +207,8 @@ test('an event that the store refuses is a dead letter alone, and everything aro
   ])
   await publishUsage(admin, range(1, 3), events.slice(0, 3))
   await publishUsage(admin, range(4, 7), events.slice(3, 7))
-  await env.nats.admin.request(
+  await publishStored(
+    env.nats.admin,
     GatewayEpochClosed.subject(),
     GatewayEpochClosed.encode({
       gateway_id: 'gw_a',

@@ -444,7 +444,7 @@ test('messages that no gateway sends are counted, answered nothing, and hold nob
 test('of two instances each owns half; one is killed, and the other goes on with its homes: no ask is granted twice', async t => {
   const twin = await startService(t, env)
   const { homes } = env.service
-  await eventually(() => homes.owned.length === 4 && twin.homes.owned.length === 4, { timeoutMs: 15_000 })
+  await eventually(() => homes.owned.length === 4 && twin.homes.owned.length === 4)
   const pools: Awaited<ReturnType<typeof newPool>>[] = []
   while (!pools.some(({ home }) => twin.homes.owned.some(owned => owned.home === home))) pools.push(await newPool())
   const pool = pools.at(-1)
@@ -472,15 +472,15 @@ test('of two instances each owns half; one is killed, and the other goes on with
   })
   assert.deepEqual(await Promise.all(asking), [5, 5, 5])
   assert.deepEqual(await amounts(), [0, 15, 0, 85])
-  await eventually(() => homes.owned.length === 8, { timeoutMs: 10_000 })
+  await eventually(() => homes.owned.length === 8)
 })
 
 test('an instance that NATS does not reach gives its homes to one that it does', async t => {
   const { homes } = env.service
   const deaf = await startService(t, env)
-  await eventually(() => homes.owned.length === 4 && deaf.homes.owned.length === 4, { timeoutMs: 15_000 })
+  await eventually(() => homes.owned.length === 4 && deaf.homes.owned.length === 4)
   await deaf.bus.connection.close()
-  await eventually(() => homes.owned.length === 8, { timeoutMs: 15_000 })
+  await eventually(() => homes.owned.length === 8)
   assert.deepEqual(deaf.homes.owned, [])
 })
 
@@ -626,7 +626,7 @@ test('a raise lifts the limit until its time, by itself, and is in every answer'
   const renamed = await call('PATCH', path, { name: 'Renamed' })
   assert.deepEqual([renamed.body.limit, renamed.body.limit_in_force], ['10', '15'])
   assert.equal((await gateway.ask({ budgetId, want: 3 })).grants.length, 1)
-  await eventually(async () => (await budgets.get(budgetId))?.limit === 10, { timeoutMs: 10_000 })
+  await eventually(async () => (await budgets.get(budgetId))?.limit === 10)
   const over = await get()
   assert.deepEqual([over.limit_in_force, over.raises, over.cutoff.active, over.held], ['10', [], true, '3'])
   assert.equal((await gateway.ask({ budgetId, want: 1 })).refusal?.limit, 10)
@@ -705,12 +705,9 @@ test('a database that was restored grants nothing until gateways have said what 
   )
   assert.deepEqual(await amounts(), [15, 45, 0, 40])
   await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId], holders: true })
-  const reason = await eventually(
-    async () => {
-      const refusal = await asked(++seq)
-      return refusal !== 'recovering' && refusal
-    },
-    { timeoutMs: 15_000 },
-  )
+  const reason = await eventually(async () => {
+    const refusal = await asked(++seq)
+    return refusal !== 'recovering' && refusal
+  })
   assert.equal(reason, 'held')
 })

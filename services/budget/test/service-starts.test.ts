@@ -36,13 +36,10 @@ test('the program checks its variables, migrates twice without harm, listens, an
   service.stdout.on('data', chunk => {
     output += chunk
   })
-  const { operatorPort } = await eventually(
-    () => {
-      const line = output.split('\n').find(text => text.includes('"listening"'))
-      return line !== undefined && (JSON.parse(line) as { operatorPort: number })
-    },
-    { timeoutMs: 15_000 },
-  )
+  const { operatorPort } = await eventually(() => {
+    const line = output.split('\n').find(text => text.includes('"listening"'))
+    return line !== undefined && (JSON.parse(line) as { operatorPort: number })
+  })
   const ready = await fetch(`http://127.0.0.1:${operatorPort}/health/ready`)
   assert.deepEqual(await ready.json(), { status: 'ready' })
   service.kill('SIGTERM')

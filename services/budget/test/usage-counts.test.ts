@@ -14,7 +14,7 @@ import {
 } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
 import { listCompleteness } from '@sluice/postgres'
-import { eventually, makeUsageEvent, publishUsage, publishUsageBody } from '@sluice/test-env'
+import { eventually, makeUsageEvent, publishStored, publishUsage, publishUsageBody } from '@sluice/test-env'
 import fc from 'fast-check'
 import type { CountedBudget } from '../src/budget.ts'
 import { createBudget } from '../src/budget-change-store.ts'
@@ -320,7 +320,7 @@ test('an event that the store refuses is a dead letter alone, and everything aro
   }
   const adjusted = { ...eventOf(budget), event_id: adjustment.event_id }
   await publishUsage(gateway, part(9, 9), [adjusted])
-  await stores.nats.admin.request('usage.adjusted.v1', JSON.stringify(adjustment))
+  await publishStored(stores.nats.admin, 'usage.adjusted.v1', JSON.stringify(adjustment))
   await publishUsage(gateway, part(10, 10), [eventOf(budget)])
   await eventually(async () =>
     (await listCompleteness(db)).some(

@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net'
 export interface PassingAnswer {
   status: number
   body: string
+  /** It says no more and does not end. */
+  stalls?: boolean
 }
 
 /** The simulated provider behind a way on which a test may change what it answers. */
@@ -38,9 +40,11 @@ export async function startAlteredProvider(simulatorUrl: string): Promise<Altere
       headers,
       ...(chunks.length > 0 && { body: Buffer.concat(chunks) }),
     })
-    const told = { status: answer.status, body: await answer.text() }
-    const { status, body } = (await provider.alter(method, url, told)) ?? told
-    response.writeHead(status, { 'content-type': answer.headers.get('content-type') ?? 'application/json' }).end(body)
+    const told: PassingAnswer = { status: answer.status, body: await answer.text() }
+    const { status, body, stalls = false } = (await provider.alter(method, url, told)) ?? told
+    response.writeHead(status, { 'content-type': answer.headers.get('content-type') ?? 'application/json' })
+    if (stalls) response.write(body)
+    else response.end(body)
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo

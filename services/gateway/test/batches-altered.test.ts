@@ -60,9 +60,7 @@ suite('batches whose provider is odd', () => {
       short && path.endsWith('/results') ? { status, body: body.split('\n').slice(0, -3).join('\n') } : undefined
     const { id } = await client.messages.batches.create({ requests: requests(40) })
     const downloads = () => provider.seen.filter(line => line.endsWith(`${id}/results`)).length
-    const stuck = await eventually(async () => (await shown()).stuck.find(({ batch_id }) => batch_id === id), {
-      timeoutMs: 15_000,
-    })
+    const stuck = await eventually(async () => (await shown()).stuck.find(({ batch_id }) => batch_id === id))
     assert.match(await gateway.metrics(), /^gateway_batches_stuck 1$/m)
     assert.ok(stuck.key)
     await delay(500)
@@ -72,7 +70,7 @@ suite('batches whose provider is odd', () => {
       await assert.rejects(client.messages.batches.delete(id), { status: 503 }, 'its results are still needed')
     assert.ok(downloads() <= 4, `${downloads()} downloads, however often its client asks`)
     short = false
-    await eventually(() => new Set(resultsOf(project).map(event => event.event_id)).size === 40, { timeoutMs: 15_000 })
+    await eventually(() => new Set(resultsOf(project).map(event => event.event_id)).size === 40)
     await eventually(async () => (await shown()).stuck.length === 0)
     const cost = new Map(resultsOf(project).map(event => [event.event_id, event.cost_nano_usd]))
     const billed = (await gateway.billsOf(project)).reduce((sum, bill) => sum + bill.cost_nano_usd, 0)
@@ -134,8 +132,8 @@ suite('batches whose provider is odd', () => {
     assert.deepEqual([...new Set(answers.map(({ status }) => status))], [503])
     assert.ok(asks() - before <= 130, `${asks() - before} looks for 150 ids`)
     away = false
-    await eventually(() => resultsOf(project, 'batches.result').length === 2, { timeoutMs: 15_000 })
-    await eventually(async () => (await client.files.delete(output)).deleted, { timeoutMs: 5_000 })
+    await eventually(() => resultsOf(project, 'batches.result').length === 2)
+    await eventually(async () => (await client.files.delete(output)).deleted)
     assert.equal((await outside('GET', `files/${output}`)).status, 404)
   })
 
@@ -170,13 +168,10 @@ suite('batches whose provider is odd', () => {
       body: JSON.stringify(body),
     })
   const unknown = (count: number) =>
-    eventually(
-      async () => {
-        const found = (await shown()).unknown
-        return found.length === count ? found : false
-      },
-      { timeoutMs: 20_000 },
-    )
+    eventually(async () => {
+      const found = (await shown()).unknown
+      return found.length === count ? found : false
+    })
 
   test('a batch made behind our back can be given to a key of a project by hand, which pays for it', async () => {
     const project = await gateway.newProject()
@@ -238,7 +233,7 @@ suite('batches whose provider is odd', () => {
     const answer = await adopt(one.key, { project_id: projectId, key_id: keyId, by: 'ops', reason: 'asked them' })
     assert.equal(answer.status, 200, await answer.text())
     for (const project of projects) {
-      await eventually(() => resultsOf(project).length === 6, { timeoutMs: 20_000 })
+      await eventually(() => resultsOf(project).length === 6)
       assert.ok(
         resultsOf(project).every(event => event.claimed.tags?.run === 'lost'),
         'as its creation had asked',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
@@ -11,6 +11,7 @@ import { freePort, startService } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import OpenAI, { toFile } from 'openai'
 import pg from 'pg'
+import { startAlteredProvider } from './altered-provider.ts'
 import type { TestProject } from './gateway-stack.ts'
 import { moneyOutlivesItsCall } from './held-beyond.ts'
 import { hostedToolsSettleInBatches } from './paths/hosted-tools.ts'
@@ -57,14 +58,11 @@ const resultsOf = (project: TestProject) =>
 /** Waits until every result has its event and the ledger has what the provider has billed, to the nano-dollar. */
 async function settled(project: TestProject, results: number): Promise<void> {
   await eventually(() => new Set(resultsOf(project).map(event => event.settlement_key)).size >= results, {
-    timeoutMs: 30_000,
     message: `${results} results of ${project.projectId}`,
   })
   if (project.credential === 'simulator') return
   const billed = costOf(await batchBillsOf(project.credential))
-  await eventually(async () => assert.equal((await ledgerOf(project)).cost, billed) === undefined, {
-    timeoutMs: 15_000,
-  })
+  await eventually(async () => assert.equal((await ledgerOf(project)).cost, billed) === undefined)
 }
 
 const shownToOperator = async () =>
@@ -260,15 +258,23 @@ suite('message batches', () => {
     assert.ok(await client.messages.batches.results(id))
   })
 
-  test('a gateway killed in the middle of settling pays every request, and none twice', async () => {
-    const project = await gateway.newProject({ ownCredential: true })
+  test('a gateway killed in the middle of settling pays every request, and none twice', async t => {
+    const provider = await startAlteredProvider(gateway.stack.simulatorUrl)
+    t.after(() => provider.close())
+    const credential = `sk-${randomUUID()}`
+    const integrations = { anthropic: { base_url: provider.url, api_key: credential } }
+    const project = { ...(await gateway.newProject({ integrations })), credential }
     const client = gateway.anthropic(project.apiKey)
-    const count = 4_000
+    const [count, given] = [1_000, 300]
+    let isWhole = false
+    provider.alter = (_method, path, { status, body }) =>
+      !isWhole && path.endsWith('/results')
+        ? { status, body: body.split('\n').slice(0, given).join('\n').concat('\n'), stalls: true }
+        : undefined
     await client.messages.batches.create({ requests: many(count, 'batch_ms=300 output_tokens=3') })
-    await eventually(() => resultsOf(project).length > 200, { timeoutMs: 20_000, intervalMs: 1 })
+    await eventually(() => resultsOf(project).length === given)
     await gateway.stack.services.gateway.kill()
-    const before = new Set(resultsOf(project).map(event => event.event_id)).size
-    assert.ok(before < count, `killed in the middle: ${before} of ${count}`)
+    isWhole = true
     await gateway.stack.services.gateway.start()
     await gateway.stack.services.gateway.untilReady()
     await settled(project, count)
@@ -305,9 +311,8 @@ suite('message batches', () => {
     const project = await gateway.newProject()
     const outside = new Anthropic({ baseURL: gateway.stack.simulatorUrl, apiKey: project.credential, maxRetries: 0 })
     const { id } = await outside.messages.batches.create({ requests: many(7, 'output_tokens=3') })
-    const unknown = await eventually(
-      async () => (await shownToOperator()).unknown.find(({ batch_id }) => batch_id === id),
-      { timeoutMs: 10_000 },
+    const unknown = await eventually(async () =>
+      (await shownToOperator()).unknown.find(({ batch_id }) => batch_id === id),
     )
     assert.match(await gateway.metrics(), /^gateway_batches_unknown [1-9]/m)
     await assert.rejects(gateway.anthropic(project.apiKey).messages.batches.retrieve(id), Anthropic.NotFoundError)
@@ -339,7 +344,7 @@ suite('message batches', () => {
       { home, restart: false, log: () => {} },
     )
     t.after(() => second.stop())
-    await second.untilReady(20_000)
+    await second.untilReady()
     const project = await gateway.newProject({ ownCredential: true })
     const client = gateway.anthropic(project.apiKey)
     const elsewhere = new Anthropic({
@@ -434,9 +439,7 @@ suite('batches of files', () => {
     const asked = { custom_id: 'vectors', method: 'POST', url: '/v1/embeddings', body }
     const file = await upload(client, [JSON.stringify(asked)])
     const { id } = await client.batches.create({ input_file_id: file.id, ...forChat, endpoint: '/v1/embeddings' })
-    const [event] = await eventually(() => batchEventsOf(project).length > 0 && batchEventsOf(project), {
-      timeoutMs: 30_000,
-    })
+    const [event] = await eventually(() => batchEventsOf(project).length > 0 && batchEventsOf(project))
     const output = (await client.batches.retrieve(id)).output_file_id ?? ''
     assert.ok((await (await client.files.content(output)).arrayBuffer()).byteLength > 17 * 1024 * 1024)
     const [bill] = (await gateway.billsOf(project)).filter(({ endpoint }) => endpoint === '/v1/batches')

@@ -33,7 +33,7 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
 
   /** Nobody but gateways holds anything any more, and what was spent is what the provider has billed, to the nano-dollar. */
   async function atRest({ project, read, holders }: Awaited<ReturnType<typeof hardBudget>>): Promise<number> {
-    await eventually(async () => (await holders()).every(holder => holder.startsWith('gw_')), { timeoutMs: 30_000 })
+    await eventually(async () => (await holders()).every(holder => holder.startsWith('gw_')))
     const billed = (await gateway.billsOf(project)).reduce((sum, bill) => sum + bill.cost_nano_usd, 0)
     await eventually(async () => Math.round(Number((await read()).spent) * 1e9) === billed, {
       message: `${billed} nano-USD are counted: ${(await read()).spent}`,
@@ -68,7 +68,7 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
       assert.ok(Number((await read()).held) > 0.0075)
       await gateway.stack.services.budget.kill()
       await gateway.stack.services.budget.start()
-      await eventually(() => read().catch(() => false), { timeoutMs: 30_000 })
+      await eventually(() => read().catch(() => false))
       assert.ok((await atRest(budget)) > 0)
 
       const before = (await gateway.billsOf(project)).length
@@ -163,7 +163,7 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
         max_output_tokens: 1_000,
       })
       await eventually(async () => (await holders()).some(holder => holder.startsWith('background_')))
-      await eventually(async () => (await openai.responses.retrieve(id)).status === 'completed', { timeoutMs: 20_000 })
+      await eventually(async () => (await openai.responses.retrieve(id)).status === 'completed')
       assert.ok((await atRest(budget)) > 0)
     })
   })

@@ -50,7 +50,7 @@ test('while NATS is away calls go on, and when it is back their usage is publish
   }
   const after = await connect({ servers: nats.url, ...nats.users.admin })
   scope.after(() => after.close())
-  const { events, series } = await eventually(() => readStream(after), { timeoutMs: 30_000 })
+  const { events, series } = await eventually(() => readStream(after))
   assert.ok(areGapless(series))
   assert.deepEqual(events.map(event => event.event_id).sort(), ids.sort())
 })
@@ -71,12 +71,9 @@ test('what billing misses is published again', async t => {
   const marks = await openBucket({ ...bus, connection: nats.admin }, 'marks', Mark)
   const key = `${journal.gatewayId}.${journal.epoch}.${partition}`
   await marks.put(key, { contiguous: 10, last: 40, updated_at_ms: Date.now() })
-  const after = await eventually(
-    async () => {
-      const found = await readStream(nats.admin)
-      return found.messages > before.messages && found
-    },
-    { timeoutMs: 5_000 },
-  )
+  const after = await eventually(async () => {
+    const found = await readStream(nats.admin)
+    return found.messages > before.messages && found
+  })
   assert.deepEqual(after.events, before.events)
 })

@@ -12,6 +12,7 @@ import { draftOf, log, openRecord, type Scope } from './journal-env.ts'
 function openCopied(t: Scope, { copyLateMs = 100 } = {}) {
   const directory = testFolder(t, 'journal')
   const asked: { upTo: Position; made: (isMade: boolean) => void }[] = []
+  let isPrompt = false
   let refusals = 0
   let syncs = 0
   const epoch = new RunningEpoch({
@@ -23,7 +24,7 @@ function openCopied(t: Scope, { copyLateMs = 100 } = {}) {
     reserveBytes: 64 * 1024,
     recoveryIntervalMs: 600_000,
     copyLateMs,
-    copy: upTo => new Promise(made => asked.push({ upTo, made })),
+    copy: upTo => (isPrompt ? Promise.resolve(true) : new Promise(made => asked.push({ upTo, made }))),
     io: {
       writeSync: (fd, buffer, offset, length, position) => {
         if (refusals > 0) {
@@ -50,6 +51,11 @@ function openCopied(t: Scope, { copyLateMs = 100 } = {}) {
     asked,
     call,
     syncs: () => syncs,
+    /** From now on every copy is made at once, also those that are under way. */
+    copyAll: () => {
+      isPrompt = true
+      for (const { made } of asked) made(true)
+    },
     /** The write of a turn and the first one by itself: what follows has the reserve. */
     fillDisk: () => {
       refusals = 2
@@ -58,9 +64,8 @@ function openCopied(t: Scope, { copyLateMs = 100 } = {}) {
 }
 
 test('syncs and segments go on while a copy is under way, and all that is synced meanwhile shares the next', async t => {
-  // Longer than the calls below take, also where others use the machine.
-  const { epoch, directory, asked, call, syncs } = openCopied(t, { copyLateMs: 1_500 })
-  for (let i = 0; i < 200 && epoch.state === 'ok'; i++) {
+  const { epoch, directory, asked, call, syncs, copyAll } = openCopied(t, { copyLateMs: 600_000 })
+  for (let i = 0; i < 200; i++) {
     call()
     if (i % 10 === 0) await delay(12)
   }
@@ -71,15 +76,31 @@ test('syncs and segments go on while a copy is under way, and all that is synced
 
   const before = syncs()
   const all = epoch.synced()
-  await eventually(() => epoch.state === 'behind' && syncs() > before)
-  assert.throws(() => epoch.open(openRecord()), { code: 'metering_unavailable' })
+  await eventually(() => syncs() > before)
+  assert.equal(asked.length, 1)
   asked[0]?.made(true)
   await eventually(() => asked.length === 2)
   assert.ok((asked[1]?.upTo.segment ?? 0) > 3, 'the second copy is of all that came')
+  copyAll()
+  await all
+  assert.equal(epoch.state, 'ok')
+})
+
+test('while a copy is late no call begins; what has begun is synced, and copied with the next', async t => {
+  const { epoch, asked, call, syncs } = openCopied(t)
+  call()
+  await eventually(() => asked.length === 1)
+  const running = openRecord()
+  epoch.open(running)
+  await eventually(() => epoch.state === 'behind')
+  assert.throws(() => epoch.open(openRecord()), { code: 'metering_unavailable' })
+  const before = syncs()
+  epoch.close(draftOf(running), false)
+  await eventually(() => syncs() > before)
+  asked[0]?.made(true)
+  await eventually(() => asked.length === 2)
   asked[1]?.made(true)
   await eventually(() => epoch.state === 'ok')
-  for (let at = 2; at < 5; at++) setTimeout(() => asked[at]?.made(true), 50 * at)
-  await all
   call()
 })
 
@@ -95,7 +116,7 @@ test('who has waited long enough is forgotten', async t => {
 })
 
 test('what a full disk makes stand in the file that is left counts as copied when it is copied', async t => {
-  const { epoch, asked, fillDisk } = openCopied(t)
+  const { epoch, copyAll, fillDisk } = openCopied(t)
   const record = openRecord()
   epoch.open(record)
   let isSecured = false
@@ -108,9 +129,6 @@ test('what a full disk makes stand in the file that is left counts as copied whe
   await delay(80)
   assert.equal(isSecured, false)
   assert.deepEqual(epoch.readLimit(), { segment: 1, offset: 0 })
-  for (let at = 0; at < 10 && !isSecured; at++) {
-    asked[at]?.made(true)
-    await delay(30)
-  }
-  assert.ok(isSecured)
+  copyAll()
+  await eventually(() => isSecured)
 })

@@ -76,7 +76,7 @@ test('a gateway killed again and again loses nothing it wrote, numbers without g
   let next = startWriter(t, scope, nats, directory)
   for (let run = 0; run < kills; run++) {
     const child = next
-    await eventually(() => child.read().closed.size > 20, { timeoutMs: 15_000, intervalMs: 20 })
+    await eventually(() => child.read().closed.size > 20, { intervalMs: 20 })
     // The next one loads while this one writes, and waits for the directory.
     if (run < kills - 1) next = startWriter(t, scope, nats, directory)
     await delay(random() * 40)
@@ -120,7 +120,7 @@ test('a journal is adopted when its process has ended, not while it is silent, a
   const bus = await connectGateway(scope, nats)
   const root = testFolder(t, 'journals')
   const sibling = startWriter(t, scope, nats, join(root, 'sibling'))
-  await eventually(() => sibling.read().closed.size > 20, { timeoutMs: 15_000 })
+  await eventually(() => sibling.read().closed.size > 20)
   sibling.process.kill('SIGSTOP')
   const hellos: string[] = []
   nats.admin.subscribe('gateway.hello.v1', { callback: (_, message) => void hellos.push(message.string()) })
@@ -139,13 +139,11 @@ test('a journal is adopted when its process has ended, not while it is silent, a
   })
   // A second sibling that is dead is adopted; the looks that found it have passed the silent one by.
   const dead = startWriter(t, scope, nats, join(root, 'dead'))
-  await eventually(() => dead.read().closed.size > 0, { timeoutMs: 15_000 })
+  await eventually(() => dead.read().closed.size > 0)
   dead.process.kill('SIGKILL')
   await dead.exited
   const deadId = dead.read().gatewayId
-  await eventually(async () => (await readStream(nats.admin)).closed.some(end => end.gateway_id === deadId), {
-    timeoutMs: 15_000,
-  })
+  await eventually(async () => (await readStream(nats.admin)).closed.some(end => end.gateway_id === deadId))
   assert.equal(lockDirectory(join(root, 'sibling')), undefined)
   const { gatewayId = '' } = sibling.read()
   assert.ok(!(await readStream(nats.admin)).closed.some(end => end.gateway_id === gatewayId))
@@ -208,13 +206,10 @@ test('a gateway that ends hands its journal over: a sibling publishes at once wh
   for (const record of records) leaving.close(draftOf(record), { urgent: false })
   assert.equal(leaving.unpublishedEvents(), records.length)
   await leaving.shutdown()
-  const { events, series, closed } = await eventually(
-    async () => {
-      const found = await readStream(nats.admin)
-      return found.closed.length === 1 && found
-    },
-    { timeoutMs: 5_000 },
-  )
+  const { events, series, closed } = await eventually(async () => {
+    const found = await readStream(nats.admin)
+    return found.closed.length === 1 && found
+  })
   assert.deepEqual(events.map(event => event.event_id).sort(), records.map(record => record.event_id).sort())
   assert.ok(areGapless(series))
   assert.deepEqual([closed[0]?.gateway_id, closed[0]?.closed_by], [leaving.gatewayId, staying.gatewayId])

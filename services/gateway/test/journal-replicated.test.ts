@@ -50,7 +50,7 @@ test('a gateway that is gone with its disk loses nothing: a sibling ends its jou
   const dying = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] })
   scope.after(() => void dying.kill('SIGKILL'))
   const facts = () => (existsSync(witness) ? readFileSync(witness, 'utf8').trimEnd().split('\n') : [])
-  await eventually(() => facts().length > 300, { timeoutMs: 30_000 })
+  await eventually(() => facts().length > 300)
   dying.kill('SIGKILL')
   await once(dying, 'exit')
   rmSync(lostDisk, { recursive: true })
@@ -67,13 +67,10 @@ test('a gateway that is gone with its disk loses nothing: a sibling ends its jou
     replica: { silentMs: 300 },
     onRunEnded: async run => void ended.push(run),
   })
-  const { events, series } = await eventually(
-    async () => {
-      const found = await readStream(nats.admin)
-      return found.closed.some(end => end.gateway_id === dyingId && end.closed_by === sibling.gatewayId) && found
-    },
-    { timeoutMs: 15_000 },
-  )
+  const { events, series } = await eventually(async () => {
+    const found = await readStream(nats.admin)
+    return found.closed.some(end => end.gateway_id === dyingId && end.closed_by === sibling.gatewayId) && found
+  })
   const byId = new Map(events.map(event => [event.event_id, event]))
   for (const [, id = ''] of known('open')) assert.ok(byId.has(id), `${id} was let in and is not published`)
   for (const [, id = '', partition, seq] of known('close')) {
@@ -91,15 +88,12 @@ test('a gateway that is gone with its disk loses nothing: a sibling ends its jou
   // When billing has it, nothing is kept of it but the word that it is done.
   await postAll(nats.admin)
   const manager = await jetstreamManager(nats.admin)
-  await eventually(
-    async () => {
-      const { state } = await manager.streams.info('JOURNAL', {
-        subjects_filter: `gateway.journal.v1.${dyingId}`,
-      })
-      return state.subjects?.[`gateway.journal.v1.${dyingId}`] === 1
-    },
-    { timeoutMs: 10_000 },
-  )
+  await eventually(async () => {
+    const { state } = await manager.streams.info('JOURNAL', {
+      subjects_filter: `gateway.journal.v1.${dyingId}`,
+    })
+    return state.subjects?.[`gateway.journal.v1.${dyingId}`] === 1
+  })
 })
 
 test('a gateway that was taken for gone writes no more, and begins anew as another one', async t => {
@@ -125,7 +119,7 @@ test('a gateway that was taken for gone writes no more, and begins anew as anoth
     replica: { silentMs: 200 },
   })
   const endedBy = async () => (await readStream(nats.admin)).closed.find(end => end.gateway_id === cutOff.gatewayId)
-  assert.equal((await eventually(endedBy, { timeoutMs: 10_000 })).closed_by, sibling.gatewayId)
+  assert.equal((await eventually(endedBy)).closed_by, sibling.gatewayId)
 
   const states: string[] = []
   cutOff.onState(state => states.push(state))
@@ -165,7 +159,7 @@ test('while JetStream does not answer no replicated call leaves, and all is well
   assert.deepEqual([error?.statusCode, error?.attemptIsOpen], [503, true])
   journal.close(draftOf(refused), { urgent: false })
   await manager.streams.update('JOURNAL', config)
-  await eventually(async () => (await admit(journal, openRecord())) === undefined, { timeoutMs: 10_000 })
+  await eventually(async () => (await admit(journal, openRecord())) === undefined)
 })
 
 test('while the copy is late no call is let in, nothing is written for those that come, and it recovers alone', async t => {
@@ -197,7 +191,7 @@ test('while the copy is late no call is let in, nothing is written for those tha
   assert.equal(bytes(), bytesBefore)
   assert.deepEqual(states, ['behind'])
   await manager.streams.update('JOURNAL', config)
-  await eventually(() => journal.state === 'ok', { timeoutMs: 10_000 })
+  await eventually(() => journal.state === 'ok')
   assert.deepEqual(states, ['behind', 'ok'])
   assert.equal(await admit(journal, openRecord()), undefined)
   await eventually(async () => (await readStream(nats.admin)).events.some(each => each.event_id === first.event_id))
@@ -227,7 +221,7 @@ test('a sibling that has restored a journal keeps it for as long as it lives, ho
       replica: { silentMs: 300, beatMs: 100, takenMs: 600 },
     })
   const restoredBy = () => roots.filter(root => existsSync(join(root, `restored-${gone.gatewayId}`)))
-  await eventually(() => restoredBy().length > 0, { timeoutMs: 10_000 })
+  await eventually(() => restoredBy().length > 0)
   await delay(2_500)
   assert.equal(restoredBy().length, 1)
 })

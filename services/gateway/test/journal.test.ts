@@ -87,7 +87,7 @@ test('a shutdown closes the epoch behind its last event; the next run is the sam
   })
   assert.equal(second.gatewayId, first.gatewayId)
   assert.equal(second.epoch, first.epoch + 1)
-  await eventually(() => ended.length > 0, { timeoutMs: 5_000 })
+  await eventually(() => ended.length > 0)
   assert.deepEqual(
     ended,
     [{ gatewayId: first.gatewayId, epoch: first.epoch, leases: [] }],
@@ -118,16 +118,13 @@ test('segments are deleted only when billing has posted their events and nothing
   await write()
   await postAll(nats.admin)
   // Those behind the running attempt stay, though all of their events are posted.
-  const kept = await eventually(
-    () => {
-      const segments = listSegments(directory)
-      return segments[0]?.number === before && segments
-    },
-    { timeoutMs: 4_000 },
-  )
+  const kept = await eventually(() => {
+    const segments = listSegments(directory)
+    return segments[0]?.number === before && segments
+  })
   assert.ok(kept.length > 2)
   journal.close(draftOf(running), { urgent: true })
   assert.ok(await journal.drain(5_000))
   await postAll(nats.admin)
-  await eventually(() => listSegments(directory).length === 1, { timeoutMs: 4_000 })
+  await eventually(() => listSegments(directory).length === 1)
 })

@@ -52,7 +52,7 @@ async function startSibling(name: string, { adopts }: { adopts: boolean }): Prom
     { home, restart: false, log: () => {} },
   )
   stopping.push(() => service.stop())
-  await service.untilReady(20_000)
+  await service.untilReady()
   const running = async () => activeCalls(await (await fetch(`${operator}/metrics`)).text())
   return { url, service, running }
 }
@@ -96,7 +96,7 @@ function eventsOf(project: TestProject): UsageRecordedData[] {
 }
 const turnsOf = (project: TestProject) => eventsOf(project).filter(({ endpoint }) => endpoint === 'realtime.calls')
 const someTurns = (project: TestProject, count: number) =>
-  eventually(() => turnsOf(project).length >= count && turnsOf(project), { timeoutMs: 10_000 })
+  eventually(() => turnsOf(project).length >= count && turnsOf(project))
 
 /** What was recorded of each turn stands once, and where it was measured it is the provider's own bill. */
 async function billsMatch(project: TestProject): Promise<{ unseen: string[] }> {
@@ -218,9 +218,8 @@ suite('a gateway is killed with calls', () => {
   })
 
   const since = (project: TestProject) =>
-    eventually(
-      () => turnsOf(project).find(event => event.gateway_id !== ofDead?.gateway_id && event.status === 'completed'),
-      { timeoutMs: 10_000 },
+    eventually(() =>
+      turnsOf(project).find(event => event.gateway_id !== ofDead?.gateway_id && event.status === 'completed'),
     )
 
   test('a sibling meters them on, and each turn is recorded once', async t => {
@@ -228,9 +227,7 @@ suite('a gateway is killed with calls', () => {
     const after = await since(talking)
     t.diagnostic(`metered on ${Math.round(performance.now() - killedAt)} ms after the kill`)
     // The one that was being spoken is the journal's: it ends under the new gateway, and is not recorded there.
-    await eventually(async () => (await gateway.billsOf(thinking)).every(({ ended }) => ended === 'completed'), {
-      timeoutMs: 10_000,
-    })
+    await eventually(async () => (await gateway.billsOf(thinking)).every(({ ended }) => ended === 'completed'))
     await new Promise(resolve => setTimeout(resolve, 300))
     const [killed, ...more] = turnsOf(thinking)
     assert.deepEqual([killed?.status, killed?.gateway_id, more.length], ['killed', ofDead?.gateway_id, 0])
@@ -261,13 +258,10 @@ suite('a gateway is killed with calls', () => {
     await spend(spending)
     await untilHungUp(gateway, spokenElsewhere)
     await untilHungUp(gateway, calls.spending)
-    const [cut] = await eventually(
-      () => {
-        const found = turnsOf(spending).filter(event => event.status === 'cut' && event.response_id !== undefined)
-        return found.length > 0 && found
-      },
-      { timeoutMs: 10_000 },
-    )
+    const [cut] = await eventually(() => {
+      const found = turnsOf(spending).filter(event => event.status === 'cut' && event.response_id !== undefined)
+      return found.length > 0 && found
+    })
     assert.equal(cut?.cut_by?.reason, 'budget_spent')
     await billsMatch(spending)
     await assert.rejects(makeCall(spending, sibling, 'output_tokens=4'), /out of credits/)

@@ -177,7 +177,7 @@ async function startWithFiles(t: TestContext, openFiles: number): Promise<{ url:
       ({ ok }) => ok,
       () => false,
     )
-  await eventually(isReady, { timeoutMs: 20_000 })
+  await eventually(isReady)
   return { url }
 }
 

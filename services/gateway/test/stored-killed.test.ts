@@ -157,7 +157,7 @@ test('a response that cannot be recorded is refused, cancelled at its provider a
     const answer = await begin(project, 'output_tokens=50000 delay_ms=10')
     assert.equal(answer.status, 503)
     assert.match(await answer.text(), /could not be recorded \(NATS is away\), so it is cancelled/)
-    await eventually(async () => (await gateway.billsOf(project))[0]?.ended === 'aborted', { timeoutMs: 20_000 })
+    await eventually(async () => (await gateway.billsOf(project))[0]?.ended === 'aborted')
   } finally {
     nats.process.signal('SIGCONT')
   }

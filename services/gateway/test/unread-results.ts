@@ -56,15 +56,12 @@ export function unreadResultsAreEstimated(gateway: GatewayStack, operator: strin
         endpoint: '/v1/chat/completions',
         completion_window: '24h',
       })
-      const shown = await eventually(
-        async () => {
-          const { unreadable } = (await (await fetch(`${operator}/batches`)).json()) as {
-            unreadable: { batch_id: string; state: string; settlement: object }[]
-          }
-          return unreadable.find(candidate => candidate.batch_id === batch.id)
-        },
-        { timeoutMs: 30_000 },
-      )
+      const shown = await eventually(async () => {
+        const { unreadable } = (await (await fetch(`${operator}/batches`)).json()) as {
+          unreadable: { batch_id: string; state: string; settlement: object }[]
+        }
+        return unreadable.find(candidate => candidate.batch_id === batch.id)
+      })
       assert.equal(shown.state, 'settled_estimated')
       assert.match(JSON.stringify(shown.settlement), /"results":2,"succeeded":2,"unreadable":3,/)
       const ofResults = () => gateway.eventsOf(project.projectId).filter(event => event.endpoint === 'batches.result')

@@ -248,7 +248,7 @@ suite('what changes while a record or the provider is waited for', () => {
     origin = `http://127.0.0.1:${port}`
     const readyUrl = `http://127.0.0.1:${operatorPort}/health/ready`
     second = await startService({ ...plan, env, url: origin, readyUrl }, { home, restart: false, log: () => {} })
-    await second.untilReady(20_000)
+    await second.untilReady()
   })
   after(async () => {
     await second.stop()

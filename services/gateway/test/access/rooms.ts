@@ -36,7 +36,7 @@ export function roomsAreKept(gateway: GatewayStack): void {
       const socket = await openSocket(gateway, '/v1/responses', token)
       await gateway.manage('DELETE', `${rooms}/lobby`)
       const since = performance.now()
-      await eventually(async () => (await outcome(token)) === '403 room_closed', { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(token)) === '403 room_closed')
       t.diagnostic(`refused ${Math.round(performance.now() - since)} ms after the answer of the closing`)
       for (const stream of streams) assert.match(await stream.text(), /is closed/)
       await socket.closed
@@ -47,7 +47,7 @@ export function roomsAreKept(gateway: GatewayStack): void {
       assert.equal(await outcome(apiKey), 200)
       await spared.body?.cancel()
       await gateway.manage('POST', rooms, { name: 'lobby' })
-      await eventually(async () => (await outcome(token)) === 200, { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(token)) === 200)
     })
 
     test('rooms that nobody has made take calls unless their project denies it', async () => {
@@ -57,11 +57,11 @@ export function roomsAreKept(gateway: GatewayStack): void {
       const [made, unmade] = [await mintToken(apiKey, { room: 'made' }), await mintToken(apiKey, { room: 'unmade' })]
       assert.deepEqual([await outcome(made), await outcome(unmade)], [200, 200])
       await gateway.manage('PUT', `${path}/settings`, { unknown_rooms: 'deny' })
-      await eventually(async () => (await outcome(unmade)) === '403 room_unknown', { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(unmade)) === '403 room_unknown')
       assert.equal(await outcome(apiKey, '/rooms/unmade/v1/chat/completions'), '403 room_unknown')
       assert.deepEqual([await outcome(made), await outcome(apiKey)], [200, 200])
       await gateway.manage('POST', `${path}/rooms`, { name: 'unmade' })
-      await eventually(async () => (await outcome(unmade)) === 200, { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(unmade)) === 200)
     })
 
     test('a grant says what its member calls in a room, and taking it ends what they call there at once', async t => {
@@ -92,27 +92,27 @@ export function roomsAreKept(gateway: GatewayStack): void {
       const grant = { room_id: 'vault', user_id: memberId, permissions: { llm: { models: ['anthropic/*'] } } }
       const others = await gateway.post('/v1/chat/completions', other, slow)
       await gateway.manage('POST', `${path}/room-grants`, grant)
-      await eventually(async () => (await outcome(other)) === '403 room_not_granted', { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(other)) === '403 room_not_granted')
       assert.match(await others.text(), /no member of room/)
-      await eventually(async () => (await outcome(token)) === '403 model_not_allowed', { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(token)) === '403 model_not_allowed')
       const change = (permissions: object) =>
         gateway.manage('PUT', `${path}/room-grants/unused`, { ...grant, permissions })
       await change({ llm: { models: ['openai/gpt-5*'] } })
-      await eventually(async () => (await outcome(token)) === 200, { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(token)) === 200)
 
       const ended = async (what: string, say: RegExp, reason: string, order: () => Promise<unknown>) => {
         const stream = await gateway.post('/v1/chat/completions', token, slow)
         const socket = await openSocket(gateway, '/v1/responses', token)
         await order()
         const since = performance.now()
-        await eventually(async () => (await outcome(token)) === reason, { timeoutMs: 1_000 })
+        await eventually(async () => (await outcome(token)) === reason)
         t.diagnostic(`${what}: refused ${Math.round(performance.now() - since)} ms after the answer`)
         assert.match(await stream.text(), say)
         await socket.closed
       }
       await ended('no models', /opens no models/, '403 llm_not_granted', () => change({ storage: {} }))
       await change({ llm: {} })
-      await eventually(async () => (await outcome(token)) === 200, { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(token)) === 200)
       await ended('taken', /no member of room/, '403 room_not_granted', () =>
         gateway.manage('DELETE', `${path}/room-grants/vault/${memberId}`),
       )
@@ -154,13 +154,13 @@ export function roomsAreKept(gateway: GatewayStack): void {
       const socket = await openSocket(gateway, '/v1/responses', token)
       const spared = await gateway.post('/v1/chat/completions', roomless, slow)
       await gateway.manage('DELETE', `${path}/rooms/board/members/${memberId}`)
-      await eventually(async () => (await outcome(token)) === '403 room_not_granted', { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(token)) === '403 room_not_granted')
       assert.match(await stream.text(), /no member of room/)
       await socket.closed
       assert.equal(await outcome(roomless), 200)
       await gateway.manage('PUT', `${path}/users/${memberId}`, { can_use_llm_proxy: false })
       const since = performance.now()
-      await eventually(async () => (await outcome(roomless)) === '403 llm_not_granted', { timeoutMs: 1_000 })
+      await eventually(async () => (await outcome(roomless)) === '403 llm_not_granted')
       t.diagnostic(`refused ${Math.round(performance.now() - since)} ms after the answer of the change`)
       assert.match(await spared.text(), /revoked or suspended/)
       assert.equal(await outcome(nobodys), 200)

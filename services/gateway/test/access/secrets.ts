@@ -81,7 +81,7 @@ export function secretsStayHome(gateway: GatewayStack, project: TestProject): vo
         look('usage rows', JSON.stringify(body))
         return body.events.length >= 6
       },
-      { timeoutMs: 15_000, intervalMs: 100 },
+      { intervalMs: 100 },
     )
     everything.unsubscribe()
     // What may be seen is seen there: the search does look at what was written.

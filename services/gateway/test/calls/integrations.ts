@@ -80,7 +80,7 @@ export function integrationsAreUsed(gateway: GatewayStack, provider: ScriptedPro
             const sent = provider.seen.find(request => request.headers['x-mark'] === mark)?.headers.authorization
             return sent === `Bearer ${credential}`
           },
-          { timeoutMs: 20_000, intervalMs: 100 },
+          { intervalMs: 100 },
         )
       }
       await sends('sk-from-the-environment')

@@ -262,13 +262,10 @@ export function hostedToolsSettleInBatches(gateway: GatewayStack): void {
     const file = await toFile(Buffer.from(lines.map(line => JSON.stringify(line)).join('\n')), 'requests.jsonl')
     const { id: input_file_id } = await client.files.create({ file, purpose: 'batch' })
     await client.batches.create({ input_file_id, endpoint: '/v1/responses', completion_window: '24h' })
-    const events = await eventually(
-      () => {
-        const found = gateway.eventsOf(project.projectId).filter(({ endpoint }) => endpoint === 'batches.result')
-        return found.length >= calls.length && found
-      },
-      { timeoutMs: 20_000 },
-    )
+    const events = await eventually(() => {
+      const found = gateway.eventsOf(project.projectId).filter(({ endpoint }) => endpoint === 'batches.result')
+      return found.length >= calls.length && found
+    })
     const bills = await gateway.billsOf(project)
     for (const { name, used } of calls) {
       const event = events.find(({ settlement_key }) => settlement_key?.endsWith(`/${name}`))

@@ -332,7 +332,7 @@ export async function isPaidOnce(
       const found = gateway.eventsOf(project.projectId).filter(({ endpoint }) => endpoint.startsWith('responses'))
       return found.length >= 2 && found
     },
-    { timeoutMs: 30_000, message: 'an event of the asking and one of the response' },
+    { message: 'an event of the asking and one of the response' },
   )
   const bills = await gateway.billsOf(project)
   assert.deepEqual(

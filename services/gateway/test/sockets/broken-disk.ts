@@ -51,14 +51,14 @@ export function socketsOutliveTheirDisk(gateway: GatewayStack): void {
           await again.arrayBuffer()
           return again.status === 200
         },
-        { timeoutMs: 10_000, message: 'a call that is answered again' },
+        { message: 'a call that is answered again' },
       )
       const events = await eventually(
         () => {
           const found = gateway.eventsOf(project.projectId).filter(({ endpoint }) => endpoint !== 'responses')
           return found.length >= count && found
         },
-        { timeoutMs: 10_000, message: `${count} events` },
+        { message: `${count} events` },
       )
       assert.equal(events.length, count, 'nothing is settled twice')
       return events

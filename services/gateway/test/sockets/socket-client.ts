@@ -72,7 +72,7 @@ export async function openSocket(
           const found = events.filter(event => event.type === type)
           return found.length >= count && found
         },
-        { timeoutMs: 10_000, message: `${count} × ${type}` },
+        { message: `${count} × ${type}` },
       ),
     closed,
   }
@@ -116,7 +116,7 @@ export async function untilHungUp(gateway: GatewayStack, callId: string): Promis
       }
       return false
     },
-    { timeoutMs: 10_000, intervalMs: 50, message: `the end of ${callId}` },
+    { intervalMs: 50, message: `the end of ${callId}` },
   )
 }
 
