@@ -161,3 +161,27 @@ test('a hard budget of the account holds over all of its projects together, and 
   assert.equal(body.spent, '3')
   assert.equal((await admin.call('DELETE', path)).status, 204)
 })
+
+test('what a team gives each seat holds for each person in it, and for nobody else', async () => {
+  const { body: me } = await admin.call<{ id: string }>('GET', '/accounts/profiles/me')
+  const seat = { amount_nano_usd: 1, window: 'month', mode: 'hard' }
+  const team = (await make<{ id: string }>('/teams', { name: 'green', seat_budget: seat })).id
+  const mine = await makeKey('seated', { team_id: team, member_id: me.id })
+  const shared = await makeKey('unseated', { team_id: team })
+  const call = (key: string) =>
+    fetch(`${stack.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'gpt-5.4', messages: [{ role: 'user', content: 'Hello' }] }),
+    })
+  const refused = await eventually(async () => {
+    const answer = await call(mine.value)
+    const text = await answer.text()
+    return answer.status === 402 ? text : undefined
+  })
+  assert.match(refused, /Seats of green/)
+  assert.equal((await call(shared.value)).status, 200)
+  await admin.call('PUT', `${project}/teams/${team}`, { name: 'green', seat_budget: { ...seat, window: 'day' } })
+  await admin.call('PUT', `${project}/teams/${team}`, { name: 'green' })
+  await eventually(async () => (await call(mine.value)).status === 200)
+})

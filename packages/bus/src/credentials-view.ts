@@ -15,8 +15,13 @@ export interface CredentialsView extends RestCredentialViews {
 /**
  * Follows the three buckets. A change is here within milliseconds; while the bus is away the last state is used, so a
  * revocation waits for the bus.
+ * @param options.onProject told of each project, as it is at first and whenever it changes
  */
-export async function followCredentials(bus: Bus, log: Logger): Promise<CredentialsView> {
+export async function followCredentials(
+  bus: Bus,
+  log: Logger,
+  options: { onProject?: (project: Project) => void } = {},
+): Promise<CredentialsView> {
   const keyIdByHash = new Map<string, string>()
   const hashesByKeyId = new Map<string, readonly string[]>()
   const keys = await followBucket(bus, 'keys', Key, {
@@ -31,7 +36,10 @@ export async function followCredentials(bus: Bus, log: Logger): Promise<Credenti
     },
   })
   const sessions = await followBucket(bus, 'sessions', Session, { log })
-  const projects = await followBucket(bus, 'projects', Project, { log })
+  const projects = await followBucket(bus, 'projects', Project, {
+    log,
+    onChange: (_projectId, project) => project && options.onProject?.(project),
+  })
   return {
     findKeyByHash: hash => {
       const keyId = keyIdByHash.get(hash)

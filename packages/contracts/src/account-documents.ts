@@ -1,5 +1,5 @@
 import type { Static } from 'typebox'
-import { budgetWindows } from './budget-document.ts'
+import { budgetModes, budgetWindows } from './budget-document.ts'
 import { defineDocument } from './define-event.ts'
 import { Id, RoomName, UnixMs, Uuid } from './ids.ts'
 import { Role } from './permissions.ts'
@@ -143,6 +143,10 @@ export const SeatBudget = Type.Object(
   {
     amount_nano_usd: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
     window: Type.Enum([...budgetWindows]),
+    /** IANA name; absent: UTC. */
+    time_zone: Type.Optional(Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_+/-]{0,63}$' })),
+    /** As of any budget; absent: `soft`. */
+    mode: Type.Optional(Type.Enum([...budgetModes])),
   },
   { additionalProperties: false },
 )
@@ -154,7 +158,7 @@ export const TeamSchema = Type.Object({
   owner_member_id: Type.Optional(Id),
   /** `provider/model`, trailing `*` allowed: what its calls may use of what the project allows. Absent: all of that. */
   allowed_models: Type.Optional(Type.Array(Type.String())),
-  /** What each of its members may spend unless a budget says otherwise. */
+  /** What each person may spend in calls that it pays for. */
   seat_budget: Type.Optional(SeatBudget),
 })
 export type Team = Static<typeof TeamSchema>

@@ -123,7 +123,7 @@ async function ensureTeam(change: Change, projectId: string, created: string[]):
   const known = await findTeamByName(change.trx, projectId, defaultName, new Date(change.nowMs))
   if (known) return known.team_id
   created.push('team')
-  return (await createTeam(change, projectId, plainTeam(defaultName))).team_id
+  return (await createTeam(change, projectId, plainTeam(defaultName), { mayBudget: false })).team_id
 }
 
 async function ensureKey(

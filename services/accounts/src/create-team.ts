@@ -4,7 +4,7 @@ import type { Change } from './change-store.ts'
 import { setTeamOwner } from './change-team-member.ts'
 import { errors } from './errors.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
-import { auditedTeam } from './team.ts'
+import { auditedTeam, requireSeatBudget } from './team.ts'
 import { setCostCentre } from './team-cost-centre-store.ts'
 import { countOpenTeams, findOpenTeam, findTeamByName, insertTeam, type Team, type TeamSettings } from './team-store.ts'
 
@@ -23,8 +23,17 @@ export const plainTeam = (name: string): TeamRequest => ({
   costCentre: null,
 })
 
-/** Makes a team, with its audit entry and announcement. @throws AppError 409 where the project has one of that name */
-export async function createTeam(change: Change, projectId: string, wanted: TeamRequest): Promise<Team> {
+/**
+ * Makes a team, with its audit entry and announcement.
+ * @throws AppError 409 where the project has one of that name, 403 where its seats would get what one may not give
+ */
+export async function createTeam(
+  change: Change,
+  projectId: string,
+  wanted: TeamRequest,
+  by: { mayBudget: boolean },
+): Promise<Team> {
+  requireSeatBudget(null, wanted.seatBudget, by.mayBudget)
   const at = new Date(change.nowMs)
   await lockProject(change.trx, projectId)
   if (await findTeamByName(change.trx, projectId, wanted.name, at)) throw errorOf(errors.conflict)

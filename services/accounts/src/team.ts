@@ -1,4 +1,6 @@
-import type { Team as TeamDocument } from '@sluice/contracts'
+import type { SeatBudget, Team as TeamDocument } from '@sluice/contracts'
+import { errorOf } from '@sluice/runtime'
+import { errors } from './errors.ts'
 import type { Team } from './team-store.ts'
 
 /** A team as gateways and budgets see it, within its project's document. */
@@ -16,4 +18,19 @@ export function toTeamDocument(team: Team): TeamDocument {
 export function auditedTeam(team: Team) {
   const { name, owner_member_id, cost_centre, allowed_models, seat_budget } = team
   return { name, owner_id: owner_member_id, cost_centre, allowed_models, seat_budget }
+}
+
+/**
+ * Requires of who changes what seats of a team get that they may say what is spent: teams are managed by people who may sit in
+ * them. @throws AppError 403
+ */
+export function requireSeatBudget(before: SeatBudget | null, after: SeatBudget | null, mayBudget: boolean): void {
+  if (mayBudget || isSame(before, after)) return
+  throw errorOf(errors.forbidden, {
+    message: 'To change what seats get takes budgets:write. Send seat_budget as it is, or ask a project admin.',
+  })
+}
+
+function isSame(one: SeatBudget | null, other: SeatBudget | null): boolean {
+  return (['amount_nano_usd', 'window', 'time_zone', 'mode'] as const).every(name => one?.[name] === other?.[name])
 }

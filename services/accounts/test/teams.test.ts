@@ -45,7 +45,7 @@ test('teams', async t => {
       owner_id: memberId,
       cost_centre: '4711',
       allowed_models: ['openai/gpt-5*', 'anthropic/*'],
-      seat_budget: { amount_nano_usd: 20_000_000_000, window: 'month' },
+      seat_budget: { amount_nano_usd: 20_000_000_000, window: 'month', time_zone: 'Europe/Berlin', mode: 'hard' },
     }
     const { id } = await make(whole)
     const { created_at, ...read } = (await call('GET', `${teams}/${id}`)).body
@@ -74,10 +74,32 @@ test('teams', async t => {
       { name: 'x', allowed_models: ['gpt-5'] },
       { name: 'x', seat_budget: { amount_nano_usd: 0.5, window: 'month' } },
       { name: 'x', seat_budget: { amount_nano_usd: 5, window: 'year' } },
+      { name: 'x', seat_budget: { amount_nano_usd: 5, window: 'day', time_zone: 'Mars/Olympus' } },
+      { name: 'x', seat_budget: { amount_nano_usd: 5, window: 'day', mode: 'firm' } },
       { name: 'x', cost_centre: '' },
       { name: 'x', owner_id: stranger.memberId },
     ])
       assert.equal((await call('PUT', `${teams}/${id}`, body)).status, 400, JSON.stringify(body))
+  })
+
+  await t.test('what seats get is said by who may say what is spent, not by who manages teams alone', async () => {
+    const { token } = await addMember(db, accountId, pid, 'member', ['team_manager'])
+    const manager = (method: Method, url: string, payload: Record<string, unknown>) => call(method, url, payload, token)
+    const seat_budget = { amount_nano_usd: 5, window: 'day' }
+    const { id } = await make({ name: 'seats', seat_budget })
+    const refused = async (answer: ReturnType<typeof manager>) => [
+      (await answer).status,
+      (await answer).body.error.code,
+    ]
+    assert.deepEqual(await refused(manager('POST', teams, { name: 'more', seat_budget })), [403, 'forbidden'])
+    for (const wanted of [undefined, null, { ...seat_budget, amount_nano_usd: 6 }, { ...seat_budget, mode: 'alert' }])
+      assert.deepEqual(
+        await refused(manager('PUT', `${teams}/${id}`, { name: 'seats', seat_budget: wanted })),
+        [403, 'forbidden'],
+        JSON.stringify(wanted),
+      )
+    assert.equal((await manager('PUT', `${teams}/${id}`, { name: 'chairs', seat_budget })).status, 200)
+    assert.equal((await manager('POST', teams, { name: 'none' })).status, 200)
   })
 
   await t.test('a team has one owner, and whoever was it stays in the team', async () => {

@@ -27,6 +27,8 @@ export const BudgetAnswer = Type.Object({
   project_id: Type.Union([Type.String(), Type.Null()]),
   name: Type.String(),
   scope: Type.Record(Type.String(), Type.String()),
+  /** The team whose seats it is for: it is changed there. */
+  seats_of_team: Type.Union([Type.String(), Type.Null()]),
   per: Type.Union([Type.String(), Type.Null()]),
   unit: Type.String(),
   limit: Type.String(),
@@ -64,6 +66,7 @@ export function toAnswer({ budget, windows, cutoffs, raises }: BudgetState, nowM
     project_id: budget.projectId ?? null,
     name: budget.name,
     scope,
+    seats_of_team: budget.seatTeamId ?? null,
     per: budget.per ?? null,
     unit: budget.unit,
     limit: formatAmount(budget.unit, BigInt(budget.ownLimit)),

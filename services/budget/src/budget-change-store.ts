@@ -15,7 +15,7 @@ import {
 import { liftCutoff } from './cutoff.ts'
 import { decideAndSave, listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
-import { budgetNotFound, tooManyBudgets } from './errors.ts'
+import { budgetNotFound, budgetOfTeam, tooManyBudgets } from './errors.ts'
 import { listOpenLeases, type OpenLease } from './homes/home-store.ts'
 import { lockHomes, type OwnedHome } from './homes/ownership-store.ts'
 import { claimMaking, type MakingOnce } from './made-once-store.ts'
@@ -39,40 +39,54 @@ export interface Recall {
 /** Every call of a project is matched against all of its budgets, and every call of an account against those that span projects. */
 const mostBudgetsOfParent = 500
 
+/** A budget that is to be made. */
+export type BudgetDraft = Omit<CountedBudget, 'countsFromMs' | 'ownLimit'>
+
 /**
  * Makes a budget and counts what its window has spent already. Usage of its parent waits meanwhile, so that no event is
  * counted twice or not at all.
  */
 export function createBudget(
   db: Kysely<BudgetTables>,
-  draft: Omit<CountedBudget, 'countsFromMs' | 'ownLimit'>,
+  draft: BudgetDraft,
   startsAt: 'window' | 'now',
   actor: Actor,
   once?: MakingOnce,
 ): Promise<BudgetChange> {
-  const nowMs = draft.created_at_ms
   return transact(db, async trx => {
-    const window = windowAt(draft.window, draft.time_zone, nowMs)
-    const budget: CountedBudget = {
-      ...draft,
-      ownLimit: draft.limit,
-      countsFromMs: startsAt === 'now' ? nowMs : window.startMs,
-    }
-    const parent = parentOf(budget)
+    const parent = parentOf(draft)
     await lockParentForChange(trx, parent)
-    const first = once && (await claimMaking(trx, once, budget.budget_id, nowMs))
-    if (first !== undefined && first !== budget.budget_id) return unchanged(await findBudget(trx, parent, first))
+    const first = once && (await claimMaking(trx, once, draft.budget_id, draft.created_at_ms))
+    if (first !== undefined && first !== draft.budget_id) return unchanged(await findBudget(trx, parent, first))
     const others = await listBudgetsUnder(trx, [parent])
-    if (others.length >= mostBudgetsOfParent) throw tooManyBudgets(mostBudgetsOfParent)
-    await insertBudget(trx, budget)
-    const spent = startsAt === 'now' ? [] : await sumFacts(trx, budget, window)
-    const windows = await addToWindows(
-      trx,
-      spent.map(({ copy, amount }) => ({ budgetId: budget.budget_id, copy, window, amount })),
-      nowMs,
-    )
-    return finish(trx, { actor, action: 'created', before: undefined, budget, windows, nowMs })
+    if (others.filter(({ seatTeamId }) => seatTeamId === undefined).length >= mostBudgetsOfParent)
+      throw tooManyBudgets(mostBudgetsOfParent)
+    return putNew(trx, draft, startsAt, actor)
   })
+}
+
+/** Writes a new budget; its parent is locked. */
+export async function putNew(
+  trx: Transaction<BudgetTables>,
+  draft: BudgetDraft,
+  startsAt: 'window' | 'now',
+  actor: Actor,
+): Promise<BudgetChange> {
+  const nowMs = draft.created_at_ms
+  const window = windowAt(draft.window, draft.time_zone, nowMs)
+  const budget: CountedBudget = {
+    ...draft,
+    ownLimit: draft.limit,
+    countsFromMs: startsAt === 'now' ? nowMs : window.startMs,
+  }
+  await insertBudget(trx, budget)
+  const spent = startsAt === 'now' ? [] : await sumFacts(trx, budget, window)
+  const windows = await addToWindows(
+    trx,
+    spent.map(({ copy, amount }) => ({ budgetId: budget.budget_id, copy, window, amount })),
+    nowMs,
+  )
+  return finish(trx, { actor, action: 'created', before: undefined, budget, windows, nowMs })
 }
 
 /** It was made before, by the same request. @throws AppError 404 where it is deleted meanwhile */
@@ -81,12 +95,14 @@ export function unchanged(budget: CountedBudget | undefined): BudgetChange {
   return { budget, cutoffs: [], copies: [], recall: undefined }
 }
 
+type ChangeableOfBudget = Partial<Pick<Budget, 'name' | 'limit' | 'mode' | 'hold' | 'on_unknown'>>
+
 /** Changes what may change: name, limit, mode, hold, on_unknown. No lease is granted meanwhile. A cutoff is lifted or begins in the same transaction. */
 export function changeBudget(
   db: Kysely<BudgetTables>,
   parent: BudgetParent,
   budgetId: string,
-  change: Partial<Pick<Budget, 'name' | 'limit' | 'mode' | 'hold' | 'on_unknown'>>,
+  change: ChangeableOfBudget,
   actor: Actor,
   nowMs: number,
 ): Promise<BudgetChange> {
@@ -94,11 +110,23 @@ export function changeBudget(
     await lockParentForChange(trx, parent)
     const before = await findBudget(trx, parent, budgetId)
     if (!before) throw budgetNotFound()
-    const { limit: ownLimit = before.ownLimit } = change
-    const limit = ownLimit + before.limit - before.ownLimit
-    const after = { ...before, ...change, ownLimit, limit }
-    return putInForce(trx, { actor, action: 'changed', before, budget: after, nowMs })
+    if (before.seatTeamId !== undefined) throw budgetOfTeam()
+    return putChanged(trx, before, change, actor, nowMs)
   })
+}
+
+/** Writes a change of a budget; its parent is locked. */
+export function putChanged(
+  trx: Transaction<BudgetTables>,
+  before: CountedBudget,
+  change: ChangeableOfBudget,
+  actor: Actor,
+  nowMs: number,
+): Promise<BudgetChange> {
+  const { limit: ownLimit = before.ownLimit } = change
+  const limit = ownLimit + before.limit - before.ownLimit
+  const after = { ...before, ...change, ownLimit, limit }
+  return putInForce(trx, { actor, action: 'changed', before, budget: after, nowMs })
 }
 
 /** Deletes a budget: it matches nothing any more, and its cutoffs are lifted. */
@@ -113,28 +141,40 @@ export function deleteBudget(
     await lockParentForChange(trx, parent)
     const budget = await findBudget(trx, parent, budgetId)
     if (!budget) throw budgetNotFound()
-    const home = await lockHomeOf(trx, budget)
-    await markBudgetDeleted(trx, budgetId, nowMs)
-    const lifted = [...(await listActiveCutoffs(trx, [budgetId])).values()].map(cutoff => liftCutoff(cutoff, nowMs))
-    for (const cutoff of lifted) await saveCutoff(trx, cutoff, false)
-    const windows = await listOpenWindows(trx, [budgetId], nowMs)
-    const gone = (target: string, key: string): OutboxEntry => ({ kind: 'kv-delete', target, key, payload: '' })
-    await enqueue(trx, [
-      ...lifted.map(cutoff => gone('cutoffs', cutoff.cutoff_id)),
-      gone('budgets', budgetId),
-      ...windows.map(window => gone('budget-windows', cutoffKey(budgetId, window.copy))),
-    ])
-    await insertAuditEntry(trx, {
-      atMs: nowMs,
-      actor,
-      projectId: parent.projectId,
-      budgetId,
-      action: 'deleted',
-      before: toDocument(budget),
-      after: undefined,
-    })
-    return { budget, cutoffs: lifted, copies: [], recall: await recallOf(trx, home, windows) }
+    if (budget.seatTeamId !== undefined) throw budgetOfTeam()
+    return putDeleted(trx, budget, actor, nowMs)
   })
+}
+
+/** Deletes a budget; its parent is locked. */
+export async function putDeleted(
+  trx: Transaction<BudgetTables>,
+  budget: CountedBudget,
+  actor: Actor,
+  nowMs: number,
+): Promise<BudgetChange> {
+  const { budget_id: budgetId } = budget
+  const home = await lockHomeOf(trx, budget)
+  await markBudgetDeleted(trx, budgetId, nowMs)
+  const lifted = [...(await listActiveCutoffs(trx, [budgetId])).values()].map(cutoff => liftCutoff(cutoff, nowMs))
+  for (const cutoff of lifted) await saveCutoff(trx, cutoff, false)
+  const windows = await listOpenWindows(trx, [budgetId], nowMs)
+  const gone = (target: string, key: string): OutboxEntry => ({ kind: 'kv-delete', target, key, payload: '' })
+  await enqueue(trx, [
+    ...lifted.map(cutoff => gone('cutoffs', cutoff.cutoff_id)),
+    gone('budgets', budgetId),
+    ...windows.map(window => gone('budget-windows', cutoffKey(budgetId, window.copy))),
+  ])
+  await insertAuditEntry(trx, {
+    atMs: nowMs,
+    actor,
+    projectId: budget.projectId,
+    budgetId,
+    action: 'deleted',
+    before: toDocument(budget),
+    after: undefined,
+  })
+  return { budget, cutoffs: lifted, copies: [], recall: await recallOf(trx, home, windows) }
 }
 
 /** Writes the next version of a budget: told to gateways, cutoffs begun or lifted, what is less than before called back. */

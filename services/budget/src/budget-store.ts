@@ -42,6 +42,18 @@ export async function listBudgetsUnder(db: Reader, parents: readonly BudgetParen
   return rows.map(fromRow)
 }
 
+/** The budgets that teams of a project have for their seats. */
+export async function listSeatBudgets(db: Reader, projectId: string): Promise<CountedBudget[]> {
+  const rows = await db
+    .selectFrom('budgets_in_force')
+    .selectAll()
+    .where('project_id', '=', projectId)
+    .where('seat_team_id', 'is not', null)
+    .where('deleted_at_ms', 'is', null)
+    .execute()
+  return rows.map(fromRow)
+}
+
 export async function listAllBudgets(db: Reader): Promise<CountedBudget[]> {
   return (await db.selectFrom('budgets_in_force').selectAll().where('deleted_at_ms', 'is', null).execute()).map(fromRow)
 }
@@ -90,6 +102,7 @@ export async function insertBudget(trx: Transaction<BudgetTables>, budget: Count
       on_unknown: JSON.stringify(budget.on_unknown),
       created_at_ms: budget.created_at_ms,
       counts_from_ms: budget.countsFromMs,
+      seat_team_id: budget.seatTeamId ?? null,
     })
     .execute()
 }
@@ -117,7 +130,13 @@ export async function markBudgetDeleted(trx: Transaction<BudgetTables>, budgetId
 
 /** The document that gateways read. */
 export function toDocument(budget: CountedBudget): Budget {
-  const { projectId: _projectId, countsFromMs: _countsFromMs, ownLimit: _ownLimit, ...document } = budget
+  const {
+    projectId: _projectId,
+    countsFromMs: _countsFromMs,
+    ownLimit: _ownLimit,
+    seatTeamId: _seatTeamId,
+    ...document
+  } = budget
   return document
 }
 
@@ -144,5 +163,6 @@ export function fromRow(row: Selectable<BudgetTables['budgets_in_force']>): Coun
     projectId: row.project_id ?? undefined,
     countsFromMs: Number(row.counts_from_ms),
     ownLimit: Number(row.limit_amount),
+    ...(row.seat_team_id === null ? {} : { seatTeamId: row.seat_team_id }),
   }
 }

@@ -10,6 +10,8 @@ export interface CountedBudget extends Budget {
   countsFromMs: number
   /** Without raises: `limit` is the one in force. */
   ownLimit: number
+  /** The team whose seats it is for: that team says what it is. */
+  seatTeamId?: string
 }
 
 /** Under what a budget is made, found and changed: a project, or without one its account. */
@@ -18,7 +20,10 @@ export interface BudgetParent {
   projectId: string | undefined
 }
 
-export function parentOf({ account_id: accountId, projectId }: CountedBudget): BudgetParent {
+export function parentOf({
+  account_id: accountId,
+  projectId,
+}: Pick<CountedBudget, 'account_id' | 'projectId'>): BudgetParent {
   return { accountId, projectId }
 }
 

@@ -65,6 +65,12 @@ export const errors = {
     statusCode: 409,
     message: 'This project has as many budgets as it may have. Delete one, or use "per" for one copy a value.',
   },
+  budgetOfTeam: {
+    code: 'budget_of_team',
+    statusCode: 409,
+    message:
+      'This budget is for the seats of a team: change "seat_budget" of the team (PUT /accounts/projects/{pid}/teams/{id}). Raises are made here.',
+  },
   nothingToChange: {
     code: 'nothing_to_change',
     statusCode: 400,
@@ -73,6 +79,7 @@ export const errors = {
 } as const satisfies Record<string, ErrorDefinition>
 
 export const budgetNotFound = (): AppError => errorOf(errors.budgetNotFound)
+export const budgetOfTeam = (): AppError => errorOf(errors.budgetOfTeam)
 export const tooManyRaises = (): AppError => errorOf(errors.tooManyRaises)
 export const holdNotFound = (): AppError => errorOf(errors.holdNotFound)
 export const tooManyBudgets = (most: number): AppError =>

@@ -17,6 +17,7 @@ import { uuidv7 } from 'uuidv7'
 import { buildApp } from './app.ts'
 import type { BudgetChange } from './budget-change-store.ts'
 import { manageBudgets } from './budget-management-store.ts'
+import { settleChangedProjects } from './changed-projects.ts'
 import { type BudgetConfig, readConfig } from './config.ts'
 import { serveLeaseRequests } from './consumers/lease-requests.ts'
 import { rebuildBudgets } from './consumers/rebuild-windows.ts'
@@ -54,6 +55,7 @@ import { adjustAgain, closeEpochs, countAgain } from './rebuild-store.ts'
 import { publishRecalls } from './recall-publisher.ts'
 import { startRollover } from './rollover.ts'
 import { endCutoffs, keptMs, pruneOld } from './rollover-store.ts'
+import { settleSeatBudgets } from './seat-budget-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
 import { repairBuckets } from './state-publisher.ts'
 import { applyUsage, replayDeadLetter } from './usage-store.ts'
@@ -73,7 +75,6 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'database for requests',
   )
   const bus: Bus = closing.use(await connectBus(config.nats, 'budget', log), 'bus')
-  const views = closing.use(await followCredentials(bus, log), 'credentials')
   const send = await createOutboxPublisher(bus)
   await repairBuckets(bus, await readPublishedState(db, Date.now()), log)
   const outbox = closing.use(startOutboxRelay(db, send, { log }), 'outbox')
@@ -199,6 +200,18 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'rollover',
   )
 
+  const newBudgetId = () => `bud_${uuidv7()}`
+  const projects = closing.use(
+    settleChangedProjects(
+      async project => {
+        for (const change of await settleSeatBudgets(db, project, newBudgetId, Date.now())) changed(change)
+      },
+      { log },
+    ),
+    'seat budgets',
+  )
+  const views = closing.use(await followCredentials(bus, log, { onProject: projects.note }), 'credentials')
+
   const memory = rebuildStore(db)
   closing.use(
     rebuildBudgets(bus, {
@@ -244,7 +257,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       {
         budgets: manageBudgets(tenants.db, changed),
         views,
-        newBudgetId: () => `bud_${uuidv7()}`,
+        newBudgetId,
         newRaiseId: () => `rai_${uuidv7()}`,
         now: Date.now,
         trustedProxies: config.trustedProxies,

@@ -111,10 +111,9 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
     return { projectId, call }
   }
 
-  async function newKey(projectId: string, role: Role) {
-    const keyId = randomUUID()
-    const value = formatApiKey({ keyId, projectId, secret: randomUUID() })
-    await projects.put(projectId, {
+  /** A project's document, as accounts publishes it. */
+  const putProject = (projectId: string, teams: Project['teams'] = []) =>
+    projects.put(projectId, {
       project_id: projectId,
       version: 1,
       account_id: 'acct_test',
@@ -124,8 +123,13 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
       integrations: [],
       unpriced: 'deny',
       on_client_abort: { openai: 'cancel', anthropic: 'cancel' },
-      teams: [],
+      teams,
     })
+
+  async function newKey(projectId: string, role: Role) {
+    const keyId = randomUUID()
+    const value = formatApiKey({ keyId, projectId, secret: randomUUID() })
+    await putProject(projectId)
     await keys.put(keyId, {
       key_id: keyId,
       version: 1,
@@ -174,5 +178,5 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
     return callAs(token, '/accounts/')
   }
 
-  return { ...stores, service, gateway, pushes, send, newProject, newKey, newPerson }
+  return { ...stores, service, gateway, pushes, send, newProject, putProject, newKey, newPerson }
 }

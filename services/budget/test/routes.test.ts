@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openBucket } from '@sluice/bus'
-import { Budget } from '@sluice/contracts'
+import { Budget, type Project } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
 import { fileScope, openService } from './budget-service.ts'
 
@@ -276,4 +276,58 @@ test('the operator port says what is there and what is missing', async () => {
     dead_letters: { count: 0, oldest: [] },
     discarded: { count: 0, latest: [] },
   })
+})
+
+test('what a team says of its seats is a budget for each person in it, from the begin of the window on', async () => {
+  const { projectId, call } = await readyProject()
+  const budgets = await openBucket(env.gateway, 'budgets', Budget)
+  const path = `${projectId}/budgets`
+  const say = (seat_budget?: Project['teams'][number]['seat_budget']) =>
+    env.putProject(projectId, [{ team_id: 'team_a', name: 'A', ...(seat_budget && { seat_budget }) }])
+  const listed = async () => (await call('GET', path)).body.budgets
+  const spent = { identity: { team_id: 'team_a', member_id: 'mem_ann' }, cost_nano_usd: 700 }
+  await env.send(projectId, [spent, { ...spent, identity: { team_id: 'team_b', member_id: 'mem_ann' } }])
+
+  await say({ amount_nano_usd: 500, window: 'day' })
+  const made = await eventually(async () => (await listed())[0])
+  assert.deepEqual(
+    [made.name, made.scope, made.per, made.limit_nano_usd, made.window, made.mode, made.seats_of_team],
+    ['Seats of A', { team: 'team_a' }, 'member', 500, 'day', 'soft', 'team_a'],
+  )
+  const [copy] = await eventually(async () => {
+    const { copies } = (await call('GET', `${path}/${made.id}`)).body
+    return copies.length > 0 && copies
+  })
+  assert.deepEqual([copy.copy, copy.spent, copy.cutoff.active], ['mem_ann', '0.0000007', true])
+
+  await say({ amount_nano_usd: 900, window: 'day', mode: 'hard' })
+  await eventually(async () => (await budgets.get(made.id))?.mode === 'hard')
+  const [changed, ...others] = await listed()
+  assert.deepEqual([changed.id, changed.limit_nano_usd, changed.copies[0].cutoff.active], [made.id, 900, false])
+  assert.deepEqual(others, [])
+
+  for (const [method, body] of [
+    ['PATCH', { limit: '9' }],
+    ['DELETE', undefined],
+  ] as const) {
+    const refused = await call(method, `${path}/${made.id}`, body)
+    assert.deepEqual([refused.status, refused.body.error.code], [409, 'budget_of_team'], method)
+  }
+  const until = new Date(Date.now() + 60_000).toISOString()
+  const raised = await call('POST', `${path}/${made.id}/raises`, { amount: '1', until, reason: 'a launch' })
+  assert.equal(raised.status, 201)
+
+  await say()
+  await eventually(async () => (await listed()).length === 0)
+  assert.equal(await budgets.get(made.id), undefined)
+  const { entries } = (await call('GET', `${path}/audit?budget=${made.id}`)).body
+  assert.deepEqual(
+    entries.map(({ action, by }: { action: string; by: string }) => [action, by.split(' ')[0]]),
+    [
+      ['created', 'service'],
+      ['changed', 'service'],
+      ['raised', 'key'],
+      ['deleted', 'service'],
+    ],
+  )
 })

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { actorOf } from '../access.ts'
+import { actorOf, callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { changeTeam } from '../change-team.ts'
 import { responses } from './route-schemas.ts'
@@ -18,7 +18,10 @@ export function registerChangeTeam(app: FastifyInstance, deps: AppDeps): void {
     async request => {
       const { pid, tid } = request.params
       const wanted = toTeamRequest(request.body)
-      return toTeamResponse(await deps.changes.make(actorOf(request), change => changeTeam(change, pid, tid, wanted)))
+      const by = { mayBudget: callerOf(request).permissions.has('budgets:write') }
+      return toTeamResponse(
+        await deps.changes.make(actorOf(request), change => changeTeam(change, pid, tid, wanted, by)),
+      )
     },
   )
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
+import { callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { createOnce } from '../create-once.ts'
 import { createTeam } from '../create-team.ts'
@@ -17,8 +18,9 @@ export function registerCreateTeam(app: FastifyInstance, deps: AppDeps): void {
     },
     async request => {
       const wanted = toTeamRequest(request.body)
+      const by = { mayBudget: callerOf(request).permissions.has('budgets:write') }
       return createOnce(deps, request, async change =>
-        toTeamResponse(await createTeam(change, request.params.pid, wanted)),
+        toTeamResponse(await createTeam(change, request.params.pid, wanted, by)),
       )
     },
   )

@@ -23,6 +23,7 @@ interface BudgetColumns {
   created_at_ms: BigIntColumn
   counts_from_ms: BigIntColumn
   deleted_at_ms: BigIntColumn | null
+  seat_team_id: string | null
 }
 
 export interface BudgetTables {

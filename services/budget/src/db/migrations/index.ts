@@ -14,6 +14,7 @@ import { createRaises } from './005-create-raises.ts'
 import { spanProjects } from './006-span-projects.ts'
 import { keepClaimedDimensions } from './007-claimed-dimensions.ts'
 import { makeOnce } from './008-make-once.ts'
+import { createSeatBudgets } from './009-create-seat-budgets.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -30,6 +31,7 @@ export const migrations: readonly Migration[] = [
   spanProjects,
   keepClaimedDimensions,
   makeOnce,
+  createSeatBudgets,
 ]
 
 /** The one schema of this service. */

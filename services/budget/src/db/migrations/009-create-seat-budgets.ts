@@ -1,0 +1,22 @@
+import type { Migration } from '@sluice/postgres'
+import { sql } from 'kysely'
+
+/** Budgets that teams have for their seats. */
+export const createSeatBudgets: Migration = {
+  name: '009-create-seat-budgets',
+  async up(db) {
+    await sql`alter table budgets add column seat_team_id text`.execute(db)
+    await sql`comment on column budgets.seat_team_id is 'Of a budget for the seats of a team: the team, which says what it is'`.execute(
+      db,
+    )
+    await sql`create unique index budgets_of_seats on budgets (project_id, seat_team_id)
+      where seat_team_id is not null and deleted_at_ms is null`.execute(db)
+    // Behind the columns it had, so that whoever may read it still may.
+    await sql`create or replace view budgets_in_force with (security_invoker = true) as select b.budget_id, b.version,
+      b.name, b.account_id, b.project_id, b.scope, b.per, b.unit, b.limit_amount, b.window_kind, b.time_zone, b.mode,
+      b.on_unknown, b.created_at_ms, b.counts_from_ms, b.deleted_at_ms, b.hold, b.limit_amount + coalesce((
+      select sum(r.amount) from budget_raises r where r.budget_id = b.budget_id and r.ended_at_ms is null
+        and r.until_ms > extract(epoch from clock_timestamp()) * 1000), 0)::bigint as limit_in_force, b.seat_team_id
+      from budgets b`.execute(db)
+  },
+}

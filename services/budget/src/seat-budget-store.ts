@@ -1,0 +1,63 @@
+import type { Project } from '@sluice/contracts'
+import { type Kysely, transact } from '@sluice/postgres'
+import type { Actor } from './audit-store.ts'
+import { type BudgetChange, putChanged, putDeleted, putNew } from './budget-change-store.ts'
+import { listSeatBudgets, lockParentForChange } from './budget-store.ts'
+import type { BudgetTables } from './db/schema.ts'
+import { compareSeats, type SeatBudgetOfTeam, type SeatChanges, seatBudgetsOf } from './seat-budget.ts'
+
+/** Who changed the team stands in the audit trail of accounts. */
+const actor: Actor = { kind: 'service', id: 'accounts' }
+
+/**
+ * Makes the seat budgets of a project what its teams say, window by window counted from its begin. Nothing is locked or
+ * written where they are that already.
+ */
+export async function settleSeatBudgets(
+  db: Kysely<BudgetTables>,
+  project: Project,
+  newId: () => string,
+  nowMs: number,
+): Promise<BudgetChange[]> {
+  const { project_id: projectId, account_id: accountId } = project
+  const wanted = seatBudgetsOf(project)
+  if (isNothing(compareSeats(wanted, await listSeatBudgets(db, projectId)))) return []
+  return transact(db, async trx => {
+    await lockParentForChange(trx, { accountId, projectId })
+    const { made, changed, ended } = compareSeats(wanted, await listSeatBudgets(trx, projectId))
+    const done: BudgetChange[] = []
+    for (const budget of ended) done.push(await putDeleted(trx, budget, actor, nowMs))
+    for (const { before, to } of changed) {
+      const { name, limit, mode } = to
+      done.push(await putChanged(trx, before, { name, limit, mode }, actor, nowMs))
+    }
+    for (const seat of made) done.push(await putNew(trx, toDraft(project, seat, newId(), nowMs), 'window', actor))
+    return done
+  })
+}
+
+function toDraft(project: Project, seat: SeatBudgetOfTeam, budgetId: string, nowMs: number) {
+  const { project_id: projectId, account_id } = project
+  const { teamId: seatTeamId, name, limit, window, timeZone, mode } = seat
+  return {
+    budget_id: budgetId,
+    version: 1,
+    name,
+    account_id,
+    scope: { project: projectId, team: seatTeamId },
+    per: 'member' as const,
+    unit: 'usd' as const,
+    limit,
+    window,
+    time_zone: timeZone,
+    mode,
+    on_unknown: 'deny' as const,
+    created_at_ms: nowMs,
+    projectId,
+    seatTeamId,
+  }
+}
+
+function isNothing({ made, changed, ended }: SeatChanges): boolean {
+  return made.length + changed.length + ended.length === 0
+}
