@@ -31,6 +31,13 @@ test('addresses are normalised as the SDK of the dialect expects them', () => {
   for (const [dialect, given, normalised] of table) assert.equal(checkBaseUrl(given, dialect, refused), normalised)
 })
 
+test('what a credential is sent to is encrypted and a port of web servers, unless the operator allows private addresses', () => {
+  for (const url of ['http://api.example.com/v1', 'http://1.1.1.1:8080/v1', 'https://api.example.com:25/v1'])
+    assert.throws(() => checkBaseUrl(url, 'openai', refused), { code: 'invalid_base_url', statusCode: 400 }, url)
+  assert.equal(checkBaseUrl('https://api.example.com:8443', 'openai', refused), 'https://api.example.com:8443/v1')
+  assert.equal(checkBaseUrl('http://proxy.example.com', 'openai', allowed), 'http://proxy.example.com/v1')
+})
+
 test('what is not a plain http address is refused, whoever allows private ones', () => {
   for (const url of [
     'api.example.com/v1',

@@ -43,7 +43,20 @@ export function readPublicUrl(
   if (text.includes('?') || text.includes('#')) throw invalid(`${field} must hold no query and no fragment.`)
   if (!options.allowPrivate && isLocal(url.hostname))
     throw errorOf(errors.privateBaseUrl, { message: errors.privateBaseUrl.message.replace('base_url', field) })
+  if (!options.allowPrivate) requireSafeWay(url, field, secretField)
   return url
+}
+
+/**
+ * What a credential takes over the internet is encrypted, and goes where web servers are: of the ports below 1024 to 443 alone,
+ * so that nobody has mail or directory servers spoken to.
+ */
+function requireSafeWay(url: URL, field: string, secretField: string): void {
+  const invalid = (message: string) => errorOf(errors.invalidBaseUrl, { message })
+  if (url.protocol !== 'https:')
+    throw invalid(`${field} must begin with https://, since http:// would send ${secretField} for everybody to read.`)
+  if (url.port !== '' && Number(url.port) < 1024)
+    throw invalid(`${field} names port ${url.port}: use 443, or one from 1024 on.`)
 }
 
 /** Whether a host of a parsed URL is an address off the public internet, or a name that only a local resolver knows. */
