@@ -120,7 +120,10 @@ test('what the official SDKs spend is the same in event, ledger, budget, ClickHo
       const event = ledger.events.find(candidate => candidate.providerRequestId === line.id)
       assert.equal(event?.costNanoUsd, line.costNanoUsd, line.id)
     }
-    const { body: seen } = await admin.call<{ events: UsageEvent[] }>('GET', `${admin.project}/usage/events?limit=100`)
+    const { body: seen } = await admin.call<{ events: UsageEvent[] }>(
+      'GET',
+      `${admin.project}/usage/events?page_size=100`,
+    )
     assert.equal(
       seen.events.reduce((sum, event) => sum + BigInt(event.cost_nano_usd), 0n),
       billed,

@@ -211,12 +211,12 @@ async function completeness(stack: TestStack, service: ServiceName) {
 
 async function readRows(stack: TestStack) {
   const rows: { event_id: string; cost_nano_usd: string }[] = []
-  for (let cursor: string | null = ''; cursor !== null; ) {
-    const url = `${stack.url}/accounts/projects/${stack.projectId}/usage/events?limit=1000${cursor === '' ? '' : `&cursor=${cursor}`}`
+  for (let token: string | null = ''; token !== null; ) {
+    const url = `${stack.url}/accounts/projects/${stack.projectId}/usage/events?page_size=500${token === '' ? '' : `&continuation_token=${token}`}`
     const answer = await fetch(url, { headers: { authorization: `Bearer ${stack.apiKey}` } })
-    const page = (await answer.json()) as { events: typeof rows; next_cursor: string | null }
+    const page = (await answer.json()) as { events: typeof rows; continuation_token: string | null }
     rows.push(...page.events)
-    cursor = page.next_cursor
+    token = page.continuation_token
   }
   return rows
 }

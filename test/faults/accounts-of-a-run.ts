@@ -96,19 +96,19 @@ function toLoggedEvent(event: UsageRecordedData): LoggedEvent {
 /** Reads every usage row of the project through the public API, page by page. */
 export async function readAnalytics(stack: TestStack): Promise<AnalyticsRow[]> {
   const rows: AnalyticsRow[] = []
-  let cursor: string | null = null
+  let token: string | null = null
   do {
-    const url = new URL(`${stack.url}/accounts/projects/${stack.projectId}/usage/events?limit=1000`)
-    if (cursor !== null) url.searchParams.set('cursor', cursor)
+    const url = new URL(`${stack.url}/accounts/projects/${stack.projectId}/usage/events?page_size=500`)
+    if (token !== null) url.searchParams.set('continuation_token', token)
     const response = await fetch(url, { headers: { authorization: `Bearer ${stack.apiKey}` } })
     if (!response.ok) throw new Error(`usage events: ${response.status} ${await response.text()}`)
     const page = (await response.json()) as {
       events: { event_id: string; cost_nano_usd: string }[]
-      next_cursor: string | null
+      continuation_token: string | null
     }
     rows.push(...page.events.map(event => ({ eventId: event.event_id, costNanoUsd: Number(event.cost_nano_usd) })))
-    cursor = page.next_cursor
-  } while (cursor !== null)
+    token = page.continuation_token
+  } while (token !== null)
   return rows
 }
 

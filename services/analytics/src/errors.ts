@@ -7,11 +7,6 @@ export const errors = {
     statusCode: 400,
     message: 'Give times in ISO 8601, such as 2026-01-31T00:00:00Z; start must be before end.',
   },
-  invalidCursor: {
-    code: 'invalid_cursor',
-    statusCode: 400,
-    message: 'This cursor is not one of ours. Begin without a cursor.',
-  },
   invalidAnnotations: {
     code: 'invalid_annotations',
     statusCode: 400,

@@ -1,6 +1,5 @@
 import { errorOf } from '@sluice/runtime'
 import { errors } from './errors.ts'
-import type { UsagePosition } from './usage-row-store.ts'
 
 /** Reads `start` and `end`. A time without a zone is UTC. @throws AppError 400 */
 export function readSpan(query: { start?: string; end?: string }): { startMs?: number; endMs?: number } {
@@ -24,18 +23,6 @@ function readTime(text: string): number {
   const ms = Date.parse(hasTime && !hasZone ? `${repaired.replace(' ', 'T')}Z` : repaired.replace(' ', 'T'))
   if (Number.isNaN(ms) || ms < 0) throw errorOf(errors.invalidTime)
   return ms
-}
-
-/** An opaque name for a position in a list. */
-export function writeCursor(position: UsagePosition): string {
-  return Buffer.from(`${position.admittedAtMs}.${position.eventId}`).toString('base64url')
-}
-
-/** The reverse of {@link writeCursor}. @throws AppError 400 */
-export function readCursor(cursor: string): UsagePosition {
-  const match = /^(\d{1,15})\.([0-9a-f-]{36})$/.exec(Buffer.from(cursor, 'base64url').toString('latin1'))
-  if (!match?.[1] || !match[2]) throw errorOf(errors.invalidCursor)
-  return { admittedAtMs: Number(match[1]), eventId: match[2] }
 }
 
 const mostAnnotations = 16

@@ -247,7 +247,9 @@ test('events can be filtered by every dimension', async () => {
   assert.deepEqual(await ids('room=lobby'), [2])
   assert.deepEqual(await ids('client=codex'), [2])
   assert.deepEqual(await ids('start=2026-10-01T00:00:01Z&end=2026-10-01T00:00:02Z'), [1])
-  for (const query of ['limit=0', 'limit=1001', 'cursor=nonsense', 'start=soon', 'status=fine', 'unknown=1'])
+  const foreign = Buffer.from(`usage-events ${randomUUID()}\n${base}.${randomUUID()}`).toString('base64url')
+  const wrong = ['page_size=0', 'page_size=501', 'continuation_token=nonsense', `continuation_token=${foreign}`]
+  for (const query of [...wrong, 'start=soon', 'status=fine', 'unknown=1'])
     assert.equal((await get(`/accounts/projects/${projectId}/usage/events?${query}`, key)).statusCode, 400, query)
 })
 
@@ -329,12 +331,12 @@ test('pages follow each other without a gap or a repeat, also where times are eq
   )
   await untilInserted(events)
   const seen: string[] = []
-  let cursor: string | null = ''
-  while (cursor !== null) {
-    const query: string = cursor === '' ? '' : `&cursor=${cursor}`
-    const page = (await get(`/accounts/projects/${projectId}/usage/events?limit=4${query}`, key)).json()
+  let token: string | null = ''
+  while (token !== null) {
+    const query: string = token === '' ? '' : `&continuation_token=${token}`
+    const page = (await get(`/accounts/projects/${projectId}/usage/events?page_size=4${query}`, key)).json()
     seen.push(...page.events.map((event: { event_id: string }) => event.event_id))
-    cursor = page.next_cursor
+    token = page.continuation_token
     if (seen.length === 8) await untilInserted(await record(projectId, [{ admitted_at_ms: base + 60_000 }]))
   }
   assert.equal(seen.length, events.length)

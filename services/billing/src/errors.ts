@@ -34,7 +34,7 @@ export const billingErrors = {
   invalidCursor: {
     code: 'invalid_cursor',
     statusCode: 400,
-    message: 'Send "before" as the id of a transaction from an earlier page.',
+    message: 'Send "continuation_token" or "before" to ask for the next page, not both.',
   },
   eventNotFound: {
     code: 'event_not_found',

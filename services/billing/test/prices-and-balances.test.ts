@@ -153,7 +153,17 @@ test('a balance is told to those who may know it, exactly, and to nobody else', 
     [[String(-charged), 'Usage: 2 calls']],
   )
   const next = await get(`${project}/transactions?before=${page.transactions[0].id}`, 'ma-admin-key')
-  assert.deepEqual(next.json().transactions, [])
+  assert.deepEqual(next.json(), { transactions: [], continuation_token: null })
+  const pages = `${project}/transactions?page_size=1`
+  assert.deepEqual((await get(pages, 'ma-admin-key')).json(), page)
+  const token = Buffer.from(`transactions ${project}\n${page.transactions[0].id}`).toString('base64url')
+  assert.deepEqual((await get(`${pages}&continuation_token=${token}`, 'ma-admin-key')).json(), next.json())
+  for (const wrong of [
+    `${pages}&continuation_token=${token}&before=1`,
+    `${pages}&continuation_token=x`,
+    `${pages}&x=1`,
+  ])
+    assert.equal((await get(wrong, 'ma-admin-key')).statusCode, 400, wrong)
   assert.equal((await get(`${project}/transactions?before=x`, 'ma-admin-key')).statusCode, 400)
 
   assert.deepEqual((await get(`${project}/subscription`, 'ma-admin-key')).json(), { active: false, subscription: null })

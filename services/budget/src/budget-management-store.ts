@@ -3,7 +3,7 @@ import type { Kysely } from '@sluice/postgres'
 import { type AuditEntry, listAuditEntries } from './audit-store.ts'
 import type { BudgetParent, CountedBudget, WindowState } from './budget.ts'
 import { type BudgetChange, changeBudget, createBudget, deleteBudget } from './budget-change-store.ts'
-import { findBudget, listBudgetsUnder } from './budget-store.ts'
+import { findBudget, listBudgetPage, listBudgetsUnder } from './budget-store.ts'
 import { listActiveCutoffs } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound } from './errors.ts'
@@ -29,6 +29,12 @@ type Rest<Args extends unknown[]> = Args extends [unknown, ...infer Others] ? Ot
 export interface BudgetManagement {
   /** Budgets made under these very parents. */
   list: (parents: readonly BudgetParent[], nowMs: number) => Promise<BudgetState[]>
+  /** Those of one parent behind an id, which sort by time. */
+  listPage: (
+    parent: BudgetParent,
+    page: { after: string | undefined; limit: number },
+    nowMs: number,
+  ) => Promise<BudgetState[]>
   /** @throws AppError 404 */
   find: (parent: BudgetParent, budgetId: string, nowMs: number) => Promise<BudgetState>
   create: (...args: Rest<Parameters<typeof createBudget>>) => Promise<CountedBudget>
@@ -66,6 +72,7 @@ export function manageBudgets(
   }
   return {
     list: async (parents, nowMs) => statesOf(await listBudgetsUnder(db, parents), nowMs),
+    listPage: async (parent, page, nowMs) => statesOf(await listBudgetPage(db, parent, page), nowMs),
     find: async (parent, budgetId, nowMs) => {
       const budget = await findBudget(db, parent, budgetId)
       const [state] = budget ? await statesOf([budget], nowMs) : []

@@ -42,6 +42,25 @@ export async function listBudgetsUnder(db: Reader, parents: readonly BudgetParen
   return rows.map(fromRow)
 }
 
+/** Budgets made under a parent, so many behind an id. */
+export async function listBudgetPage(
+  db: Reader,
+  parent: BudgetParent,
+  { after, limit }: { after: string | undefined; limit: number },
+): Promise<CountedBudget[]> {
+  // What PostgreSQL cannot hold it cannot be asked for either.
+  if (after !== undefined && after !== storableText(after)) return []
+  let query = db
+    .selectFrom('budgets_in_force')
+    .selectAll()
+    .where(({ eb }) => isUnder(eb, parent))
+    .where('deleted_at_ms', 'is', null)
+    .orderBy('budget_id')
+    .limit(limit)
+  if (after !== undefined) query = query.where('budget_id', '>', after)
+  return (await query.execute()).map(fromRow)
+}
+
 /** The budgets that teams of a project have for their seats. */
 export async function listSeatBudgets(db: Reader, projectId: string): Promise<CountedBudget[]> {
   const rows = await db

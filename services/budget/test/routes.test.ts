@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { openBucket } from '@sluice/bus'
 import { Budget, type Project } from '@sluice/contracts'
@@ -19,8 +20,14 @@ test('a project sees and changes its own budgets only', async () => {
   const own = await readyProject()
   const other = await readyProject()
   const { body } = await own.call('POST', `${own.projectId}/budgets`, spend)
-  assert.deepEqual((await own.call('GET', `${own.projectId}/budgets`)).body, { budgets: [body] })
-  assert.deepEqual((await other.call('GET', `${other.projectId}/budgets`)).body, { budgets: [] })
+  assert.deepEqual((await own.call('GET', `${own.projectId}/budgets`)).body, {
+    budgets: [body],
+    continuation_token: null,
+  })
+  assert.deepEqual((await other.call('GET', `${other.projectId}/budgets`)).body, {
+    budgets: [],
+    continuation_token: null,
+  })
   for (const path of [
     `${own.projectId}/budgets`,
     `${own.projectId}/budgets/${body.id}`,
@@ -276,6 +283,27 @@ test('the operator port says what is there and what is missing', async () => {
     dead_letters: { count: 0, oldest: [] },
     discarded: { count: 0, latest: [] },
   })
+})
+
+test('budgets are listed in pages, each once, in the order in which they were made', async () => {
+  const { projectId, call } = await readyProject()
+  const path = `${projectId}/budgets`
+  const made: string[] = []
+  for (let n = 0; n < 5; n++) made.push((await call('POST', path, { ...spend, name: `Spend ${n}` })).body.id)
+  const seen: string[] = []
+  let token: string | null = ''
+  let pages = 0
+  while (token !== null) {
+    const query: string = token === '' ? '' : `&continuation_token=${token}`
+    const { body } = await call('GET', `${path}?page_size=2${query}`)
+    seen.push(...body.budgets.map(({ id }: { id: string }) => id))
+    token = body.continuation_token
+    pages += 1
+  }
+  assert.deepEqual([seen, pages], [made, 3])
+  const foreign = Buffer.from(`budgets ${randomUUID()}\n${made[0]}`).toString('base64url')
+  for (const query of ['page_size=0', 'page_size=501', 'continuation_token=x', `continuation_token=${foreign}`, 'x=1'])
+    assert.equal((await call('GET', `${path}?${query}`)).status, 400, query)
 })
 
 test('what a team says of its seats is a budget for each person in it, from the begin of the window on', async () => {

@@ -1,13 +1,13 @@
 import { Type } from '@sluice/contracts'
-import { principalOf, responses } from '@sluice/runtime'
+import { ContinuationToken, PageQuery, principalOf, readPage, responses, toPage } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
 import { toAttemptResponse } from '../call-response.ts'
-import { readCursor, readSpan, writeCursor } from '../query-parameters.ts'
+import { readSpan } from '../query-parameters.ts'
 import { readableUsage } from '../usage-reader.ts'
 import { fromClickhouseTime } from '../usage-row.ts'
-import type { UsageFilter } from '../usage-row-store.ts'
+import type { UsageFilter, UsagePosition } from '../usage-row-store.ts'
 
 const Params = Type.Object({ pid: Type.String({ format: 'uuid' }) })
 const name = Type.Optional(Type.String({ minLength: 1, maxLength: 256 }))
@@ -24,15 +24,14 @@ const Query = Type.Object(
     room: name,
     client: name,
     doubt: name,
-    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
-    limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
+    ...PageQuery,
   },
   { additionalProperties: false },
 )
 
 const List = Type.Object({
   events: Type.Array(Type.Unsafe<object>({ type: 'object', additionalProperties: true })),
-  next_cursor: Type.Union([Type.String(), Type.Null()]),
+  continuation_token: ContinuationToken,
 })
 
 /** `GET /accounts/projects/{pid}/usage/events`: one row an attempt, newest first. */
@@ -50,20 +49,24 @@ export function listUsageEvents(app: FastifyInstance, deps: AppDeps): void {
     },
     async request => {
       const projectId = request.params.pid
-      const { limit, cursor } = request.query
       const filter = readableUsage(deps, principalOf(request), toFilter(projectId, request.query))
-      const after = cursor === undefined ? undefined : readCursor(cursor)
-      const rows = await deps.rows.listUsage(filter, after, limit + 1)
-      const page = rows.slice(0, limit)
-      const last = rows.length > limit ? page.at(-1) : undefined
-      return {
-        events: page.map(toAttemptResponse),
-        next_cursor: last
-          ? writeCursor({ admittedAtMs: fromClickhouseTime(last.admitted_at), eventId: last.event_id })
-          : null,
-      }
+      const list = `usage-events ${projectId}`
+      const page = readPage(list, request.query, 100, text => readPosition(text) !== undefined)
+      const rows = await deps.rows.listUsage(filter, readPosition(page.after), page.limit + 1)
+      const { items, continuation_token } = toPage(
+        list,
+        page,
+        rows,
+        row => `${fromClickhouseTime(row.admitted_at)}.${row.event_id}`,
+      )
+      return { events: items.map(toAttemptResponse), continuation_token }
     },
   )
+}
+
+function readPosition(text: string | undefined): UsagePosition | undefined {
+  const match = /^(\d{1,15})\.([0-9a-f-]{36})$/.exec(text ?? '')
+  return match?.[1] && match[2] ? { admittedAtMs: Number(match[1]), eventId: match[2] } : undefined
 }
 
 function toFilter(projectId: string, query: Static<typeof Query>): UsageFilter {

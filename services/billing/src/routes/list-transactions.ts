@@ -1,6 +1,7 @@
 import { Type } from '@sluice/contracts'
-import { errorOf, principalOf, responses } from '@sluice/runtime'
+import { ContinuationToken, errorOf, PageQuery, principalOf, readPage, responses, toPage } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
+import type { Static } from 'typebox'
 import { billingErrors } from '../errors.ts'
 import type { LedgerStore, LedgerTransaction } from '../ledger-store.ts'
 import { UsdNumber, usdNumber } from '../usd-text.ts'
@@ -22,33 +23,46 @@ const List = Type.Object({
       created_at: Type.String(),
     }),
   ),
+  continuation_token: ContinuationToken,
 })
 
-const querystring = {
-  type: 'object',
-  properties: { limit: { type: 'integer', minimum: 1, maximum: 1000, default: 100 }, before: { type: 'string' } },
-} as const
+const Query = Type.Object(
+  {
+    ...PageQuery,
+    /** As older clients ask for pages: so many, posted before one. */
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+    before: Type.Optional(Type.String({ pattern: '^[0-9]{1,18}$' })),
+  },
+  { additionalProperties: false },
+)
+const isTransactionId = (text: string) => /^\d{1,18}$/.test(text)
 
-/** `GET /accounts/projects/{pid}/transactions`: what was posted, newest first; `before` turns the page. */
+/** `GET /accounts/projects/{pid}/transactions`: what was posted, newest first. */
 export function listTransactions(app: FastifyInstance, deps: Deps): void {
-  app.get<{ Params: { pid: string }; Querystring: { limit: number; before?: string } }>(
+  app.get<{ Params: { pid: string }; Querystring: Static<typeof Query> }>(
     '/accounts/projects/:pid/transactions',
     {
       config: { access: 'billing:read' },
-      schema: { summary: 'List what was posted to a project', querystring, response: responses({ 200: List }) },
+      schema: { summary: 'List what was posted to a project', querystring: Query, response: responses({ 200: List }) },
     },
     async request => {
       const principal = principalOf(request)
-      const { before, limit } = request.query
-      if (before !== undefined && !/^\d{1,18}$/.test(before)) throw errorOf(billingErrors.invalidCursor)
+      const { pid: projectId } = request.params
+      const { before, limit, continuation_token: token } = request.query
+      if (token !== undefined && before !== undefined) throw errorOf(billingErrors.invalidCursor)
+      const list = `transactions ${projectId}`
+      const asked = readPage(list, request.query, 100, isTransactionId)
+      const page = { after: asked.after ?? before, limit: limit ?? asked.limit }
       const rows = await deps.ledger.listTransactions({
-        projectId: request.params.pid,
+        projectId,
         accountId: principal.accountId,
-        before: before === undefined ? undefined : BigInt(before),
-        limit,
+        before: page.after === undefined ? undefined : BigInt(page.after),
+        limit: page.limit + 1,
       })
+      const { items, continuation_token } = toPage(list, page, rows, row => row.transactionId)
       return {
-        transactions: rows.map(row => ({
+        continuation_token,
+        transactions: items.map(row => ({
           id: row.transactionId,
           amount: usdNumber(-row.chargeNanoUsd),
           amount_nano_usd: String(-row.chargeNanoUsd),

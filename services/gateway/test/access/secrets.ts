@@ -77,7 +77,10 @@ export function secretsStayHome(gateway: GatewayStack, project: TestProject): vo
     // Once the rows of the calls are there, so is everything that was to be written.
     await eventually(
       async () => {
-        const { body } = await gateway.manage('GET', `/accounts/projects/${project.projectId}/usage/events?limit=100`)
+        const { body } = await gateway.manage(
+          'GET',
+          `/accounts/projects/${project.projectId}/usage/events?page_size=100`,
+        )
         look('usage rows', JSON.stringify(body))
         return body.events.length >= 6
       },
