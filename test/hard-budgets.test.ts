@@ -238,6 +238,91 @@ test('a paced budget pays for a turn of a Responses socket as it goes on, and th
   assert.ok(charged > 20_000_000 && charged <= 80_000_000, `${charged} nano-USD`)
 })
 
+/** Not so near to the end of a minute that a burst would fall into two. */
+async function inOneMinute(): Promise<void> {
+  const left = 60_000 - (Date.now() % 60_000)
+  if (left < 10_000) await new Promise(resolve => setTimeout(resolve, left + 50))
+}
+
+test('a burst of 100 calls on a limit of 10 a minute: ten are answered, the others told when to try again, in their dialect', async () => {
+  await inOneMinute()
+  const { openai, apiKey, path } = await hardBudget('burst', { limit: '11', unit: 'requests', window: 'minute' })
+  const anthropic = new Anthropic({ baseURL: stack.anthropicBaseUrl, apiKey, maxRetries: 0 })
+  const outcomes = await Promise.all(
+    Array.from({ length: 100 }, async (_, at) => {
+      try {
+        const messages = [{ role: 'user' as const, content: write(2) }]
+        const { response } =
+          at % 2 === 0
+            ? await openai.chat.completions.create({ model: 'gpt-4o-mini', messages, max_tokens: 5 }).withResponse()
+            : await anthropic.messages.create({ model: 'claude-sonnet-4-5', messages, max_tokens: 5 }).withResponse()
+        const prefix = at % 2 === 0 ? 'x-ratelimit-limit-requests' : 'anthropic-ratelimit-requests-limit'
+        assert.equal(response.headers.get(prefix), '11')
+        return 'answered'
+      } catch (error) {
+        assert.ok(error instanceof OpenAI.RateLimitError || error instanceof Anthropic.RateLimitError, String(error))
+        const { headers } = error as { headers: Headers }
+        const seconds = Number(headers.get('retry-after'))
+        assert.ok(seconds >= 1 && seconds <= 60, `${seconds}`)
+        assert.equal(headers.get('x-should-retry'), null)
+        const remaining =
+          headers.get('x-ratelimit-remaining-requests') ?? headers.get('anthropic-ratelimit-requests-remaining')
+        assert.equal(remaining, '0')
+        assert.match(error.message, /Rate limit \\?"burst\\?" lets 11 requests a minute pass/)
+        return 'refused'
+      }
+    }),
+  )
+  // One was answered when it was made.
+  assert.equal(outcomes.filter(outcome => outcome === 'answered').length, 10)
+  assert.equal((await admin.call('PATCH', path, { limit: '1000' })).status, 200)
+  const retrying = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey, maxRetries: 5 })
+  await retrying.chat.completions.create({
+    model: 'gpt-4o-mini',
+    messages: [{ role: 'user', content: 'x' }],
+    max_tokens: 1,
+  })
+})
+
+test('a rate limit of tokens ends no stream that runs, and keeps the next calls out', async () => {
+  await inOneMinute()
+  const { openai } = await hardBudget('tokens', { limit: '3000', unit: 'tokens', window: 'minute', hold: 'paced' })
+  const stream = await openai.chat.completions.create({
+    model: 'gpt-4o',
+    messages: [{ role: 'user', content: 'Write. [[sim output_tokens=4000 delay_ms=1 tokens_per_chunk=20]]' }],
+    stream: true,
+  })
+  let finish: string | null | undefined
+  for await (const chunk of stream) finish = chunk.choices[0]?.finish_reason ?? finish
+  assert.equal(finish, 'stop')
+  const ask = () =>
+    openai.chat.completions.create({
+      model: 'gpt-4o',
+      messages: [{ role: 'user', content: 'x'.repeat(400) }],
+      max_tokens: 100,
+    })
+  const outcome = async () =>
+    ask().then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+  // What its gateway held ahead of calls is theirs still.
+  const error = await eventually(outcome)
+  assert.ok(error instanceof OpenAI.RateLimitError, String(error))
+  assert.match(error.message, /Rate limit "tokens" lets 3000 tokens a minute pass, and they are used/)
+})
+
+test('per model: each has a limit of its own', async () => {
+  await inOneMinute()
+  const { openai } = await hardBudget('each model', { limit: '2', unit: 'requests', window: 'minute', per: 'model' })
+  const ask = (model: string) =>
+    openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'x' }], max_tokens: 1 })
+  await ask('gpt-4o')
+  await ask('gpt-4o')
+  await assert.rejects(ask('gpt-4o'), /Rate limit "each model" for gpt-4o lets 2 requests a minute pass/)
+  await ask('gpt-4.1')
+})
+
 test('a realtime session holds its next turn ahead: without money its provider begins none, and with money again it does', async t => {
   const { apiKey, path, read } = await hardBudget('spoken', { limit: '3.00' })
   const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
@@ -296,7 +381,7 @@ test('a realtime session has one slot whether a turn runs or not; a turn beside 
   await eventually(async () => (await read()).held === '2')
   client.send(beside)
   const [, refused] = await client.until('error', 2)
-  assert.match(refused?.error.message ?? '', /What budget "slots" has left is held by calls that run now/)
+  assert.match(refused?.error.message ?? '', /Rate limit "slots" lets 2 calls at a time pass, and they are used/)
   client.send({ type: 'response.cancel' })
   await client.until('response.done')
   await other
@@ -409,7 +494,11 @@ test('two calls at a time are two: a third waits, and is told to try again', asy
   await eventually(async () => Number((await read()).held) === 2)
   await assert.rejects(call(0), (error: unknown) => {
     assert.ok(error instanceof OpenAI.RateLimitError)
-    assert.equal(error.code, 'budget_held')
+    assert.equal(error.code, 'rate_limit_exceeded')
+    assert.match(
+      error.message,
+      /Rate limit "slots" lets 2 calls at a time pass, and they are used. Please try again in 2s/,
+    )
     return true
   })
   await Promise.all(slow)

@@ -46,7 +46,17 @@ export const budgetModes = ['hard', 'soft', 'alert'] as const
  * as it goes on.
  */
 export const holdPolicies = ['exact', 'paced'] as const
-export const perDimensions = ['project', 'team', 'member', 'room', 'key', 'service_account', 'participant'] as const
+export const perDimensions = [
+  'project',
+  'team',
+  'member',
+  'room',
+  'key',
+  'service_account',
+  'participant',
+  /** As the client has asked for it. */
+  'model',
+] as const
 
 export const BudgetSchema = Type.Object({
   budget_id: Id,

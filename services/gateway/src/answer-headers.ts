@@ -1,6 +1,7 @@
 import { type Budget, responseHeaders } from '@sluice/contracts'
 import type { AdmittedCall } from './call.ts'
 import { formatAmount, formatUsd } from './format-amount.ts'
+import { limitHeaders } from './limit-headers.ts'
 import { toHeaderText } from './refusal-answer.ts'
 
 /** Not passed on: hop-by-hop, framing that is ours, cookies, and what tells about the provider's account or machines. */
@@ -32,15 +33,18 @@ const dropped = new Set([
  * @param provider names in lower case
  */
 export function answerHeaders(call: AdmittedCall, provider: readonly string[], overheadUs: number): string[] {
+  const limits = limitHeaders(call, call.admittedAtMs)
   const headers: string[] = []
   let hasRequestId = false
   for (let i = 0; i < provider.length; i += 2) {
     const name = provider[i] as string
     if (dropped.has(name) || name.startsWith('sluice-')) continue
+    if (limits.length > 0 && isReplaced(name, limits)) continue
     if (name === 'x-request-id') hasRequestId = true
     headers.push(name, provider[i + 1] as string)
   }
   if (!hasRequestId) headers.push('x-request-id', call.callId)
+  if (limits.length > 0) headers.push(...limits)
   headers.push(
     responseHeaders.callId,
     call.callId,
@@ -73,6 +77,13 @@ export function answerHeaders(call: AdmittedCall, provider: readonly string[], o
     }
   }
   return headers
+}
+
+/** One that we tell ourselves; a family of gauges is one thing, so none of the provider's stands among ours. */
+function isReplaced(name: string, limits: readonly string[]): boolean {
+  for (const family of ['anthropic-ratelimit-unified-', 'x-codex-'])
+    if (name.startsWith(family)) return limits.some((each, at) => at % 2 === 0 && each.startsWith(family))
+  return limits.some((each, at) => at % 2 === 0 && each === name)
 }
 
 /** What stays the same from call to call, or for many of them, written once per budget. */

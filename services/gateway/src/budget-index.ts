@@ -86,12 +86,17 @@ export class BudgetIndex {
         if (!isInScope(candidate, identity, provider, model)) continue
         if (candidate.isByClaim && !isClaimed(candidate.budget.scope, claimed)) continue
         const { budget } = candidate
-        const copy = budget.per === undefined ? '' : dimensionOf(identity, budget.per)
+        const copy = copyOf(budget, identity, model)
         if (copy !== undefined) matched.push({ budget, copy })
       }
     }
     return matched
   }
+}
+
+function copyOf({ per }: Budget, identity: CallIdentity, model: string): string | undefined {
+  if (per === undefined) return ''
+  return per === 'model' ? model : dimensionOf(identity, per)
 }
 
 function isInScope(

@@ -1,12 +1,17 @@
-import type { Budget, CallIdentity, ClaimedDimensions, Cutoff } from '@sluice/contracts'
+import type { Budget, BudgetWindow, CallIdentity, ClaimedDimensions, Cutoff } from '@sluice/contracts'
 import type { MatchedBudget } from './budget-index.ts'
 import { formatAmount } from './format-amount.ts'
+import { isRateLimit, refusalOfRate } from './rate-limit.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
 
 /** What admission found: every budget the call counts against. */
 export interface Hold {
   budgets: readonly MatchedBudget[]
+  /** What each of them has used, as far as this gateway knows; in their order. */
+  windows: readonly (BudgetWindow | undefined)[]
+  /** Some of them are rate limits. */
+  hasRates: boolean
   /** Those of which money is held before the call leaves, in the order of their ids. */
   hard: readonly MatchedBudget[]
   /** Some budget is above 80 %: settlements are published at once. */
@@ -24,11 +29,18 @@ export interface TightestBudget {
   resetsAtMs: number | undefined
 }
 
-export const nothingHeld: Hold = { budgets: [], hard: [], urgent: false, tightest: undefined }
+export const nothingHeld: Hold = {
+  budgets: [],
+  windows: [],
+  hasRates: false,
+  hard: [],
+  urgent: false,
+  tightest: undefined,
+}
 
 /**
  * Meets every matching budget, from memory; the first that is spent refuses.
- * @throws Refusal `budget_spent`, naming the budget
+ * @throws Refusal `budget_spent` or `rate_limited`, naming the budget
  */
 export function holdBudget(
   view: BudgetsView,
@@ -40,7 +52,9 @@ export function holdBudget(
 ): Hold {
   const budgets = view.match(identity, provider, model, claimed)
   if (budgets.length === 0) return nothingHeld
+  const windows: (BudgetWindow | undefined)[] = []
   let urgent = false
+  let hasRates = false
   let hard: MatchedBudget[] | undefined
   let tightest: TightestBudget | undefined
   let smallestShare = Number.POSITIVE_INFINITY
@@ -53,6 +67,8 @@ export function holdBudget(
     const cutoff = view.findCutoff(budget.budget_id, copy, nowMs)
     if (cutoff) throw refusalOfCutoff(cutoff, budget.scope)
     const window = view.findWindow(budget.budget_id, copy, nowMs)
+    windows.push(window)
+    if (isRateLimit(budget)) hasRates = true
     const spent = window?.spent ?? 0
     // A share for the order and the threshold only; no amount is computed from it.
     const share = budget.limit === 0 ? 0 : (budget.limit - spent) / budget.limit
@@ -63,7 +79,7 @@ export function holdBudget(
     }
   }
   if (hard && hard.length > 1) hard.sort((a, b) => (a.budget.budget_id < b.budget.budget_id ? -1 : 1))
-  return { budgets, hard: hard ?? nothingHeld.hard, urgent, tightest }
+  return { budgets, windows, hasRates, hard: hard ?? nothingHeld.hard, urgent, tightest }
 }
 
 /** The no of a cutoff, for a call before it or in it. */
@@ -82,9 +98,10 @@ export function refusalOfCutoff(cutoff: Cutoff, scope: Budget['scope']): Refusal
     unit: cutoff.unit as Budget['unit'],
     limit: cutoff.limit,
     spent: cutoff.spent,
-    window: cutoff.window,
+    window: cutoff.window as Budget['window'],
     resets_at_ms: cutoff.until_ms,
   }
+  if (isRateLimit(budget)) return refusalOfRate(budget, Date.now())
   return new Refusal('budget_spent', budgetMessage(budget), { budget })
 }
 
@@ -106,6 +123,7 @@ export function refusalOfSpent(
     window: budget.window,
     resets_at_ms: resetsAtMs,
   }
+  if (isRateLimit(budget)) return refusalOfRate(about, Date.now(), need)
   return new Refusal('budget_spent', budgetMessage(about, need), { budget: about })
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { recogniseClient } from './client-app.ts'
+import { refusalOfRate } from './rate-limit.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
 import { answerRefusal, type RefusalAudience } from './refusal-answer.ts'
 
@@ -95,6 +96,49 @@ test('Anthropic’s dialect has its own shape and types', () => {
     assert.equal(body.error.type, type)
     assert.equal(body.error.metadata.request_id, 'call-1')
   }
+})
+
+const perMinute: RefusalBudget = {
+  ...budget,
+  name: 'burst',
+  unit: 'requests',
+  limit: 10,
+  spent: 9,
+  held: 1,
+  window: 'minute',
+  resets_at_ms: 42_100,
+}
+
+test('a rate limit is a 429 that every client may try again, with its time to wait in headers and in words', () => {
+  for (const refusalClass of ['official-sdk', 'claude-code', 'codex', 'unknown'] as const) {
+    const answer = answerRefusal(refusalOfRate(perMinute, 100), { ...audience, refusalClass, nowMs: 100 })
+    const { error } = JSON.parse(answer.body)
+    assert.equal(answer.status, 429)
+    assert.equal(headerOf(answer.headers, 'retry-after'), '42')
+    assert.equal(headerOf(answer.headers, 'x-should-retry'), undefined)
+    assert.equal(headerOf(answer.headers, 'x-ratelimit-limit-requests'), '10')
+    assert.equal(headerOf(answer.headers, 'x-ratelimit-remaining-requests'), '0')
+    assert.equal(headerOf(answer.headers, 'x-ratelimit-reset-requests'), '42s')
+    assert.equal(error.code, 'rate_limit_exceeded')
+    assert.equal(error.metadata.reason, 'rate_limited')
+    // Codex finds the time in the words.
+    assert.match(error.message, /^Rate limit "burst" lets 10 requests a minute pass, .* try again in 42s\.$/)
+  }
+  const { headers, body } = answerRefusal(refusalOfRate(perMinute, 100), {
+    ...audience,
+    dialect: 'anthropic',
+    nowMs: 100,
+  })
+  assert.equal(headerOf(headers, 'anthropic-ratelimit-requests-reset'), '1970-01-01T00:00:42Z')
+  assert.equal(JSON.parse(body).error.type, 'rate_limit_error')
+})
+
+test('a call that is larger than its whole rate limit is told so, and not to try again', () => {
+  const tokens = { ...perMinute, unit: 'tokens', limit: 1_000 } as const
+  const answer = answerRefusal(refusalOfRate(tokens, 100, 4_000), { ...audience, nowMs: 100 })
+  assert.equal(headerOf(answer.headers, 'x-should-retry'), 'false')
+  assert.equal(headerOf(answer.headers, 'retry-after'), undefined)
+  assert.match(answer.body, /this call alone needs 4000/)
 })
 
 test('a fault of ours says nothing but the call id', () => {

@@ -1,6 +1,7 @@
 import { type Dialect, responseHeaders } from '@sluice/contracts'
 import type { RefusalClass } from './client-app.ts'
 import { formatAmount } from './format-amount.ts'
+import { nextMinute, pushRate } from './limit-headers.ts'
 import { type Refusal, type RefusalReason, refusalReasons } from './refusal.ts'
 
 /** A refusal as it goes over the wire. */
@@ -57,6 +58,7 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
     }
   } else {
     if (refusal.retryAfterS !== undefined) headers.push('retry-after', String(refusal.retryAfterS))
+    if (refusal.reason === 'rate_limited') tellRate(headers, refusal, audience)
     // A loop or a missing permission does not go away by asking again.
     if (status === 508) headers.push('x-should-retry', 'false')
   }
@@ -82,13 +84,21 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
   return { status, headers, body: JSON.stringify(body) }
 }
 
-const openaiTypes: Partial<Record<RefusalReason, string>> = { budget_spent: 'insufficient_quota' }
+const openaiTypes: Partial<Record<RefusalReason, string>> = {
+  budget_spent: 'insufficient_quota',
+  budget_held: 'requests',
+  rate_limited: 'requests',
+}
 const openaiCodes: Partial<Record<RefusalReason, string>> = {
   budget_spent: 'insufficient_quota',
   unauthorized: 'invalid_api_key',
+  budget_held: 'rate_limit_exceeded',
+  rate_limited: 'rate_limit_exceeded',
 }
 const anthropicTypes: Partial<Record<RefusalReason, string>> = {
   budget_spent: 'billing_error',
+  budget_held: 'rate_limit_error',
+  rate_limited: 'rate_limit_error',
   body_too_large: 'request_too_large',
   not_found: 'not_found_error',
 }
@@ -106,6 +116,15 @@ function defaultOpenaiType(status: number): string {
 function defaultAnthropicType(status: number): string {
   if (status >= 500) return status === 503 ? 'overloaded_error' : 'api_error'
   return status === 401 ? 'authentication_error' : status === 403 ? 'permission_error' : 'invalid_request_error'
+}
+
+/** The headers of the limit, and no time to wait where the call is larger than all of it. */
+function tellRate(headers: string[], { budget, retryAfterS }: Refusal, { dialect, nowMs }: RefusalAudience): void {
+  if (retryAfterS === undefined) headers.push('x-should-retry', 'false')
+  if (!budget || (budget.unit !== 'requests' && budget.unit !== 'tokens')) return
+  const remaining = Math.max(0, budget.limit - budget.spent - (budget.held ?? 0))
+  const resetsAtMs = budget.resets_at_ms ?? nextMinute(nowMs)
+  pushRate(headers, dialect, budget.unit, { limit: budget.limit, remaining, resetsAtMs }, nowMs)
 }
 
 /** What a program may want to know of the refusal; amounts as decimal text where they are money. */

@@ -25,6 +25,7 @@ export const refusalReasons = {
   body_too_large: 413,
   budget_spent: 429,
   budget_held: 429,
+  rate_limited: 429,
   internal: 500,
   provider_unreachable: 502,
   provider_timeout: 504,
@@ -50,7 +51,7 @@ export interface RefusalBudget {
   spent: number
   /** By calls that run, and by such whose end is not known. */
   held?: number
-  window: string
+  window: Budget['window']
   resets_at_ms: number | undefined
 }
 

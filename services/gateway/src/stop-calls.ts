@@ -1,12 +1,14 @@
 import type { Cutoff } from '@sluice/contracts'
 import { refusalOfCutoff } from './hold-budget.ts'
 import type { LiveCall, LiveCalls } from './live-calls.ts'
+import { isRateLimit } from './rate-limit.ts'
 import { Refusal } from './refusal.ts'
 import { refusalOfRoom, roomClosed } from './room-access.ts'
 import type { RoomState } from './views/rooms-view.ts'
 
-/** Money is gone: streams end softly, in their dialect. @returns how many calls were ended; so do the others here */
+/** Money is gone: streams end softly, in their dialect. A rate limit ends none. @returns how many calls were ended; so do the others here */
 export function cutBudget(calls: LiveCalls, cutoff: Cutoff): number {
+  if (isRateLimit(cutoff) && cutoff.reason !== 'stopped_by_admin') return 0
   const style = cutoff.reason === 'budget_spent' ? 'soft' : 'explicit'
   return calls.cutBudget(cutoff, scope => ({ refusal: refusalOfCutoff(cutoff, scope), style }))
 }

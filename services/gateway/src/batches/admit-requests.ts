@@ -50,8 +50,11 @@ function joinHolds(holds: readonly Hold[], models: readonly string[]): Hold {
       const name = `${budget.budget_id} ${copy}`
       return known.has(name) ? false : Boolean(known.add(name))
     })
+  const { length } = budgets
   return {
     budgets,
+    windows: new Array(length).fill(undefined),
+    hasRates: holds.some(hold => hold.hasRates),
     hard: budgets.filter(({ budget }) => budget.mode === 'hard').sort(byId),
     urgent: holds.some(hold => hold.urgent),
     tightest: [first, ...rest].find(hold => hold.tightest)?.tightest,

@@ -55,6 +55,13 @@ export class Money {
     return this.#holds.reduce((sum, { items }) => sum + (items[at]?.amount ?? 0), 0)
   }
 
+  /** What of a budget is left to others, as far as its home and this gateway know; undefined: nothing of it is held here. */
+  leftOf(budgetId: string, copy: string): number | undefined {
+    for (const { items } of this.#holds)
+      for (const { pool } of items) if (pool.budgetId === budgetId && pool.copy === copy) return pool.left + pool.free
+    return this.#slots?.leftOf(budgetId, copy)
+  }
+
   /** All that it holds, one for each budget: what its OPEN says of it, and each EXTEND. */
   get journaled(): JournaledHold[] {
     const own = this.budgets.map(({ budget, copy }, at) => {

@@ -1,5 +1,6 @@
-import type { Hold, JournaledHold, Need } from '@sluice/leases'
+import type { Hold, JournaledHold, Need, Refused } from '@sluice/leases'
 import type { CallBound } from '../bounds/call-bound.ts'
+import { isRateLimit } from '../rate-limit.ts'
 import { meteringUnavailable, type Refusal } from '../refusal.ts'
 import type { Money } from './money.ts'
 import { budgetUnknown, type LeaseDeps, poolOf, refusalOf, trancheTokens } from './take-money.ts'
@@ -35,7 +36,7 @@ export class PaceStream {
   /** By the dearest tier that may serve it, until the reply names the one that does. */
   #bound: CallBound
   #tier: string | undefined
-  /** Budgets that are hard no longer: it goes on without them. */
+  /** Budgets that are hard no longer, and rate limits that have no more: it goes on without them. */
   readonly #gone = new Set<string>()
   #coveredTokens: number
   #seenTokens = 0
@@ -119,8 +120,8 @@ export class PaceStream {
             this.#take(granted, toTokens)
             return
           }
-          if (waited.outcome === 'refused' && waited.refused.reason === 'unknown_budget') {
-            // Deleted, or made soft: what it holds of it is settled as ever.
+          if (waited.outcome === 'refused' && this.#endsNoStream(waited.refused)) {
+            // What it holds of it is settled as ever, and what it uses beyond that with it.
             this.#gone.add(waited.refused.budget_id)
             this.#extend()
             return
@@ -134,6 +135,13 @@ export class PaceStream {
       },
       nowMs,
     )
+  }
+
+  /** Its budget was deleted or made soft, or is a rate limit: such a one keeps the next call out, and ends none that runs. */
+  #endsNoStream({ reason, budget_id: budgetId }: Refused): boolean {
+    if (reason === 'unknown_budget') return true
+    const matched = this.#options.money.budgets.find(({ budget }) => budget.budget_id === budgetId)
+    return matched !== undefined && isRateLimit(matched.budget)
   }
 
   #take(hold: Hold, toTokens: number): void {

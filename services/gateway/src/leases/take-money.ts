@@ -12,6 +12,7 @@ import type { CallBound } from '../bounds/call-bound.ts'
 import type { CountText } from '../bounds/tighten-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import { refusalOfSpent } from '../hold-budget.ts'
+import { isRateLimit, refusalOfHeldRate } from '../rate-limit.ts'
 import { Refusal } from '../refusal.ts'
 import type { LeaseClient } from './lease-client.ts'
 import { isExact, Money } from './money.ts'
@@ -49,6 +50,9 @@ export interface Paying {
   /** It is streamed, and all of its output is seen while it runs. */
   isVisible: boolean
 }
+
+/** Calls that run give money back within seconds. */
+const heldRetryS = 2
 
 /** What a stream is paid for at first, and each time that it goes on. */
 export const trancheTokens = 1_024
@@ -272,9 +276,10 @@ export function refusalOf(budgets: readonly MatchedBudget[], refused: Refused, n
     return new Refusal('budget_held', 'A budget of this call has changed this moment. Try again.', { retryAfterS: 1 })
   if (reason === 'spent')
     return refusalOfSpent(budget, { copy: refused.copy, limit, spent, held, need: asked.need }, asked.pool.windowEndMs)
+  if (isRateLimit(budget)) return refusalOfHeldRate(budget, refused, asked.pool.windowEndMs, Date.now())
   return new Refusal(
     'budget_held',
-    `What budget "${budget.name}" has left is held by calls that run now. Try again in a moment.`,
-    { retryAfterS: 1 },
+    `What budget "${budget.name}" has left is held by calls that run now. Please try again in ${heldRetryS}s.`,
+    { retryAfterS: heldRetryS },
   )
 }

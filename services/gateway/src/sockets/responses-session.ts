@@ -9,6 +9,7 @@ import { boundWholeTurn } from '../bounds/realtime-bound.ts'
 import type { AdmittedCall } from '../call.ts'
 import { endResponses } from '../endings/end-responses.ts'
 import { type BodySample, estimateBodyTokens, sampleBody } from '../estimate-body.ts'
+import { codexLimitsEvent, usedParts } from '../limit-headers.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
 import { allowNamedModels } from '../named-models/allow-named-models.ts'
 import { tokensPerBinaryPart } from '../read-request.ts'
@@ -212,8 +213,16 @@ export class ResponsesSession extends SocketSession {
 
   #send(opened: ResponsesTurn, streamId: string | undefined, data: Buffer, isBinary: boolean): void {
     this.#lane(streamId).waiting.push(opened)
+    this.#tellLimits(opened.turn.call)
     this.toUpstream(data, isBinary)
     opened.turn.sent()
+  }
+
+  /** No headers come with a turn: Codex takes an event instead. */
+  #tellLimits({ client, hold, admittedAtMs }: AdmittedCall): void {
+    if (client.refusalClass !== 'codex') return
+    const event = codexLimitsEvent(usedParts(hold, admittedAtMs))
+    if (event !== undefined) this.toClient(event)
   }
 
   protected onUpstreamFrame(data: Buffer): boolean {

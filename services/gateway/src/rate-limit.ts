@@ -1,0 +1,58 @@
+import type { Budget } from '@sluice/contracts'
+import type { Refused } from '@sluice/leases'
+import { Refusal, type RefusalBudget } from './refusal.ts'
+
+/** A limit on how fast a scope may call: it is not out of money, and asking again after a moment helps. */
+export function isRateLimit({ unit, window }: { unit: string; window: string }): boolean {
+  return unit === 'concurrent' || (window === 'minute' && unit !== 'usd')
+}
+
+/** Slots and tokens that running calls hold come back within seconds; requests that they have made do not. */
+const heldRetryS = { concurrent: 2, tokens: 5 } as const
+
+/**
+ * The no of a rate limit that is used up.
+ * @param need what the call needs at least: more than all of the limit is never there
+ */
+export function refusalOfRate(limit: RefusalBudget, nowMs: number, need = 0): Refusal {
+  if (need > limit.limit)
+    return new Refusal(
+      'rate_limited',
+      `${nameOf(limit)} lets ${passing(limit)} pass, and this call alone needs ${need}. Ask for less, or have its owner raise it.`,
+      { budget: limit },
+    )
+  return used(limit, secondsUntil(limit.resets_at_ms ?? nowMs, nowMs))
+}
+
+/** The no of one that running calls hold the rest of. */
+export function refusalOfHeldRate(
+  { budget_id, name, scope, unit, window, limit }: Budget,
+  { copy, spent, held }: Pick<Refused, 'copy' | 'spent' | 'held'>,
+  resetsAtMs: number | undefined,
+  nowMs: number,
+): Refusal {
+  const about = { budget_id, name, copy, scope, unit, window, limit, spent, held, resets_at_ms: resetsAtMs }
+  const untilReset = resetsAtMs === undefined ? Number.POSITIVE_INFINITY : secondsUntil(resetsAtMs, nowMs)
+  const soon = unit === 'concurrent' || unit === 'tokens' ? heldRetryS[unit] : Number.POSITIVE_INFINITY
+  return used(about, Math.min(soon, untilReset))
+}
+
+function used(limit: RefusalBudget, retryAfterS: number): Refusal {
+  return new Refusal(
+    'rate_limited',
+    `${nameOf(limit)} lets ${passing(limit)} pass, and they are used. Please try again in ${retryAfterS}s.`,
+    { budget: limit, retryAfterS },
+  )
+}
+
+function nameOf({ name, copy }: RefusalBudget): string {
+  return copy === '' ? `Rate limit "${name}"` : `Rate limit "${name}" for ${copy}`
+}
+
+function passing({ limit, unit }: RefusalBudget): string {
+  return unit === 'concurrent' ? `${limit} calls at a time` : `${limit} ${unit} a minute`
+}
+
+function secondsUntil(atMs: number, nowMs: number): number {
+  return Math.max(1, Math.ceil((atMs - nowMs) / 1000))
+}
