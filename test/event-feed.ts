@@ -1,5 +1,5 @@
 import type { Subscription } from '@nats-io/transport-node'
-import type { UsageRecordedData } from '@sluice/contracts'
+import type { CallRefusedData, UsageRecordedData } from '@sluice/contracts'
 import type { TestStack } from '@sluice/test-env'
 
 /** Every usage event of a stack from now on, as it stands on the bus. */
@@ -30,5 +30,19 @@ export class EventFeed {
       if (value !== undefined) found.set(value, [...(found.get(value) ?? []), event])
     }
     return found
+  }
+}
+
+/** Every call of a stack that is refused from now on. */
+export class RefusalFeed {
+  readonly all: CallRefusedData[] = []
+
+  constructor(stack: TestStack) {
+    stack.natsAdmin.subscribe('call.refused.v1.*', {
+      callback: (_error, message) => {
+        for (const line of message.string().split('\n'))
+          if (line !== '') this.all.push(JSON.parse(line) as CallRefusedData)
+      },
+    })
   }
 }

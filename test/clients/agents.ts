@@ -1,12 +1,14 @@
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { UsageRecordedData } from '@sluice/contracts'
+import type { CallRefusedData, UsageRecordedData } from '@sluice/contracts'
 import type { BillRecord } from '@sluice/simulator'
 import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
-import { EventFeed } from '../event-feed.ts'
+import { EventFeed, RefusalFeed } from '../event-feed.ts'
+
 import { type Replacement, restartAsMutant } from '../faults/mutant.ts'
 import type { Outcome, Scenario, ScenarioRun } from '../faults/scenario.ts'
+import { signIn } from '../management.ts'
 import { type InstalledAgents, installAgents } from './install-agents.ts'
 
 interface Size {
@@ -19,6 +21,8 @@ const answer = 'The answer is in answer.txt.'
 
 /** A program that writes a file, looks at it and says that it is done: three turns of a model. */
 interface Agent {
+  name: string
+  /** As events name it. */
   app: string
   /** The task in tools that it has. */
   steps: (folder: string) => object[]
@@ -33,32 +37,37 @@ interface Task {
   home: string
 }
 
-const agents: readonly Agent[] = [
-  {
-    app: 'codex',
-    steps: () => [
-      { tool: 'exec_command', args: { cmd: 'echo forty-two > answer.txt' } },
-      { tool: 'exec_command', args: { cmd: 'cat answer.txt' } },
-      { text: answer },
-    ],
-    start(programs, stack, { prompt, folder, home }) {
-      writeFileSync(
-        join(home, 'config.toml'),
-        `model = "gpt-5.4"
+const codex = (name: string, overSockets: boolean): Agent => ({
+  name,
+  app: 'codex',
+  steps: () => [
+    { tool: 'exec_command', args: { cmd: 'echo forty-two > answer.txt' } },
+    { tool: 'exec_command', args: { cmd: 'cat answer.txt' } },
+    { text: answer },
+  ],
+  start(programs, stack, { prompt, folder, home }) {
+    writeFileSync(
+      join(home, 'config.toml'),
+      `model = "gpt-5.4"
 model_provider = "sluice"
 [model_providers.sluice]
 name = "sluice"
 base_url = "${stack.openaiBaseUrl}"
 wire_api = "responses"
 env_key = "OPENAI_API_KEY"
-supports_websockets = false
+supports_websockets = ${overSockets}
 `,
-      )
-      const args = ['exec', '--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox', prompt]
-      return runProgram(programs.codex, args, folder, { HOME: home, CODEX_HOME: home, OPENAI_API_KEY: stack.apiKey })
-    },
+    )
+    const args = ['exec', '--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox', prompt]
+    return runProgram(programs.codex, args, folder, { HOME: home, CODEX_HOME: home, OPENAI_API_KEY: stack.apiKey })
   },
+})
+
+const agents: readonly Agent[] = [
+  codex('codex', false),
+  codex('codex over WebSocket', true),
   {
+    name: 'claude-code',
     app: 'claude-code',
     steps: folder => [
       { tool: 'Bash', args: { command: 'echo forty-two > answer.txt', description: 'Write the answer' } },
@@ -90,9 +99,35 @@ function runProgram(file: string, args: string[], folder: string, env: Record<st
 }
 
 interface Done {
-  app: string
+  agent: string
   isDone: boolean
   durationMs: number
+  said: string
+}
+
+interface RefusedTask extends Done {
+  refusals: CallRefusedData[]
+}
+
+const budgetName = 'What agents may spend'
+
+/** A budget that what was spent already has passed. */
+async function spendBudget(stack: TestStack): Promise<void> {
+  const admin = await signIn(stack)
+  const wish = { name: budgetName, unit: 'usd', limit: '0.000001', window: 'day', mode: 'soft' }
+  const { status, body } = await admin.call('POST', `${admin.project}/budgets`, wish)
+  if (status !== 201) throw new Error(JSON.stringify(body))
+  await eventually(async () => {
+    const headers = { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/json' }
+    const request = { model: 'gpt-5.4', messages: [{ role: 'user', content: 'x' }] }
+    const answer = await fetch(`${stack.openaiBaseUrl}/chat/completions`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify(request),
+    })
+    await answer.arrayBuffer()
+    return answer.status === 402
+  })
 }
 
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
@@ -102,34 +137,59 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
   const feed = new EventFeed(stack)
   const done: Done[] = []
-  for (let time = 1; time <= size.times; time++) {
-    for (const agent of agents) {
-      const [folder, home] = ['work', 'home'].map(name => join(stack.home, `${agent.app}-${time}`, name)) as [
-        string,
-        string,
-      ]
-      for (const made of [folder, home]) mkdirSync(made, { recursive: true })
-      const steps = JSON.stringify(JSON.stringify(agent.steps(folder)))
-      const begunAt = performance.now()
-      const said = await agent.start(programs, stack, { prompt: `Do the task. [[sim steps=${steps}]]`, folder, home })
-      writeFileSync(join(at.logs, `${agent.app}-${time}.log`), said)
-      const file = join(folder, 'answer.txt')
-      const isWritten = existsSync(file) && readFileSync(file, 'utf8') === 'forty-two\n'
-      done.push({ app: agent.app, isDone: isWritten && said.includes(answer), durationMs: performance.now() - begunAt })
+  const work = async (agent: Agent, time: string): Promise<Done> => {
+    const [folder, home] = ['work', 'home'].map(name => join(stack.home, `${agent.name}-${time}`, name)) as [
+      string,
+      string,
+    ]
+    for (const made of [folder, home]) mkdirSync(made, { recursive: true })
+    const steps = JSON.stringify(JSON.stringify(agent.steps(folder)))
+    const begunAt = performance.now()
+    const said = await agent.start(programs, stack, { prompt: `Do the task. [[sim steps=${steps}]]`, folder, home })
+    writeFileSync(join(at.logs, `${agent.name}-${time}.log`), said)
+    const file = join(folder, 'answer.txt')
+    const isWritten = existsSync(file) && readFileSync(file, 'utf8') === 'forty-two\n'
+    return {
+      agent: agent.name,
+      isDone: isWritten && said.includes(answer),
+      durationMs: performance.now() - begunAt,
+      said,
     }
+  }
+  for (let time = 1; time <= size.times; time++) for (const agent of agents) done.push(await work(agent, String(time)))
+  at.say('the budget is spent')
+  const refusals = new RefusalFeed(stack)
+  await spendBudget(stack)
+  const refused: RefusedTask[] = []
+  for (const agent of agents) {
+    const before = refusals.all.length
+    const task = await work(agent, 'refused')
+    await eventually(() => refusals.all.length > before).catch(() => false)
+    refused.push({ ...task, refusals: refusals.all.slice(before) })
   }
   const bill = ((await (await fetch(`${stack.simulatorUrl}/simulator/bill`)).json()) as { records: BillRecord[] })
     .records
   await eventually(() => feed.all.length >= bill.length).catch(() => false)
-  return judge(done, bill, feed.all)
+  return judge(done, refused, bill, feed.all)
 }
 
-function judge(done: readonly Done[], bill: readonly BillRecord[], events: readonly UsageRecordedData[]): Outcome {
-  const billed = new Map(bill.map(record => [record.bill_id, record]))
-  const odd = events.filter(event => billed.get(event.provider_request_id ?? '')?.cost_nano_usd !== event.cost_nano_usd)
-  const missed = bill.filter(record => !events.some(event => event.provider_request_id === record.bill_id))
+function judge(
+  done: readonly Done[],
+  refused: readonly RefusedTask[],
+  bill: readonly BillRecord[],
+  events: readonly UsageRecordedData[],
+): Outcome {
+  const isOf = (record: BillRecord, { provider_request_id: request, response_id: response }: UsageRecordedData) =>
+    record.bill_id === request || record.response_id === response
+  const odd = events.filter(event => bill.find(record => isOf(record, event))?.cost_nano_usd !== event.cost_nano_usd)
+  const missed = bill.filter(record => !events.some(event => isOf(record, event)))
   const unfinished = done.filter(task => !task.isDone)
-  const unnamed = events.filter(event => !agents.some(agent => agent.app === event.claimed.app))
+  const agentEvents = events.filter(event => event.claimed.app !== 'node')
+  const unnamed = agentEvents.filter(
+    ({ claimed }) => !agents.some(agent => agent.app === claimed.app) || claimed.session_id === undefined,
+  )
+  const silent = refused.filter(({ said, isDone }) => isDone || !said.includes(budgetName))
+  const insistent = refused.filter(({ refusals }) => refusals.reduce((sum, { count }) => sum + count, 0) > 2)
   const none = (promise: string, found: readonly unknown[]) => ({
     promise,
     kept: found.length === 0,
@@ -139,11 +199,17 @@ function judge(done: readonly Done[], bill: readonly BillRecord[], events: reado
     figures: {
       'tasks finished': done.length - unfinished.length,
       ...Object.fromEntries(
-        agents.map(({ app }) => {
-          const times = done.filter(task => task.app === app).map(task => Math.round(task.durationMs))
+        agents.map(({ name, app }) => {
+          const times = done.filter(task => task.agent === name).map(task => Math.round(task.durationMs))
           const turns = events.filter(event => event.claimed.app === app).length
-          return [app, `${turns} turns of a model, ${times.join(' and ')} ms`]
+          return [name, `${turns} turns of a model by ${app}, ${times.join(' and ')} ms`]
         }),
+      ),
+      ...Object.fromEntries(
+        refused.map(({ agent, refusals, durationMs }) => [
+          `${agent}, refused`,
+          `${refusals.length} times, ended after ${Math.round(durationMs)} ms`,
+        ]),
       ),
       'cost, nano-USD': String(events.reduce((sum, event) => sum + BigInt(event.cost_nano_usd), 0n)),
     },
@@ -152,7 +218,9 @@ function judge(done: readonly Done[], bill: readonly BillRecord[], events: reado
       { promise: 'at least three turns each', kept: bill.length >= done.length * 3, found: String(bill.length) },
       none('events with another cost than the bill', odd),
       none('lines of the bill without an event', missed),
-      none('events that do not name their app', unnamed),
+      none('events that do not name their app and their session', unnamed),
+      none('agents that do not show the budget’s message when it is spent', silent),
+      none('agents that ask again and again when it is spent', insistent),
     ],
   }
 }
@@ -168,7 +236,8 @@ const forgetsCacheWrites: Replacement[] = [
 
 export const realAgents: Scenario<Size> = {
   name: 'agents',
-  promise: 'Codex and Claude Code, unchanged, finish a task, and each of their turns is settled to the provider’s bill',
+  promise:
+    'Codex and Claude Code, unchanged, finish a task, each of their turns is settled to the provider’s bill, and with the budget spent they stop at once and say so',
   full: { times: 3 },
   small: { times: 1 },
   run,

@@ -61,6 +61,7 @@ test('Codex gets the error type that it treats as final', () => {
   assert.equal(answer.status, 429)
   assert.equal(error.type, 'usage_limit_reached')
   assert.equal(error.resets_at, 7200)
+  assert.equal(headerOf(answer.headers, 'x-codex-promo-message'), spent.message)
 })
 
 test('every other client, MeshAgent’s too, gets 402 without a time to wait, in words it knows', () => {

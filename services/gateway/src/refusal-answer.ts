@@ -48,8 +48,11 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
       resetsAtMs === undefined ? undefined : Math.max(1, Math.ceil((resetsAtMs - audience.nowMs) / 1000))
     if (resetsAtMs !== undefined) extra.resets_at = Math.ceil(resetsAtMs / 1000)
     if (audience.budgetStatus === 402 || audience.refusalClass === 'unknown') status = 402
-    else if (audience.refusalClass === 'codex') openaiType = 'usage_limit_reached'
-    else {
+    else if (audience.refusalClass === 'codex') {
+      openaiType = 'usage_limit_reached'
+      // It writes its own words from the type, and puts these between "You've hit your usage limit." and the time of the reset.
+      headers.push(codexWords, toHeaderText(spentInWords(refusal)))
+    } else {
       headers.push('x-should-retry', 'false')
       if (resetsInS !== undefined) {
         const seconds = audience.refusalClass === 'claude-code' ? resetsInS : Math.min(resetsInS, maxSdkRetryAfterS)
@@ -116,6 +119,14 @@ function defaultOpenaiType(status: number): string {
 function defaultAnthropicType(status: number): string {
   if (status >= 500) return status === 503 ? 'overloaded_error' : 'api_error'
   return status === 401 ? 'authentication_error' : status === 403 ? 'permission_error' : 'invalid_request_error'
+}
+
+const codexWords = 'x-codex-promo-message'
+
+/** Without the time of the reset, and without a full stop. */
+function spentInWords({ message }: Refusal): string {
+  const at = message.lastIndexOf(', so ')
+  return at < 0 ? message : `${message.slice(0, at)}. Ask its owner to raise it`
 }
 
 /** The headers of the limit, and no time to wait where the call is larger than all of it. */

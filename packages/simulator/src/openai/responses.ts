@@ -4,6 +4,7 @@ import { namedEvent } from '../frames.ts'
 import { type GeneratingCall, readModel, readOrders } from '../generation.ts'
 import { asCount, asList, asObject, asText, isObject, type JsonObject } from '../json.ts'
 import { type Performance, perform } from '../perform.ts'
+import type { Prompt } from '../prompt.ts'
 import { ProviderError } from '../provider-error.ts'
 import { reportEarly, reportUsage } from '../report-usage.ts'
 import { firstToolName, writeScript } from '../script.ts'
@@ -54,17 +55,32 @@ function toInputItems(id: string, { input }: JsonObject): JsonObject[] {
 export interface ResponseHistory {
   readonly tokens: number
   readonly cachedTokens: number
+  /** What its user has said last, and how many answers of tools have followed: a turn that brings only these goes on from there. */
+  readonly userText: string
+  readonly toolAnswers: number
+}
+
+function afterHistory(prompt: Prompt, history: ResponseHistory | undefined): Prompt {
+  if (history === undefined) return prompt
+  const tokens = prompt.tokens + history.tokens
+  if (prompt.userText !== '') return { ...prompt, tokens }
+  return { ...prompt, tokens, userText: history.userText, toolAnswers: history.toolAnswers + prompt.toolAnswers }
 }
 
 /** Reads a request for a response and fixes everything that will be said. Throws the dialect's own errors. */
 export function planResponse(
   call: GeneratingCall,
   history?: ResponseHistory,
-): { readonly answer: Answer; readonly directives: Directives; readonly performance: Performance } {
+): {
+  readonly answer: Answer
+  readonly directives: Directives
+  readonly performance: Performance
+  readonly prompt: Prompt
+} {
   const { body } = call
   const served = readModel(call, 'text')
   if (body.input === undefined) throw new ProviderError(400, 'invalid_request_error', 'The request has no input.')
-  const prompt = readResponsesPrompt(body)
+  const prompt = afterHistory(readResponsesPrompt(body), history)
   const directives = readOrders(call, prompt)
   const effort = asObject(body.reasoning).effort
   const written = writeScript(
@@ -79,7 +95,7 @@ export function planResponse(
       searches: true,
       searchesPreview: asList(body.tools).some(tool => asText(asObject(tool).type)?.startsWith('web_search_preview')),
     },
-    history === undefined ? prompt : { ...prompt, tokens: prompt.tokens + history.tokens },
+    prompt,
     history === undefined ? directives : withCached(directives, history.cachedTokens),
   )
   const id = `resp_${call.id}`
@@ -116,7 +132,7 @@ export function planResponse(
       unknownEvent: namedEvent('response.future_thing.delta', '{"type":"response.future_thing.delta","delta":{"x":1}}'),
     },
   }
-  return { answer, directives, performance }
+  return { answer, directives, performance, prompt }
 }
 
 function withCached(directives: Directives, cachedTokens: number): Directives {

@@ -91,7 +91,7 @@ async function takeTurn(
         `Previous response with id '${previous}' not found.`,
         'previous_response_not_found',
       )
-    const { directives, performance } = planResponse(request, history)
+    const { directives, performance, prompt } = planResponse(request, history)
     const { metered } = performance.script
     const production = new Production({ record, bill, reply: call.socket }, performance.script, performance)
     if (body.generate === false) {
@@ -111,7 +111,8 @@ async function takeTurn(
       metered.input_to_cache_5m +
       metered.input_to_cache_1h +
       metered.output
-    histories.set(performance.responseId, { tokens, cachedTokens: tokens - (tokens % 64) })
+    const { userText, toolAnswers } = prompt
+    histories.set(performance.responseId, { tokens, cachedTokens: tokens - (tokens % 64), userText, toolAnswers })
     for (const old of histories.keys()) {
       if (histories.size <= maxTurnsRemembered) break
       histories.delete(old)

@@ -6,14 +6,14 @@ interface ErrorBody {
 
 /** Headers of a refusal that mean something to a client which has no response to read them from. */
 const toldHeaders = new Set(['retry-after', 'x-should-retry', 'sluice-call-id', 'x-request-id'])
-const toldFamily = 'x-ratelimit-'
+const toldFamilies = /^x-(?:ratelimit|codex)-/
 
 /** A refusal as an event of a Responses socket: status and body as HTTP would have them. */
 export function responsesErrorEvent(answer: RefusalAnswer, streamId: string | undefined): string {
   const headers: Record<string, string> = {}
   for (let i = 0; i < answer.headers.length; i += 2) {
     const name = answer.headers[i] as string
-    if (toldHeaders.has(name) || name.startsWith(toldFamily)) headers[name] = answer.headers[i + 1] as string
+    if (toldHeaders.has(name) || toldFamilies.test(name)) headers[name] = answer.headers[i + 1] as string
   }
   const { error } = JSON.parse(answer.body) as ErrorBody
   return JSON.stringify({
