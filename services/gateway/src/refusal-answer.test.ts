@@ -61,7 +61,17 @@ test('Codex gets the error type that it treats as final', () => {
   assert.equal(answer.status, 429)
   assert.equal(error.type, 'usage_limit_reached')
   assert.equal(error.resets_at, 7200)
-  assert.equal(headerOf(answer.headers, 'x-codex-promo-message'), spent.message)
+})
+
+test('Codex finds the budget’s words where it looks for some, to be followed by the time of the reset', () => {
+  const message =
+    'Budget "A (b), so c" is spent: $2 of $1 (day), so this call is out of credits. It resets at 2026-05-14T00:00:00.000Z. Ask its owner to raise it.'
+  const refusal = new Refusal('budget_spent', message, { budget })
+  const { headers } = answerRefusal(refusal, { ...audience, refusalClass: 'codex' })
+  assert.equal(
+    headerOf(headers, 'x-codex-promo-message'),
+    'Budget "A (b), so c" is spent: $2 of $1 (day). Ask its owner to raise it',
+  )
 })
 
 test('every other client, MeshAgent’s too, gets 402 without a time to wait, in words it knows', () => {
