@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Validator } from '@seriousme/openapi-schema-validator'
 import { crawlRoutes, eventually, operationsOf } from '@sluice/test-env'
 import { newProject } from './new-project.ts'
 import { storyStack } from './story-stack.ts'
@@ -81,4 +82,26 @@ test('a crawl over every route of budgets, billing and usage with another projec
   }
   t.diagnostic(`${requests} requests`)
   assert.equal(await stateOf(), before)
+})
+
+test('each service serves an OpenAPI document that is valid, with a name of its own for each operation', async () => {
+  const { stack } = await storyStack()
+  for (const path of [
+    '/accounts/openapi.json',
+    ...['budget', 'billing', 'analytics'].map(n => `/api/openapi/${n}.json`),
+  ]) {
+    const answer = await fetch(`${stack.url}${path}`)
+    const document = (await answer.json()) as Parameters<typeof operationsOf>[0] & {
+      paths: Record<string, Record<string, { operationId: string; parameters?: { name: string; in: string }[] }>>
+    }
+    const { valid, errors } = await new Validator().validate(structuredClone(document))
+    assert.ok(valid, `${path}: ${JSON.stringify(errors)}`)
+    const operations = Object.values(document.paths).flatMap(methods => Object.values(methods))
+    const ids = operations.map(({ operationId }) => operationId)
+    assert.equal(new Set(ids).size, ids.length, path)
+    for (const { operationId, parameters = [] } of operations) {
+      const names = parameters.map(({ name, in: place }) => `${place} ${name}`)
+      assert.equal(new Set(names).size, names.length, operationId)
+    }
+  }
 })

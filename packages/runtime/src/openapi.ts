@@ -28,13 +28,23 @@ export interface DescribedRoute {
 
 /**
  * Collects what is registered on an app from now on, each route by its schemas. Every one must say what it does and who may
- * use it (`schema.summary`, `config.access`).
+ * use it (`schema.summary`, `config.access`), in words that no other route says.
  * @returns writes the document of what has been registered
  */
 export function describeRoutes(app: FastifyInstance, info: { title: string; version: string }): () => OpenApiDocument {
   const routes: DescribedRoute[] = []
+  const named = new Map<string, string>()
   app.addHook('onRoute', route => {
-    for (const method of [route.method].flat()) if (method !== 'HEAD') routes.push(describeRoute(method, route))
+    for (const method of [route.method].flat()) {
+      if (method === 'HEAD') continue
+      const described = describeRoute(method, route)
+      const operationId = operationIdOf(described.summary)
+      const other = named.get(operationId)
+      // Clients are generated with one function for each.
+      if (other !== undefined) throw new Error(`${method} ${route.url} says that it does the same as ${other}`)
+      named.set(operationId, `${method} ${route.url}`)
+      routes.push(described)
+    }
   })
   return () => writeOpenApi(info, routes)
 }
@@ -95,6 +105,7 @@ function toOperation(route: DescribedRoute, path: string): Json {
       name,
       in: 'path',
       required: true,
+      ...(pathParameters[name] === undefined ? {} : { description: pathParameters[name] }),
       schema: propertiesOf(route.params)[name] ?? { type: 'string' },
     })),
     ...Object.entries(propertiesOf(route.querystring)).map(([name, schema]) => ({
@@ -108,10 +119,13 @@ function toOperation(route: DescribedRoute, path: string): Json {
   return {
     operationId: operationIdOf(route.summary),
     summary: route.summary,
+    tags: [tagOf(path)],
     'x-sluice-access': route.access,
     security: route.access === 'public' ? [] : [{ bearer: [] }, { cookie: [] }],
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...(route.body === undefined ? {} : { requestBody: { required: true, content: contentOf(route.body) } }),
+    ...(route.body === undefined
+      ? {}
+      : { requestBody: { required: !takesNothing(route.body), content: contentOf(route.body) } }),
     responses: Object.fromEntries(
       Object.entries(route.response).map(([code, schema]) => [
         code.toUpperCase(),
@@ -128,6 +142,7 @@ function toOperation(route: DescribedRoute, path: string): Json {
 
 const descriptions: Record<string, string> = {
   '200': 'Done',
+  '201': 'Made',
   '204': 'Done, and nothing to tell',
   '4xx': 'Not done: the message says what to do',
   '5xx': 'Not done: something is wrong on our side',
@@ -139,6 +154,32 @@ const idempotencyKey = {
   required: false,
   description: 'The same request under it again makes nothing and gets the same answer, for 24 hours',
   schema: { type: 'string', minLength: 1, maxLength: 255 },
+}
+
+const pathParameters: Readonly<Record<string, string>> = {
+  pid: 'The project',
+  tid: 'The team',
+  uid: 'The person; `me` where it may be oneself',
+  mid: 'The person',
+  sid: 'The service account, by its id or its name',
+  iid: 'The integration',
+  gid: 'Any text: the body says whose grant it is',
+  room: 'The room, by its name',
+  dialect: 'The provider: `openai` or `anthropic`',
+  call_id: 'The call, as `sluice-call-id` of its answer says',
+}
+
+/** What a path is about: `teams` of `/accounts/projects/{pid}/teams/{tid}`. */
+function tagOf(path: string): string {
+  const [, , third = 'openapi'] = path.split('/')
+  const ofProject = /^\/accounts\/projects\/\{pid\}\/([^/:]+)/.exec(path)?.[1]
+  return ofProject ?? third.replace(/:.*/, '')
+}
+
+/** Whether a request may come without a body. */
+function takesNothing(body: Json): boolean {
+  const alternatives = Array.isArray(body.anyOf) ? (body.anyOf as Json[]) : [body]
+  return alternatives.some(({ type }) => type === 'null')
 }
 
 const contentOf = (schema: Json, type = 'application/json') => ({ [type]: { schema } })

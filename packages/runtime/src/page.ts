@@ -3,9 +3,10 @@ import { AppError } from './app-error.ts'
 
 /** What every list takes. */
 export const PageQuery = {
-  page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 500 })),
-  /** Of the page before. */
-  continuation_token: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
+  page_size: Type.Optional(Type.Integer({ minimum: 1, maximum: 500, description: 'So many at most' })),
+  continuation_token: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 512, description: 'Of the page before; absent: the first page' }),
+  ),
 }
 
 /** What every list answers beside its items; null: that was all. */

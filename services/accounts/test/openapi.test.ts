@@ -75,6 +75,9 @@ test('the routes describe themselves', async t => {
     describeRoutes(silent, { title: 'x', version: '1' })
     assert.throws(() => silent.get('/x', { config: { access: 'public' } }, () => ({})), /does not say what it does/)
     assert.throws(() => silent.get('/x', { schema: { summary: 'x' } }, () => ({})), /does not say who may use it/)
+    const route = { config: { access: 'public' as const }, schema: { summary: 'Get it' } }
+    silent.get('/x', route, () => ({}))
+    assert.throws(() => silent.get('/y', route, () => ({})), /says that it does the same as GET \/x/)
   })
 
   await t.test('an answer that is not its schema’s is found', async () => {

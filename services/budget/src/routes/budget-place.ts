@@ -8,6 +8,8 @@ import type { MakingOnce } from '../made-once-store.ts'
 /** Where budgets are found: each route of theirs stands there. */
 export interface BudgetPlace {
   path: string
+  /** What a route does, in the words of this place: each operation of a document has a name of its own. */
+  words: (summary: string) => string
   reads: RouteAccess
   writes: RouteAccess
   audits: RouteAccess
@@ -17,6 +19,7 @@ export interface BudgetPlace {
 /** Budgets of one project. */
 const ofProject: BudgetPlace = {
   path: '/accounts/projects/:pid/budgets',
+  words: summary => summary,
   reads: 'usage:read',
   writes: 'budgets:write',
   audits: 'audit:read',
@@ -29,6 +32,7 @@ const ofProject: BudgetPlace = {
 /** Budgets of the caller's account, over all of its projects. */
 const ofAccount: BudgetPlace = {
   path: '/accounts/budgets',
+  words: summary => `${summary}, over all projects of the account`,
   reads: 'account-admin',
   writes: 'account-admin',
   audits: 'account-admin',

@@ -32,7 +32,7 @@ export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
       method,
       url: `${place.path}/:id`,
       config: { access: place.writes },
-      schema: { summary, body: ChangeBudgetBody, response: responses({ 200: BudgetAnswer }) },
+      schema: { summary: place.words(summary), body: ChangeBudgetBody, response: responses({ 200: BudgetAnswer }) },
       handler: async request => {
         const nowMs = deps.now()
         const parent = place.parentOf(request, deps)

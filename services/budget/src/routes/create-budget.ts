@@ -56,7 +56,11 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
     place.path,
     {
       config: { access: place.writes, idempotent: true },
-      schema: { summary: 'Create a budget', body: CreateBudgetBody, response: responses({ 201: BudgetAnswer }) },
+      schema: {
+        summary: place.words('Create a budget'),
+        body: CreateBudgetBody,
+        response: responses({ 201: BudgetAnswer }),
+      },
     },
     async (request, reply) => {
       const nowMs = deps.now()

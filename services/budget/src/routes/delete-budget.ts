@@ -9,7 +9,7 @@ export function deleteBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
     `${place.path}/:id`,
     {
       config: { access: place.writes },
-      schema: { summary: 'Delete a budget', response: responses({ 204: Type.Null() }) },
+      schema: { summary: place.words('Delete a budget'), response: responses({ 204: Type.Null() }) },
     },
     async (request, reply) => {
       const parent = place.parentOf(request, deps)

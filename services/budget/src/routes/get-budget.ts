@@ -9,7 +9,10 @@ export function getBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, plac
     `${place.path}/:id`,
     {
       config: { access: place.reads },
-      schema: { summary: 'Get a budget with what is spent and left', response: responses({ 200: BudgetAnswer }) },
+      schema: {
+        summary: place.words('Get a budget with what is spent and left'),
+        response: responses({ 200: BudgetAnswer }),
+      },
     },
     async request => {
       const nowMs = deps.now()

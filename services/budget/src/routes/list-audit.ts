@@ -33,7 +33,11 @@ export function listAuditRoute(app: FastifyInstance, deps: BudgetRouteDeps, plac
     `${place.path}/audit`,
     {
       config: { access: place.audits },
-      schema: { summary: 'List who changed budgets', querystring: Query, response: responses({ 200: Page }) },
+      schema: {
+        summary: place.words('List who changed budgets'),
+        querystring: Query,
+        response: responses({ 200: Page }),
+      },
     },
     async request => {
       const page = readPage('budget-audit', request.query, 50, isEntryId)

@@ -15,7 +15,7 @@ export function listBudgetsRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
     {
       config: { access: place.reads },
       schema: {
-        summary: 'List budgets with what is spent and left',
+        summary: place.words('List budgets with what is spent and left'),
         querystring: Query,
         response: responses({ 200: List }),
       },

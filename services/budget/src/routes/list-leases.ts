@@ -43,7 +43,7 @@ export function listLeasesRoute(app: FastifyInstance, deps: BudgetRouteDeps, pla
     {
       config: { access: place.reads },
       schema: {
-        summary: 'List what gateways hold of a budget, and what is unresolved',
+        summary: place.words('List what gateways hold of a budget, and what is unresolved'),
         response: responses({ 200: Holdings }),
       },
     },

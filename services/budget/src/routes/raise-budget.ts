@@ -27,7 +27,7 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
     {
       config: { access: place.writes, idempotent: true },
       schema: {
-        summary: 'Raise the limit of a budget until a time',
+        summary: place.words('Raise the limit of a budget until a time'),
         body: RaiseBudgetBody,
         response: responses({ 201: BudgetAnswer }),
       },

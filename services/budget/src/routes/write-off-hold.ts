@@ -19,7 +19,7 @@ export function writeOffHoldRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
     {
       config: { access: place.writes },
       schema: {
-        summary: 'Give up an unresolved hold: what it may have used is free again',
+        summary: place.words('Give up an unresolved hold: what it may have used is free again'),
         body: WriteOffBody,
         response: responses({ 200: WrittenOff }),
       },
