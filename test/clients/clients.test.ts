@@ -443,8 +443,9 @@ test('a project’s collector is sent what each call used, once by its ids, and 
   t.after(() => collector.close())
   const { projectId, apiKey } = await newProject(stack, management, {})
   const settings = `/accounts/projects/${projectId}/settings/otel`
+  const filter = { models: ['openai/gpt-5.4-m*'], statuses: ['completed'] }
   const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}/otlp`
-  assert.equal((await management.call('PUT', settings, { endpoint, bearer: 'of-the-collector' })).status, 200)
+  assert.equal((await management.call('PUT', settings, { endpoint, bearer: 'of-the-collector', filter })).status, 200)
   const tried = await management.call<{ ok: boolean; http_status: number }>('POST', `${settings}/test`, {})
   assert.deepEqual([tried.status, tried.body.ok, tried.body.http_status], [200, true, 200])
 
@@ -455,6 +456,7 @@ test('a project’s collector is sent what each call used, once by its ids, and 
   // A collector is known everywhere within seconds, and what was called before is not told.
   await eventually(async () => {
     const messages = [{ role: 'user' as const, content: `${promptOf('output_tokens=41 cached=7')} ${word}` }]
+    await client.chat.completions.create({ model: 'gpt-5.4', messages })
     calls.push(await client.chat.completions.create({ model: 'gpt-5.4-mini', messages }))
     await new Promise(resolve => setTimeout(resolve, 500))
     return calls.some(({ id }) => spansOf(id).length > 0)
@@ -464,6 +466,10 @@ test('a project’s collector is sent what each call used, once by its ids, and 
   assert.deepEqual(
     [request?.path, request?.headers.authorization, request?.headers['content-type']],
     ['/otlp/v1/traces', 'Bearer of-the-collector', 'application/x-protobuf'],
+  )
+  assert.ok(
+    !received.some(({ body }) => / gpt-5\.4(?!-)/.test(body.toString('latin1'))),
+    'of what the filter leaves out',
   )
   const numbers = numbersOf(request?.body ?? Buffer.alloc(0))
   assert.equal(numbers.get('gen_ai.usage.output_tokens'), 41)

@@ -1,7 +1,15 @@
 import type { Db } from './db/schema.ts'
 import type { OtelSettings } from './otel-settings.ts'
 
-const columns = ['project_id', 'endpoint', 'headers_envelope', 'header_names', 'sample_ratio', 'updated_at'] as const
+const columns = [
+  'project_id',
+  'endpoint',
+  'headers_envelope',
+  'header_names',
+  'sample_ratio',
+  'filter',
+  'updated_at',
+] as const
 const rowsOf = (db: Db) => db.selectFrom('otel_settings').select(columns)
 type Row = Awaited<ReturnType<ReturnType<typeof rowsOf>['executeTakeFirstOrThrow']>>
 
@@ -11,6 +19,7 @@ function toSettings(row: Row): OtelSettings {
     headersEnvelope: row.headers_envelope,
     headerNames: row.header_names,
     sampleRatio: row.sample_ratio,
+    filter: row.filter,
     updatedAt: row.updated_at,
   }
 }
@@ -33,6 +42,7 @@ export async function putOtelSettings(db: Db, projectId: string, settings: OtelS
     headers_envelope: headersEnvelope && JSON.stringify(headersEnvelope),
     header_names: [...settings.headerNames],
     sample_ratio: settings.sampleRatio,
+    filter: settings.filter && JSON.stringify(settings.filter),
     updated_at: settings.updatedAt,
   }
   await db

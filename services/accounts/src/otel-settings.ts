@@ -1,6 +1,7 @@
 import type { Envelope } from '@sluice/contracts'
 import { errorOf, type SecretBox } from '@sluice/runtime'
 import { errors } from './errors.ts'
+import type { SpanFilter } from './span-filter.ts'
 
 /** Where a project has the spans of its calls sent, as it is stored. */
 export interface OtelSettings {
@@ -10,6 +11,8 @@ export interface OtelSettings {
   headerNames: readonly string[]
   /** Of its calls, 0 to 1. */
   sampleRatio: number
+  /** Null: of all of them. */
+  filter: SpanFilter | null
   updatedAt: Date
 }
 
@@ -18,6 +21,7 @@ export interface OtelRequest {
   endpoint: string
   headers: Readonly<Record<string, string>>
   sampleRatio: number
+  filter: SpanFilter | null
 }
 
 /** How a value is shown of which nothing is told. */
@@ -32,7 +36,7 @@ export function applyOtel(
   box: SecretBox,
   projectId: string,
   stored: OtelSettings | undefined,
-  { endpoint, headers, sampleRatio }: OtelRequest,
+  { endpoint, headers, sampleRatio, filter }: OtelRequest,
   at: Date,
 ): OtelSettings {
   const names = Object.keys(headers).sort()
@@ -51,7 +55,7 @@ export function applyOtel(
   })
   const headersEnvelope =
     names.length === 0 ? null : box.seal(JSON.stringify(Object.fromEntries(values)), bindingOf(projectId))
-  return { endpoint, headersEnvelope, headerNames: names, sampleRatio, updatedAt: at }
+  return { endpoint, headersEnvelope, headerNames: names, sampleRatio, filter, updatedAt: at }
 }
 
 /** The headers that go with each request. */
@@ -63,6 +67,6 @@ export function openHeaders(box: SecretBox, projectId: string, settings: OtelSet
 /** What the audit trail says of it. */
 export function auditedOtel(settings: OtelSettings | undefined) {
   if (!settings) return undefined
-  const { endpoint, headerNames, sampleRatio } = settings
-  return { endpoint, headers: headerNames, sample_ratio: sampleRatio }
+  const { endpoint, headerNames, sampleRatio, filter } = settings
+  return { endpoint, headers: headerNames, sample_ratio: sampleRatio, filter }
 }

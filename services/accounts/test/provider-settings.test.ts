@@ -56,17 +56,20 @@ test('what a project says about providers', async t => {
 
   await t.test('a collector’s headers are written and never read back, and follow to no other host', async () => {
     const endpoint = 'https://otel.example.com/in'
+    const filter = { models: ['openai/gpt-5*'], statuses: ['failed'] }
     for (const method of ['GET', 'DELETE'] as const)
       assert.equal((await app.inject({ method, url: `${settings}/otel`, headers })).statusCode, 404)
     const made = (
-      await put('/otel', { endpoint, bearer: 'abc', headers: { 'x-team': 'red' }, sample_ratio: 0.5 })
+      await put('/otel', { endpoint, bearer: 'abc', headers: { 'x-team': 'red' }, sample_ratio: 0.5, filter })
     ).json()
     const { updated_at: _, ...rest } = made
     const masked = { authorization: '****', 'x-team': '****' }
-    assert.deepEqual(rest, { endpoint: `${endpoint}/v1/traces`, headers: masked, sample_ratio: 0.5 })
+    assert.deepEqual(rest, { endpoint: `${endpoint}/v1/traces`, headers: masked, sample_ratio: 0.5, filter })
     assert.deepEqual((await get('/otel')).json(), made)
     const kept = await put('/otel', { endpoint: 'https://otel.example.com', headers: masked })
-    assert.deepEqual([kept.statusCode, kept.json().sample_ratio], [200, 1])
+    assert.deepEqual([kept.statusCode, kept.json().sample_ratio, kept.json().filter], [200, 1, null])
+    const expression = await put('/otel', { endpoint, filter: 'provider == `openai`' })
+    assert.match(expression.json().error.message, /^filter is an object of lists/)
     for (const wrong of [
       { endpoint: 'https://elsewhere.example.com', headers: masked },
       { endpoint, headers: { 'x-new': '****' } },
@@ -75,6 +78,10 @@ test('what a project says about providers', async t => {
       { endpoint, headers: { 'x-team': 'a\nb' } },
       { endpoint, headers: { authorization: 'x' }, bearer: 'y' },
       { endpoint, sample_ratio: 1.1 },
+      { endpoint, filter: 'x' },
+      { endpoint, filter: { models: ['gpt-5'] } },
+      { endpoint, filter: { statuses: ['fine'] } },
+      { endpoint, filter: { rooms: ['x'] } },
       { endpoint: `${endpoint}?a=b` },
       { endpoint: 'https://user:pass@otel.example.com' },
       { endpoint: 'ftp://otel.example.com' },

@@ -6,6 +6,7 @@ import { spansDropped, spansSent } from '../events.ts'
 import { type OtelSettings, openHeaders } from '../otel-settings.ts'
 import { listOtelSettings } from '../otel-settings-store.ts'
 import type { SendSpans } from '../send-spans.ts'
+import { isWanted } from '../span-filter.ts'
 import { createSpanQueue, type SpanQueue } from '../span-queue.ts'
 import { isSampled, toUsageSpan } from '../usage-span.ts'
 
@@ -90,7 +91,7 @@ export function sendUsageSpans(deps: UsageSpansDeps): { close: () => Promise<voi
     try {
       const event = UsageRecorded.decode(line)
       if (event.identity.project_id !== projectId || !isSampled(event.call_id, settings.sampleRatio)) return
-      queue.add(toUsageSpan(event))
+      if (isWanted(settings.filter, event)) queue.add(toUsageSpan(event))
     } catch (err) {
       if (!(err instanceof ContractError)) throw err
       deps.log.warn({ err }, 'event without a span')

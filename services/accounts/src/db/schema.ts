@@ -1,6 +1,7 @@
 import type { Bundle, CredentialSource, Dialect, Envelope, Role, SeatBudget } from '@sluice/contracts'
 import type { ColumnType, Generated, Kysely } from 'kysely'
 import type { ParticipantRole, RoomPermissions } from '../room-grant.ts'
+import type { SpanFilter } from '../span-filter.ts'
 
 type Json<T> = ColumnType<T, string, string>
 type CreatedAt = ColumnType<Date, Date | undefined, never>
@@ -176,6 +177,7 @@ export interface Tables {
     headers_envelope: Json<Envelope> | null
     header_names: string[]
     sample_ratio: number
+    filter: Json<SpanFilter> | null
     updated_at: Date
   }
   sessions: { token_hash: string; member_id: string; created_at: CreatedAt; expires_at: Date }

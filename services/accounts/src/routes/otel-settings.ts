@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Type } from '@sluice/contracts'
+import { AttemptStatus, Id, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
@@ -10,7 +10,7 @@ import { errors, notFound } from '../errors.ts'
 import { applyOtel, auditedOtel, maskedValue, type OtelSettings, openHeaders } from '../otel-settings.ts'
 import { deleteOtelSettings, findOtelSettings, putOtelSettings } from '../otel-settings-store.ts'
 import { lockProject } from '../project-store.ts'
-import { NoBody, NoContent, responses } from './route-schemas.ts'
+import { ModelPattern, NoBody, NoContent, responses } from './route-schemas.ts'
 
 /** What hops or the request itself set. */
 const reservedHeaders =
@@ -19,6 +19,17 @@ const HeaderName = Type.String({
   pattern: `^(?!(?:${reservedHeaders})$)(?!(?:proxy|sec|x-forwarded)-)[a-z0-9!#$%&'*+.^_\`|~-]{1,64}$`,
 })
 const HeaderValue = Type.String({ pattern: '^[\\x21-\\x7e](?:[\\x20-\\x7e]{0,4094}[\\x21-\\x7e])?$' })
+
+/** Of which calls spans are sent: each list that is named must match. */
+const Filter = Type.Object(
+  {
+    models: Type.Optional(Type.Array(ModelPattern, { maxItems: 100 })),
+    teams: Type.Optional(Type.Array(Id, { maxItems: 100 })),
+    apps: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { maxItems: 100 })),
+    statuses: Type.Optional(Type.Array(AttemptStatus, { maxItems: 5 })),
+  },
+  { additionalProperties: false },
+)
 
 const Body = Type.Object(
   {
@@ -30,6 +41,8 @@ const Body = Type.Object(
     bearer: Type.Optional(Type.Union([Type.Null(), Type.String({ pattern: '^[\\x21-\\x7e]{1,4000}$' })])),
     /** Of the project's calls; not sent: all. */
     sample_ratio: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+    /** Not sent: all calls. A text is no filter here: which language it would be is written nowhere. */
+    filter: Type.Optional(Type.Union([Type.Null(), Filter, Type.String()])),
   },
   { additionalProperties: false },
 )
@@ -37,6 +50,7 @@ const Response = Type.Object({
   endpoint: Type.String(),
   headers: Type.Record(Type.String(), Type.String()),
   sample_ratio: Type.Number(),
+  filter: Type.Union([Type.Null(), Filter]),
   updated_at: Type.String(),
 })
 const TestResponse = Type.Object({
@@ -131,24 +145,31 @@ export function registerOtelSettings(app: FastifyInstance, deps: AppDeps): void 
 /** @throws AppError 400 */
 function readRequest(
   deps: AppDeps,
-  { endpoint, headers = {}, bearer, sample_ratio: sampleRatio = 1 }: Static<typeof Body>,
+  { endpoint, headers = {}, bearer, sample_ratio: sampleRatio = 1, filter = null }: Static<typeof Body>,
 ) {
   if (typeof bearer === 'string' && headers.authorization !== undefined)
     throw errorOf(errors.invalidRequest, { message: 'Send bearer or the header authorization, not both.' })
+  if (typeof filter === 'string')
+    throw errorOf(errors.invalidRequest, {
+      message:
+        'filter is an object of lists, each of which must match: {"models": ["openai/*"], "teams": […], "apps": […], "statuses": ["failed"]}. Expressions are not understood.',
+    })
   const url = readPublicUrl(endpoint, 'endpoint', 'bearer or a header', { allowPrivate: deps.allowPrivateUpstreams })
   const base = url.pathname.replace(/\/+$/, '')
   return {
     endpoint: url.origin + (base.endsWith('/v1/traces') ? base : `${base}/v1/traces`),
     headers: typeof bearer === 'string' ? { ...headers, authorization: `Bearer ${bearer}` } : headers,
     sampleRatio,
+    filter,
   }
 }
 
-function toResponse({ endpoint, headerNames, sampleRatio, updatedAt }: OtelSettings): Static<typeof Response> {
+function toResponse({ endpoint, headerNames, sampleRatio, filter, updatedAt }: OtelSettings): Static<typeof Response> {
   return {
     endpoint,
     headers: Object.fromEntries(headerNames.map(name => [name, maskedValue])),
     sample_ratio: sampleRatio,
+    filter,
     updated_at: updatedAt.toISOString(),
   }
 }

@@ -20,6 +20,7 @@ import { indexAddresses } from './050-index-addresses.ts'
 import { createManagedIntegrations } from './051-create-managed-integrations.ts'
 import { nameRoomRoles } from './052-name-room-roles.ts'
 import { deleteProjects } from './053-delete-projects.ts'
+import { filterSpans } from './054-filter-spans.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -45,6 +46,7 @@ export const migrations: readonly Migration[] = [
   createManagedIntegrations,
   nameRoomRoles,
   deleteProjects,
+  filterSpans,
 ]
 
 /** The one schema of this service. */
