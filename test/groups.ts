@@ -54,6 +54,7 @@ const groups: Record<string, readonly string[]> = {
   'faults-of-gateways': [
     'test/faults/gateway-killed.test.ts',
     'test/faults/hard-budget-live.test.ts',
+    'test/faults/paced-live.test.ts',
     'test/faults/long-think.test.ts',
     'test/faults/power-lost.test.ts',
     'test/faults/strict-journal.test.ts',

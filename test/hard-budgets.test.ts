@@ -177,6 +177,43 @@ test('a paced stream goes on to its end when its budget is made soft', async () 
   assert.equal(finish, 'stop')
 })
 
+test('a paced stream that held all that it may say gives back what another call lacks, and both are answered whole', async () => {
+  const { openai } = await hardBudget('shared', { limit: '0.30', hold: 'paced' })
+  const model = 'gpt-4o'
+  // It may say 16,384 tokens, which is nearly all that there is.
+  const stream = await openai.chat.completions.create({
+    model,
+    messages: [{ role: 'user', content: 'Write. [[sim output_tokens=400 delay_ms=50 tokens_per_chunk=10]]' }],
+    stream: true,
+  })
+  const read = stream[Symbol.asyncIterator]()
+  await read.next()
+  const asked = { model, messages: [{ role: 'user' as const, content: write(50) }], max_tokens: 4_000 }
+  const { data, response } = await openai.chat.completions.create(asked).withResponse()
+  assert.equal(response.headers.get('sluice-clamped'), null)
+  assert.equal(data.choices[0]?.finish_reason, 'stop')
+  let finish: string | null | undefined
+  for (let next = await read.next(); !next.done; next = await read.next())
+    finish = next.value.choices[0]?.finish_reason ?? finish
+  assert.equal(finish, 'stop')
+})
+
+test('what the prompt of a message turns out not to cost is there for others as soon as its reply begins', async () => {
+  const { apiKey } = await hardBudget('read', { limit: '0.20', hold: 'paced' })
+  const anthropic = new Anthropic({ baseURL: stack.anthropicBaseUrl, apiKey, maxRetries: 0 })
+  const say = (words: number, max_tokens: number, directives: string) => ({
+    model: 'claude-sonnet-4-6',
+    max_tokens,
+    messages: [{ role: 'user' as const, content: `${'sea '.repeat(words)}[[sim ${directives}]]` }],
+  })
+  // Its bytes alone are two thirds of the limit, taken for tokens.
+  const stream = anthropic.messages.stream(say(10_000, 2_000, 'output_tokens=800 delay_ms=50 tokens_per_chunk=10'))
+  await stream.emitted('streamEvent')
+  const { response } = await anthropic.messages.create(say(7_500, 300, 'output_tokens=20')).withResponse()
+  assert.equal(response.headers.get('sluice-clamped'), null)
+  stream.abort()
+})
+
 test('a prompt of which bytes are too many to pay for is counted in tokens, and sent', async () => {
   const { openai } = await hardBudget('counted', { limit: '0.10' })
   const { data, response } = await openai.chat.completions

@@ -19,6 +19,7 @@ import { ledgerRerated } from './faults/ledger-rerated.ts'
 import { longThink } from './faults/long-think.ts'
 import { natsDown } from './faults/nats-down.ts'
 import { natsKilled } from './faults/nats-killed.ts'
+import { pacedLive } from './faults/paced-live.ts'
 import { postgresKilled } from './faults/postgres-killed.ts'
 import { powerLost, powerLostStrict } from './faults/power-lost.ts'
 import { ratingsAddUp } from './faults/ratings-add-up.ts'
@@ -42,6 +43,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [realAgents.name]: options => prove(realAgents, options),
   [leasesHold.name]: options => prove(leasesHold, options),
   [hardBudgetLive.name]: options => prove(hardBudgetLive, options),
+  [pacedLive.name]: options => prove(pacedLive, options),
   [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
   [leaseModel.name]: options => prove(leaseModel, options),
   [ledgerRerated.name]: options => prove(ledgerRerated, options),

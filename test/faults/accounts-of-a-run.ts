@@ -42,22 +42,34 @@ export async function readLedger(
   const client = new pg.Client({ connectionString: stack.databaseUrls.billing })
   await client.connect()
   try {
-    const batches = await client.query<{ content: Buffer }>(
-      'select content from billing.usage_batches order by batch_id',
-    )
-    const events = batches.rows.flatMap(row =>
-      zstdDecompressSync(row.content)
-        .toString()
-        .split('\n')
-        .filter(line => line !== '')
-        .map(line => JSON.parse(line) as UsageRecordedData)
-        .filter(event => projectId === undefined || event.identity.project_id === projectId)
-        .map(toLoggedEvent),
-    )
-    return { events, total: await sumLedger(client, projectId) }
+    const events = await readLog(client, projectId)
+    return { events: events.map(toLoggedEvent), total: await sumLedger(client, projectId) }
   } finally {
     await client.end()
   }
+}
+
+/** Reads billing's usage log, event by event, as gateways wrote them. */
+export async function readUsageLog(stack: TestStack, projectId: string): Promise<UsageRecordedData[]> {
+  const client = new pg.Client({ connectionString: stack.databaseUrls.billing })
+  await client.connect()
+  try {
+    return await readLog(client, projectId)
+  } finally {
+    await client.end()
+  }
+}
+
+async function readLog(client: pg.Client, projectId: string | undefined): Promise<UsageRecordedData[]> {
+  const batches = await client.query<{ content: Buffer }>('select content from billing.usage_batches order by batch_id')
+  return batches.rows.flatMap(row =>
+    zstdDecompressSync(row.content)
+      .toString()
+      .split('\n')
+      .filter(line => line !== '')
+      .map(line => JSON.parse(line) as UsageRecordedData)
+      .filter(event => projectId === undefined || event.identity.project_id === projectId),
+  )
 }
 
 /** How many events the ledger has posted for the project of a run. */

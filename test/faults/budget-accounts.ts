@@ -53,6 +53,22 @@ export async function readBudget(stack: TestStack, budgetId: string): Promise<Bu
   }
 }
 
+/** What each copy of a budget has settled and has in doubt, in all of its windows; nano-USD. */
+export async function readCopies(
+  stack: TestStack,
+  budgetId: string,
+): Promise<Map<string, { settled: number; unresolved: number }>> {
+  const rows = await query<{ copy: string; settled: string; unresolved: string }>(
+    stack,
+    `select copy, sum(spent + leased_settled) as settled, sum(unresolved) as unresolved
+      from budget.budget_windows where budget_id = $1 group by copy`,
+    [budgetId],
+  )
+  return new Map(
+    rows.map(row => [row.copy, { settled: Number(row.settled), unresolved: Number(row.unresolved) }] as const),
+  )
+}
+
 /** Every lease of a budget that is not closed, and what its homes know of gateways: for the raw logs. */
 export function readLeases(stack: TestStack, budgetId: string): Promise<object[]> {
   return query(
@@ -87,13 +103,20 @@ export async function readBooks(stack: TestStack, projectId: string): Promise<{ 
 }
 
 interface BillPage {
-  records: { ended: string; http_status: number | null; cost_nano_usd: number }[]
+  records: { bill_id: string; ended: string; http_status: number | null; cost_nano_usd: number }[]
   next_since: number
 }
 
 /** Where the provider's bill ends now. */
 export async function endOfBill(stack: TestStack): Promise<number> {
   return (await readPage(stack, 0)).next_since
+}
+
+/** What the provider charges for each call since then, by its own id. Undefined: it still works on something. */
+export async function billOf(stack: TestStack, since: number): Promise<Map<string, number> | undefined> {
+  const { records } = await readPage(stack, since)
+  if (records.some(({ ended }) => ended === 'running')) return undefined
+  return new Map(records.map(record => [record.bill_id, record.cost_nano_usd] as const))
 }
 
 /** What the provider charges since then. Undefined: it still works on something. */

@@ -28,11 +28,11 @@ export class BudgetCast {
     this.#journals = join(stack.home, 'adoptable-journals')
   }
 
-  /** Two budget services and some gateways. @param mutant of every gateway */
+  /** Two budget services, or as many as are wanted, and some gateways. @param mutant of every gateway */
   static async start(
     at: ScenarioRun,
     stack: RunStack,
-    size: { gateways: number; adoptable: boolean },
+    size: { gateways: number; budgetServices?: number; adoptable: boolean },
     mutant: readonly Replacement[],
   ): Promise<BudgetCast> {
     const cast = new BudgetCast(stack)
@@ -42,7 +42,8 @@ export class BudgetCast {
       members.push({ process, isAdoptable, isBusy: false })
     add(cast.#gateways, gateway)
     add(cast.#budgets, budget)
-    add(cast.#budgets, await startAnother(at, stack, budget, 'second-budget'))
+    for (let number = 2; number <= (size.budgetServices ?? 2); number++)
+      add(cast.#budgets, await startAnother(at, stack, budget, `budget-${number}`))
     for (let number = 2; number <= size.gateways; number++) {
       const journal = size.adoptable ? cast.#newJournal() : {}
       add(cast.#gateways, await startSibling(at, stack, `gateway-${number}`, journal), size.adoptable)

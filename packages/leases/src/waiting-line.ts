@@ -46,6 +46,8 @@ export interface WaitingLineOptions {
   heldMs?: number
   /** Asks that go out at once. */
   send: (ask: OpenAsk) => void
+  /** Homes have less than is wanted: running attempts give back here what they hold and do not need yet. */
+  gather?: (pools: readonly WalletPool[]) => void
 }
 
 /**
@@ -62,7 +64,7 @@ export class WaitingLine {
 
   constructor(wallet: Wallet, options: WaitingLineOptions) {
     this.#wallet = wallet
-    this.#options = { answerMs: 500, heldMs: 2_000, ...options }
+    this.#options = { answerMs: 500, heldMs: 2_000, gather: () => {}, ...options }
   }
 
   get length(): number {
@@ -138,10 +140,13 @@ export class WaitingLine {
   /** @returns whether it waits no longer */
   #serve(waiting: Waiting, nowMs: number): boolean {
     const { needs } = waiting
+    const isShort = ({ pool, want }: Need) => pool.free < want
+    // More is on its way.
+    if (waiting.asks.size > 0 && needs.some(isShort)) return false
+    const short = needs.filter(isShort)
+    if (short.length > 0) this.#options.gather(short.map(({ pool }) => pool))
     const available = needs.map(({ pool, want }) => Math.min(want, pool.free))
     const hasAll = needs.every(({ want }, at) => available[at] === want)
-    // More is on its way.
-    if (!hasAll && waiting.asks.size > 0) return false
     if (needs.every(({ need }, at) => (available[at] ?? 0) >= need)) {
       const amounts = hasAll ? available : waiting.fit ? waiting.fit(available) : available
       const wanted = amounts && needs.map((need, at) => ({ ...need, want: amounts[at] ?? 0 }))

@@ -96,3 +96,37 @@ test('a whole list that is too long for one message says that more comes, and en
     [101, 111, 500, undefined],
   ])
 })
+
+test('what a running attempt gives back is free at once, is told as idle before, and never what it still needs', () => {
+  const { wallet, grant } = newWallet()
+  const pool = wallet.pool(minuteOf('bud_1', 0))
+  const other = wallet.pool(minuteOf('bud_2', 0))
+  for (const each of [pool, other]) wallet.ask([{ pool: each, want: 60, need: 60 }], 1_000)
+  grant(60, 1_000)
+  wallet.ask([{ pool, want: 100, need: 100 }], 1_000)
+  grant(40, 1_000)
+  const needs = [
+    { pool, want: 100, need: 100 },
+    { pool: other, want: 50, need: 50 },
+  ]
+  const hold = wallet.hold('att_1', needs, 1_000)
+  const [item] = hold?.items ?? []
+  assert.ok(hold && item)
+  const idle = (spare?: Parameters<typeof wallet.heartbeats>[2]) =>
+    wallet.heartbeats(1_000, false, spare).flatMap(({ messages }) => messages.flatMap(message => message.idle))
+  assert.deepEqual(idle(), [['gw-1-2-0', 10]])
+  const [, last] = item.parts
+  assert.ok(last)
+  assert.deepEqual(idle(new Map([[last.lease, 40]])), [
+    ['gw-1-2-0', 10],
+    ['gw-1-3-0', 40],
+  ])
+  wallet.lower(item, 30)
+  assert.deepEqual([pool.free, other.free, item.amount], [70, 10, 30])
+  wallet.lower(item, 50)
+  assert.equal(item.amount, 30)
+  wallet.recall(['gw-1-1-0', 'gw-1-3-0'])
+  assert.equal(pool.free, 0)
+  wallet.settle(hold, [25, 50], false)
+  assert.deepEqual([pool.free, other.free], [5, 10])
+})

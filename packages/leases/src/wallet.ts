@@ -74,6 +74,7 @@ const windowAheadMs = 4_000
 /** …of pools that were used within this time. */
 const recentlyUsedMs = 5 * 60_000
 const mostItems = 32
+const nothingSpare: ReadonlyMap<WalletLease, number> = new Map()
 /** Asks ahead of windows that are under way at a time: half of what a home is asked at once, the rest is for calls. */
 const mostAheadAsks = 8
 /** Asks of one home that are under way at a time: each is said again until it is answered, and a home that is late is later with each. */
@@ -206,6 +207,22 @@ export class Wallet {
       }
     }
     return settled
+  }
+
+  /** Makes what a running attempt holds of one pool smaller. The rest is free at once; what is held now must pay for its end. */
+  lower(item: HeldItem, toAmount: number): void {
+    for (const part of [...item.parts].reverse()) {
+      const less = Math.min(part.amount, item.amount - toAmount)
+      if (less <= 0) continue
+      const { lease } = part
+      const before = freeOf(lease)
+      part.amount -= less
+      lease.held -= less
+      item.amount -= less
+      item.pool.free += freeOf(lease) - before
+      if (part.amount === 0 && item.parts.length > 1) item.parts.splice(item.parts.indexOf(part), 1)
+      this.#finish(lease)
+    }
   }
 
   /** Gives back what an attempt holds that was never sent. */
@@ -373,6 +390,11 @@ export class Wallet {
     }
   }
 
+  /** The pools of these leases, as far as this run has them. */
+  poolsOf(leaseIds: readonly string[]): Set<WalletPool> {
+    return new Set(leaseIds.flatMap(leaseId => this.#leases.get(leaseId)?.pool ?? []))
+  }
+
   /** Gives back what will not be needed: of windows that are over, and what has been idle for too long or is too much. */
   returnIdle(nowMs: number): void {
     for (const [key, pool] of this.#pools) {
@@ -452,8 +474,13 @@ export class Wallet {
   /**
    * One heartbeat a home that this run has leases of. `isWhole`: with every lease, in as many messages as that takes: each is sent
    * when the one before it was answered and nothing of it was unknown.
+   * @param spare what running attempts hold of leases and would give back
    */
-  heartbeats(nowMs: number, isWhole: boolean): { home: number; messages: LeaseHeartbeat[] }[] {
+  heartbeats(
+    nowMs: number,
+    isWhole: boolean,
+    spare: ReadonlyMap<WalletLease, number> = nothingSpare,
+  ): { home: number; messages: LeaseHeartbeat[] }[] {
     const { gatewayId, epoch } = this.#options
     const byHome = new Map<number, WalletLease[]>()
     for (const lease of this.#leases.values()) {
@@ -468,9 +495,9 @@ export class Wallet {
     const who = { gateway_id: gatewayId, epoch, at_ms: nowMs }
     return [...byHome].map(([home, leases]) => {
       const idle = leases
-        .filter(lease => freeOf(lease) > 0)
+        .map((lease): [string, number] => [lease.leaseId, freeOf(lease) + (spare.get(lease) ?? 0)])
+        .filter(([, amount]) => amount > 0)
         .slice(0, 5_000)
-        .map((lease): [string, number] => [lease.leaseId, freeOf(lease)])
       if (!isWhole) return { home, messages: [{ ...who, idle }] }
       const messages = wholeLists(leases, belowSeq).map((whole, part) => ({
         ...who,

@@ -1,3 +1,4 @@
+import type { UsageResult } from '@sluice/usage'
 import { boundTextCall, type CallBound, type TextCall } from './bounds/call-bound.ts'
 import { clampOutput } from './bounds/clamp-output.ts'
 import { boundMediaCall } from './bounds/media-bound.ts'
@@ -9,6 +10,7 @@ import type { Journal } from './journal/journal.ts'
 import type { Money } from './leases/money.ts'
 import { PaceStream } from './leases/pace-stream.ts'
 import { type LeaseDeps, type Paying, type Taken, takeMoney, takeNow } from './leases/take-money.ts'
+import { readToldInput, type ToldInput } from './leases/told-input.ts'
 import type { ModelRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
 import { JsonScanError } from './scan-json.ts'
@@ -48,19 +50,49 @@ export function payForCall(
   if (text) paying.tighten = () => tightenTextBound(text, bound, deps.leases.countText)
   const taken = takeMoney(deps.leases, paying, admittedAtMs)
   const paid = (each: Taken): PaidCall => {
-    if (!each.isPaced || !text) return withClamp(each, asked)
-    const pace = new PaceStream(deps.leases, {
-      attemptId,
-      money: each.money,
-      bound: each.bound,
-      outputTokens: each.outputTokens ?? 0,
-      boundInTier: servedTier => boundTextCall({ ...text, servedTier }),
-      extend: holds => deps.journal.extend({ event_id: attemptId, holds }),
-      secured: deps.journal.secured,
-    })
-    return { money: each.money, asked, clampedTo: undefined, pace }
+    const sent = each.isPaced ? { money: each.money, asked, clampedTo: undefined } : withClamp(each, asked)
+    if (!isHeard || !text || each.money.isExact) return { ...sent, pace: undefined }
+    const paced: PacedCall = { ...each, attemptId, isVisible: isVisible && sent.clampedTo === undefined }
+    if (sent.clampedTo !== undefined) paced.outputTokens = sent.asked.limits?.outputTokens ?? each.outputTokens
+    return { ...sent, pace: paceOf(deps, paced, admitted, each.isPaced ? text : undefined) }
   }
   return taken instanceof Promise ? taken.then(paid) : paid(taken)
+}
+
+interface PacedCall extends Taken {
+  attemptId: string
+  /** All of its output is seen while it runs, and no smaller limit holds for it. */
+  isVisible: boolean
+}
+
+/**
+ * Pays for a stream as it runs. What it keeps of the request for that is little, unless it is paid for by its tranches from the beginning.
+ * @param text what its bound in another tier is told by
+ */
+function paceOf(deps: PayDeps, taken: PacedCall, admitted: AdmittedCall, text: TextCall | undefined): PaceStream {
+  const { attemptId, money, bound, outputTokens = bound.outputTokens, isVisible } = taken
+  return new PaceStream(deps.leases, {
+    attemptId,
+    money,
+    bound,
+    outputTokens,
+    isVisible,
+    boundInTier: text && (servedTier => boundTextCall({ ...text, servedTier })),
+    readInput: bound.isInputTold ? inputReader(admitted) : undefined,
+    extend: holds => deps.journal.extend({ event_id: attemptId, holds }),
+    secured: deps.journal.secured,
+  })
+}
+
+/** Keeps of a call what its prices are found by. */
+function inputReader({
+  route,
+  prices,
+  requestedModel,
+  principal,
+}: AdmittedCall): (usage: UsageResult) => ToldInput | undefined {
+  const rated = { route, prices, requestedModel, principal }
+  return usage => readToldInput(rated, usage)
 }
 
 /**
@@ -131,8 +163,8 @@ function boundText(text: TextCall): CallBound {
   }
 }
 
-function withClamp({ money, outputTokens, bound: { clamp } }: Taken, asked: ModelRequest): PaidCall {
-  if (outputTokens === undefined) return { money, asked, clampedTo: undefined, pace: undefined }
+function withClamp({ money, outputTokens, bound: { clamp } }: Taken, asked: ModelRequest): Omit<PaidCall, 'pace'> {
+  if (outputTokens === undefined) return { money, asked, clampedTo: undefined }
   try {
     const { body } = asked
     const clamped = clamp && Buffer.isBuffer(body) ? clampOutput(body, clamp, outputTokens) : undefined
@@ -149,7 +181,6 @@ function withClamp({ money, outputTokens, bound: { clamp } }: Taken, asked: Mode
       money,
       asked: { ...asked, body: clamped.body, ...(limits && { limits }) },
       clampedTo: clamped.limit,
-      pace: undefined,
     }
   } catch (error) {
     money.release()

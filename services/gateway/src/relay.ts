@@ -201,7 +201,7 @@ export class Relay implements UpstreamHandler, LiveCall {
   }
 
   #pay(reader: StreamReader): void {
-    this.#call.pace?.seen(reader.tap.outputBytes, () => this.#tapUsage(reader).modifiers.service_tier)
+    this.#call.pace?.seen(reader.tap.outputBytes, () => this.#tapUsage(reader))
   }
 
   /** Why a reply that has come to its end is none: its status, an error inside its stream, its last words missing. */

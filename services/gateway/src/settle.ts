@@ -28,8 +28,11 @@ export interface SettleDeps {
   containers: RecentContainers
 }
 
+/** What of a call decides on its prices. */
+export type RatedCall = Pick<AdmittedCall, 'route' | 'prices' | 'requestedModel' | 'principal'>
+
 /** Rates quantities at the books that the call was admitted with. */
-export function rateCall(call: AdmittedCall, usage: UsageResult): Rating {
+export function rateCall(call: RatedCall, usage: UsageResult): Rating {
   const { provider } = call.route
   const model = ratedModel(call.prices, provider, call.requestedModel, usage.served_model)
   return rate(call.prices, {

@@ -196,6 +196,12 @@ export function simulate(options: SimulationOptions): Simulated {
     doubled: world.between(0, 20) / 100,
     slowestMs: world.chance(0.7) ? world.between(5, 200) : world.between(200, 3_000),
   }
+  // In some lives alone: those of the others stay what they were.
+  const somePace = options.seed % 7 === 2
+  const drawKind = () => {
+    const isBatch = world.chance(0.1)
+    return { isBatch, isPaced: somePace && !isBatch && world.chance(0.5) }
+  }
   for (let at = 0; at < options.calls; at++)
     world.clock.after(world.between(0, lastsMs), () => {
       const bound = world.between(1, options.largestCall)
@@ -207,7 +213,7 @@ export function simulate(options: SimulationOptions): Simulated {
         cost: world.between(0, bound),
         lastsMs: world.between(1, 8_000),
         isUnmeasured: world.chance(0.02),
-        isBatch: world.chance(0.1),
+        ...drawKind(),
       })
     })
   let newGateways = 0
@@ -290,6 +296,7 @@ export function simulate(options: SimulationOptions): Simulated {
       lastsMs: 10,
       isUnmeasured: false,
       isBatch: false,
+      isPaced: false,
     })
     world.clock.runUntil(world.nowMs + 5_000)
     if (held === before) world.violate(`a call of ${rest} is refused although so much is left`)

@@ -46,6 +46,8 @@ export interface SimulatedCall {
   isUnmeasured: boolean
   /** It makes a batch, whose results are settled by whoever looks. */
   isBatch: boolean
+  /** It gives back a part of what it holds while it runs, and leaves nothing unresolved. */
+  isPaced: boolean
 }
 
 interface Running extends SimulatedCall {
@@ -162,7 +164,7 @@ export class SimulatedGateway {
         copy: pool.copy,
         window_start_ms: pool.windowStartMs,
         unit: pool.isConcurrent ? 'concurrent' : 'usd',
-        exact: true,
+        ...(!call.isPaced && { exact: true }),
         parts: parts.map(({ lease, amount }) => [lease.leaseId, amount]),
       })),
     })
@@ -172,9 +174,18 @@ export class SimulatedGateway {
       if (ask) this.#sendAsk(ask)
     }
     const run = this.#run
-    this.#world.clock.after(call.lastsMs, () => {
-      if (this.isUp && run === this.#run) this.#end(call)
-    })
+    const later = (afterMs: number, work: () => void) =>
+      this.#world.clock.after(afterMs, () => {
+        if (this.isUp && run === this.#run) work()
+      })
+    if (call.isPaced) later(Math.floor(call.lastsMs / 2), () => this.#lower(call))
+    later(call.lastsMs, () => this.#end(call))
+  }
+
+  #lower(call: Running): void {
+    call.bound = call.cost + Math.floor((call.bound - call.cost) / 2)
+    for (const item of call.hold.items) this.#wallet.lower(item, call.bound)
+    this.#line.poll(this.#world.nowMs)
   }
 
   #end(call: Running): void {
@@ -184,11 +195,12 @@ export class SimulatedGateway {
       return
     }
     this.#books.charge(call.pools, call.cost)
-    const used = call.isUnmeasured ? this.#world.between(0, call.cost) : call.cost
+    const isUnmeasured = call.isUnmeasured && !call.isPaced
+    const used = isUnmeasured ? this.#world.between(0, call.cost) : call.cost
     const settled = this.#wallet.settle(
       call.hold,
       call.pools.map(() => used),
-      call.isUnmeasured,
+      isUnmeasured,
     )
     this.#journal.push({
       type: 'close',
@@ -196,7 +208,7 @@ export class SimulatedGateway {
       totals: settled.totals,
       unresolved: settled.unresolved,
     })
-    this.#books.settle(call.pools, used, call.isUnmeasured ? call.bound - used : 0)
+    this.#books.settle(call.pools, used, isUnmeasured ? call.bound - used : 0)
     this.#line.poll(this.#world.nowMs)
   }
 
@@ -219,8 +231,8 @@ export class SimulatedGateway {
   /** Everything but the journal is gone; what ran is charged by the provider, nobody knows how much. */
   kill(): void {
     this.isUp = false
-    for (const { pools, bound, isBatch } of this.#running.values())
-      if (!isBatch) this.#books.charge(pools, this.#world.between(0, bound))
+    for (const { pools, bound, isBatch, isPaced } of this.#running.values())
+      if (!isBatch && !isPaced) this.#books.charge(pools, this.#world.between(0, bound))
   }
 
   /** Ends the journal of the run that was killed; who says hello for it gets what it says. */
@@ -252,7 +264,9 @@ export class SimulatedGateway {
         record.holds,
         record.holds.map(() => used),
       )
-      this.#books.settle(call.pools, used, call.bound - used)
+      // What it has used is known at its last checkpoint: that is all that it is charged for here.
+      if (call.isPaced) this.#books.charge(call.pools, used)
+      this.#books.settle(call.pools, used, call.isPaced ? 0 : call.bound - used)
     }
     this.#running.clear()
     this.#journal = []

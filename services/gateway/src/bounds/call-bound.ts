@@ -29,10 +29,14 @@ export interface CallBound {
   readonly tightness: Tightness
   /** What in the request has no bound, in the client's own words: the amounts are then a guess, and nothing exact can be held. */
   readonly unboundedBy: string | undefined
+  /** What its reply begins with says all that it is charged for its input. */
+  readonly isInputTold: boolean
   /** What it can come to with so much output; never less with more. */
   amount(unit: BudgetUnit, outputTokens: number): number
   /** The most output with which it fits, at most `outputTokens`; -1: not even the input does. */
   outputWithin(unit: BudgetUnit, amount: number): number
+  /** The same, where the input is known to come to no more than this. */
+  withInput(tokens: number, nanoUsd: number): CallBound
 }
 
 /** What admission knows of a call for text. */
@@ -110,7 +114,13 @@ export function boundPrompt(call: TextCall, size: PromptSize, tightness: Tightne
     requests: call.inBackground ? 2 : 1,
     tightness,
     unboundedBy: tools.unboundedBy ?? unboundedMember(call),
+    isInputTold: shape === 'messages' && models.length === 1 && tools.uses === 0 && isPlaced(terms),
   })
+}
+
+/** It is served where and as fast as its workspace says: a reply that begins says the rest. */
+function isPlaced({ geo, speed }: RateTerms): boolean {
+  return geo === undefined && speed === undefined
 }
 
 /** Models that may answer in place of the one that is asked, each charged for what it did. */

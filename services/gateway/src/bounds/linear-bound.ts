@@ -16,6 +16,8 @@ export interface BoundTerms {
   requests: number
   tightness: Tightness
   unboundedBy: string | undefined
+  /** What its reply begins with says all that it is charged for its input. */
+  isInputTold?: boolean
 }
 
 const million = 1_000_000
@@ -37,6 +39,7 @@ export class LinearBound implements CallBound {
   readonly clamp: ClampPlace | undefined
   readonly tightness: Tightness
   readonly unboundedBy: string | undefined
+  readonly isInputTold: boolean
   readonly #terms: BoundTerms
 
   constructor(terms: BoundTerms) {
@@ -45,6 +48,7 @@ export class LinearBound implements CallBound {
     this.clamp = terms.clamp
     this.tightness = terms.tightness
     this.unboundedBy = terms.unboundedBy
+    this.isInputTold = terms.isInputTold ?? false
     this.#terms = terms
   }
 
@@ -64,6 +68,15 @@ export class LinearBound implements CallBound {
       case 'concurrent':
         return 1
     }
+  }
+
+  withInput(tokens: number, nanoUsd: number): LinearBound {
+    const { fixedTokens, fixedNanoUsd } = this.#terms
+    return new LinearBound({
+      ...this.#terms,
+      fixedTokens: Math.min(fixedTokens, tokens),
+      fixedNanoUsd: Math.min(fixedNanoUsd, nanoUsd),
+    })
   }
 
   outputWithin(unit: BudgetUnit, amount: number): number {

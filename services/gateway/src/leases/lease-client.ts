@@ -4,6 +4,7 @@ import { type OpenAsk, type PoolName, WaitingLine, Wallet } from '@sluice/leases
 import type { Logger } from '@sluice/runtime'
 import { tellHomes } from './handed-money.ts'
 import type { LeasePublisher } from './lease-publisher.ts'
+import { SpareMoney } from './spare-money.ts'
 
 export interface LeaseClientOptions {
   publisher: LeasePublisher
@@ -37,6 +38,8 @@ const clockHeardMs = 10_000
 export class LeaseClient {
   readonly wallet: Wallet
   readonly line: WaitingLine
+  /** What running calls hold and do not need yet. */
+  readonly spare = new SpareMoney()
   readonly #options: LeaseClientOptions
   #isClosed = false
   /** By home: how far its owner's clock is off ours, and when that was heard. */
@@ -57,8 +60,12 @@ export class LeaseClient {
     this.#options = options
     const { publisher, gatewayId, epoch, nextOf } = options
     this.wallet = new Wallet({ gatewayId, epoch, nextOf })
-    this.line = new WaitingLine(this.wallet, { send: ask => this.send(ask) })
+    this.line = new WaitingLine(this.wallet, {
+      send: ask => this.send(ask),
+      gather: pools => this.spare.giveBack(pools),
+    })
     this.#recalls = publisher.onRecall(gatewayId, leaseIds => {
+      this.spare.giveBack(this.wallet.poolsOf(leaseIds))
       this.wallet.recall(leaseIds)
       void this.#report()
     })
@@ -175,7 +182,7 @@ export class LeaseClient {
   #beat(nowMs: number, isWhole: boolean): void {
     this.#beatAtMs = nowMs
     if (isWhole) this.#wholeAtMs = nowMs
-    for (const { home, messages } of this.wallet.heartbeats(nowMs, isWhole))
+    for (const { home, messages } of this.wallet.heartbeats(nowMs, isWhole, this.spare.byLease()))
       this.#beatHome(home, messages).catch(() => {})
   }
 

@@ -1,5 +1,12 @@
 import { type Budget, type HandedMoney, handedLeaseId, type UsageRecordedData } from '@sluice/contracts'
-import { type Hold, type JournaledHold, type SettledLeases, usedAmount } from '@sluice/leases'
+import {
+  type Hold,
+  type JournaledHold,
+  type SettledLeases,
+  usedAmount,
+  type WalletLease,
+  type WalletPool,
+} from '@sluice/leases'
 import type { MatchedBudget } from '../budget-index.ts'
 import type { LeaseClient } from './lease-client.ts'
 
@@ -60,6 +67,43 @@ export class Money {
     for (const { items } of this.#holds)
       for (const { pool } of items) if (pool.budgetId === budgetId && pool.copy === copy) return pool.left + pool.free
     return this.#slots?.leftOf(budgetId, copy)
+  }
+
+  /** The pools that it holds money of. */
+  get pools(): WalletPool[] {
+    return this.#holds[0]?.items.map(({ pool }) => pool) ?? []
+  }
+
+  /** Makes what it holds smaller where it is more than these amounts, by budget: they must pay for all that is to come. */
+  lower(amounts: readonly number[]): void {
+    if (this.#isSettled) return
+    for (const [at, amount] of amounts.entries()) this.#lowerBudget(at, amount)
+    if (this.#isWaitedFor) setImmediate(() => this.#talk.line.poll(Date.now()))
+  }
+
+  #lowerBudget(at: number, amount: number): void {
+    let excess = this.heldOf(at) - amount
+    for (const { items } of [...this.#holds].reverse()) {
+      const item = items[at]
+      if (!item || excess <= 0) continue
+      const before = item.amount
+      this.#talk.wallet.lower(item, Math.max(0, before - excess))
+      excess -= before - item.amount
+    }
+  }
+
+  /** What {@link lower} would give back of each lease; the amounts are added to it. */
+  addSpare(amounts: readonly number[], spare: Map<WalletLease, number>): void {
+    for (const [at, amount] of amounts.entries()) {
+      let excess = this.heldOf(at) - amount
+      for (const { items } of [...this.#holds].reverse())
+        for (const part of [...(items[at]?.parts ?? [])].reverse()) {
+          if (excess <= 0) break
+          const less = Math.min(excess, part.amount)
+          spare.set(part.lease, (spare.get(part.lease) ?? 0) + less)
+          excess -= less
+        }
+    }
   }
 
   /** All that it holds, one for each budget: what its OPEN says of it, and each EXTEND. */

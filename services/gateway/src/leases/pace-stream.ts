@@ -1,9 +1,12 @@
-import type { Hold, JournaledHold, Need, Refused } from '@sluice/leases'
+import type { Hold, JournaledHold, Need, Refused, WalletLease, WalletPool } from '@sluice/leases'
+import type { UsageResult } from '@sluice/usage'
 import type { CallBound } from '../bounds/call-bound.ts'
 import { isRateLimit } from '../rate-limit.ts'
 import { meteringUnavailable, type Refusal } from '../refusal.ts'
 import type { Money } from './money.ts'
+import type { SpareHolder } from './spare-money.ts'
 import { budgetUnknown, type LeaseDeps, poolOf, refusalOf, trancheTokens } from './take-money.ts'
+import type { ToldInput } from './told-input.ts'
 
 export interface PaceOptions {
   attemptId: string
@@ -11,8 +14,12 @@ export interface PaceOptions {
   bound: CallBound
   /** So much output is paid for when it begins. */
   outputTokens: number
-  /** Its bound in a service tier that the reply has named. */
-  boundInTier: (tier: string) => CallBound
+  /** All of its output is seen as it comes: it can be paid for as it goes on. */
+  isVisible: boolean
+  /** Its bound in a service tier that the reply has named; absent: as it is. */
+  boundInTier?: ((tier: string) => CallBound) | undefined
+  /** What its reply says of its input; absent: its beginning says nothing of that. */
+  readInput?: ((usage: UsageResult) => ToldInput | undefined) | undefined
   /** Writes the EXTEND: what is held now may be used once it stands there. False: it does not. */
   extend: (holds: JournaledHold[]) => boolean
   /** Resolves when that is as safe as the journal promises; undefined: it is. */
@@ -26,10 +33,12 @@ const aheadTokens = trancheTokens / 2
 const askAgainMs = 200
 
 /**
- * Pays for a stream as it goes on: a tranche ahead of what has been seen of it. Where no more is to be had, and all that was paid for
- * is used, the stream ends.
+ * Pays for a stream as it goes on. One that held all that it may say gives back what others lack, down to a tranche ahead of what
+ * has been seen of it, and what its input turns out not to cost. From then on, or from its beginning where money was short, it is paid
+ * for a tranche ahead; where no more is to be had, and all that was paid for is used, it ends.
  */
-export class PaceStream {
+export class PaceStream implements SpareHolder {
+  readonly pools: readonly WalletPool[]
   readonly #deps: LeaseDeps
   readonly #options: PaceOptions
   readonly #extensionId: string
@@ -38,6 +47,7 @@ export class PaceStream {
   #tier: string | undefined
   /** Budgets that are hard no longer, and rate limits that have no more: it goes on without them. */
   readonly #gone = new Set<string>()
+  #isInputRead: boolean
   #coveredTokens: number
   #seenTokens = 0
   #isWaiting = false
@@ -51,23 +61,28 @@ export class PaceStream {
     this.#extensionId = `${options.attemptId}+`
     this.#bound = options.bound
     this.#coveredTokens = options.outputTokens
+    this.#isInputRead = options.readInput === undefined
+    this.pools = options.money.pools
   }
 
   /** @param onShort called, perhaps more than once, when the stream must end */
   start(onShort: (refusal: Refusal) => void): void {
     this.#onShort = onShort
+    if (this.#options.isVisible) this.#deps.client.spare.add(this)
   }
 
   /**
    * As much of the output has come, in bytes of its text.
-   * @param tier in which it is served, as far as the reply has said
+   * @param usage what the reply has said of it so far
    */
-  seen(outputBytes: number, tier: () => string | undefined): void {
+  seen(outputBytes: number, usage: () => UsageResult): void {
     this.#seenTokens = Math.ceil(outputBytes / bytesPerToken)
+    if (!this.#isInputRead) this.#readInput(usage())
+    if (!this.#options.isVisible) return
     const bound = this.#bound
     if (this.#seenTokens + aheadTokens <= this.#coveredTokens || this.#coveredTokens >= bound.outputTokens) return
     if (!this.#isWaiting && Date.now() >= this.#askAgainAtMs) {
-      this.#priceBy(tier())
+      this.#priceBy(usage().modifiers.service_tier)
       this.#extend()
     }
     this.#endIfShort()
@@ -76,13 +91,48 @@ export class PaceStream {
   /** It has ended: nothing is waited for any more. */
   stop(): void {
     this.#deps.client.line.giveUp(this.#extensionId)
+    this.#deps.client.spare.remove(this)
+  }
+
+  giveBack(): void {
+    const toTokens = this.#soonTokens
+    if (toTokens >= this.#coveredTokens || this.#isWaiting) return
+    this.#coveredTokens = toTokens
+    this.#options.money.lower(this.#amounts(toTokens))
+  }
+
+  addSpare(spare: Map<WalletLease, number>): void {
+    const { money } = this.#options
+    // Whoever was never sent has told nobody of its end.
+    if (money.isSettled) this.stop()
+    else if (this.#soonTokens < this.#coveredTokens) money.addSpare(this.#amounts(this.#soonTokens), spare)
+  }
+
+  /** So much is enough for a while. */
+  get #soonTokens(): number {
+    return this.#seenTokens + trancheTokens
+  }
+
+  /** What so much output comes to, for each budget. */
+  #amounts(outputTokens: number): number[] {
+    return this.#options.money.budgets.map(({ budget }) => this.#bound.amount(budget.unit, outputTokens))
+  }
+
+  /** What was held for the dearest that its input could be pays for no more than it is. */
+  #readInput(usage: UsageResult): void {
+    const told = this.#options.readInput?.(usage)
+    if (!told) return
+    this.#isInputRead = true
+    this.#bound = this.#bound.withInput(told.tokens, told.nanoUsd)
+    this.#options.money.lower(this.#amounts(this.#coveredTokens))
   }
 
   /** What is held for a dearer tier than the one that serves it pays for what is to come. */
   #priceBy(tier: string | undefined): void {
-    if (tier === undefined || tier === 'auto' || tier === this.#tier) return
+    const { boundInTier } = this.#options
+    if (!boundInTier || tier === undefined || tier === 'auto' || tier === this.#tier) return
     this.#tier = tier
-    const inTier = this.#options.boundInTier(tier)
+    const inTier = boundInTier(tier)
     const most = (bound: CallBound): number => bound.amount('usd', bound.outputTokens)
     if (most(inTier) < most(this.#bound)) this.#bound = inTier
   }

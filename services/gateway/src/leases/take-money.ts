@@ -69,14 +69,38 @@ const mostWaiting = 2_000
  * @throws Refusal at once, or later: spent, held by others, unknown, or nothing bounds what it can use
  */
 export function takeMoney(deps: LeaseDeps, paying: Paying, nowMs: number): Taken | Promise<Taken> {
-  const { attemptId, budgets, bound } = paying
   requireBounded(paying)
   const needs = needsOf(deps, paying, nowMs)
+  const tight = paying.tighten && needs.some(isMuch) ? tightened(paying) : paying
+  if (tight === paying) return takeOrWait(deps, paying, needs, nowMs)
+  const takeTight = (each: Paying): Taken | Promise<Taken> =>
+    takeOrWait(deps, each, needsOf(deps, each, nowMs), Date.now())
+  return tight instanceof Promise ? tight.then(takeTight) : takeTight(tight)
+}
+
+function takeOrWait(deps: LeaseDeps, paying: Paying, needs: readonly Need[], nowMs: number): Taken | Promise<Taken> {
+  const { attemptId, budgets, bound } = paying
   const hold = deps.client.wallet.hold(attemptId, needs, nowMs)
   if (!hold) return waitForMoney(deps, paying, needs, nowMs)
   const money = new Money(deps.client, hold, budgets)
   money.askAhead(nowMs)
   return { money, bound, outputTokens: undefined, isPaced: false }
+}
+
+/** More than this part of what is left would be missed by others: it is worth counting what it really needs. */
+const muchOfLeft = 4
+
+/** As far as it was told what is left: of a pool that was never used here nothing is known. */
+function isMuch({ pool, want }: Need): boolean {
+  return pool.lastWant > 0 && want * muchOfLeft > pool.left + pool.free
+}
+
+/** The same call, by a tighter bound where there is one; nobody looks for another one then. */
+function tightened(paying: Paying): Paying | Promise<Paying> {
+  const { tighten, ...rest } = paying
+  const tight = tighten?.()
+  if (tight instanceof Promise) return tight.then(bound => ({ ...rest, bound }))
+  return tight ? { ...rest, bound: tight } : paying
 }
 
 /** Holds all that a running call can use out of what is here, and goes before those who wait. Undefined: too little is here. */
@@ -112,9 +136,12 @@ function leastTokensOf(paying: Paying): number {
   return mayPace(paying) ? trancheTokens : bound.clamp ? bound.leastOutputTokens : bound.outputTokens
 }
 
+/** Nobody waits long for what bytes say, where tokens can be counted. */
+const loosePatienceMs = 300
+
 /** Waits for what bytes say that it can use; where that does not fit, its tokens are counted. */
 async function waitForMoney(deps: LeaseDeps, paying: Paying, needs: readonly Need[], nowMs: number): Promise<Taken> {
-  const waited = await waitInLine(deps, paying, needs, nowMs)
+  const waited = await waitInLine(deps, paying, needs, nowMs, paying.tighten && loosePatienceMs)
   if (waited.outcome === 'unanswered') return goWithout(deps, paying, needs, waited.pool.budgetId)
   if (waited.outcome === 'held') {
     const { hold } = waited
@@ -125,8 +152,7 @@ async function waitForMoney(deps: LeaseDeps, paying: Paying, needs: readonly Nee
   if (!tight || tight.tightness === paying.bound.tightness) throw refusalOf(paying.budgets, waited.refused, needs)
   const again = { ...paying, bound: tight }
   const tightNeeds = needsOf(deps, again, Date.now())
-  // It has waited for what others hold already.
-  const then = await waitInLine(deps, again, tightNeeds, Date.now(), waited.refused.reason === 'spent' ? undefined : 0)
+  const then = await waitInLine(deps, again, tightNeeds, Date.now())
   switch (then.outcome) {
     case 'held':
       return takenOf(deps, again, then.hold, then.amounts)

@@ -92,7 +92,7 @@ export class Turn implements LiveCall {
   seen(bytes: number): void {
     if (this.#isSettled) return
     this.#stage = 'begun'
-    this.call.pace?.seen(this.#reader.outputBytes, () => this.#reader.usage().modifiers.service_tier)
+    this.call.pace?.seen(this.#reader.outputBytes, () => this.#reader.usage())
     if (this.#isSettled) return
     const now = performance.now()
     const isFirst = this.#firstEventMs === undefined

@@ -1,0 +1,4 @@
+import { pacedLive } from './paced-live.ts'
+import { testScenario } from './small-scenario.ts'
+
+testScenario(pacedLive)
