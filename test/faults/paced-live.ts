@@ -26,12 +26,14 @@ interface Size {
   everyMs: number
   answerMs: number
   models: readonly SessionModel[]
+  /** Of the calls until {@link freePart}, so many in a million may be refused, clamped or cut. */
+  mostPerMillion: number
+  /** What is printed alone: what a slow machine does to calls. */
+  excused: readonly string[]
 }
 
 /** Below it nobody is to be refused, and no call to be made smaller. */
 const freePart = 0.8
-/** Of the calls until then, so many in a million may be. */
-const mostPerMillion = 1_000
 
 /** What has come of all calls, those apart that came out while their seat had settled less than {@link freePart}. */
 interface Tally {
@@ -212,7 +214,7 @@ const inOrder = (counts: Record<string, number>): string =>
 
 function judge(size: Size, { below, above }: Tally, overshoot: Overshoot): Outcome {
   const belowAll = Object.values(below).reduce((sum, count) => sum + count, 0)
-  const harmed = belowAll - (below.whole ?? 0)
+  const harmed = ['whole', ...size.excused].reduce((rest, outcome) => rest - (below[outcome] ?? 0), belowAll)
   const { perSeat, causes, differing, unexplained, beyondRecord, wronglyBilled } = overshoot
   const most = Math.max(...perSeat.values())
   const dollars = (nanoUsd: number) => `$${(nanoUsd / 1e9).toFixed(6)}`
@@ -231,8 +233,8 @@ function judge(size: Size, { below, above }: Tally, overshoot: Overshoot): Outco
     },
     kept: [
       {
-        promise: 'while 80 % are not settled, at most one call in a thousand is refused, clamped or cut',
-        kept: belowAll > 0 && harmed * 1e6 <= belowAll * mostPerMillion,
+        promise: `while 80 % are not settled, at most ${size.mostPerMillion} calls in a million are refused, clamped or cut`,
+        kept: belowAll > 0 && harmed * 1e6 <= belowAll * size.mostPerMillion,
         found: `${harmed} of ${belowAll}: ${inOrder(below)}`,
       },
       {
@@ -318,8 +320,10 @@ const full: Size = {
   everyMs: 25_000,
   answerMs: 8_000,
   models: [chat, messages],
+  mostPerMillion: 1_000,
+  excused: [],
 }
-/** A twenty-fifth of money, prompts and limits. */
+/** A twenty-fifth of money, prompts and limits, on a machine that others use at the same time. */
 const small: Size = {
   ...full,
   gateways: 2,
@@ -334,6 +338,8 @@ const small: Size = {
     { ...chat, maxTokens: 1_310 },
     { ...messages, maxTokens: 1_280 },
   ],
+  mostPerMillion: 20_000,
+  excused: ['budget_unknown'],
 }
 
 export const pacedLive: Scenario<Size> = {

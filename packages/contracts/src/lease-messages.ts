@@ -132,6 +132,8 @@ const LeaseAnswerSchema = Type.Object({
       amount: Amount,
       /** What the pool has left behind it. */
       left: Type.Integer(),
+      /** What of the pool is in leases behind it, of all gateways: it may come back. Absent: of a home that does not say. */
+      held: Type.Optional(Amount),
     }),
   ),
   refusal: Type.Optional(

@@ -67,7 +67,7 @@ export function decideAsk(state: HomeState, ask: LeaseAsk, about: AskCircumstanc
     if (!pool || leaseId === undefined) throw new Error('an item without its pool')
     const left = leftOf(pool)
     const granted = grantOf(item, left, about.gateways)
-    grants.push({ lease_id: leaseId, amount: granted, left: left - granted })
+    grants.push({ lease_id: leaseId, amount: granted, left: left - granted, held: pool.outstanding + granted })
     if (granted === 0) continue
     events.push({
       type: 'lease-granted',

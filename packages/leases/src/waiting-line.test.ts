@@ -10,19 +10,23 @@ function newLine() {
   const asks: OpenAsk[] = []
   const line = new WaitingLine(wallet, { send: ask => asks.push(ask) })
   const ended: Record<string, Waited['outcome']> = {}
+  const given: Record<string, readonly number[]> = {}
   const poolOf = (budgetId: string) =>
     wallet.pool({ budgetId, copy: '', windowStartMs: 0, windowEndMs: undefined, home: 0, isConcurrent: false })
   return {
     line,
     wallet,
     ended,
-    wait: (attemptId: string, budgetId: string, want: number) =>
+    given,
+    wait: (attemptId: string, budgetId: string, want: number, about: { need?: number; wholeMs?: number } = {}) =>
       line.wait(
         {
           attemptId,
-          needs: [{ pool: poolOf(budgetId), want, need: want }],
-          done: ({ outcome }) => {
-            ended[attemptId] = outcome
+          needs: [{ pool: poolOf(budgetId), want, need: about.need ?? want }],
+          ...about,
+          done: waited => {
+            ended[attemptId] = waited.outcome
+            if (waited.outcome === 'held') given[attemptId] = waited.amounts
           },
         },
         now,
@@ -31,11 +35,11 @@ function newLine() {
     waitingFor: (budgetId: string) => poolOf(budgetId).waiting,
     /** What each open ask wants. */
     asked: () => wallet.openAsks.map(({ message }) => message.items.map(({ want }) => want)),
-    /** Its home answers the oldest ask. */
-    grant: (amount: number, atMs = now) => {
+    /** Its home answers the oldest ask. @param held by all gateways */
+    grant: (amount: number, atMs = now, held = amount) => {
       const seq = wallet.openAsks[0]?.message.seq
       assert.ok(seq)
-      const answer = { seq, term: 1, grants: [{ lease_id: leaseIdOf('gw', 1, seq, 0), amount, left: 0 }] }
+      const answer = { seq, term: 1, grants: [{ lease_id: leaseIdOf('gw', 1, seq, 0), amount, left: 0, held }] }
       wallet.answer(answer, atMs)
       line.answered(answer, atMs)
     },
@@ -111,4 +115,24 @@ test('a call that others take its money from again and again waits no longer tha
     line.poll(atMs)
   }
   assert.deepEqual(ended, { first: 'refused' })
+})
+
+test('whoever can do with less waits a while for all of it where others hold the rest, and not where it is spent', () => {
+  const { wait, grant, given, pollAt } = newLine()
+  wait('patient', 'bud_a', 10, { need: 2, wholeMs: 1_000 })
+  grant(4, now, 12)
+  assert.deepEqual(given, {})
+  pollAt(300)
+  grant(6, now + 300, 12)
+  assert.deepEqual(given, { patient: [10] })
+  wait('in vain', 'bud_b', 10, { need: 2, wholeMs: 1_000 })
+  grant(4, now, 9)
+  assert.deepEqual(given, { patient: [10], 'in vain': [4] })
+  wait('too long', 'bud_c', 10, { need: 2, wholeMs: 1_000 })
+  grant(4, now, 12)
+  pollAt(999)
+  grant(0, now + 999, 12)
+  assert.deepEqual(Object.keys(given), ['patient', 'in vain'])
+  pollAt(1_000)
+  assert.deepEqual(Object.values(given).at(-1), [4])
 })

@@ -18,6 +18,8 @@ export interface Wanting {
   needs: readonly Need[]
   /** How long it waits for money that others hold; absent: as the line says. */
   heldMs?: number
+  /** How long it waits for all that it wants, where others hold what is missing, before it takes less; absent: not at all. */
+  wholeMs?: number
   /** What to hold of each pool where less is there than wanted; undefined: it is of no use. Absent: what is there. */
   fit?: (available: readonly number[]) => readonly number[] | undefined
   done: (waited: Waited) => void
@@ -25,6 +27,8 @@ export interface Wanting {
 
 /** This run has been followed by another: asking faster does not help it. */
 const fencedRestMs = 500
+/** Whoever wants more than it was granted asks again so often. */
+const wholeAgainMs = 200
 
 interface Waiting extends Wanting {
   sinceMs: number
@@ -35,6 +39,8 @@ interface Waiting extends Wanting {
   answerByMs: number
   /** When the wait for money that others hold ends. */
   heldByMs: number
+  /** When it takes less than it wants. */
+  wholeByMs: number
   askAgainAtMs: number
   lastRefused: Refused | undefined
 }
@@ -80,6 +86,7 @@ export class WaitingLine {
       isPutOff: false,
       answerByMs: nowMs + this.#options.answerMs,
       heldByMs: nowMs + (wanting.heldMs ?? this.#options.heldMs),
+      wholeByMs: nowMs + (wanting.wholeMs ?? 0),
       askAgainAtMs: 0,
       lastRefused: undefined,
     }
@@ -147,6 +154,15 @@ export class WaitingLine {
     if (short.length > 0) this.#options.gather(short.map(({ pool }) => pool))
     const available = needs.map(({ pool, want }) => Math.min(want, pool.free))
     const hasAll = needs.every(({ want }, at) => available[at] === want)
+    if (!hasAll && nowMs < waiting.wholeByMs && short.every(mayComeBack)) {
+      // What is here is on its way to nobody else: those behind wait for the same.
+      if (waiting.askAgainAtMs === 0) waiting.askAgainAtMs = nowMs + wholeAgainMs
+      else if (nowMs >= waiting.askAgainAtMs) {
+        waiting.askAgainAtMs = nowMs + wholeAgainMs
+        this.#ask(waiting, nowMs, false)
+      }
+      return false
+    }
     if (needs.every(({ need }, at) => (available[at] ?? 0) >= need)) {
       const amounts = hasAll ? available : waiting.fit ? waiting.fit(available) : available
       const wanted = amounts && needs.map((need, at) => ({ ...need, want: amounts[at] ?? 0 }))
@@ -205,6 +221,11 @@ export class WaitingLine {
     for (const { pool } of waiting.needs) pool.waiting--
     waiting.done(waited)
   }
+}
+
+/** What is missing is not spent: gateways hold it. */
+function mayComeBack({ pool, want }: Need): boolean {
+  return want <= pool.left + pool.held
 }
 
 /** Homes have granted, and others have had it. */

@@ -51,6 +51,8 @@ export class WalletPool implements PoolName {
   asking = 0
   /** What its home had left when it granted last. */
   left = 0
+  /** …and what all gateways held. */
+  held = 0
   lastWant = 0
   lastUsedMs = 0
   /** Usual time between calls. */

@@ -352,6 +352,7 @@ export class Wallet {
       pool.asking--
       if (!grant) continue
       pool.left = grant.left
+      pool.held = grant.held ?? 0
       if (grant.amount === 0) continue
       const { gatewayId, epoch } = this.#options
       const lease: WalletLease = {

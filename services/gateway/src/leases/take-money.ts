@@ -136,6 +136,8 @@ function leastTokensOf(paying: Paying): number {
   return mayPace(paying) ? trancheTokens : bound.clamp ? bound.leastOutputTokens : bound.outputTokens
 }
 
+/** So long a call waits for what others hold before less is put into it. */
+const wholePatienceMs = 1_000
 /** Nobody waits long for what bytes say, where tokens can be counted. */
 const loosePatienceMs = 300
 
@@ -210,7 +212,9 @@ function waitInLine(
     return amountsOf(paying, isPaced ? trancheTokens : within)
   }
   return new Promise<Waited>(done => {
-    line.wait({ attemptId, needs, fit, done, ...(heldMs !== undefined && { heldMs }) }, nowMs)
+    // A stream that is paid for as it goes on is none the worse for beginning with less.
+    const wholeMs = isPaced ? 0 : wholePatienceMs
+    line.wait({ attemptId, needs, fit, done, wholeMs, ...(heldMs !== undefined && { heldMs }) }, nowMs)
   }).then(waited => {
     if (waited.outcome === 'left') throw new Refusal('invalid_request', 'The client left before its request was sent.')
     return waited
