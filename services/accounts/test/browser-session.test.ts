@@ -121,7 +121,9 @@ test('browsers and passwords', async t => {
     assert.equal((await signIn(app, {}, '', emailOf(memberId))).answer.statusCode, 400)
     assert.equal((await signIn(app, {}, 'a long enough one', emailOf(memberId))).answer.statusCode, 401)
     const replaced = (await linkFor(memberId)).json().token
-    const { token, expires_at } = (await linkFor(memberId)).json()
+    const once = { ...asAdmin, 'idempotency-key': 'link-1' }
+    const { token, expires_at } = (await linkFor(memberId, once)).json()
+    assert.deepEqual((await linkFor(memberId, once)).json(), { token, expires_at }, 'asked again, it is the same one')
     assert.ok(Date.parse(expires_at) > Date.now() + 71 * 3_600_000)
     const stored = JSON.stringify(await db.selectFrom('password_links').selectAll().execute())
     assert.ok(!stored.includes(token) && stored.includes(hashCredential(token)))

@@ -7,6 +7,14 @@ import type { BudgetTables } from './db/schema.ts'
 export interface Actor {
   kind: 'member' | 'key' | 'service'
   id: string
+  /** Where their request came from; absent: it is a task of ours. */
+  from?: Origin
+}
+
+/** The client of a request, as the routes see it. */
+export interface Origin {
+  address: string
+  userAgent: string | null
 }
 
 export type AuditAction =
@@ -44,6 +52,8 @@ export async function insertAuditEntry(
       action: entry.action,
       before: entry.before ? JSON.stringify(entry.before) : null,
       after: entry.after ? JSON.stringify(entry.after) : null,
+      from_address: entry.actor.from?.address ?? null,
+      user_agent: entry.actor.from?.userAgent ?? null,
     })
     .execute()
 }
@@ -53,6 +63,8 @@ export interface AuditEntry {
   id: string
   atMs: number
   actor: string
+  fromAddress: string | null
+  userAgent: string | null
   budgetId: string
   action: string
   before: unknown
@@ -84,6 +96,8 @@ export async function listAuditEntries(
     id: row.id,
     atMs: Number(row.at_ms),
     actor: `${row.actor_kind} ${row.actor_id}`,
+    fromAddress: row.from_address,
+    userAgent: row.user_agent,
     budgetId: row.budget_id,
     action: row.action,
     before: row.before,

@@ -107,6 +107,7 @@ test('who changed a budget stays to be read, page by page, by who may read that,
   assert.deepEqual([entries[1].before.limit, entries[1].after.limit], [1_500_000_000, 2_000_000_000])
   assert.equal(entries[2].after.reason, 'a launch')
   assert.match(entries[0].by, /^key /)
+  assert.deepEqual([entries[0].from_address, entries[0].user_agent], ['127.0.0.1', 'lightMyRequest'])
   assert.equal(rest.body.continuation_token, null)
   assert.equal((await call('GET', path)).body.entries.length, 5)
   assert.equal((await other.call('GET', path)).status, 404)

@@ -4,6 +4,7 @@ import { errorOf, hashCredential } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { actorOf, callerOf, originOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
+import { createOnce } from '../create-once.ts'
 import { errors, notFound } from '../errors.ts'
 import { findMember, findMemberByEmail, lockMember } from '../member-store.ts'
 import { verifyPassword } from '../password.ts'
@@ -52,15 +53,15 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
   app.post<{ Params: { mid: string } }>(
     '/accounts/members/:mid/password-link',
     {
-      config: { access: 'account-admin' },
+      config: { access: 'account-admin', idempotent: true },
       schema: { summary: 'Make a link by which somebody sets a password', response: responses({ 200: Link }) },
     },
     async request => {
-      const actor = actorOf(request)
+      const { accountId } = callerOf(request).principal
       const token = `pl_${randomBytes(32).toString('base64url')}`
       const expiresAt = new Date(deps.now() + linkSeconds * 1000)
-      await deps.changes.make(actor, async change => {
-        const member = await lockMember(change.trx, actor.accountId, request.params.mid)
+      return createOnce(deps, request, async change => {
+        const member = await lockMember(change.trx, accountId, request.params.mid)
         // Who sets a password can sign in with it.
         if (member.operator && !callerOf(request).principal.operator)
           throw errorOf(errors.grantsTooMuch, { message: 'Only an operator makes a link for an operator.' })
@@ -75,8 +76,8 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
           target: member.member_id,
           after: { expires_at: expiresAt },
         })
+        return { token, expires_at: expiresAt.toISOString() }
       })
-      return { token, expires_at: expiresAt.toISOString() }
     },
   )
 

@@ -142,5 +142,7 @@ export interface BudgetTables {
     action: string
     before: JsonColumn<unknown> | null
     after: JsonColumn<unknown> | null
+    from_address: string | null
+    user_agent: string | null
   }
 }

@@ -2,6 +2,7 @@ import type { RouteAccess } from '@sluice/runtime'
 import { hashRequest, principalOf, readIdempotencyKey } from '@sluice/runtime'
 import type { FastifyRequest } from 'fastify'
 import type { BudgetRouteDeps } from '../app.ts'
+import type { Actor } from '../audit-store.ts'
 import type { BudgetParent } from '../budget.ts'
 import type { MakingOnce } from '../made-once-store.ts'
 
@@ -45,6 +46,12 @@ export function makingOf(request: FastifyRequest): MakingOnce | undefined {
   if (idempotencyKey === undefined) return undefined
   const { id: callerId, accountId } = principalOf(request)
   return { accountId, callerId, idempotencyKey, requestHash: hashRequest(request) }
+}
+
+/** The caller, and where their request came from, as the audit names them. */
+export function actorOf(request: FastifyRequest): Actor {
+  const { kind, id } = principalOf(request)
+  return { kind, id, from: { address: request.ip, userAgent: request.headers['user-agent']?.slice(0, 256) ?? null } }
 }
 
 export const budgetPlaces: readonly BudgetPlace[] = [ofProject, ofAccount]

@@ -1,12 +1,12 @@
 import { budgetModes, holdPolicies, lineOfText, Type } from '@sluice/contracts'
-import { errorOf, principalOf, responses } from '@sluice/runtime'
+import { errorOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
-import type { BudgetPlace } from './budget-place.ts'
+import { actorOf, type BudgetPlace } from './budget-place.ts'
 
 /** Unit, window, scope and time zone of a budget never change: that is a new budget. */
 export const ChangeBudgetBody = Type.Object(
@@ -37,7 +37,6 @@ export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
         const nowMs = deps.now()
         const parent = place.parentOf(request, deps)
         const { id } = request.params
-        const principal = principalOf(request)
         const { name, mode, hold, on_unknown: onUnknown } = request.body
         const { budget } = await deps.budgets.find(parent, id, nowMs)
         const limit = readLimit(budget.unit, request.body)
@@ -52,7 +51,7 @@ export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
           ...(onUnknown === undefined ? {} : { on_unknown: readOnUnknown(budget.unit, onUnknown) }),
         }
         if (Object.keys(change).length === 0) throw errorOf(errors.nothingToChange)
-        await deps.budgets.change(parent, id, change, { kind: principal.kind, id: principal.id }, nowMs)
+        await deps.budgets.change(parent, id, change, actorOf(request), nowMs)
         return toAnswer(await deps.budgets.find(parent, id, nowMs), nowMs)
       },
     })

@@ -9,14 +9,14 @@ import {
   Type,
 } from '@sluice/contracts'
 import { isTimeZone } from '@sluice/leases'
-import { errorOf, principalOf, responses } from '@sluice/runtime'
+import { errorOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
-import { type BudgetPlace, makingOf } from './budget-place.ts'
+import { actorOf, type BudgetPlace, makingOf } from './budget-place.ts'
 import { scopeMembers } from './scope-members.ts'
 
 /** What a `Sluice-Tag-*` header can say. */
@@ -65,7 +65,6 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
     async (request, reply) => {
       const nowMs = deps.now()
       const parent = place.parentOf(request, deps)
-      const principal = principalOf(request)
       const { body } = request
       const isConcurrent = body.unit === 'concurrent'
       const mode = body.mode ?? (isConcurrent ? 'hard' : 'soft')
@@ -102,7 +101,7 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
           projectId,
         },
         body.starts_at ?? 'window',
-        { kind: principal.kind, id: principal.id },
+        actorOf(request),
         makingOf(request),
       )
       const state = await deps.budgets.find(parent, budget.budget_id, nowMs)

@@ -1,8 +1,8 @@
 import { Type } from '@sluice/contracts'
-import { principalOf, responses } from '@sluice/runtime'
+import { responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { BudgetRouteDeps } from '../app.ts'
-import type { BudgetPlace } from './budget-place.ts'
+import { actorOf, type BudgetPlace } from './budget-place.ts'
 
 export function deleteBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, place: BudgetPlace): void {
   app.delete<{ Params: { id: string } }>(
@@ -14,8 +14,7 @@ export function deleteBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
     async (request, reply) => {
       const parent = place.parentOf(request, deps)
       const { id } = request.params
-      const { kind, id: by } = principalOf(request)
-      await deps.budgets.remove(parent, id, { kind, id: by }, deps.now())
+      await deps.budgets.remove(parent, id, actorOf(request), deps.now())
       return reply.code(204).send()
     },
   )

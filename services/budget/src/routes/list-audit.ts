@@ -16,6 +16,8 @@ const Page = Type.Object({
       at: Type.String(),
       /** A member, a key, or a service by its name. */
       by: Type.String(),
+      from_address: Type.Union([Type.String(), Type.Null()]),
+      user_agent: Type.Union([Type.String(), Type.Null()]),
       budget_id: Type.String(),
       action: Type.String(),
       before: Type.Unknown(),
@@ -47,10 +49,12 @@ export function listAuditRoute(app: FastifyInstance, deps: BudgetRouteDeps, plac
         limit: page.limit + 1,
       })
       const { items, continuation_token } = toPage('budget-audit', page, rows, ({ id }) => id)
-      const entries = items.map(({ id, atMs, actor, budgetId, action, before, after }) => ({
+      const entries = items.map(({ id, atMs, actor, fromAddress, userAgent, budgetId, action, before, after }) => ({
         id,
         at: new Date(atMs).toISOString(),
         by: actor,
+        from_address: fromAddress,
+        user_agent: userAgent,
         budget_id: budgetId,
         action,
         before: before ?? null,

@@ -1,5 +1,5 @@
 import { linesOfText, Type } from '@sluice/contracts'
-import { errorOf, principalOf, responses } from '@sluice/runtime'
+import { errorOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { maxAmount } from '../amount.ts'
@@ -7,7 +7,7 @@ import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { readLimit } from '../limit-input.ts'
-import { type BudgetPlace, makingOf } from './budget-place.ts'
+import { actorOf, type BudgetPlace, makingOf } from './budget-place.ts'
 
 export const RaiseBudgetBody = Type.Object(
   {
@@ -36,7 +36,6 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
       const nowMs = deps.now()
       const parent = place.parentOf(request, deps)
       const { id } = request.params
-      const { kind, id: by } = principalOf(request)
       const { amount, until, reason } = request.body
       const untilMs = Date.parse(until)
       if (!(untilMs > nowMs && untilMs <= nowMs + longestMs)) throw errorOf(errors.invalidUntil)
@@ -48,7 +47,7 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
         amount: read,
         untilMs,
         reason,
-        by: { kind, id: by },
+        by: actorOf(request),
         createdAtMs: nowMs,
       }
       const check = ({ limit }: { limit: number }) => {

@@ -1,10 +1,10 @@
 import { linesOfText, Type } from '@sluice/contracts'
-import { principalOf, responses } from '@sluice/runtime'
+import { responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { formatAmount } from '../amount.ts'
 import type { BudgetRouteDeps } from '../app.ts'
-import type { BudgetPlace } from './budget-place.ts'
+import { actorOf, type BudgetPlace } from './budget-place.ts'
 
 export const WriteOffBody = Type.Object(
   { reason: Type.String({ minLength: 1, maxLength: 500, pattern: linesOfText }) },
@@ -28,12 +28,11 @@ export function writeOffHoldRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
       const nowMs = deps.now()
       const parent = place.parentOf(request, deps)
       const { id, lease, attempt } = request.params
-      const { kind, id: by } = principalOf(request)
       const { budget } = await deps.budgets.find(parent, id, nowMs)
       const given = await deps.budgets.writeOff(
         parent,
         { budgetId: id, leaseId: lease, attemptId: attempt },
-        { actor: { kind, id: by }, reason: request.body.reason, nowMs },
+        { actor: actorOf(request), reason: request.body.reason, nowMs },
       )
       return {
         lease_id: given.leaseId,

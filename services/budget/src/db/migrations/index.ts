@@ -15,6 +15,7 @@ import { spanProjects } from './006-span-projects.ts'
 import { keepClaimedDimensions } from './007-claimed-dimensions.ts'
 import { makeOnce } from './008-make-once.ts'
 import { createSeatBudgets } from './009-create-seat-budgets.ts'
+import { noteOrigins } from './010-note-origins.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -32,6 +33,7 @@ export const migrations: readonly Migration[] = [
   keepClaimedDimensions,
   makeOnce,
   createSeatBudgets,
+  noteOrigins,
 ]
 
 /** The one schema of this service. */
