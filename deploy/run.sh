@@ -12,8 +12,9 @@ cd "$service"
 if [ "$program" = main ] && [ "$SERVICE" != gateway ]; then
   exec node --import @sluice/telemetry/setup src/main.ts
 fi
-# One process a core: the collector's helper threads would take from that core what they save.
+# One process a core: the collector's helper threads would take from that core what they save. What a call allocates dies with it.
 if [ "$program" = main ]; then
-  exec node --max-semi-space-size=32 --heap-growing-percent=500 --single-threaded-gc src/main.ts
+  exec node --max-semi-space-size=32 --heap-growing-percent=500 --single-threaded-gc \
+    --no-allocation-site-pretenuring src/main.ts
 fi
 exec node "src/$program.ts"

@@ -24,7 +24,22 @@ export const LeaseId = Id
 
 /** @param seq number of the ask in this run, from 1 */
 export function leaseIdOf(gatewayId: string, epoch: number, seq: number, item: number): string {
-  return `${gatewayId}-${epoch}-${seq}-${item}`
+  return `${leasesOfRun(gatewayId, epoch)}${leaseNameOf(seq, item)}`
+}
+
+/** What the ids of all leases of a run begin with. */
+export function leasesOfRun(gatewayId: string, epoch: number): string {
+  return `${gatewayId}-${epoch}-`
+}
+
+/** A lease within its run: by its ask and item alone. */
+export function leaseNameOf(seq: number, item: number): string {
+  return `${seq}-${item}`
+}
+
+/** The lease that a record of a run names: one of that run by {@link leaseNameOf}, any other in full. */
+export function leaseIdOfName(gatewayId: string, epoch: number, name: string): string {
+  return /^\d+-\d+$/.test(name) ? `${leasesOfRun(gatewayId, epoch)}${name}` : name
 }
 
 /** The number of the ask that a lease comes from. */

@@ -92,6 +92,20 @@ export const HeldAmount = Type.Object({
   amount: Type.Integer({ minimum: 0 }),
 })
 
+/** A copy of a hard budget in a window. */
+const PoolLabel = Type.Tuple([Id, Type.String(), UnixMs])
+
+/**
+ * Money of a hard budget that an attempt held: of which copy and window, how much, and from which leases it was settled: what of
+ * each, and what that lease had settled in all, with it. Leases of the run itself are named by `leaseNameOf`.
+ */
+export const DrawnMoney = Type.Tuple([
+  PoolLabel,
+  Type.Integer({ minimum: 0 }),
+  Type.Array(Type.Tuple([Type.String(), Type.Integer(), Type.Integer()])),
+])
+export type DrawnMoney = Static<typeof DrawnMoney>
+
 /**
  * `usage.recorded.v1`: one attempt at one provider, metered. `event_id` is the attempt id (UUIDv7, fixed at admission).
  * Never holds prompt or completion text.
@@ -157,6 +171,11 @@ export const UsageRecordedData = Type.Object({
   line_items: Type.Array(LineItem),
   cost_nano_usd: NanoUsd,
 
+  /**
+   * What it held of hard budgets, one for each: they count it by their leases, not by this event. Says in short what `leases`,
+   * `lease_totals` and `held` say; an event has one or the other, and is read by `heldMoneyOf`, `settledLeasesOf` and `leaseTotalsOf`.
+   */
+  drawn: Type.Optional(Type.Array(DrawnMoney)),
   /** What of it was settled from which lease. Budgets that `held` names count it by their leases, not by this event. */
   leases: Type.Array(Type.Tuple([Id, Type.Integer()])),
   /** What each of these leases had settled in all, with it. Absent: it has none. */

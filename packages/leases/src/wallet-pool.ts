@@ -16,6 +16,8 @@ export interface PoolName {
 /** A lease as the gateway holds it. */
 export interface WalletLease {
   readonly leaseId: string
+  /** Within this run. */
+  readonly name: string
   readonly askSeq: number
   readonly pool: WalletPool
   readonly granted: number
@@ -42,6 +44,8 @@ export class WalletPool implements PoolName {
   readonly windowEndMs: number | undefined
   readonly home: number
   readonly isConcurrent: boolean
+  /** Names it in records: the same object in all of them. */
+  readonly label: [budgetId: string, copy: string, windowStartMs: number]
   readonly leases: WalletLease[] = []
   /** What no call holds. */
   free = 0
@@ -70,6 +74,12 @@ export class WalletPool implements PoolName {
     this.windowEndMs = name.windowEndMs
     this.home = name.home
     this.isConcurrent = name.isConcurrent
+    this.label = [name.budgetId, name.copy, name.windowStartMs]
+  }
+
+  /** An instant lies in its window. */
+  covers(nowMs: number): boolean {
+    return nowMs >= this.windowStartMs && !this.isOver(nowMs)
   }
 
   isOver(nowMs: number): boolean {

@@ -6,6 +6,7 @@ import {
   type LeaseReport,
   type LeaseTotals,
   leaseIdOf,
+  leaseNameOf,
 } from '@sluice/contracts'
 import { poolKey } from './pool.ts'
 import { freeOf, type PoolName, totalsOf, unresolvedOf, type WalletLease, WalletPool } from './wallet-pool.ts'
@@ -87,6 +88,8 @@ const mostAsks = 16
 export class Wallet {
   readonly #options: Required<WalletOptions>
   readonly #pools = new Map<string, WalletPool>()
+  /** By budget and copy, the pool that was looked up last: calls of one moment share a window. */
+  readonly #latest = new Map<string, Map<string, WalletPool>>()
   readonly #leases = new Map<string, WalletLease>()
   readonly #asks = new Map<number, OpenAsk>()
   /** How many of them are each home's. */
@@ -102,14 +105,36 @@ export class Wallet {
     this.#options = { ttlMs: 60_000, nextOf: () => undefined, ...options }
   }
 
-  /** The pool of this name; kept by who uses it often. */
+  /** The pool of this name. */
   pool(name: PoolName): WalletPool {
     const key = poolKey(name.budgetId, name.copy, name.windowStartMs)
-    const known = this.#pools.get(key)
-    if (known) return known
-    const pool = new WalletPool(name)
-    this.#pools.set(key, pool)
+    let pool = this.#pools.get(key)
+    if (!pool) {
+      pool = new WalletPool(name)
+      this.#pools.set(key, pool)
+    }
+    const copies = this.#latest.get(name.budgetId)
+    if (copies) copies.set(name.copy, pool)
+    else this.#latest.set(name.budgetId, new Map([[name.copy, pool]]))
     return pool
+  }
+
+  /**
+   * The pool of a budget's copy in whose window an instant lies, where it is known. Undefined says nothing: {@link pool} finds it by its
+   * name, which costs more.
+   */
+  poolAt(budgetId: string, copy: string, atMs: number): WalletPool | undefined {
+    const pool = this.#latest.get(budgetId)?.get(copy)
+    return pool?.covers(atMs) ? pool : undefined
+  }
+
+  #forgetPool(key: string, { budgetId, copy }: WalletPool): void {
+    const pool = this.#pools.get(key)
+    this.#pools.delete(key)
+    const copies = this.#latest.get(budgetId)
+    if (copies?.get(copy) !== pool) return
+    copies?.delete(copy)
+    if (copies?.size === 0) this.#latest.delete(budgetId)
   }
 
   /** Whether money of this pool may be held: its home has been heard of lately. */
@@ -357,6 +382,7 @@ export class Wallet {
       const { gatewayId, epoch } = this.#options
       const lease: WalletLease = {
         leaseId: leaseIdOf(gatewayId, epoch, answer.seq, at),
+        name: leaseNameOf(answer.seq, at),
         askSeq: answer.seq,
         pool,
         granted: grant.amount,
@@ -403,7 +429,8 @@ export class Wallet {
       if (isOver || this.#isIdle(pool, nowMs)) for (const lease of [...pool.leases]) this.#giveBack(lease)
       if (pool.lastUsedMs === 0) pool.lastUsedMs = nowMs
       const isForgotten = isOver || nowMs - pool.lastUsedMs > mostIdleMs
-      if (isForgotten && pool.leases.length === 0 && pool.asking === 0 && pool.waiting === 0) this.#pools.delete(key)
+      if (isForgotten && pool.leases.length === 0 && pool.asking === 0 && pool.waiting === 0)
+        this.#forgetPool(key, pool)
     }
   }
 

@@ -1,5 +1,11 @@
 import type { Budget } from '@sluice/contracts'
-import { totalInputTokens, totalOutputTokens, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
+import {
+  heldMoneyOf,
+  totalInputTokens,
+  totalOutputTokens,
+  type UsageAdjustedData,
+  type UsageRecordedData,
+} from '@sluice/contracts'
 import { usedAmount } from '@sluice/leases'
 
 /** What one attempt counts for in each unit. */
@@ -64,7 +70,7 @@ export function factOf(event: UsageRecordedData): SpendFact {
     tokens: usedAmount('tokens', event),
     requests: usedAmount('requests', event),
   }
-  const isHeld = event.held.length > 0
+  const held = heldMoneyOf(event)
   return {
     eventId: event.event_id,
     projectId: identity.project_id,
@@ -74,9 +80,9 @@ export function factOf(event: UsageRecordedData): SpendFact {
     version: 0,
     amounts,
     held: {
-      budgets: [...new Set(event.held.map(({ budget_id }) => budget_id))],
+      budgets: [...new Set(held.map(({ budget_id }) => budget_id))],
       unresolvedLeases: (event.unresolved ?? []).map(([leaseId]) => leaseId),
-      recorded: isHeld ? amounts : { nanoUsd: 0, tokens: 0 },
+      recorded: held.length > 0 ? amounts : { nanoUsd: 0, tokens: 0 },
     },
   }
 }

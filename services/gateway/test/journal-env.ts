@@ -5,6 +5,7 @@ import {
   GatewayEpochClosed,
   type GatewayEpochClosedData,
   type LeaseTotals,
+  leaseTotalsOf,
   Mark,
   rangeId,
   seriesKey,
@@ -153,7 +154,7 @@ export function areGapless(series: Published['series']): boolean {
 /** What the events of a run say that each lease has settled in all. */
 export function settledLeases(events: readonly UsageRecordedData[], gatewayId: string, epoch = 1): Map<string, number> {
   const own = events.filter(event => event.gateway_id === gatewayId && event.epoch === epoch)
-  return new Map(own.flatMap(event => event.lease_totals ?? []))
+  return new Map(own.flatMap(leaseTotalsOf))
 }
 
 /** What homes are told of each lease of a run. */

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type LeaseTotals, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
+import { heldMoneyOf, type LeaseTotals, partitionOf, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
 import type { JournaledHold } from '@sluice/leases'
 import { eventually, testFolder } from '@sluice/test-env'
 import type { EpochWriterOptions } from '../src/journal/epoch-writer.ts'
 import type { CheckpointRecord, OpenRecord, UsageDraft } from '../src/journal/open-record.ts'
-import { readFrame, recordType } from '../src/journal/record.ts'
+import { encodeFrames, readFrame, recordType } from '../src/journal/record.ts'
 import { type EndedEpoch, endEpoch, type ReplayOptions } from '../src/journal/replay.ts'
 import { RunningEpoch } from '../src/journal/running-epoch.ts'
 import { listSegments, nodeIo } from '../src/journal/segment.ts'
@@ -399,6 +399,141 @@ test('torn at any record, a journal names the leases of what it still knows, and
     truncateSync(path, Math.min(whole.length, end + 5))
     assert.deepEqual(told(await replay(torn)), expected[at])
   }
+})
+
+test('a journal of the format before is read: each OPEN by itself, leases by their whole names', async t => {
+  const directory = testFolder(t, 'journal')
+  const [closed, killed] = [holding(holdOf('usd', [['gw_1-1-7-0', 50]])), holding(holdOf('usd', [['gw_1-1-7-0', 30]]))]
+  const head = (format: number) => ({
+    format,
+    gateway_id: 'gw_1',
+    epoch: 1,
+    segment: 1,
+    last: Array(8).fill(0),
+    created_at_ms: 1,
+  })
+  const event = {
+    gateway_id: 'gw_1',
+    epoch: 1,
+    partition: partitionOf(closed.identity.project_id),
+    seq: 1,
+    ...draftOf(closed),
+    leases: [['gw_1-1-7-0', 40]],
+    lease_totals: [['gw_1-1-7-0', 140]],
+    held: [{ budget_id: 'bud_usd', copy: '', window_start_ms: 0, amount: 50 }],
+  }
+  const write = (format: number) =>
+    writeFileSync(
+      `${directory}/0000000001-0000000001.journal`,
+      encodeFrames([
+        { type: recordType.header, json: JSON.stringify(head(format)) },
+        { type: recordType.open, json: JSON.stringify(closed) },
+        { type: recordType.open, json: JSON.stringify(killed) },
+        { type: recordType.close, json: JSON.stringify(event) },
+      ]),
+    )
+  write(3)
+  await assert.rejects(replay(directory), /journal format 3 is not known/)
+  write(1)
+  assert.deepEqual(told(await replay(directory)), { 'gw_1-1-7-0': [152, { [killed.event_id]: 18 }] })
+  const events = eventsOf(directory)
+  assert.deepEqual(events.map(heldMoneyOf), [event.held, [{ ...event.held[0], amount: 30 }]])
+})
+
+/** Attempts of one caller on one lease, opened in one turn: they go to the system in one write, and refer to each other there. */
+async function openTogether(epoch: RunningEpoch): Promise<OpenRecord[]> {
+  const { identity } = openRecord()
+  const opens = [50, 30, 20].map(amount => ({ ...holding(holdOf('usd', [['gw_1-1-7-0', amount]])), identity }))
+  const written = opens.map(open => new Promise<unknown>(resolve => epoch.open(open, resolve)))
+  assert.deepEqual(await Promise.all(written), [undefined, undefined, undefined])
+  return opens
+}
+
+test('attempts of one write are each found, wherever behind them the journal is torn', async t => {
+  const directory = testFolder(t, 'journal')
+  const epoch = openEpoch(directory)
+  const opens = await openTogether(epoch)
+  const [first] = opens
+  assert.ok(first)
+  epoch.close({ ...draftOf(first), drawn: [[['bud_usd', '', 0], 50, [['7-0', 40, 40]]]] }, false)
+  await epoch.synced()
+  await epoch.stop()
+  const [segment] = listSegments(directory)
+  assert.ok(segment)
+  const frames = framesOf(segment.path)
+  assert.match(frames[2]?.json.toString() ?? '', /"parts":\[\["7-0",30\]\]/)
+  const killed = [38, 18, 8]
+  const found = (count: number): Record<string, number> =>
+    Object.fromEntries(opens.slice(0, count).map((open, at) => [open.event_id, killed[at] ?? 0]))
+  const { [first.event_id]: _, ...others } = found(3)
+  const expected = [
+    {},
+    { 'gw_1-1-7-0': [12, found(1)] },
+    { 'gw_1-1-7-0': [24, found(2)] },
+    { 'gw_1-1-7-0': [36, found(3)] },
+    { 'gw_1-1-7-0': [64, others] },
+  ]
+  const whole = readFileSync(segment.path)
+  for (const [at, { end }] of frames.entries()) {
+    const torn = testFolder(t, `torn-${at}`)
+    writeFileSync(`${torn}/0000000001-0000000001.journal`, whole)
+    truncateSync(`${torn}/0000000001-0000000001.journal`, Math.min(whole.length, end + 5))
+    assert.deepEqual(told(await replay(torn)), expected[at])
+    for (const { identity, status } of eventsOf(torn))
+      if (status === 'killed') assert.deepEqual(identity, first.identity)
+  }
+})
+
+test('attempts of one write that the disk did not take together are each written in full', async t => {
+  const directory = testFolder(t, 'journal')
+  let failures = 0
+  const epoch = openEpoch(directory, {
+    recoveryIntervalMs: 600_000,
+    io: {
+      ...nodeIo,
+      writeSync: (...write) => {
+        if (failures-- > 0) throw Object.assign(new Error('broken'), { code: 'EIO' })
+        return nodeIo.writeSync(...write)
+      },
+    },
+  })
+  const { identity } = openRecord()
+  const opens = [50, 30, 20].map(amount => ({ ...holding(holdOf('usd', [['gw_1-1-7-0', amount]])), identity }))
+  // The write of all, and the first one's own.
+  failures = 2
+  const written = opens.map(open => new Promise<unknown>(resolve => epoch.open(open, resolve)))
+  const [lost, ...kept] = await Promise.all(written)
+  assert.ok(lost instanceof Error)
+  assert.deepEqual(kept, [undefined, undefined])
+  await epoch.stop()
+  const [, second, third] = opens
+  assert.deepEqual(told(await replay(directory)), {
+    'gw_1-1-7-0': [24, { [second?.event_id ?? '']: 18, [third?.event_id ?? '']: 8 }],
+  })
+})
+
+test('attempts of one write are each found where a failed sync has it written again', async t => {
+  const directory = testFolder(t, 'journal')
+  let failures = 1
+  const epoch = openEpoch(directory, {
+    recoveryIntervalMs: 20,
+    io: {
+      ...nodeIo,
+      fdatasync: async fd => {
+        await nodeIo.fdatasync(fd)
+        if (failures-- > 0) throw Object.assign(new Error('broken'), { code: 'EIO' })
+      },
+    },
+  })
+  const opens = await openTogether(epoch)
+  await epoch.synced()
+  await epoch.stop()
+  const segments = listSegments(directory)
+  assert.ok(segments.length > 1)
+  const both = told(await replay(directory))
+  assert.deepEqual(both, {
+    'gw_1-1-7-0': [36, Object.fromEntries(opens.map(({ event_id }, at) => [event_id, [38, 18, 8][at]]))],
+  })
 })
 
 test('records that a failed sync and a segment’s end have written twice count once', async t => {

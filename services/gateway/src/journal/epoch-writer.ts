@@ -362,7 +362,7 @@ export class EpochWriter {
   #headOf(segment: WritableSegment): RecordText {
     const { gatewayId, epoch, now } = this.#options
     const header: HeaderRecord = {
-      format: 1,
+      format: 2,
       gateway_id: gatewayId,
       epoch,
       segment: segment.number,

@@ -107,9 +107,12 @@ export type RateDraft = (
   parts?: readonly ModelPart[] | undefined,
 ) => DraftRating | Promise<DraftRating>
 
+/** In 1 each OPEN says all by itself, and events name their leases in full. Readers know both. */
+export const journalFormats = [1, 2] as const
+
 /** First record of a segment. `last[p]`: the last number of partition p before this segment; older ones may be gone. */
 export interface HeaderRecord {
-  format: 1
+  format: (typeof journalFormats)[number]
   gateway_id: string
   epoch: number
   segment: number

@@ -99,6 +99,17 @@ const wholeDraft: Required<UsageDraft> = {
   unresolved: [['lease', 1]],
   handed: { holder: 'batch_x', leases: [['lease', 5]] },
   held: [{ budget_id: 'b', copy: '', window_start_ms: 0, amount: 7 }],
+  drawn: [
+    [
+      ['b', odd, 0],
+      7,
+      [
+        ['3-0', 5, 9],
+        [odd, 0, 0],
+      ],
+    ],
+    [['c', '', 1_790_000_000_000], 1, []],
+  ],
   settlement_key: odd,
 }
 
@@ -139,6 +150,7 @@ test('an event is written as JSON.stringify writes it, whatever it has and has n
     'unpriced_policy',
     'assumed',
     'lease_totals',
+    'drawn',
     'unresolved',
     'handed',
     'settlement_key',
@@ -146,7 +158,12 @@ test('an event is written as JSON.stringify writes it, whatever it has and has n
   for (const draft of withoutEach<UsageDraft>(wholeDraft, optional)) saysTheSame(draftJson(draft), draft)
   const bare = { ...wholeDraft, leases: [], held: [], line_items: [], quantities: {}, raw_usage: null }
   saysTheSame(draftJson(bare), bare)
-  const broken = { ...wholeDraft, duration_ms: Number.NaN, cost_nano_usd: Number.POSITIVE_INFINITY }
+  const broken: UsageDraft = {
+    ...wholeDraft,
+    duration_ms: Number.NaN,
+    cost_nano_usd: Number.POSITIVE_INFINITY,
+    drawn: [[['b', '', 0], 7, [['3-0', Number.NaN, Number.NaN]]]],
+  }
   saysTheSame(draftJson(broken), broken)
 })
 

@@ -1,3 +1,4 @@
+import type { DrawnMoney } from '@sluice/contracts'
 import { type AttemptFacts, membersOfFacts } from './attempt-facts.ts'
 import type { OpenRecord, UsageDraft } from './open-record.ts'
 
@@ -8,7 +9,7 @@ import type { OpenRecord, UsageDraft } from './open-record.ts'
 
 /** What is left of a record without its ids and facts: each member by its name, so that the compiler misses a new one. */
 type RestOf<Record_> = {
-  [Name in keyof Required<Omit<Record_, keyof AttemptFacts | 'event_id' | 'call_id'>>]: Record_[Name]
+  [Name in keyof Required<Omit<Record_, keyof AttemptFacts | 'event_id' | 'call_id' | 'drawn'>>]: Record_[Name]
 }
 
 /** The JSON of an OPEN. */
@@ -30,7 +31,7 @@ export function openJson(record: OpenRecord): string {
 
 /** The JSON of an event without its place. @throws RangeError where its raw usage is nested deeper than can be written */
 export function draftJson(draft: UsageDraft): string {
-  return jsonOf(draft, {
+  const json = jsonOf(draft, {
     http_status: draft.http_status,
     status: draft.status,
     admitted_at_ms: draft.admitted_at_ms,
@@ -63,6 +64,40 @@ export function draftJson(draft: UsageDraft): string {
     held: draft.held,
     settlement_key: draft.settlement_key,
   } satisfies RestOf<UsageDraft>)
+  return draft.drawn ? `${json.slice(0, -1)},"drawn":${drawnJson(draft.drawn)}}` : json
+}
+
+/** Of a label, which all events of its pool share. */
+const labels = new WeakMap<DrawnMoney[0], string>()
+
+function labelJson(label: DrawnMoney[0]): string {
+  let json = labels.get(label)
+  if (json === undefined) {
+    json = JSON.stringify(label)
+    labels.set(label, json)
+  }
+  return json
+}
+
+function drawnJson(drawn: readonly DrawnMoney[]): string {
+  let json = ''
+  for (const [label, held, parts] of drawn) {
+    let leases = ''
+    for (const [name, used, total] of parts)
+      leases += `${leases === '' ? '' : ','}[${nameJson(name)},${numberJson(used)},${numberJson(total)}]`
+    json += `${json === '' ? '' : ','}[${labelJson(label)},${numberJson(held)},[${leases}]]`
+  }
+  return `[${json}]`
+}
+
+const plainName = /^[\w-]*$/
+
+function nameJson(name: string): string {
+  return plainName.test(name) ? `"${name}"` : JSON.stringify(name)
+}
+
+function numberJson(number: number): number | 'null' {
+  return Number.isFinite(number) ? number : 'null'
 }
 
 function jsonOf(record: OpenRecord | UsageDraft, rest: object): string {

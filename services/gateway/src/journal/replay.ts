@@ -1,5 +1,5 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, statSync } from 'node:fs'
-import { type LeaseTotals, PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
+import { type LeaseTotals, leaseTotalsOf, PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
 import { JournaledLeases } from '@sluice/leases'
 import type { Logger } from '@sluice/runtime'
 import { closeLine, closePrefix } from './close-line.ts'
@@ -8,17 +8,19 @@ import { fitDraft } from './fit-draft.ts'
 import { HeldMoney, nothingUsed, settleKilledHolds } from './held-money.ts'
 import { killedDraft } from './killed-draft.ts'
 import { MissingNumbers } from './missing-numbers.ts'
-import type {
-  CheckpointRecord,
-  EndRecord,
-  HeaderRecord,
-  IsBegun,
-  NumberedExtend,
-  OpenRecord,
-  RateDraft,
-  RecordBackground,
-  ReleaseRun,
+import {
+  type CheckpointRecord,
+  type EndRecord,
+  type HeaderRecord,
+  type IsBegun,
+  journalFormats,
+  type NumberedExtend,
+  type OpenRecord,
+  type RateDraft,
+  type RecordBackground,
+  type ReleaseRun,
 } from './open-record.ts'
+import { OpenReader } from './open-text.ts'
 import { encodeFrames, recordType } from './record.ts'
 import { nodeIo, type SegmentName, writeRecord } from './segment.ts'
 
@@ -74,6 +76,7 @@ interface Scan {
   closed: Set<string>[]
   numbers: MissingNumbers[]
   leases: JournaledLeases
+  opens: OpenReader
   ended: boolean
   end: Position
 }
@@ -174,7 +177,7 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
       for (const { type, json } of frames) {
         if (type === recordType.header) {
           const header = parse<HeaderRecord>(json)
-          if (header.format !== 1) throw new Error(`journal format ${header.format} is not known`)
+          if (!journalFormats.includes(header.format)) throw new Error(`journal format ${header.format} is not known`)
           if (scan) scan.closed = [new Set(), ...scan.closed.slice(0, rememberedSegments - 1)]
           else scan = beginScan(header)
         }
@@ -182,7 +185,11 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
         if (!scan) throw new Error(`${first.path} does not begin with a header`)
         if (type === recordType.lease) scan.leases.state(parse<LeaseTotals>(json))
         else if (type === recordType.open) {
-          const record = parse<OpenRecord>(json)
+          const record = scan.opens.read(json.toString())
+          if (!record) {
+            log.error({ directory, epoch: first.epoch }, 'journal damaged: what an attempt refers to is lost')
+            continue
+          }
           const known = scan.open.has(record.event_id) || scan.closed.some(closed => closed.has(record.event_id))
           const { holds } = record
           if (holds) scan.leases.hold(holds)
@@ -211,7 +218,7 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
           }
         } else if (type === recordType.close) {
           const event = parse<UsageRecordedData>(json)
-          if (event.lease_totals) scan.leases.settle(event.event_id, event.lease_totals, event.unresolved, event.handed)
+          scan.leases.settle(event.event_id, leaseTotalsOf(event), event.unresolved, event.handed)
           scan.open.delete(event.event_id)
           scan.closed[0]?.add(event.event_id)
           scan.numbers[event.partition]?.see(event.seq)
@@ -233,6 +240,7 @@ function beginScan(header: HeaderRecord): Scan {
     closed: [new Set()],
     numbers: Array.from({ length: PARTITIONS }, (_, partition) => new MissingNumbers(header.last[partition] ?? 0)),
     leases: new JournaledLeases(header.epoch),
+    opens: new OpenReader(header.gateway_id, header.epoch),
     ended: false,
     end: { segment: 0, offset: 0 },
   }

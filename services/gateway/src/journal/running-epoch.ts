@@ -1,4 +1,4 @@
-import { PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
+import { leasesOfRun, PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
 import { closeParts, closePrefix } from './close-line.ts'
 import type { Position } from './epoch-reader.ts'
 import { EpochWriter, type EpochWriterOptions, type JournalState, type SegmentState } from './epoch-writer.ts'
@@ -13,8 +13,8 @@ import type {
   OpenRecord,
   UsageDraft,
 } from './open-record.ts'
+import { SaidTogether } from './open-text.ts'
 import { recordType } from './record.ts'
-import { openJson } from './record-json.ts'
 import { TurnBatch } from './turn-batch.ts'
 import type { Wait } from './waiting-writes.ts'
 
@@ -37,6 +37,10 @@ export class RunningEpoch {
   readonly #writer: EpochWriter
   readonly #prefix: string
   readonly #turn: TurnBatch
+  /** What every lease of this run begins with. */
+  readonly #ownLeases: string
+  /** By the OPENs of the write that the turn ends with. */
+  #said: SaidTogether
   readonly #attempts = new Map<string, Attempt>()
   readonly #last: number[] = Array(PARTITIONS).fill(0)
   #ended = false
@@ -46,6 +50,8 @@ export class RunningEpoch {
     this.epoch = options.epoch
     this.#options = options
     this.#prefix = closePrefix(this.gatewayId, this.epoch)
+    this.#ownLeases = leasesOfRun(this.gatewayId, this.epoch)
+    this.#said = new SaidTogether(this.#ownLeases)
     const { listLeases } = options
     this.#writer = new EpochWriter({
       ...options,
@@ -109,9 +115,10 @@ export class RunningEpoch {
     const attempt = openAttempt(record)
     let failed: JournalUnavailableError | undefined
     this.#attempts.set(record.event_id, attempt)
+    if (this.#turn.isEmpty) this.#said = new SaidTogether(this.#ownLeases)
     this.#turn.add({
       type: recordType.open,
-      json: openJson(record),
+      ...this.#said.add(record),
       settle: (cause, segment) => {
         if (cause === undefined && segment) {
           attempt.segment = segment

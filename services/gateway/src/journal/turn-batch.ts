@@ -3,6 +3,8 @@ import { type RecordText, recordType } from './record.ts'
 
 /** A record on its way to the system. */
 export interface TurnRecord extends RecordText {
+  /** Its JSON where it is written by itself. Absent: the same. */
+  readonly whole?: (() => string) | undefined
   /** Of a CLOSE: its place in its series. */
   readonly numbered?: NumberedRecord
   /**
@@ -32,6 +34,11 @@ export class TurnBatch {
   constructor(writer: EpochWriter, onThrown: (error: unknown) => void) {
     this.#writer = writer
     this.#onThrown = onThrown
+  }
+
+  /** The next record is the first of a write. */
+  get isEmpty(): boolean {
+    return this.#records.length === 0
   }
 
   /** Takes a record. `urgent`: the disk should have it as soon as the system has. */
@@ -73,7 +80,7 @@ export class TurnBatch {
       if (record?.type === recordType.close && record.numbered) this.#writer.keep(record.numbered)
       else if (record) {
         try {
-          this.#writer.write(record)
+          this.#writer.write(record.whole ? { type: record.type, json: record.whole() } : record)
         } catch (error) {
           errors[i] = error
         }

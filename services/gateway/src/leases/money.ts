@@ -1,4 +1,10 @@
-import { type Budget, type HandedMoney, handedLeaseId, type UsageRecordedData } from '@sluice/contracts'
+import {
+  type Budget,
+  type DrawnMoney,
+  type HandedMoney,
+  handedLeaseId,
+  type UsageRecordedData,
+} from '@sluice/contracts'
 import {
   type Hold,
   type JournaledHold,
@@ -109,21 +115,30 @@ export class Money {
   /** All that it holds, one for each budget: what its OPEN says of it, and each EXTEND. */
   get journaled(): JournaledHold[] {
     const own = this.budgets.map(({ budget, copy }, at) => {
-      const parts = new Map<string, number>()
-      for (const hold of this.#holds)
-        for (const { lease, amount } of hold.items[at]?.parts ?? [])
-          parts.set(lease.leaseId, (parts.get(lease.leaseId) ?? 0) + amount)
       const journaled: JournaledHold = {
         budget_id: budget.budget_id,
         copy,
         window_start_ms: this.#holds[0]?.items[at]?.pool.windowStartMs ?? 0,
         unit: budget.unit,
-        parts: [...parts],
+        parts: this.#partsOf(at),
       }
       if (isExact(budget)) journaled.exact = true
       return journaled
     })
     return this.#slots ? [...own, ...this.#slots.journaled] : own
+  }
+
+  /** What it holds of its budget at this place, by lease. */
+  #partsOf(at: number): JournaledHold['parts'] {
+    const [first, ...extensions] = this.#holds
+    const parts = (first?.items[at]?.parts ?? []).map(({ lease, amount }): [string, number] => [lease.leaseId, amount])
+    for (const { items } of extensions)
+      for (const { lease, amount } of items[at]?.parts ?? []) {
+        const known = parts.find(([leaseId]) => leaseId === lease.leaseId)
+        if (known) known[1] += amount
+        else parts.push([lease.leaseId, amount])
+      }
+    return parts
   }
 
   /**
@@ -144,39 +159,30 @@ export class Money {
     isUnmeasured: boolean,
     nowMs: number,
     holder?: string,
-  ): Pick<UsageRecordedData, 'leases' | 'lease_totals' | 'unresolved' | 'handed' | 'held'> {
+  ): Pick<UsageRecordedData, 'drawn' | 'unresolved' | 'handed'> {
     this.#isSettled = true
     this.#onEnded()
     const rest = this.budgets.map(({ budget }) => usedAmount(budget.unit, attempt))
-    const unresolved = this.budgets.map(({ budget }) => isUnmeasured && isExact(budget))
-    const settled: SettledLeases = { leases: [], totals: [], unresolved: [], handed: [] }
-    const held: UsageRecordedData['held'] = []
+    const staysOpen = isUnmeasured && this.isExact ? this.budgets.map(({ budget }) => isExact(budget)) : false
+    const drawn: DrawnMoney[] = []
+    const unresolved: SettledLeases['unresolved'] = []
+    const handed: SettledLeases['handed'] = []
     for (const [at, hold] of this.#holds.entries()) {
       const isLast = at === this.#holds.length - 1
-      const used = hold.items.map(({ amount }, item) =>
-        isLast ? (rest[item] ?? 0) : Math.min(rest[item] ?? 0, amount),
-      )
-      for (const [item, amount] of used.entries()) rest[item] = (rest[item] ?? 0) - amount
-      const part = this.#talk.wallet.settle(hold, used, unresolved, holder)
-      settled.leases.push(...part.leases)
-      settled.totals.push(...part.totals)
-      settled.unresolved.push(...part.unresolved)
-      settled.handed.push(...part.handed)
-      for (const [item, { pool, amount }] of hold.items.entries()) {
-        const known = held[item]
-        if (known) known.amount += amount
-        else held.push({ budget_id: pool.budgetId, copy: pool.copy, window_start_ms: pool.windowStartMs, amount })
-      }
+      const used = isLast ? rest : hold.items.map(({ amount }, item) => Math.min(rest[item] ?? 0, amount))
+      const settled = this.#talk.wallet.settle(hold, used, staysOpen, holder)
+      addDrawn(drawn, hold, settled)
+      unresolved.push(...settled.unresolved)
+      handed.push(...settled.handed)
+      if (!isLast) for (const [item, amount] of used.entries()) rest[item] = (rest[item] ?? 0) - amount
     }
-    held.push(...(this.#slots?.settle(attempt, false, nowMs).held ?? []))
+    if (this.#slots) drawn.push(...(this.#slots.settle(attempt, false, nowMs).drawn ?? []))
     // Behind the CLOSE: what others do with the money is nothing that this attempt's record may wait for.
     if (this.#isWaitedFor) setImmediate(() => this.#talk.line.poll(nowMs))
     return {
-      leases: settled.leases,
-      lease_totals: settled.totals,
-      ...(settled.unresolved.length > 0 && { unresolved: settled.unresolved }),
-      ...(holder !== undefined && { handed: { holder, leases: settled.handed } }),
-      held,
+      drawn,
+      ...(unresolved.length > 0 && { unresolved }),
+      ...(holder !== undefined && { handed: { holder, leases: handed } }),
     }
   }
 
@@ -235,6 +241,22 @@ export class Money {
         const ask = this.#talk.wallet.askAhead(pool, nowMs)
         if (ask) this.#talk.send(ask)
       }
+  }
+}
+
+/** Adds what a settled hold has drawn to what earlier ones of the same budgets have. */
+function addDrawn(drawn: DrawnMoney[], { items }: Hold, { leases, totals }: SettledLeases): void {
+  // Parts were settled in their order, but for slots.
+  let next = 0
+  for (const [at, { pool, amount, parts }] of items.entries()) {
+    const entry: DrawnMoney = drawn[at] ?? [pool.label, 0, []]
+    entry[1] += amount
+    if (!pool.isConcurrent)
+      for (const { lease } of parts) {
+        entry[2].push([lease.name, leases[next]?.[1] ?? 0, totals[next]?.[1] ?? 0])
+        next++
+      }
+    drawn[at] = entry
   }
 }
 

@@ -222,6 +222,8 @@ function waitInLine(
 }
 
 export function poolOf(deps: LeaseDeps, budget: Budget, copy: string, nowMs: number): WalletPool {
+  const known = deps.client.wallet.poolAt(budget.budget_id, copy, nowMs)
+  if (known) return known
   const isConcurrent = budget.unit === 'concurrent'
   const window = isConcurrent ? undefined : deps.findWindow(budget.window, budget.time_zone, nowMs)
   return deps.client.wallet.pool({
