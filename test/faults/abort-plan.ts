@@ -57,6 +57,9 @@ export class Twins {
 }
 
 /** `each` calls of every kind, in every way of ending. */
+/** A chunk takes longer where it is looked at how many are under way when somebody leaves. */
+export const leastPaceMs = 50
+
 export async function planCalls(each: number, random: () => number, twins: Twins): Promise<Plan[]> {
   const plans: Plan[] = []
   for (const way of ['cancel', 'drain', 'dies'] as const)
@@ -70,8 +73,7 @@ async function planCall(way: Way, kind: AbortKind, random: () => number, twins: 
   const says = kind.says[upTo(kind.says.length)] ?? ''
   const twin = await twins.of(kind, says)
   // One wait where there is one step; else as long in all, in as many waits as there are steps.
-  // A chunk takes longer where it is looked at how many are under way when somebody leaves.
-  const tookMs = (way === 'cancel' && kind.via !== 'whole' ? 50 * kind.steps : 120) + upTo(160)
+  const tookMs = (way === 'cancel' && kind.via !== 'whole' ? leastPaceMs * kind.steps : 120) + upTo(160)
   const delayMs = Math.ceil(tookMs / kind.steps)
   const firstDelayMs = kind.steps === 1 ? tookMs : delayMs
   const pace = { first_delay_ms: firstDelayMs, delay_ms: delayMs }

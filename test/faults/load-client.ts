@@ -21,7 +21,7 @@ export interface ClientCall {
 
 export interface LoadOptions {
   /** Where calls go; of several gateways: where the next one goes. */
-  origin: string | (() => string)
+  origin: string | (() => string | Promise<string>)
   apiKey: string
   seed: number
   /** Every call, one a line. */
@@ -129,7 +129,7 @@ async function oneCall(agent: Agent, n: number, options: LoadOptions, random: ()
   const begun = performance.now()
   try {
     const answer = await agent.request({
-      origin: typeof options.origin === 'string' ? options.origin : options.origin(),
+      origin: typeof options.origin === 'string' ? options.origin : await options.origin(),
       method: 'POST',
       path: request.path,
       headers: { authorization: `Bearer ${options.apiKey}`, 'content-type': 'application/json', ...request.headers },

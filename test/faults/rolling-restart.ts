@@ -13,12 +13,11 @@ interface Size {
   /** How long clients rest between calls; absent: not at all. */
   pauseMs?: number
   restarts: number
+  /** A gateway that is told to end still takes calls for so long. Its balancer has looked at it several times by then. */
+  leaveMs: number
   connections: number
   callsBetween: number
 }
-
-/** A gateway that is told to end still takes calls for so long. Its balancer has looked at it several times by then. */
-const leaveMs = 500
 
 /** A process that is told to end waits for nobody: neither for its balancer nor for its calls. */
 const withoutWaiting: Replacement[] = [
@@ -32,7 +31,7 @@ const withoutWaiting: Replacement[] = [
 
 /** Two gateways behind a balancer are ended in good order, in turn, again and again, while real clients call. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await at.stack({ env: { GATEWAY_LEAVE_MS: String(leaveMs) } })
+  const stack = await at.stack({ env: { GATEWAY_LEAVE_MS: String(size.leaveMs) } })
   const first = stack.services.gateway
   if (mutant.length > 0) {
     await first.stop()
@@ -43,7 +42,10 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const second = await startSibling(at, stack, 'second')
   const gateways = [first, second]
   await Promise.all(gateways.map(gateway => gateway.untilReady()))
-  const balancer = await startBalancer(gateways.map(({ plan }) => plan))
+  const balancer = await startBalancer(
+    gateways.map(({ plan }) => plan),
+    size.leaveMs / 4,
+  )
   const random = seededRandom(at.seed)
   const load = startLoad({
     origin: balancer.next,
@@ -99,12 +101,12 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
 export const rollingRestart: Scenario<Size> = {
   name: 'rolling-restart',
   promise: 'Gateways that are ended in good order behind a balancer break no answer and refuse no call',
-  full: { restarts: 100, connections: 24, callsBetween: 100 },
-  small: { restarts: 4, connections: 8, callsBetween: 20, pauseMs: 50 },
+  full: { restarts: 100, leaveMs: 500, connections: 24, callsBetween: 100 },
+  small: { restarts: 4, leaveMs: 1_000, connections: 8, callsBetween: 20, pauseMs: 50 },
   run,
   mutant: {
     name: 'ended without waiting',
-    size: { restarts: 3, connections: 16, callsBetween: 20 },
+    size: { restarts: 3, leaveMs: 500, connections: 16, callsBetween: 20 },
     run: (at, size) => run(at, size, withoutWaiting),
   },
 }
