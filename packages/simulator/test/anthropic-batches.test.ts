@@ -46,13 +46,16 @@ test('a batch is worked on over its time, and each succeeded request is billed a
 
 test('a cancelled batch ends what it has begun and bills nothing of the rest', async t => {
   const { simulator, anthropic } = await startFor(t)
-  const requests = Array.from({ length: 10 }, (_, index) => request(`r${index}`, 'batch_ms=2000 output_tokens=4'))
+  const requests = Array.from({ length: 20 }, (_, index) => request(`r${index}`, 'batch_ms=6000 output_tokens=4'))
   const { id } = await anthropic.messages.batches.create({ requests })
-  await new Promise(resolve => setTimeout(resolve, 450))
+  await eventually(async () => {
+    await anthropic.messages.batches.retrieve(id)
+    return simulator.bill.since().length > 0
+  })
   await anthropic.messages.batches.cancel(id)
   const { request_counts: counts, processing_status } = await anthropic.messages.batches.retrieve(id)
   assert.equal(processing_status, 'ended')
-  assert.ok(counts.succeeded >= 1 && counts.canceled >= 1 && counts.succeeded + counts.canceled === 10)
+  assert.ok(counts.succeeded >= 1 && counts.canceled >= 1 && counts.succeeded + counts.canceled === 20)
   assert.equal(simulator.bill.since().length, counts.succeeded)
 })
 

@@ -107,18 +107,15 @@ test('an error in the middle of a stream bills the input and what was produced',
 
 test('a silence holds the stream back for as long as asked', async t => {
   const { openai } = await startFor(t)
+  const started = performance.now()
   const chunks = await openai.chat.completions.create({
     ...chat('output_tokens=4 fault=silence at=2 silence_ms=120'),
     stream: true,
   })
-  let longest = 0
-  let last = performance.now()
-  for await (const _ of chunks) {
-    const now = performance.now()
-    longest = Math.max(longest, now - last)
-    last = now
-  }
-  assert.ok(longest >= 100, `the longest gap was ${longest} ms`)
+  // Not from chunk to chunk: one may be seen late.
+  for await (const _ of chunks);
+  const elapsed = performance.now() - started
+  assert.ok(elapsed >= 100, `${elapsed} ms`)
 })
 
 test('a dropped socket breaks the body at the byte asked for, streamed or not', async t => {

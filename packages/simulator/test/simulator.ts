@@ -25,7 +25,7 @@ export function onlyRecord({ bill }: Simulator): BillRecord {
 /** Waits for the event loop to bring about what is asked for. */
 export async function eventually<T>(
   find: () => T | undefined | false | Promise<T | undefined | false>,
-  withinMs = 5_000,
+  withinMs = 60_000,
 ): Promise<T> {
   const deadline = Date.now() + withinMs
   for (;;) {
