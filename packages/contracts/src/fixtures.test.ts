@@ -28,6 +28,7 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'key-revoked.v1': contracts.KeyRevoked,
   'price-book-published.v1': contracts.PriceBookPublished,
   'document-cutoff': contracts.Cutoff,
+  'document-stop': contracts.Stop,
   'document-price-book-entry': contracts.PriceBookEntry,
   'document-mark': contracts.Mark,
   'document-batch-job': contracts.BatchJob,

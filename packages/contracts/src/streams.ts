@@ -84,6 +84,7 @@ export const buckets = {
   budgets: { writer: 'budget', description: 'Budgets' },
   'budget-windows': { writer: 'budget', description: 'What each budget copy has spent in its window' },
   cutoffs: { writer: 'budget', description: 'Budget copies whose calls are ended and refused' },
+  stops: { writer: 'budget', description: 'Calls that an admin has stopped' },
   'price-books': { writer: 'billing', description: 'Price books by id; the books are in the object store' },
   marks: { writer: 'billing', description: 'How far each series is posted' },
   'stored-responses': {

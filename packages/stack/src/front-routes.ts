@@ -25,6 +25,8 @@ const routes: readonly [pattern: string, owner: keyof FrontOwners][] = [
   ['/accounts/budgets', 'budget'],
   ['/accounts/projects/*/budgets/**', 'budget'],
   ['/accounts/projects/*/budgets', 'budget'],
+  ['/accounts/projects/*/stops/**', 'budget'],
+  ['/accounts/projects/*/stops', 'budget'],
   ['/pricing', 'billing'],
   ['/accounts/**', 'accounts'],
   ['/api/**', 'accounts'],

@@ -26,6 +26,7 @@ export const bucketReaders: Record<BucketName, readonly ServiceName[]> = {
   budgets: ['gateway'],
   'budget-windows': ['gateway'],
   cutoffs: ['gateway'],
+  stops: ['gateway'],
   'price-books': ['gateway', 'analytics'],
   marks: ['gateway'],
   'stored-responses': [],

@@ -11,13 +11,17 @@ import { listBudgetsRoute } from './routes/list-budgets.ts'
 import { listLeasesRoute } from './routes/list-leases.ts'
 import { previewCallRoute } from './routes/preview-call.ts'
 import { raiseBudgetRoute } from './routes/raise-budget.ts'
+import { stopRoutes } from './routes/stops.ts'
 import { writeOffHoldRoute } from './routes/write-off-hold.ts'
+import type { StopManagement } from './stop-store.ts'
 
 export interface BudgetRouteDeps {
   budgets: BudgetManagement
+  stops: StopManagement
   views: RestCredentialViews
   newBudgetId: () => string
   newRaiseId: () => string
+  newStopId: () => string
   now: () => number
   /** Ranges of the gateways' addresses. */
   trustedProxies: readonly string[]
@@ -40,5 +44,6 @@ export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
     listAuditRoute(app, deps, place)
   }
   previewCallRoute(app, deps)
+  stopRoutes(app, deps)
   return app
 }

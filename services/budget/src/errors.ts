@@ -71,6 +71,16 @@ export const errors = {
     message:
       'This budget is for the seats of a team: change "seat_budget" of the team (PUT /accounts/projects/{pid}/teams/{id}). Raises are made here.',
   },
+  stopNotFound: {
+    code: 'stop_not_found',
+    statusCode: 404,
+    message: 'There is no such stop in this project. List the stops of the project to see their ids.',
+  },
+  tooManyStops: {
+    code: 'too_many_stops',
+    statusCode: 409,
+    message: 'As many stops stand in this project as it may have. Lift one, or stop a wider scope.',
+  },
   nothingToChange: {
     code: 'nothing_to_change',
     statusCode: 400,
@@ -82,5 +92,8 @@ export const budgetNotFound = (): AppError => errorOf(errors.budgetNotFound)
 export const budgetOfTeam = (): AppError => errorOf(errors.budgetOfTeam)
 export const tooManyRaises = (): AppError => errorOf(errors.tooManyRaises)
 export const holdNotFound = (): AppError => errorOf(errors.holdNotFound)
+export const stopNotFound = (): AppError => errorOf(errors.stopNotFound)
+export const tooManyStops = (most: number): AppError =>
+  errorOf(errors.tooManyStops, { message: `${errors.tooManyStops.message} (${most})` })
 export const tooManyBudgets = (most: number): AppError =>
   errorOf(errors.tooManyBudgets, { message: `${errors.tooManyBudgets.message} (${most})` })

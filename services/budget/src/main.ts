@@ -58,6 +58,7 @@ import { endCutoffs, keptMs, pruneOld } from './rollover-store.ts'
 import { settleSeatBudgets } from './seat-budget-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
 import { repairBuckets } from './state-publisher.ts'
+import { manageStops } from './stop-store.ts'
 import { applyUsage, replayDeadLetter } from './usage-store.ts'
 import { startWindowPublisher } from './window-publisher.ts'
 import { listBudgetIds, listFactHours, rebuildWindows } from './window-rebuild-store.ts'
@@ -256,9 +257,11 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     buildApp(
       {
         budgets: manageBudgets(tenants.db, changed),
+        stops: manageStops(tenants.db, () => void outbox.flush()),
         views,
         newBudgetId,
         newRaiseId: () => `rai_${uuidv7()}`,
+        newStopId: () => `stp_${uuidv7()}`,
         now: Date.now,
         trustedProxies: config.trustedProxies,
       },

@@ -1,5 +1,5 @@
 import { type Bus, openBucket } from '@sluice/bus'
-import { Budget, BudgetWindow, Cutoff } from '@sluice/contracts'
+import { Budget, BudgetWindow, Cutoff, Stop } from '@sluice/contracts'
 import type { SendOutboxEntry } from '@sluice/postgres'
 
 /** Sends what was committed to the buckets this service owns. A put or a deletion that comes twice changes nothing. */
@@ -7,16 +7,21 @@ export async function createOutboxPublisher(bus: Bus): Promise<SendOutboxEntry> 
   const budgets = await openBucket(bus, 'budgets', Budget)
   const cutoffs = await openBucket(bus, 'cutoffs', Cutoff)
   const windows = await openBucket(bus, 'budget-windows', BudgetWindow)
+  const stops = await openBucket(bus, 'stops', Stop)
   return ({ kind, target, key, payload }) => {
     switch (`${kind} ${target}`) {
       case 'kv-put budgets':
         return budgets.put(key, Budget.decode(payload))
       case 'kv-put cutoffs':
         return cutoffs.put(key, Cutoff.decode(payload))
+      case 'kv-put stops':
+        return stops.put(key, Stop.decode(payload))
       case 'kv-delete budgets':
         return budgets.delete(key)
       case 'kv-delete cutoffs':
         return cutoffs.delete(key)
+      case 'kv-delete stops':
+        return stops.delete(key)
       case 'kv-delete budget-windows':
         return windows.delete(key)
       default:

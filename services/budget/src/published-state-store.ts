@@ -4,6 +4,7 @@ import { listAllBudgets, toDocument } from './budget-store.ts'
 import { listListedCutoffs } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { PublishedState } from './state-publisher.ts'
+import { listStandingStops } from './stop-store.ts'
 import { toWindowDocument } from './window-document.ts'
 import { listWindowsToPublish } from './window-store.ts'
 
@@ -15,5 +16,6 @@ export async function readPublishedState(db: Kysely<BudgetTables>, nowMs: number
     budgets: new Map(budgets.map(budget => [budget.budget_id, budget])),
     cutoffs: await listListedCutoffs(db),
     windows: new Map(windows.map(window => [cutoffKey(window.budget_id, window.copy), window])),
+    stops: await listStandingStops(db),
   }
 }

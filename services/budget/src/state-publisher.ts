@@ -1,5 +1,5 @@
 import { type Bus, followBucket, openBucket } from '@sluice/bus'
-import { type BucketName, Budget, BudgetWindow, Cutoff, type DocumentContract } from '@sluice/contracts'
+import { type BucketName, Budget, BudgetWindow, Cutoff, type DocumentContract, Stop } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import type { Static, TSchema } from 'typebox'
 
@@ -8,6 +8,7 @@ export interface PublishedState {
   budgets: ReadonlyMap<string, Budget>
   cutoffs: ReadonlyMap<string, Cutoff>
   windows: ReadonlyMap<string, BudgetWindow>
+  stops: ReadonlyMap<string, Stop>
 }
 
 /**
@@ -18,6 +19,7 @@ export async function repairBuckets(bus: Bus, state: PublishedState, log: Logger
   await repairBucket(bus, 'budgets', Budget, state.budgets, log)
   await repairBucket(bus, 'cutoffs', Cutoff, state.cutoffs, log)
   await repairBucket(bus, 'budget-windows', BudgetWindow, state.windows, log)
+  await repairBucket(bus, 'stops', Stop, state.stops, log)
 }
 
 async function repairBucket<Schema extends TSchema>(

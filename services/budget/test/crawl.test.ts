@@ -18,6 +18,7 @@ import { manageBudgets } from '../src/budget-management-store.ts'
 import { isolateTenants } from '../src/db/isolate-tenants.ts'
 import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
+import { manageStops } from '../src/stop-store.ts'
 
 const canary = 'canary-of-the-other-project'
 const [own, victim] = [randomUUID(), randomUUID()]
@@ -73,6 +74,8 @@ function routesOn(db: Kysely<BudgetTables>) {
       views,
       newBudgetId: () => `bud_${randomUUID()}`,
       newRaiseId: () => `rai_${randomUUID()}`,
+      newStopId: () => `stp_${randomUUID()}`,
+      stops: manageStops(db, () => undefined),
       now: Date.now,
       trustedProxies: [],
     },
@@ -105,6 +108,10 @@ async function fill(db: Kysely<BudgetTables>, budgetId: string, projectId: strin
   }
   await sql`insert into cutoffs values (${cutoff.cutoff_id}, ${budgetId}, ${canary}, 1, true, ${now + 3_600_000}, ${now},
     true, ${JSON.stringify(cutoff)})`.execute(db)
+  // Under the id of the budget, so that whoever asks for that asks for it.
+  await sql`insert into stops values (${budgetId}, ${accountOf[projectId]}, ${projectId}, '{}', ${canary}, 'key', 'x', ${now})`.execute(
+    db,
+  )
   await sql`insert into leases values (0, ${`lease_${projectId}`}, 1, ${budgetId}, ${canary}, ${now - 3_600_000}, 'gw_1', 1, 9, 1, 0,
     ${JSON.stringify({ [`${canary}-attempt`]: { amount: 3, since_ms: now } })}, 1, 'open', '{}', ${now}, ${now})`.execute(
     db,
@@ -143,7 +150,14 @@ test('a crawl over every route of budgets as every role of another project, also
   await fill(db, theirs, victim)
   const spanning = await make(victim, canary, '/accounts/budgets')
   const ofProject = `/accounts/projects/${victim}/budgets`
-  for (const path of [ofProject, `${ofProject}/${theirs}`, `${ofProject}/${theirs}/leases`, '/accounts/budgets']) {
+  const stops = `/accounts/projects/${victim}/stops`
+  for (const path of [
+    ofProject,
+    stops,
+    `${ofProject}/${theirs}`,
+    `${ofProject}/${theirs}/leases`,
+    '/accounts/budgets',
+  ]) {
     const headers = { authorization: `Bearer ${sessionOf(victim)}` }
     const answer = await app.inject({ url: path, headers })
     assert.ok(answer.statusCode === 200 && answer.body.includes(canary), answer.body)
@@ -238,6 +252,7 @@ test('a crawl over every route of budgets as every role of another project, also
         'cutoffs',
         'leases',
         'spend_facts',
+        'stops',
       ]) {
         assert.ok(Number(await seen(table, victim)) > 0, table)
         const ofOwn = await sql<{ count: number }>`select count(*)::int as count from ${sql.table(table)} as row

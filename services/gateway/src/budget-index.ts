@@ -113,6 +113,15 @@ function isInScope(
   )
 }
 
+/** Whether a call is in a scope that names who calls, and of what calls claim only the app. */
+export function isInCallerScope(scope: Budget['scope'], identity: CallIdentity, claimed: ClaimedDimensions): boolean {
+  for (const dimension of scopeDimensions) {
+    const value = scope[dimension]
+    if (value !== undefined && dimensionOf(identity, dimension) !== value) return false
+  }
+  return isClaimed(scope, claimed)
+}
+
 function isClaimed({ app, session, agent, tag }: Budget['scope'], claimed: ClaimedDimensions): boolean {
   if (app !== undefined && (claimed.app ?? unclaimed) !== app) return false
   if (session !== undefined && (claimed.session_id ?? unclaimed) !== session) return false

@@ -1,4 +1,4 @@
-import type { Budget, BudgetWindow, CallIdentity, ClaimedDimensions, Cutoff } from '@sluice/contracts'
+import type { Budget, BudgetWindow, CallIdentity, ClaimedDimensions, Cutoff, Stop } from '@sluice/contracts'
 import type { MatchedBudget } from './budget-index.ts'
 import { formatAmount } from './format-amount.ts'
 import { isRateLimit, refusalOfRate } from './rate-limit.ts'
@@ -40,7 +40,7 @@ export const nothingHeld: Hold = {
 
 /**
  * Meets every matching budget, from memory; the first that is spent refuses.
- * @throws Refusal `budget_spent` or `rate_limited`, naming the budget
+ * @throws Refusal `budget_spent` or `rate_limited`, naming the budget; `stopped_by_admin`
  */
 export function holdBudget(
   view: BudgetsView,
@@ -50,6 +50,8 @@ export function holdBudget(
   claimed: ClaimedDimensions,
   nowMs: number,
 ): Hold {
+  const stop = view.findStop(identity, claimed)
+  if (stop) throw refusalOfStop(stop)
   const budgets = view.match(identity, provider, model, claimed)
   if (budgets.length === 0) return nothingHeld
   const windows: (BudgetWindow | undefined)[] = []
@@ -80,6 +82,11 @@ export function holdBudget(
   }
   if (hard && hard.length > 1) hard.sort((a, b) => (a.budget.budget_id < b.budget.budget_id ? -1 : 1))
   return { budgets, windows, hasRates, hard: hard ?? nothingHeld.hard, urgent, tightest }
+}
+
+/** The no of an admin's stop, for a call before it or in it. */
+export function refusalOfStop({ reason }: Stop): Refusal {
+  return new Refusal('stopped_by_admin', `These calls were stopped by an admin: "${reason}" Ask them to lift the stop.`)
 }
 
 /** The no of a cutoff, for a call before it or in it. */

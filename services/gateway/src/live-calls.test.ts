@@ -7,6 +7,7 @@ function call(calls: LiveCalls, keyId: string, cut: string[]): LiveCall {
   const live: LiveCall = {
     identity: { account_id: 'a', project_id: 'p', team_id: 't', key_id: keyId, credential_kind: 'key' },
     budgets: [],
+    claimed: {},
     place: -1,
     cut: order => {
       cut.push(`${keyId}:${order.refusal.reason}`)

@@ -1,4 +1,4 @@
-import type { CallIdentity, Cutoff } from '@sluice/contracts'
+import type { CallIdentity, ClaimedDimensions, Cutoff } from '@sluice/contracts'
 import type { MatchedBudget } from './budget-index.ts'
 import type { Refusal } from './refusal.ts'
 
@@ -18,6 +18,8 @@ export interface LiveCall {
   /** Who makes it. */
   readonly identity: CallIdentity
   readonly budgets: readonly MatchedBudget[]
+  /** What it says of itself. */
+  readonly claimed: ClaimedDimensions
   /** Where {@link LiveCalls} keeps it; -1: nowhere. */
   place: number
   cut: (order: CutOrder) => void

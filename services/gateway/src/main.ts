@@ -40,7 +40,7 @@ import { CallKeeper } from './sockets/call-keeper.ts'
 import { createClientSecretBox } from './sockets/client-secret.ts'
 import { callsFolder, KnownCalls } from './sockets/known-calls.ts'
 import { createSockets } from './sockets/socket-upgrade.ts'
-import { cutBudget, cutKey, cutProject, cutRoom, endAllCalls } from './stop-calls.ts'
+import { cutBudget, cutKey, cutProject, cutRoom, cutStopped, endAllCalls } from './stop-calls.ts'
 import { BackgroundPoller } from './stored/background-poller.ts'
 import { testIntegration } from './test-integration.ts'
 import { TokenCache } from './token-cache.ts'
@@ -144,9 +144,10 @@ const rooms = closing.use(
   'rooms view',
 )
 const budgets = closing.use(
-  await followBudgets(bus, log, cutoff =>
-    events.callsCut(cutBudget(liveCalls, cutoff) + cutBudget(sockets.live, cutoff), cutoff.reason),
-  ),
+  await followBudgets(bus, log, {
+    onCutoff: cutoff => events.callsCut(cutBudget(liveCalls, cutoff) + cutBudget(sockets.live, cutoff), cutoff.reason),
+    onStop: stop => events.callsCut(cutStopped(liveCalls, stop) + cutStopped(sockets.live, stop), 'stopped_by_admin'),
+  }),
   'budgets view',
 )
 const prices = closing.use(await followPrices(bus, log), 'prices view')

@@ -141,6 +141,9 @@ export class Relay implements UpstreamHandler, LiveCall {
   get budgets(): LiveCall['budgets'] {
     return this.#call.hold.budgets
   }
+  get claimed(): LiveCall['claimed'] {
+    return this.#call.claimed
+  }
 
   // ── the provider ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,5 +1,6 @@
-import type { Cutoff } from '@sluice/contracts'
-import { refusalOfCutoff } from './hold-budget.ts'
+import type { Cutoff, Stop } from '@sluice/contracts'
+import { isInCallerScope } from './budget-index.ts'
+import { refusalOfCutoff, refusalOfStop } from './hold-budget.ts'
 import type { LiveCall, LiveCalls } from './live-calls.ts'
 import { isRateLimit } from './rate-limit.ts'
 import { Refusal } from './refusal.ts'
@@ -11,6 +12,14 @@ export function cutBudget(calls: LiveCalls, cutoff: Cutoff): number {
   if (isRateLimit(cutoff) && cutoff.reason !== 'stopped_by_admin') return 0
   const style = cutoff.reason === 'budget_spent' ? 'soft' : 'explicit'
   return calls.cutBudget(cutoff, scope => ({ refusal: refusalOfCutoff(cutoff, scope), style }))
+}
+
+/** An admin has stopped who calls in a scope. */
+export function cutStopped(calls: LiveCalls, stop: Stop): number {
+  return calls.cutWhere(
+    ({ identity, claimed }) => isInCallerScope(stop.scope, identity, claimed),
+    () => ({ refusal: refusalOfStop(stop), style: 'explicit' }),
+  )
 }
 
 /** A key was revoked or suspended: every call with it, or with a token it signed, ends with an error. */

@@ -34,6 +34,7 @@ const tables: Isolation<Table> = {
     rows: `project_id = ${scopedProject} or ${scopedProject} is null and account_id = ${scopedAccount}`,
   },
   audit_entries: { may: ['select', 'insert'], ...ofBudget('audit_entries') },
+  stops: { may: ['select', 'insert', 'update'], rows: `project_id = ${scopedProject}` },
   made_once: { may: ['select', 'insert'], rows: `account_id = ${scopedAccount}` },
   // Which instance and which run of a gateway: of no tenant. A home is locked by its row, which takes the right to change it.
   partition_owners: { may: ['select', 'update'] },

@@ -111,6 +111,19 @@ export interface BudgetTables {
     agent_id: string | null
     tags: JsonColumn<Record<string, string>> | null
   }
+  stops: {
+    stop_id: string
+    account_id: string
+    project_id: string
+    scope: JsonColumn<Record<string, string>>
+    reason: string
+    actor_kind: string
+    actor_id: string
+    at_ms: BigIntColumn
+    lifted_at_ms: BigIntColumn | null
+    lifter_kind: string | null
+    lifter_id: string | null
+  }
   made_once: {
     caller_id: string
     idempotency_key: string

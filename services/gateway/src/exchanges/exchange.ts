@@ -47,6 +47,7 @@ export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: E
   const live: LiveCall = {
     identity: call.principal.identity,
     budgets: call.hold.budgets,
+    claimed: call.claimed,
     place: -1,
     cut: ({ refusal }) => {
       if (options.breakable || !isAsked) stop.abort(refusal)

@@ -87,6 +87,11 @@ export class ResponsesSession extends SocketSession {
     return []
   }
 
+  /** A stop is lifted again: it ends turns and refuses the next, and the socket stays. */
+  override cut(order: CutOrder): void {
+    if (order.refusal.reason !== 'stopped_by_admin') super.cut(order)
+  }
+
   // ── one turn, top to bottom: read → admit → open → send → watch → settle ────────────────────────────────────────────
 
   protected onClientFrame(data: Buffer, isBinary: boolean): void | Promise<void> {

@@ -97,6 +97,9 @@ export abstract class SocketSession implements LiveCall {
   get identity(): CallIdentity {
     return this.context.principal.identity
   }
+  get claimed(): LiveCall['claimed'] {
+    return this.context.headers.claimed
+  }
   get isByClientSecret(): boolean {
     const { principal, joined } = this.context
     return joined?.byClientSecret ?? principal.clientSecret !== undefined

@@ -70,6 +70,9 @@ export class Turn implements LiveCall {
   get budgets(): LiveCall['budgets'] {
     return this.call.hold.budgets
   }
+  get claimed(): LiveCall['claimed'] {
+    return this.call.claimed
+  }
   get isSettled(): boolean {
     return this.#isSettled
   }

@@ -7,12 +7,13 @@ import {
   type CallIdentity,
   type ClaimedDimensions,
   Cutoff,
+  Stop,
 } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
-import { BudgetIndex, type MatchedBudget } from '../budget-index.ts'
+import { BudgetIndex, isInCallerScope, type MatchedBudget } from '../budget-index.ts'
 
 /**
- * Budgets, what they have spent, and the cutoffs, in memory, from KV `budgets`, `budget-windows` and `cutoffs`. Cutoffs also
+ * Budgets, what they have spent, the cutoffs and the stops, in memory, from KV `budgets`, `budget-windows`, `cutoffs` and `stops`. Cutoffs also
  * come by push, whichever is first; the newer version wins. While NATS is away cutoffs hold until their window ends.
  */
 export interface BudgetsView {
@@ -24,12 +25,23 @@ export interface BudgetsView {
   findCutoff: (budgetId: string, copy: string, nowMs: number) => Cutoff | undefined
   findWindow: (budgetId: string, copy: string, nowMs: number) => BudgetWindow | undefined
   find: (budgetId: string) => Budget | undefined
+  /** An admin's stop that this call is in. */
+  findStop: (identity: CallIdentity, claimed: ClaimedDimensions) => Stop | undefined
   freshAtMs: () => number
   close: () => Promise<void>
 }
 
-/** @param onCutoff called when a cutoff has come into force, with what it names */
-export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cutoff) => void): Promise<BudgetsView> {
+export interface BudgetsListeners {
+  /** A cutoff has come into force. */
+  onCutoff: (cutoff: Cutoff) => void
+  onStop: (stop: Stop) => void
+}
+
+export async function followBudgets(
+  bus: Bus,
+  log: Logger,
+  { onCutoff, onStop }: BudgetsListeners,
+): Promise<BudgetsView> {
   const index = new BudgetIndex()
   const cutoffs = new Map<string, Map<string, Cutoff>>()
   const windows = new Map<string, Map<string, BudgetWindow>>()
@@ -68,6 +80,18 @@ export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cu
       if (cutoff) applyCutoff(cutoff)
     },
   })
+  const stops = new Map<string, Stop>()
+  const stopsView = await followBucket(bus, 'stops', Stop, {
+    log,
+    onChange: (stopId, stop) => {
+      if (!stop) {
+        stops.delete(stopId)
+        return
+      }
+      stops.set(stopId, stop)
+      onStop(stop)
+    },
+  })
   const windowsView = await followBucket(bus, 'budget-windows', BudgetWindow, {
     log,
     onChange: (_key, window) => {
@@ -93,9 +117,14 @@ export async function followBudgets(bus: Bus, log: Logger, onCutoff: (cutoff: Cu
       return window && (window.window_end_ms ?? Infinity) > nowMs ? window : undefined
     },
     find: budgetId => index.find(budgetId),
-    freshAtMs: () => Math.min(budgetsView.freshAtMs(), cutoffsView.freshAtMs()),
+    findStop(identity, claimed) {
+      if (stops.size === 0) return undefined
+      for (const stop of stops.values()) if (isInCallerScope(stop.scope, identity, claimed)) return stop
+      return undefined
+    },
+    freshAtMs: () => Math.min(budgetsView.freshAtMs(), cutoffsView.freshAtMs(), stopsView.freshAtMs()),
     close: async () => {
-      await Promise.all([...pushes, budgetsView, cutoffsView, windowsView].map(resource => resource.close()))
+      await Promise.all([...pushes, budgetsView, cutoffsView, stopsView, windowsView].map(resource => resource.close()))
     },
   }
 }

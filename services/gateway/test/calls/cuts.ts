@@ -303,6 +303,57 @@ export function cutsAreClean(gateway: GatewayStack): void {
     assert.ok(next.error instanceof OpenAI.PermissionDeniedError, String(next.error))
   })
 
+  test('an admin stops a team’s calls of one app: these end with the reason, others go on, and all do when it is lifted', async () => {
+    const project = await gateway.newProject({ ownCredential: true })
+    const path = `/accounts/projects/${project.projectId}`
+    const make = async (name: string) => {
+      const team = await gateway.manage('POST', `${path}/teams`, { name })
+      const key = await gateway.manage('POST', `${path}/api-keys`, { name, team_id: team.body.id })
+      await eventually(async () => {
+        const answer = await gateway.post('/v1/chat/completions', key.body.value, { model, messages: say('x') })
+        await answer.arrayBuffer()
+        return answer.status === 200
+      })
+      return { id: team.body.id, key: key.body.value }
+    }
+    const [red, blue] = await Promise.all([make('red'), make('blue')])
+    const begin = (key: string, userAgent: string) =>
+      gateway
+        .openai(key)
+        .chat.completions.create(
+          { model, stream: true, messages: say('[[sim output_tokens=60 delay_ms=30]]') },
+          { headers: { 'user-agent': userAgent } },
+        )
+    const streams = await Promise.all([
+      begin(red.key, 'opencode/1'),
+      begin(red.key, 'aider/1'),
+      begin(blue.key, 'opencode/1'),
+    ])
+    const ends = streams.map(stream => outcomeOf(all(stream)))
+    const reason = 'It runs wild, Ada looks at it.'
+    const stop = await gateway.manage('POST', `${path}/stops`, {
+      scope: { team: red.id, app: 'opencode' },
+      reason,
+    })
+    assert.equal(stop.status, 201, JSON.stringify(stop.body))
+    const [stopped, otherApp, otherTeam] = await Promise.all(ends)
+    assert.ok(stopped?.error instanceof OpenAI.APIError, String(stopped?.error))
+    assert.equal(stopped.error.code, 'stopped_by_admin')
+    assert.match(stopped.error.message, /stopped by an admin: "It runs wild, Ada looks at it\."/)
+    assert.ok(otherApp?.value && otherTeam?.value, 'neither another app of the team nor the app of another team')
+    const next = await outcomeOf(begin(red.key, 'opencode/1'))
+    assert.ok(next.error instanceof OpenAI.PermissionDeniedError, String(next.error))
+    const listed = async (query = '') => (await gateway.manage('GET', `${path}/stops${query}`)).body.stops
+    assert.deepEqual(
+      (await listed()).map((each: { id: string }) => each.id),
+      [stop.body.id],
+    )
+    assert.equal((await gateway.manage('DELETE', `${path}/stops/${stop.body.id}`)).status, 204)
+    await eventually(async () => (await outcomeOf(begin(red.key, 'opencode/1').then(all))).value)
+    assert.deepEqual(await listed(), [])
+    assert.notEqual((await listed('?lifted=true'))[0]?.lifted_at, null)
+  })
+
   suite('a revoked key', () => {
     let project: TestProject
     let calls: Calls

@@ -16,6 +16,7 @@ import { keepClaimedDimensions } from './007-claimed-dimensions.ts'
 import { makeOnce } from './008-make-once.ts'
 import { createSeatBudgets } from './009-create-seat-budgets.ts'
 import { noteOrigins } from './010-note-origins.ts'
+import { createStops } from './011-create-stops.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -34,6 +35,7 @@ export const migrations: readonly Migration[] = [
   makeOnce,
   createSeatBudgets,
   noteOrigins,
+  createStops,
 ]
 
 /** The one schema of this service. */
