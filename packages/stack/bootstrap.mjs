@@ -20,6 +20,7 @@ const entries = {
   start: 'packages/stack/src/start.ts',
   test: 'test/run.ts',
   prove: 'test/prove.ts',
+  demo: 'test/demo/demo.ts',
   rebuild: 'packages/stack/src/rebuild.ts',
   archive: 'packages/stack/src/archive.ts',
 }
