@@ -181,6 +181,11 @@ test('what a team gives each seat holds for each person in it, and for nobody el
   })
   assert.match(refused, /Seats of green/)
   assert.equal((await call(shared.value)).status, 200)
+  const own = { name: 'mine', scope: { team, member: me.id }, unit: 'usd', limit: '100', window: 'month' }
+  const { id } = await make<Budget>('/budgets', own)
+  await eventually(async () => (await call(mine.value)).status === 200)
+  assert.equal((await admin.call('DELETE', `${project}/budgets/${id}`)).status, 204)
+  await eventually(async () => (await call(mine.value)).status === 402)
   await admin.call('PUT', `${project}/teams/${team}`, { name: 'green', seat_budget: { ...seat, window: 'day' } })
   await admin.call('PUT', `${project}/teams/${team}`, { name: 'green' })
   await eventually(async () => (await call(mine.value)).status === 200)

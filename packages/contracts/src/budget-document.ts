@@ -66,6 +66,8 @@ export const BudgetSchema = Type.Object({
   scope: BudgetScope,
   /** One copy of the budget per value of this dimension; absent: one shared pool. */
   per: Type.Optional(Type.Enum([...perDimensions])),
+  /** Copies that no call meets: a budget of their own stands in their place. */
+  except: Type.Optional(Type.Array(Type.String())),
   unit: Type.Enum([...budgetUnits]),
   /** nano-USD for `usd`, else a count. */
   limit: Type.Integer({ minimum: 0 }),

@@ -30,6 +30,8 @@ export const BudgetAnswer = Type.Object({
   /** The team whose seats it is for: it is changed there. */
   seats_of_team: Type.Union([Type.String(), Type.Null()]),
   per: Type.Union([Type.String(), Type.Null()]),
+  /** People for whom a budget of their own stands in the place of this one. */
+  except: Type.Optional(Type.Array(Type.String())),
   unit: Type.String(),
   limit: Type.String(),
   limit_nano_usd: Type.Optional(Type.Integer()),
@@ -68,6 +70,7 @@ export function toAnswer({ budget, windows, cutoffs, raises }: BudgetState, nowM
     scope,
     seats_of_team: budget.seatTeamId ?? null,
     per: budget.per ?? null,
+    ...(budget.except === undefined ? {} : { except: budget.except }),
     unit: budget.unit,
     limit: formatAmount(budget.unit, BigInt(budget.ownLimit)),
     ...(budget.unit === 'usd' ? { limit_nano_usd: budget.ownLimit } : {}),

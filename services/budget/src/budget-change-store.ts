@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
 import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
 import { type Actor, type AuditAction, insertAuditEntry } from './audit-store.ts'
-import { type BudgetParent, type CountedBudget, parentOf, type WindowState } from './budget.ts'
+import { type BudgetParent, type CountedBudget, exceptionsOf, parentOf, seatOf, type WindowState } from './budget.ts'
 import {
   findBudget,
   insertBudget,
@@ -61,7 +62,7 @@ export function createBudget(
     const others = await listBudgetsUnder(trx, [parent])
     if (others.filter(({ seatTeamId }) => seatTeamId === undefined).length >= mostBudgetsOfParent)
       throw tooManyBudgets(mostBudgetsOfParent)
-    return putNew(trx, draft, startsAt, actor)
+    return withSeats(trx, await putNew(trx, draft, startsAt, actor), actor, draft.created_at_ms)
   })
 }
 
@@ -111,7 +112,7 @@ export function changeBudget(
     const before = await findBudget(trx, parent, budgetId)
     if (!before) throw budgetNotFound()
     if (before.seatTeamId !== undefined) throw budgetOfTeam()
-    return putChanged(trx, before, change, actor, nowMs)
+    return withSeats(trx, await putChanged(trx, before, change, actor, nowMs), actor, nowMs)
   })
 }
 
@@ -142,7 +143,7 @@ export function deleteBudget(
     const budget = await findBudget(trx, parent, budgetId)
     if (!budget) throw budgetNotFound()
     if (budget.seatTeamId !== undefined) throw budgetOfTeam()
-    return putDeleted(trx, budget, actor, nowMs)
+    return withSeats(trx, await putDeleted(trx, budget, actor, nowMs), actor, nowMs)
   })
 }
 
@@ -175,6 +176,23 @@ export async function putDeleted(
     after: undefined,
   })
   return { budget, cutoffs: lifted, copies: [], recall: await recallOf(trx, home, windows) }
+}
+
+/** What follows for the seats of a team from a change of a budget for one of them: it stands in the place of theirs, or no longer does. */
+async function withSeats(
+  trx: Transaction<BudgetTables>,
+  change: BudgetChange,
+  actor: Actor,
+  nowMs: number,
+): Promise<BudgetChange> {
+  const teamId = seatOf(change.budget)?.teamId
+  if (teamId === undefined) return change
+  const budgets = await listBudgetsUnder(trx, [parentOf(change.budget)])
+  const before = budgets.find(({ seatTeamId }) => seatTeamId === teamId)
+  const except = before ? exceptionsOf(before, budgets) : []
+  if (!before || isDeepStrictEqual(except, before.except ?? [])) return change
+  const seats = await putInForce(trx, { actor, action: 'changed', before, budget: { ...before, except }, nowMs })
+  return { ...change, cutoffs: [...change.cutoffs, ...seats.cutoffs], copies: [...change.copies, ...seats.copies] }
 }
 
 /** Writes the next version of a budget: told to gateways, cutoffs begun or lifted, what is less than before called back. */

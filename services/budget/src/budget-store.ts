@@ -122,11 +122,12 @@ export async function insertBudget(trx: Transaction<BudgetTables>, budget: Count
       created_at_ms: budget.created_at_ms,
       counts_from_ms: budget.countsFromMs,
       seat_team_id: budget.seatTeamId ?? null,
+      except_copies: budget.except ?? [],
     })
     .execute()
 }
 
-/** Writes what may change in a budget: name, limit, mode, hold, on_unknown. */
+/** Writes what may change in a budget: name, limit, mode, hold, on_unknown, copies that are excepted. */
 export async function updateBudget(trx: Transaction<BudgetTables>, budget: CountedBudget): Promise<void> {
   await trx
     .updateTable('budgets')
@@ -137,6 +138,7 @@ export async function updateBudget(trx: Transaction<BudgetTables>, budget: Count
       mode: budget.mode,
       hold: budget.hold ?? null,
       on_unknown: JSON.stringify(budget.on_unknown),
+      except_copies: budget.except ?? [],
     })
     .where('budget_id', '=', budget.budget_id)
     .execute()
@@ -168,6 +170,7 @@ export function fromRow(row: Selectable<BudgetTables['budgets_in_force']>): Coun
     account_id: row.account_id,
     scope: row.scope,
     ...(row.per === null ? {} : { per: row.per }),
+    ...(row.except_copies.length === 0 ? {} : { except: row.except_copies }),
     unit: row.unit,
     limit: Number(row.limit_in_force),
     window: row.window_kind,

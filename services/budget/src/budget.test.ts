@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { windowAt } from '@sluice/leases'
 import { makeUsageEvent, type UsageOverrides } from '@sluice/test-env'
-import { type CountedBudget, copyOf, sumByWindow } from './budget.ts'
+import { type CountedBudget, copyOf, exceptionsOf, sumByWindow } from './budget.ts'
 import { decideCutoff, liftCutoff } from './cutoff.ts'
 import { adjustFact, factOf } from './spend-fact.ts'
 
@@ -34,6 +34,34 @@ function factWith(overrides: UsageOverrides = {}) {
   const { identity, ...rest } = overrides
   return factOf(makeUsageEvent({ admitted_at_ms: noon, ...rest, identity: { project_id: projectId, ...identity } }))
 }
+
+test('a budget of money for somebody in a team stands in the place of their seat, in windows of the same length', () => {
+  const seats = budgetOf({ scope: { project: projectId, team: 'team_a' }, per: 'member', seatTeamId: 'team_a' })
+  const own = (overrides: Partial<CountedBudget> = {}) =>
+    budgetOf({ scope: { project: projectId, team: 'team_a', member: 'mem_1' }, ...overrides })
+  assert.deepEqual(exceptionsOf(seats, [seats, own(), own()]), ['mem_1'])
+  assert.deepEqual(exceptionsOf(seats, [own({ mode: 'hard', limit: 5 })]), ['mem_1'])
+  for (const other of [
+    own({ window: 'week' }),
+    own({ mode: 'alert' }),
+    own({ unit: 'tokens' }),
+    own({ scope: { project: projectId, member: 'mem_1' } }),
+    own({ scope: { project: projectId, team: 'team_b', member: 'mem_1' } }),
+    own({ scope: { project: projectId, team: 'team_a', member: 'mem_1', model: 'gpt-5.4' } }),
+  ])
+    assert.deepEqual(exceptionsOf(seats, [seats, other]), [], JSON.stringify(other.scope))
+})
+
+test('a cutoff of an excepted copy is lifted, and none begins', () => {
+  const sum = { budgetId: 'bud_1', copy: 'mem_1', window: windowAt('day', 'UTC', noon), amount: 2000n }
+  const state = { ...sum, settled: 0n, unresolved: 0n, outstanding: 0n }
+  const seats = budgetOf({ per: 'member' })
+  const begun = decideCutoff(seats, state, undefined, noon)
+  assert.equal(begun?.active, true)
+  const excepting = { ...seats, except: ['mem_1'] }
+  assert.equal(decideCutoff(excepting, state, begun, noon)?.active, false)
+  assert.equal(decideCutoff(excepting, state, undefined, noon), undefined)
+})
 
 test('every dimension that a scope names must match', () => {
   const { dimensions } = factWith({ identity: { team_id: 'team_a', room: 'lab' } })

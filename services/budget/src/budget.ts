@@ -61,6 +61,25 @@ export interface Counted {
   heldBy?: readonly string[]
 }
 
+/** Whose seat in which team a budget of money is for, and for nothing else. */
+export function seatOf({ scope, per, unit }: Pick<Budget, 'scope' | 'per' | 'unit'>) {
+  const { project, team: teamId, member: memberId, ...others } = scope
+  if (project === undefined || teamId === undefined || memberId === undefined) return undefined
+  return unit === 'usd' && per === undefined && Object.keys(others).length === 0 ? { teamId, memberId } : undefined
+}
+
+/** The people for whom a budget of their own stands in the place of what their team gives each seat in such a window. */
+export function exceptionsOf(
+  seats: Pick<CountedBudget, 'seatTeamId' | 'window'>,
+  budgets: readonly CountedBudget[],
+): string[] {
+  const own = budgets.flatMap(budget => {
+    const seat = budget.mode === 'alert' || budget.window !== seats.window ? undefined : seatOf(budget)
+    return seat?.teamId === seats.seatTeamId && seat ? [seat.memberId] : []
+  })
+  return [...new Set(own)].sort()
+}
+
 /**
  * The copy of a budget that an attempt counts in: the value of its `per` dimension, empty for a shared pool. Undefined: none,
  * since a dimension of the scope differs, or the attempt has no value for `per`.

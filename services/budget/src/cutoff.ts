@@ -5,7 +5,7 @@ import { type CountedBudget, spentIn, type WindowState } from './budget.ts'
 /**
  * What a budget copy's cutoff must change to, given what its window has spent; undefined: it is right as it is.
  *
- *   none | lifted ──spent ≥ limit──▶ active ──limit raised, adjusted below, mode alert, deleted──▶ lifted
+ *   none | lifted ──spent ≥ limit──▶ active ──limit raised, adjusted below, mode alert, excepted, deleted──▶ lifted
  *
  * Only a window that has not ended is cut. Each change has the next version, also over windows, so that a late message never
  * undoes a newer one.
@@ -19,7 +19,8 @@ export function decideCutoff(
   const { startMs, endMs } = sum.window
   if (endMs !== undefined && endMs <= nowMs) return undefined
   if (held && held.window_start_ms > startMs) return undefined
-  const wanted = budget.mode !== 'alert' && spentIn(sum) >= BigInt(budget.limit)
+  const binds = budget.mode !== 'alert' && !budget.except?.includes(sum.copy)
+  const wanted = binds && spentIn(sum) >= BigInt(budget.limit)
   const standing = held?.active === true && held.window_start_ms === startMs
   if (!wanted && !standing) return undefined
   if (wanted && standing && held.limit === budget.limit && held.name === budget.name) return undefined

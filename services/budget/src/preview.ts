@@ -33,7 +33,7 @@ export function previewCall(
     .flatMap((state): MetBudget[] => {
       const { budget, windows } = state
       const copy = copyOf(budget, dimensions)
-      if (copy === undefined) return []
+      if (copy === undefined || budget.except?.includes(copy)) return []
       const window = windows.find(one => one.copy === copy)
       const spent = window ? spentIn(window) : 0n
       const open = BigInt(budget.limit) - spent - (window?.unresolved ?? 0n)

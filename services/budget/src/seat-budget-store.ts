@@ -1,8 +1,9 @@
 import type { Project } from '@sluice/contracts'
 import { type Kysely, transact } from '@sluice/postgres'
 import type { Actor } from './audit-store.ts'
+import { type CountedBudget, exceptionsOf } from './budget.ts'
 import { type BudgetChange, putChanged, putDeleted, putNew } from './budget-change-store.ts'
-import { listSeatBudgets, lockParentForChange } from './budget-store.ts'
+import { listBudgetsUnder, listSeatBudgets, lockParentForChange } from './budget-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { compareSeats, type SeatBudgetOfTeam, type SeatChanges, seatBudgetsOf } from './seat-budget.ts'
 
@@ -31,12 +32,19 @@ export async function settleSeatBudgets(
       const { name, limit, mode } = to
       done.push(await putChanged(trx, before, { name, limit, mode }, actor, nowMs))
     }
-    for (const seat of made) done.push(await putNew(trx, toDraft(project, seat, newId(), nowMs), 'window', actor))
+    const budgets = made.length === 0 ? [] : await listBudgetsUnder(trx, [{ accountId, projectId }])
+    for (const seat of made)
+      done.push(await putNew(trx, toDraft(project, seat, budgets, { budgetId: newId(), nowMs }), 'window', actor))
     return done
   })
 }
 
-function toDraft(project: Project, seat: SeatBudgetOfTeam, budgetId: string, nowMs: number) {
+function toDraft(
+  project: Project,
+  seat: SeatBudgetOfTeam,
+  budgets: readonly CountedBudget[],
+  { budgetId, nowMs }: { budgetId: string; nowMs: number },
+) {
   const { project_id: projectId, account_id } = project
   const { teamId: seatTeamId, name, limit, window, timeZone, mode } = seat
   return {
@@ -46,6 +54,7 @@ function toDraft(project: Project, seat: SeatBudgetOfTeam, budgetId: string, now
     account_id,
     scope: { project: projectId, team: seatTeamId },
     per: 'member' as const,
+    except: exceptionsOf({ seatTeamId, window }, budgets),
     unit: 'usd' as const,
     limit,
     window,

@@ -329,6 +329,25 @@ test('what a team says of its seats is a budget for each person in it, from the 
   })
   assert.deepEqual([copy.copy, copy.spent, copy.cutoff.active], ['mem_ann', '0.0000007', true])
 
+  const meets = async () => {
+    const dimensions = { team: 'team_a', member: 'mem_ann' }
+    return (await call('POST', `${path}/preview`, { dimensions })).body.budgets.map(
+      ({ name }: { name: string }) => name,
+    )
+  }
+  const own = { ...spend, name: 'Ann', scope: { team: 'team_a', member: 'mem_ann' } }
+  const { body: anns } = await call('POST', path, own)
+  const { except, copies } = (await call('GET', `${path}/${made.id}`)).body
+  assert.deepEqual([except, copies[0].cutoff.active, await meets()], [['mem_ann'], false, ['Ann']])
+  assert.deepEqual((await eventually(() => budgets.get(made.id))).except, ['mem_ann'])
+  await call('PATCH', `${path}/${anns.id}`, { mode: 'alert' })
+  assert.deepEqual((await meets()).sort(), ['Ann', 'Seats of A'])
+  await call('PATCH', `${path}/${anns.id}`, { mode: 'soft' })
+  assert.deepEqual(await meets(), ['Ann'])
+  assert.equal((await call('DELETE', `${path}/${anns.id}`)).status, 204)
+  const after = (await call('GET', `${path}/${made.id}`)).body
+  assert.deepEqual([after.except, after.copies[0].cutoff.active, await meets()], [undefined, true, ['Seats of A']])
+
   await say({ amount_nano_usd: 900, window: 'day', mode: 'hard' })
   await eventually(async () => (await budgets.get(made.id))?.mode === 'hard')
   const [changed, ...others] = await listed()
@@ -354,6 +373,8 @@ test('what a team says of its seats is a budget for each person in it, from the 
     entries.map(({ action, by }: { action: string; by: string }) => [action, by.split(' ')[0]]),
     [
       ['created', 'service'],
+      // For Ann's own budget, as it was made, changed twice and deleted.
+      ...Array.from({ length: 4 }, () => ['changed', 'key']),
       ['changed', 'service'],
       ['raised', 'key'],
       ['deleted', 'service'],

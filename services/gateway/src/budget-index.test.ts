@@ -89,6 +89,12 @@ test('a budget per member, or per project, has a copy for each, and none for a c
   )
 })
 
+test('whoever is excepted from a budget per member does not meet it, and everybody else does', () => {
+  const seats = (except: string[]) => budget('seats', { project: 'p1', team: 'team_1' }, { per: 'member', except })
+  assert.deepEqual(matched(seats(['mem_1', 'mem_2'])), [])
+  assert.deepEqual(matched(seats(['mem_2'])), ['seats/mem_1'])
+})
+
 test('a changed budget is found by its new scope only, a removed one not at all', () => {
   const index = new BudgetIndex()
   index.put(budget('b', { project: 'p1', key: 'k1' }))

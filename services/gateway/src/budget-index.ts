@@ -74,7 +74,7 @@ export class BudgetIndex {
     else values?.set(place.value, rest)
   }
 
-  /** Every budget copy whose scope the call is in. A call without the `per` dimension is in no copy of that budget. */
+  /** Every budget copy whose scope the call is in. A call without the `per` dimension is in no copy of that budget, nor is one whose copy is excepted. */
   match(identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions): MatchedBudget[] {
     const matched: MatchedBudget[] = []
     for (const dimension of scopeDimensions) {
@@ -87,7 +87,7 @@ export class BudgetIndex {
         if (candidate.isByClaim && !isClaimed(candidate.budget.scope, claimed)) continue
         const { budget } = candidate
         const copy = copyOf(budget, identity, model)
-        if (copy !== undefined) matched.push({ budget, copy })
+        if (copy !== undefined && !budget.except?.includes(copy)) matched.push({ budget, copy })
       }
     }
     return matched

@@ -24,6 +24,7 @@ interface BudgetColumns {
   counts_from_ms: BigIntColumn
   deleted_at_ms: BigIntColumn | null
   seat_team_id: string | null
+  except_copies: string[]
 }
 
 export interface BudgetTables {

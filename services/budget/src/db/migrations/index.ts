@@ -17,6 +17,7 @@ import { makeOnce } from './008-make-once.ts'
 import { createSeatBudgets } from './009-create-seat-budgets.ts'
 import { noteOrigins } from './010-note-origins.ts'
 import { createStops } from './011-create-stops.ts'
+import { exceptCopies } from './012-except-copies.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -36,6 +37,7 @@ export const migrations: readonly Migration[] = [
   createSeatBudgets,
   noteOrigins,
   createStops,
+  exceptCopies,
 ]
 
 /** The one schema of this service. */
