@@ -9,6 +9,7 @@ import { getBudgetRoute } from './routes/get-budget.ts'
 import { listAuditRoute } from './routes/list-audit.ts'
 import { listBudgetsRoute } from './routes/list-budgets.ts'
 import { listLeasesRoute } from './routes/list-leases.ts'
+import { ownQuotaRoute } from './routes/own-quota.ts'
 import { previewCallRoute } from './routes/preview-call.ts'
 import { raiseBudgetRoute } from './routes/raise-budget.ts'
 import { stopRoutes } from './routes/stops.ts'
@@ -44,6 +45,7 @@ export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
     listAuditRoute(app, deps, place)
   }
   previewCallRoute(app, deps)
+  ownQuotaRoute(app, deps)
   stopRoutes(app, deps)
   return app
 }

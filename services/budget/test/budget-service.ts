@@ -126,7 +126,7 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
       teams,
     })
 
-  async function newKey(projectId: string, role: Role) {
+  async function newKey(projectId: string, role: Role, owner: Partial<Key> = {}) {
     const keyId = randomUUID()
     const value = formatApiKey({ keyId, projectId, secret: randomUUID() })
     await putProject(projectId)
@@ -137,6 +137,7 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
       account_id: 'acct_test',
       name: 'Test',
       role,
+      ...owner,
       secrets: [
         {
           secret_id: 'sec_1',

@@ -381,3 +381,56 @@ test('what a team says of its seats is a budget for each person in it, from the 
     ],
   )
 })
+
+test('whoever may call models sees what is left of their own budgets, and nobody else’s', async () => {
+  const { projectId, call } = await readyProject()
+  const path = `${projectId}/budgets`
+  const ann = await env.newKey(projectId, 'member', { member_id: 'mem_ann', member_team_ids: ['team_a'] })
+  const program = await env.newKey(projectId, 'member', { service_account_id: 'sa_1' })
+  const quota = async (who: typeof ann) => (await who('GET', `${projectId}/llm-proxy/quota`)).body
+  await eventually(async () => (await program('GET', `${projectId}/llm-proxy/quota`)).status === 200)
+  const { resets_at, ...none } = await quota(ann)
+  assert.ok(Date.parse(resets_at) > Date.now())
+  const subject = { project_id: projectId, subject_type: 'user', subject_id: 'mem_ann' }
+  assert.deepEqual(none, {
+    ...subject,
+    enabled: false,
+    monthly_quota: null,
+    spent: null,
+    balance: null,
+    budgets: [],
+  })
+  const month = { unit: 'usd', window: 'month' }
+  for (const budget of [
+    { ...month, name: 'each', per: 'member', limit: '10' },
+    { ...month, name: 'programs', per: 'service_account', limit: '7' },
+    { ...month, name: 'Bob', scope: { member: 'mem_bob' }, limit: '3' },
+    { ...month, name: 'project', limit: '1' },
+    { ...month, name: 'in team a', scope: { team: 'team_a' }, per: 'member', limit: '20' },
+    { ...month, name: 'in team b', scope: { team: 'team_b' }, per: 'member', limit: '2' },
+    { name: 'Ann’s calls', scope: { member: 'mem_ann' }, unit: 'requests', window: 'day', limit: '500' },
+  ])
+    assert.equal((await call('POST', path, budget)).status, 201)
+  await env.send(projectId, [
+    { identity: { member_id: 'mem_ann' }, cost_nano_usd: 2_500_000_000 },
+    { identity: { member_id: 'mem_bob' }, cost_nano_usd: 1_000_000_000 },
+  ])
+  const own = await eventually(async () => {
+    const answer = await quota(ann)
+    return answer.spent === 2.5 && answer
+  })
+  assert.deepEqual([own.enabled, own.monthly_quota, own.balance], [true, 10, 7.5])
+  assert.deepEqual(
+    own.budgets.map(({ name, left }: { name: string; left: string }) => [name, left]).sort(),
+    [
+      ['Ann’s calls', '499'],
+      ['each', '7.50'],
+      ['in team a', '20.00'],
+    ].sort(),
+  )
+  const programs = await quota(program)
+  assert.deepEqual([programs.subject_type, programs.subject_id, programs.balance], ['service_account', 'sa_1', 7])
+  assert.equal((await quota(call)).subject_type, 'key')
+  const stranger = await readyProject()
+  assert.equal((await stranger.call('GET', `${projectId}/llm-proxy/quota`)).status, 404)
+})
