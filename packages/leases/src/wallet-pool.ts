@@ -29,6 +29,8 @@ export interface WalletLease {
   /** By holder, what of `returned` it has from now on. */
   readonly handed: Map<string, number>
   version: number
+  /** Its home has yet to hear of its last change. */
+  isDirty: boolean
   /** The home has not got it (any more): nothing new is held of it. */
   isUnknown: boolean
   isDone: boolean

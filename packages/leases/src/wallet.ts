@@ -147,8 +147,13 @@ export class Wallet {
    * @param first the caller goes before those who wait: it has waited longest, or runs already, which the end of a ttl does not stop
    */
   hold(attemptId: string, needs: readonly Need[], nowMs: number, first = false): Hold | undefined {
-    for (const { pool, want } of needs)
-      if (pool.free < want || (!first && (pool.waiting > 0 || !this.isFresh(pool, nowMs)))) return undefined
+    let freshHome: number | undefined
+    for (const { pool, want } of needs) {
+      if (pool.free < want) return undefined
+      if (first) continue
+      if (pool.waiting > 0 || (pool.home !== freshHome && !this.isFresh(pool, nowMs))) return undefined
+      freshHome = pool.home
+    }
     const items: HeldItem[] = []
     for (const { pool, want } of needs) {
       const item: HeldItem = { pool, amount: 0, parts: [] }
@@ -175,7 +180,7 @@ export class Wallet {
       const part = Math.min(rest, freeOf(lease))
       if (part === 0) continue
       lease.held += part
-      const known = item.parts.find(each => each.lease === lease)
+      const known = item.parts.length === 0 ? undefined : item.parts.find(each => each.lease === lease)
       if (known) known.amount += part
       else item.parts.push({ lease, amount: part })
       rest -= part
@@ -226,9 +231,10 @@ export class Wallet {
           settled.leases.push([lease.leaseId, amount])
           settled.totals.push([lease.leaseId, lease.settled])
         }
-        item.pool.free += freeOf(lease) - before
+        const free = freeOf(lease)
+        item.pool.free += free - before
         if (amount > 0 || staysOpen || holder !== undefined) this.#touch(lease)
-        this.#finish(lease)
+        if (free === 0) this.#finish(lease)
       }
     }
     return settled
@@ -392,6 +398,7 @@ export class Wallet {
         unresolved: new Map(),
         handed: new Map(),
         version: 0,
+        isDirty: false,
         isUnknown: false,
         isDone: false,
       }
@@ -461,6 +468,8 @@ export class Wallet {
 
   #touch(lease: WalletLease): void {
     lease.version++
+    if (lease.isDirty) return
+    lease.isDirty = true
     const dirty = this.#dirty.get(lease.pool.home)
     if (dirty) dirty.add(lease)
     else this.#dirty.set(lease.pool.home, new Set([lease]))
@@ -494,6 +503,7 @@ export class Wallet {
       const lease = this.#leases.get(leaseId)
       if (!lease || lease.version !== version) continue
       dirty?.delete(lease)
+      lease.isDirty = false
       if (lease.isDone) this.#leases.delete(leaseId)
     }
     this.#markUnknown(receipt.unknown)
@@ -563,6 +573,7 @@ export class Wallet {
   #forget(lease: WalletLease): void {
     this.#leases.delete(lease.leaseId)
     this.#dirty.get(lease.pool.home)?.delete(lease)
+    lease.isDirty = false
   }
 
   /** Leases that are not done, for the head of a journal's segment. */

@@ -100,8 +100,21 @@ const unknown: Record<Dialect, ModelLimits> = {
   anthropic: { contextTokens: 1_000_000, isKnown: false, outputTokens: 128_000, thinks: true, imageTokens: largeImage },
 }
 
+/** Of models that were asked for lately: names come from clients. */
+const found: Record<Dialect, Map<string, ModelLimits>> = { openai: new Map(), anthropic: new Map() }
+const mostFound = 1_024
+
 /** What is known of a model; of a fine-tuned one, what is known of the model that it was made from. */
 export function findModelLimits(dialect: Dialect, model: string): ModelLimits {
+  const known = found[dialect].get(model)
+  if (known) return known
+  const limits = readLimits(dialect, model)
+  if (found[dialect].size >= mostFound) found[dialect].clear()
+  found[dialect].set(model, limits)
+  return limits
+}
+
+function readLimits(dialect: Dialect, model: string): ModelLimits {
   const name = model.startsWith('ft:') ? model.slice(3) : model
   const row = rows[dialect].find(([match]) => match.test(name))
   if (!row) return unknown[dialect]
