@@ -1,14 +1,18 @@
 import { leaseIdOfName } from './lease-messages.ts'
-import type { UsageRecordedData } from './usage-recorded.ts'
+import type { DrawnMoney, UsageRecordedData } from './usage-recorded.ts'
 
 type LeaseAmounts = [leaseId: string, amount: number][]
 
 /** What each lease of an event had settled in all, with it; of one that is named twice, the later total holds. */
 export function leaseTotalsOf({ gateway_id, epoch, lease_totals = [], drawn = [] }: UsageRecordedData): LeaseAmounts {
-  const totals: LeaseAmounts = [...lease_totals]
-  for (const [, , parts] of drawn)
-    for (const [name, , total] of parts) totals.push([leaseIdOfName(gateway_id, epoch, name), total])
-  return totals
+  return [...lease_totals, ...drawnTotals(gateway_id, epoch, drawn)]
+}
+
+/** The totals of leases that a run has drawn money from. */
+export function drawnTotals(gatewayId: string, epoch: number, drawn: readonly DrawnMoney[]): LeaseAmounts {
+  return drawn.flatMap(([, , parts]) =>
+    parts.map(([name, , total]): LeaseAmounts[number] => [leaseIdOfName(gatewayId, epoch, name), total]),
+  )
 }
 
 /** What of an event was settled from which lease. */

@@ -1,5 +1,4 @@
 import type { Budget, LeaseTotals, UsageRecordedData } from '@sluice/contracts'
-import type { SettledLeases } from './wallet.ts'
 
 /** What an OPEN or an EXTEND says of the money its attempt holds, one for each budget. */
 export interface JournaledHold {
@@ -10,6 +9,18 @@ export interface JournaledHold {
   /** The end of a killed attempt leaves what it held unresolved. */
   exact?: true
   parts: [leaseId: string, amount: number][]
+}
+
+/** `[lease, amount]`, for the CLOSE of a killed attempt. */
+export interface SettledLeases {
+  /** What it has used of each lease. */
+  leases: [string, number][]
+  /** What each of them has settled in all, with it. */
+  totals: [string, number][]
+  /** What it may have used beyond that. */
+  unresolved: [string, number][]
+  /** What of it its holder has from now on. */
+  handed: [string, number][]
 }
 
 type Amounts = readonly (readonly [leaseId: string, amount: number])[]

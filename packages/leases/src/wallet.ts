@@ -1,4 +1,5 @@
 import {
+  type DrawnMoney,
   type LeaseAnswer,
   type LeaseAsk,
   type LeaseHeartbeat,
@@ -33,15 +34,13 @@ export interface HeldItem {
   readonly parts: { readonly lease: WalletLease; amount: number }[]
 }
 
-/** `[lease, amount]`, for an attempt's CLOSE. */
-export interface SettledLeases {
-  /** What it has used of each lease. */
-  leases: [string, number][]
-  /** What each of them has settled in all, with it. */
-  totals: [string, number][]
-  /** What it may have used beyond that. */
+/** For an attempt's CLOSE. */
+export interface SettledHold {
+  /** What it held of each pool, what it has used of each lease, and what that lease has settled in all. */
+  drawn: DrawnMoney[]
+  /** `[lease, amount]`: what it may have used beyond that. */
   unresolved: [string, number][]
-  /** What of it its holder has from now on. */
+  /** `[lease, amount]`: what of it its holder has from now on. */
   handed: [string, number][]
 }
 
@@ -202,11 +201,13 @@ export class Wallet {
     used: readonly number[],
     isUnresolved: boolean | readonly boolean[],
     holder?: string,
-  ): SettledLeases {
+  ): SettledHold {
     if (hold.isSettled) throw new Error(`hold of attempt ${hold.attemptId} is settled already`)
     hold.isSettled = true
-    const settled: SettledLeases = { leases: [], totals: [], unresolved: [], handed: [] }
+    const settled: SettledHold = { drawn: [], unresolved: [], handed: [] }
     for (const [at, item] of hold.items.entries()) {
+      const drawn: DrawnMoney[2] = []
+      settled.drawn.push([item.pool.label, item.amount, drawn])
       let rest = item.pool.isConcurrent ? 0 : (used[at] ?? 0)
       const staysOpen = typeof isUnresolved === 'boolean' ? isUnresolved : (isUnresolved[at] ?? false)
       const last = item.parts.at(-1)
@@ -227,10 +228,7 @@ export class Wallet {
           lease.unresolved.set(hold.attemptId, open)
           settled.unresolved.push([lease.leaseId, open])
         }
-        if (!item.pool.isConcurrent) {
-          settled.leases.push([lease.leaseId, amount])
-          settled.totals.push([lease.leaseId, lease.settled])
-        }
+        if (!item.pool.isConcurrent) drawn.push([lease.name, amount, lease.settled])
         const free = freeOf(lease)
         item.pool.free += free - before
         if (amount > 0 || staysOpen || holder !== undefined) this.#touch(lease)

@@ -80,13 +80,19 @@ export function holdBudget(
       tightest = { budget, spent, held: window?.held ?? 0, resetsAtMs: window?.window_end_ms }
     }
   }
-  if (hard && hard.length > 1) hard.sort((a, b) => (a.budget.budget_id < b.budget.budget_id ? -1 : 1))
+  if (hard && !isSorted(hard)) hard.sort((a, b) => (a.budget.budget_id < b.budget.budget_id ? -1 : 1))
   return { budgets, windows, hasRates, hard: hard ?? nothingHeld.hard, urgent, tightest }
 }
 
 /** The no of an admin's stop, for a call before it or in it. */
 export function refusalOfStop({ reason }: Stop): Refusal {
   return new Refusal('stopped_by_admin', `These calls were stopped by an admin: "${reason}" Ask them to lift the stop.`)
+}
+
+function isSorted(hard: readonly MatchedBudget[]): boolean {
+  for (let at = 1; at < hard.length; at++)
+    if ((hard[at - 1]?.budget.budget_id ?? '') > (hard[at]?.budget.budget_id ?? '')) return false
+  return true
 }
 
 /** The no of a cutoff, for a call before it or in it. */

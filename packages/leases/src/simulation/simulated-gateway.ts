@@ -1,7 +1,7 @@
-import { handedLeaseId, type LeaseHeartbeat, type LeaseReport, type LeaseTotals } from '@sluice/contracts'
+import { drawnTotals, handedLeaseId, type LeaseHeartbeat, type LeaseReport, type LeaseTotals } from '@sluice/contracts'
 import { type HandedLeases, type JournaledHold, JournaledLeases } from '../journaled-leases.ts'
 import { WaitingLine } from '../waiting-line.ts'
-import { type Hold, type OpenAsk, Wallet } from '../wallet.ts'
+import { type Hold, type OpenAsk, type SettledHold, Wallet } from '../wallet.ts'
 import type { PoolName } from '../wallet-pool.ts'
 import type { SimulatedHome } from './simulated-home.ts'
 import type { World } from './world.ts'
@@ -205,11 +205,15 @@ export class SimulatedGateway {
     this.#journal.push({
       type: 'close',
       attemptId: call.attemptId,
-      totals: settled.totals,
+      totals: this.#totalsOf(settled),
       unresolved: settled.unresolved,
     })
     this.#books.settle(call.pools, used, isUnmeasured ? call.bound - used : 0)
     this.#line.poll(this.#world.nowMs)
+  }
+
+  #totalsOf({ drawn }: SettledHold): [string, number][] {
+    return drawnTotals(this.gatewayId, this.epoch, drawn)
   }
 
   #handOver(call: Running): void {
@@ -219,7 +223,7 @@ export class SimulatedGateway {
     this.#journal.push({
       type: 'close',
       attemptId: call.attemptId,
-      totals: settled.totals,
+      totals: this.#totalsOf(settled),
       unresolved: settled.unresolved,
       handed: { holder, leases: settled.handed },
     })

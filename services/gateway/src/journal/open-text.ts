@@ -35,8 +35,8 @@ export class SaidTogether {
   readonly #ownLeases: string
   readonly #facts = new Map<string, OpenRecord>()
   #whole = 0
-  /** By lease, whether the budget was exact. */
-  readonly #leases = new Map<string, boolean>()
+  /** By lease, whether the budget was exact, and its name. */
+  readonly #leases = new Map<string, { isExact: boolean; json: string }>()
 
   constructor(ownLeases: string) {
     this.#ownLeases = ownLeases
@@ -52,40 +52,41 @@ export class SaidTogether {
       if (this.#whole++ % mostFacts === 0) this.#facts.clear()
       this.#facts.set(facts, record)
     }
-    const named: JournaledHold[] = []
-    const unnamed: JournaledHold[] = []
-    for (const hold of holds ?? []) (this.#isNamed(hold) ? named : unnamed).push(hold)
-    if (!isAlike && named.length === 0) return { json: openJson(record) }
-    const money = holds && this.#moneyJson(unnamed, named)
-    const json = isAlike ? likeJson(record, like.event_id) : openJson(withoutMoney(record))
-    return { json: money === undefined ? json : `${json.slice(0, -1)},${money}}`, whole: () => openJson(record) }
-  }
-
-  /** Its leases stand in the write; else they do from now on. */
-  #isNamed({ parts, exact }: JournaledHold): boolean {
-    const isExact = exact === true
-    let isNamed = parts.length > 0
-    for (const [lease] of parts) {
-      if (this.#leases.get(lease) === isExact) continue
-      isNamed = false
-      this.#leases.set(lease, isExact)
+    let unnamed: JournaledHold[] | undefined
+    let parts = ''
+    for (const hold of holds ?? []) {
+      const named = this.#partsOf(hold)
+      if (named === undefined) {
+        if (unnamed) unnamed.push(hold)
+        else unnamed = [hold]
+      } else parts = parts === '' ? named : `${parts},${named}`
     }
-    return isNamed
+    if (!isAlike && parts === '') return { json: openJson(record) }
+    const money = `${unnamed ? `,"holds":${JSON.stringify(unnamed)}` : ''}${holds ? `,"parts":[${parts}]` : ''}`
+    const json = isAlike ? likeJson(record, like.event_id, money) : openJson(withoutMoney(record), money)
+    return { json, whole: () => openJson(record) }
   }
 
-  #moneyJson(unnamed: readonly JournaledHold[], named: readonly JournaledHold[]): string {
-    let json = unnamed.length === 0 ? '"parts":[' : `"holds":${JSON.stringify(unnamed)},"parts":[`
-    let comma = ''
-    for (const { parts } of named)
-      for (const [lease, amount] of parts) {
-        json += `${comma}[${this.#nameJson(lease)},${amount}]`
-        comma = ','
+  /** What it holds by lease, where its leases stand in the write. Undefined: they do from now on. */
+  #partsOf({ parts, exact }: JournaledHold): string | undefined {
+    const isExact = exact === true
+    let json: string | undefined
+    let isNamed = parts.length > 0
+    for (const [lease, amount] of parts) {
+      const named = this.#leases.get(lease)
+      if (named?.isExact === isExact) {
+        const part = `[${named.json},${amount}]`
+        json = json === undefined ? part : `${json},${part}`
+        continue
       }
-    return `${json}]`
+      isNamed = false
+      this.#leases.set(lease, { isExact, json: this.#nameJson(lease) })
+    }
+    return isNamed ? json : undefined
   }
 
   #nameJson(lease: string): string {
-    return lease.startsWith(this.#ownLeases) ? `"${lease.slice(this.#ownLeases.length)}"` : JSON.stringify(lease)
+    return JSON.stringify(lease.startsWith(this.#ownLeases) ? lease.slice(this.#ownLeases.length) : lease)
   }
 }
 
@@ -101,10 +102,10 @@ function haveSameBooks(one: OpenRecord, other: OpenRecord): boolean {
   )
 }
 
-function likeJson(record: OpenRecord, as: string): string {
+function likeJson(record: OpenRecord, as: string, money: string): string {
   const { event_id, call_id, admitted_at_ms, estimated_input, asked_modifiers, in_call, holder } = record
   const own = JSON.stringify({ admitted_at_ms, estimated_input, asked_modifiers, in_call, holder })
-  return `{"event_id":"${event_id}","call_id":"${call_id}","as":"${as}",${own.slice(1)}`
+  return `{"event_id":"${event_id}","call_id":"${call_id}","as":"${as}",${own.slice(1, -1)}${money}}`
 }
 
 /** Reads the OPENs of a run in their order, each as it was given. */

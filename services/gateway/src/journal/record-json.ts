@@ -12,9 +12,12 @@ type RestOf<Record_> = {
   [Name in keyof Required<Omit<Record_, keyof AttemptFacts | 'event_id' | 'call_id' | 'drawn'>>]: Record_[Name]
 }
 
-/** The JSON of an OPEN. */
-export function openJson(record: OpenRecord): string {
-  return jsonOf(record, {
+/**
+ * The JSON of an OPEN.
+ * @param more members behind it, as they stand in an object with others before them
+ */
+export function openJson(record: OpenRecord, more = ''): string {
+  const rest = {
     admitted_at_ms: record.admitted_at_ms,
     price_book_id: record.price_book_id,
     estimated_input: record.estimated_input,
@@ -26,12 +29,13 @@ export function openJson(record: OpenRecord): string {
     in_call: record.in_call,
     holds: record.holds,
     holder: record.holder,
-  } satisfies RestOf<OpenRecord>)
+  } satisfies RestOf<OpenRecord>
+  return jsonOf(record, rest, more)
 }
 
 /** The JSON of an event without its place. @throws RangeError where its raw usage is nested deeper than can be written */
 export function draftJson(draft: UsageDraft): string {
-  const json = jsonOf(draft, {
+  const rest = {
     http_status: draft.http_status,
     status: draft.status,
     admitted_at_ms: draft.admitted_at_ms,
@@ -63,8 +67,8 @@ export function draftJson(draft: UsageDraft): string {
     handed: draft.handed,
     held: draft.held,
     settlement_key: draft.settlement_key,
-  } satisfies RestOf<UsageDraft>)
-  return draft.drawn ? `${json.slice(0, -1)},"drawn":${drawnJson(draft.drawn)}}` : json
+  } satisfies RestOf<UsageDraft>
+  return draft.drawn ? jsonOf(draft, rest, `,"drawn":${drawnJson(draft.drawn)}`) : jsonOf(draft, rest)
 }
 
 /** Of a label, which all events of its pool share. */
@@ -100,8 +104,12 @@ function numberJson(number: number): number | 'null' {
   return Number.isFinite(number) ? number : 'null'
 }
 
-function jsonOf(record: OpenRecord | UsageDraft, rest: object): string {
+/** @param more members behind the rest */
+function jsonOf(record: OpenRecord | UsageDraft, rest: object, more = ''): string {
   // Both are UUIDs: nothing in them is to be escaped.
   const { event_id, call_id } = record
-  return `{"event_id":"${event_id}","call_id":"${call_id}",${membersOfFacts(record)},${JSON.stringify(rest).slice(1)}`
+  const json = JSON.stringify(rest)
+  // Parts of a text that is flat cost nothing; of one that is put together, a copy.
+  const last = more === '' ? json.slice(1) : `${json.slice(1, -1)}${more}}`
+  return `{"event_id":"${event_id}","call_id":"${call_id}",${membersOfFacts(record)},${last}`
 }

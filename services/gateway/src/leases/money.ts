@@ -8,7 +8,7 @@ import {
 import {
   type Hold,
   type JournaledHold,
-  type SettledLeases,
+  type SettledHold,
   usedAmount,
   type WalletLease,
   type WalletPool,
@@ -164,18 +164,15 @@ export class Money {
     this.#onEnded()
     const rest = this.budgets.map(({ budget }) => usedAmount(budget.unit, attempt))
     const staysOpen = isUnmeasured && this.isExact ? this.budgets.map(({ budget }) => isExact(budget)) : false
-    const drawn: DrawnMoney[] = []
-    const unresolved: SettledLeases['unresolved'] = []
-    const handed: SettledLeases['handed'] = []
+    let all: SettledHold | undefined
     for (const [at, hold] of this.#holds.entries()) {
       const isLast = at === this.#holds.length - 1
       const used = isLast ? rest : hold.items.map(({ amount }, item) => Math.min(rest[item] ?? 0, amount))
       const settled = this.#talk.wallet.settle(hold, used, staysOpen, holder)
-      addDrawn(drawn, hold, settled)
-      unresolved.push(...settled.unresolved)
-      handed.push(...settled.handed)
+      all = all ? together(all, settled) : settled
       if (!isLast) for (const [item, amount] of used.entries()) rest[item] = (rest[item] ?? 0) - amount
     }
+    const { drawn = [], unresolved = [], handed = [] } = all ?? {}
     if (this.#slots) drawn.push(...(this.#slots.settle(attempt, false, nowMs).drawn ?? []))
     // Behind the CLOSE: what others do with the money is nothing that this attempt's record may wait for.
     if (this.#isWaitedFor) setImmediate(() => this.#talk.line.poll(nowMs))
@@ -244,19 +241,15 @@ export class Money {
   }
 }
 
-/** Adds what a settled hold has drawn to what earlier ones of the same budgets have. */
-function addDrawn(drawn: DrawnMoney[], { items }: Hold, { leases, totals }: SettledLeases): void {
-  // Parts were settled in their order, but for slots.
-  let next = 0
-  for (const [at, { pool, amount, parts }] of items.entries()) {
-    const entry: DrawnMoney = drawn[at] ?? [pool.label, 0, []]
-    entry[1] += amount
-    if (!pool.isConcurrent)
-      for (const { lease } of parts) {
-        entry[2].push([lease.name, leases[next]?.[1] ?? 0, totals[next]?.[1] ?? 0])
-        next++
-      }
-    drawn[at] = entry
+/** What two holds of the same budgets have come to. */
+function together(one: SettledHold, other: SettledHold): SettledHold {
+  return {
+    drawn: one.drawn.map(([pool, held, parts], at): DrawnMoney => {
+      const [, more = 0, later = []] = other.drawn[at] ?? []
+      return [pool, held + more, [...parts, ...later]]
+    }),
+    unresolved: [...one.unresolved, ...other.unresolved],
+    handed: [...one.handed, ...other.handed],
   }
 }
 
