@@ -54,7 +54,8 @@ export async function openStores(t: TestScope) {
     trustedProxies: [],
     nats: { url: nats.url, user: 'budget', password: nats.users.budget.pass },
     databaseUrl: postgres.url,
-    rolloverIntervalMs: 100,
+    // A tick looks through every home: ten in a second are half of what these tests take.
+    rolloverIntervalMs: 1_000,
     windowIntervalMs: 20,
     silentMs: 15 * 60_000,
     unresolvedMs: 24 * 60 * 60_000,

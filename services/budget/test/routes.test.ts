@@ -325,7 +325,7 @@ test('what a team says of its seats is a budget for each person in it, from the 
   )
   const [copy] = await eventually(async () => {
     const { copies } = (await call('GET', `${path}/${made.id}`)).body
-    return copies.length > 0 && copies
+    return copies[0]?.cutoff.active && copies
   })
   assert.deepEqual([copy.copy, copy.spent, copy.cutoff.active], ['mem_ann', '0.0000007', true])
 
@@ -350,7 +350,10 @@ test('what a team says of its seats is a budget for each person in it, from the 
 
   await say({ amount_nano_usd: 900, window: 'day', mode: 'hard' })
   await eventually(async () => (await budgets.get(made.id))?.mode === 'hard')
-  const [changed, ...others] = await listed()
+  const [changed, ...others] = await eventually(async () => {
+    const found = await listed()
+    return !found[0]?.copies[0]?.cutoff.active && found
+  })
   assert.deepEqual([changed.id, changed.limit_nano_usd, changed.copies[0].cutoff.active], [made.id, 900, false])
   assert.deepEqual(others, [])
 
