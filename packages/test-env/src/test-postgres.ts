@@ -16,7 +16,9 @@ export async function testPostgres(
 ): Promise<TestPostgres> {
   const server = await findSharedPostgres()
   const name = `test_${randomBytes(6).toString('hex')}`
-  await query(server, `create database ${name}${options.template ? ` template ${options.template}` : ''}`)
+  // Copied as files: half the work, where nothing waits for the disk.
+  const copy = options.template ? ` template ${options.template} strategy file_copy` : ''
+  await query(server, `create database ${name}${copy}`)
   const url = new URL(server)
   url.pathname = `/${name}`
   for (const schema of options.schemas ?? []) await query(url.href, `create schema "${schema}"`)
