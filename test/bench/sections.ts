@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { budgetService } from './budget-service-section.ts'
 import { admission, workload } from './budgets-section.ts'
 import { keys } from './keys-section.ts'
 import { runRate } from './load-rate.ts'
@@ -300,5 +301,6 @@ export async function runSections(
     tables.push((await closed(targets, options, { ...small, note: leasedWork, title })).table)
     tables.push(await workload(options))
   }
+  if (only.includes('budgets') || only.includes('budget-service')) tables.push(await budgetService(options))
   return [...tables, ...memoryTable]
 }

@@ -204,6 +204,8 @@ export const LeaseHeartbeat = defineEvent({
     ...who,
     /** Leases with money that no call holds, where that has changed: what a recall could bring back. */
     idle: Type.Array(Type.Tuple([LeaseId, Amount]), { maxItems: 5_000 }),
+    /** Leases that were idle and are so no longer. Absent: all that is idle is in `idle`. */
+    busy: Type.Optional(Type.Array(LeaseId, { maxItems: 5_000 })),
     /**
      * Now and then: the leases of this run from the asks `from_seq` to `below_seq`, all of which are answered: whatever lease of
      * them is not named will never be used, and is closed. One that is done is named until that was answered.

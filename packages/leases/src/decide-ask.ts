@@ -111,7 +111,8 @@ function repeatAnswer(
     if (lease && lease.state !== 'open')
       return refusal(ask, about, ask.items[at] ?? firstItem(ask), undefined, 'fenced', heard)
     const pool = lease && state.pools.get(lease.pool)
-    grants.push({ lease_id: leaseId, amount: lease?.granted ?? 0, left: pool ? leftOf(pool) : 0 })
+    const [left, held] = pool ? [leftOf(pool), pool.outstanding] : [0, 0]
+    grants.push({ lease_id: leaseId, amount: lease?.granted ?? 0, left, held })
   }
   return { events: heard, answer: { seq: ask.seq, term: about.term, grants } }
 }

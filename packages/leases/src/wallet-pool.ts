@@ -34,6 +34,8 @@ export interface WalletLease {
   /** The home has not got it (any more): nothing new is held of it. */
   isUnknown: boolean
   isDone: boolean
+  /** Its home was told that a recall would bring something of it back. */
+  isToldIdle: boolean
 }
 
 const halfMinuteMs = 30_000

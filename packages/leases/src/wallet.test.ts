@@ -130,3 +130,31 @@ test('what a running attempt gives back is free at once, is told as idle before,
   wallet.settle(hold, [25, 50], false)
   assert.deepEqual([pool.free, other.free], [5, 10])
 })
+
+test('a heartbeat says what has changed since one that was answered, a whole one says all', () => {
+  const { wallet, grant } = newWallet()
+  const pools = ['bud_1', 'bud_2'].map(id => wallet.pool(minuteOf(id, 0)))
+  for (const pool of pools) wallet.ask([{ pool, want: 10, need: 10 }], 1_000)
+  grant(10, 1_000)
+  const receipt = { term: 1, at_ms: 0, unknown: [], fenced: false }
+  const beat = (atMs: number, isWhole = false) => {
+    const [
+      {
+        messages: [message],
+      } = { messages: [] },
+    ] = wallet.heartbeats(atMs, isWhole)
+    return { idle: message?.idle.map(([id]) => id), busy: message?.busy }
+  }
+  const both = ['gw-1-1-0', 'gw-1-2-0']
+  assert.deepEqual(beat(1_000), { idle: both, busy: [] })
+  assert.deepEqual(beat(2_000), { idle: both, busy: [] }, 'nobody has answered')
+  wallet.renewed(0, 1_000, receipt)
+  assert.deepEqual(beat(3_000), { idle: both, busy: [] }, 'that was the one before')
+  wallet.renewed(0, 3_000, receipt)
+  assert.deepEqual(beat(4_000), { idle: [], busy: [] })
+  const [pool] = pools
+  assert.ok(pool && wallet.hold('att_1', [{ pool, want: 10, need: 10 }], 4_000))
+  assert.deepEqual(beat(5_000), { idle: [], busy: ['gw-1-1-0'] })
+  wallet.renewed(0, 5_000, receipt)
+  assert.deepEqual(beat(6_000, true), { idle: ['gw-1-2-0'], busy: undefined })
+})

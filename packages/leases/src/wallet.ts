@@ -74,6 +74,8 @@ const windowAheadMs = 4_000
 /** …of pools that were used within this time. */
 const recentlyUsedMs = 5 * 60_000
 const mostItems = 32
+/** Leases that one heartbeat calls idle, or no longer so. */
+const mostIdle = 5_000
 const nothingSpare: ReadonlyMap<WalletLease, number> = new Map()
 /** Asks ahead of windows that are under way at a time: half of what a home is asked at once, the rest is for calls. */
 const mostAheadAsks = 8
@@ -98,6 +100,8 @@ export class Wallet {
   readonly #dirty = new Map<number, Set<WalletLease>>()
   /** When the last heartbeat that its home has answered was sent. */
   readonly #renewedAtMs = new Map<number, number>()
+  /** By home: what its last heartbeat says of leases, and when that was sent. */
+  readonly #said = new Map<number, { atMs: number; changes: [WalletLease, boolean][] }>()
   #lastSeq = 0
 
   constructor(options: WalletOptions) {
@@ -399,6 +403,7 @@ export class Wallet {
         isDirty: false,
         isUnknown: false,
         isDone: false,
+        isToldIdle: false,
       }
       this.#leases.set(lease.leaseId, lease)
       pool.add(lease)
@@ -508,8 +513,9 @@ export class Wallet {
   }
 
   /**
-   * One heartbeat a home that this run has leases of. `isWhole`: with every lease, in as many messages as that takes: each is sent
-   * when the one before it was answered and nothing of it was unknown.
+   * One heartbeat a home that this run has leases of: which of them have become idle, and which are so no longer, since one that was
+   * answered. `isWhole`: with every lease, in as many messages as that takes: each is sent when the one before it was answered and
+   * nothing of it was unknown.
    * @param spare what running attempts hold of leases and would give back
    */
   heartbeats(
@@ -530,11 +536,19 @@ export class Wallet {
     const belowSeq = Math.min(this.#lastSeq + 1, ...this.#asks.keys())
     const who = { gateway_id: gatewayId, epoch, at_ms: nowMs }
     return [...byHome].map(([home, leases]) => {
-      const idle = leases
-        .map((lease): [string, number] => [lease.leaseId, freeOf(lease) + (spare.get(lease) ?? 0)])
-        .filter(([, amount]) => amount > 0)
-        .slice(0, 5_000)
-      if (!isWhole) return { home, messages: [{ ...who, idle }] }
+      const changes: [WalletLease, boolean][] = []
+      const idle: [string, number][] = []
+      const busy: string[] = []
+      for (const lease of leases) {
+        const amount = freeOf(lease) + (spare.get(lease) ?? 0)
+        if (!isWhole && amount > 0 === lease.isToldIdle) continue
+        if (amount > 0 && idle.length < mostIdle) idle.push([lease.leaseId, amount])
+        else if (amount > 0 || (!isWhole && busy.length === mostIdle)) continue
+        else if (!isWhole) busy.push(lease.leaseId)
+        changes.push([lease, amount > 0])
+      }
+      this.#said.set(home, { atMs: nowMs, changes })
+      if (!isWhole) return { home, messages: [{ ...who, idle, busy }] }
       const messages = wholeLists(leases, belowSeq).map((whole, part) => ({
         ...who,
         idle: part === 0 ? idle : [],
@@ -548,6 +562,11 @@ export class Wallet {
   renewed(home: number, sentAtMs: number, receipt: LeaseReceipt): void {
     if (receipt.fenced) return
     this.#renewedAtMs.set(home, Math.max(sentAtMs, this.#renewedAtMs.get(home) ?? Number.NEGATIVE_INFINITY))
+    const said = this.#said.get(home)
+    if (said?.atMs === sentAtMs) {
+      for (const [lease, isIdle] of said.changes) lease.isToldIdle = isIdle
+      said.changes.length = 0
+    }
     this.#markUnknown(receipt.unknown)
   }
 

@@ -73,10 +73,12 @@ export async function listWindowsToPublish(
   nowMs: number,
   copies?: readonly { budgetId: string; copy: string }[],
 ): Promise<OpenWindow[]> {
+  const budgetIds = [...new Set(copies?.map(({ budgetId }) => budgetId))]
+  // What is in force is told by the clock: only a list of ids keeps it from being told of every budget.
   const named =
     copies === undefined
       ? sql`true`
-      : sql`(w.budget_id, w.copy) in (select budget_id, copy
+      : sql`b.budget_id = any(${budgetIds}::text[]) and (w.budget_id, w.copy) in (select budget_id, copy
           from jsonb_to_recordset(${JSON.stringify(copies.map(({ budgetId, copy }) => ({ budget_id: budgetId, copy })))}::jsonb)
             as named(budget_id text, copy text))`
   const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_in_force: string }>`

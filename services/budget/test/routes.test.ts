@@ -370,7 +370,7 @@ test('what a team says of its seats is a budget for each person in it, from the 
 
   await say()
   await eventually(async () => (await listed()).length === 0)
-  assert.equal(await budgets.get(made.id), undefined)
+  await eventually(async () => (await budgets.get(made.id)) === undefined)
   const { entries } = (await call('GET', `${path}/audit?budget=${made.id}`)).body
   assert.deepEqual(
     entries.map(({ action, by }: { action: string; by: string }) => [action, by.split(' ')[0]]),

@@ -81,7 +81,7 @@ export function namedBy(commands: readonly Command[], leaseIdsOf: (ask: AskComma
       case 'heartbeat':
         named.leaseIds.push(...message.idle.map(([leaseId]) => leaseId))
         if (!message.whole) break
-        named.leaseIds.push(...message.whole.lease_ids)
+        // Those that are in it and not closed are found with their run.
         named.runs.push({
           gatewayId: message.gateway_id,
           epoch: message.epoch,

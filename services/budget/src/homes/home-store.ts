@@ -83,7 +83,10 @@ interface NamedRows {
   gateways: { gateway_id: string; epoch: string; heard_at_ms: string; listed_at_ms: string }[]
 }
 
-/** One statement: each costs more on the way than for what it reads. */
+/**
+ * One statement: each costs more on the way than for what it reads. Budgets by an array: what is in force is told by the clock, and
+ * would be told of all of them where they are joined.
+ */
 async function readNamed(trx: Transaction<BudgetTables>, home: number, names: Named): Promise<NamedRows> {
   const { runs } = names
   const budgetIds = new Set(names.pools.map(({ budgetId }) => budgetId))
@@ -99,7 +102,7 @@ async function readNamed(trx: Transaction<BudgetTables>, home: number, names: Na
     select
       (select coalesce(json_agg(held), '[]') from held) as leases,
       (select coalesce(json_agg(b), '[]') from budgets_in_force b
-        where b.budget_id in (select budget_id from held union select unnest(${[...budgetIds]}::text[]))) as budgets,
+        where b.budget_id = any(array(select budget_id from held union select unnest(${[...budgetIds]}::text[])))) as budgets,
       (select coalesce(json_agg(g), '[]') from lease_gateways g where g.home = ${home}) as gateways`.execute(trx)
   const [row] = rows
   if (!row) throw new Error(`home ${home} was not read`)

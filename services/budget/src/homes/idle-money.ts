@@ -5,6 +5,14 @@ import type { OpenLease } from './home-store.ts'
 
 /** Who has said nothing for three heartbeats is not waited for. */
 const silentMs = 3_000
+interface SaidIdle {
+  epoch: number
+  saidAtMs: number
+  leaseIds: Set<string>
+  /** All that is idle was told once: what is not among it is not idle. */
+  isAll: boolean
+}
+
 /** A gateway that ended is forgotten. */
 const forgottenMs = 60_000
 
@@ -13,12 +21,19 @@ const forgottenMs = 60_000
  * taken for unknown, and unknown leases are called back too.
  */
 export class IdleMoney {
-  readonly #byGateway = new Map<string, { epoch: number; saidAtMs: number; leaseIds: ReadonlySet<string> }>()
+  readonly #byGateway = new Map<string, SaidIdle>()
 
-  hear({ gateway_id: gatewayId, epoch, idle, whole }: LeaseHeartbeat, nowMs: number): void {
+  hear({ gateway_id: gatewayId, epoch, idle, busy, whole }: LeaseHeartbeat, nowMs: number): void {
     // Further parts of a whole list say nothing of it.
     if (whole && whole.from_seq > 1) return
-    this.#byGateway.set(gatewayId, { epoch, saidAtMs: nowMs, leaseIds: new Set(idle.map(([leaseId]) => leaseId)) })
+    const known = this.#byGateway.get(gatewayId)
+    const isChange = busy !== undefined && whole === undefined
+    const said: SaidIdle =
+      isChange && known?.epoch === epoch ? known : { epoch, saidAtMs: nowMs, leaseIds: new Set(), isAll: !isChange }
+    said.saidAtMs = nowMs
+    for (const [leaseId] of idle) said.leaseIds.add(leaseId)
+    for (const leaseId of busy ?? []) said.leaseIds.delete(leaseId)
+    this.#byGateway.set(gatewayId, said)
     for (const [known, { saidAtMs }] of this.#byGateway)
       if (nowMs - saidAtMs > forgottenMs) this.#byGateway.delete(known)
   }
@@ -31,6 +46,6 @@ export class IdleMoney {
     if (!gateway || gateway.epoch !== lease.epoch || nowMs - gateway.heardAtMs > silentMs) return false
     const said = this.#byGateway.get(lease.gatewayId)
     if (!said || said.epoch !== lease.epoch || lease.grantedAtMs >= said.saidAtMs) return true
-    return said.leaseIds.has(lease.leaseId)
+    return said.leaseIds.has(lease.leaseId) || !said.isAll
   }
 }
