@@ -11,7 +11,7 @@ import { runSections } from './sections.ts'
 import { toMarkdown } from './table.ts'
 import { startDirect, startTargets, type Target } from './targets.ts'
 
-const usage = `npm run bench -- [--quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets,keys,budgets,budget-service]
+const usage = `npm run bench -- [--quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets,keys,budgets,budget-service,cuts]
   [--targets gateway,portkey] [--write] [--profile folder]
 `
 

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { budgetService } from './budget-service-section.ts'
 import { admission, workload } from './budgets-section.ts'
+import { cuts } from './cuts-section.ts'
 import { keys } from './keys-section.ts'
 import { runRate } from './load-rate.ts'
 import { runStreams } from './load-streams.ts'
@@ -302,5 +303,6 @@ export async function runSections(
     tables.push(await workload(options))
   }
   if (only.includes('budgets') || only.includes('budget-service')) tables.push(await budgetService(options))
+  if (only.includes('budgets') || only.includes('cuts')) tables.push(await cuts(options))
   return [...tables, ...memoryTable]
 }
