@@ -349,17 +349,6 @@ test('a rate limit of tokens ends no stream that runs, and keeps the next calls 
   assert.match(error.message, /Rate limit "tokens" lets 3000 tokens a minute pass, and they are used/)
 })
 
-test('per model: each has a limit of its own', async () => {
-  await inOneMinute()
-  const { openai } = await hardBudget('each model', { limit: '2', unit: 'requests', window: 'minute', per: 'model' })
-  const ask = (model: string) =>
-    openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'x' }], max_tokens: 1 })
-  await ask('gpt-4o')
-  await ask('gpt-4o')
-  await assert.rejects(ask('gpt-4o'), /Rate limit "each model" for gpt-4o lets 2 requests a minute pass/)
-  await ask('gpt-4.1')
-})
-
 test('a realtime session holds its next turn ahead: without money its provider begins none, and with money again it does', async t => {
   const { apiKey, path, read } = await hardBudget('spoken', { limit: '3.00' })
   const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
@@ -391,6 +380,34 @@ test('a realtime session holds its next turn ahead: without money its provider b
   say()
   await client.until('response.done', 3)
 })
+
+for (const mode of ['soft', 'hard'] as const)
+  test(`a realtime session outlives a ${mode} rate limit: the turn that is too much ends or is not begun, and its client is told`, async t => {
+    await inOneMinute()
+    const hold = mode === 'hard' ? { hold: 'paced' } : { hold: undefined }
+    const wish = { limit: '2', unit: 'requests', window: 'minute', mode, ...hold }
+    const { apiKey } = await hardBudget(`${mode} talk`, wish)
+    const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
+    client.send({
+      type: 'session.update',
+      session: { type: 'realtime', audio: { input: { turn_detection: { type: 'server_vad' } } } },
+    })
+    await client.until('session.updated')
+    const say = () =>
+      client.send({ type: 'input_audio_buffer.append', audio: Buffer.alloc(48 * 1_000).toString('base64') })
+    say()
+    await client.until('response.done')
+    // One was made when the budget was; with this turn both are used.
+    let told: { error: { message?: string } } | undefined
+    await eventually(async () => {
+      say()
+      await new Promise(resolve => setTimeout(resolve, 300))
+      ;[told] = client.all('error')
+      return told
+    })
+    assert.match(told?.error.message ?? '', new RegExp(`Rate limit "${mode} talk" lets 2 requests a minute pass`))
+    assert.equal(client.socket.readyState, client.socket.OPEN)
+  })
 
 test('a realtime session has one slot whether a turn runs or not; a turn beside another takes one more, and where there is none nothing else ends', async t => {
   const { apiKey, openai, read } = await hardBudget('slots', { limit: '2', unit: 'concurrent', window: 'total' })

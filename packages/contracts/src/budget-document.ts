@@ -46,17 +46,7 @@ export const budgetModes = ['hard', 'soft', 'alert'] as const
  * as it goes on.
  */
 export const holdPolicies = ['exact', 'paced'] as const
-export const perDimensions = [
-  'project',
-  'team',
-  'member',
-  'room',
-  'key',
-  'service_account',
-  'participant',
-  /** As the client has asked for it. */
-  'model',
-] as const
+export const perDimensions = ['project', 'team', 'member', 'room', 'key', 'service_account', 'participant'] as const
 
 export const BudgetSchema = Type.Object({
   budget_id: Id,

@@ -50,6 +50,21 @@ export interface OutboxRelay {
   close: () => Promise<void>
 }
 
+/** Does something while no relay sends: what it reads of the database is then no older than what was sent. */
+export function whileOutboxRests<Tables, Result>(
+  db: Kysely<Tables>,
+  work: (trx: Transaction<Tables>) => Promise<Result>,
+): Promise<Result> {
+  return db.transaction().execute(async trx => {
+    await lockOutbox(trx)
+    return await work(trx)
+  })
+}
+
+async function lockOutbox<Tables>(trx: Transaction<Tables>): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtext(current_schema() || ' outbox'))`.execute(trx)
+}
+
 /** Entries that are sent in one transaction. */
 const pageSize = 100
 
@@ -99,7 +114,7 @@ export function startOutboxRelay<Tables>(
   async function sendPage(until: string | undefined): Promise<{ isFull: boolean; until: string | undefined }> {
     return db.transaction().execute(async trx => {
       // Whoever waits here sends what has come since the one before has looked.
-      await sql`select pg_advisory_xact_lock(hashtext(current_schema() || ' outbox'))`.execute(trx)
+      await lockOutbox(trx)
       const { rows } = await sql<
         OutboxEntry & { id: string }
       >`select id, kind, target, key, payload from outbox where id <= coalesce(${until ?? null}::bigint, id)

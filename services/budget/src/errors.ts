@@ -76,6 +76,11 @@ export const errors = {
     statusCode: 404,
     message: 'There is no such stop in this project. List the stops of the project to see their ids.',
   },
+  stoppedItself: {
+    code: 'stopped_itself',
+    statusCode: 403,
+    message: 'This key is stopped by the stop that it asks to lift. Somebody else has to lift it.',
+  },
   tooManyStops: {
     code: 'too_many_stops',
     statusCode: 409,
@@ -93,6 +98,7 @@ export const budgetOfTeam = (): AppError => errorOf(errors.budgetOfTeam)
 export const tooManyRaises = (): AppError => errorOf(errors.tooManyRaises)
 export const holdNotFound = (): AppError => errorOf(errors.holdNotFound)
 export const stopNotFound = (): AppError => errorOf(errors.stopNotFound)
+export const stoppedItself = (): AppError => errorOf(errors.stoppedItself)
 export const tooManyStops = (most: number): AppError =>
   errorOf(errors.tooManyStops, { message: `${errors.tooManyStops.message} (${most})` })
 export const tooManyBudgets = (most: number): AppError =>

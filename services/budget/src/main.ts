@@ -10,6 +10,7 @@ import {
   rebuildStore,
   startOutboxRelay,
   watchCompleteness,
+  whileOutboxRests,
 } from '@sluice/postgres'
 import { ClosingStack, createLogger, type Logger, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
@@ -77,7 +78,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   )
   const bus: Bus = closing.use(await connectBus(config.nats, 'budget', log), 'bus')
   const send = await createOutboxPublisher(bus)
-  await repairBuckets(bus, await readPublishedState(db, Date.now()), log)
+  await whileOutboxRests(db, async trx => repairBuckets(bus, await readPublishedState(trx, Date.now()), log))
   const outbox = closing.use(startOutboxRelay(db, send, { log }), 'outbox')
   const windows = closing.use(
     await startWindowPublisher(bus, copies => listWindowsToPublish(db, Date.now(), copies), {

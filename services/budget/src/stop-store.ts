@@ -1,9 +1,9 @@
 import { type BudgetScope, Stop } from '@sluice/contracts'
 import { enqueue, type Kysely, type Transaction, transact } from '@sluice/postgres'
 import type { Selectable } from 'kysely'
-import type { Actor } from './audit-store.ts'
+import type { Actor, Origin } from './audit-store.ts'
 import type { BudgetTables } from './db/schema.ts'
-import { stopNotFound, tooManyStops } from './errors.ts'
+import { stopNotFound, stoppedItself, tooManyStops } from './errors.ts'
 import { claimMaking, type MakingOnce } from './made-once-store.ts'
 
 /** Every call of a project is held against all of its stops. */
@@ -73,10 +73,12 @@ export function createStop(db: Kysely<BudgetTables>, draft: StopDraft, once?: Ma
         reason,
         actor_kind: by.kind,
         actor_id: by.id,
+        actor_from: originOf(by),
         at_ms: atMs,
         lifted_at_ms: null,
         lifter_kind: null,
         lifter_id: null,
+        lifter_from: null,
       })
       .execute()
     await enqueue(trx, [{ kind: 'kv-put', target: 'stops', key: stopId, payload: Stop.encode(stop) }])
@@ -84,7 +86,7 @@ export function createStop(db: Kysely<BudgetTables>, draft: StopDraft, once?: Ma
   })
 }
 
-/** Lets calls go on. A stop that is lifted already stays as it is. @throws AppError 404 */
+/** Lets calls go on. A stop that is lifted already stays as it is. @throws AppError 404; 403 where the key that asks is stopped by it */
 export function liftStop(
   db: Kysely<BudgetTables>,
   projectId: string,
@@ -93,14 +95,17 @@ export function liftStop(
   atMs: number,
 ): Promise<void> {
   return transact(db, async trx => {
-    const { lifted } = await findStop(trx, projectId, stopId)
-    if (lifted) return
+    const { stop } = await findStop(trx, projectId, stopId)
+    // Whoever is stopped asks somebody else.
+    if (by.kind === 'key' && stop.scope.key === by.id) throw stoppedItself()
     await trx
       .updateTable('stops')
-      .set({ lifted_at_ms: atMs, lifter_kind: by.kind, lifter_id: by.id })
+      .set({ lifted_at_ms: atMs, lifter_kind: by.kind, lifter_id: by.id, lifter_from: originOf(by) })
       .where('project_id', '=', projectId)
       .where('stop_id', '=', stopId)
+      .where('lifted_at_ms', 'is', null)
       .execute()
+    // Lifted again it is deleted again: whatever has put it back.
     await enqueue(trx, [{ kind: 'kv-delete', target: 'stops', key: stopId, payload: '' }])
   })
 }
@@ -142,14 +147,21 @@ function fromRow(row: Selectable<BudgetTables['stops']>): StopRecord {
   const { stop_id, account_id, scope, reason } = row
   return {
     stop: { stop_id, account_id, scope, reason, at_ms: Number(row.at_ms) },
-    by: actorOf(row.actor_kind, row.actor_id),
+    by: actorOf(row.actor_kind, row.actor_id, row.actor_from),
     lifted:
       row.lifted_at_ms === null
         ? undefined
-        : { atMs: Number(row.lifted_at_ms), by: actorOf(row.lifter_kind ?? '', row.lifter_id ?? '') },
+        : {
+            atMs: Number(row.lifted_at_ms),
+            by: actorOf(row.lifter_kind ?? '', row.lifter_id ?? '', row.lifter_from),
+          },
   }
 }
 
-function actorOf(kind: string, id: string): Actor {
-  return { kind: kind === 'member' ? 'member' : 'key', id }
+function originOf({ from }: Actor): string | null {
+  return from === undefined ? null : JSON.stringify(from)
+}
+
+function actorOf(kind: string, id: string, from: Origin | null): Actor {
+  return { kind: kind === 'member' ? 'member' : 'key', id, ...(from !== null && { from }) }
 }

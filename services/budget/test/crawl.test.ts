@@ -109,7 +109,7 @@ async function fill(db: Kysely<BudgetTables>, budgetId: string, projectId: strin
   await sql`insert into cutoffs values (${cutoff.cutoff_id}, ${budgetId}, ${canary}, 1, true, ${now + 3_600_000}, ${now},
     true, ${JSON.stringify(cutoff)})`.execute(db)
   // Under the id of the budget, so that whoever asks for that asks for it.
-  await sql`insert into stops values (${budgetId}, ${accountOf[projectId]}, ${projectId}, '{}', ${canary}, 'key', 'x', ${now})`.execute(
+  await sql`insert into stops values (${budgetId}, ${accountOf[projectId]}, ${projectId}, '{}', ${canary}, 'key', 'x', null, ${now})`.execute(
     db,
   )
   await sql`insert into leases values (0, ${`lease_${projectId}`}, 1, ${budgetId}, ${canary}, ${now - 3_600_000}, 'gw_1', 1, 9, 1, 0,

@@ -33,7 +33,7 @@ const dropped = new Set([
  * @param provider names in lower case
  */
 export function answerHeaders(call: AdmittedCall, provider: readonly string[], overheadUs: number): string[] {
-  const limits = limitHeaders(call, call.admittedAtMs)
+  const limits = limitHeaders(call)
   const headers: string[] = []
   let hasRequestId = false
   for (let i = 0; i < provider.length; i += 2) {

@@ -86,17 +86,12 @@ export class BudgetIndex {
         if (!isInScope(candidate, identity, provider, model)) continue
         if (candidate.isByClaim && !isClaimed(candidate.budget.scope, claimed)) continue
         const { budget } = candidate
-        const copy = copyOf(budget, identity, model)
+        const copy = budget.per === undefined ? '' : dimensionOf(identity, budget.per)
         if (copy !== undefined && !budget.except?.includes(copy)) matched.push({ budget, copy })
       }
     }
     return matched
   }
-}
-
-function copyOf({ per }: Budget, identity: CallIdentity, model: string): string | undefined {
-  if (per === undefined) return ''
-  return per === 'model' ? model : dimensionOf(identity, per)
 }
 
 function isInScope(

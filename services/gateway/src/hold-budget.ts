@@ -84,6 +84,13 @@ export function holdBudget(
   return { budgets, windows, hasRates, hard: hard ?? nothingHeld.hard, urgent, tightest }
 }
 
+/** What a call that costs nothing holds. @throws Refusal `stopped_by_admin` */
+export function holdNothing(view: BudgetsView, identity: CallIdentity, claimed: ClaimedDimensions): Hold {
+  const stop = view.findStop(identity, claimed)
+  if (stop) throw refusalOfStop(stop)
+  return nothingHeld
+}
+
 /** The no of an admin's stop, for a call before it or in it. */
 export function refusalOfStop({ reason }: Stop): Refusal {
   return new Refusal('stopped_by_admin', `These calls were stopped by an admin: "${reason}" Ask them to lift the stop.`)

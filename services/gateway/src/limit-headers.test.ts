@@ -98,13 +98,24 @@ test('of a hard limit, what its home has left counts, and its minute, before any
   assert.equal(headers['x-ratelimit-reset-requests'], '30s')
 })
 
-test('our limits stand in place of the provider’s, and what it alone has stays', () => {
+test('our limits stand in place of the provider’s, and what it alone has stays', t => {
+  t.mock.timers.enable({ apis: ['Date'], now: nowMs })
   const call = callOf([{ spent: 2, endMs: minuteEndMs }], 'OpenAI/JS 7', 'openai')
   const headers = pairs(
     answerHeaders(call, ['x-ratelimit-remaining-requests', '9999', 'x-ratelimit-remaining-tokens', '77'], 5),
   )
   assert.equal(headers['x-ratelimit-remaining-requests'], '8')
   assert.equal(headers['x-ratelimit-remaining-tokens'], '77')
+})
+
+test('nothing is told of a minute that is over, nor of budgets that refuse nobody', () => {
+  assert.deepEqual(told(callOf([{ spent: 9, endMs: nowMs - 1 }], 'OpenAI/JS 7', 'openai')), {})
+  assert.deepEqual(limitHeaders(callOf([{}], 'OpenAI/JS 7', 'openai', 4), minuteEndMs), [])
+  const alert: Wish = { window: 'day', unit: 'usd', limit: 10, spent: 10, endMs: dayStartMs + dayMs, mode: 'alert' }
+  assert.deepEqual(
+    told(callOf([alert, { ...alert, window: 'minute', unit: 'tokens' }], 'codex_cli_rs/1', 'openai')),
+    {},
+  )
 })
 
 const budgetsOfDayAndWeek: Wish[] = [
@@ -133,7 +144,8 @@ test('Codex is told of the fullest budget up to a day and of the fullest longer 
   })
 })
 
-test('Claude Code is told of both, warned from 75 and 95 percent, and which of them will stop it', () => {
+test('Claude Code is told of both, warned from 75 and 95 percent, and which of them will stop it', t => {
+  t.mock.timers.enable({ apis: ['Date'], now: nowMs })
   const call = callOf(budgetsOfDayAndWeek, 'claude-cli/2.1.0', 'anthropic')
   const endS = (dayStartMs + dayMs) / 1000
   const prefix = 'anthropic-ratelimit-unified'

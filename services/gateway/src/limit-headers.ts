@@ -6,7 +6,7 @@ const none: readonly string[] = []
 const minuteMs = 60_000
 
 /** What an answer's headers are told from. */
-export type LimitedCall = Pick<AdmittedCall, 'hold' | 'client' | 'money'> & {
+export type LimitedCall = Pick<AdmittedCall, 'hold' | 'client' | 'money' | 'admittedAtMs'> & {
   match: Pick<AdmittedCall['match'], 'dialect'>
 }
 
@@ -15,7 +15,7 @@ export type LimitedCall = Pick<AdmittedCall, 'hold' | 'client' | 'money'> & {
  * dialect, and the gauges that Claude Code and Codex show before a budget is spent. Flat: name, value, …; lower case. Names that
  * stand here replace the provider's own.
  */
-export function limitHeaders(call: LimitedCall, nowMs: number): readonly string[] {
+export function limitHeaders(call: LimitedCall, nowMs = Date.now()): readonly string[] {
   const { hold, client } = call
   const isAgent = client.refusalClass === 'claude-code' || client.refusalClass === 'codex'
   if (!hold.hasRates && !isAgent) return none
@@ -37,19 +37,22 @@ interface Rate {
 }
 
 /** Of requests and of tokens: the limit that has the least left. One of slots has no header that anybody reads. */
-function tellRates(headers: string[], { hold, money, match }: LimitedCall, nowMs: number): void {
+function tellRates(headers: string[], { hold, money, match, admittedAtMs }: LimitedCall, nowMs: number): void {
   for (const unit of ['requests', 'tokens'] as const) {
     let tightest: Rate | undefined
     for (const [at, { budget, copy }] of hold.budgets.entries()) {
-      if (budget.unit !== unit || !isRateLimit(budget)) continue
+      if (budget.unit !== unit || !isRateLimit(budget) || budget.mode === 'alert') continue
       const window = hold.windows[at]
+      const resetsAtMs = window?.window_end_ms ?? nextMinute(admittedAtMs)
+      // Of a minute that is over nothing is known that helps.
+      if (resetsAtMs <= nowMs) continue
       const limit = window?.limit ?? budget.limit
       const counted = Math.max(0, limit - (window?.spent ?? 0) - (window?.held ?? 0))
       // What its home has left, as far as this gateway knows, is newer than what was counted.
       const rate = {
         limit,
         remaining: Math.min(limit, money?.leftOf(budget.budget_id, copy) ?? counted),
-        resetsAtMs: window?.window_end_ms ?? nextMinute(nowMs),
+        resetsAtMs,
       }
       if (!tightest || rate.remaining < tightest.remaining) tightest = rate
     }
@@ -95,6 +98,8 @@ export function nextMinute(nowMs: number): number {
   return (Math.floor(nowMs / minuteMs) + 1) * minuteMs
 }
 
+const shortWindows: ReadonlySet<Budget['window']> = new Set(['minute', 'hour', 'day'])
+
 /** How far a budget is used. A part to show: no amount is computed from it. */
 export interface UsedPart {
   name: string
@@ -116,9 +121,10 @@ export function usedParts(
 ): UsedParts {
   const parts: UsedParts = { short: undefined, long: undefined }
   for (const [at, { budget }] of budgets.entries()) {
-    if (isRateLimit(budget) || budget.limit === 0) continue
+    if (isRateLimit(budget) || budget.mode === 'alert' || budget.limit === 0) continue
+    if ((windows[at]?.window_end_ms ?? Infinity) <= nowMs) continue
     const part = usedPart(budget, windows[at], nowMs)
-    const slot = budget.window === 'hour' || budget.window === 'day' ? 'short' : 'long'
+    const slot = shortWindows.has(budget.window) ? 'short' : 'long'
     if ((parts[slot]?.permille ?? -1) < part.permille) parts[slot] = part
   }
   return parts

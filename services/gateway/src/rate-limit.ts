@@ -1,10 +1,32 @@
 import type { Budget } from '@sluice/contracts'
 import type { Refused } from '@sluice/leases'
+import type { CallBound } from './bounds/call-bound.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
 
 /** A limit on how fast a scope may call: it is not out of money, and asking again after a moment helps. */
 export function isRateLimit({ unit, window }: { unit: string; window: string }): boolean {
   return unit === 'concurrent' || (window === 'minute' && unit !== 'usd')
+}
+
+/**
+ * What a call holds of one of its budgets with so much output. A rate limit of tokens is about how much is used a minute, not about
+ * how much one call may put out: of that a call holds a first part, is neither clamped nor ended for more, and counts what it
+ * has used. One that is `exact` holds all.
+ */
+export function amountOf(budget: Budget, bound: CallBound, outputTokens: number): number {
+  return bound.amount(budget.unit, isLoose(budget) ? Math.min(outputTokens, firstTokens) : outputTokens)
+}
+
+/** The most output for which this much of a budget is enough; -1: not even the input fits. */
+export function outputWithinOf(budget: Budget, bound: CallBound, amount: number): number {
+  if (!isLoose(budget)) return bound.outputWithin(budget.unit, amount)
+  return amount >= amountOf(budget, bound, bound.outputTokens) ? bound.outputTokens : -1
+}
+
+const firstTokens = 1_024
+
+export function isLoose({ unit, window, hold }: Budget): boolean {
+  return unit === 'tokens' && window === 'minute' && hold !== 'exact'
 }
 
 /** Slots and tokens that running calls hold come back within seconds; requests that they have made do not. */

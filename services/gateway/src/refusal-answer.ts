@@ -61,7 +61,11 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
     }
   } else {
     if (refusal.retryAfterS !== undefined) headers.push('retry-after', String(refusal.retryAfterS))
-    if (refusal.reason === 'rate_limited') tellRate(headers, refusal, audience)
+    if (refusal.reason === 'rate_limited') {
+      tellRate(headers, refusal, audience)
+      // Whoever does not look at headers would ask again and again for what is never there.
+      if (refusal.retryAfterS === undefined && audience.refusalClass === 'unknown') status = 400
+    }
     // A loop or a missing permission does not go away by asking again.
     if (status === 508) headers.push('x-should-retry', 'false')
   }

@@ -40,6 +40,11 @@ export const refusalReasons = {
 } as const
 export type RefusalReason = keyof typeof refusalReasons
 
+/** A budget or a rate limit says no: the next call or turn may find more, so whoever makes them stays. */
+export function isOfBudgets(reason: RefusalReason): boolean {
+  return reason.startsWith('budget_') || reason === 'rate_limited'
+}
+
 /** The budget that said no. Amounts in the budget's unit; nano-USD for `usd`. */
 export interface RefusalBudget {
   budget_id: string

@@ -10,7 +10,7 @@ import type { ClientAnswer, ClientExchange } from './client-exchange.ts'
 import type { Endpoint } from './endpoints.ts'
 import { type ForwardDeps, forward } from './forward.ts'
 import { HeldBody } from './held-body.ts'
-import { holdBudget, nothingHeld } from './hold-budget.ts'
+import { holdBudget, holdNothing } from './hold-budget.ts'
 import { JournalUnavailableError } from './journal/journal-unavailable-error.ts'
 import type { LeaseDeps } from './leases/take-money.ts'
 import type { PathMatch } from './match-path.ts'
@@ -307,7 +307,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
     allowModel(principal, match.dialect, model, prices, endpoint.shape, undefined, asked.sound?.names)
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, endpoint.shape)
   const hold = endpoint.free
-    ? nothingHeld
+    ? holdNothing(deps.budgets, principal.identity, headers.claimed)
     : holdBudget(deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
   return {
     callId: call.callId,

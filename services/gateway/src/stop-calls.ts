@@ -7,9 +7,14 @@ import { Refusal } from './refusal.ts'
 import { refusalOfRoom, roomClosed } from './room-access.ts'
 import type { RoomState } from './views/rooms-view.ts'
 
+/** Whether it ends what runs: a rate limit keeps the next call out and no more. */
+export function endsCalls(cutoff: Cutoff): boolean {
+  return !isRateLimit(cutoff) || cutoff.reason === 'stopped_by_admin'
+}
+
 /** Money is gone: streams end softly, in their dialect. A rate limit ends none. @returns how many calls were ended; so do the others here */
 export function cutBudget(calls: LiveCalls, cutoff: Cutoff): number {
-  if (isRateLimit(cutoff) && cutoff.reason !== 'stopped_by_admin') return 0
+  if (!endsCalls(cutoff)) return 0
   const style = cutoff.reason === 'budget_spent' ? 'soft' : 'explicit'
   return calls.cutBudget(cutoff, scope => ({ refusal: refusalOfCutoff(cutoff, scope), style }))
 }

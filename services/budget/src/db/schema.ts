@@ -120,10 +120,12 @@ export interface BudgetTables {
     reason: string
     actor_kind: string
     actor_id: string
+    actor_from: JsonColumn<{ address: string; userAgent: string | null }> | null
     at_ms: BigIntColumn
     lifted_at_ms: BigIntColumn | null
     lifter_kind: string | null
     lifter_id: string | null
+    lifter_from: JsonColumn<{ address: string; userAgent: string | null }> | null
   }
   made_once: {
     caller_id: string

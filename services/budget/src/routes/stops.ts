@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import type { StopRecord } from '../stop-store.ts'
-import { makingOf } from './budget-place.ts'
+import { actorOf, makingOf } from './budget-place.ts'
 import { DimensionValue } from './scope-members.ts'
 
 const path = '/accounts/projects/:pid/stops'
@@ -40,8 +40,10 @@ const StopAnswer = Type.Object({
   reason: Type.String(),
   stopped_at: Type.String(),
   stopped_by: Type.String(),
+  stopped_from: Type.Union([Type.String(), Type.Null()]),
   lifted_at: Type.Union([Type.String(), Type.Null()]),
   lifted_by: Type.Union([Type.String(), Type.Null()]),
+  lifted_from: Type.Union([Type.String(), Type.Null()]),
 })
 
 const Query = Type.Object(
@@ -65,14 +67,14 @@ export function stopRoutes(app: FastifyInstance, deps: BudgetRouteDeps): void {
     async (request, reply) => {
       const { pid } = request.params
       const { scope = {}, reason } = request.body
-      const { kind, id, accountId } = principalOf(request)
+      const { accountId } = principalOf(request)
       const draft = {
         stopId: deps.newStopId(),
         accountId: deps.views.accountOfProject(pid) ?? accountId,
         projectId: pid,
         scope: { ...scope, project: pid } satisfies BudgetScope,
         reason,
-        by: { kind, id },
+        by: actorOf(request),
         atMs: deps.now(),
       }
       return reply.code(201).send(toAnswer(await deps.stops.create(draft, makingOf(request))))
@@ -107,8 +109,7 @@ export function stopRoutes(app: FastifyInstance, deps: BudgetRouteDeps): void {
     },
     async (request, reply) => {
       const { pid, id } = request.params
-      const { kind, id: by } = principalOf(request)
-      await deps.stops.lift(pid, id, { kind, id: by }, deps.now())
+      await deps.stops.lift(pid, id, actorOf(request), deps.now())
       return reply.code(204).send()
     },
   )
@@ -122,7 +123,9 @@ function toAnswer({ stop, by, lifted }: StopRecord): Static<typeof StopAnswer> {
     reason: stop.reason,
     stopped_at: new Date(stop.at_ms).toISOString(),
     stopped_by: `${by.kind} ${by.id}`,
+    stopped_from: by.from?.address ?? null,
     lifted_at: lifted ? new Date(lifted.atMs).toISOString() : null,
     lifted_by: lifted ? `${lifted.by.kind} ${lifted.by.id}` : null,
+    lifted_from: lifted?.by.from?.address ?? null,
   }
 }

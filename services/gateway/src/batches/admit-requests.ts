@@ -44,18 +44,19 @@ function joinHolds(holds: readonly Hold[], models: readonly string[]): Hold {
   const [first, ...rest] = holds
   if (!first) return nothingHeld
   const known = new Set<string>()
-  const budgets = holds
-    .flatMap(hold => hold.budgets)
-    .filter(({ budget, copy }) => {
+  const met = holds
+    .flatMap(hold => hold.budgets.map((matched, at) => ({ matched, window: hold.windows[at] })))
+    .filter(({ matched: { budget, copy } }) => {
       const name = `${budget.budget_id} ${copy}`
       return known.has(name) ? false : Boolean(known.add(name))
     })
-  const { length } = budgets
+  const budgets = met.map(({ matched }) => matched)
   return {
     budgets,
-    windows: new Array(length).fill(undefined),
+    windows: met.map(({ window }) => window),
     hasRates: holds.some(hold => hold.hasRates),
-    hard: budgets.filter(({ budget }) => budget.mode === 'hard').sort(byId),
+    // Its requests are made over a day, by the provider: no minute has room for them, and none has to.
+    hard: budgets.filter(({ budget }) => budget.mode === 'hard' && budget.window !== 'minute').sort(byId),
     urgent: holds.some(hold => hold.urgent),
     tightest: [first, ...rest].find(hold => hold.tightest)?.tightest,
     modelsOf: matched => {

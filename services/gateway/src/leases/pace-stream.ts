@@ -1,7 +1,7 @@
-import type { Hold, JournaledHold, Need, Refused, WalletLease, WalletPool } from '@sluice/leases'
+import type { Hold, JournaledHold, Need, WalletLease, WalletPool } from '@sluice/leases'
 import type { UsageResult } from '@sluice/usage'
 import type { CallBound } from '../bounds/call-bound.ts'
-import { isRateLimit } from '../rate-limit.ts'
+import { amountOf } from '../rate-limit.ts'
 import { meteringUnavailable, type Refusal } from '../refusal.ts'
 import type { Money } from './money.ts'
 import type { SpareHolder } from './spare-money.ts'
@@ -45,7 +45,7 @@ export class PaceStream implements SpareHolder {
   /** By the dearest tier that may serve it, until the reply names the one that does. */
   #bound: CallBound
   #tier: string | undefined
-  /** Budgets that are hard no longer, and rate limits that have no more: it goes on without them. */
+  /** Budgets that are hard no longer: it goes on without them. */
   readonly #gone = new Set<string>()
   #isInputRead: boolean
   #coveredTokens: number
@@ -115,7 +115,7 @@ export class PaceStream implements SpareHolder {
 
   /** What so much output comes to, for each budget. */
   #amounts(outputTokens: number): number[] {
-    return this.#options.money.budgets.map(({ budget }) => this.#bound.amount(budget.unit, outputTokens))
+    return this.#options.money.budgets.map(({ budget }) => amountOf(budget, this.#bound, outputTokens))
   }
 
   /** What was held for the dearest that its input could be pays for no more than it is. */
@@ -144,7 +144,7 @@ export class PaceStream implements SpareHolder {
     const toTokens = Math.min(bound.outputTokens, this.#coveredTokens + trancheTokens)
     const needs = money.budgets.map(({ budget, copy }, at): Need => {
       const isGone = this.#gone.has(budget.budget_id)
-      const more = isGone ? 0 : Math.max(0, bound.amount(budget.unit, toTokens) - money.heldOf(at))
+      const more = isGone ? 0 : Math.max(0, amountOf(budget, bound, toTokens) - money.heldOf(at))
       return { pool: poolOf(this.#deps, budget, copy, nowMs), want: more, need: more }
     })
     // What runs goes before what waits: its money keeps nobody waiting longer than its end does.
@@ -170,8 +170,8 @@ export class PaceStream implements SpareHolder {
             this.#take(granted, toTokens)
             return
           }
-          if (waited.outcome === 'refused' && this.#endsNoStream(waited.refused)) {
-            // What it holds of it is settled as ever, and what it uses beyond that with it.
+          if (waited.outcome === 'refused' && waited.refused.reason === 'unknown_budget') {
+            // Deleted, or made soft: what it holds of it is settled as ever.
             this.#gone.add(waited.refused.budget_id)
             this.#extend()
             return
@@ -185,13 +185,6 @@ export class PaceStream implements SpareHolder {
       },
       nowMs,
     )
-  }
-
-  /** Its budget was deleted or made soft, or is a rate limit: such a one keeps the next call out, and ends none that runs. */
-  #endsNoStream({ reason, budget_id: budgetId }: Refused): boolean {
-    if (reason === 'unknown_budget') return true
-    const matched = this.#options.money.budgets.find(({ budget }) => budget.budget_id === budgetId)
-    return matched !== undefined && isRateLimit(matched.budget)
   }
 
   #take(hold: Hold, toTokens: number): void {

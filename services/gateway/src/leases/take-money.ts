@@ -12,7 +12,7 @@ import type { CallBound } from '../bounds/call-bound.ts'
 import type { CountText } from '../bounds/tighten-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import { refusalOfSpent } from '../hold-budget.ts'
-import { isRateLimit, refusalOfHeldRate } from '../rate-limit.ts'
+import { amountOf, isLoose, isRateLimit, outputWithinOf, refusalOfHeldRate } from '../rate-limit.ts'
 import { Refusal } from '../refusal.ts'
 import type { LeaseClient } from './lease-client.ts'
 import { isExact, Money } from './money.ts'
@@ -116,8 +116,8 @@ function needsOf(deps: LeaseDeps, paying: Paying, nowMs: number): Need[] {
     const bound = boundFor(paying, matched)
     return {
       pool: poolOf(deps, budget, copy, nowMs),
-      want: bound.amount(budget.unit, bound.outputTokens),
-      need: bound.amount(budget.unit, leastTokens),
+      want: amountOf(budget, bound, bound.outputTokens),
+      need: amountOf(budget, bound, isLoose(budget) ? bound.outputTokens : leastTokens),
     }
   })
 }
@@ -237,14 +237,12 @@ export function poolOf(deps: LeaseDeps, budget: Budget, copy: string, nowMs: num
 }
 
 function amountsOf(paying: Paying, outputTokens: number): number[] {
-  return paying.budgets.map(matched => boundFor(paying, matched).amount(matched.budget.unit, outputTokens))
+  return paying.budgets.map(matched => amountOf(matched.budget, boundFor(paying, matched), outputTokens))
 }
 
 function outputWithin(paying: Paying, amounts: readonly number[]): number {
   return Math.min(
-    ...paying.budgets.map((matched, at) =>
-      boundFor(paying, matched).outputWithin(matched.budget.unit, amounts[at] ?? 0),
-    ),
+    ...paying.budgets.map((matched, at) => outputWithinOf(matched.budget, boundFor(paying, matched), amounts[at] ?? 0)),
   )
 }
 

@@ -17,7 +17,7 @@ import { holdBudget } from '../hold-budget.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
 import { payForBegun } from '../pay-for-call.ts'
 import { refuseSessionReferences } from '../references/refuse-session-references.ts'
-import { Refusal } from '../refusal.ts'
+import { isOfBudgets, Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
 import { booksOf } from '../request-path.ts'
 import { admitTurn, booksOfStarted, proveSocket, recordStartedTurn } from './admit-turn.ts'
@@ -381,9 +381,11 @@ export class RealtimeSession extends SocketSession {
       inCall: this.#inCall(responseId),
     })
     if (!refusal) this.#budgets = call.hold.budgets
-    const unpaid = refusal ? undefined : this.#payBegun(call)
+    // Too fast is no reason to end more than the turn.
+    const tooFast = refusal?.reason === 'rate_limited' ? refusal : undefined
+    const unpaid = refusal ? tooFast : this.#payBegun(call)
     const opened = this.#open(call, {}, undefined, 'begun')
-    this.#endFor(refusal ?? opened.turn.unrecorded)
+    this.#endFor((tooFast ? undefined : refusal) ?? opened.turn.unrecorded)
     if (unpaid) this.#cancel(opened, responseId, unpaid)
     if (this.#state.startsTurns) this.#next.hold()
     return opened
@@ -439,7 +441,7 @@ export class RealtimeSession extends SocketSession {
     }
     this.#turnOff()
     // While one runs, the next has time; and what nobody may use any more is ended by an order of its own.
-    if (this.#hasHeard || this.#isTurnOpen || !refusal.reason.startsWith('budget_')) return
+    if (this.#hasHeard || this.#isTurnOpen || !isOfBudgets(refusal.reason)) return
     this.#hasHeard = true
     this.tellRefusal(refusal, newAttempt().callId, {})
   }

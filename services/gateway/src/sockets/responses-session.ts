@@ -15,7 +15,7 @@ import { allowNamedModels } from '../named-models/allow-named-models.ts'
 import { tokensPerBinaryPart } from '../read-request.ts'
 import { rememberMade } from '../references/remember-made.ts'
 import { requireOwnReferences } from '../references/require-own-references.ts'
-import { Refusal } from '../refusal.ts'
+import { isOfBudgets, Refusal } from '../refusal.ts'
 import type { RefusalAnswer } from '../refusal-answer.ts'
 import { estimateAsked } from '../reply-reader.ts'
 import { booksOf } from '../request-path.ts'
@@ -224,9 +224,9 @@ export class ResponsesSession extends SocketSession {
   }
 
   /** No headers come with a turn: Codex takes an event instead. */
-  #tellLimits({ client, hold, admittedAtMs }: AdmittedCall): void {
+  #tellLimits({ client, hold }: AdmittedCall): void {
     if (client.refusalClass !== 'codex') return
-    const event = codexLimitsEvent(usedParts(hold, admittedAtMs))
+    const event = codexLimitsEvent(usedParts(hold, Date.now()))
     if (event !== undefined) this.toClient(event)
   }
 
@@ -329,7 +329,7 @@ export class ResponsesSession extends SocketSession {
 
   /** There is no event that stops a turn: the connection to the provider is given up, and with it what else runs on it. */
   #cutTurn(_cut: ResponsesTurn, _streamId: string | undefined, order: CutOrder): void {
-    if (!order.refusal.reason.startsWith('budget_') && order.refusal.reason !== 'stopped_by_admin') {
+    if (!isOfBudgets(order.refusal.reason) && order.refusal.reason !== 'stopped_by_admin') {
       this.cut(order)
       return
     }

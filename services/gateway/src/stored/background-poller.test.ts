@@ -13,12 +13,15 @@ const fixture = new URL('../../../../packages/contracts/fixtures/document-backgr
 const made = JSON.parse(readFileSync(fixture, 'utf8')) as BackgroundResponse
 
 /** A response that holds 10,000 tokens of an exact budget, at a provider that answers with this status. */
-async function begin(t: TestContext, status: number) {
+async function begin(t: TestContext, status: number, budgets: object = {}, ended = true) {
   const usage = { input_tokens: 1_000, output_tokens: 20, total_tokens: 1_020 }
   const told = { id: made.response_id, object: 'response', status: 'completed', model: 'm', output: [], usage }
+  const paths: string[] = []
   let asked = 0
-  const server = createServer((_, response) => {
+  const server = createServer(({ url = '' }, response) => {
     asked++
+    paths.push(url)
+    if (!ended) told.status = url.endsWith('/cancel') ? 'cancelled' : 'in_progress'
     response.statusCode = status
     response.end(JSON.stringify(status === 200 ? told : {}))
   })
@@ -56,7 +59,7 @@ async function begin(t: TestContext, status: number) {
     routes: { ofAccess: () => ({ basePath: '/v1', credentialHeaders: [] }) },
     projects: { find: () => ({ project_id: 'p' }) },
     keys: { findById: () => ({}) },
-    budgets: { match: () => [], findCutoff: () => undefined },
+    budgets: { match: () => [], findCutoff: () => undefined, findStop: () => undefined, ...budgets },
     prices: { find: () => undefined, isPublished: () => false },
     homes: {
       report: async (_home: number, report: LeaseReport) => {
@@ -76,7 +79,7 @@ async function begin(t: TestContext, status: number) {
     server.close()
   })
   const look = () => poller.lookAfresh(made.identity.project_id, made.response_id)
-  return { look, home, clock, written, reports, asked: () => asked, isKept: () => value !== undefined }
+  return { look, home, clock, written, reports, paths, asked: () => asked, isKept: () => value !== undefined }
 }
 
 for (const status of [200, 404])
@@ -102,3 +105,23 @@ for (const status of [200, 404])
       status === 200 ? [true, used, rest, []] : [true, used, 0, [rest]],
     )
   })
+
+const minute = { reason: 'budget_spent', unit: 'requests', window: 'minute' }
+const matched = { match: () => [{ budget: { budget_id: 'b' }, copy: '' }] }
+
+test('a response in the background ends when an admin stops its caller, and when its money is spent; a rate limit ends none', async t => {
+  for (const [name, budgets, isEnded] of [
+    ['stopped', { findStop: () => ({ reason: 'x' }) }, true],
+    ['spent', { ...matched, findCutoff: () => ({ ...minute, unit: 'usd', window: 'day' }) }, true],
+    ['too fast', { ...matched, findCutoff: () => minute }, false],
+  ] as const) {
+    const response = await begin(t, 200, budgets, false)
+    assert.equal(await response.look(), isEnded ? 'settled' : 'running', name)
+    assert.equal(
+      response.paths.some(path => path.endsWith('/cancel')),
+      isEnded,
+      name,
+    )
+    assert.equal(response.written[0]?.status, isEnded ? 'cut' : undefined, name)
+  }
+})

@@ -9,6 +9,7 @@ import type { Journal } from '../journal/journal.ts'
 import { HandedUse, tellHomes } from '../leases/handed-money.ts'
 import type { LeasePublisher } from '../leases/lease-publisher.ts'
 import type { Route, RouteResolver } from '../resolve-route.ts'
+import { endsCalls } from '../stop-calls.ts'
 import type { BudgetsView } from '../views/budgets-view.ts'
 import type { KeysView } from '../views/keys-view.ts'
 import type { MadeObjects } from '../views/made-objects-view.ts'
@@ -25,7 +26,7 @@ export interface PollerDeps extends AskDeps {
   routes: RouteResolver
   projects: Pick<ProjectsView, 'find'>
   keys: Pick<KeysView, 'findById'>
-  budgets: Pick<BudgetsView, 'match' | 'findCutoff'>
+  budgets: Pick<BudgetsView, 'match' | 'findCutoff' | 'findStop'>
   prices: Pick<PricesView, 'find' | 'isPublished'>
   homes: Pick<LeasePublisher, 'report'>
   log: Logger
@@ -240,9 +241,10 @@ export class BackgroundPoller {
     const project: Project | undefined = projects.find(identity.project_id)
     if (!project || project.disabled) return { reason: 'project_disabled' }
     if (identity.key_id !== undefined && !keys.findById(identity.key_id)) return { reason: 'credential_revoked' }
+    if (budgets.findStop(identity, job.claimed)) return { reason: 'stopped_by_admin' }
     for (const { budget, copy } of budgets.match(identity, 'openai', job.requested_model, job.claimed)) {
       const cutoff = budgets.findCutoff(budget.budget_id, copy, this.#now())
-      if (cutoff) return { reason: cutoff.reason, budget_id: budget.budget_id, copy }
+      if (cutoff && endsCalls(cutoff)) return { reason: cutoff.reason, budget_id: budget.budget_id, copy }
     }
     return undefined
   }

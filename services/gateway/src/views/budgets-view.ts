@@ -80,15 +80,22 @@ export async function followBudgets(
       if (cutoff) applyCutoff(cutoff)
     },
   })
-  const stops = new Map<string, Stop>()
+  /** By project, and in it by id. */
+  const stops = new Map<string, Map<string, Stop>>()
+  const projectOfStop = new Map<string, string>()
   const stopsView = await followBucket(bus, 'stops', Stop, {
     log,
     onChange: (stopId, stop) => {
-      if (!stop) {
-        stops.delete(stopId)
-        return
+      const before = projectOfStop.get(stopId)
+      if (before !== undefined) {
+        stops.get(before)?.delete(stopId)
+        if (stops.get(before)?.size === 0) stops.delete(before)
+        projectOfStop.delete(stopId)
       }
-      stops.set(stopId, stop)
+      const project = stop?.scope.project
+      if (!stop || project === undefined) return
+      stops.set(project, (stops.get(project) ?? new Map<string, Stop>()).set(stopId, stop))
+      projectOfStop.set(stopId, project)
       onStop(stop)
     },
   })
@@ -118,8 +125,9 @@ export async function followBudgets(
     },
     find: budgetId => index.find(budgetId),
     findStop(identity, claimed) {
-      if (stops.size === 0) return undefined
-      for (const stop of stops.values()) if (isInCallerScope(stop.scope, identity, claimed)) return stop
+      const ofProject = stops.get(identity.project_id)
+      if (!ofProject) return undefined
+      for (const stop of ofProject.values()) if (isInCallerScope(stop.scope, identity, claimed)) return stop
       return undefined
     },
     freshAtMs: () => Math.min(budgetsView.freshAtMs(), cutoffsView.freshAtMs(), stopsView.freshAtMs()),

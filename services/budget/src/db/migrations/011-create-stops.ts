@@ -13,10 +13,12 @@ export const createStops: Migration = {
       reason text not null,
       actor_kind text not null,
       actor_id text not null,
+      actor_from jsonb,
       at_ms bigint not null,
       lifted_at_ms bigint,
       lifter_kind text,
-      lifter_id text
+      lifter_id text,
+      lifter_from jsonb
     )`.execute(db)
     await sql`create index stops_of_projects on stops (project_id, stop_id)`.execute(db)
     await sql`comment on table stops is 'Calls that an admin has stopped: who, why, and who let them go on'`.execute(db)
