@@ -34,3 +34,29 @@ test('a service believes its own machine, or those that its variable names, and 
   assert.deepEqual(trusted('172.16.0.0/12, fc00::/7'), ['172.16.0.0/12', 'fc00::/7'])
   assert.throws(() => trusted('gateway'), ConfigError)
 })
+
+test('what cannot be read or asked for is refused in our own words, and no answer is kept on the way', async t => {
+  const app = createRestApp(pino({ level: 'silent' }), [])
+  t.after(() => app.close())
+  app.all('/things/:id', request => ({ id: (request.params as { id: string }).id }))
+  const json = { 'content-type': 'application/json' }
+  for (const [request, status, code] of [
+    [{ url: '/things/1', payload: '{bad', headers: json }, 400, 'invalid_request'],
+    [{ url: '/things/1', payload: '{"__proto__": {"a": 1}}', headers: json }, 400, 'invalid_request'],
+    [{ url: '/things/1', payload: 'a=b', headers: { 'content-type': 'text/csv' } }, 415, 'unsupported_media_type'],
+    [{ url: '/things/1', payload: `"${'x'.repeat(1_100_000)}"`, headers: json }, 413, 'body_too_large'],
+    [{ url: '/things/%00' }, 404, 'not_found'],
+    [{ url: '/things/1?filter=a%00' }, 400, 'invalid_request'],
+    [{ url: '/things/1?filter=a&filter=%00' }, 400, 'invalid_request'],
+    [{ url: '/things/%ff' }, 400, 'invalid_request'],
+    [{ url: `/things/${'x'.repeat(4_000)}` }, 404, 'not_found'],
+  ] as const) {
+    const answer = await app.inject({ method: 'POST', ...request })
+    const { error } = answer.json<{ error: { code: string; message: string; request_id: string } }>()
+    assert.deepEqual([answer.statusCode, error.code], [status, code], request.url)
+    assert.ok(error.request_id && !/fst_/i.test(error.message), request.url)
+  }
+  const { headers, body } = await app.inject({ url: '/things/a%20b' })
+  assert.equal(body, '{"id":"a b"}')
+  assert.deepEqual([headers['cache-control'], headers['x-content-type-options']], ['no-store', 'nosniff'])
+})

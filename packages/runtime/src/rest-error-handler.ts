@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { AppError } from './app-error.ts'
 import { isInIpRanges } from './ip-ranges.ts'
 import { limitClosing } from './limit-closing.ts'
@@ -22,10 +22,16 @@ export function createRestApp(
     bodyLimit: 1024 * 1024,
     genReqId: () => randomUUID(),
     requestTimeout: 30_000,
+    // An address that is none reaches no hook and no handler.
+    frameworkErrors: ({ code }, request, reply) => refuseAddress(code, request.id, reply as unknown as FastifyReply),
   })
   limitClosing(app, 5_000)
+  app.addHook('onRequest', async request => requireStorable(request))
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id)
+    reply.header('x-content-type-options', 'nosniff')
+    // Keys, links and who spends what are kept by nobody on the way.
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
   })
   app.setNotFoundHandler((request, reply) => {
     const absent = nameAbsent(request.url.split('?', 1)[0] ?? '')
@@ -34,6 +40,22 @@ export function createRestApp(
   })
   answerErrors(app, log)
   return app
+}
+
+/** What PostgreSQL cannot hold it cannot be asked for either. @throws AppError 404 for a name in the path, 400 in the query */
+function requireStorable({ params, query }: { params: unknown; query: unknown }): void {
+  const hasNul = (values: unknown) => Object.values(values ?? {}).some(value => String(value).includes('\0'))
+  if (hasNul(params)) throw new AppError('not_found', 404, 'There is no such resource.')
+  if (hasNul(query)) throw new AppError('invalid_request', 400, 'The query must not hold the character U+0000.')
+}
+
+function refuseAddress(reason: string, request_id: string, reply: FastifyReply): void {
+  if (reason === 'FST_ERR_MAX_PARAM_LENGTH') {
+    const message = 'There is no such resource: no name is that long.'
+    return void reply.code(404).send({ error: { code: 'not_found', message, request_id } })
+  }
+  const message = 'The address cannot be read: it is not percent-encoded UTF-8.'
+  reply.code(400).send({ error: { code: 'invalid_request', message, request_id } })
 }
 
 /** Errors in the one shape of management routes. */
@@ -64,6 +86,16 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
   })
 }
 
+/** What the framework refuses by itself, in our words. */
+const unreadable: Readonly<Record<number, readonly [code: string, message: string]>> = {
+  400: [
+    'invalid_request',
+    'The address or the body cannot be read: a body is JSON, with content-type: application/json.',
+  ],
+  413: ['body_too_large', 'The body is larger than 1 MiB. Send less at once.'],
+  415: ['unsupported_media_type', 'Send the body as JSON, with content-type: application/json.'],
+}
+
 function toAppError(error: unknown): AppError | undefined {
   if (error instanceof AppError) return error
   const { statusCode, code, message, validation } = error as {
@@ -73,6 +105,10 @@ function toAppError(error: unknown): AppError | undefined {
     validation?: unknown
   }
   if (validation) return new AppError('invalid_request', 400, message ?? 'The request does not match the schema.')
+  if (code?.startsWith('FST_') && statusCode !== undefined && statusCode < 500) {
+    const [name, words] = unreadable[statusCode] ?? ['invalid_request', message ?? 'The request is not valid.']
+    return new AppError(name, statusCode, words)
+  }
   if (statusCode !== undefined && statusCode < 500)
     return new AppError(code?.toLowerCase() ?? 'invalid_request', statusCode, message ?? 'The request is not valid.')
   if (isConnectionError(code))
