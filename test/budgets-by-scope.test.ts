@@ -31,9 +31,8 @@ const makeTeam = async (name: string) => (await make<{ team_id?: string; id?: st
 const makeKey = (name: string, owner: { team_id?: string; member_id?: string }) =>
   make<{ id: string; value: string }>('/api-keys', { name, ...owner })
 
-/** A second person in the project. */
-async function addColleague(): Promise<string> {
-  const email = 'colleague@example.com'
+/** Another person in the project. */
+async function addColleague(email = 'colleague@example.com'): Promise<string> {
   return (await make<{ user_id: string }>('/users', { email, can_use_llm_proxy: true })).user_id
 }
 
@@ -189,4 +188,42 @@ test('what a team gives each seat holds for each person in it, and for nobody el
   await admin.call('PUT', `${project}/teams/${team}`, { name: 'green', seat_budget: { ...seat, window: 'day' } })
   await admin.call('PUT', `${project}/teams/${team}`, { name: 'green' })
   await eventually(async () => (await call(mine.value)).status === 200)
+})
+
+test('whoever is merely put into a team has its seat and its models, and cannot choose otherwise', async () => {
+  const person = await addColleague('seated@example.com')
+  const own = await makeKey('own', { member_id: person })
+  const call = async (model: string) => {
+    const answer = await fetch(`${stack.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${own.value}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model, max_tokens: 5, messages: [{ role: 'user', content: 'Hello' }] }),
+    })
+    await answer.text()
+    return answer.status
+  }
+  assert.equal(await call('gpt-5.4'), 200)
+  const seat_budget = { amount_nano_usd: 1, window: 'month', mode: 'hard' }
+  const limits = { allowed_models: ['openai/gpt-5.4-mini'], seat_budget }
+  const team = (await make<{ id: string }>('/teams', { name: 'limited', ...limits })).id
+  await admin.call('PUT', `${project}/teams/${team}/members/${person}`, {})
+  await eventually(async () => (await call('gpt-5.4')) === 403 && (await call('gpt-5.4-mini')) === 402)
+  const { body } = await admin.call<{ token: string }>('POST', `/accounts/members/${person}/password-link`)
+  const post = (path: string, payload: unknown) =>
+    fetch(stack.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(payload),
+    })
+  const password = 'a seat by the window 42'
+  assert.equal((await post('/accounts/password', { token: body.token, new_password: password })).status, 204)
+  const session = await post('/accounts/sign-in', { email: 'seated@example.com', password })
+  const { access_token } = (await session.json()) as { access_token: string }
+  const chosen = await fetch(`${stack.url}${project}/users/me/default-team`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ team_id: null }),
+  })
+  assert.equal(chosen.status, 403, await chosen.text())
+  assert.deepEqual([await call('gpt-5.4'), await call('gpt-5.4-mini')], [403, 402])
 })

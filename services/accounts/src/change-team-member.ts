@@ -6,14 +6,15 @@ import { isMemberOfProject, lockMembers } from './member-store.ts'
 import { findProjectMember } from './project-member-store.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
 import {
+  adoptDefaultTeam,
   deletePlannedMemberships,
   endTeamMembers,
   findTeamMember,
   findTeamOwner,
-  forgetDefaultTeam,
   insertTeamMember,
   listMembershipsAhead,
   listTeamsOfMember,
+  replaceDefaultTeam,
   setDefaultTeam,
   setTeamMemberEnd,
   type TeamRole,
@@ -87,6 +88,7 @@ async function planMembership(
 ): Promise<boolean> {
   const at = new Date(change.nowMs)
   const begin = from ?? at
+  const isNow = begin <= at
   const ahead = await listMembershipsAhead(change.trx, team.teamId, memberId)
   const current = ahead.find(row => row.valid_from <= begin && (row.valid_to === null || row.valid_to > begin))
   const isSame = current?.role === 'member' && (current.valid_to?.getTime() ?? null) === (to?.getTime() ?? null)
@@ -96,11 +98,12 @@ async function planMembership(
   await deletePlannedMemberships(change.trx, { teamId: team.teamId, memberId }, begin)
   if (current?.role === 'member') await setTeamMemberEnd(change.trx, current.team_member_id, to)
   else {
-    if (current && from === null) await endTeamMembers(change.trx, { ...team, memberId }, at)
+    if (current && isNow) await endTeamMembers(change.trx, { ...team, memberId }, at)
     else if (current) await setTeamMemberEnd(change.trx, current.team_member_id, begin)
     await insertTeamMember(change.trx, { ...team, memberId, role: 'member', from: begin, to }, at)
+    if (!current && isNow) await adoptDefaultTeam(change.trx, team.projectId, team.teamId, memberId)
   }
-  if (from === null) await announceTeamMembers(change, team.projectId, [memberId])
+  if (isNow) await announceTeamMembers(change, team.projectId, [memberId])
   return true
 }
 
@@ -112,7 +115,7 @@ export async function removeTeamMember(change: Change, team: TeamName, memberId:
   const [before] = await listMembershipsAhead(change.trx, teamId, memberId)
   if (!before) throw notFound()
   const left = await endTeamMembers(change.trx, { projectId, teamId, memberId }, new Date(change.nowMs))
-  await forgetDefaultTeam(change.trx, projectId, teamId, memberId)
+  await replaceDefaultTeam(change.trx, projectId, teamId, memberId)
   if (before.role === 'owner') await announceProjectChange(change, projectId)
   await announceTeamMembers(change, projectId, left)
   await change.audit({
@@ -139,20 +142,27 @@ export async function setTeamOwner(change: Change, team: TeamName, ownerId: stri
 }
 
 /**
- * Chooses which of their teams pays for somebody's calls where none is named; null: none does.
- * @throws AppError 404, 400 where they are not in the team
+ * Chooses which of their teams pays for somebody's calls where none is named; null: none does. What a team lets its people
+ * spend and call would hold for nobody who could choose none by themselves.
+ * @throws AppError 404, 400 where they are not in the team, 403 where somebody in a team is to have none and the caller does
+ * not manage teams
  */
 export async function chooseDefaultTeam(
   change: Change,
   projectId: string,
   memberId: string,
   teamId: string | null,
+  by: { managesTeams: boolean },
 ): Promise<void> {
   await lockProject(change.trx, projectId)
   if (!(await findProjectMember(change.trx, projectId, memberId))) throw notFound()
   const teams = await listTeamsOfMember(change.trx, projectId, memberId)
   if (teamId !== null && !teams.includes(teamId))
     throw errorOf(errors.invalidRequest, { message: 'team_id names no team that they are in.' })
+  if (teamId === null && teams.length > 0 && !by.managesTeams)
+    throw errorOf(errors.forbidden, {
+      message: 'Whoever is in a team has one that pays: name one of your teams. To have none takes teams:write.',
+    })
   await setDefaultTeam(change.trx, projectId, memberId, teamId)
   await announceTeamMembers(change, projectId, [memberId])
   await change.audit({
@@ -179,6 +189,7 @@ async function setTeamRole(change: Change, team: TeamName, memberId: string, rol
   if (!(await isMemberOfProject(change.trx, team.projectId, memberId)))
     throw errorOf(errors.invalidRequest, { message: 'This names no member of the project. Add them to it first.' })
   const from = new Date(change.nowMs)
-  await endTeamMembers(change.trx, { ...team, memberId }, from)
+  const left = await endTeamMembers(change.trx, { ...team, memberId }, from)
   await insertTeamMember(change.trx, { ...team, memberId, role, from, to: null }, from)
+  if (left.length === 0) await adoptDefaultTeam(change.trx, team.projectId, team.teamId, memberId)
 }

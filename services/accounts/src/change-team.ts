@@ -7,7 +7,7 @@ import { announceProjectChange, lockProject } from './project-store.ts'
 import { countServiceAccountsOfTeam } from './service-account-store.ts'
 import { auditedTeam, requireSeatBudget } from './team.ts'
 import { endCostCentres, setCostCentre } from './team-cost-centre-store.ts'
-import { endTeamMembers, forgetDefaultTeam } from './team-member-store.ts'
+import { endTeamMembers, replaceDefaultTeam } from './team-member-store.ts'
 import { countKeysOfTeam, findOpenTeam, findTeamByName, markTeamClosed, type Team, updateTeam } from './team-store.ts'
 
 /**
@@ -83,7 +83,7 @@ export async function closeTeam(change: Change, projectId: string, teamId: strin
       message: `The team still pays: keys ${keys}, service accounts ${serviceAccounts}. End them or give them another team first.`,
     })
   const left = await endTeamMembers(change.trx, { projectId, teamId }, at)
-  await forgetDefaultTeam(change.trx, projectId, teamId)
+  await replaceDefaultTeam(change.trx, projectId, teamId)
   await endCostCentres(change.trx, { projectId, teamId }, at)
   await markTeamClosed(change.trx, teamId, at)
   await announceProjectChange(change, projectId)

@@ -1,7 +1,13 @@
 import type { Actor, Changes } from './change-store.ts'
 import { announceTeamMembers } from './change-team-member.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
-import { forgetDefaultTeam, listProjectsWithDueMembers, takeDueMembers } from './team-member-store.ts'
+import {
+  adoptDefaultTeam,
+  type DueMembership,
+  listProjectsWithDueMembers,
+  replaceDefaultTeam,
+  takeDueMembers,
+} from './team-member-store.ts'
 
 const actor: Actor = { kind: 'system', id: 'sweep', accountId: '' }
 /** In one transaction, and in one sweep: the next one goes on. */
@@ -20,11 +26,17 @@ export async function beginAndEndMemberships(changes: Changes): Promise<void> {
     await changes.make(actor, async change => {
       await lockProject(change.trx, projectId)
       const due = await takeDueMembers(change.trx, projectId, new Date(change.nowMs), mostMembers)
-      const begun = new Set(due.filter(row => row.state === 'in_force').map(row => `${row.team_id} ${row.member_id}`))
-      for (const { team_id, member_id, state } of due)
-        if (state === 'ended' && !begun.has(`${team_id} ${member_id}`))
-          await forgetDefaultTeam(change.trx, projectId, team_id, member_id)
+      for (const { team_id, member_id, state } of due.filter(isAlone))
+        if (state === 'ended') await replaceDefaultTeam(change.trx, projectId, team_id, member_id)
+        else await adoptDefaultTeam(change.trx, projectId, team_id, member_id)
       if (due.some(({ role }) => role === 'owner')) await announceProjectChange(change, projectId)
       await announceTeamMembers(change, projectId, [...new Set(due.map(row => row.member_id))].sort())
     })
+}
+
+/** Not where one membership of a team follows upon another: they were in it, and stay. */
+function isAlone(row: DueMembership, _index: number, due: readonly DueMembership[]): boolean {
+  return !due.some(
+    other => other.team_id === row.team_id && other.member_id === row.member_id && other.state !== row.state,
+  )
 }

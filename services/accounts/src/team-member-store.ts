@@ -220,11 +220,35 @@ export async function setDefaultTeam(
     .execute()
 }
 
-/** Forgets a team as the default of everybody, or of one member. */
-export async function forgetDefaultTeam(db: Db, projectId: string, teamId: string, memberId?: string): Promise<void> {
+/** Makes a team the default of somebody who has none. */
+export async function adoptDefaultTeam(db: Db, projectId: string, teamId: string, memberId: string): Promise<void> {
   await db
     .updateTable('project_members')
-    .set({ default_team_id: null })
+    .set({ default_team_id: teamId })
+    .where('project_id', '=', projectId)
+    .where('member_id', '=', memberId)
+    .where('default_team_id', 'is', null)
+    .execute()
+}
+
+/**
+ * Puts another team in the place of one that was left, as the default of everybody or of one member: of those they are in, the
+ * one they have been in longest; null where they are in none.
+ */
+export async function replaceDefaultTeam(db: Db, projectId: string, teamId: string, memberId?: string): Promise<void> {
+  await db
+    .updateTable('project_members')
+    .set(({ selectFrom }) => ({
+      default_team_id: selectFrom('team_members')
+        .select('team_members.team_id')
+        .whereRef('team_members.project_id', '=', 'project_members.project_id')
+        .whereRef('team_members.member_id', '=', 'project_members.member_id')
+        .where('team_members.state', '=', 'in_force')
+        .where('team_members.team_id', '!=', teamId)
+        .orderBy('team_members.valid_from')
+        .orderBy('team_members.team_id')
+        .limit(1),
+    }))
     .where('project_id', '=', projectId)
     .where('default_team_id', '=', teamId)
     .$if(memberId !== undefined, query => query.where('member_id', '=', memberId ?? ''))

@@ -181,6 +181,9 @@ test('teams', async t => {
       await sweep(deps.changes)
       assert.deepEqual(await told(), { teams: [id], times: times + 1 })
       assert.deepEqual((await ownerAndMembers(id)).members, [[memberId, 'member']])
+      const defaultTeam = async () =>
+        (await call('GET', `/accounts/projects/${pid}/users/${memberId}`)).body.default_team_id
+      assert.equal(await defaultTeam(), id, 'it pays from then on')
       await call('PUT', `/accounts/projects/${pid}/users/${memberId}/default-team`, { team_id: id })
       await sweep(deps.changes)
       assert.equal((await told()).times, times + 2, 'told once')
@@ -192,7 +195,7 @@ test('teams', async t => {
       aheadMs += 7 * day
       await sweep(deps.changes)
       assert.deepEqual((await told()).teams, [])
-      assert.equal((await call('GET', `/accounts/projects/${pid}/users/${memberId}`)).body.default_team_id, null)
+      assert.equal(await defaultTeam(), null)
       const { members } = (await call('GET', `${teams}/${id}/members?history=true`)).body
       assert.deepEqual([members.length, members[0].valid_from], [1, begin])
 
@@ -297,7 +300,11 @@ test('teams', async t => {
     }
     assert.deepEqual(await known(), [[], undefined])
     const [red, blue] = [(await make({ name: 'red' })).id, (await make({ name: 'blue' })).id]
-    for (const id of [red, blue]) await call('PUT', `${teams}/${id}/members/${memberId}`, {})
+    const join = (id: string) => call('PUT', `${teams}/${id}/members/${memberId}`, {})
+    await join(red)
+    assert.deepEqual(await known(), [[red], red], 'the first team pays')
+    await join(blue)
+    assert.deepEqual(await known(), [[red, blue].sort(), red])
     const choose = (team_id: string | null, credential: string) =>
       call('PUT', `/accounts/projects/${pid}/users/me/default-team`, { team_id }, credential)
     assert.equal((await choose(installation.team_id, token)).status, 400)
@@ -306,12 +313,36 @@ test('teams', async t => {
     const role = (await call('GET', `/accounts/projects/${pid}/role`, undefined, token)).body
     assert.deepEqual([role.team_ids, role.default_team_id], [[red, blue].sort(), blue])
     await call('DELETE', `${teams}/${blue}/members/${memberId}`)
-    assert.deepEqual(await known(), [[red], undefined])
+    assert.deepEqual(await known(), [[red], red], 'another of theirs pays where one was left')
     const { memberId: other } = await addMember(db, accountId, pid, 'member')
     const url = `/accounts/projects/${pid}/users/${other}/default-team`
     assert.equal((await call('PUT', url, { team_id: null }, token)).status, 403)
     await call('DELETE', `/accounts/projects/${pid}/users/${memberId}`)
     assert.deepEqual(await known(), [[], undefined])
+  })
+
+  await t.test('nobody leaves what their teams allow them by a choice of their own', async () => {
+    const { memberId, token } = await addMember(db, accountId, pid, 'member')
+    const manager = await addMember(db, accountId, pid, 'member', ['team_manager'])
+    const url = `/accounts/projects/${pid}/users/${memberId}/default-team`
+    const choose = (team_id: string | null, credential: string) => call('PUT', url, { team_id }, credential)
+    const current = async () => (await call('GET', `/accounts/projects/${pid}/users/${memberId}`)).body.default_team_id
+    assert.equal((await choose(null, token)).status, 200, 'in no team there is nothing to leave')
+    const [strict, loose] = [(await make({ name: 'strict' })).id, (await make({ name: 'loose' })).id]
+    for (const id of [strict, loose]) await call('PUT', `${teams}/${id}/members/${memberId}`, {})
+    const refused = await choose(null, token)
+    assert.deepEqual([refused.status, refused.body.error.code], [403, 'forbidden'])
+    assert.match(refused.body.error.message, /teams:write/)
+    assert.equal((await choose(loose, token)).status, 200, 'which of their teams pays they say themselves')
+    assert.equal(await current(), loose)
+    assert.equal((await choose(null, manager.token)).status, 200)
+    assert.equal(await current(), null)
+    await call('PUT', `${teams}/${strict}/members/${memberId}`, { role: 'owner' })
+    assert.equal(await current(), null, 'they were in it, and who manages teams has said that none pays')
+    const { id: owned } = await make({ name: 'owned anew', owner_id: memberId })
+    assert.equal(await current(), owned)
+    assert.equal((await call('DELETE', `${teams}/${owned}`)).status, 204)
+    assert.ok([strict, loose].includes(await current()), 'a team that is closed leaves its place to another of theirs')
   })
 
   await t.test('a team of many closes in as many statements as one of few, and all of them are announced', async () => {

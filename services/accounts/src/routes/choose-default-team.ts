@@ -10,7 +10,7 @@ import { Done, responses } from './route-schemas.ts'
 
 const Body = Type.Object({ team_id: Type.Union([Type.Null(), Id]) }, { additionalProperties: false })
 
-/** Chooses which of somebody's teams pays where none is named: one's own, or anybody's with `teams:write`. */
+/** Chooses which of somebody's teams pays where none is named: one's own among those one is in, or anybody's, and none, with `teams:write`. */
 export function registerChooseDefaultTeam(app: FastifyInstance, deps: AppDeps): void {
   app.put<{ Params: { pid: string; uid: string }; Body: Static<typeof Body> }>(
     '/accounts/projects/:pid/users/:uid/default-team',
@@ -26,10 +26,11 @@ export function registerChooseDefaultTeam(app: FastifyInstance, deps: AppDeps): 
       const { principal, permissions } = callerOf(request)
       const { pid, uid } = request.params
       const memberId = uid === 'me' ? principal.id : uid
-      if (memberId !== principal.id && !permissions.has('teams:write'))
+      const managesTeams = permissions.has('teams:write')
+      if (memberId !== principal.id && !managesTeams)
         throw errorOf(errors.forbidden, { message: 'Only who manages teams may choose for others.' })
       await deps.changes.make(actorOf(request), change =>
-        chooseDefaultTeam(change, pid, memberId, request.body.team_id),
+        chooseDefaultTeam(change, pid, memberId, request.body.team_id, { managesTeams }),
       )
       return { ok: true as const }
     },

@@ -21,6 +21,7 @@ import { createManagedIntegrations } from './051-create-managed-integrations.ts'
 import { nameRoomRoles } from './052-name-room-roles.ts'
 import { deleteProjects } from './053-delete-projects.ts'
 import { filterSpans } from './054-filter-spans.ts'
+import { defaultTeams } from './055-default-teams.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -47,6 +48,7 @@ export const migrations: readonly Migration[] = [
   nameRoomRoles,
   deleteProjects,
   filterSpans,
+  defaultTeams,
 ]
 
 /** The one schema of this service. */
