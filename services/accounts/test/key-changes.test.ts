@@ -52,6 +52,37 @@ test('what becomes of keys', async t => {
     return (await call('POST', '/api/participant-token/validate', { token })).status === 200
   }
 
+  await t.test(
+    'a token is worth nothing once whoever its key belongs to is disabled, or their project deleted',
+    async () => {
+      const { body: bot } = await call('POST', `${project}/service-accounts`, { name: 'vouched-for' })
+      const { body: botKey } = await call('POST', `${project}/service-accounts/${bot.id}/api-keys`, { name: 'k' })
+      assert.ok(await validates(botKey.value))
+      assert.ok((await call('DELETE', `${project}/service-accounts/${bot.id}`)).status < 300)
+      assert.ok(!(await validates(botKey.value)), 'of a service account')
+
+      const { memberId, token } = await addMember(db, accountId, pid, 'member')
+      const own = await newKey({ member_id: memberId, role: 'member' })
+      const { body: minted } = await call('POST', `${project}/participant-tokens`, { name: 'me', api: {} }, { token })
+      const isValid = async () =>
+        (await call('POST', '/api/participant-token/validate', { token: minted.token })).status === 200
+      assert.deepEqual([await validates(own.value), await isValid()], [true, true])
+      const rights = { account_admin: false, operator: false }
+      await call('PUT', `/accounts/members/${memberId}`, { ...rights, disabled: true })
+      assert.deepEqual([await validates(own.value), await isValid()], [false, false], 'of somebody who is disabled')
+      await call('PUT', `/accounts/members/${memberId}`, { ...rights, disabled: false })
+      assert.deepEqual([await validates(own.value), await isValid()], [true, true])
+      await call('DELETE', `${project}/users/${memberId}`)
+      assert.deepEqual([await validates(own.value), await isValid()], [false, false], 'of somebody who has left')
+
+      const { body: other } = await call('POST', '/accounts/projects', { name: 'to be deleted' })
+      const { body: key } = await call('POST', `/accounts/projects/${other.id}/api-keys`, { name: 'k' })
+      assert.ok(await validates(key.value))
+      assert.equal((await call('DELETE', `/accounts/projects/${other.id}`)).status, 204)
+      assert.ok(!(await validates(key.value)), 'of a project that was deleted')
+    },
+  )
+
   await t.test('a key is shown with everything but its value', async () => {
     const made = await newKey({ description: 'for tests', models: ['openai/*'], ip_ranges: ['10.0.0.0/8', '::1'] })
     const { status, body } = await call('GET', `${keys}/${made.id}`)

@@ -44,6 +44,8 @@ async function readClaims(deps: AppDeps, token: string): Promise<Readonly<Record
   const nowMs = deps.now()
   if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs)
     throw new TokenError('The key that signed this token is unknown, expired or revoked.')
+  // Its member or service account is disabled or gone, or its project is: no gateway takes it either.
+  if (key.permissions?.length === 0) throw new TokenError('The key that signed this token may do nothing any more.')
   const claims = await verifyParticipantToken(token, secretsOf(deps, key, nowMs), nowMs)
   if (claims.projectId !== key.project_id) throw new TokenError('The token names a project that is not its key’s.')
   requireOwnMember(claims, key)
