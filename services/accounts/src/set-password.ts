@@ -4,6 +4,7 @@ import type { Change } from './change-store.ts'
 import { errors } from './errors.ts'
 import { updatePasswordHash } from './member-store.ts'
 import { findPasswordProblem, hashPassword } from './password.ts'
+import { deletePasswordLinks } from './password-link-store.ts'
 import { deleteSessionsOfMember } from './session-store.ts'
 
 /** Hashes a new password. @throws AppError 400 where it is none to be had */
@@ -13,7 +14,7 @@ export async function hashNewPassword(password: string): Promise<string> {
   return hashPassword(password)
 }
 
-/** Sets a member's password and ends their sessions, but for the one that asks. */
+/** Sets a member's password and ends what others could come in by: their sessions, but for the one that asks, and links. */
 export async function setPassword(
   change: Change,
   memberId: string,
@@ -21,6 +22,7 @@ export async function setPassword(
   keptSession?: string,
 ): Promise<void> {
   await updatePasswordHash(change.trx, memberId, passwordHash)
+  await deletePasswordLinks(change.trx, memberId)
   const ended = await deleteSessionsOfMember(change.trx, memberId, keptSession)
   await change.announce(ended.map(tokenHash => withdraw('sessions', tokenHash)))
   await change.audit({ action: 'member.password-changed', target: memberId })

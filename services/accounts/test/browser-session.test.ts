@@ -152,6 +152,24 @@ test('browsers and passwords', async t => {
     )
   })
 
+  await t.test('whoever changes their password shuts out who holds a link for it', async () => {
+    const { account_id, project_id } = installation
+    const { memberId } = await addMember(db, account_id, project_id, 'member')
+    const first = (await linkFor(memberId)).json().token
+    assert.equal((await useLink(first, 'a long enough one')).statusCode, 204)
+    const kept = (await linkFor(memberId)).json().token
+    const { asCookie, csrf } = await signIn(app, {}, 'a long enough one', emailOf(memberId))
+    const change = await app.inject({
+      method: 'PUT',
+      url: '/accounts/profiles/me/password',
+      headers: { ...asCookie, 'x-csrf-token': csrf },
+      payload: { current_password: 'a long enough one', new_password: 'a better long one' },
+    })
+    assert.equal(change.statusCode, 204, change.body)
+    assert.equal((await useLink(kept, 'a third long one')).json().error.code, 'invalid_link')
+    assert.equal((await signIn(app, {}, 'a better long one', emailOf(memberId))).answer.statusCode, 200)
+  })
+
   await t.test('links are made by an administrator of the account, for its members alone', async () => {
     const { account_id, project_id } = installation
     const { memberId, token } = await addMember(db, account_id, project_id, 'admin')
