@@ -22,6 +22,28 @@ test('a success forgets the failures before it', () => {
   assert.equal(throttle.allow('a@example.com', '1.1.1.1'), false)
 })
 
+test('a company behind one address signs in, and its failures alone count', () => {
+  const throttle = createSignInThrottle({ now: () => 0 })
+  const signIn = (email: string, ip: string) => {
+    const isAllowed = throttle.allow(email, ip)
+    if (isAllowed) throttle.forget(email, ip)
+    return isAllowed
+  }
+  for (let n = 0; n < 300; n++) assert.ok(signIn(`${n}@example.com`, '203.0.113.1'), `person ${n}`)
+  for (let n = 0; n < 300; n++) assert.ok(signIn('admin@example.com', `203.0.113.${n % 200}`), `address ${n}`)
+  const failures = Array.from({ length: 120 }, (_, n) => throttle.allow(`x${n}@example.com`, '203.0.113.1'))
+  assert.equal(failures.filter(Boolean).length, 100)
+  assert.equal(throttle.allow('0@example.com', '203.0.113.1'), false)
+})
+
+test('one person who signs in without end is held back as one who fails', () => {
+  const throttle = createSignInThrottle({ now: () => 0, maxPerAddress: 5 })
+  let done = 0
+  for (let n = 0; n < 50 && throttle.allow('a@example.com', '192.0.2.1'); n++, done++)
+    throttle.forget('a@example.com', '192.0.2.1')
+  assert.equal(done, 10)
+})
+
 test('memory is bounded', () => {
   const throttle = createSignInThrottle({ now: () => 0, maxAttempts: 1, maxEntries: 6 })
   for (const ip of ['1', '2', '3']) throttle.allow('a@example.com', ip)

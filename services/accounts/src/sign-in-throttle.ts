@@ -4,7 +4,7 @@ import { networkOf } from '@sluice/runtime'
 export interface SignInThrottle {
   /** Notes an attempt before it is tried; false where there were too many. */
   allow: (email: string, ip: string) => boolean
-  /** Forgets the attempts for an e-mail from an address after one that succeeded. */
+  /** After an attempt that succeeded: it counts for nothing, and the failures before it for that e-mail from there neither. */
   forget: (email: string, ip: string) => void
 }
 
@@ -23,7 +23,8 @@ export interface SignInThrottleOptions {
 /**
  * In fifteen minutes ten attempts for an e-mail from an address, a hundred from one address, two hundred for one e-mail. An
  * IPv6 address counts as its /64 network. Attempts are counted before they are tried, so that a hundred at once are not all
- * tried. In memory, bounded, the oldest forgotten first: an instance has counts of its own.
+ * tried; one that succeeds is given back, so that a company behind one address comes in, up to a hundred times for an e-mail
+ * from an address. In memory, bounded, the oldest forgotten first: an instance has counts of its own.
  */
 export function createSignInThrottle(options: SignInThrottleOptions): SignInThrottle {
   const { now, maxAttempts = 10, maxPerAddress = 100, maxPerEmail = 200 } = options
@@ -43,6 +44,11 @@ export function createSignInThrottle(options: SignInThrottleOptions): SignInThro
     return entry.count
   }
 
+  function giveBack(key: string): void {
+    const entry = attempts.get(key)
+    if (entry && entry.count > 0) entry.count -= 1
+  }
+
   return {
     allow(email, ip) {
       const ofPair = count(pairOf(email, ip))
@@ -50,6 +56,12 @@ export function createSignInThrottle(options: SignInThrottleOptions): SignInThro
       if (ofPair > maxAttempts) return false
       return count(`address ${networkOf(ip)}`) <= maxPerAddress && count(emailOf(email)) <= maxPerEmail
     },
-    forget: (email, ip) => void attempts.delete(pairOf(email, ip)),
+    forget(email, ip) {
+      attempts.delete(pairOf(email, ip))
+      // Who signs in without end costs as much as who fails.
+      if (count(`success ${pairOf(email, ip)}`) > maxPerAddress) return
+      giveBack(`address ${networkOf(ip)}`)
+      giveBack(emailOf(email))
+    },
   }
 }
