@@ -37,7 +37,14 @@ export function readPage(
   if (token === undefined) return { after: undefined, limit }
   const text = Buffer.from(token, 'base64url').toString('utf8')
   const [name, after, ...more] = text.split('\n')
-  if (name !== list || !after || !isId(after) || more.length > 0 || Buffer.from(text).toString('base64url') !== token)
+  if (
+    name !== list ||
+    !after ||
+    !isId(after) ||
+    more.length > 0 ||
+    after.includes('\0') ||
+    Buffer.from(text).toString('base64url') !== token
+  )
     throw new AppError(
       'invalid_request',
       400,

@@ -62,6 +62,9 @@ function refuseAddress(reason: string, request_id: string, reply: FastifyReply):
 export function answerErrors(app: FastifyInstance, log: Logger): void {
   app.setErrorHandler((error, request, reply) => {
     const known = toAppError(error)
+    // It may be our own doing. What the database says of it may quote what was sent: its code is enough.
+    if (known?.detail && known.statusCode < 500)
+      log.warn({ requestId: request.id, route: request.routeOptions.url, detail: known.detail }, 'request refused')
     // 501 is no fault of ours either: what is asked for is not here.
     if (known && (known.statusCode < 500 || known.statusCode === 501)) {
       return reply
@@ -96,6 +99,14 @@ const unreadable: Readonly<Record<number, readonly [code: string, message: strin
   415: ['unsupported_media_type', 'Send the body as JSON, with content-type: application/json.'],
 }
 
+/** PostgreSQL's class 22: what was sent is no text, id, number or time that it could hold or look for. */
+function unstorableOf(code: string | undefined): AppError | undefined {
+  if (code === undefined || !/^22[0-9A-Z]{3}$/.test(code)) return undefined
+  const message =
+    'Something in the request cannot be kept or looked for: a NUL character, half of a surrogate pair, or an id, a number or a time out of range.'
+  return new AppError('invalid_request', 400, message, { detail: { sqlState: code } })
+}
+
 function toAppError(error: unknown): AppError | undefined {
   if (error instanceof AppError) return error
   const { statusCode, code, message, validation } = error as {
@@ -111,6 +122,8 @@ function toAppError(error: unknown): AppError | undefined {
   }
   if (statusCode !== undefined && statusCode < 500)
     return new AppError(code?.toLowerCase() ?? 'invalid_request', statusCode, message ?? 'The request is not valid.')
+  const unstorable = unstorableOf(code)
+  if (unstorable) return unstorable
   if (isConnectionError(code))
     return new AppError('store_unavailable', 503, 'The database is not reachable right now. Try again in a moment.', {
       cause: error,

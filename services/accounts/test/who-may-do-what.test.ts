@@ -301,15 +301,66 @@ test('two projects see nothing of each other', async t => {
         `/teams/${id}`,
         `/rooms/${id}`,
         `/service-accounts/${id}`,
+        `/service-accounts/${id}/api-keys`,
+        `/teams/${id}/members`,
+        `/integrations/${id}`,
       ]) {
         const answer = await app.inject({ url: project + path, headers: mine })
         assert.deepEqual([answer.statusCode, answer.json().error?.code], [404, 'not_found'], path)
+      }
+      for (const start of [
+        'audit?actor=',
+        'audit?action=',
+        'audit?target=',
+        'service-accounts?filter=',
+        'room-grants/by-user/',
+      ]) {
+        const answer = await app.inject({ url: `${project}/${start}${id}`, headers: mine })
+        assert.ok(answer.statusCode < 500, `${start}: ${answer.body}`)
       }
       for (const query of ['filter', 'continuation_token', 'count', 'page_size']) {
         const answer = await app.inject({ url: `${project}/users?${query}=${id}`, headers: mine })
         assert.ok(answer.statusCode < 500, `${query}: ${answer.body}`)
         if (query === 'filter' && answer.statusCode === 200) assert.deepEqual(answer.json().users, [], id)
       }
+    }
+    const { project_id: pid, team_id } = installation
+    for (const [list, path] of [
+      ['projects', '/accounts/projects'],
+      ['members', '/accounts/members'],
+      [`keys ${pid}`, `${project}/api-keys`],
+      [`users ${pid}`, `${project}/users`],
+      [`teams ${pid}`, `${project}/teams`],
+      [`members ${team_id}`, `${project}/teams/${team_id}/members`],
+      [`service-accounts ${pid}`, `${project}/service-accounts`],
+      [`integrations ${pid}`, `${project}/integrations`],
+      [`rooms ${pid}`, `${project}/rooms`],
+      [`audit ${pid}`, `${project}/audit`],
+    ])
+      for (const after of ['nope', '\0', 'a\0b', "' or '1'='1", '9e99']) {
+        const token = Buffer.from(`${list}\n${after}`).toString('base64url')
+        const answer = await app.inject({ url: `${path}?continuation_token=${token}`, headers: mine })
+        const isRefused = answer.statusCode === 400
+        assert.ok(isRefused || (answer.statusCode === 200 && !after.includes('\0')), `${path} ${after}: ${answer.body}`)
+      }
+    const leap = '2016-12-31T23:59:60Z'
+    const ahead = '2099-12-31T23:59:60Z'
+    for (const [method, path, payload] of [
+      ['GET', `/audit?since=${leap}`],
+      ['GET', `/teams/${team_id}/members?at=${leap}`],
+      ['PUT', `/teams/${team_id}/members/${installation.member_id}`, { valid_from: ahead }],
+      ['POST', `/teams/${team_id}/cost-centres`, { cost_centre: 'x', valid_from: ahead }],
+      ['POST', '/api-keys', { name: 'x', expires_at: ahead }],
+      ['PUT', '/settings/otel', { endpoint: 'https://c.example.com', filter: { apps: ['a\0'] } }],
+      ['PUT', '/settings/otel', { endpoint: 'https://c.example.com', filter: { apps: ['a\ud800'] } }],
+      ['POST', '/rooms', { name: 'r', permissions: { 'a\0b': { llm: {} } } }],
+    ] as const) {
+      const answer = await app.inject({ method, url: project + path, headers: mine, ...(payload && { payload }) })
+      assert.deepEqual(
+        [answer.statusCode, answer.json().error.code],
+        [400, 'invalid_request'],
+        `${path} ${answer.body}`,
+      )
     }
     assert.deepEqual(
       lines.slice(before).filter(line => line.includes('request failed')),

@@ -1,4 +1,4 @@
-import { checkOf, Id, linesOfText, Role, rolePermissions, Type, Uuid } from '@sluice/contracts'
+import { Id, linesOfText, Role, rolePermissions, Type } from '@sluice/contracts'
 import { errorOf, problemOfIpRange } from '@sluice/runtime'
 import type { FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
@@ -9,7 +9,7 @@ import type { AppDeps } from '../app.ts'
 import type { Change } from '../change-store.ts'
 import { createApiKey, createForeignKey } from '../create-api-key.ts'
 import { errors, notFound } from '../errors.ts'
-import { DisplayName, ModelPattern } from './route-schemas.ts'
+import { DisplayName, isUuid, ModelPattern } from './route-schemas.ts'
 
 export const ApiKeysPath = '/accounts/projects/:pid/api-keys'
 
@@ -92,11 +92,9 @@ export function toApiKeyResponse(key: ApiKeySummary): Static<typeof ApiKeyRespon
   }
 }
 
-const uuid = checkOf(Uuid)
-
 /** The id of a key as a path names it. @throws AppError 404 for what is none */
 export function keyIdOf(id: string): string {
-  if (!uuid.matches(id)) throw notFound()
+  if (!isUuid(id)) throw notFound()
   return id
 }
 

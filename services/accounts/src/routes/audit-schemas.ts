@@ -2,6 +2,7 @@ import { Id, Type } from '@sluice/contracts'
 import { ContinuationToken, PageQuery } from '@sluice/runtime'
 import type { Static } from 'typebox'
 import type { AuditFilter } from '../audit-store.ts'
+import { readInstant } from './read-instant.ts'
 
 const NullableString = Type.Union([Type.String(), Type.Null()])
 
@@ -53,7 +54,7 @@ export function toAuditFilter(
     action,
     actorId: actor,
     target,
-    since: since === undefined ? undefined : new Date(since),
-    until: until === undefined ? undefined : new Date(until),
+    since: since === undefined ? undefined : readInstant('since', since),
+    until: until === undefined ? undefined : readInstant('until', until),
   }
 }

@@ -6,7 +6,7 @@ import { findApiKey, listApiKeys } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
 import { notFound } from '../errors.ts'
 import { ApiKeyResponse, ApiKeysPath, keyIdOf, toApiKeyResponse } from './api-key-schemas.ts'
-import { responses } from './route-schemas.ts'
+import { isUuid, responses } from './route-schemas.ts'
 
 const Query = Type.Object(PageQuery, { additionalProperties: false })
 const Response = Type.Object({ continuation_token: ContinuationToken, keys: Type.Array(ApiKeyResponse) })
@@ -21,7 +21,7 @@ export function registerListApiKeys(app: FastifyInstance, deps: AppDeps): void {
     },
     async request => {
       const { pid } = request.params
-      const page = readPage(`keys ${pid}`, request.query, sizeForOlderClients)
+      const page = readPage(`keys ${pid}`, request.query, sizeForOlderClients, isUuid)
       const at = new Date(deps.now())
       const rows = await listApiKeys(deps.db, pid, { at, after: page.after, limit: page.limit + 1 })
       const { items, continuation_token } = toPage(`keys ${pid}`, page, rows, row => row.key_id)

@@ -6,7 +6,7 @@ import { callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { listProjects } from '../project-store.ts'
 import { ProjectResponse, toProjectResponse } from './project-response.ts'
-import { responses } from './route-schemas.ts'
+import { isUuid, responses } from './route-schemas.ts'
 
 const Query = Type.Object(PageQuery, { additionalProperties: false })
 const Response = Type.Object({ projects: Type.Array(ProjectResponse), continuation_token: ContinuationToken })
@@ -21,7 +21,7 @@ export function registerListProjects(app: FastifyInstance, deps: AppDeps): void 
     },
     async request => {
       const { accountId, accountAdmin, roles, permissions } = callerOf(request).principal
-      const page = readPage('projects', request.query, sizeForOlderClients)
+      const page = readPage('projects', request.query, sizeForOlderClients, isUuid)
       const rows = await listProjects(deps.db, accountId, {
         projectIds: accountAdmin ? undefined : [...roles.keys()],
         after: page.after,

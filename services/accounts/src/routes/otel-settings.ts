@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { AttemptStatus, Id, Type } from '@sluice/contracts'
+import { AttemptStatus, Id, lineOfText, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
@@ -25,7 +25,9 @@ const Filter = Type.Object(
   {
     models: Type.Optional(Type.Array(ModelPattern, { maxItems: 100 })),
     teams: Type.Optional(Type.Array(Id, { maxItems: 100 })),
-    apps: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { maxItems: 100 })),
+    apps: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 64, pattern: lineOfText }), { maxItems: 100 }),
+    ),
     statuses: Type.Optional(Type.Array(AttemptStatus, { maxItems: 5 })),
   },
   { additionalProperties: false },

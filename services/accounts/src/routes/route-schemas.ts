@@ -1,4 +1,4 @@
-import { lineOfText, Type } from '@sluice/contracts'
+import { checkOf, lineOfText, Type, Uuid } from '@sluice/contracts'
 
 export { responses } from '@sluice/runtime'
 
@@ -12,6 +12,8 @@ export const DisplayName = Type.String({
 export const ModelPattern = Type.String({
   pattern: '^[a-z0-9_-]{1,32}/[^\\s*\\u0000-\\u001f\\u007f\\ud800-\\udfff]{0,159}\\*?$|^\\*$',
 })
+/** Whether a text is an id as keys and projects have. */
+export const isUuid = checkOf(Uuid).matches
 /** Where there is nothing to say: an empty object, or no body at all. */
 export const NoBody = Type.Union([Type.Null(), Type.Object({}, { additionalProperties: false })])
 export const NoContent = Type.Null()

@@ -10,7 +10,7 @@ import { createOnce } from '../create-once.ts'
 import { notFound } from '../errors.ts'
 import { findServiceAccount } from '../service-account-store.ts'
 import { ApiKeyResponse, CreatedKey, keyIdOf, newKeyFields, readNewKey, toApiKeyResponse } from './api-key-schemas.ts'
-import { NoContent, responses } from './route-schemas.ts'
+import { isUuid, NoContent, responses } from './route-schemas.ts'
 import { type ServiceAccountParams, ServiceAccountsPath } from './service-account-schemas.ts'
 
 const path = `${ServiceAccountsPath}/:sid/api-keys`
@@ -35,7 +35,7 @@ export function registerServiceAccountApiKeys(app: FastifyInstance, deps: AppDep
     async request => {
       const serviceAccountId = await idOf(request.params)
       const list = `keys ${serviceAccountId}`
-      const page = readPage(list, request.query, sizeForOlderClients)
+      const page = readPage(list, request.query, sizeForOlderClients, isUuid)
       const at = new Date(deps.now())
       const options = { serviceAccountId, at, after: page.after, limit: page.limit + 1 }
       const rows = await listApiKeys(deps.db, request.params.pid, options)

@@ -7,6 +7,7 @@ import { createOnce } from '../create-once.ts'
 import { notFound } from '../errors.ts'
 import { listCostCentres } from '../team-cost-centre-store.ts'
 import { findTeam } from '../team-store.ts'
+import { readInstant } from './read-instant.ts'
 import { Done, responses } from './route-schemas.ts'
 import { CostCentre } from './team-body.ts'
 
@@ -66,7 +67,7 @@ export function registerTeamCostCentres(app: FastifyInstance, deps: AppDeps): vo
     async request => {
       const { pid, tid } = request.params
       const { cost_centre: costCentre, valid_from } = request.body
-      const from = typeof valid_from === 'string' ? new Date(valid_from) : null
+      const from = typeof valid_from === 'string' ? readInstant('valid_from', valid_from) : null
       return createOnce(deps, request, async change => {
         await planCostCentre(change, pid, tid, { costCentre, from })
         return { ok: true as const }

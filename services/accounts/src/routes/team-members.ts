@@ -8,6 +8,7 @@ import { putTeamMember, removeTeamMember } from '../change-team-member.ts'
 import { errors, notFound } from '../errors.ts'
 import { listTeamMembers } from '../team-member-store.ts'
 import { findTeam } from '../team-store.ts'
+import { readInstant } from './read-instant.ts'
 import { Done, NoContent, responses } from './route-schemas.ts'
 import { TeamMemberResponse, toTeamMemberResponse } from './team-response.ts'
 
@@ -51,7 +52,7 @@ export function registerTeamMembers(app: FastifyInstance, deps: AppDeps): void {
       if (!(await findTeam(deps.db, pid, tid, new Date(deps.now())))) throw notFound()
       const page = readPage(`members ${tid}`, request.query)
       const rows = await listTeamMembers(deps.db, tid, {
-        at: history ? undefined : new Date(at ?? deps.now()),
+        at: history ? undefined : at === undefined ? new Date(deps.now()) : readInstant('at', at),
         after: page.after,
         limit: page.limit + 1,
       })
@@ -68,7 +69,7 @@ export function registerTeamMembers(app: FastifyInstance, deps: AppDeps): void {
     async request => {
       const { pid: projectId, tid: teamId, uid } = request.params
       const { role = 'member', valid_from, valid_to } = request.body
-      const times = { from: toDate(valid_from), to: toDate(valid_to) }
+      const times = { from: toDate('valid_from', valid_from), to: toDate('valid_to', valid_to) }
       await deps.changes.make(actorOf(request), change =>
         putTeamMember(change, { projectId, teamId }, uid, role, times),
       )
@@ -89,4 +90,5 @@ export function registerTeamMembers(app: FastifyInstance, deps: AppDeps): void {
   )
 }
 
-const toDate = (text: string | null | undefined) => (typeof text === 'string' ? new Date(text) : null)
+const toDate = (field: string, text: string | null | undefined) =>
+  typeof text === 'string' ? readInstant(field, text) : null

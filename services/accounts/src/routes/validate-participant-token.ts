@@ -1,4 +1,4 @@
-import { checkOf, type Key, Type, Uuid } from '@sluice/contracts'
+import { type Key, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import {
   maxTokenLength,
@@ -12,11 +12,10 @@ import type { Static } from 'typebox'
 import { readKeyDocuments } from '../api-key-store.ts'
 import type { AppDeps } from '../app.ts'
 import { errors } from '../errors.ts'
-import { responses } from './route-schemas.ts'
+import { isUuid, responses } from './route-schemas.ts'
 
 const Body = Type.Object({ token: Type.String({ minLength: 1, maxLength: maxTokenLength }) })
 const Claims = Type.Object({}, { additionalProperties: true })
-const uuid = checkOf(Uuid)
 
 /** Answers the claims of a participant token that an active key of its project has signed. */
 export function registerValidateParticipantToken(app: FastifyInstance, deps: AppDeps): void {
@@ -40,7 +39,7 @@ export function registerValidateParticipantToken(app: FastifyInstance, deps: App
 /** @throws TokenError */
 async function readClaims(deps: AppDeps, token: string): Promise<Readonly<Record<string, unknown>>> {
   const keyId = readKeyId(token)
-  const [key] = uuid.matches(keyId) ? await readKeyDocuments(deps.db, [keyId]) : []
+  const [key] = isUuid(keyId) ? await readKeyDocuments(deps.db, [keyId]) : []
   const nowMs = deps.now()
   if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs)
     throw new TokenError('The key that signed this token is unknown, expired or revoked.')
