@@ -15,7 +15,7 @@ import { errors, notFound } from './errors.ts'
 import { findMemberByEmail, isMemberOfProject } from './member-store.ts'
 import { effectiveSettings } from './project-settings.ts'
 import { findProject } from './project-store.ts'
-import { type RoomPermissions, requireWithinGrant } from './room-grant.ts'
+import { type RoomPermissions, requirePlainScope, requireWithinGrant } from './room-grant.ts'
 import { findRoom, findRoomMember } from './room-store.ts'
 import { findSystemKey } from './system-key.ts'
 
@@ -66,11 +66,12 @@ export async function mintToken(deps: AppDeps, request: FastifyRequest, wanted: 
     },
     { ...own, permissions },
   )
-  if (claims.room !== undefined) {
-    const place = { projectId: wanted.projectId, room: claims.room }
-    const granted = await requireRoom(deps, place, signer.member_id, permissions.has('rooms:write'))
-    if (granted) requireWithinGrant(granted, apiScopeOf(wanted.grants), claims.models)
-  }
+  const scope = apiScopeOf(wanted.grants)
+  const place = { projectId: wanted.projectId, room: claims.room }
+  const granted = await requireRoom(deps, place, signer.member_id, permissions.has('rooms:write'))
+  if (granted) requireWithinGrant(granted, scope, claims.models)
+  // What a key signs its holder could sign without us; what a room grants is granted.
+  else if (!isOwnKey && !permissions.has('members:write')) requirePlainScope(scope)
   if (memberId !== undefined && memberId !== callerOf(request).principal.id)
     await auditMint(deps, request, wanted, claims)
   return token
@@ -139,15 +140,16 @@ async function sign(
 }
 
 /**
- * Requires a room that takes this member. Rooms that one may not know of are none.
+ * Requires a room that takes this member, where one is named. Rooms that one may not know of are none.
  * @returns what is granted to them there; null or undefined: what they may do in the project @throws AppError 404, 409
  */
 async function requireRoom(
   deps: AppDeps,
-  { projectId, room: name }: { projectId: string; room: string },
+  { projectId, room: name }: { projectId: string; room: string | undefined },
   memberId: string | undefined,
   managesRooms: boolean,
 ): Promise<RoomPermissions | null | undefined> {
+  if (name === undefined) return undefined
   const room = await findRoom(deps.db, projectId, name)
   if (!room) {
     const project = await findProject(deps.db, projectId)
@@ -160,7 +162,7 @@ async function requireRoom(
   return grant?.permissions
 }
 
-/** What a token opens of the API, as its one grant of that name says it. */
+/** What a token opens of the API, as its one grant of that name says it: verifying it has shown that there is one. */
 function apiScopeOf(grants: readonly unknown[]): Record<string, unknown> {
   const grant = grants.find(one => (one as { name?: unknown } | null)?.name === 'api')
   const scope = (grant as { scope?: unknown } | undefined)?.scope

@@ -77,3 +77,15 @@ export function requireWithinGrant(
       message: 'This is more than what is granted in the room. Ask for less, or have the grant changed.',
     })
 }
+
+/** What opens more than work in a room: Sluice acts on none of it, others who believe its tokens may. */
+const privileged = ['admin', 'developer', 'secrets', 'tunnels']
+
+/** Refuses a scope that opens what is privileged, where nobody has granted it. @throws AppError 403 */
+export function requirePlainScope(scope: Readonly<Record<string, unknown>>): void {
+  const asked = privileged.filter(name => scope[name] != null)
+  if (asked.length > 0)
+    throw errorOf(errors.grantsTooMuch, {
+      message: `Who does not manage members gets a token that opens ${asked.join(', ')} for a room that grants it alone.`,
+    })
+}

@@ -223,6 +223,21 @@ test('rooms, and tokens that the server mints', async t => {
     assert.deepEqual((await mint({ grants }, member.token)).claims.grants, grants)
     assert.equal((await mint({ grants }, guest.token)).status, 403)
 
+    // What others may let people in by is no plain member's to take.
+    for (const surface of ['admin', 'developer', 'secrets', 'tunnels']) {
+      const scope = { llm: {}, storage: {}, [surface]: {} }
+      const asked = [
+        { name: 'api', scope },
+        { name: 'role', scope: 'agent' },
+      ]
+      const refused = await mint({ grants: asked }, member.token)
+      assert.deepEqual([refused.status, refused.body.error.code], [403, 'grants_too_much'], surface)
+      assert.match(refused.body.error.message, new RegExp(surface))
+      assert.equal((await mint({ api: scope, room_name: 'never-made' }, member.token)).status, 403, surface)
+      assert.deepEqual((await mint({ grants: asked })).claims.grants, asked, 'an administrator of the project')
+    }
+    assert.equal((await mint({ api: { llm: {}, storage: {}, admin: null } }, member.token)).status, 200)
+
     // For others, or nobody: who may make keys.
     for (const who of [{ user_id: guest.memberId }, { email: `${guest.memberId}@example.com` }, { user_id: null }]) {
       assert.equal((await mint({ ...llm, ...who }, member.token)).status, 403)
