@@ -93,6 +93,25 @@ export function effectiveSettings(
   }
 }
 
+/**
+ * Requires of who changes what is let in and how it is counted that they may say so: bringing credentials is not enough.
+ * @throws AppError 403
+ */
+export function requireSettings(
+  before: Record<string, unknown>,
+  after: Record<string, unknown>,
+  held: ReadonlySet<string>,
+): void {
+  const [one, other] = [effectiveSettings(before), effectiveSettings(after)]
+  for (const [name, permission] of [
+    ['unpriced', 'budgets:write'],
+    ['path_classes', 'budgets:write'],
+    ['unknown_rooms', 'rooms:write'],
+  ] as const)
+    if (!held.has(permission) && JSON.stringify(one[name]) !== JSON.stringify(other[name]))
+      throw errorOf(errors.forbidden, { message: `To change ${name} takes ${permission}. Send it as it is.` })
+}
+
 /** What the audit trail keeps of a settings object: known values, and only the names of the rest. */
 export function auditedSettings(settings: Record<string, unknown>): Record<string, unknown> {
   const { unpriced, on_client_abort, path_classes, budget_status, unknown_rooms, ...others } = settings

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { closeInReverse, leadsHome, privateHosts } from '@sluice/test-env'
 import { buildApp } from '../src/app.ts'
 import { createSendSpans } from '../src/send-spans.ts'
-import { signInAs, startAccounts } from './start-accounts.ts'
+import { addMember, signInAs, startAccounts } from './start-accounts.ts'
 
 test('what a project says about providers', async t => {
   const { app, db, deps, installation } = await startAccounts(closeInReverse(t))
@@ -148,6 +148,27 @@ test('what a project says about providers', async t => {
       'x',
     ])
       assert.equal((await put('/router', wrong)).statusCode, 400, JSON.stringify(wrong))
+  })
+
+  await t.test('whoever brings credentials alone does not say what is let in and how it is counted', async () => {
+    const { account_id, project_id } = installation
+    const { token } = await addMember(db, account_id, project_id, 'member', ['integration_manager'])
+    const manager = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+    const putAs = (whose: Record<string, string>, body: object) =>
+      app.inject({ method: 'PUT', url: settings, headers: whose, payload: JSON.stringify(body) })
+    assert.equal((await putAs(headers, { path_classes: { free: true } })).statusCode, 200)
+    const asItIs = { path_classes: { free: true }, on_client_abort: { openai: 'cancel' }, theme: 'dark' }
+    assert.equal((await putAs(manager, asItIs)).statusCode, 200)
+    for (const [name, value] of [
+      ['unpriced', 'meter_tokens_only'],
+      ['path_classes', { stored: true, free: true }],
+      ['unknown_rooms', 'deny'],
+    ] as const) {
+      const refused = await putAs(manager, { ...asItIs, [name]: value })
+      assert.deepEqual([refused.statusCode, refused.json().error.code], [403, 'forbidden'], name)
+      assert.match(refused.json().error.message, new RegExp(name))
+    }
+    assert.equal((await putAs(headers, {})).statusCode, 200)
   })
 
   await t.test('settings keep what they do not know, say what is in force, and take no credential', async () => {

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
-import { actorOf } from '../access.ts'
+import { actorOf, callerOf } from '../access.ts'
 import type { AppDeps } from '../app.ts'
 import { notFound } from '../errors.ts'
-import { auditedSettings, checkSettings, SettingsObject } from '../project-settings.ts'
+import { auditedSettings, checkSettings, requireSettings, SettingsObject } from '../project-settings.ts'
 import { announceProjectChange, findProject, lockProject, updateProjectSettings } from '../project-store.ts'
 import { toSettingsResponse } from './project-response.ts'
 import { responses } from './route-schemas.ts'
@@ -36,6 +36,7 @@ export function registerProjectSettings(app: FastifyInstance, deps: AppDeps): vo
       const settings = checkSettings(request.body)
       return deps.changes.make(actorOf(request), async change => {
         const before = await lockProject(change.trx, pid)
+        requireSettings(before.settings, settings, callerOf(request).permissions)
         await updateProjectSettings(change.trx, pid, settings)
         await announceProjectChange(change, pid)
         await change.audit({
