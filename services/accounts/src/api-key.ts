@@ -47,6 +47,11 @@ export function requireWithin(wanted: KeyLimits, own: KeyLimits): void {
   if (!permissions || !models || !addresses || !lifetime) throw errorOf(errors.grantsTooMuch)
 }
 
+/** Whether a list of models allows no more than another; null: it allows everything. */
+export function areModelsWithin(wanted: readonly string[] | null, own: readonly string[] | null): boolean {
+  return isWithin(wanted ?? undefined, own ?? undefined, coversModel)
+}
+
 /** Whether a list allows no more than another; no list allows everything. */
 function isWithin(
   wanted: readonly string[] | undefined,

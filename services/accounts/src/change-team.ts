@@ -5,26 +5,27 @@ import type { TeamRequest } from './create-team.ts'
 import { errors } from './errors.ts'
 import { announceProjectChange, lockProject } from './project-store.ts'
 import { countServiceAccountsOfTeam } from './service-account-store.ts'
-import { auditedTeam, requireSeatBudget } from './team.ts'
+import { auditedTeam, requireSeatBudget, requireTeamModels } from './team.ts'
 import { endCostCentres, setCostCentre } from './team-cost-centre-store.ts'
 import { endTeamMembers, replaceDefaultTeam } from './team-member-store.ts'
 import { countKeysOfTeam, findOpenTeam, findTeamByName, markTeamClosed, type Team, updateTeam } from './team-store.ts'
 
 /**
  * Replaces what may be set of a team, from now on.
- * @throws AppError 404, 409 where another team has the name, 403 where it would give seats more or less than one may
+ * @throws AppError 404, 409 where another team has the name, 403 where it would give seats or models as one may not
  */
 export async function changeTeam(
   change: Change,
   projectId: string,
   teamId: string,
   wanted: TeamRequest,
-  by: { mayBudget: boolean },
+  by: { mayBudget: boolean; mayModels: boolean },
 ): Promise<Team> {
   const at = new Date(change.nowMs)
   await lockProject(change.trx, projectId)
   const before = await findOpenTeam(change.trx, projectId, teamId, at)
   requireSeatBudget(before.seat_budget, wanted.seatBudget, by.mayBudget)
+  requireTeamModels(before.allowed_models, wanted.allowedModels, by.mayModels)
   const named = await findTeamByName(change.trx, projectId, wanted.name, at)
   if (named && named.team_id !== teamId) throw errorOf(errors.conflict)
   await updateTeam(change.trx, teamId, wanted)

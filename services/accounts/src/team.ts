@@ -1,5 +1,6 @@
 import type { SeatBudget, Team as TeamDocument } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
+import { areModelsWithin } from './api-key.ts'
 import { errors } from './errors.ts'
 import type { Team } from './team-store.ts'
 
@@ -28,6 +29,21 @@ export function requireSeatBudget(before: SeatBudget | null, after: SeatBudget |
   if (mayBudget || isSame(before, after)) return
   throw errorOf(errors.forbidden, {
     message: 'To change what seats get takes budgets:write. Send seat_budget as it is, or ask a project admin.',
+  })
+}
+
+/**
+ * Requires of who lets people of a team call more models than before that they may say what is called: teams are managed by
+ * people who may sit in them. @throws AppError 403
+ */
+export function requireTeamModels(
+  before: readonly string[] | null,
+  after: readonly string[] | null,
+  mayModels: boolean,
+): void {
+  if (mayModels || areModelsWithin(after, before)) return
+  throw errorOf(errors.forbidden, {
+    message: 'To allow a team more models takes models:write. Send allowed_models as it is, or ask a project admin.',
   })
 }
 

@@ -102,6 +102,19 @@ test('teams', async t => {
     assert.equal((await manager('POST', teams, { name: 'none' })).status, 200)
   })
 
+  await t.test('a team is allowed more models by who may say what is called, and fewer by who manages it', async () => {
+    const { token } = await addMember(db, accountId, pid, 'member', ['team_manager'])
+    const { id } = await make({ name: 'models', allowed_models: ['openai/*'] })
+    const put = async (allowed_models: unknown, credential: string) =>
+      (await call('PUT', `${teams}/${id}`, { name: 'models', allowed_models }, credential)).status
+    for (const more of [null, undefined, ['*'], ['openai/*', 'anthropic/*']])
+      assert.equal(await put(more, token), 403, JSON.stringify(more))
+    assert.equal(await put(['openai/*'], token), 200, 'as it is')
+    assert.equal(await put(['openai/gpt-5.4-mini'], token), 200)
+    assert.equal(await put(['openai/*'], token), 403)
+    assert.equal(await put(null, adminToken), 200)
+  })
+
   await t.test('a team has one owner, and whoever was it stays in the team', async () => {
     const [{ memberId: first }, { memberId: second, token }] = [
       await addMember(db, accountId, pid, 'member'),

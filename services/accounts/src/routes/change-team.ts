@@ -18,7 +18,8 @@ export function registerChangeTeam(app: FastifyInstance, deps: AppDeps): void {
     async request => {
       const { pid, tid } = request.params
       const wanted = toTeamRequest(request.body)
-      const by = { mayBudget: callerOf(request).permissions.has('budgets:write') }
+      const { permissions } = callerOf(request)
+      const by = { mayBudget: permissions.has('budgets:write'), mayModels: permissions.has('models:write') }
       return toTeamResponse(
         await deps.changes.make(actorOf(request), change => changeTeam(change, pid, tid, wanted, by)),
       )
