@@ -118,6 +118,11 @@ export async function lockProject(db: Db, projectId: string): Promise<ProjectSum
   return row
 }
 
+/** Locks a project as {@link lockProject} does, one that was deleted too: gateways have documents of it. */
+export async function lockAnnouncedProject(db: Db, projectId: string): Promise<void> {
+  await db.selectFrom('projects').select('project_id').where('project_id', '=', projectId).forUpdate().execute()
+}
+
 /** Locks every project of an account, in the order of their ids. */
 export async function lockProjectsOfAccount(db: Db, accountId: string): Promise<void> {
   await db

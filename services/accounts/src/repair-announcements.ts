@@ -14,7 +14,7 @@ import { listAnnouncedKeyIds, readKeyDocuments } from './api-key-store.ts'
 import { type Actor, type Changes, createChanges } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { listManagedIntegrations, lockManagedIntegrations, toManagedDocument } from './managed-integration-store.ts'
-import { listProjectIds, lockProject, readProjectDocument } from './project-store.ts'
+import { listProjectIds, lockAnnouncedProject, readProjectDocument } from './project-store.ts'
 import { readRoomDocuments } from './room-store.ts'
 import { listSessionHashes, lockMembersOfSessions, readSessions } from './session-store.ts'
 
@@ -108,7 +108,7 @@ async function pageOfProject(db: Db, projectId: string): Promise<Page> {
     bucket: 'projects',
     entries: await read(db),
     readLocked: async trx => {
-      await lockProject(trx, projectId)
+      await lockAnnouncedProject(trx, projectId)
       return read(trx)
     },
   }
@@ -136,7 +136,7 @@ async function* pagesOfKeys(db: Db, projectId: string): AsyncGenerator<Page> {
       bucket: 'keys',
       entries,
       readLocked: async (trx, different) => {
-        await lockProject(trx, projectId)
+        await lockAnnouncedProject(trx, projectId)
         return read(trx, different)
       },
     }
@@ -153,7 +153,7 @@ async function* pagesOfRooms(db: Db, projectId: string): AsyncGenerator<Page> {
       bucket: 'rooms',
       entries: rooms.map(announceRoom),
       readLocked: async (trx, different) => {
-        await lockProject(trx, projectId)
+        await lockAnnouncedProject(trx, projectId)
         const names = different.flatMap(key => nameOf.get(key) ?? [])
         return (await readRoomDocuments(trx, projectId, { rooms: names })).map(announceRoom)
       },

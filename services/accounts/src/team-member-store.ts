@@ -141,12 +141,14 @@ export interface DueMembership {
   state: 'in_force' | 'ended'
 }
 
-/** Projects in which the time of memberships has come. */
+/** Projects in which the time of memberships has come, those aside that were deleted. */
 export async function listProjectsWithDueMembers(db: Db, at: Date, limit: number): Promise<string[]> {
   const rows = await db
     .selectFrom('team_members')
-    .select('project_id')
+    .innerJoin('projects', 'projects.project_id', 'team_members.project_id')
+    .select('team_members.project_id')
     .distinct()
+    .where('projects.deleted_at', 'is', null)
     .where(isDue(at))
     .limit(limit)
     .execute()

@@ -245,6 +245,23 @@ test('teams', async t => {
     },
   )
 
+  await t.test('what was planned in a project that was deleted holds up no other', async () => {
+    const { body: gone } = await call('POST', '/accounts/projects', { name: 'gone' })
+    const there = `/accounts/projects/${gone.id}/teams`
+    const { body: team } = await call('POST', there, { name: 'planned there' })
+    const { memberId } = await addMember(db, accountId, gone.id, 'member')
+    const valid_from = new Date(Date.now() + day).toISOString()
+    assert.equal((await call('PUT', `${there}/${team.id}/members/${memberId}`, { valid_from })).status, 200)
+    assert.equal((await call('DELETE', `/accounts/projects/${gone.id}`)).status, 204)
+    const { memberId: here } = await addMember(db, accountId, pid, 'member')
+    const { id } = await make({ name: 'planned here' })
+    await call('PUT', `${teams}/${id}/members/${here}`, { valid_from })
+    aheadMs = 2 * day
+    await sweep(deps.changes)
+    assert.deepEqual((await ownerAndMembers(id)).members, [[here, 'member']])
+    aheadMs = 0
+  })
+
   await t.test('a cost centre holds from its day on, and nothing that was booked moves', async () => {
     const { id } = await make({ name: 'booked', cost_centre: 'A' })
     const plan = (cost_centre: string | null, inDays: number) =>
