@@ -512,6 +512,68 @@ test('attempts of one write that the disk did not take together are each written
   })
 })
 
+/** Opens in the turn of a CLOSE, behind it: the CLOSE is the first record of their write. */
+async function closeAndOpen(epoch: RunningEpoch, closed: OpenRecord, opens: readonly OpenRecord[]): Promise<unknown[]> {
+  const answered = new Promise<void>(resolve => epoch.close(draftOf(closed), false, resolve))
+  const written = opens.map(open => new Promise<unknown>(resolve => epoch.open(open, resolve)))
+  const [errors] = await Promise.all([Promise.all(written), answered])
+  return errors
+}
+
+test('an attempt refers only to what its own write says, whatever record that begins with', async t => {
+  const directory = testFolder(t, 'journal')
+  const epoch = openEpoch(directory)
+  const { identity } = openRecord()
+  const [before, ...opens] = [50, 30, 20].map(amount => ({
+    ...holding(holdOf('usd', [['gw_1-1-7-0', amount]])),
+    identity,
+  }))
+  assert.ok(before)
+  epoch.open(before)
+  assert.deepEqual(await closeAndOpen(epoch, before, opens), [undefined, undefined])
+  await epoch.stop()
+  const [segment] = listSegments(directory)
+  assert.ok(segment)
+  const [, second, third] = framesOf(segment.path)
+    .filter(({ type }) => type === recordType.open)
+    .map(({ json }) => JSON.parse(json.toString()))
+  assert.deepEqual(second, JSON.parse(JSON.stringify(opens[0])), 'what an earlier write said is said again')
+  assert.deepEqual([third.as, third.parts], [opens[0]?.event_id, [['7-0', 20]]], 'and once in a write')
+})
+
+test('an attempt is found also where the one before it is in no file', async t => {
+  const directory = testFolder(t, 'journal')
+  let failures = 0
+  const epoch = openEpoch(directory, {
+    recoveryIntervalMs: 20,
+    io: {
+      ...nodeIo,
+      writeSync: (...write) => {
+        if (failures-- > 0) throw Object.assign(new Error('broken'), { code: 'EIO' })
+        return nodeIo.writeSync(...write)
+      },
+    },
+  })
+  const { identity } = openRecord()
+  const [closed, refused, killed] = [50, 30, 20].map(amount => ({
+    ...holding(holdOf('usd', [['gw_1-1-7-0', amount]])),
+    identity,
+  }))
+  assert.ok(closed && refused && killed)
+  epoch.open(closed)
+  failures = 2
+  assert.throws(() => epoch.open(refused))
+  failures = 0
+  await eventually(() => epoch.state === 'ok')
+  assert.deepEqual(await closeAndOpen(epoch, closed, [killed]), [undefined])
+  await epoch.stop()
+  assert.deepEqual(told(await replay(directory)), { 'gw_1-1-7-0': [12, { [killed.event_id]: 8 }] })
+  assert.deepEqual(
+    eventsOf(directory).map(({ event_id }) => event_id),
+    [closed.event_id, killed.event_id],
+  )
+})
+
 test('attempts of one write are each found where a failed sync has it written again', async t => {
   const directory = testFolder(t, 'journal')
   let failures = 1

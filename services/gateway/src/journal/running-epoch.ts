@@ -39,8 +39,9 @@ export class RunningEpoch {
   readonly #turn: TurnBatch
   /** What every lease of this run begins with. */
   readonly #ownLeases: string
-  /** By the OPENs of the write that the turn ends with. */
+  /** By the OPENs of one write, the {@link TurnBatch.number}-th. */
   #said: SaidTogether
+  #saidIn = 0
   readonly #attempts = new Map<string, Attempt>()
   readonly #last: number[] = Array(PARTITIONS).fill(0)
   #ended = false
@@ -115,10 +116,9 @@ export class RunningEpoch {
     const attempt = openAttempt(record)
     let failed: JournalUnavailableError | undefined
     this.#attempts.set(record.event_id, attempt)
-    if (this.#turn.isEmpty) this.#said = new SaidTogether(this.#ownLeases)
     this.#turn.add({
       type: recordType.open,
-      ...this.#said.add(record),
+      ...this.#saidTogether().add(record),
       settle: (cause, segment) => {
         if (cause === undefined && segment) {
           attempt.segment = segment
@@ -133,6 +133,15 @@ export class RunningEpoch {
     if (written) return
     this.#turn.flush()
     if (failed) throw failed
+  }
+
+  /** By the OPENs of the write that the next record is part of: what an earlier one has said may be in no file. */
+  #saidTogether(): SaidTogether {
+    if (this.#saidIn !== this.#turn.number) {
+      this.#said = new SaidTogether(this.#ownLeases)
+      this.#saidIn = this.#turn.number
+    }
+    return this.#said
   }
 
   /**

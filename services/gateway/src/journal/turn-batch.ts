@@ -26,6 +26,7 @@ export class TurnBatch {
   readonly #writer: EpochWriter
   readonly #onThrown: (error: unknown) => void
   #records: TurnRecord[] = []
+  #number = 0
   #immediate: NodeJS.Immediate | undefined
   #urgent = false
   readonly #flushOfTurn = (): void => this.flush()
@@ -36,9 +37,9 @@ export class TurnBatch {
     this.#onThrown = onThrown
   }
 
-  /** The next record is the first of a write. */
-  get isEmpty(): boolean {
-    return this.#records.length === 0
+  /** Of the write that the next record is part of. */
+  get number(): number {
+    return this.#number
   }
 
   /** Takes a record. `urgent`: the disk should have it as soon as the system has. */
@@ -55,6 +56,7 @@ export class TurnBatch {
     this.#immediate = undefined
     const records = this.#records
     this.#records = []
+    this.#number++
     const { segment } = this.#writer
     const together = this.#writer.writeTogether(records)
     for (let i = 0; i < together; i++) records[i]?.settle?.(undefined, segment)
