@@ -79,6 +79,7 @@ const groups: Record<string, readonly string[]> = {
     'services/gateway/test/journal-leases.test.ts',
     'test/faults/compare.test.ts',
     'test/faults/mutants.test.ts',
+    'test/faults/overshoot.test.ts',
   ],
   simulator: ['packages/simulator/test/*.test.ts', 'packages/pricing/test/*.test.ts'],
   accounts: ['services/accounts/test/*.test.ts'],

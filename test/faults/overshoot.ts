@@ -1,4 +1,4 @@
-import type { UsageRecordedData } from '@sluice/contracts'
+import { heldMoneyOf, type UsageRecordedData } from '@sluice/contracts'
 
 export interface OvershootOptions {
   budgetId: string
@@ -42,7 +42,7 @@ export function findOvershoot({ budgetId, limit, copies, events, bill }: Oversho
     const copy = event.identity.member_id ?? ''
     const cost = event.cost_nano_usd
     logged.set(copy, (logged.get(copy) ?? 0) + cost)
-    const held = event.held.find(each => each.budget_id === budgetId)?.amount
+    const held = heldMoneyOf(event).find(each => each.budget_id === budgetId)?.amount
     if (cost > (held ?? 0)) {
       const cause: Cause = held === undefined ? 'no hold' : event.status === 'cut' ? 'cut too late' : 'above its bound'
       causes[cause] += cost - (held ?? 0)
