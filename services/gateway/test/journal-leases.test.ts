@@ -31,10 +31,10 @@ async function replay(directory: string, options: Partial<ReplayOptions> = {}): 
   return ended
 }
 
-function framesOf(path: string): { type: number; json: Buffer; start: number; end: number }[] {
+function framesOf(path: string, from = 0): { type: number; json: Buffer; start: number; end: number }[] {
   const bytes = readFileSync(path)
   const frames = []
-  let start = 0
+  let start = from
   for (let frame = readFrame(bytes, start); typeof frame === 'object'; frame = readFrame(bytes, start)) {
     frames.push({ ...frame, start })
     start = frame.end
@@ -571,6 +571,50 @@ test('an attempt is found also where the one before it is in no file', async t =
   assert.deepEqual(
     eventsOf(directory).map(({ event_id }) => event_id),
     [closed.event_id, killed.event_id],
+  )
+})
+
+test('what an attempt holds is set aside where a damaged one takes its caller, and others lose nothing', async t => {
+  const directory = testFolder(t, 'journal')
+  const epoch = openEpoch(directory)
+  const { identity } = openRecord()
+  const mine = (amount: number) => ({ ...holding(holdOf('usd', [['gw_1-1-7-0', amount]], false)), identity })
+  const begun = { ...openRecord(), identity }
+  const opens = [
+    { ...openRecord(), identity },
+    mine(30),
+    { ...holding(holdOf('usd', [['gw_1-1-7-0', 20]], false)), identity: { ...identity, participant: 'other' } },
+    { ...mine(40), holder: 'batch_1' },
+    { ...mine(50), holder: 'batch_2' },
+    begun,
+  ]
+  const written = opens.map(open => new Promise<unknown>(resolve => epoch.open(open, resolve)))
+  await Promise.all(written)
+  const background = { response_id: 'resp_1' } as NonNullable<CheckpointRecord['background']>
+  epoch.checkpoint({ ...checkpointOf(begun, 0), background })
+  await epoch.stop()
+  const [segment] = listSegments(directory)
+  assert.ok(segment)
+  const bytes = readFileSync(segment.path)
+  const first = framesOf(segment.path).find(({ type }) => type === recordType.open)
+  assert.ok(first)
+  bytes.writeUInt8(bytes.readUInt8(first.end - 2) ^ 0xff, first.end - 2)
+  writeFileSync(segment.path, bytes)
+  const recorded: unknown[] = []
+  const options: Partial<ReplayOptions> = {
+    isBegun: async ({ event_id }) => event_id === opens[3]?.event_id,
+    recordBackground: async job => void recorded.push(job),
+  }
+  for (const time of ['once', 'twice']) {
+    const ended = await replay(directory, options)
+    assert.deepEqual(told(ended), { 'gw_1-1-7-0': [12, { [opens[1]?.event_id ?? '']: 30 }] }, time)
+    assert.deepEqual(ended.leases[0]?.handed, [{ holder: 'batch_1', amount: 40 }], time)
+    assert.deepEqual(recorded, [background], 'what was begun in the background is settled by others, and told once')
+  }
+  const events = framesOf(segment.path, first.end).filter(({ type }) => type === recordType.close)
+  assert.deepEqual(
+    events.map(({ json }) => UsageRecorded.decode(json).event_id),
+    [opens[2]?.event_id],
   )
 })
 

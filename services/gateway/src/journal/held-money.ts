@@ -50,6 +50,11 @@ export function settleKilledHolds(
   }
 }
 
+/** What an attempt holds whose event cannot be made: no budget will hear what it has used, so each sets all of it aside. */
+export function unknownUse(holds: readonly JournaledHold[]): JournaledHold[] {
+  return holds.map((hold): JournaledHold => ({ ...hold, exact: true }))
+}
+
 /** What an attempt holds that was never sent: its end is known, so that no exact budget sets anything aside. */
 export function nothingUsed(holds: readonly JournaledHold[]): JournaledHold[] {
   return holds.map(({ exact: _, ...hold }) => hold)

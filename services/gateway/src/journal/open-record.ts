@@ -92,7 +92,7 @@ export type ReleaseRun = (run: { gatewayId: string; epoch: number; unsettled: re
  * Whether what an attempt was to begin is on record, so that its holder speaks of its money. Without a record nothing was asked for.
  * What throws is tried again later.
  */
-export type IsBegun = (attempt: OpenRecord) => Promise<boolean>
+export type IsBegun = (attempt: Pick<OpenRecord, 'event_id'>) => Promise<boolean>
 
 /** An event before it has a place in a series. */
 export type UsageDraft = Omit<UsageRecordedData, 'gateway_id' | 'epoch' | 'partition' | 'seq'>

@@ -42,7 +42,7 @@ function holdOf(budget: string, parts: JournaledHold['parts'], more: Partial<Jou
 function readTogether(records: readonly OpenRecord[], reader = new OpenReader(gatewayId, epoch)) {
   const said = new SaidTogether(leasesOfRun(gatewayId, epoch))
   const texts = records.map(record => said.add(record))
-  return { texts, read: texts.map(({ json }) => reader.read(json)) }
+  return { texts, read: texts.map(({ json }) => reader.read(json).record) }
 }
 
 /** What is held is a set: the order in which it was written says nothing. */
@@ -115,6 +115,61 @@ test('an OPEN that refers to what is not there is told from one that is whole', 
     openOf({ identity: other, holds }),
     openOf({ identity, holds }),
   ])
-  const isRead = (at: number): boolean => new OpenReader(gatewayId, epoch).read(texts[at]?.json ?? '') !== undefined
-  assert.deepEqual([0, 1, 2, 3].map(isRead), [true, false, true, false])
+  const isWhole = (at: number) => new OpenReader(gatewayId, epoch).read(texts[at]?.json ?? '').isWhole
+  assert.deepEqual([0, 1, 2, 3].map(isWhole), [true, false, true, false])
+})
+
+test('a damaged OPEN takes no more than what only it has said', () => {
+  const { identity } = openOf()
+  const other = { ...identity, participant: 'other' }
+  const [held, twice] = [
+    [holdOf('a', [[leases[0], 5]])],
+    [
+      holdOf('a', [
+        [leases[0], 5],
+        [leases[1], 6],
+      ]),
+    ],
+  ]
+  const records = [
+    openOf({ identity: other, holds: [holdOf('a', [[leases[1], 1]])] }),
+    openOf({ identity }),
+    openOf({ identity, holds: held, holder: 'batch_x' }),
+    openOf({ identity: other, holds: held }),
+    openOf({ identity: other, holds: twice }),
+  ]
+  const { texts } = readTogether(records)
+  const readWithout = (lost: number) => {
+    const reader = new OpenReader(gatewayId, epoch)
+    return texts.map(({ json }, at) => (at === lost ? undefined : reader.read(json)))
+  }
+  const [, , nameless, ...referring] = readWithout(1)
+  assert.deepEqual(
+    nameless,
+    { event_id: records[2]?.event_id, holder: 'batch_x', holds: held, record: undefined, isWhole: false },
+    'whose caller is lost: its money is legible',
+  )
+  assert.deepEqual(
+    referring.map(read => [read?.record, read?.isWhole]),
+    records.slice(3).map(record => [record, true]),
+    'and so is all that refers to its money alone',
+  )
+  const [, , , , short] = readWithout(0)
+  assert.deepEqual(
+    [short?.record, short?.holds, short?.isWhole],
+    [undefined, held, false],
+    'what only it has said is lost',
+  )
+})
+
+test('an OPEN some of whose leases nobody names is read without them', () => {
+  const { identity } = openOf()
+  const of = (participant: string, holds: JournaledHold[]) => openOf({ identity: { ...identity, participant }, holds })
+  const [lost, kept] = [holdOf('a', [[leases[0], 5]]), holdOf('b', [[leases[1], 7]])]
+  const records = [of('x', [lost]), of('y', [kept]), of('z', [lost, kept])]
+  const [, second, third] = readTogether(records).texts
+  const reader = new OpenReader(gatewayId, epoch)
+  reader.read(second?.json ?? '')
+  const read = reader.read(third?.json ?? '')
+  assert.deepEqual([read.record, read.isWhole], [{ ...records[2], holds: [kept] }, false])
 })

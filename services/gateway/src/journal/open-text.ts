@@ -29,6 +29,14 @@ export interface OpenText {
   whole?: () => string
 }
 
+/** What can be read of an OPEN where bytes are damaged. */
+export interface LegibleOpen extends Pick<OpenRecord, 'event_id' | 'holder' | 'holds'> {
+  /** Undefined: who called, for what and at which prices is lost. */
+  record: OpenRecord | undefined
+  /** Nothing of it is lost, also no lease of its money. */
+  isWhole: boolean
+}
+
 /** What the OPENs of one write have said so far. */
 export class SaidTogether {
   /** What the leases of this run begin with. */
@@ -108,7 +116,7 @@ function likeJson(record: OpenRecord, as: string, money: string): string {
   return `{"event_id":"${event_id}","call_id":"${call_id}","as":"${as}",${own.slice(1, -1)}${money}}`
 }
 
-/** Reads the OPENs of a run in their order, each as it was given. */
+/** Reads the OPENs of a run in their order, each as it was given, or as much of it as is not damaged. */
 export class OpenReader {
   readonly #gatewayId: string
   readonly #epoch: number
@@ -120,18 +128,20 @@ export class OpenReader {
     this.#epoch = epoch
   }
 
-  /** Undefined: what it refers to is not there, since the bytes are damaged. */
-  read(json: string): OpenRecord | undefined {
+  /** Tells of each member whether it is lost by itself: one damaged record takes no more than what stood there alone. */
+  read(json: string): LegibleOpen {
     const { as, parts, ...written } = JSON.parse(json) as WrittenOpen
-    const like = as === undefined ? undefined : this.#facts.get(as)
-    if (as !== undefined && !like) return undefined
-    const record = { ...(like && factsOf(like)), ...written } as OpenRecord
-    for (const { parts: named, ...about } of record.holds ?? [])
+    const { event_id, holder } = written
+    for (const { parts: named, ...about } of written.holds ?? [])
       for (const [lease] of named) this.#leases.set(lease, about)
-    if (as === undefined) this.#remember(record)
-    if (!parts) return record
-    const holds = this.#holdsOf(parts)
-    return holds && { ...record, holds: [...(record.holds ?? []), ...holds] }
+    const referred = parts && this.#holdsOf(parts)
+    const holds = referred ? [...(written.holds ?? []), ...referred.holds] : written.holds
+    const legible = { event_id, ...(holder !== undefined && { holder }), ...(holds && { holds }) }
+    const like = as === undefined ? undefined : this.#facts.get(as)
+    if (as !== undefined && !like) return { ...legible, record: undefined, isWhole: false }
+    const record = { ...(like && factsOf(like)), ...written, ...legible } as OpenRecord
+    if (!like) this.#remember(record)
+    return { ...legible, record, isWhole: referred?.isWhole ?? true }
   }
 
   #remember(record: OpenRecord): void {
@@ -143,20 +153,25 @@ export class OpenReader {
     }
   }
 
-  #holdsOf(parts: NonNullable<WrittenOpen['parts']>): JournaledHold[] | undefined {
+  /** Leases whose budgets nobody has named are left out: then it is not `isWhole`. */
+  #holdsOf(parts: NonNullable<WrittenOpen['parts']>): { holds: JournaledHold[]; isWhole: boolean } {
     const holds: JournaledHold[] = []
+    let isWhole = true
     let pool: Omit<JournaledHold, 'parts'> | undefined
     for (const [name, amount] of parts) {
       const lease = leaseIdOfName(this.#gatewayId, this.#epoch, name)
       const about = this.#leases.get(lease)
-      if (!about) return undefined
+      if (!about) {
+        isWhole = false
+        continue
+      }
       // Leases of one pool stand side by side.
       const last = holds.at(-1)
       if (last && pool && isSamePool(pool, about)) last.parts.push([lease, amount])
       else holds.push({ ...about, parts: [[lease, amount]] })
       pool = about
     }
-    return holds
+    return { holds, isWhole }
   }
 }
 

@@ -1,11 +1,11 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, statSync } from 'node:fs'
 import { type LeaseTotals, leaseTotalsOf, PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
-import { JournaledLeases } from '@sluice/leases'
+import { type JournaledHold, JournaledLeases } from '@sluice/leases'
 import type { Logger } from '@sluice/runtime'
 import { closeLine, closePrefix } from './close-line.ts'
 import { EpochReader, type Position } from './epoch-reader.ts'
 import { fitDraft } from './fit-draft.ts'
-import { HeldMoney, nothingUsed, settleKilledHolds } from './held-money.ts'
+import { HeldMoney, nothingUsed, settleKilledHolds, unknownUse } from './held-money.ts'
 import { killedDraft } from './killed-draft.ts'
 import { MissingNumbers } from './missing-numbers.ts'
 import {
@@ -15,12 +15,11 @@ import {
   type IsBegun,
   journalFormats,
   type NumberedExtend,
-  type OpenRecord,
   type RateDraft,
   type RecordBackground,
   type ReleaseRun,
 } from './open-record.ts'
-import { OpenReader } from './open-text.ts'
+import { type LegibleOpen, OpenReader } from './open-text.ts'
 import { encodeFrames, recordType } from './record.ts'
 import { nodeIo, type SegmentName, writeRecord } from './segment.ts'
 
@@ -53,8 +52,7 @@ export interface EndedEpoch {
   leases: readonly LeaseTotals[]
 }
 
-interface OpenAttempt {
-  record: OpenRecord
+interface OpenAttempt extends Omit<LegibleOpen, 'holds'> {
   checkpoint: CheckpointRecord | undefined
   money: HeldMoney | undefined
   /** Damages in front of its latest record: only a later one can have taken its CLOSE. */
@@ -99,22 +97,20 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
   if (!scan.ended) {
     const lines: { type: typeof recordType.close | typeof recordType.end; json: string }[] = []
     const prefix = closePrefix(header.gateway_id, header.epoch)
-    const unsettled = [...open.values()].map(({ record }) => record)
+    const unsettled = [...open.values()].flatMap(({ record }) => record ?? [])
     await options.releaseRun?.({ gatewayId: header.gateway_id, epoch: header.epoch, unsettled })
-    for (const { record, checkpoint, money, damagesBefore } of open.values()) {
+    for (const attempt of open.values()) {
+      const { record, checkpoint, damagesBefore } = attempt
       if (checkpoint?.background) {
         // Closed as free before that is recorded, nobody would pay for it.
         if (!options.recordBackground) throw new Error('a background response cannot be recorded here')
         await options.recordBackground(checkpoint.background)
       }
+      if (!record) continue
       const unrated = killedDraft(record, checkpoint)
       const draft = { ...unrated, ...(await options.rate(unrated, checkpoint?.parts)) }
-      if (money) {
-        const isBegun = record.holder === undefined || (await options.isBegun?.(record)) !== false
-        const holder = isBegun ? (record.holder ?? checkpoint?.background?.held?.holder) : undefined
-        const holds = isBegun ? money.holds : nothingUsed(money.holds)
-        Object.assign(draft, settleKilledHolds(scan.leases, draft, holds, holder))
-      }
+      const held = await heldAtEnd(attempt, options)
+      if (held) Object.assign(draft, settleKilledHolds(scan.leases, draft, held.holds, held.holder))
       const fitted = fitDraft(draft, bytes =>
         log.error({ eventId: draft.event_id, bytes }, 'event too large, only what it costs and who pays is kept'),
       )
@@ -136,6 +132,11 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
       'journal of an ended run replayed',
     )
   }
+  // No event can be made of these, so no record says later that it was done: each time, this says the same.
+  for (const attempt of open.values()) {
+    const held = attempt.record ? undefined : await heldAtEnd(attempt, options)
+    if (held) scan.leases.settleKilled(attempt.event_id, held.holds, [], held.holder)
+  }
   for (const [partition, series] of numbers.entries()) {
     if (series.count > 0)
       log.error(
@@ -153,6 +154,19 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
     last: numbers.map(series => series.last),
     leases: scan.leases.totals(),
   }
+}
+
+/** What an attempt without a CLOSE holds, and who has it from now on. */
+async function heldAtEnd(
+  attempt: OpenAttempt,
+  { isBegun }: ReplayOptions,
+): Promise<{ holds: readonly JournaledHold[]; holder: string | undefined } | undefined> {
+  const { record, holder, checkpoint, money } = attempt
+  if (!money) return undefined
+  if (holder !== undefined && (await isBegun?.(attempt)) === false)
+    return { holds: nothingUsed(money.holds), holder: undefined }
+  const holds = record ? money.holds : unknownUse(money.holds)
+  return { holds, holder: holder ?? checkpoint?.background?.held?.holder }
 }
 
 async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<Scan | undefined> {
@@ -185,17 +199,21 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
         if (!scan) throw new Error(`${first.path} does not begin with a header`)
         if (type === recordType.lease) scan.leases.state(parse<LeaseTotals>(json))
         else if (type === recordType.open) {
-          const record = scan.opens.read(json.toString())
-          if (!record) {
-            log.error({ directory, epoch: first.epoch }, 'journal damaged: what an attempt refers to is lost')
-            continue
-          }
-          const known = scan.open.has(record.event_id) || scan.closed.some(closed => closed.has(record.event_id))
-          const { holds } = record
+          const { event_id, holder, holds, record, isWhole } = scan.opens.read(json.toString())
+          if (!isWhole)
+            log.error(
+              { directory, epoch: first.epoch, eventId: event_id },
+              'journal damaged: what an attempt refers to is lost',
+            )
           if (holds) scan.leases.hold(holds)
-          if (!known)
-            scan.open.set(record.event_id, {
+          // Written twice, it may be legible the second time.
+          const isKnown = scan.open.get(event_id)?.isWhole || scan.closed.some(closed => closed.has(event_id))
+          if (!isKnown)
+            scan.open.set(event_id, {
+              event_id,
+              ...(holder !== undefined && { holder }),
               record,
+              isWhole,
               checkpoint: undefined,
               money: holds && new HeldMoney(holds),
               damagesBefore: damages,
