@@ -59,6 +59,12 @@ test('every variable that the compose file asks for is in the example', () => {
   )
 })
 
+test('a gateway starts, and is replaced, behind the services whose word it needs and those that read what it says', () => {
+  const after = /^ {2}gateway:\n[\s\S]*?\n {4}depends_on:\n((?: {6}.*\n)+)/m.exec(read('compose.yaml'))?.[1] ?? ''
+  const healthy = [...after.matchAll(/^ {6}(\w+): \{ condition: service_healthy \}$/gm)].map(([, service]) => service)
+  assert.deepEqual(healthy.sort(), ['accounts', 'billing', 'budget'])
+})
+
 test('each mode of the journal can be chosen in the example, and the gateway takes it', () => {
   const gateway = /^ {2}gateway:\n([\s\S]*?)\n\n {2}\w/m.exec(read('compose.yaml'))?.[1] ?? ''
   const chosen = (mode: string) =>
