@@ -5,7 +5,9 @@ import { test } from 'node:test'
 import { heldMoneyOf, leaseTotalsOf, settledLeasesOf } from './drawn-money.ts'
 import { UsageRecorded } from './usage-recorded.ts'
 
-const kept = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'fixtures', 'usage-recorded.v1.json'), 'utf8'))
+const keptExample = (name: string) =>
+  JSON.parse(readFileSync(join(import.meta.dirname, '..', 'fixtures', `${name}.json`), 'utf8'))
+const kept = keptExample('usage-recorded.v1')
 
 test('what an event says of money is read alike, in short and in full', () => {
   const full = UsageRecorded.check({
@@ -53,4 +55,18 @@ test('what an event says of money is read alike, in short and in full', () => {
 test('an event from before it told its totals is still read', () => {
   const event = UsageRecorded.check(kept)
   assert.deepEqual([leaseTotalsOf(event), settledLeasesOf(event)], [[], [['lease_01', 165_000]]])
+})
+
+test('what the kept example in short says of money is still read', () => {
+  const event = UsageRecorded.check(keptExample('usage-recorded.v1-drawn'))
+  assert.deepEqual(heldMoneyOf(event), [
+    { budget_id: 'bud_01', copy: 'mem_01', window_start_ms: 1_795_392_000_000, amount: 200_000 },
+    { budget_id: 'bud_02', copy: '', window_start_ms: 0, amount: 200_000 },
+    { budget_id: 'bud_slots', copy: '', window_start_ms: 0, amount: 1 },
+  ])
+  assert.deepEqual(leaseTotalsOf(event), [
+    ['gw_0011-3-37-0', 910_000],
+    ['gw_0011-3-37-1', 5_000],
+    ['gw_0022-3-1-0', 165_000],
+  ])
 })

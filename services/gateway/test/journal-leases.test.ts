@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { heldMoneyOf, type LeaseTotals, partitionOf, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
+import { heldMoneyOf, type LeaseTotals, leaseTotalsOf, UsageRecorded, type UsageRecordedData } from '@sluice/contracts'
 import type { JournaledHold } from '@sluice/leases'
 import { eventually, testFolder } from '@sluice/test-env'
 import type { EpochWriterOptions } from '../src/journal/epoch-writer.ts'
@@ -401,43 +402,54 @@ test('torn at any record, a journal names the leases of what it still knows, and
   }
 })
 
-test('a journal of the format before is read: each OPEN by itself, leases by their whole names', async t => {
-  const directory = testFolder(t, 'journal')
-  const [closed, killed] = [holding(holdOf('usd', [['gw_1-1-7-0', 50]])), holding(holdOf('usd', [['gw_1-1-7-0', 30]]))]
-  const head = (format: number) => ({
-    format,
-    gateway_id: 'gw_1',
-    epoch: 1,
-    segment: 1,
-    last: Array(8).fill(0),
-    created_at_ms: 1,
-  })
-  const event = {
-    gateway_id: 'gw_1',
-    epoch: 1,
-    partition: partitionOf(closed.identity.project_id),
-    seq: 1,
-    ...draftOf(closed),
-    leases: [['gw_1-1-7-0', 40]],
-    lease_totals: [['gw_1-1-7-0', 140]],
-    held: [{ budget_id: 'bud_usd', copy: '', window_start_ms: 0, amount: 50 }],
-  }
-  const write = (format: number) =>
-    writeFileSync(
-      `${directory}/0000000001-0000000001.journal`,
-      encodeFrames([
-        { type: recordType.header, json: JSON.stringify(head(format)) },
-        { type: recordType.open, json: JSON.stringify(closed) },
-        { type: recordType.open, json: JSON.stringify(killed) },
-        { type: recordType.close, json: JSON.stringify(event) },
-      ]),
+/** A run's only segment in the bytes of its time: one attempt closed, one extended and killed, two killed. */
+const keptSegment = (format: number): Buffer =>
+  readFileSync(join(import.meta.dirname, 'fixtures', `journal-format-${format}.journal`))
+
+test('kept journals of each format are read alike: what calls have alike once or each time, money in short or in full', async t => {
+  const killedEvents = []
+  for (const format of [1, 2]) {
+    const directory = testFolder(t, `format-${format}`)
+    writeFileSync(`${directory}/0000000003-0000000001.journal`, keptSegment(format))
+    const [closed, extended, unheld, other] = [1, 2, 3, 4].map(n => `01a208f5-8723-70a1-9eb1-6bf3e235e4c${n}`)
+    assert.ok(closed && extended && unheld && other)
+    assert.deepEqual(told(await replay(directory)), {
+      'gw_0011-3-7-0': [61, { [extended]: 69 }],
+      'gw_0011-3-7-1': [44, { [extended]: 9 }],
+      'gw_0011-3-8-0': [12, { [other]: 8 }],
+    })
+    const events = eventsOf(directory)
+    assert.deepEqual(
+      events.map(({ event_id, seq }) => [event_id, seq]),
+      [closed, extended, unheld, other].map((id, at) => [id, at + 1]),
     )
-  write(3)
+    const money = { copy: 'mem_01', window_start_ms: 1_795_392_000_000 }
+    const held = (usd: number, tokens: number) => [
+      { budget_id: 'bud_01', ...money, amount: usd },
+      { budget_id: 'bud_02', ...money, amount: tokens },
+    ]
+    const [first, ...killed] = events
+    assert.ok(first)
+    assert.deepEqual(heldMoneyOf(first), held(50, 50))
+    assert.deepEqual(leaseTotalsOf(first), [
+      ['gw_0011-3-7-0', 40],
+      ['gw_0011-3-7-1', 23],
+    ])
+    killedEvents.push(
+      killed.map(event => ({ ...event, held: event.held.sort((a, b) => (a.budget_id < b.budget_id ? -1 : 1)) })),
+    )
+  }
+  assert.deepEqual(killedEvents[0], killedEvents[1])
+})
+
+test('a journal of a format that is not known is left as it is', async t => {
+  const directory = testFolder(t, 'journal')
+  const path = `${directory}/0000000001-0000000001.journal`
+  const head = { format: 3, gateway_id: 'gw_1', epoch: 1, segment: 1, last: Array(8).fill(0), created_at_ms: 1 }
+  const bytes = encodeFrames([{ type: recordType.header, json: JSON.stringify(head) }])
+  writeFileSync(path, bytes)
   await assert.rejects(replay(directory), /journal format 3 is not known/)
-  write(1)
-  assert.deepEqual(told(await replay(directory)), { 'gw_1-1-7-0': [152, { [killed.event_id]: 18 }] })
-  const events = eventsOf(directory)
-  assert.deepEqual(events.map(heldMoneyOf), [event.held, [{ ...event.held[0], amount: 30 }]])
+  assert.deepEqual(readFileSync(path), bytes)
 })
 
 /** Attempts of one caller on one lease, opened in one turn: they go to the system in one write, and refer to each other there. */
