@@ -18,7 +18,12 @@ function newLine() {
     wallet,
     ended,
     given,
-    wait: (attemptId: string, budgetId: string, want: number, about: { need?: number; wholeMs?: number } = {}) =>
+    wait: (
+      attemptId: string,
+      budgetId: string,
+      want: number,
+      about: { need?: number; wholeMs?: number; heldMs?: number } = {},
+    ) =>
       line.wait(
         {
           attemptId,
@@ -135,4 +140,79 @@ test('whoever can do with less waits a while for all of it where others hold the
   assert.deepEqual(Object.keys(given), ['patient', 'in vain'])
   pollAt(1_000)
   assert.deepEqual(Object.values(given).at(-1), [4])
+})
+
+test('whoever waits for more than it needs takes what is there before it would be refused', () => {
+  const { wait, grant, given, ended, pollAt } = newLine()
+  wait('patient', 'bud_a', 10, { need: 2, wholeMs: 1_000, heldMs: 300 })
+  grant(4, now, 12)
+  pollAt(299)
+  grant(0, now + 299, 12)
+  assert.deepEqual(ended, {})
+  pollAt(300)
+  assert.deepEqual([ended, given], [{ patient: 'held' }, { patient: [4] }])
+})
+
+test('whoever waits for more than it needs takes what is there where its home falls silent', () => {
+  const { wait, grant, given, ended, pollAt } = newLine()
+  wait('patient', 'bud_a', 10, { need: 2, wholeMs: 1_000 })
+  grant(4, now, 12)
+  pollAt(200)
+  pollAt(699)
+  assert.deepEqual(ended, {})
+  pollAt(700)
+  assert.deepEqual([ended, given], [{ patient: 'held' }, { patient: [4] }])
+})
+
+test('a small call passes one that waits for more than it needs, and leaves it that', () => {
+  const { wait, grant, given, ended, pollAt } = newLine()
+  wait('patient', 'bud_a', 100, { need: 30, wholeMs: 1_000 })
+  grant(40, now, 120)
+  wait('small', 'bud_a', 7)
+  assert.deepEqual(ended, { small: 'held' })
+  wait('too large', 'bud_a', 4, { heldMs: 300 })
+  wait('may have less', 'bud_a', 50, { need: 1, heldMs: 0 })
+  for (let ask = 0; ask < 3; ask++) grant(0, now, 120)
+  assert.deepEqual(ended, { small: 'held', 'may have less': 'refused' }, 'behind one that has too little')
+  pollAt(1_000)
+  assert.deepEqual(given, { small: [7], patient: [33] })
+})
+
+test('behind one that waits for more than it needs, what it leaves is better than to be refused', () => {
+  const { wait, grant, given, pollAt } = newLine()
+  wait('patient', 'bud_a', 100, { need: 30, wholeMs: 1_000 })
+  grant(40, now, 120)
+  wait('behind', 'bud_a', 50, { need: 2, heldMs: 300, wholeMs: 1_000 })
+  grant(0, now, 120)
+  pollAt(299)
+  grant(0, now + 299, 120)
+  assert.deepEqual(given, {})
+  pollAt(300)
+  assert.deepEqual(given, { behind: [10] })
+})
+
+test('a call that is overtaken is refused in the name of a pool that is short', () => {
+  const { line, wallet, wait, grant } = newLine()
+  const [plenty, short] = ['bud_a', 'bud_b'].map(budgetId =>
+    wallet.pool({ budgetId, copy: '', windowStartMs: 0, windowEndMs: undefined, home: 0, isConcurrent: false }),
+  )
+  assert.ok(plenty && short)
+  wait('earlier', 'bud_a', 20)
+  line.giveUp('earlier')
+  grant(20)
+  wait('first', 'bud_b', 50)
+  const refused: string[] = []
+  const done = (waited: Waited) => waited.outcome === 'refused' && refused.push(waited.refused.budget_id)
+  const needs = [plenty, short].map(pool => ({ pool, want: 5, need: 5 }))
+  line.wait({ attemptId: 'second', needs, heldMs: 0, done }, now)
+  grant(0)
+  const seq = wallet.openAsks[0]?.message.seq ?? 0
+  const answer = {
+    seq,
+    term: 1,
+    grants: [5, 0].map((amount, at) => ({ lease_id: leaseIdOf('gw', 1, seq, at), amount, left: 0 })),
+  }
+  wallet.answer(answer, now)
+  line.answered(answer, now)
+  assert.deepEqual(refused, ['bud_b'])
 })

@@ -18,7 +18,10 @@ export interface Wanting {
   needs: readonly Need[]
   /** How long it waits for money that others hold; absent: as the line says. */
   heldMs?: number
-  /** How long it waits for all that it wants, where others hold what is missing, before it takes less; absent: not at all. */
+  /**
+   * How long it waits for all that it wants, where others hold what is missing, before it takes less: no longer than for money that
+   * others hold. Absent: not at all.
+   */
   wholeMs?: number
   /** What to hold of each pool where less is there than wanted; undefined: it is of no use. Absent: what is there. */
   fit?: (available: readonly number[]) => readonly number[] | undefined
@@ -41,6 +44,8 @@ interface Waiting extends Wanting {
   heldByMs: number
   /** When it takes less than it wants. */
   wholeByMs: number
+  /** It has seen what it needs at least, and waits for more. */
+  isPatient: boolean
   askAgainAtMs: number
   lastRefused: Refused | undefined
 }
@@ -58,7 +63,8 @@ export interface WaitingLineOptions {
 
 /**
  * Calls that wait for money, in the order in which they came: who comes later gets nothing of a pool that an earlier one waits
- * for. Bounded by time alone: how many may wait is the caller's to say ({@link length}, `WalletPool.waiting`).
+ * for, unless that one could do with less and is left what it needs. Bounded by time alone: how many may wait is the caller's to say
+ * ({@link length}, `WalletPool.waiting`).
  */
 export class WaitingLine {
   readonly #wallet: Wallet
@@ -79,14 +85,16 @@ export class WaitingLine {
 
   /** Waits until all needs are met, refused, or nobody answers. `done` may be called before this returns. */
   wait(wanting: Wanting, nowMs: number): void {
+    const heldMs = wanting.heldMs ?? this.#options.heldMs
     const waiting: Waiting = {
       ...wanting,
       sinceMs: nowMs,
       asks: new Set(),
       isPutOff: false,
       answerByMs: nowMs + this.#options.answerMs,
-      heldByMs: nowMs + (wanting.heldMs ?? this.#options.heldMs),
-      wholeByMs: nowMs + (wanting.wholeMs ?? 0),
+      heldByMs: nowMs + heldMs,
+      wholeByMs: nowMs + Math.min(wanting.wholeMs ?? 0, heldMs),
+      isPatient: false,
       askAgainAtMs: 0,
       lastRefused: undefined,
     }
@@ -129,18 +137,18 @@ export class WaitingLine {
 
   /** Looks who can be served. Call it whenever money may have come back, and now and then. */
   poll(nowMs: number): void {
-    const taken = new Set<WalletPool>()
+    const kept: Kept = new Map()
     for (const waiting of [...this.#line.values()]) {
       if (this.#line.get(waiting.attemptId) !== waiting) continue
-      const isFirst = waiting.needs.every(({ pool }) => !taken.has(pool))
-      for (const { pool } of waiting.needs) taken.add(pool)
-      if (isFirst && this.#serve(waiting, nowMs)) {
-        for (const { pool } of waiting.needs) taken.delete(pool)
-        continue
-      }
+      const isFirst = waiting.needs.every(({ pool }) => !kept.has(pool))
+      if (isFirst ? this.#serve(waiting, nowMs) : this.#pass(waiting, kept, nowMs)) continue
       // What it is granted is for whoever is first.
       if (!isFirst && waiting.isPutOff) this.#ask(waiting, nowMs, true)
-      this.#expire(waiting, nowMs)
+      if (this.#expire(waiting, kept, nowMs)) continue
+      const couldDo = nowMs < waiting.wholeByMs && (waiting.isPatient || !isFirst)
+      const doesWith = couldDo && waiting.needs.every(each => each.need <= freeBeside(kept, each))
+      for (const { pool, need } of waiting.needs)
+        kept.set(pool, (kept.get(pool) ?? 0) + (doesWith ? need : Number.POSITIVE_INFINITY))
     }
   }
 
@@ -155,7 +163,7 @@ export class WaitingLine {
     const available = needs.map(({ pool, want }) => Math.min(want, pool.free))
     const hasAll = needs.every(({ want }, at) => available[at] === want)
     if (!hasAll && nowMs < waiting.wholeByMs && short.every(mayComeBack)) {
-      // What is here is on its way to nobody else: those behind wait for the same.
+      waiting.isPatient = needs.every(({ need }, at) => (available[at] ?? 0) >= need)
       if (waiting.askAgainAtMs === 0) waiting.askAgainAtMs = nowMs + wholeAgainMs
       else if (nowMs >= waiting.askAgainAtMs) {
         waiting.askAgainAtMs = nowMs + wholeAgainMs
@@ -163,37 +171,53 @@ export class WaitingLine {
       }
       return false
     }
-    if (needs.every(({ need }, at) => (available[at] ?? 0) >= need)) {
-      const amounts = hasAll ? available : waiting.fit ? waiting.fit(available) : available
-      const wanted = amounts && needs.map((need, at) => ({ ...need, want: amounts[at] ?? 0 }))
-      const hold = wanted && this.#wallet.hold(waiting.attemptId, wanted, nowMs, true)
-      if (amounts && hold) {
-        this.#leave(waiting, { outcome: 'held', hold, amounts })
-        return true
-      }
-    }
+    if (this.#take(waiting, nothingKept, nowMs)) return true
     const mayAsk = waiting.asks.size === 0 && nowMs >= waiting.askAgainAtMs && nowMs < waiting.heldByMs
     if (mayAsk) this.#ask(waiting, nowMs, false)
     return false
   }
 
-  #expire(waiting: Waiting, nowMs: number): void {
-    const asked = waiting.needs.find(({ pool }) => pool.asking > 0)
-    if (waiting.asks.size > 0 && nowMs >= waiting.answerByMs && asked) {
-      this.#leave(waiting, { outcome: 'unanswered', pool: asked.pool })
-      return
-    }
-    if (waiting.asks.size > 0) return
-    const silent = waiting.isPutOff ? this.#silentPool(waiting, nowMs) : undefined
-    if (silent) this.#leave(waiting, { outcome: 'unanswered', pool: silent })
-    else if (nowMs >= waiting.heldByMs)
-      this.#leave(waiting, { outcome: 'refused', refused: waiting.lastRefused ?? overtaken(waiting) })
+  /** Whoever finds all that it wants beside what those ahead need waits for nobody. */
+  #pass(waiting: Waiting, kept: Kept, nowMs: number): boolean {
+    return waiting.needs.every(each => each.want <= freeBeside(kept, each)) && this.#take(waiting, kept, nowMs)
   }
 
-  /** Of a home that has answered nobody for as long as one may take. */
-  #silentPool({ needs, sinceMs }: Waiting, nowMs: number): WalletPool | undefined {
+  /** @returns false: what is here beside what those ahead keep is too little for it */
+  #take(waiting: Waiting, kept: Kept, nowMs: number): boolean {
+    const { attemptId, needs, fit } = waiting
+    const available = needs.map(each => Math.min(each.want, freeBeside(kept, each)))
+    if (needs.some(({ need }, at) => (available[at] ?? 0) < need)) return false
+    const hasAll = needs.every(({ want }, at) => available[at] === want)
+    const amounts = hasAll || !fit ? available : fit(available)
+    if (!amounts) return false
+    const wanted = needs.map((need, at) => ({ ...need, want: amounts[at] ?? 0 }))
+    const hold = this.#wallet.hold(attemptId, wanted, nowMs, true)
+    if (!hold) return false
+    this.#leave(waiting, { outcome: 'held', hold, amounts })
+    return true
+  }
+
+  /** @returns whether its wait is over */
+  #expire(waiting: Waiting, kept: Kept, nowMs: number): boolean {
+    const silent = this.#silentPool(waiting, nowMs)
+    if (silent) {
+      // Its home has let it have what it needs, and was asked for the rest alone.
+      if (waiting.isPatient && this.#take(waiting, kept, nowMs)) return true
+      this.#leave(waiting, { outcome: 'unanswered', pool: silent })
+      return true
+    }
+    if (waiting.asks.size > 0 || nowMs < waiting.heldByMs) return false
+    // Behind one that waits for more than it needs, less than all is better than nothing.
+    if (this.#take(waiting, kept, nowMs)) return true
+    this.#leave(waiting, { outcome: 'refused', refused: waiting.lastRefused ?? overtaken(waiting) })
+    return true
+  }
+
+  /** Of a home that has not answered it in time, or that was too busy for it and has answered nobody for as long. */
+  #silentPool({ needs, asks, answerByMs, isPutOff, sinceMs }: Waiting, nowMs: number): WalletPool | undefined {
+    if (asks.size > 0) return nowMs < answerByMs ? undefined : needs.find(({ pool }) => pool.asking > 0)?.pool
     const { answerMs } = this.#options
-    if (nowMs - sinceMs < answerMs) return undefined
+    if (!isPutOff || nowMs - sinceMs < answerMs) return undefined
     return needs.find(({ pool }) => this.#wallet.isSilent(pool.home, nowMs - answerMs))?.pool
   }
 
@@ -223,6 +247,14 @@ export class WaitingLine {
   }
 }
 
+/** What those ahead in the line keep of each pool. */
+type Kept = Map<WalletPool, number>
+const nothingKept: Kept = new Map()
+
+function freeBeside(kept: Kept, { pool }: Need): number {
+  return Math.max(0, pool.free - (kept.get(pool) ?? 0))
+}
+
 /** What is missing is not spent: gateways hold it. */
 function mayComeBack({ pool, want }: Need): boolean {
   return want <= pool.left + pool.held
@@ -230,9 +262,10 @@ function mayComeBack({ pool, want }: Need): boolean {
 
 /** Homes have granted, and others have had it. */
 function overtaken({ needs }: Waiting): Refused {
-  const [first] = needs
-  if (!first) throw new Error('nothing is needed')
-  const { pool, need } = first
+  const short =
+    needs.find(({ pool, want }) => pool.free < want) ?? needs.find(({ pool }) => pool.waiting > 1) ?? needs[0]
+  if (!short) throw new Error('nothing is needed')
+  const { pool, need } = short
   return {
     reason: 'held',
     budget_id: pool.budgetId,
