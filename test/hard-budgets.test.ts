@@ -161,8 +161,9 @@ test('a paced budget pays for a stream as it goes on, and ends it cleanly where 
   assert.ok(charged > 50_000_000, `${charged} nano-USD`)
 })
 
-test('a paced stream goes on to its end when its budget is made soft', async () => {
-  const { openai, path } = await hardBudget('softened', { limit: '0.04', hold: 'paced' })
+test('a paced stream goes on to its end when its budget is made soft, and counts there whole', async () => {
+  const { openai, path, read } = await hardBudget('softened', { limit: '0.04', hold: 'paced' })
+  const bill = await billSince()
   const stream = await openai.chat.completions.create({
     model: 'gpt-4o',
     messages: [{ role: 'user', content: 'Write. [[sim output_tokens=6000 delay_ms=2 tokens_per_chunk=5]]' }],
@@ -175,6 +176,12 @@ test('a paced stream goes on to its end when its budget is made soft', async () 
     finish = chunk.choices[0]?.finish_reason ?? finish
   }
   assert.equal(finish, 'stop')
+  const charged = (await bill()).reduce((sum, record) => sum + record.cost_nano_usd, 0)
+  await eventually(async () => {
+    // The calls that found the budget count there too.
+    const more = Math.round(Number((await read()).spent) * 1e9) - charged
+    return more >= 0 && more < 1_000_000
+  })
 })
 
 test('a paced stream that held all that it may say gives back what another call lacks, and both are answered whole', async () => {

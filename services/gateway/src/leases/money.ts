@@ -166,11 +166,12 @@ export class Money {
     const staysOpen = isUnmeasured && this.isExact ? this.budgets.map(({ budget }) => isExact(budget)) : false
     let all: SettledHold | undefined
     for (const [at, hold] of this.#holds.entries()) {
-      const isLast = at === this.#holds.length - 1
-      const used = isLast ? rest : hold.items.map(({ amount }, item) => Math.min(rest[item] ?? 0, amount))
+      const used = hold.items.map(({ amount }, item) =>
+        at === this.#lastHoldOf(item) ? (rest[item] ?? 0) : Math.min(rest[item] ?? 0, amount),
+      )
       const settled = this.#talk.wallet.settle(hold, used, staysOpen, holder)
       all = all ? together(all, settled) : settled
-      if (!isLast) for (const [item, amount] of used.entries()) rest[item] = (rest[item] ?? 0) - amount
+      for (const [item, amount] of used.entries()) rest[item] = (rest[item] ?? 0) - amount
     }
     const { drawn = [], unresolved = [], handed = [] } = all ?? {}
     if (this.#slots) drawn.push(...(this.#slots.settle(attempt, false, nowMs).drawn ?? []))
@@ -181,6 +182,13 @@ export class Money {
       ...(unresolved.length > 0 && { unresolved }),
       ...(holder !== undefined && { handed: { holder, leases: handed } }),
     }
+  }
+
+  /** The last of its holds that has a lease of its budget at this place: what is used beyond all of them is settled there. */
+  #lastHoldOf(at: number): number {
+    let last = this.#holds.length - 1
+    while (last > 0 && this.#holds[last]?.items[at]?.parts.length === 0) last--
+    return last
   }
 
   /**
