@@ -52,6 +52,8 @@ export interface StreamTap {
   usage(estimate?: UsageEstimate): UsageResult
   /** Bytes of text, tool arguments and thinking so far. */
   readonly outputBytes: number
+  /** In so many pieces it came: of text, each is a token at least. Absent where that says nothing. */
+  readonly outputPieces?: number
   /** The beginning of that text, at most 1 kB; absent where the stream's text is not what is charged. */
   readonly outputSample?: string
   /** The bytes so far end on an event border. */

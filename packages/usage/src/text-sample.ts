@@ -4,6 +4,8 @@ const maxKeptBytes = 1024
 /** The size of a text that comes in pieces, and its beginning. */
 export class TextSample {
   bytes = 0
+  /** How many there were that said something. */
+  pieces = 0
   #kept: Buffer | undefined
   #length = 0
   #isFull = false
@@ -11,6 +13,7 @@ export class TextSample {
   add(text: string): void {
     const bytes = Buffer.byteLength(text)
     this.bytes += bytes
+    if (bytes > 0) this.pieces++
     if (this.#isFull) return
     this.#kept ??= Buffer.allocUnsafeSlow(maxKeptBytes)
     // Whole characters only.

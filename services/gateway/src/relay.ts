@@ -101,7 +101,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     })
     response.on('drain', () => {
       clearTimeout(this.#stallTimer)
-      this.#controller?.resume()
+      this.#resume()
     })
   }
 
@@ -204,7 +204,8 @@ export class Relay implements UpstreamHandler, LiveCall {
   }
 
   #pay(reader: StreamReader): void {
-    this.#call.pace?.seen(reader.tap.outputBytes, () => this.#tapUsage(reader))
+    const { outputBytes, outputPieces = 0 } = reader.tap
+    this.#call.pace?.seen(outputBytes, outputPieces, () => this.#tapUsage(reader))
   }
 
   /** Why a reply that has come to its end is none: its status, an error inside its stream, its last words missing. */
@@ -252,7 +253,7 @@ export class Relay implements UpstreamHandler, LiveCall {
     }
     this.#isDraining = true
     this.#phase = 'silent'
-    this.#controller?.resume()
+    this.#resume()
     this.#drainTimer = setTimeout(() => this.#endAs('aborted', 'drain_timeout'), this.#deps.maxDrainMs)
   }
 
@@ -400,9 +401,15 @@ export class Relay implements UpstreamHandler, LiveCall {
     // A slow reader slows the provider down, not our memory up.
     if (this.#response.write(bytes)) return
     this.#controller?.pause()
+    this.#call.pace?.pause()
     // One that has stopped reading would hold a connection to the provider for ever: it counts as gone.
     clearTimeout(this.#stallTimer)
     this.#stallTimer = setTimeout(() => this.#response.destroy(), this.#deps.maxStallMs)
+  }
+
+  #resume(): void {
+    this.#call.pace?.resume()
+    this.#controller?.resume()
   }
 
   #sendHeld(): void {

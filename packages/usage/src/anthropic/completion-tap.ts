@@ -39,6 +39,10 @@ class CompletionStreamTap extends PassingTap implements CompletionTap {
     return this.#text.bytes
   }
 
+  get outputPieces(): number {
+    return this.#text.pieces
+  }
+
   get outputSample(): string {
     return this.#text.beginning
   }

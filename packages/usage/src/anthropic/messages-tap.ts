@@ -52,6 +52,10 @@ class MessagesStreamTap extends PassingTap implements MessagesTap {
     return this.#text.bytes
   }
 
+  get outputPieces(): number {
+    return this.#text.pieces
+  }
+
   get outputSample(): string {
     return this.#text.beginning
   }

@@ -84,6 +84,10 @@ class ChatStreamTap implements ChatTap {
     return this.#text.bytes
   }
 
+  get outputPieces(): number {
+    return this.#text.pieces
+  }
+
   get outputSample(): string {
     return this.#text.beginning
   }

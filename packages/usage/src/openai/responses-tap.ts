@@ -86,6 +86,10 @@ class ResponsesStreamTap extends PassingTap implements ResponsesTap {
     return this.#text.bytes
   }
 
+  get outputPieces(): number {
+    return this.#text.pieces
+  }
+
   get outputSample(): string {
     return this.#text.beginning
   }

@@ -28,13 +28,15 @@ export interface PaceOptions {
 
 /** Few languages have shorter tokens: counted so, more is paid for than is used. */
 const bytesPerToken = 3
+/** What was seen may be so much more, in parts of it, where tokens are shorter still: that is not given back. */
+const marginPart = 4
 /** As much as this is always paid for ahead of what was seen. */
 const aheadTokens = trancheTokens / 2
 const askAgainMs = 200
 
 /**
- * Pays for a stream as it goes on. One that held all that it may say gives back what others lack, down to a tranche ahead of what
- * has been seen of it, and what its input turns out not to cost. From then on, or from its beginning where money was short, it is paid
+ * Pays for a stream as it goes on. One that held all that it may say gives back what others lack, down to a tranche and a margin ahead
+ * of what has been seen of it, and what its input turns out not to cost. From then on, or from its beginning where money was short, it is paid
  * for a tranche ahead; where no more is to be had, and all that was paid for is used, it ends.
  */
 export class PaceStream implements SpareHolder {
@@ -51,6 +53,7 @@ export class PaceStream implements SpareHolder {
   #coveredTokens: number
   #seenTokens = 0
   #isWaiting = false
+  #isPaused = false
   #askAgainAtMs = 0
   #refusal: Refusal | undefined
   #onShort: (refusal: Refusal) => void = () => {}
@@ -73,10 +76,11 @@ export class PaceStream implements SpareHolder {
 
   /**
    * As much of the output has come, in bytes of its text.
+   * @param outputPieces it came in so many: each is a token at least. 0 where that says nothing
    * @param usage what the reply has said of it so far
    */
-  seen(outputBytes: number, usage: () => UsageResult): void {
-    this.#seenTokens = Math.ceil(outputBytes / bytesPerToken)
+  seen(outputBytes: number, outputPieces: number, usage: () => UsageResult): void {
+    this.#seenTokens = Math.max(Math.ceil(outputBytes / bytesPerToken), outputPieces)
     if (!this.#isInputRead) this.#readInput(usage())
     if (!this.#options.isVisible) return
     const bound = this.#bound
@@ -94,9 +98,18 @@ export class PaceStream implements SpareHolder {
     this.#deps.client.spare.remove(this)
   }
 
+  /** Its reader is slow: the provider may have said far more than was seen, so nothing is given back. */
+  pause(): void {
+    this.#isPaused = true
+  }
+
+  resume(): void {
+    this.#isPaused = false
+  }
+
   giveBack(): void {
     const toTokens = this.#soonTokens
-    if (toTokens >= this.#coveredTokens || this.#isWaiting) return
+    if (toTokens >= this.#coveredTokens || this.#isWaiting || this.#isPaused) return
     this.#coveredTokens = toTokens
     this.#options.money.lower(this.#amounts(toTokens))
   }
@@ -105,12 +118,13 @@ export class PaceStream implements SpareHolder {
     const { money } = this.#options
     // Whoever was never sent has told nobody of its end.
     if (money.isSettled) this.stop()
-    else if (this.#soonTokens < this.#coveredTokens) money.addSpare(this.#amounts(this.#soonTokens), spare)
+    else if (!this.#isPaused && this.#soonTokens < this.#coveredTokens)
+      money.addSpare(this.#amounts(this.#soonTokens), spare)
   }
 
   /** So much is enough for a while. */
   get #soonTokens(): number {
-    return this.#seenTokens + trancheTokens
+    return this.#seenTokens + Math.ceil(this.#seenTokens / marginPart) + trancheTokens
   }
 
   /** What so much output comes to, for each budget. */

@@ -208,6 +208,9 @@ export class ResponsesSession extends SocketSession {
       get outputBytes() {
         return tap.outputBytes
       },
+      get outputPieces() {
+        return tap.outputPieces ?? 0
+      },
     }
     const turn = new Turn(this.deps, call, reader, stage)
     const opened: ResponsesTurn = { turn, tap, failing: undefined, isKept: kept }

@@ -312,7 +312,12 @@ export abstract class SocketSession implements LiveCall {
   #pauseUpstream(): void {
     const { upstream } = this
     if (upstream?.readyState !== upstream?.OPEN) return
-    if (this.#toClient.isFull || this.#secured.isHolding) upstream?.pause()
+    const isHeldUp = this.#toClient.isFull || this.#secured.isHolding
+    for (const { call } of this.runningTurns()) {
+      if (isHeldUp) call.pace?.pause()
+      else call.pace?.resume()
+    }
+    if (isHeldUp) upstream?.pause()
     else upstream?.resume()
   }
 

@@ -18,6 +18,8 @@ export interface TurnReader {
   countedUsage?: () => UsageResult
   /** Bytes of text said so far, for the judgement of what the provider tells. */
   readonly outputBytes: number
+  /** In so many pieces it came; absent: that says nothing of its tokens. */
+  readonly outputPieces?: number
 }
 
 const checkpointBytes = 16 * 1024
@@ -95,7 +97,7 @@ export class Turn implements LiveCall {
   seen(bytes: number): void {
     if (this.#isSettled) return
     this.#stage = 'begun'
-    this.call.pace?.seen(this.#reader.outputBytes, () => this.#reader.usage())
+    this.call.pace?.seen(this.#reader.outputBytes, this.#reader.outputPieces ?? 0, () => this.#reader.usage())
     if (this.#isSettled) return
     const now = performance.now()
     const isFirst = this.#firstEventMs === undefined

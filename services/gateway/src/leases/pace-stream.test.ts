@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { leaseIdOf } from '@sluice/contracts'
+import { WaitingLine, Wallet } from '@sluice/leases'
+import { LinearBound } from '../bounds/linear-bound.ts'
+import type { MatchedBudget } from '../budget-index.ts'
+import type { LeaseClient } from './lease-client.ts'
+import { Money } from './money.ts'
+import { PaceStream } from './pace-stream.ts'
+import { SpareMoney } from './spare-money.ts'
+import type { LeaseDeps } from './take-money.ts'
+
+const inputTokens = 100
+const outputTokens = 16_000
+const trancheTokens = 1_024
+const usage = () => ({ modifiers: {}, quantities: {}, provenance: {}, raw_usage: null })
+
+/** A stream that holds all that it may say of a budget of tokens, which is all that there is. */
+function runningStream(t: TestContext) {
+  const wallet = new Wallet({ gatewayId: 'gw', epoch: 1 })
+  const spare = new SpareMoney()
+  const line = new WaitingLine(wallet, { send: () => {} })
+  const name = { budgetId: 'bud', copy: '', windowStartMs: 0, windowEndMs: undefined, home: 0, isConcurrent: false }
+  const pool = wallet.pool(name)
+  const all = inputTokens + outputTokens
+  const needs = [{ pool, want: all, need: 1 }]
+  wallet.ask(needs, Date.now())
+  const seq = wallet.openAsks[0]?.message.seq ?? 0
+  wallet.answer({ seq, term: 1, grants: [{ lease_id: leaseIdOf('gw', 1, seq, 0), amount: all, left: 0 }] }, Date.now())
+  const client = { wallet, line, spare, send: () => {} } as Pick<LeaseClient, 'wallet' | 'line' | 'spare' | 'send'>
+  const hold = wallet.hold('attempt', needs, Date.now())
+  assert.ok(hold)
+  const budgets = [{ budget: { budget_id: 'bud', unit: 'tokens', window: 'total' }, copy: '' } as MatchedBudget]
+  const money = new Money(client, hold, budgets)
+  const bound = new LinearBound({
+    outputTokens,
+    leastOutputTokens: 256,
+    clamp: undefined,
+    fixedTokens: inputTokens,
+    fixedNanoUsd: 0,
+    outputRate: 0,
+    outputTimes: 1,
+    requests: 1,
+    tightness: 'loose',
+    unboundedBy: undefined,
+  })
+  const pace = new PaceStream({ client } as LeaseDeps, {
+    attemptId: 'attempt',
+    money,
+    bound,
+    outputTokens,
+    isVisible: true,
+    extend: () => true,
+    secured: undefined,
+  })
+  pace.start(() => {})
+  t.after(() => pace.stop())
+  return {
+    pace,
+    /** What it holds for its output, once others lack it. */
+    keptFor: () => {
+      spare.giveBack([pool])
+      return money.heldOf(0) - inputTokens
+    },
+    spare: () => [...spare.byLease().values()].reduce((sum, amount) => sum + amount, 0),
+  }
+}
+
+test('a stream gives back what it will not say soon, and keeps a tranche and a margin beyond what was seen of it', t => {
+  const { pace, keptFor, spare } = runningStream(t)
+  pace.seen(3 * 2_000, 500, usage)
+  assert.equal(spare(), outputTokens - 3_524)
+  assert.equal(keptFor(), 2_000 + 500 + trancheTokens)
+})
+
+test('a stream whose tokens are a byte long never gives back what it has used', t => {
+  const { pace, keptFor } = runningStream(t)
+  pace.seen(9_000, 9_000, usage)
+  assert.ok(keptFor() >= 9_000 + trancheTokens)
+  pace.seen(12_000, 12_000, usage)
+  assert.ok(keptFor() >= 12_000 + trancheTokens)
+})
+
+test('a stream whose reader is slow gives nothing back until it reads on', t => {
+  const { pace, keptFor, spare } = runningStream(t)
+  pace.seen(300, 100, usage)
+  pace.pause()
+  assert.deepEqual([spare(), keptFor()], [0, outputTokens])
+  pace.resume()
+  assert.ok(spare() > 0)
+  assert.equal(keptFor(), 100 + 25 + trancheTokens)
+})
