@@ -158,3 +158,25 @@ test('a heartbeat says what has changed since one that was answered, a whole one
   wallet.renewed(0, 5_000, receipt)
   assert.deepEqual(beat(6_000, true), { idle: ['gw-1-2-0'], busy: undefined })
 })
+
+test('a call that has given back all that it held keeps its lease open: what it has used all the same is settled there', () => {
+  const { wallet, grant } = newWallet()
+  const pool = wallet.pool(minuteOf('bud_a', 0))
+  const needs = [{ pool, want: 10, need: 10 }]
+  wallet.ask(needs, 50_000)
+  grant(10, 50_000)
+  const hold = wallet.hold('att_1', needs, 50_000)
+  assert.ok(hold?.items[0])
+  wallet.lower(hold.items[0], 0)
+  assert.equal(pool.free, 9)
+  wallet.recall(wallet.totals().map(({ lease_id }) => lease_id))
+  assert.deepEqual(
+    wallet.totals().map(({ returned_total, done }) => [returned_total, done]),
+    [[9, false]],
+  )
+  wallet.settle(hold, [7], false)
+  assert.deepEqual(
+    wallet.totals().map(({ settled_total, done }) => [settled_total, done]),
+    [[7, true]],
+  )
+})

@@ -242,10 +242,14 @@ export class Wallet {
     return settled
   }
 
-  /** Makes what a running attempt holds of one pool smaller. The rest is free at once; what is held now must pay for its end. */
+  /**
+   * Makes what a running attempt holds of one pool smaller. The rest is free at once; what is held now must pay for its end. The least
+   * amount there is stays in any case: what is used beyond it would be told of a lease that is closed.
+   */
   lower(item: HeldItem, toAmount: number): void {
+    const least = Math.max(1, toAmount)
     for (const part of [...item.parts].reverse()) {
-      const less = Math.min(part.amount, item.amount - toAmount)
+      const less = Math.min(part.amount, item.amount - least)
       if (less <= 0) continue
       const { lease } = part
       const before = freeOf(lease)
