@@ -125,6 +125,22 @@ export const leaseMistakes: readonly Mistake[] = [
     replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (state.leases.has(leaseId)) continue', to: '' }],
   },
   {
+    name: 'what a running call gives back is free twice',
+    seed: 2,
+    replacements: [{ file: `${leases}/wallet.ts`, from: 'lease.held -= less', to: 'lease.held -= 2 * less' }],
+  },
+  {
+    name: 'what a call uses beyond its hold is settled nowhere',
+    seed: 2,
+    replacements: [
+      {
+        file: `${leases}/wallet.ts`,
+        from: 'const amount = part === last ? rest : Math.min(rest, part.amount)',
+        to: 'const amount = Math.min(rest, part.amount)',
+      },
+    ],
+  },
+  {
     name: 'who is killed forgets what it was to hand over',
     seed: 1,
     replacements: [

@@ -83,6 +83,7 @@ export function simulate(options: SimulationOptions): Simulated {
   ]
   const budgetIds = Array.from({ length: count }, (_, at) => `bud_${at}`)
   const charged = new Map<string, number>()
+  const beyondHolds = new Map<string, number>()
   const recorded = new Map<string, { settled: number; unresolved: number }>()
   const refused: Record<string, number> = {}
   let local = 0
@@ -123,12 +124,14 @@ export function simulate(options: SimulationOptions): Simulated {
   )
 
   const books = {
-    charge: (pools: readonly PoolName[], amount: number) => {
+    charge: (pools: readonly PoolName[], amount: number, beyond = 0) => {
       for (const { budgetId, copy, windowStartMs } of pools) {
         const key = poolKey(budgetId, copy, windowStartMs)
         const sum = (charged.get(key) ?? 0) + amount
         charged.set(key, sum)
-        if (sum > limit) world.violate(`the provider has charged ${sum} of ${limit} to ${key}`)
+        const most = limit + (beyondHolds.get(key) ?? 0) + beyond
+        beyondHolds.set(key, most - limit)
+        if (sum > most) world.violate(`the provider has charged ${sum} of ${limit} to ${key}`)
       }
     },
     settle: (pools: readonly PoolName[], settled: number, unresolved: number) => {

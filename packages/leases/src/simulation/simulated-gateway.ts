@@ -20,7 +20,8 @@ type JournalRecord =
 
 /** What simulated calls have come to, told from outside: what the provider charges, and what is on record. */
 export interface Books {
-  charge: (pools: readonly PoolName[], amount: number) => void
+  /** @param beyond of it nobody held */
+  charge: (pools: readonly PoolName[], amount: number, beyond?: number) => void
   settle: (pools: readonly PoolName[], settled: number, unresolved: number) => void
   /** What has been begun ends later, whoever is alive then: it costs so much, and these leases of its holder pay for it. */
   begun: (pools: readonly PoolName[], cost: number, leases: readonly HeldLease[]) => void
@@ -46,7 +47,7 @@ export interface SimulatedCall {
   isUnmeasured: boolean
   /** It makes a batch, whose results are settled by whoever looks. */
   isBatch: boolean
-  /** It gives back a part of what it holds while it runs, and leaves nothing unresolved. */
+  /** It gives back a part of what it holds while it runs, now and then too much, and leaves nothing unresolved. */
   isPaced: boolean
 }
 
@@ -183,8 +184,12 @@ export class SimulatedGateway {
   }
 
   #lower(call: Running): void {
-    call.bound = call.cost + Math.floor((call.bound - call.cost) / 2)
+    call.bound = this.#world.chance(0.2)
+      ? this.#world.between(0, call.cost)
+      : call.cost + Math.floor((call.bound - call.cost) / 2)
     for (const item of call.hold.items) this.#wallet.lower(item, call.bound)
+    // So much stays in any case.
+    call.bound = Math.max(1, call.bound)
     this.#line.poll(this.#world.nowMs)
   }
 
@@ -194,7 +199,7 @@ export class SimulatedGateway {
       this.#handOver(call)
       return
     }
-    this.#books.charge(call.pools, call.cost)
+    this.#books.charge(call.pools, call.cost, Math.max(0, call.cost - call.bound))
     const isUnmeasured = call.isUnmeasured && !call.isPaced
     const used = isUnmeasured ? this.#world.between(0, call.cost) : call.cost
     const settled = this.#wallet.settle(
