@@ -66,8 +66,8 @@ export class JournaledLeases {
     })
   }
 
-  /** An OPEN, or an EXTEND. */
-  hold(holds: readonly JournaledHold[]): void {
+  /** An OPEN, or an EXTEND, or a CLOSE that names the budgets of its leases. */
+  hold(holds: readonly Omit<JournaledHold, 'unit' | 'exact'>[]): void {
     for (const { budget_id, copy, window_start_ms, parts } of holds)
       for (const [leaseId] of parts) {
         if (this.#leases.has(leaseId)) continue

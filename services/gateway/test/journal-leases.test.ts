@@ -586,6 +586,28 @@ test('an attempt is found also where the one before it is in no file', async t =
   )
 })
 
+/** @returns where the record ends that can no longer be read */
+function damageFirstOpen(directory: string): { path: string; end: number } {
+  const [segment] = listSegments(directory)
+  const first = segment && framesOf(segment.path).find(({ type }) => type === recordType.open)
+  assert.ok(first)
+  const bytes = readFileSync(segment.path)
+  bytes.writeUInt8(bytes.readUInt8(first.end - 2) ^ 0xff, first.end - 2)
+  writeFileSync(segment.path, bytes)
+  return { path: segment.path, end: first.end }
+}
+
+test('what a lease has come to counts where all is damaged that named it before the event', async t => {
+  const directory = testFolder(t, 'journal')
+  const epoch = openEpoch(directory)
+  const open = holding(holdOf('usd', [['gw_1-1-7-0', 50]]))
+  epoch.open(open)
+  epoch.close({ ...draftOf(open), drawn: [[['bud_usd', '', 0], 50, [['7-0', 40, 140]]]] }, false)
+  await epoch.stop()
+  damageFirstOpen(directory)
+  assert.deepEqual(told(await replay(directory)), { 'gw_1-1-7-0': [140, {}] })
+})
+
 test('what an attempt holds is set aside where a damaged one takes its caller, and others lose nothing', async t => {
   const directory = testFolder(t, 'journal')
   const epoch = openEpoch(directory)
@@ -605,13 +627,7 @@ test('what an attempt holds is set aside where a damaged one takes its caller, a
   const background = { response_id: 'resp_1' } as NonNullable<CheckpointRecord['background']>
   epoch.checkpoint({ ...checkpointOf(begun, 0), background })
   await epoch.stop()
-  const [segment] = listSegments(directory)
-  assert.ok(segment)
-  const bytes = readFileSync(segment.path)
-  const first = framesOf(segment.path).find(({ type }) => type === recordType.open)
-  assert.ok(first)
-  bytes.writeUInt8(bytes.readUInt8(first.end - 2) ^ 0xff, first.end - 2)
-  writeFileSync(segment.path, bytes)
+  const first = damageFirstOpen(directory)
   const recorded: unknown[] = []
   const options: Partial<ReplayOptions> = {
     isBegun: async ({ event_id }) => event_id === opens[3]?.event_id,
@@ -623,7 +639,7 @@ test('what an attempt holds is set aside where a damaged one takes its caller, a
     assert.deepEqual(ended.leases[0]?.handed, [{ holder: 'batch_1', amount: 40 }], time)
     assert.deepEqual(recorded, [background], 'what was begun in the background is settled by others, and told once')
   }
-  const events = framesOf(segment.path, first.end).filter(({ type }) => type === recordType.close)
+  const events = framesOf(first.path, first.end).filter(({ type }) => type === recordType.close)
   assert.deepEqual(
     events.map(({ json }) => UsageRecorded.decode(json).event_id),
     [opens[2]?.event_id],

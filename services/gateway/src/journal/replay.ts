@@ -1,5 +1,12 @@
 import { closeSync, fdatasyncSync, ftruncateSync, openSync, statSync } from 'node:fs'
-import { type LeaseTotals, leaseTotalsOf, PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
+import {
+  type LeaseTotals,
+  leaseIdOfName,
+  leaseTotalsOf,
+  PARTITIONS,
+  partitionOf,
+  type UsageRecordedData,
+} from '@sluice/contracts'
 import { type JournaledHold, JournaledLeases } from '@sluice/leases'
 import type { Logger } from '@sluice/runtime'
 import { closeLine, closePrefix } from './close-line.ts'
@@ -236,6 +243,7 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
           }
         } else if (type === recordType.close) {
           const event = parse<UsageRecordedData>(json)
+          scan.leases.hold(drawnHolds(event))
           scan.leases.settle(event.event_id, leaseTotalsOf(event), event.unresolved, event.handed)
           scan.open.delete(event.event_id)
           scan.closed[0]?.add(event.event_id)
@@ -248,6 +256,16 @@ async function scanEpoch({ directory, segments, log }: ReplayOptions): Promise<S
   } finally {
     await reader.close()
   }
+}
+
+/** What an event says that it held, where it says so in short: what its OPEN said of that may be damaged. */
+function drawnHolds({ gateway_id, epoch, drawn = [] }: UsageRecordedData): Omit<JournaledHold, 'unit'>[] {
+  return drawn.map(([[budget_id, copy, window_start_ms], , parts]) => ({
+    budget_id,
+    copy,
+    window_start_ms,
+    parts: parts.map(([name, amount]) => [leaseIdOfName(gateway_id, epoch, name), amount]),
+  }))
 }
 
 function beginScan(header: HeaderRecord): Scan {
