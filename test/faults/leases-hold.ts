@@ -93,7 +93,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'an earlier run may still ask',
-    seed: 574,
+    seed: 779,
     replacements: [
       { file: `${leases}/decide-report.ts`, from: 'if (known && known.epoch > epoch)', to: 'if (known && epoch < 0)' },
     ],
