@@ -15,8 +15,11 @@ const root = join(import.meta.dirname, '..')
 const patterns = ['packages/*/test/**/*.test.ts', 'services/*/test/**/*.test.ts', 'test/**/*.test.ts']
 /** A file that takes longer hangs, also where other programs take the machine. */
 const fileTimeoutMs = 900_000
-/** Files often wait: for a store that comes back, for a deadline that is to pass. */
-const filesAtOnce = availableParallelism() + 2
+/**
+ * Files often wait: for a store that comes back, for a deadline that is to pass. One more at a time costs more than it fills: gateways
+ * that are killed take longer to come back, and their clients ask meanwhile.
+ */
+const filesAtOnce = availableParallelism() + 1
 
 const { only, reporters, names, skippedNames, ofNode } = readRunArguments(process.argv.slice(2))
 const grouped = filesOfGroups()
