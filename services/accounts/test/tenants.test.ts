@@ -50,7 +50,7 @@ test('the second wall: a query that names no tenant', async t => {
   await fill(stranger.projectId, stranger.accountId, strangerToken)
 
   const { rows: tables } = await sql<{ name: string; columns: string[] }>`
-    select table_name as name, array_agg(column_name::text) as columns from information_schema.columns
+    select table_name as name, array_agg(column_name::text order by ordinal_position) as columns from information_schema.columns
     where table_schema = ${schemaName} group by table_name order by table_name`.execute(db)
   const closed = tables.filter(({ name }) => !open.includes(name))
   /** Rows of a table, as they may be seen: of a project and its account, or of the account alone. */
