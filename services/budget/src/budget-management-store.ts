@@ -23,7 +23,8 @@ export interface BudgetState {
   raises: Raise[]
 }
 
-type Rest<Args extends unknown[]> = Args extends [unknown, ...infer Others] ? Others : never
+/** Of a store's function, what a route gives it: all but the database. */
+export type Rest<Args extends unknown[]> = Args extends [unknown, ...infer Others] ? Others : never
 
 /** What the routes ask of the store. */
 export interface BudgetManagement {

@@ -2,6 +2,7 @@ import { type BudgetScope, Stop } from '@sluice/contracts'
 import { enqueue, type Kysely, type Transaction, transact } from '@sluice/postgres'
 import type { Selectable } from 'kysely'
 import type { Actor, Origin } from './audit-store.ts'
+import type { Rest } from './budget-management-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { stopNotFound, stoppedItself, tooManyStops } from './errors.ts'
 import { claimMaking, type MakingOnce } from './made-once-store.ts'
@@ -25,8 +26,6 @@ export interface StopDraft {
   by: Actor
   atMs: number
 }
-
-type Rest<Args extends unknown[]> = Args extends [unknown, ...infer Others] ? Others : never
 
 /** What the routes ask of the store. */
 export interface StopManagement {

@@ -42,6 +42,16 @@ test('a project sees and changes its own budgets only', async () => {
   assert.equal((await own.call('GET', `${own.projectId}/budgets/${body.id}`)).body.limit, '1.50')
 })
 
+test('a stop says whom it is for: one that names nobody whom it knows stops nobody', async () => {
+  const { projectId, call } = await readyProject()
+  const path = `${projectId}/stops`
+  for (const scope of [{ teams: 'x' }, { team: '' }, { project: 'x' }, { model: 'x' }, 'x'])
+    assert.equal((await call('POST', path, { scope, reason: 'x' })).status, 400, JSON.stringify(scope))
+  assert.deepEqual((await call('GET', path)).body.stops, [])
+  const made = await call('POST', path, { scope: { team: 'x' }, reason: 'x' })
+  assert.deepEqual([made.status, made.body.scope], [201, { team: 'x' }])
+})
+
 test('a budget over all projects of an account is its administrators’ alone, and calls of its projects meet it', async () => {
   const { projectId, call: key } = await readyProject()
   const admin = await env.newPerson('acct_test', true)

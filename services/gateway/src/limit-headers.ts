@@ -15,11 +15,12 @@ export type LimitedCall = Pick<AdmittedCall, 'hold' | 'client' | 'money' | 'admi
  * dialect, and the gauges that Claude Code and Codex show before a budget is spent. Flat: name, value, …; lower case. Names that
  * stand here replace the provider's own.
  */
-export function limitHeaders(call: LimitedCall, nowMs = Date.now()): readonly string[] {
+export function limitHeaders(call: LimitedCall, atMs?: number): readonly string[] {
   const { hold, client } = call
   const isAgent = client.refusalClass === 'claude-code' || client.refusalClass === 'codex'
   if (!hold.hasRates && !isAgent) return none
   if (hold.budgets.length === 0) return none
+  const nowMs = atMs ?? Date.now()
   const headers: string[] = []
   if (hold.hasRates) tellRates(headers, call, nowMs)
   if (isAgent) {
@@ -102,7 +103,6 @@ const shortWindows: ReadonlySet<Budget['window']> = new Set(['minute', 'hour', '
 
 /** How far a budget is used. A part to show: no amount is computed from it. */
 export interface UsedPart {
-  name: string
   /** Of a thousand. */
   permille: number
   windowMinutes: number | undefined
@@ -131,12 +131,10 @@ export function usedParts(
 }
 
 function usedPart(budget: Budget, window: BudgetWindow | undefined, nowMs: number): UsedPart {
-  const { name } = budget
   const limit = window?.limit ?? budget.limit
   const used = (window?.spent ?? 0) + (window?.held ?? 0)
   const endMs = window?.window_end_ms
   return {
-    name,
     permille: Math.min(1000, Math.max(0, Math.floor((used / limit) * 1000))),
     windowMinutes:
       endMs === undefined ? undefined : Math.round((endMs - (window?.window_start_ms ?? nowMs)) / minuteMs),

@@ -5,24 +5,16 @@ import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import type { StopRecord } from '../stop-store.ts'
 import { actorOf, makingOf } from './budget-place.ts'
-import { DimensionValue } from './scope-members.ts'
+import { scopeMembers } from './scope-members.ts'
 
 const path = '/accounts/projects/:pid/stops'
 
 /** Who may be stopped: what is signed, and the software that calls claim to be. */
-const StopScope = Type.Partial(
-  Type.Object(
-    {
-      team: DimensionValue,
-      member: DimensionValue,
-      key: DimensionValue,
-      service_account: DimensionValue,
-      room: DimensionValue,
-      participant: DimensionValue,
-      app: DimensionValue,
-    },
-    { additionalProperties: false },
-  ),
+const { team, member, key, service_account, room, participant, app: claimedApp } = scopeMembers
+/** A member that is none is refused: without it, the stop would be of everybody. */
+const StopScope = Type.Object(
+  { team, member, key, service_account, room, participant, app: claimedApp },
+  { additionalProperties: false },
 )
 
 const Body = Type.Object(

@@ -40,7 +40,7 @@ export function admitRequests(
 }
 
 /** One hold for the whole batch. */
-function joinHolds(holds: readonly Hold[], models: readonly string[]): Hold {
+export function joinHolds(holds: readonly Hold[], models: readonly string[]): Hold {
   const [first, ...rest] = holds
   if (!first) return nothingHeld
   const known = new Set<string>()
@@ -55,8 +55,7 @@ function joinHolds(holds: readonly Hold[], models: readonly string[]): Hold {
     budgets,
     windows: met.map(({ window }) => window),
     hasRates: holds.some(hold => hold.hasRates),
-    // Its requests are made over a day, by the provider: no minute has room for them, and none has to.
-    hard: budgets.filter(({ budget }) => budget.mode === 'hard' && budget.window !== 'minute').sort(byId),
+    hard: budgets.filter(({ budget }) => budget.mode === 'hard' && !isByMinute(budget)).sort(byId),
     urgent: holds.some(hold => hold.urgent),
     tightest: [first, ...rest].find(hold => hold.tightest)?.tightest,
     modelsOf: matched => {
@@ -64,6 +63,11 @@ function joinHolds(holds: readonly Hold[], models: readonly string[]): Hold {
       return counted.length === models.length ? undefined : counted
     },
   }
+}
+
+/** Its requests are made over a day, by the provider: no minute has room for them, and none has to. What they cost is held all the same. */
+function isByMinute({ unit, window }: MatchedBudget['budget']): boolean {
+  return window === 'minute' && (unit === 'requests' || unit === 'tokens')
 }
 
 function isSame(a: MatchedBudget, b: MatchedBudget): boolean {
