@@ -14,6 +14,7 @@ const groups: Record<string, readonly string[]> = {
     'test/budget-stops-traffic.test.ts',
     'test/budgets-by-scope.test.ts',
     'test/hard-budgets.test.ts',
+    'test/limits-explained.test.ts',
     'test/company.test.ts',
     'test/clients/clients.test.ts',
     'test/crawl.test.ts',

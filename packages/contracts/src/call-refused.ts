@@ -29,10 +29,17 @@ export const CallRefusedData = Type.Object({
       unit: Type.String(),
       limit: Type.Integer(),
       spent: Type.Integer(),
+      /** By calls that ran, and by such whose end was not known. */
+      held: Type.Optional(Type.Integer()),
+      window: Type.Optional(Type.String()),
       need: Type.Optional(Type.Integer()),
       resets_at_ms: Type.Optional(UnixMs),
     }),
   ),
+  /** The admin's stop that refused it. */
+  stop_id: Type.Optional(Id),
+  /** What the client was told. */
+  message: Type.Optional(Type.String({ maxLength: 500 })),
   count: Type.Integer({ minimum: 1 }),
 })
 export type CallRefusedData = Static<typeof CallRefusedData>

@@ -47,6 +47,8 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-usage-log-batch': contracts.UsageLogBatch,
   'document-usage-hours-request': contracts.UsageHoursRequest,
   'document-usage-hours-page': contracts.UsageHoursPage,
+  'document-met-budgets-request': contracts.MetBudgetsRequest,
+  'document-met-budgets': contracts.MetBudgets,
   'document-made-object': contracts.MadeObject,
   'document-charged-container': contracts.ChargedContainer,
   'document-stored-response': contracts.StoredResponse,

@@ -1,4 +1,5 @@
 import { integrationTestSubject } from './integration-test.ts'
+import { metBudgetsSubject } from './met-budgets.ts'
 import { PARTITIONS } from './partitions.ts'
 import { usageHoursSubjects } from './usage-hours.ts'
 import { usageLogSubject } from './usage-log.ts'
@@ -193,6 +194,7 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
       'gateway.heartbeat.v1',
       'gateway.hello.v1',
       usageHoursSubjects.budget,
+      metBudgetsSubject,
       'budget.ask.v1.*',
       'budget.report.v1.*',
       'budget.hello.v1.*',
@@ -204,7 +206,7 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
     subscribe: ['gateway.heartbeat.v1', usageLogSubject],
   },
   analytics: {
-    publish: [usageLogSubject],
+    publish: [usageLogSubject, metBudgetsSubject],
     subscribe: [usageHoursSubjects.analytics_rows, usageHoursSubjects.analytics_rollups],
   },
 }

@@ -144,6 +144,11 @@ export const UsageRecordedData = Type.Object({
     Type.Object({ reason: Type.String(), budget_id: Type.Optional(Id), copy: Type.Optional(Type.String()) }),
   ),
 
+  /** The output limit that it was sent with, where a budget pays for less than it asks for. Absent: they pay for all. */
+  clamped: Type.Optional(
+    Type.Object({ to: Type.Integer({ minimum: 1 }), budget_id: Type.Optional(Id), copy: Type.Optional(Type.String()) }),
+  ),
+
   admitted_at_ms: UnixMs,
   finished_at_ms: UnixMs,
   time_to_first_chunk_ms: Type.Optional(Type.Integer({ minimum: 0 })),

@@ -12,6 +12,7 @@ const routes: readonly [pattern: string, owner: keyof FrontOwners][] = [
   ['/accounts/projects/*/usage', 'analytics'],
   ['/accounts/projects/*/llm-proxy/usage', 'analytics'],
   ['/accounts/projects/*/llm-proxy/quota', 'budget'],
+  ['/accounts/projects/*/calls/**', 'analytics'],
   ['/api/calls/**', 'analytics'],
   ['/api/openapi/budget.json', 'budget'],
   ['/api/openapi/billing.json', 'billing'],

@@ -1,4 +1,5 @@
 import type { CredentialsView } from '@sluice/bus'
+import type { MetBudgets, MetBudgetsRequest } from '@sluice/contracts'
 import { createRestApp, guardByViews, type Logger, serveOpenApi } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { RecentCalls } from './recent-calls.ts'
@@ -16,6 +17,8 @@ export interface AppDeps {
   sums: UsageSumStore
   refused: RefusedRowStore
   recent: RecentCalls
+  /** Of the budget service. */
+  askMetBudgets: (request: MetBudgetsRequest) => Promise<MetBudgets>
   now: () => number
   /** Ranges of the gateways' addresses. */
   trustedProxies: readonly string[]

@@ -33,6 +33,10 @@ export function toAttemptResponse(row: UsageRow) {
       row.cut_reason === ''
         ? null
         : { reason: row.cut_reason, budget_id: orNull(row.cut_budget_id), copy: orNull(row.cut_copy) },
+    clamped:
+      Number(row.clamped_to) === 0
+        ? null
+        : { to: Number(row.clamped_to), budget_id: orNull(row.clamped_budget_id), copy: orNull(row.clamped_copy) },
     admitted_at: toIso(row.admitted_at),
     finished_at: toIso(row.finished_at),
     time_to_first_chunk_ms: row.time_to_first_chunk_ms === null ? null : Number(row.time_to_first_chunk_ms),
@@ -70,7 +74,9 @@ export function toRefusalResponse(row: RefusedRow) {
     requested_model: orNull(row.requested_model),
     reason: row.reason,
     http_status: row.http_status,
+    message: orNull(row.message),
     budget: JSON.parse(row.budget) as unknown,
+    stop_id: orNull(row.stop_id),
     count: Number(row.count),
     refused_at: toIso(row.refused_at),
     gateway_id: row.gateway_id,

@@ -1,4 +1,4 @@
-import { answerUsageHours, connectBus, followCredentials } from '@sluice/bus'
+import { answerUsageHours, askMetBudgets, connectBus, followCredentials } from '@sluice/bus'
 import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
 import { usageHoursSubjects } from '@sluice/contracts'
 import { gapRecord, letterArchive, openDatabase, rebuildStore, watchCompleteness } from '@sluice/postgres'
@@ -58,7 +58,15 @@ const forRequests = {
 }
 
 const { trustedProxies } = config
-const app = buildApp({ credentials, ...forRequests, recent, now: Date.now, trustedProxies, logger })
+const app = buildApp({
+  credentials,
+  ...forRequests,
+  recent,
+  askMetBudgets: request => askMetBudgets(bus, request),
+  now: Date.now,
+  trustedProxies,
+  logger,
+})
 closing.use(app, 'app')
 await app.listen({ host: config.host, port: config.port })
 

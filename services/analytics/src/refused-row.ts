@@ -30,6 +30,8 @@ export interface RefusedRow {
   reason: string
   http_status: number
   budget: string
+  stop_id: string
+  message: string
   count: number | string
 }
 
@@ -61,6 +63,8 @@ export function toRefusedRow(refused: CallRefusedData, streamSeq: number): Refus
     reason: refused.reason,
     http_status: refused.http_status,
     budget: JSON.stringify(refused.budget ?? null),
+    stop_id: refused.stop_id ?? '',
+    message: refused.message ?? '',
     count: refused.count,
   }
 }

@@ -1,4 +1,5 @@
 import {
+  heldMoneyOf,
   type LineItem,
   type Quantities,
   totalInputTokens,
@@ -74,6 +75,10 @@ export interface UsageRow {
   assumed: boolean
   line_items: string
   cost_nano_usd: Integer
+  held_money: string
+  clamped_to: Integer
+  clamped_budget_id: string
+  clamped_copy: string
   settlement_key: string
   adjusted_reason: string
 }
@@ -135,10 +140,36 @@ export function toUsageRow(event: UsageRecordedData, streamSeq: number): UsageRo
     override_price_book_id: event.override_price_book_id ?? '',
     priced: event.priced,
     unpriced_policy: event.unpriced_policy ?? '',
+    held_money: writeHeldMoney(event),
+    clamped_to: event.clamped?.to ?? 0,
+    clamped_budget_id: event.clamped?.budget_id ?? '',
+    clamped_copy: event.clamped?.copy ?? '',
     settlement_key: event.settlement_key ?? '',
     adjusted_reason: '',
     ...toTotals(event),
   }
+}
+
+/** What an attempt held of a copy of a hard budget. */
+export type HeldMoney = [budgetId: string, copy: string, windowStartMs: number, held: number, settled: number | null]
+
+/** Events of before name what they settled by leases alone. */
+function writeHeldMoney(event: UsageRecordedData): string {
+  const settled = new Map<string, number>()
+  for (const [[budgetId, copy, windowStartMs], , parts] of event.drawn ?? [])
+    settled.set(
+      `${budgetId} ${copy} ${windowStartMs}`,
+      parts.reduce((sum, [, amount]) => sum + amount, 0),
+    )
+  const money = heldMoneyOf(event).map(({ budget_id, copy, window_start_ms, amount }): HeldMoney => {
+    return [budget_id, copy, window_start_ms, amount, settled.get(`${budget_id} ${copy} ${window_start_ms}`) ?? null]
+  })
+  return money.length === 0 ? '' : JSON.stringify(money)
+}
+
+/** What an attempt held of hard budgets. */
+export function readHeldMoney({ held_money }: Pick<UsageRow, 'held_money'>): HeldMoney[] {
+  return held_money === '' ? [] : (JSON.parse(held_money) as HeldMoney[])
 }
 
 /**

@@ -1,9 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type BatchConsumer, type Bus, connectBus } from '@sluice/bus'
+import { askMetBudgets, type BatchConsumer, type Bus, connectBus } from '@sluice/bus'
 import { type Clickhouse, type ClickhousePool, openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
-import { CallRefused, type CallRefusedData, UsageAdjusted, type UsageAdjustedData } from '@sluice/contracts'
+import {
+  CallRefused,
+  type CallRefusedData,
+  type MetBudgets,
+  type MetBudgetsRequest,
+  UsageAdjusted,
+  type UsageAdjustedData,
+} from '@sluice/contracts'
 import { type Database, openDatabase } from '@sluice/postgres'
 import { createLogger } from '@sluice/runtime'
 import { atFileEnd, publishStored, type TestNats, type TestScope, testNats, testPostgres } from '@sluice/test-env'
@@ -39,6 +46,8 @@ export interface AnalyticsEnv {
   /** A consumer as `main.ts` starts it. `log` may be one that breaks. */
   startUsage: (options?: { log?: InsertLogStore; insertWindowMs?: number }) => StartedUsage
   startRefused: (recent: RecentCalls) => Promise<BatchConsumer>
+  /** Of a budget service that is not there, unless the test answers for it. */
+  askMetBudgets: (request: MetBudgetsRequest) => Promise<MetBudgets>
   publishAdjusted: (adjusted: UsageAdjustedData) => Promise<void>
   publishRefused: (refused: CallRefusedData) => Promise<void>
   /** Closes something at the end of the file, before what was opened earlier. */
@@ -121,6 +130,7 @@ export async function openAnalyticsEnv(): Promise<AnalyticsEnv> {
       scope.after(() => consumer.close())
       return consumer
     },
+    askMetBudgets: request => askMetBudgets(bus, request),
     publishAdjusted: adjusted => publish(UsageAdjusted.subject(), UsageAdjusted.encode(adjusted)),
     defer: close => scope.after(close),
     publishRefused: data => publish(CallRefused.subject(0), CallRefused.encode(data)),

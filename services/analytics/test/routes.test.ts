@@ -385,7 +385,11 @@ test('a call can be looked up before it is inserted, refused ones too', async ()
     trustedProxies: [],
     logger,
   })
-  assert.equal((await get(`/api/calls/${event.call_id}`, key, fresh)).json().attempts.length, 1)
+  const { attempts, limits } = (await get(`/api/calls/${event.call_id}`, key, fresh)).json()
+  assert.equal(attempts.length, 1)
+  assert.deepEqual(limits, { complete: false, budgets: [], stops: [], said_no: null }, 'no budget service is here')
+  const inProject = `/accounts/projects/${projectId}/calls/${event.call_id}`
+  assert.deepEqual((await get(inProject, key, fresh)).json().attempts, attempts)
   await eventually(async () => (await get(`/api/calls/${refusedId}`, key, fresh)).statusCode === 200)
 })
 
@@ -399,6 +403,8 @@ test('a project, its events and its calls do not exist for the key of another pr
     `/accounts/projects/${other.projectId}/usage`,
     `/accounts/projects/${other.projectId}/usage/events`,
     `/api/calls/${event.call_id}`,
+    `/accounts/projects/${other.projectId}/calls/${event.call_id}`,
+    `/accounts/projects/${mine.projectId}/calls/${event.call_id}`,
     `/api/calls/${randomUUID()}`,
   ])
     assert.equal((await get(url, mine.key)).statusCode, 404, url)
@@ -524,7 +530,8 @@ test('a crawl over every route as every role of another project reads nothing, a
       ),
   }
   const crawl = async (pool: ClickhousePool) => {
-    const parts = { credentials, recent: recentCalls(), now: Date.now, trustedProxies: [], logger }
+    const { askMetBudgets } = env
+    const parts = { credentials, recent: recentCalls(), askMetBudgets, now: Date.now, trustedProxies: [], logger }
     const routes = buildApp({ ...env.requestStores(pool), ...parts })
     const operations = operationsOf((await routes.inject({ url: '/api/openapi/analytics.json' })).json())
     const leaks: string[] = []
@@ -578,6 +585,7 @@ test('while ClickHouse is away routes say so, and calls of the last moment can s
     sums: usageSumStore({ queries, listDirtyHours: env.rollups.listDirtyHours }),
     credentials,
     recent,
+    askMetBudgets: env.askMetBudgets,
     now: Date.now,
     trustedProxies: [],
     logger,

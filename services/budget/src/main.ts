@@ -1,4 +1,4 @@
-import { answerUsageHours, type Bus, connectBus, followCredentials } from '@sluice/bus'
+import { answerMetBudgets, answerUsageHours, type Bus, connectBus, followCredentials } from '@sluice/bus'
 import { budgetUnits, type Cutoff, usageHoursSubjects } from '@sluice/contracts'
 import { createWindowFinder } from '@sluice/leases'
 import {
@@ -47,6 +47,7 @@ import { forgetInstance, giveUpHomes, renewHomes } from './homes/ownership-store
 import { serveHome } from './homes/serve-home.ts'
 import { startSweeps } from './homes/sweep-homes.ts'
 import { expireUnresolved, sweepSilent } from './homes/sweep-store.ts'
+import { findMetBudgets } from './met-budgets-store.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
 import { readPublishedState } from './published-state-store.ts'
@@ -244,6 +245,10 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   closing.use(
     answerUsageHours(bus, usageHoursSubjects.budget, query => listFactHours(db, query), log),
     'sums by hour',
+  )
+  closing.use(
+    answerMetBudgets(bus, request => findMetBudgets(db, request, findWindow), log),
+    'budgets of a call',
   )
 
   closing.use(

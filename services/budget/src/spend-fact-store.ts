@@ -89,6 +89,17 @@ export async function sumFacts(
   return rows.map(row => ({ copy: row.copy, amount: BigInt(row.amount) }))
 }
 
+/** What one copy of a budget has been used by calls admitted in a span, whether leases count them or not. */
+export async function sumFactsOfCopy(db: Reader, budget: CountedBudget, copy: string, span: Window): Promise<bigint> {
+  const { copy: copyColumn, counts } = matchingFacts(budget)
+  const fromMs = Math.max(span.startMs, budget.countsFromMs)
+  const { rows } = await sql<{ amount: string }>`
+    select coalesce(sum(${amountColumns[budget.unit].all}), 0)::numeric as amount from spend_facts
+    where admitted_at_ms >= ${fromMs} and admitted_at_ms < ${span.endMs ?? Number.MAX_SAFE_INTEGER}
+      and ${counts} and ${copyColumn} = ${copy}`.execute(db)
+  return BigInt(rows[0]?.amount ?? '0')
+}
+
 /**
  * What facts say a budget has spent since a time, per copy and quarter of an hour; per minute where its windows are minutes.
  * No window of any time zone begins within one of these.

@@ -1,6 +1,7 @@
 import type { Budget } from '@sluice/contracts'
 import {
   heldMoneyOf,
+  type MetBudgetsRequest,
   totalInputTokens,
   totalOutputTokens,
   type UsageAdjustedData,
@@ -46,9 +47,14 @@ export interface HeldFact {
   recorded: { nanoUsd: number; tokens: number }
 }
 
-export function factOf(event: UsageRecordedData): SpendFact {
-  const { identity, claimed } = event
-  const dimensions: Dimensions = {
+/** The dimensions of a call. */
+export function dimensionsOf({
+  identity,
+  claimed,
+  model,
+  provider,
+}: Pick<MetBudgetsRequest, 'identity' | 'claimed' | 'model' | 'provider'>): Dimensions {
+  return {
     account: identity.account_id,
     project: identity.project_id,
     team: identity.team_id,
@@ -57,13 +63,18 @@ export function factOf(event: UsageRecordedData): SpendFact {
     key: identity.key_id,
     room: identity.room,
     participant: identity.participant,
-    model: event.requested_model,
-    provider: event.provider,
+    model,
+    provider,
     app: claimed.app,
     session: claimed.session_id,
     agent: claimed.agent_id,
     tags: claimed.tags,
   } as Dimensions
+}
+
+export function factOf(event: UsageRecordedData): SpendFact {
+  const { identity } = event
+  const dimensions = dimensionsOf({ ...event, model: event.requested_model })
   const seat = event.paid_by === 'seat'
   const amounts: Amounts = {
     nanoUsd: usedAmount('usd', event),

@@ -127,6 +127,25 @@ export async function listStandingStops(db: Kysely<BudgetTables>): Promise<Reado
   return new Map(rows.map(row => [row.stop_id, fromRow(row).stop]))
 }
 
+/** Stops of a project that stood at some moment of a span. */
+export async function listStopsBetween(
+  db: Kysely<BudgetTables>,
+  projectId: string,
+  fromMs: number,
+  toMs: number,
+): Promise<Stop[]> {
+  const rows = await db
+    .selectFrom('stops')
+    .selectAll()
+    .where('project_id', '=', projectId)
+    .where('at_ms', '<=', String(toMs))
+    .where(eb => eb.or([eb('lifted_at_ms', 'is', null), eb('lifted_at_ms', '>', String(fromMs))]))
+    .orderBy('stop_id')
+    .limit(1_000)
+    .execute()
+  return rows.map(row => fromRow(row).stop)
+}
+
 async function findStop(
   db: Kysely<BudgetTables> | Transaction<BudgetTables>,
   projectId: string,

@@ -3,6 +3,7 @@ import type { SampledCall } from '@sluice/telemetry'
 import type { PriceBooksOfCall } from './allow-model.ts'
 import type { AskedLimits } from './asked-limits.ts'
 import type { Principal } from './authenticate.ts'
+import type { MatchedBudget } from './budget-index.ts'
 import type { ChatSound } from './chat-sound.ts'
 import type { ClientApp } from './client-app.ts'
 import type { Endpoint } from './endpoints.ts'
@@ -68,6 +69,8 @@ export interface AdmittedCall {
   pace?: PaceStream | undefined
   /** Its budgets pay for less output than it asked for: the limit that was put into it. */
   clampedTo?: number | undefined
+  /** By which of them. */
+  clampedBy?: MatchedBudget | undefined
   route: Route
   span: SampledCall | undefined
 }

@@ -92,8 +92,9 @@ export function holdNothing(view: BudgetsView, identity: CallIdentity, claimed: 
 }
 
 /** The no of an admin's stop, for a call before it or in it. */
-export function refusalOfStop({ reason }: Stop): Refusal {
-  return new Refusal('stopped_by_admin', `These calls were stopped by an admin: "${reason}" Ask them to lift the stop.`)
+export function refusalOfStop({ stop_id: stopId, reason }: Stop): Refusal {
+  const words = `These calls were stopped by an admin: "${reason}" Ask them to lift the stop.`
+  return new Refusal('stopped_by_admin', words, { stopId })
 }
 
 function isSorted(hard: readonly MatchedBudget[]): boolean {
@@ -140,6 +141,7 @@ export function refusalOfSpent(
     limit,
     spent,
     held,
+    need,
     window: budget.window,
     resets_at_ms: resetsAtMs,
   }

@@ -4,6 +4,7 @@ import { clampOutput } from './bounds/clamp-output.ts'
 import { boundMediaCall } from './bounds/media-bound.ts'
 import { findModelLimits } from './bounds/model-limits.ts'
 import { tightenTextBound } from './bounds/tighten-bound.ts'
+import type { MatchedBudget } from './budget-index.ts'
 import type { AdmittedCall } from './call.ts'
 import type { Hold } from './hold-budget.ts'
 import type { Journal } from './journal/journal.ts'
@@ -26,6 +27,8 @@ export interface PaidCall {
   /** As it goes out. */
   asked: ModelRequest
   clampedTo: number | undefined
+  /** By which of its budgets. */
+  clampedBy?: MatchedBudget | undefined
   pace: PaceStream | undefined
 }
 
@@ -163,7 +166,10 @@ function boundText(text: TextCall): CallBound {
   }
 }
 
-function withClamp({ money, outputTokens, bound: { clamp } }: Taken, asked: ModelRequest): Omit<PaidCall, 'pace'> {
+function withClamp(
+  { money, outputTokens, limitedBy, bound: { clamp } }: Taken,
+  asked: ModelRequest,
+): Omit<PaidCall, 'pace'> {
   if (outputTokens === undefined) return { money, asked, clampedTo: undefined }
   try {
     const { body } = asked
@@ -181,6 +187,7 @@ function withClamp({ money, outputTokens, bound: { clamp } }: Taken, asked: Mode
       money,
       asked: { ...asked, body: clamped.body, ...(limits && { limits }) },
       clampedTo: clamped.limit,
+      clampedBy: limitedBy,
     }
   } catch (error) {
     money.release()

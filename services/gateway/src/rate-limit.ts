@@ -41,7 +41,7 @@ export function refusalOfRate(limit: RefusalBudget, nowMs: number, need = 0): Re
     return new Refusal(
       'rate_limited',
       `${nameOf(limit)} lets ${passing(limit)} pass, and this call alone needs ${need}. Ask for less, or have its owner raise it.`,
-      { budget: limit },
+      { budget: { ...limit, need } },
     )
   return used(limit, secondsUntil(limit.resets_at_ms ?? nowMs, nowMs))
 }

@@ -56,6 +56,8 @@ export interface RefusalBudget {
   spent: number
   /** By calls that run, and by such whose end is not known. */
   held?: number
+  /** By the call, at least. */
+  need?: number
   window: Budget['window']
   resets_at_ms: number | undefined
 }
@@ -67,15 +69,18 @@ export class Refusal extends Error {
   readonly budget: RefusalBudget | undefined
   /** Seconds after which trying again may help. */
   readonly retryAfterS: number | undefined
+  /** Of an admin's stop. */
+  readonly stopId: string | undefined
   constructor(
     reason: RefusalReason,
     message: string,
-    options: { budget?: RefusalBudget; retryAfterS?: number; cause?: unknown } = {},
+    options: { budget?: RefusalBudget; retryAfterS?: number; stopId?: string; cause?: unknown } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.reason = reason
     this.budget = options.budget
     this.retryAfterS = options.retryAfterS
+    this.stopId = options.stopId
   }
 }
 

@@ -39,10 +39,15 @@ export function refusedCall(
             unit: budget.unit,
             limit: budget.limit,
             spent: budget.spent,
+            ...(budget.held === undefined ? {} : { held: budget.held }),
+            window: budget.window,
+            ...(budget.need === undefined ? {} : { need: budget.need }),
             ...(budget.resets_at_ms === undefined ? {} : { resets_at_ms: budget.resets_at_ms }),
           },
         }
       : {}),
+    ...(refusal.stopId === undefined ? {} : { stop_id: refusal.stopId }),
+    message: refusal.message.slice(0, 500),
     count: 1,
   }
 }

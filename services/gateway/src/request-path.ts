@@ -244,11 +244,12 @@ function sendPaid(
   call: AuthenticatedCall,
   how: Forwarding,
   admitted: AdmittedCall,
-  { money, asked, clampedTo, pace }: PaidCall,
+  { money, asked, clampedTo, clampedBy, pace }: PaidCall,
 ): void {
   try {
     admitted.money = money
     admitted.clampedTo = clampedTo
+    if (clampedBy) admitted.clampedBy = clampedBy
     admitted.pace = pace
     admitted.body = asked.body
     admitted.limits = asked.limits

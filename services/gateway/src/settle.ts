@@ -1,6 +1,7 @@
 import type { UsageRecordedData } from '@sluice/contracts'
 import { type Rating, rate, ratedModel, ratedParts } from '@sluice/pricing'
 import type { UsageResult } from '@sluice/usage'
+import type { MatchedBudget } from './budget-index.ts'
 import type { AdmittedCall } from './call.ts'
 import { doubtUsage } from './doubt-usage.ts'
 import type { Journal, UsageDraft } from './journal/journal.ts'
@@ -102,6 +103,7 @@ export function settle(
   if (outcome.providerRequestId !== undefined) draft.provider_request_id = outcome.providerRequestId
   if (outcome.errorCode !== undefined) draft.error_code = outcome.errorCode
   if (outcome.cutBy !== undefined) draft.cut_by = outcome.cutBy
+  if (call.clampedTo !== undefined) draft.clamped = clampOf(call.clampedTo, call.clampedBy)
   if (outcome.timeToFirstChunkMs !== undefined) draft.time_to_first_chunk_ms = outcome.timeToFirstChunkMs
   if (call.principal.project.unpriced === 'assume_max') draft.unpriced_policy = 'assume_max'
   if (rating.assumed) draft.assumed = true
@@ -110,6 +112,10 @@ export function settle(
   if (call.money)
     Object.assign(draft, call.money.settle(draft, isUnmeasured(outcome), outcome.finishedAtMs, call.holder))
   return journal.close(draft, { urgent: call.hold.urgent, written })
+}
+
+function clampOf(to: number, by: MatchedBudget | undefined): NonNullable<UsageRecordedData['clamped']> {
+  return by ? { to, budget_id: by.budget.budget_id, copy: by.copy } : { to }
 }
 
 /** It did not come to its end before us: what it used was told from what was seen of it. */

@@ -77,6 +77,7 @@ const wholeDraft: Required<UsageDraft> = {
   finish_reason: odd,
   error_code: odd,
   cut_by: { reason: odd, budget_id: 'b', copy: odd },
+  clamped: { to: 300, budget_id: 'b', copy: odd },
   admitted_at_ms: 1_790_000_000_000,
   finished_at_ms: 1_790_000_000_123,
   time_to_first_chunk_ms: 5,

@@ -49,6 +49,7 @@ export function draftJson(draft: UsageDraft): string {
     finish_reason: draft.finish_reason,
     error_code: draft.error_code,
     cut_by: draft.cut_by,
+    clamped: draft.clamped,
     quantities: draft.quantities,
     provenance: draft.provenance,
     modifiers: draft.modifiers,

@@ -13,7 +13,7 @@ import type { CountText } from '../bounds/tighten-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import { refusalOfSpent } from '../hold-budget.ts'
 import { amountOf, isLoose, isRateLimit, outputWithinOf, refusalOfHeldRate } from '../rate-limit.ts'
-import { Refusal } from '../refusal.ts'
+import { Refusal, type RefusalBudget } from '../refusal.ts'
 import type { LeaseClient } from './lease-client.ts'
 import { isExact, Money } from './money.ts'
 import type { UnknownAllowance } from './unknown-allowance.ts'
@@ -33,6 +33,8 @@ export interface Taken {
   bound: CallBound
   /** As much output is paid for; undefined: as much as it asked for. */
   outputTokens: number | undefined
+  /** The budget that pays for no more. */
+  limitedBy?: MatchedBudget | undefined
   /** Pays for more as the stream goes on: `outputTokens` is where it begins. */
   isPaced: boolean
 }
@@ -184,7 +186,8 @@ function takenOf(deps: LeaseDeps, paying: Paying, hold: Hold, amounts: readonly 
   const money = new Money(deps.client, hold, budgets)
   const within = outputWithin(paying, amounts)
   if (within >= bound.outputTokens) return { money, bound, outputTokens: undefined, isPaced: false }
-  return { money, bound, outputTokens: within, isPaced: mayPace(paying) }
+  const limitedBy = budgets[withinEach(paying, amounts).indexOf(within)]
+  return { money, bound, outputTokens: within, limitedBy, isPaced: mayPace(paying) }
 }
 
 /**
@@ -241,8 +244,12 @@ function amountsOf(paying: Paying, outputTokens: number): number[] {
 }
 
 function outputWithin(paying: Paying, amounts: readonly number[]): number {
-  return Math.min(
-    ...paying.budgets.map((matched, at) => outputWithinOf(matched.budget, boundFor(paying, matched), amounts[at] ?? 0)),
+  return Math.min(...withinEach(paying, amounts))
+}
+
+function withinEach(paying: Paying, amounts: readonly number[]): number[] {
+  return paying.budgets.map((matched, at) =>
+    outputWithinOf(matched.budget, boundFor(paying, matched), amounts[at] ?? 0),
   )
 }
 
@@ -310,6 +317,11 @@ export function refusalOf(budgets: readonly MatchedBudget[], refused: Refused, n
   return new Refusal(
     'budget_held',
     `What budget "${budget.name}" has left is held by calls that run now. Please try again in ${heldRetryS}s.`,
-    { retryAfterS: heldRetryS },
+    { retryAfterS: heldRetryS, budget: heldBudget(budget, refused, asked) },
   )
+}
+
+function heldBudget(budget: Budget, { copy, limit, spent, held }: Refused, { pool, need }: Need): RefusalBudget {
+  const { budget_id, name, scope, unit, window } = budget
+  return { budget_id, name, copy, scope, unit, limit, spent, held, need, window, resets_at_ms: pool.windowEndMs }
 }
