@@ -20,7 +20,7 @@ const leases = 'packages/leases/src'
 export const leaseMistakes: readonly Mistake[] = [
   {
     name: 'money of a silent gateway is free again',
-    seed: 4,
+    seed: 39,
     replacements: [{ file: `${leases}/decide-report.ts`, from: "state: 'silent' } }))", to: "state: 'closed' } }))" }],
   },
   {
@@ -100,7 +100,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'a run that has ended keeps the leases that its journal does not name',
-    seed: 3,
+    seed: 5,
     replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (!hello.more)', to: 'if (hello.at_ms < 0)' }],
   },
   {
@@ -110,7 +110,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'a list of leases is believed of asks that are still open',
-    seed: 5,
+    seed: 6,
     replacements: [
       {
         file: `${leases}/wallet.ts`,
@@ -137,6 +137,43 @@ export const leaseMistakes: readonly Mistake[] = [
         file: `${leases}/wallet.ts`,
         from: 'const amount = part === last ? rest : Math.min(rest, part.amount)',
         to: 'const amount = Math.min(rest, part.amount)',
+      },
+    ],
+  },
+  {
+    name: 'what was given back is held all the same',
+    seed: 1,
+    replacements: [{ file: `${leases}/wallet.ts`, from: 'lease.returned += free', to: '' }],
+  },
+  {
+    name: 'more is given back than was free',
+    seed: 53,
+    replacements: [{ file: `${leases}/wallet.ts`, from: 'lease.returned += free', to: 'lease.returned += 2 * free' }],
+  },
+  {
+    name: 'whoever has waited is served from leases whose ttl is over',
+    seed: 3,
+    replacements: [
+      {
+        file: `${leases}/wallet.ts`,
+        from: 'if (pool.home !== freshHome &&',
+        to: 'if (!first && pool.home !== freshHome &&',
+      },
+      {
+        file: `${leases}/waiting-line.ts`,
+        from: 'const isStale = needs.some(({ pool }) => !this.#wallet.isFresh(pool, nowMs))',
+        to: 'const isStale = false',
+      },
+    ],
+  },
+  {
+    name: 'a lease that was called back is renewed with all others',
+    seed: 1,
+    replacements: [
+      {
+        file: `${leases}/wallet.ts`,
+        from: 'Math.min(lease.lastsUntilMs, this.#endOfTtl(pool))',
+        to: 'lease.lastsUntilMs',
       },
     ],
   },

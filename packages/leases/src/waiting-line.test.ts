@@ -216,3 +216,32 @@ test('a call that is overtaken is refused in the name of a pool that is short', 
   line.answered(answer, now)
   assert.deepEqual(refused, ['bud_b'])
 })
+
+test('who waits is served from no lease past its ttl, and at once where its home is heard of again', () => {
+  const { line, wallet, wait, grant, ended, asked, pollAt } = newLine()
+  wait('before', 'bud_a', 10)
+  line.giveUp('before')
+  grant(10)
+  const laterMs = 60_000
+  const later = (attemptId: string) => {
+    const pool = wallet.pool({
+      budgetId: 'bud_a',
+      copy: '',
+      windowStartMs: 0,
+      windowEndMs: undefined,
+      home: 0,
+      isConcurrent: false,
+    })
+    const done = (waited: Waited) => {
+      ended[attemptId] = waited.outcome
+    }
+    line.wait({ attemptId, needs: [{ pool, want: 5, need: 5 }], done }, now + laterMs)
+  }
+  later('silent')
+  assert.deepEqual([ended, asked()], [{ before: 'left' }, [[0]]], 'its home is asked whether it is there')
+  pollAt(laterMs + 500)
+  assert.deepEqual(ended, { before: 'left', silent: 'unanswered' })
+  later('heard')
+  grant(0, now + laterMs + 600)
+  assert.deepEqual(ended, { before: 'left', silent: 'unanswered', heard: 'held' })
+})

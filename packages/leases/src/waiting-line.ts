@@ -156,8 +156,9 @@ export class WaitingLine {
   #serve(waiting: Waiting, nowMs: number): boolean {
     const { needs } = waiting
     const isShort = ({ pool, want }: Need) => pool.free < want
-    // More is on its way.
-    if (waiting.asks.size > 0 && needs.some(isShort)) return false
+    const isStale = needs.some(({ pool }) => !this.#wallet.isFresh(pool, nowMs))
+    // More is on its way, or a home has yet to be heard of.
+    if (waiting.asks.size > 0 && (isStale || needs.some(isShort))) return false
     const short = needs.filter(isShort)
     if (short.length > 0) this.#options.gather(short.map(({ pool }) => pool))
     const available = needs.map(({ pool, want }) => Math.min(want, pool.free))

@@ -36,6 +36,8 @@ export interface WalletLease {
   isDone: boolean
   /** Its home was told that a recall would bring something of it back. */
   isToldIdle: boolean
+  /** It was called back: when its ttl ends, whatever its home answers. */
+  lastsUntilMs: number
 }
 
 const halfMinuteMs = 30_000
@@ -67,6 +69,8 @@ export class WalletPool implements PoolName {
   gapMs = 0
   /** The window behind this one is asked for. */
   isFollowed = false
+  /** When the first of its leases that were called back comes to its end. */
+  recalledUntilMs = Number.POSITIVE_INFINITY
   #taken = 0
   #takenBefore = 0
   #halfMinute = 0

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { leaseIdOf } from '@sluice/contracts'
-import { type PoolName, Wallet } from './index.ts'
+import fc from 'fast-check'
+import { type Hold, type PoolName, Wallet } from './index.ts'
 
 const minuteMs = 60_000
 
@@ -178,5 +179,135 @@ test('a call that has given back all that it held keeps its lease open: what it 
   assert.deepEqual(
     wallet.totals().map(({ settled_total, done }) => [settled_total, done]),
     [[7, true]],
+  )
+})
+
+const ttlMs = 60_000
+const receipt = { term: 1, at_ms: 0, unknown: [], fenced: false }
+
+test('past its ttl a lease gives to what holds some of it already, and to nothing else', () => {
+  const { wallet, grant } = newWallet()
+  const pool = wallet.pool({ ...minuteOf('bud_a', 0), windowEndMs: undefined })
+  const needs = (want: number) => [{ pool, want, need: want }]
+  for (const amount of [10, 20]) {
+    wallet.ask(needs(100), 0)
+    grant(amount, 0)
+  }
+  const hold = wallet.hold('att_1', needs(6), 0)
+  assert.ok(hold)
+  const { free } = pool
+  assert.equal(wallet.hold('att_2', needs(1), ttlMs), undefined)
+  assert.equal(wallet.hold('att_2', needs(1), ttlMs, true), undefined, 'not for who has waited longest either')
+  assert.equal(wallet.extend('att_1', [hold], needs(5), ttlMs), undefined, 'its lease has 4')
+  const more = wallet.extend('att_1', [hold], needs(4), ttlMs)
+  assert.deepEqual([more?.items[0]?.parts[0]?.lease, pool.free], [hold.items[0]?.parts[0]?.lease, free - 4])
+  wallet.renewed(0, 1, receipt)
+  assert.ok(wallet.extend('att_1', [hold], needs(5), ttlMs))
+  assert.ok(wallet.hold('att_2', needs(1), ttlMs))
+})
+
+test('a lease that was called back ends with the ttl that it had then, whatever its home answers', () => {
+  const { wallet, grant } = newWallet()
+  const pool = wallet.pool({ ...minuteOf('bud_a', 0), windowEndMs: undefined })
+  const needs = (want: number) => [{ pool, want, need: want }]
+  wallet.ask(needs(10), 0)
+  grant(10, 0)
+  const hold = wallet.hold('att_1', needs(8), 0)
+  assert.ok(hold)
+  wallet.recall(wallet.totals().map(({ lease_id }) => lease_id))
+  wallet.renewed(0, 50_000, receipt)
+  wallet.settle(hold, [1], false)
+  const again = wallet.hold('att_2', needs(3), ttlMs - 1)
+  assert.ok(again)
+  assert.equal(wallet.hold('att_3', needs(1), ttlMs), undefined)
+  assert.deepEqual(
+    wallet.totals().map(({ settled_total, returned_total, done }) => [settled_total, returned_total, done]),
+    [[1, 6, false]],
+  )
+  wallet.settle(again, [0], false)
+  assert.equal(wallet.hold('att_4', needs(1), ttlMs), undefined, 'what comes free of it later goes back, too')
+  assert.deepEqual([pool.free, wallet.totals().map(({ done }) => done)], [0, [true]])
+})
+
+test('in any order of messages and calls nothing is held of a lease past its ttl', () => {
+  const act = fc.oneof(
+    fc.record({ act: fc.constant('grant' as const), pool: fc.nat(1), amount: fc.integer({ min: 1, max: 30 }) }),
+    fc.record({ act: fc.constant('beat' as const), isAnswered: fc.boolean() }),
+    fc.record({ act: fc.constant('recall' as const), at: fc.nat(9) }),
+    fc.record({ act: fc.constant('hold' as const), wants: fc.tuple(fc.nat(10), fc.nat(10)), first: fc.boolean() }),
+    fc.record({ act: fc.constant('extend' as const), at: fc.nat(9), wants: fc.tuple(fc.nat(10), fc.nat(10)) }),
+    fc.record({ act: fc.constant('settle' as const), at: fc.nat(9) }),
+    fc.record({ act: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 70_000 }) }),
+  )
+  fc.assert(
+    fc.property(fc.array(act, { maxLength: 60 }), acts => {
+      const { wallet, grant } = newWallet()
+      const pools = [0, 1].map(home => wallet.pool({ ...minuteOf(`bud_${home}`, 0), windowEndMs: undefined, home }))
+      // Kept by what was sent and answered alone.
+      const heardMs = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
+      const endsMs = new Map<string, number>()
+      const running: Hold[][] = []
+      let nowMs = 0
+      const endOf = (leaseId: string, home: number) =>
+        Math.min((heardMs[home] ?? 0) + ttlMs, endsMs.get(leaseId) ?? Number.POSITIVE_INFINITY)
+      const requireLasting = ({ items }: Hold, own: ReadonlySet<string>) => {
+        for (const { pool, parts } of items)
+          for (const { lease } of parts)
+            if (!own.has(lease.leaseId)) assert.ok(nowMs < endOf(lease.leaseId, pool.home), lease.leaseId)
+      }
+      const needsOf = (wants: readonly number[]) =>
+        pools.map((pool, at) => ({ pool, want: wants[at] ?? 0, need: wants[at] ?? 0 }))
+      for (const each of acts)
+        switch (each.act) {
+          case 'grant': {
+            const pool = pools[each.pool]
+            assert.ok(pool)
+            if (wallet.ask([{ pool, want: 1_000, need: 1 }], nowMs) === 'busy') break
+            grant(each.amount, nowMs)
+            heardMs[each.pool] = nowMs
+            break
+          }
+          case 'beat':
+            for (const { home } of wallet.heartbeats(nowMs, false)) {
+              if (!each.isAnswered) continue
+              wallet.renewed(home, nowMs, receipt)
+              heardMs[home] = nowMs
+            }
+            break
+          case 'recall': {
+            const totals = wallet.totals()[each.at]
+            if (!totals) break
+            const home = Number(totals.budget_id.at(-1))
+            endsMs.set(totals.lease_id, endOf(totals.lease_id, home))
+            wallet.recall([totals.lease_id])
+            break
+          }
+          case 'hold': {
+            const hold = wallet.hold('att', needsOf(each.wants), nowMs, each.first)
+            if (!hold) break
+            requireLasting(hold, new Set())
+            running.push([hold])
+            break
+          }
+          case 'extend': {
+            const held = running[each.at]
+            if (!held) break
+            const own = new Set(
+              held.flatMap(({ items }) => items.flatMap(({ parts }) => parts.map(p => p.lease.leaseId))),
+            )
+            const more = wallet.extend('att', held, needsOf(each.wants), nowMs)
+            if (!more) break
+            requireLasting(more, own)
+            held.push(more)
+            break
+          }
+          case 'settle':
+            for (const hold of running.splice(each.at, 1).flat()) wallet.settle(hold, [1, 1], false)
+            break
+          case 'pass':
+            nowMs += each.ms
+        }
+    }),
+    { numRuns: 300 },
   )
 })

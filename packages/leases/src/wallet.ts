@@ -142,25 +142,56 @@ export class Wallet {
 
   /** Whether money of this pool may be held: its home has been heard of lately. */
   isFresh(pool: WalletPool, nowMs: number): boolean {
-    return nowMs < (this.#renewedAtMs.get(pool.home) ?? Number.NEGATIVE_INFINITY) + this.#options.ttlMs
+    return nowMs < this.#endOfTtl(pool)
+  }
+
+  #endOfTtl({ home }: WalletPool): number {
+    return (this.#renewedAtMs.get(home) ?? Number.NEGATIVE_INFINITY) + this.#options.ttlMs
   }
 
   /**
-   * Holds all that is wanted, or nothing (undefined): some pool has too little, or others wait for it.
-   * @param first the caller goes before those who wait: it has waited longest, or runs already, which the end of a ttl does not stop
+   * Holds all that is wanted, or nothing (undefined): some pool has too little, its leases have come to the end of their ttl, or others
+   * wait for it.
+   * @param first the caller goes before those who wait: it has waited longest, or runs already
    */
   hold(attemptId: string, needs: readonly Need[], nowMs: number, first = false): Hold | undefined {
     let freshHome: number | undefined
     for (const { pool, want } of needs) {
-      if (pool.free < want) return undefined
-      if (first) continue
-      if (pool.waiting > 0 || (pool.home !== freshHome && !this.isFresh(pool, nowMs))) return undefined
+      if (nowMs >= pool.recalledUntilMs) this.#endRecalled(pool, nowMs)
+      if (pool.free < want || (!first && pool.waiting > 0)) return undefined
+      if (pool.home !== freshHome && !this.isFresh(pool, nowMs)) return undefined
       freshHome = pool.home
     }
+    return this.#holdOf(attemptId, needs, nowMs)
+  }
+
+  /**
+   * Holds more for an attempt that runs, before those who wait, or nothing (undefined). The end of a ttl does not stop it: it then gets
+   * what is free of leases that it holds some of already, and of no other.
+   * @param held all that it holds, with an item for each of these needs
+   */
+  extend(attemptId: string, held: readonly Hold[], needs: readonly Need[], nowMs: number): Hold | undefined {
+    const leases = needs.map(({ pool }, at) => {
+      if (nowMs >= pool.recalledUntilMs) this.#endRecalled(pool, nowMs)
+      if (this.isFresh(pool, nowMs)) return pool.leases
+      const own = new Set(held.flatMap(({ items }) => items[at]?.parts.map(({ lease }) => lease) ?? []))
+      return pool.leases.filter(lease => own.has(lease))
+    })
+    const isShort = needs.some(({ want }, at) => want > freeIn(leases[at] ?? []))
+    return isShort ? undefined : this.#holdOf(attemptId, needs, nowMs, leases)
+  }
+
+  /** @param leases for each need, of which leases; absent: of all that its pool has */
+  #holdOf(
+    attemptId: string,
+    needs: readonly Need[],
+    nowMs: number,
+    leases?: readonly (readonly WalletLease[])[],
+  ): Hold {
     const items: HeldItem[] = []
-    for (const { pool, want } of needs) {
+    for (const [at, { pool, want }] of needs.entries()) {
       const item: HeldItem = { pool, amount: 0, parts: [] }
-      this.#take(item, want)
+      this.#take(item, want, leases?.[at] ?? pool.leases)
       // An extension takes nothing of requests and slots: that says nothing of the next call.
       if (want > 0) pool.use(want, nowMs)
       items.push(item)
@@ -168,17 +199,9 @@ export class Wallet {
     return { attemptId, items, isSettled: false }
   }
 
-  /** Holds more of one pool for a running attempt. The end of a ttl does not stop it. False: there is too little. */
-  extend(item: HeldItem, amount: number, nowMs: number): boolean {
-    if (item.pool.free < amount) return false
-    this.#take(item, amount)
-    item.pool.use(amount, nowMs)
-    return true
-  }
-
-  #take(item: HeldItem, amount: number): void {
+  #take(item: HeldItem, amount: number, leases: readonly WalletLease[]): void {
     let rest = amount
-    for (const lease of item.pool.leases) {
+    for (const lease of leases) {
       if (rest === 0) break
       const part = Math.min(rest, freeOf(lease))
       if (part === 0) continue
@@ -408,6 +431,7 @@ export class Wallet {
         isUnknown: false,
         isDone: false,
         isToldIdle: false,
+        lastsUntilMs: Number.POSITIVE_INFINITY,
       }
       this.#leases.set(lease.leaseId, lease)
       pool.add(lease)
@@ -427,8 +451,23 @@ export class Wallet {
   recall(leaseIds: readonly string[]): void {
     for (const leaseId of leaseIds) {
       const lease = this.#leases.get(leaseId)
-      if (lease) this.#giveBack(lease)
+      if (!lease) continue
+      const { pool } = lease
+      // No heartbeat renews it from here on.
+      lease.lastsUntilMs = Math.min(lease.lastsUntilMs, this.#endOfTtl(pool))
+      pool.recalledUntilMs = Math.min(pool.recalledUntilMs, lease.lastsUntilMs)
+      this.#giveBack(lease)
     }
+  }
+
+  /** Gives back what is free of leases that were called back and have come to the end of their ttl. */
+  #endRecalled(pool: WalletPool, nowMs: number): void {
+    let untilMs = Number.POSITIVE_INFINITY
+    for (const lease of [...pool.leases]) {
+      if (lease.lastsUntilMs <= nowMs) this.#giveBack(lease)
+      if (!lease.isDone) untilMs = Math.min(untilMs, lease.lastsUntilMs)
+    }
+    pool.recalledUntilMs = untilMs
   }
 
   /** The pools of these leases, as far as this run has them. */
@@ -641,6 +680,12 @@ function wholeLists(leases: readonly WalletLease[], belowSeq: number): NonNullab
   }
   lists.push({ from_seq: from, below_seq: Math.max(from, belowSeq), lease_ids: ids })
   return lists
+}
+
+function freeIn(leases: readonly WalletLease[]): number {
+  let free = 0
+  for (const lease of leases) free += freeOf(lease)
+  return free
 }
 
 function compare(a: string, b: string): number {

@@ -57,6 +57,8 @@ interface Running extends SimulatedCall {
 }
 
 const wholeListMs = 10_000
+/** A twelfth of what it is: in a life of a minute or two it is to end often. */
+const ttlMs = 5_000
 
 /** A gateway: a wallet, a journal that survives it, and calls. */
 export class SimulatedGateway {
@@ -74,6 +76,10 @@ export class SimulatedGateway {
   #attempts = 0
   #run = 0
   #lastWholeMs = 0
+  /** By home, when the last message that it has answered was sent. */
+  #heardMs = new Map<number, number>()
+  /** By lease that was called back, when it ends. */
+  #recalledMs = new Map<string, number>()
   #hellos: { gatewayId: string; endedEpoch: number; leases: LeaseTotals[]; home: number }[] = []
 
   constructor(
@@ -88,7 +94,7 @@ export class SimulatedGateway {
     this.#homes = homes
     this.#books = books
     this.#nextOf = nextOf
-    this.#wallet = new Wallet({ gatewayId, epoch: 1, nextOf })
+    this.#wallet = new Wallet({ gatewayId, epoch: 1, nextOf, ttlMs })
     this.#line = new WaitingLine(this.#wallet, { send: ask => this.#sendAsk(ask) })
     this.#start()
   }
@@ -154,7 +160,30 @@ export class SimulatedGateway {
     )
   }
 
+  /** Told by messages alone, whatever the wallet makes of them. */
+  #requireLasting({ items }: Hold): void {
+    const { nowMs } = this.#world
+    for (const { pool, parts } of items)
+      for (const { lease } of parts) {
+        const endMs = Math.min(
+          this.#ttlEndMs(pool.home),
+          this.#recalledMs.get(lease.leaseId) ?? Number.POSITIVE_INFINITY,
+        )
+        if (nowMs >= endMs)
+          this.#world.violate(`a call holds money of lease ${lease.leaseId}, which ended at ${endMs} ms`)
+      }
+  }
+
+  #ttlEndMs(home: number): number {
+    return (this.#heardMs.get(home) ?? Number.NEGATIVE_INFINITY) + ttlMs
+  }
+
+  #heard(home: number, sentAtMs: number): void {
+    this.#heardMs.set(home, Math.max(sentAtMs, this.#heardMs.get(home) ?? 0))
+  }
+
   #begin(call: Running): void {
+    this.#requireLasting(call.hold)
     const holder = call.isBatch ? `batch_${call.attemptId}` : undefined
     this.#journal.push({
       type: 'open',
@@ -300,8 +329,10 @@ export class SimulatedGateway {
   #begun(gatewayId: string, epoch: number): void {
     this.gatewayId = gatewayId
     this.epoch = epoch
-    this.#wallet = new Wallet({ gatewayId, epoch, nextOf: this.#nextOf })
+    this.#wallet = new Wallet({ gatewayId, epoch, nextOf: this.#nextOf, ttlMs })
     this.#line = new WaitingLine(this.#wallet, { send: ask => this.#sendAsk(ask) })
+    this.#heardMs = new Map()
+    this.#recalledMs = new Map()
     this.isUp = true
     this.#start()
   }
@@ -338,10 +369,12 @@ export class SimulatedGateway {
   }
 
   #sendAsk(ask: OpenAsk): void {
+    const sentAtMs = this.#world.nowMs
     this.#request<Parameters<Wallet['answer']>[0]>(
       ask.home,
       (home, reply) => home.ask(ask.message, reply),
       answer => {
+        if (answer.refusal?.reason !== 'fenced') this.#heard(ask.home, sentAtMs)
         this.#wallet.answer(answer, this.#world.nowMs)
         this.#line.answered(answer, this.#world.nowMs)
       },
@@ -378,6 +411,7 @@ export class SimulatedGateway {
       home,
       (instance, reply) => instance.heartbeat(message, reply),
       receipt => {
+        if (!receipt.fenced) this.#heard(home, sentAtMs)
         this.#wallet.renewed(home, sentAtMs, receipt)
         if (receipt.unknown.length === 0 && !receipt.fenced) this.#beatHome(home, rest, sentAtMs)
       },
@@ -408,6 +442,9 @@ export class SimulatedGateway {
 
   recall(leaseIds: string[]): void {
     if (!this.isUp) return
+    for (const totals of this.#wallet.totals())
+      if (leaseIds.includes(totals.lease_id) && !this.#recalledMs.has(totals.lease_id))
+        this.#recalledMs.set(totals.lease_id, this.#ttlEndMs(homeOf(totals.budget_id)))
     this.#wallet.recall(leaseIds)
     this.#report()
   }

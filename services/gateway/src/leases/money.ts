@@ -8,6 +8,7 @@ import {
 import {
   type Hold,
   type JournaledHold,
+  type Need,
   type SettledHold,
   usedAmount,
   type WalletLease,
@@ -139,6 +140,11 @@ export class Money {
         else parts.push([lease.leaseId, amount])
       }
     return parts
+  }
+
+  /** Takes more for it, of the same budgets, before those who wait; undefined: too little is here. {@link extend} makes it its own. */
+  takeMore(attemptId: string, needs: readonly Need[], nowMs: number): Hold | undefined {
+    return this.#talk.wallet.extend(attemptId, this.#holds, needs, nowMs)
   }
 
   /**

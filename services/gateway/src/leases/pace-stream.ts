@@ -162,7 +162,7 @@ export class PaceStream implements SpareHolder {
       return { pool: poolOf(this.#deps, budget, copy, nowMs), want: more, need: more }
     })
     // What runs goes before what waits: its money keeps nobody waiting longer than its end does.
-    const hold = this.#deps.client.wallet.hold(this.#extensionId, needs, nowMs, true)
+    const hold = money.takeMore(this.#extensionId, needs, nowMs)
     if (hold) {
       this.#take(hold, toTokens)
       return
@@ -179,7 +179,7 @@ export class PaceStream implements SpareHolder {
           this.#isWaiting = false
           if (waited.outcome === 'left') return
           if (waited.outcome === 'held') this.#deps.client.wallet.release(waited.hold)
-          const granted = this.#deps.client.wallet.hold(this.#extensionId, needs, Date.now(), true)
+          const granted = money.takeMore(this.#extensionId, needs, Date.now())
           if (granted) {
             this.#take(granted, toTokens)
             return
