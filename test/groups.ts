@@ -15,6 +15,7 @@ const groups: Record<string, readonly string[]> = {
     'test/budgets-by-scope.test.ts',
     'test/hard-budgets.test.ts',
     'test/limits-explained.test.ts',
+    'test/asking-for-more.test.ts',
     'test/company.test.ts',
     'test/clients/clients.test.ts',
     'test/crawl.test.ts',

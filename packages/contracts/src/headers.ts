@@ -10,6 +10,8 @@ export const responseHeaders = {
   budgetHeld: 'sluice-budget-held',
   budgetLimit: 'sluice-budget-limit',
   budgetReset: 'sluice-budget-reset',
+  /** Of a refusal: where to ask for more of the budget that said no. */
+  requestMore: 'sluice-request-more',
   /** MeshAgent's clients read the human message from here. */
   errorMessage: 'x-meshagent-error-message',
 } as const

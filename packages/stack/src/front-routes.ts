@@ -12,6 +12,8 @@ const routes: readonly [pattern: string, owner: keyof FrontOwners][] = [
   ['/accounts/projects/*/usage', 'analytics'],
   ['/accounts/projects/*/llm-proxy/usage', 'analytics'],
   ['/accounts/projects/*/llm-proxy/quota', 'budget'],
+  ['/accounts/projects/*/llm-proxy/requests/**', 'budget'],
+  ['/ask/**', 'budget'],
   ['/accounts/projects/*/calls/**', 'analytics'],
   ['/api/calls/**', 'analytics'],
   ['/api/openapi/budget.json', 'budget'],

@@ -99,6 +99,7 @@ function own(name: ServiceName, input: PlanInput): Record<string, string | undef
         ...managed('GATEWAY_OPENAI', input.providers.openai),
         ...managed('GATEWAY_ANTHROPIC', input.providers.anthropic),
         SLUICE_ALLOW_PRIVATE_UPSTREAMS: input.env.SLUICE_ALLOW_PRIVATE_UPSTREAMS,
+        SLUICE_PUBLIC_URL: input.publicUrl,
         SLUICE_FRONT_ROUTES: writeFrontRoutes({
           accounts: originOf('accounts', input),
           budget: originOf('budget', input),

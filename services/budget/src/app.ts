@@ -1,9 +1,13 @@
 import { createRestApp, guardByViews, type Logger, type RestCredentialViews, serveOpenApi } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { BudgetManagement } from './budget-management-store.ts'
+import type { DecisionBell } from './decision-bell.ts'
+import type { MoreRequestManagement } from './more-request-store.ts'
+import { askForMoreRoutes } from './routes/ask-for-more.ts'
 import { budgetPlaces } from './routes/budget-place.ts'
 import { changeBudgetRoute } from './routes/change-budget.ts'
 import { createBudgetRoute } from './routes/create-budget.ts'
+import { decideRequestRoutes } from './routes/decide-requests.ts'
 import { deleteBudgetRoute } from './routes/delete-budget.ts'
 import { getBudgetRoute } from './routes/get-budget.ts'
 import { listAuditRoute } from './routes/list-audit.ts'
@@ -19,10 +23,13 @@ import type { StopManagement } from './stop-store.ts'
 export interface BudgetRouteDeps {
   budgets: BudgetManagement
   stops: StopManagement
+  moreRequests: MoreRequestManagement
+  decisions: DecisionBell
   views: RestCredentialViews
   newBudgetId: () => string
   newRaiseId: () => string
   newStopId: () => string
+  newRequestId: () => string
   now: () => number
   /** Ranges of the gateways' addresses. */
   trustedProxies: readonly string[]
@@ -43,9 +50,11 @@ export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
     listLeasesRoute(app, deps, place)
     writeOffHoldRoute(app, deps, place)
     listAuditRoute(app, deps, place)
+    decideRequestRoutes(app, deps, place)
   }
   previewCallRoute(app, deps)
   ownQuotaRoute(app, deps)
   stopRoutes(app, deps)
+  askForMoreRoutes(app, deps)
   return app
 }

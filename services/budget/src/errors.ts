@@ -86,6 +86,37 @@ export const errors = {
     statusCode: 409,
     message: 'As many stops stand in this project as it may have. Lift one, or stop a wider scope.',
   },
+  requestNotFound: {
+    code: 'request_not_found',
+    statusCode: 404,
+    message: 'There is no such request for more here, or it is not yours.',
+  },
+  projectMissing: {
+    code: 'project_missing',
+    statusCode: 400,
+    message:
+      'You are in more than one project, or administer all: say of which. POST /accounts/projects/{pid}/llm-proxy/requests with {"budget_id", "amount", "reason"}.',
+  },
+  mayNotCall: {
+    code: 'forbidden',
+    statusCode: 403,
+    message: 'You may not call models in this project, so none of its budgets is yours. Ask a project admin.',
+  },
+  requestOpen: {
+    code: 'request_open',
+    statusCode: 409,
+    message: 'You have asked for more of this budget already, and its owner has not answered yet.',
+  },
+  requestDecided: {
+    code: 'request_decided',
+    statusCode: 409,
+    message: 'This request was decided before, in another way. Raise the budget itself where it is to have more.',
+  },
+  tooManyRequests: {
+    code: 'too_many_requests',
+    statusCode: 429,
+    message: 'You have asked for more often enough. Wait for an answer, or ask again later',
+  },
   nothingToChange: {
     code: 'nothing_to_change',
     statusCode: 400,
@@ -97,6 +128,15 @@ export const budgetNotFound = (): AppError => errorOf(errors.budgetNotFound)
 export const budgetOfTeam = (): AppError => errorOf(errors.budgetOfTeam)
 export const tooManyRaises = (): AppError => errorOf(errors.tooManyRaises)
 export const holdNotFound = (): AppError => errorOf(errors.holdNotFound)
+export const requestNotFound = (): AppError => errorOf(errors.requestNotFound)
+export const requestDecided = (): AppError => errorOf(errors.requestDecided)
+export const requestOpen = (id?: string): AppError =>
+  errorOf(
+    errors.requestOpen,
+    id === undefined ? {} : { message: `${errors.requestOpen.message} Ask what became of ${id}.` },
+  )
+export const tooManyRequests = (most: number): AppError =>
+  errorOf(errors.tooManyRequests, { message: `${errors.tooManyRequests.message} (${most} an hour).` })
 export const stopNotFound = (): AppError => errorOf(errors.stopNotFound)
 export const stoppedItself = (): AppError => errorOf(errors.stoppedItself)
 export const tooManyStops = (most: number): AppError =>

@@ -27,6 +27,7 @@ import { pushCutoffs } from './cutoff-publisher.ts'
 import { databaseSchema } from './db/migrations/index.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { countDeadLetters, isRefusedForGood, listDeadLetters } from './dead-letter-store.ts'
+import { createDecisionBell } from './decision-bell.ts'
 import {
   askAnswered,
   cutoffsChanged,
@@ -48,6 +49,7 @@ import { serveHome } from './homes/serve-home.ts'
 import { startSweeps } from './homes/sweep-homes.ts'
 import { expireUnresolved, sweepSilent } from './homes/sweep-store.ts'
 import { findMetBudgets } from './met-budgets-store.ts'
+import { manageMoreRequests } from './more-request-store.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
 import { readPublishedState } from './published-state-store.ts'
@@ -259,14 +261,18 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'completeness watch',
   )
 
+  const decisions = createDecisionBell()
   const app = closing.use(
     buildApp(
       {
         budgets: manageBudgets(tenants.db, changed),
+        moreRequests: manageMoreRequests(tenants.db, { onRaised: changed, onDecided: decisions.ring }),
+        decisions,
         stops: manageStops(tenants.db, () => void outbox.flush()),
         views,
         newBudgetId,
         newRaiseId: () => `rai_${uuidv7()}`,
+        newRequestId: () => `req_${uuidv7()}`,
         newStopId: () => `stp_${uuidv7()}`,
         now: Date.now,
         trustedProxies: config.trustedProxies,

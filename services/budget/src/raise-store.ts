@@ -32,36 +32,51 @@ export function raiseBudget(
   check: (budget: CountedBudget) => void,
   once?: MakingOnce,
 ): Promise<BudgetChange> {
-  return transact(db, async trx => {
-    await lockParentForChange(trx, parent)
-    const before = await findBudget(trx, parent, raise.budgetId)
-    if (!before) throw budgetNotFound()
-    const first = once && (await claimMaking(trx, once, raise.raiseId, raise.createdAtMs))
-    if (first !== undefined && first !== raise.raiseId) return unchanged(before)
-    check(before)
-    if ((await listRaises(trx, [raise.budgetId], raise.createdAtMs)).length >= mostRaises) throw tooManyRaises()
-    await trx
-      .insertInto('budget_raises')
-      .values({
-        raise_id: raise.raiseId,
-        budget_id: raise.budgetId,
-        amount: raise.amount,
-        until_ms: raise.untilMs,
-        reason: raise.reason,
-        actor_kind: raise.by.kind,
-        actor_id: raise.by.id,
-        created_at_ms: raise.createdAtMs,
-        ended_at_ms: null,
-      })
-      .execute()
-    return putInForce(trx, {
-      actor: raise.by,
-      action: 'raised',
-      before,
-      budget: { ...before, limit: before.limit + raise.amount },
-      note: { raise_id: raise.raiseId, amount: raise.amount, until_ms: raise.untilMs, reason: raise.reason },
-      nowMs: raise.createdAtMs,
+  return transact(db, trx => putRaise(trx, parent, raise, check, once))
+}
+
+/** The same in a transaction. */
+export async function putRaise(
+  trx: Transaction<BudgetTables>,
+  parent: BudgetParent,
+  raise: Raise & { requestId?: string },
+  check: (budget: CountedBudget) => void,
+  once?: MakingOnce,
+): Promise<BudgetChange> {
+  await lockParentForChange(trx, parent)
+  const before = await findBudget(trx, parent, raise.budgetId)
+  if (!before) throw budgetNotFound()
+  const first = once && (await claimMaking(trx, once, raise.raiseId, raise.createdAtMs))
+  if (first !== undefined && first !== raise.raiseId) return unchanged(before)
+  check(before)
+  if ((await listRaises(trx, [raise.budgetId], raise.createdAtMs)).length >= mostRaises) throw tooManyRaises()
+  await trx
+    .insertInto('budget_raises')
+    .values({
+      raise_id: raise.raiseId,
+      budget_id: raise.budgetId,
+      amount: raise.amount,
+      until_ms: raise.untilMs,
+      reason: raise.reason,
+      actor_kind: raise.by.kind,
+      actor_id: raise.by.id,
+      created_at_ms: raise.createdAtMs,
+      ended_at_ms: null,
     })
+    .execute()
+  return putInForce(trx, {
+    actor: raise.by,
+    action: 'raised',
+    before,
+    budget: { ...before, limit: before.limit + raise.amount },
+    note: {
+      raise_id: raise.raiseId,
+      amount: raise.amount,
+      until_ms: raise.untilMs,
+      reason: raise.reason,
+      ...(raise.requestId === undefined ? {} : { request_id: raise.requestId }),
+    },
+    nowMs: raise.createdAtMs,
   })
 }
 

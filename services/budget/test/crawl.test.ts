@@ -18,6 +18,8 @@ import { manageBudgets } from '../src/budget-management-store.ts'
 import { isolateTenants } from '../src/db/isolate-tenants.ts'
 import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
+import { createDecisionBell } from '../src/decision-bell.ts'
+import { manageMoreRequests } from '../src/more-request-store.ts'
 import { manageStops } from '../src/stop-store.ts'
 
 const canary = 'canary-of-the-other-project'
@@ -75,7 +77,10 @@ function routesOn(db: Kysely<BudgetTables>) {
       newBudgetId: () => `bud_${randomUUID()}`,
       newRaiseId: () => `rai_${randomUUID()}`,
       newStopId: () => `stp_${randomUUID()}`,
+      newRequestId: () => `req_${randomUUID()}`,
       stops: manageStops(db, () => undefined),
+      moreRequests: manageMoreRequests(db, { onRaised: () => undefined, onDecided: () => undefined }),
+      decisions: createDecisionBell(),
       now: Date.now,
       trustedProxies: [],
     },
@@ -112,6 +117,9 @@ async function fill(db: Kysely<BudgetTables>, budgetId: string, projectId: strin
   await sql`insert into stops values (${budgetId}, ${accountOf[projectId]}, ${projectId}, '{}', ${canary}, 'key', 'x', null, ${now})`.execute(
     db,
   )
+  await sql`insert into more_requests (request_id, account_id, project_id, budget_id, budget_project_id, copy, requester_kind,
+    requester_id, amount, reason, created_at_ms, state) values (${budgetId}, ${accountOf[projectId]}, ${projectId}, ${budgetId},
+    ${projectId}, ${canary}, 'key', 'x', 5, ${canary}, ${now}, 'open')`.execute(db)
   await sql`insert into leases values (0, ${`lease_${projectId}`}, 1, ${budgetId}, ${canary}, ${now - 3_600_000}, 'gw_1', 1, 9, 1, 0,
     ${JSON.stringify({ [`${canary}-attempt`]: { amount: 3, since_ms: now } })}, 1, 'open', '{}', ${now}, ${now})`.execute(
     db,
@@ -156,6 +164,7 @@ test('a crawl over every route of budgets as every role of another project, also
     stops,
     `${ofProject}/${theirs}`,
     `${ofProject}/${theirs}/leases`,
+    `${ofProject}/requests`,
     '/accounts/budgets',
   ]) {
     const headers = { authorization: `Bearer ${sessionOf(victim)}` }
@@ -168,8 +177,15 @@ test('a crawl over every route of budgets as every role of another project, also
   const operations = operationsOf((await app.inject({ url: '/api/openapi/budget.json' })).json())
   const inProject = operations.filter(({ path }) => path.includes('{pid}'))
   const ofAccount = operations.filter(({ path }) => path.startsWith('/accounts/budgets'))
-  assert.ok(inProject.length >= 9 && ofAccount.length >= 9, `${operations.length} routes`)
-  const places = { id: theirs, lease: `lease_${victim}`, attempt: `${canary}-attempt` }
+  const asking = operations.filter(({ path }) => path.startsWith('/ask'))
+  assert.ok(inProject.length >= 9 && ofAccount.length >= 9 && asking.length === 2, `${operations.length} routes`)
+  const places = {
+    id: theirs,
+    budget_id: theirs,
+    request: theirs,
+    lease: `lease_${victim}`,
+    attempt: `${canary}-attempt`,
+  }
   const crawl = async (
     routes: typeof app,
     of: readonly Operation[],
@@ -203,6 +219,7 @@ test('a crawl over every route of budgets as every role of another project, also
   const crawlAll = async (routes: typeof app) => [
     ...(await crawl(routes, inProject, { pid: victim }, () => false)),
     ...(await crawl(routes, inProject, { pid: own }, isOfNoBudget)),
+    ...(await crawl(routes, asking, {}, ({ method }) => method.toLowerCase() === 'get')),
     ...(await crawl(routes, ofAccount, {}, isOfNoBudget)),
     ...(await crawl(routes, ofAccount, { id: spanning }, isOfNoBudget)),
     ...(await crawl(routes, inProject, { pid: own, id: spanning }, isOfNoBudget)),

@@ -78,7 +78,7 @@ export function createFront(
   const poolOf = (origin: string): Pool => {
     let pool = pools.get(origin)
     if (!pool) {
-      pool = new Pool(origin, { connections: 64, headersTimeout: 30_000, bodyTimeout: 60_000 })
+      pool = new Pool(origin, { connections: 64, headersTimeout: 70_000, bodyTimeout: 60_000 })
       pools.set(origin, pool)
     }
     return pool

@@ -356,6 +356,7 @@ const deps: AppDeps = {
   soundMeter,
   spans,
   gatewayId: journal.gatewayId,
+  publicOrigin: config.publicOrigin,
   closedFor: gate.closedFor,
   onSettled: (call, event, { usage }) => {
     rememberContainer({ made }, call, usage)

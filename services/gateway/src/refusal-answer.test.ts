@@ -23,6 +23,7 @@ const audience: RefusalAudience = {
   callId: 'call-1',
   nowMs: 0,
   budgetStatus: undefined,
+  publicOrigin: 'https://llm.example.com',
 }
 const headerOf = (headers: string[], name: string) =>
   headers.find((_, index) => index % 2 === 1 && headers[index - 1] === name)
@@ -70,7 +71,7 @@ test('Codex finds the budget’s words where it looks for some, to be followed b
   const { headers } = answerRefusal(refusal, { ...audience, refusalClass: 'codex' })
   assert.equal(
     headerOf(headers, 'x-codex-promo-message'),
-    'Budget "A (b), so c" is spent: $2 of $1 (day). Ask its owner to raise it',
+    'Budget "A (b), so c" is spent: $2 of $1 (day). Ask its owner to raise it, or here: https://llm.example.com/ask/bud_1',
   )
 })
 

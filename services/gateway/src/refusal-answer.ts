@@ -2,7 +2,7 @@ import { type Dialect, responseHeaders } from '@sluice/contracts'
 import type { RefusalClass } from './client-app.ts'
 import { formatAmount } from './format-amount.ts'
 import { nextMinute, pushRate } from './limit-headers.ts'
-import { type Refusal, type RefusalReason, refusalReasons } from './refusal.ts'
+import { type Refusal, type RefusalBudget, type RefusalReason, refusalReasons } from './refusal.ts'
 
 /** A refusal as it goes over the wire. */
 export interface RefusalAnswer {
@@ -20,6 +20,8 @@ export interface RefusalAudience {
   nowMs: number
   /** The project wants 402 for spent budgets, whatever the client. */
   budgetStatus: 402 | undefined
+  /** Of this installation, as its clients know it; undefined: they are told paths alone. */
+  publicOrigin: string | undefined
 }
 
 /** SDKs sleep through what `retry-after` says; longer pauses than this only make a stuck program. */
@@ -38,7 +40,13 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
     'x-request-id',
     audience.callId,
   ]
-  headers.push(responseHeaders.errorMessage, toHeaderText(refusal.message))
+  const more = refusal.budget && `${audience.publicOrigin ?? ''}${pathForMore(refusal.budget)}`
+  const words =
+    more !== undefined && refusal.reason === 'budget_spent'
+      ? `${refusal.message} Or ask here: ${more}`
+      : refusal.message
+  headers.push(responseHeaders.errorMessage, toHeaderText(words))
+  if (more !== undefined) headers.push(responseHeaders.requestMore, more)
   let status: number = refusalReasons[refusal.reason]
   let openaiType = openaiTypes[refusal.reason] ?? defaultOpenaiType(status)
   const extra: Record<string, unknown> = {}
@@ -51,7 +59,7 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
     else if (audience.refusalClass === 'codex') {
       openaiType = 'usage_limit_reached'
       // It writes its own words from the type, and puts these between "You've hit your usage limit." and the time of the reset.
-      headers.push(codexWords, toHeaderText(spentInWords(refusal)))
+      headers.push(codexWords, toHeaderText(spentInWords(refusal, more)))
     } else {
       headers.push('x-should-retry', 'false')
       if (resetsInS !== undefined) {
@@ -69,7 +77,7 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
     // A loop or a missing permission does not go away by asking again.
     if (status === 508) headers.push('x-should-retry', 'false')
   }
-  const message = status === 500 ? `Something went wrong on our side. Quote call ${audience.callId}.` : refusal.message
+  const message = status === 500 ? `Something went wrong on our side. Quote call ${audience.callId}.` : words
   const metadata = metadataOf(refusal, audience.callId)
   const body =
     audience.dialect === 'openai'
@@ -128,9 +136,10 @@ function defaultAnthropicType(status: number): string {
 const codexWords = 'x-codex-promo-message'
 
 /** Without the time of the reset, and without a full stop. */
-function spentInWords({ message }: Refusal): string {
+function spentInWords({ message }: Refusal, more: string | undefined): string {
   const at = message.lastIndexOf(', so ')
-  return at < 0 ? message : `${message.slice(0, at)}. Ask its owner to raise it`
+  const words = at < 0 ? message : `${message.slice(0, at)}. Ask its owner to raise it`
+  return more === undefined ? words : `${words}, or here: ${more}`
 }
 
 /** The headers of the limit, and no time to wait where the call is larger than all of it. */
@@ -159,8 +168,14 @@ export function metadataOf(refusal: Refusal, callId: string): Record<string, unk
     window: budget.window,
     resets_at: budget.resets_at_ms === undefined ? null : new Date(budget.resets_at_ms).toISOString(),
     request_id: callId,
+    request_more: pathForMore(budget),
     my_usage: budget.scope.project === undefined ? null : `/accounts/projects/${budget.scope.project}/usage`,
   }
+}
+
+/** Where to ask for more: the link says which budget, and nothing that opens anything. */
+function pathForMore({ budget_id }: RefusalBudget): string {
+  return `/ask/${budget_id}`
 }
 
 /** Header values are printable ASCII: anything else would let a name split the head. */

@@ -54,6 +54,8 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   soundMeter: SoundMeter
   spans: SampledSpans
   gatewayId: string
+  /** As clients know this installation: refusals link to it. */
+  publicOrigin: string | undefined
   /** Says what keeps new calls out now: shutting down, stale views; undefined: nothing. */
   closedFor: (nowMs: number) => Refusal | undefined
   onRefused: (refused: CallRefusedData) => void
@@ -441,6 +443,7 @@ function refuseCall(deps: GatewayDeps, context: RefusedContext, refusal: Refusal
     callId,
     nowMs,
     budgetStatus: principal?.project.budget_status,
+    publicOrigin: deps.publicOrigin,
   })
   const write = (): void => {
     if (response.headersSent || response.destroyed) return

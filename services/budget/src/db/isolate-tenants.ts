@@ -35,6 +35,11 @@ const tables: Isolation<Table> = {
   },
   audit_entries: { may: ['select', 'insert'], ...ofBudget('audit_entries') },
   stops: { may: ['select', 'insert', 'update'], rows: `project_id = ${scopedProject}` },
+  // Of who asks, and where the budget spans projects, of the account.
+  more_requests: {
+    may: ['select', 'insert', 'update'],
+    rows: `project_id = ${scopedProject} or ${scopedProject} is null and budget_project_id is null and account_id = ${scopedAccount}`,
+  },
   made_once: { may: ['select', 'insert'], rows: `account_id = ${scopedAccount}` },
   // Which instance and which run of a gateway: of no tenant. A home is locked by its row, which takes the right to change it.
   partition_owners: { may: ['select', 'update'] },

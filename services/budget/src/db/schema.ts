@@ -135,6 +135,30 @@ export interface BudgetTables {
     made_id: string
     made_at_ms: BigIntColumn
   }
+  more_requests: {
+    request_id: string
+    account_id: string
+    project_id: string
+    budget_id: string
+    budget_project_id: string | null
+    copy: string
+    requester_kind: string
+    requester_id: string
+    requester_from: JsonColumn<{ address: string; userAgent: string | null }> | null
+    member_id: string | null
+    amount: BigIntColumn
+    reason: string
+    created_at_ms: BigIntColumn
+    state: 'open' | 'approved' | 'declined'
+    decider_kind: string | null
+    decider_id: string | null
+    decider_from: JsonColumn<{ address: string; userAgent: string | null }> | null
+    decided_at_ms: BigIntColumn | null
+    word: string | null
+    raise_id: string | null
+    granted: BigIntColumn | null
+    until_ms: BigIntColumn | null
+  }
   settlements: { project_id: string; settlement_key: string; event_id: string; settled_at_ms: BigIntColumn }
   dead_letters: {
     id: Generated<string>

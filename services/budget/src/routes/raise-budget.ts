@@ -19,7 +19,7 @@ export const RaiseBudgetBody = Type.Object(
 )
 
 /** A raise is for a time: what is to last is a limit. */
-const longestMs = 366 * 24 * 60 * 60_000
+export const longestRaiseMs = 366 * 24 * 60 * 60_000
 
 export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, place: BudgetPlace): void {
   app.post<{ Params: { id: string }; Body: Static<typeof RaiseBudgetBody> }>(
@@ -38,7 +38,7 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
       const { id } = request.params
       const { amount, until, reason } = request.body
       const untilMs = Date.parse(until)
-      if (!(untilMs > nowMs && untilMs <= nowMs + longestMs)) throw errorOf(errors.invalidUntil)
+      if (!(untilMs > nowMs && untilMs <= nowMs + longestRaiseMs)) throw errorOf(errors.invalidUntil)
       const { budget } = await deps.budgets.find(parent, id, nowMs)
       const read = readLimit(budget.unit, { limit: amount }) ?? 0
       const raise = {

@@ -255,6 +255,7 @@ export abstract class SocketSession implements LiveCall {
       callId,
       nowMs: Date.now(),
       budgetStatus: principal.project.budget_status,
+      publicOrigin: this.deps.publicOrigin,
     })
     this.toClient(this.errorEvent(answer, callId, about))
     this.deps.onRefused(

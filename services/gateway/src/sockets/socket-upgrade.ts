@@ -410,6 +410,7 @@ function refuse(deps: GatewayDeps, refused: RefusedUpgrade, error: unknown): voi
     callId,
     nowMs: Date.now(),
     budgetStatus: principal?.project.budget_status,
+    publicOrigin: deps.publicOrigin,
   })
   writeAnswer(stream, answer.status, answer.headers, Buffer.from(answer.body))
   deps.onRefused(

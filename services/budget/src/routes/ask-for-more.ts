@@ -1,0 +1,209 @@
+import { linesOfText, Type } from '@sluice/contracts'
+import {
+  ContinuationToken,
+  credentialOf,
+  errorOf,
+  hashCredential,
+  PageQuery,
+  permissionsIn,
+  principalOf,
+  readPage,
+  responses,
+  toPage,
+  withinScope,
+} from '@sluice/runtime'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Static } from 'typebox'
+import type { BudgetRouteDeps } from '../app.ts'
+import { errors } from '../errors.ts'
+import { readLimit } from '../limit-input.ts'
+import type { Asker } from '../more-request.ts'
+import { actorOf, makingOf } from './budget-place.ts'
+import { OwnRequestAnswer, toOwnAnswer } from './more-request-answer.ts'
+
+const Body = Type.Object(
+  {
+    /** As limits: decimal USD as text, or a whole number. */
+    amount: Type.String({ minLength: 1, maxLength: 32 }),
+    reason: Type.String({ minLength: 1, maxLength: 500, pattern: linesOfText }),
+  },
+  { additionalProperties: false },
+)
+const BodyWithBudget = Type.Object(
+  { budget_id: Type.String({ minLength: 1, maxLength: 64 }), ...Body.properties },
+  { additionalProperties: false },
+)
+/** Nobody is held longer than that: who still wants to know asks again. */
+const longestWaitS = 60
+const Poll = Type.Object(
+  {
+    wait: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: longestWaitS, description: 'Seconds to wait for an answer' }),
+    ),
+  },
+  { additionalProperties: false },
+)
+const List = Type.Object({ requests: Type.Array(OwnRequestAnswer), continuation_token: ContinuationToken })
+const path = '/accounts/projects/:pid/llm-proxy/requests'
+
+/** Asking for more of a budget that said no, by whoever it was said to. */
+export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): void {
+  const ask = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    asker: Asker,
+    { budget_id: budgetId, amount, reason }: Static<typeof BodyWithBudget>,
+  ) => {
+    const draft = {
+      requestId: deps.newRequestId(),
+      budgetId,
+      readAmount: (unit: Parameters<typeof readLimit>[0]) => readLimit(unit, { limit: amount }) ?? 0,
+      reason,
+      atMs: deps.now(),
+    }
+    const made = await deps.moreRequests.ask(asker, draft, makingOf(request))
+    return reply.code(201).send(toOwnAnswer(made))
+  }
+
+  // The link that refusals carry.
+  app.get<{ Params: { budget_id: string } }>(
+    '/ask/:budget_id',
+    {
+      config: { access: 'public' },
+      schema: { summary: 'Say how to ask for more of a budget', response: responses({ 200: Type.String() }) },
+    },
+    async (_request, reply) => reply.type('text/plain; charset=utf-8').send(howTo),
+  )
+
+  app.post<{ Params: { budget_id: string }; Body: Static<typeof Body> }>(
+    '/ask/:budget_id',
+    {
+      config: { access: 'signed-in', idempotent: true },
+      schema: {
+        summary: 'Ask for more of a budget, with the key that was refused',
+        body: Body,
+        response: responses({ 201: OwnRequestAnswer }),
+      },
+    },
+    async (request, reply) => {
+      const principal = principalOf(request)
+      const [projectId, ...others] = principal.roles.keys()
+      if (projectId === undefined || others.length > 0) throw errorOf(errors.projectMissing)
+      if (!permissionsIn(deps.views, principal, projectId)?.has('llm:invoke')) throw errorOf(errors.mayNotCall)
+      const asker = askerOf(request, deps, projectId)
+      const { budget_id } = request.params
+      return withinScope({ accountId: asker.accountId, projectId }, () =>
+        ask(request, reply, asker, { budget_id, ...request.body }),
+      )
+    },
+  )
+
+  app.post<{ Params: { pid: string }; Body: Static<typeof BodyWithBudget> }>(
+    path,
+    {
+      config: { access: 'llm:invoke', idempotent: true },
+      schema: {
+        summary: 'Ask for more of a budget that one meets',
+        body: BodyWithBudget,
+        response: responses({ 201: OwnRequestAnswer }),
+      },
+    },
+    (request, reply) => ask(request, reply, askerOf(request, deps, request.params.pid), request.body),
+  )
+
+  app.get<{ Params: { pid: string }; Querystring: Static<typeof PageOnly> }>(
+    path,
+    {
+      config: { access: 'llm:invoke' },
+      schema: {
+        summary: 'List one’s own requests for more',
+        querystring: PageOnly,
+        response: responses({ 200: List }),
+      },
+    },
+    async request => {
+      const { pid } = request.params
+      const page = readPage(`requests ${pid}`, request.query)
+      const asker = askerOf(request, deps, pid)
+      const found = await deps.moreRequests.listOwn(asker, { after: page.after, limit: page.limit + 1 })
+      const { items, continuation_token } = toPage(`requests ${pid}`, page, found, ({ requestId }) => requestId)
+      return { continuation_token, requests: items.map(toOwnAnswer) }
+    },
+  )
+
+  app.get<{ Params: { pid: string; request: string }; Querystring: Static<typeof Poll> }>(
+    `${path}/:request`,
+    {
+      config: { access: 'llm:invoke' },
+      schema: {
+        summary: 'Ask what became of one’s own request for more',
+        querystring: Poll,
+        response: responses({ 200: OwnRequestAnswer }),
+      },
+    },
+    async (request, reply) => {
+      const { pid, request: requestId } = request.params
+      const asker = askerOf(request, deps, pid)
+      const answered = await waitForAnswer(request, deps, () => deps.moreRequests.findOwn(asker, requestId))
+      if (!answered.decided) reply.header('retry-after', String(retryAfterS))
+      return toOwnAnswer(answered)
+    },
+  )
+}
+
+const PageOnly = Type.Object(PageQuery, { additionalProperties: false })
+
+/** When to ask again what became of a request. */
+const retryAfterS = 5
+/** What another instance has decided is seen after that at the latest. */
+const lookMs = 2_000
+
+async function waitForAnswer<Found extends { requestId: string; decided: unknown }>(
+  request: FastifyRequest<{ Querystring: Static<typeof Poll> }>,
+  { decisions, now }: BudgetRouteDeps,
+  find: () => Promise<Found>,
+): Promise<Found> {
+  const untilMs = now() + (request.query.wait ?? 0) * 1_000
+  const left = new AbortController()
+  const onClose = () => left.abort()
+  request.raw.socket.on('close', onClose)
+  try {
+    for (;;) {
+      const found = await find()
+      const restMs = untilMs - now()
+      if (found.decided || restMs <= 0) return found
+      if (!(await decisions.wait(found.requestId, Math.min(lookMs, restMs), left.signal))) return found
+    }
+  } finally {
+    request.raw.socket.off('close', onClose)
+  }
+}
+
+function askerOf(request: FastifyRequest, { views }: BudgetRouteDeps, projectId: string): Asker {
+  const { accountId: ofPrincipal, kind, id } = principalOf(request)
+  const accountId = views.accountOfProject(projectId) ?? ofPrincipal
+  const place = { by: actorOf(request), accountId, projectId }
+  if (kind === 'member') return { ...place, memberId: id }
+  const key = views.findKeyByHash(hashCredential(credentialOf(request) ?? ''))
+  return {
+    ...place,
+    keyId: id,
+    memberId: key?.member_id,
+    serviceAccountId: key?.service_account_id,
+    teamIds: key?.team_id === undefined ? (key?.member_team_ids ?? []) : [key.team_id],
+  }
+}
+
+const howTo = `A budget of yours is spent. Its owner can give you more, if you ask.
+
+Ask, with the key that was refused:
+
+  curl -X POST <this address> -H 'authorization: Bearer <your key>' -H 'content-type: application/json' \\
+    -d '{"amount": "5.00", "reason": "What it is for"}'
+
+The answer says where to look what became of it ("poll"). Wait there for up to a minute at a time:
+
+  curl '<that address>?wait=60' -H 'authorization: Bearer <your key>'
+
+Once it is approved, calls go on. One request is open at a time; until it is decided, asking again changes nothing.
+`
