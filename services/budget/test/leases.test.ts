@@ -677,6 +677,10 @@ test('a database that was restored grants nothing until gateways have said what 
   // A part of a lease that nobody but a batch remembers.
   const holder = holderOf('batch', 'e1')
   const batch = leaseClient(env.gateway, holder, 1, home)
+  // A gateway that has died since then, and what it has handed over.
+  const dead = newGateway()
+  await dead.ask({ budgetId, want: 9 })
+  const heir = holderOf('batch', 'e2')
   // The grant came after the backup, on another cluster.
   await sql`delete from leases where budget_id = ${budgetId}`.execute(env.db)
   await sql`delete from budget_windows where budget_id = ${budgetId}`.execute(env.db)
@@ -690,8 +694,12 @@ test('a database that was restored grants nothing until gateways have said what 
   ])
   await newcomer.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [] })
   assert.equal(await asked(2), 'recovering')
+  const handed = [{ holder: heir, amount: 5 }]
+  const ended = dead.totals(1, budgetId, { granted: 9, settled_total: 0, returned_total: 9, handed })
+  for (let times = 0; times < 2; times++) await dead.hello(1, ended)
+  assert.deepEqual(await amounts(), [0, 5, 0, 95])
   await gateway.report(gateway.totals(1, budgetId, { granted: 40, settled_total: 15 }))
-  assert.deepEqual(await amounts(), [15, 25, 0, 60])
+  assert.deepEqual(await amounts(), [15, 30, 0, 55])
   const told = await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId] })
   assert.equal(told.recovering, true)
   let seq = 2
@@ -704,7 +712,7 @@ test('a database that was restored grants nothing until gateways have said what 
   await batch.report(
     batch.totals(1, budgetId, { lease_id: handedLeaseId(holder, `${gateway.gatewayId}-1-2-0`), granted: 20 }),
   )
-  assert.deepEqual(await amounts(), [15, 45, 0, 40])
+  assert.deepEqual(await amounts(), [15, 50, 0, 35])
   await gateway.heartbeat([], { from_seq: 1, below_seq: 2, lease_ids: [leaseId], holders: true })
   const reason = await eventually(async () => {
     const refusal = await asked(++seq)

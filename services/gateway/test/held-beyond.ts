@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
+import { partitionOf } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
-import { toFile } from 'openai'
+import OpenAI, { toFile } from 'openai'
+import pg from 'pg'
 import type { GatewayStack, ProjectOptions } from './gateway-stack.ts'
 
 /** Money of hard budgets that outlives the call which holds it: of batches and of responses in the background. */
@@ -28,7 +30,29 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
     const leases = async (): Promise<{ gateways: { gateway_id: string }[]; unresolved: unknown[] }> =>
       (await gateway.manage('GET', `${path}/${made.id}/leases`)).body
     const holders = async (): Promise<string[]> => (await leases()).gateways.map(each => each.gateway_id)
-    return { project, openai, read, leases, holders }
+    return { id: made.id as string, project, openai, read, leases, holders }
+  }
+
+  /** Why a call of more than a gateway has at hand is refused; undefined: it is not. */
+  async function called(openai: OpenAI): Promise<string | undefined> {
+    const asked = { model: 'gpt-4o', messages: [{ role: 'user' as const, content: 'x' }], max_tokens: 16_000 }
+    const refused = await openai.chat.completions.create(asked).then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    if (!refused) return undefined
+    assert.ok(refused instanceof OpenAI.APIError, String(refused))
+    return (refused.error as { metadata?: { reason?: string } }).metadata?.reason
+  }
+
+  /** The database is another one than before, and has never heard of what was granted of a budget. */
+  async function loseLeases(budgetId: string, projectId: string): Promise<void> {
+    const client = new pg.Client({ connectionString: gateway.stack.databaseUrls.budget })
+    await client.connect()
+    await client.query('delete from budget.leases where budget_id = $1', [budgetId])
+    const ofHome = [partitionOf(projectId)]
+    await client.query("update budget.partition_owners set timeline = 'another 00000001' where home = $1", ofHome)
+    await client.end()
   }
 
   /** Nobody but gateways holds anything any more, and what was spent is what the provider has billed, to the nano-dollar. */
@@ -51,24 +75,32 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
   })
 
   suite('money that outlives its call', () => {
-    test('a batch holds all that it can cost under its own name, over a restart of the budget service, and settles what it did', async () => {
+    test('a batch holds all that it can cost under its own name, also where the budget service has lost it, and settles what it did', async () => {
       const budget = await hardBudget('1.00')
-      const { project, read, holders } = budget
+      const { project, openai, read, holders } = budget
       const client = gateway.anthropic(project.apiKey)
       const requests = [
-        request('a', 'batch_ms=4000 output_tokens=40'),
+        request('a', 'batch_ms=60000 output_tokens=40'),
         request('b', 'output_tokens=7'),
         request('c', 'result=errored'),
       ]
-      await client.messages.batches.create({ requests })
+      const { id } = await client.messages.batches.create({ requests })
       await eventually(async () => (await holders()).some(holder => holder.startsWith('batch_')), {
         message: 'the batch has a lease of its own',
       })
       // Three times a thousand tokens of output at half of $5 a million.
       assert.ok(Number((await read()).held) > 0.0075)
       await gateway.stack.services.budget.kill()
+      await loseLeases(budget.id, project.projectId)
       await gateway.stack.services.budget.start()
       await eventually(() => read().catch(() => false))
+      await eventually(async () => (await called(openai)) === 'budget_held', {
+        message: 'nothing is granted before all have said what they have',
+      })
+      await eventually(async () => (await called(openai)) === undefined, { timeoutMs: 30_000 })
+      assert.ok((await holders()).some(holder => holder.startsWith('batch_')))
+      assert.ok(Number((await read()).held) > 0.0075)
+      await client.messages.batches.cancel(id)
       assert.ok((await atRest(budget)) > 0)
 
       const before = (await gateway.billsOf(project)).length
@@ -79,6 +111,55 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
         return true
       })
       assert.equal((await gateway.billsOf(project)).length, before)
+    })
+
+    test('a batch whose gateway dies before its answer, and again before its end, is paid once by who had asked, and keeps nothing', async () => {
+      const budget = await hardBudget('1.00')
+      const { project, read, holders } = budget
+      const made = async (): Promise<unknown[]> => {
+        const answer = await fetch(`${gateway.stack.simulatorUrl}/v1/messages/batches`, {
+          headers: { 'x-api-key': project.credential, 'anthropic-version': '2023-06-01' },
+        })
+        return ((await answer.json()) as { data: unknown[] }).data
+      }
+      const asked = gateway
+        .post(
+          '/anthropic/v1/messages/batches',
+          project.apiKey,
+          {
+            requests: [
+              request('a', 'first_delay_ms=3000 batch_ms=60000 output_tokens=3'),
+              request('b', 'output_tokens=7'),
+            ],
+          },
+          { headers: { 'anthropic-version': '2023-06-01' } },
+        )
+        .catch(() => undefined)
+      await eventually(async () => (await made()).length > 0)
+      const again = async () => {
+        await gateway.stack.services.gateway.kill()
+        await gateway.stack.services.gateway.start()
+        await gateway.stack.services.gateway.untilReady()
+      }
+      await again()
+      await asked
+      // Its journal is read: what the creation held is the batch's.
+      await eventually(async () => (await holders()).some(holder => holder.startsWith('batch_')))
+      // Twice a thousand tokens of output at half of $5 a million.
+      const isHeld = async () => Number((await read()).held) > 0.005
+      assert.ok(await isHeld())
+      await again()
+      const client = gateway.anthropic(project.apiKey)
+      const { id } = await eventually(async () => (await client.messages.batches.list()).data[0])
+      assert.ok(await isHeld())
+      await client.messages.batches.cancel(id)
+      assert.ok((await atRest(budget)) > 0)
+      assert.equal((await client.messages.batches.list()).data.length, 1)
+      assert.deepEqual((await budget.leases()).unresolved, [])
+      const creation = gateway
+        .eventsOf(project.projectId)
+        .find(event => event.endpoint === 'messages.batches.create' && event.status === 'killed')
+      assert.equal(creation?.cost_nano_usd, 0)
     })
 
     test('a batch that is cancelled gives back what it did not use', async () => {
