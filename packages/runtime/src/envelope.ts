@@ -3,7 +3,13 @@ import type { Envelope } from '@sluice/contracts'
 
 /** What a secret is for and whose row it is in: all of it is bound to the ciphertext. */
 export interface EnvelopeBinding {
-  purpose: 'key-secret' | 'integration-credential' | 'integration-headers' | 'otel-headers' | 'kept-answer'
+  purpose:
+    | 'key-secret'
+    | 'integration-credential'
+    | 'integration-headers'
+    | 'otel-headers'
+    | 'kept-answer'
+    | 'webhook-secret'
   /** Of what belongs to no project: the account. */
   projectId: string
   /** Id of the row (key id, integration id). */
@@ -15,7 +21,7 @@ export class EnvelopeError extends Error {
   override name = 'EnvelopeError'
 }
 
-/** Seals and opens secrets under one master key. Only accounts and gateways hold one. */
+/** Seals and opens secrets under one key: accounts and gateways hold the master key, budget one of its own. */
 export interface SecretBox {
   seal: (plaintext: string, binding: EnvelopeBinding) => Envelope
   open: (envelope: Envelope, binding: EnvelopeBinding) => string

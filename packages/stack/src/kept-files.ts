@@ -7,6 +7,8 @@ import { newPassword, readOrCreateSecret } from './secret-file.ts'
 export interface KeptSecrets {
   /** Wraps every stored secret. Losing it loses them. */
   masterKeyFile: string
+  /** Seals what the budget service keeps. */
+  budgetKeyFile: string
   databasePasswords: Record<DatabaseService, string>
   adminEmail: string
   adminPassword: string
@@ -16,6 +18,8 @@ export interface KeptSecrets {
 export function readKeptSecrets(home: string, env: Record<string, string | undefined>): KeptSecrets {
   const masterKeyFile = join(home, 'master-key')
   readOrCreateSecret(masterKeyFile, () => randomBytes(32).toString('base64'))
+  const budgetKeyFile = join(home, 'budget-key')
+  readOrCreateSecret(budgetKeyFile, () => randomBytes(32).toString('base64'))
   const databasePasswords = JSON.parse(
     readOrCreateSecret(join(home, 'database-passwords.json'), () =>
       JSON.stringify(Object.fromEntries(databaseServices.map(service => [service, newPassword()]))),
@@ -29,5 +33,5 @@ export function readKeptSecrets(home: string, env: Record<string, string | undef
       }),
     ),
   ) as { email: string; password: string }
-  return { masterKeyFile, databasePasswords, adminEmail: admin.email, adminPassword: admin.password }
+  return { masterKeyFile, budgetKeyFile, databasePasswords, adminEmail: admin.email, adminPassword: admin.password }
 }

@@ -176,6 +176,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
     databaseUrls,
     ...(options.clickhouseUrl === undefined ? {} : { clickhouseUrl: options.clickhouseUrl }),
     masterKeyFile: secrets.masterKeyFile,
+    budgetKeyFile: secrets.budgetKeyFile,
     providers: options.providers,
     ...(needsSimulator ? { simulatorUrl: simulatorPlan.url } : {}),
     publicUrl: url,

@@ -29,6 +29,7 @@ export interface PlanInput {
   databaseUrls: Record<DatabaseService, string>
   clickhouseUrl?: string
   masterKeyFile: string
+  budgetKeyFile: string
   providers: { openai?: ManagedProvider; anthropic?: ManagedProvider }
   /** Absent where real providers answer everything. */
   simulatorUrl?: string
@@ -115,7 +116,11 @@ function own(name: ServiceName, input: PlanInput): Record<string, string | undef
         SLUICE_PUBLIC_URL: input.publicUrl,
       }
     case 'budget':
-      return { BUDGET_DATABASE_URL: input.databaseUrls.budget }
+      return {
+        BUDGET_DATABASE_URL: input.databaseUrls.budget,
+        BUDGET_SECRET_KEY_FILE: input.budgetKeyFile,
+        SLUICE_ALLOW_PRIVATE_UPSTREAMS: input.env.SLUICE_ALLOW_PRIVATE_UPSTREAMS,
+      }
     case 'billing':
       return {
         BILLING_DATABASE_URL: input.databaseUrls.billing,

@@ -1,8 +1,18 @@
-import { createRestApp, guardByViews, type Logger, type RestCredentialViews, serveOpenApi } from '@sluice/runtime'
+import {
+  createRestApp,
+  guardByViews,
+  type Logger,
+  type RestCredentialViews,
+  type SecretBox,
+  serveOpenApi,
+} from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
+import type { AlertManagement } from './alerts/alert-management.ts'
 import type { BudgetManagement } from './budget-management-store.ts'
 import type { DecisionBell } from './decision-bell.ts'
 import type { MoreRequestManagement } from './more-request-store.ts'
+import { alertDestinationRoutes } from './routes/alert-destinations.ts'
+import { alertRoutes } from './routes/alerts.ts'
 import { askForMoreRoutes } from './routes/ask-for-more.ts'
 import { budgetPlaces } from './routes/budget-place.ts'
 import { changeBudgetRoute } from './routes/change-budget.ts'
@@ -25,11 +35,18 @@ export interface BudgetRouteDeps {
   stops: StopManagement
   moreRequests: MoreRequestManagement
   decisions: DecisionBell
+  alerts: AlertManagement
   views: RestCredentialViews
   newBudgetId: () => string
   newRaiseId: () => string
   newStopId: () => string
   newRequestId: () => string
+  newDestinationId: () => string
+  /** Seals the secrets of webhooks; undefined: there are none here. */
+  secretBox: SecretBox | undefined
+  sendsMail: boolean
+  /** Webhooks may be on addresses of this network. */
+  allowPrivateUpstreams: boolean
   now: () => number
   /** Ranges of the gateways' addresses. */
   trustedProxies: readonly string[]
@@ -51,6 +68,8 @@ export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
     writeOffHoldRoute(app, deps, place)
     listAuditRoute(app, deps, place)
     decideRequestRoutes(app, deps, place)
+    alertRoutes(app, deps, place)
+    alertDestinationRoutes(app, deps, place)
   }
   previewCallRoute(app, deps)
   ownQuotaRoute(app, deps)

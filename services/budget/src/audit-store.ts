@@ -1,4 +1,3 @@
-import type { Budget } from '@sluice/contracts'
 import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
 import type { BudgetParent } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
@@ -25,8 +24,14 @@ export type AuditAction =
   | 'raise-ended'
   | 'written-off'
   | 'unresolved-expired'
+  | 'destination-created'
+  | 'destination-changed'
+  | 'destination-deleted'
+  | 'destination-tested'
+  | 'secret-rotated'
+  | 'alert-sent-again'
 
-/** Writes down a change of a budget, in its transaction. */
+/** Writes down a change of a budget, or of a destination of alerts, in its transaction. */
 export async function insertAuditEntry(
   trx: Transaction<BudgetTables>,
   entry: {
@@ -34,10 +39,11 @@ export async function insertAuditEntry(
     actor: Actor
     /** Undefined: the budget spans projects. */
     projectId: string | undefined
-    budgetId: string
+    budgetId?: string
+    destinationId?: string
     action: AuditAction
-    before: Budget | undefined
-    /** The budget; of raises and holds, what was done. */
+    before: object | undefined
+    /** The budget or destination; of raises and holds, what was done. */
     after: object | undefined
   },
 ): Promise<void> {
@@ -48,7 +54,8 @@ export async function insertAuditEntry(
       actor_kind: entry.actor.kind,
       actor_id: entry.actor.id,
       project_id: entry.projectId ?? null,
-      budget_id: entry.budgetId,
+      budget_id: entry.budgetId ?? null,
+      destination_id: entry.destinationId ?? null,
       action: entry.action,
       before: entry.before ? JSON.stringify(entry.before) : null,
       after: entry.after ? JSON.stringify(entry.after) : null,
@@ -58,20 +65,21 @@ export async function insertAuditEntry(
     .execute()
 }
 
-/** A change of a budget, as it was committed. */
+/** A change of a budget or a destination, as it was committed. */
 export interface AuditEntry {
   id: string
   atMs: number
   actor: string
   fromAddress: string | null
   userAgent: string | null
-  budgetId: string
+  budgetId: string | null
+  destinationId: string | null
   action: string
   before: unknown
   after: unknown
 }
 
-/** Changes of the budgets under a parent, deleted ones too, oldest first. */
+/** Changes of the budgets and destinations under a parent, deleted ones too, oldest first. */
 export async function listAuditEntries(
   db: Kysely<BudgetTables>,
   { accountId, projectId }: BudgetParent,
@@ -81,15 +89,18 @@ export async function listAuditEntries(
   if (budgetId !== undefined && budgetId !== storableText(budgetId)) return []
   let query = db
     .selectFrom('audit_entries as entry')
-    .innerJoin('budgets', 'budgets.budget_id', 'entry.budget_id')
+    .leftJoin('budgets', 'budgets.budget_id', 'entry.budget_id')
+    .leftJoin('alert_destinations as destination', 'destination.destination_id', 'entry.destination_id')
     .selectAll('entry')
-    .where('budgets.account_id', '=', accountId)
+    .where(({ or, eb }) => or([eb('budgets.account_id', '=', accountId), eb('destination.account_id', '=', accountId)]))
     .orderBy('entry.id')
     .limit(limit)
   query =
     projectId === undefined
-      ? query.where('budgets.project_id', 'is', null)
-      : query.where('budgets.project_id', '=', projectId)
+      ? query.where('budgets.project_id', 'is', null).where('destination.project_id', 'is', null)
+      : query.where(({ or, eb }) =>
+          or([eb('budgets.project_id', '=', projectId), eb('destination.project_id', '=', projectId)]),
+        )
   if (budgetId !== undefined) query = query.where('entry.budget_id', '=', budgetId)
   if (afterId !== undefined) query = query.where('entry.id', '>', afterId)
   return (await query.execute()).map(row => ({
@@ -99,6 +110,7 @@ export async function listAuditEntries(
     fromAddress: row.from_address,
     userAgent: row.user_agent,
     budgetId: row.budget_id,
+    destinationId: row.destination_id,
     action: row.action,
     before: row.before,
     after: row.after,

@@ -1,4 +1,4 @@
-import { type Cutoff, cutoffKey, Type } from '@sluice/contracts'
+import { cutoffKey, Type } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
 import { formatAmount } from './amount.ts'
 import { type CountedBudget, heldIn, spentIn, type WindowState } from './budget.ts'
@@ -17,6 +17,13 @@ const CopyAnswer = {
     since: Type.Optional(Type.String()),
     until: Type.Optional(NullableTime),
   }),
+  /** What people were told of in this window; `forecast`: that it will not last. */
+  fired: Type.Array(
+    Type.Object({
+      threshold: Type.Union([Type.Integer(), Type.Literal('forecast')], { description: 'Per cent of the limit' }),
+      at: Type.String({ description: 'RFC 3339' }),
+    }),
+  ),
 }
 
 /** What {@link toAnswer} makes: a shared pool has its amounts beside the budget, one with `per` a list of copies. */
@@ -44,6 +51,8 @@ export const BudgetAnswer = Type.Object({
   mode: Type.String(),
   hold: Type.Optional(Type.String()),
   on_unknown: Type.Unknown(),
+  thresholds: Type.Array(Type.Integer(), { description: 'Whole per cents of the limit in force' }),
+  forecast_alert: Type.Boolean(),
   created_at: Type.String(),
   counts_from: Type.String(),
   window_started_at: Type.String(),
@@ -53,12 +62,14 @@ export const BudgetAnswer = Type.Object({
   unresolved: Type.Optional(CopyAnswer.unresolved),
   left: Type.Optional(CopyAnswer.left),
   cutoff: Type.Optional(CopyAnswer.cutoff),
+  fired: Type.Optional(CopyAnswer.fired),
   copies: Type.Optional(Type.Array(Type.Object({ copy: Type.String(), ...CopyAnswer }))),
   more_copies: Type.Optional(Type.Integer()),
 })
 
 /** A budget as REST shows it. Amounts of `usd` budgets are decimal USD text, exact; others whole numbers as text. */
-export function toAnswer({ budget, windows, cutoffs, raises }: BudgetState, nowMs: number) {
+export function toAnswer({ budget, windows, cutoffs, raises, fired }: BudgetState, nowMs: number) {
+  const told = { cutoffs, fired }
   const window = windowAt(budget.window, budget.time_zone, nowMs)
   const { project: _project, account: _account, ...scope } = budget.scope
   const shared = windows.find(({ copy }) => copy === '')
@@ -86,16 +97,18 @@ export function toAnswer({ budget, windows, cutoffs, raises }: BudgetState, nowM
     mode: budget.mode,
     ...(budget.mode === 'hard' ? { hold: budget.hold ?? 'paced' } : {}),
     on_unknown: unknownAnswer(budget),
+    thresholds: [...budget.thresholds],
+    forecast_alert: budget.forecastAlert,
     created_at: toIso(budget.created_at_ms),
     counts_from: toIso(budget.countsFromMs),
     window_started_at: toIso(window.startMs),
     resets_at: window.endMs === undefined ? null : toIso(window.endMs),
     ...(budget.per === undefined
-      ? copyAnswer(budget, '', shared, cutoffs, nowMs)
+      ? copyAnswer(budget, '', shared, told, nowMs)
       : {
           copies: windows
             .slice(0, mostCopies)
-            .map(window => ({ copy: window.copy, ...copyAnswer(budget, window.copy, window, cutoffs, nowMs) })),
+            .map(window => ({ copy: window.copy, ...copyAnswer(budget, window.copy, window, told, nowMs) })),
           more_copies: Math.max(0, windows.length - mostCopies),
         }),
   }
@@ -105,7 +118,7 @@ function copyAnswer(
   budget: CountedBudget,
   copy: string,
   window: WindowState | undefined,
-  cutoffs: ReadonlyMap<string, Cutoff>,
+  { cutoffs, fired }: Pick<BudgetState, 'cutoffs' | 'fired'>,
   nowMs: number,
 ) {
   const cutoff = cutoffs.get(cutoffKey(budget.budget_id, copy))
@@ -125,6 +138,12 @@ function copyAnswer(
           until: cutoff.until_ms === undefined ? null : toIso(cutoff.until_ms),
         }
       : { active: false },
+    fired: fired
+      .filter(one => one.copy === copy && one.windowStartMs === window?.window.startMs)
+      .map(({ threshold, atMs }) => ({
+        threshold: threshold === 0 ? ('forecast' as const) : threshold,
+        at: toIso(atMs),
+      })),
   }
 }
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
+import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import { type Actor, type AuditAction, insertAuditEntry } from './audit-store.ts'
 import { type BudgetParent, type CountedBudget, exceptionsOf, parentOf, seatOf, type WindowState } from './budget.ts'
 import {
@@ -10,6 +11,7 @@ import {
   listBudgetsUnder,
   lockParentForChange,
   markBudgetDeleted,
+  toAudited,
   toDocument,
   updateBudget,
 } from './budget-store.ts'
@@ -96,9 +98,14 @@ export function unchanged(budget: CountedBudget | undefined): BudgetChange {
   return { budget, cutoffs: [], copies: [], recall: undefined }
 }
 
-type ChangeableOfBudget = Partial<Pick<Budget, 'name' | 'limit' | 'mode' | 'hold' | 'on_unknown'>>
+type ChangeableOfBudget = Partial<
+  Pick<CountedBudget, 'name' | 'limit' | 'mode' | 'hold' | 'on_unknown' | 'thresholds' | 'forecastAlert'>
+>
 
-/** Changes what may change: name, limit, mode, hold, on_unknown. No lease is granted meanwhile. A cutoff is lifted or begins in the same transaction. */
+/** What the seats of a team have is said by the team; what people are told of it is said here. */
+const saidOfSeats: ReadonlySet<string> = new Set(['thresholds', 'forecastAlert'])
+
+/** Changes what may change: name, limit, mode, hold, on_unknown, alerts. No lease is granted meanwhile. A cutoff is lifted or begins in the same transaction. */
 export function changeBudget(
   db: Kysely<BudgetTables>,
   parent: BudgetParent,
@@ -111,7 +118,8 @@ export function changeBudget(
     await lockParentForChange(trx, parent)
     const before = await findBudget(trx, parent, budgetId)
     if (!before) throw budgetNotFound()
-    if (before.seatTeamId !== undefined) throw budgetOfTeam()
+    if (before.seatTeamId !== undefined && !Object.keys(change).every(name => saidOfSeats.has(name)))
+      throw budgetOfTeam()
     return withSeats(trx, await putChanged(trx, before, change, actor, nowMs), actor, nowMs)
   })
 }
@@ -172,7 +180,7 @@ export async function putDeleted(
     projectId: budget.projectId,
     budgetId,
     action: 'deleted',
-    before: toDocument(budget),
+    before: toAudited(budget),
     after: undefined,
   })
   return { budget, cutoffs: lifted, copies: [], recall: await recallOf(trx, home, windows) }
@@ -251,14 +259,19 @@ async function finish(
   const document = toDocument(budget)
   await enqueue(trx, [{ kind: 'kv-put', target: 'budgets', key: budget.budget_id, payload: Budget.encode(document) }])
   const cutoffs = await decideAndSave(trx, new Map([[budget.budget_id, budget]]), windows, nowMs)
+  await fireThresholds(
+    trx,
+    windows.map(window => ({ budget, window })),
+    nowMs,
+  )
   await insertAuditEntry(trx, {
     atMs: nowMs,
     actor: change.actor,
     projectId: budget.projectId,
     budgetId: budget.budget_id,
     action: change.action,
-    before: change.before && toDocument(change.before),
-    after: change.note ?? document,
+    before: change.before && toAudited(change.before),
+    after: change.note ?? toAudited(budget),
   })
   return { budget, cutoffs, copies: windows.map(({ budgetId, copy }) => ({ budgetId, copy })), recall: undefined }
 }

@@ -1,5 +1,6 @@
 import type { Cutoff } from '@sluice/contracts'
 import type { Kysely } from '@sluice/postgres'
+import { type FiredThreshold, listFired } from './alerts/alert-store.ts'
 import { type AuditEntry, listAuditEntries } from './audit-store.ts'
 import type { BudgetParent, CountedBudget, WindowState } from './budget.ts'
 import { type BudgetChange, changeBudget, createBudget, deleteBudget } from './budget-change-store.ts'
@@ -21,6 +22,8 @@ export interface BudgetState {
   cutoffs: ReadonlyMap<string, Cutoff>
   /** Raises that stand. */
   raises: Raise[]
+  /** What people were told of its running windows. */
+  fired: FiredThreshold[]
 }
 
 /** Of a store's function, what a route gives it: all but the database. */
@@ -59,11 +62,13 @@ export function manageBudgets(
     const windows = (await listOpenWindows(db, ids, nowMs)).filter(({ window }) => window.startMs <= nowMs)
     const cutoffs = await listActiveCutoffs(db, ids)
     const raises = await listRaises(db, ids, nowMs)
+    const fired = await listFired(db, windows)
     return budgets.map(budget => ({
       budget,
       windows: windows.filter(window => window.budgetId === budget.budget_id),
       cutoffs,
       raises: raises.filter(raise => raise.budgetId === budget.budget_id),
+      fired: fired.filter(({ budgetId }) => budgetId === budget.budget_id),
     }))
   }
   const told = async (committing: Promise<BudgetChange>): Promise<CountedBudget> => {

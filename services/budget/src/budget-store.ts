@@ -123,11 +123,13 @@ export async function insertBudget(trx: Transaction<BudgetTables>, budget: Count
       counts_from_ms: budget.countsFromMs,
       seat_team_id: budget.seatTeamId ?? null,
       except_copies: budget.except ?? [],
+      thresholds: [...budget.thresholds],
+      forecast_alert: budget.forecastAlert,
     })
     .execute()
 }
 
-/** Writes what may change in a budget: name, limit, mode, hold, on_unknown, copies that are excepted. */
+/** Writes what may change in a budget: name, limit, mode, hold, on_unknown, copies that are excepted, alerts. */
 export async function updateBudget(trx: Transaction<BudgetTables>, budget: CountedBudget): Promise<void> {
   await trx
     .updateTable('budgets')
@@ -139,6 +141,8 @@ export async function updateBudget(trx: Transaction<BudgetTables>, budget: Count
       hold: budget.hold ?? null,
       on_unknown: JSON.stringify(budget.on_unknown),
       except_copies: budget.except ?? [],
+      thresholds: [...budget.thresholds],
+      forecast_alert: budget.forecastAlert,
     })
     .where('budget_id', '=', budget.budget_id)
     .execute()
@@ -156,9 +160,16 @@ export function toDocument(budget: CountedBudget): Budget {
     countsFromMs: _countsFromMs,
     ownLimit: _ownLimit,
     seatTeamId: _seatTeamId,
+    thresholds: _thresholds,
+    forecastAlert: _forecastAlert,
     ...document
   } = budget
   return document
+}
+
+/** What the audit says of a budget: also what gateways have no use for. */
+export function toAudited(budget: CountedBudget): object {
+  return { ...toDocument(budget), thresholds: budget.thresholds, forecast_alert: budget.forecastAlert }
 }
 
 /** A row, whole or as JSON. */
@@ -186,5 +197,7 @@ export function fromRow(row: Selectable<BudgetTables['budgets_in_force']>): Coun
     countsFromMs: Number(row.counts_from_ms),
     ownLimit: Number(row.limit_amount),
     ...(row.seat_team_id === null ? {} : { seatTeamId: row.seat_team_id }),
+    thresholds: row.thresholds,
+    forecastAlert: row.forecast_alert,
   }
 }

@@ -23,6 +23,8 @@ function budgetOf(overrides: Partial<CountedBudget> = {}): CountedBudget {
     mode: 'soft',
     on_unknown: 'deny',
     created_at_ms: noon,
+    thresholds: [],
+    forecastAlert: false,
     projectId,
     countsFromMs: 0,
     ownLimit: 1000,

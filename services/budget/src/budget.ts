@@ -12,6 +12,10 @@ export interface CountedBudget extends Budget {
   ownLimit: number
   /** The team whose seats it is for: that team says what it is. */
   seatTeamId?: string
+  /** Per cents of the limit in force at which people are told, rising. */
+  thresholds: readonly number[]
+  /** People are told once a window where the money will not last to its end. */
+  forecastAlert: boolean
 }
 
 /** Under what a budget is made, found and changed: a project, or without one its account. */

@@ -1,4 +1,4 @@
-import { ConfigReader, readServiceConfig, type ServiceConfig } from '@sluice/runtime'
+import { ConfigReader, createSecretBox, readServiceConfig, type SecretBox, type ServiceConfig } from '@sluice/runtime'
 
 export interface BudgetConfig extends ServiceConfig {
   databaseUrl: string
@@ -10,6 +10,12 @@ export interface BudgetConfig extends ServiceConfig {
   silentMs: number
   /** What is unresolved for so long is given up. */
   unresolvedMs: number
+  /** Seals the secrets of webhooks; undefined: there are none here. */
+  secretBox: SecretBox | undefined
+  /** Webhooks may be on addresses of this network, and unencrypted. */
+  allowPrivateUpstreams: boolean
+  /** How often it is looked for alerts to be sent. */
+  alertPollMs: number
 }
 
 /** @throws ConfigError with every problem */
@@ -22,6 +28,9 @@ export function readConfig(env: NodeJS.ProcessEnv): BudgetConfig {
     windowIntervalMs: reader.integer('BUDGET_WINDOW_INTERVAL_MS', 100, { min: 1, max: 10_000 }),
     silentMs: reader.integer('BUDGET_SILENT_MS', 15 * 60_000, { min: 1_000 }),
     unresolvedMs: reader.integer('BUDGET_UNRESOLVED_MS', 24 * 60 * 60_000, { min: 1_000 }),
+    secretBox: readSecretBox(reader),
+    allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
+    alertPollMs: reader.integer('BUDGET_ALERT_POLL_MS', 500, { min: 10, max: 60_000 }),
   }
   reader.check()
   return config
@@ -34,6 +43,17 @@ export function readMigrationConfig(env: NodeJS.ProcessEnv): { databaseUrl: stri
   const logLevel = reader.string('SLUICE_LOG_LEVEL', 'info')
   reader.check()
   return { databaseUrl, logLevel }
+}
+
+function readSecretBox(reader: ConfigReader): SecretBox | undefined {
+  const key = reader.secret('BUDGET_SECRET_KEY')
+  if (key === undefined) return undefined
+  try {
+    return createSecretBox(key)
+  } catch {
+    reader.problem('BUDGET_SECRET_KEY must be 32 bytes in base64; make one with: openssl rand -base64 32')
+    return undefined
+  }
 }
 
 function readDatabaseUrl(reader: ConfigReader): string {

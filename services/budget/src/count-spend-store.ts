@@ -1,6 +1,7 @@
 import { type Cutoff, cutoffKey, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
 import type { Transaction } from '@sluice/postgres'
+import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import {
   type BudgetParent,
   type Counted,
@@ -9,6 +10,7 @@ import {
   sumByWindow,
   type WindowState,
   type WindowSum,
+  windowKey,
 } from './budget.ts'
 import { listBudgetsUnder, lockParentsForUsage } from './budget-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
@@ -56,6 +58,7 @@ export async function countSpend(
   if (sums.length === 0) return { cutoffs: [], copies: freed, letters }
   const windows = await addToWindows(trx, sums, nowMs)
   const cutoffs = await cutCrossed(trx, budgets, sums, windows, nowMs)
+  await tellCrossed(trx, budgets, sums, windows, nowMs)
   return { cutoffs, copies: [...freed, ...windows.map(({ budgetId, copy }) => ({ budgetId, copy }))], letters }
 }
 
@@ -139,6 +142,24 @@ async function cutCrossed(
     return spentIn(window) >= BigInt(budget.limit) || lowered.has(cutoffKey(window.budgetId, window.copy))
   })
   return decideAndSave(trx, byId, suspects, nowMs)
+}
+
+/** Tells people of thresholds that were reached. */
+function tellCrossed(
+  trx: Transaction<BudgetTables>,
+  budgets: readonly CountedBudget[],
+  added: readonly WindowSum[],
+  windows: readonly WindowState[],
+  nowMs: number,
+): Promise<void> {
+  const byId = new Map(budgets.map(budget => [budget.budget_id, budget]))
+  const keyOf = ({ budgetId, copy, window }: WindowSum) => windowKey(budgetId, copy, window.startMs)
+  const amounts = new Map(added.map(sum => [keyOf(sum), sum.amount]))
+  const spent = windows.flatMap(window => {
+    const budget = byId.get(window.budgetId)
+    return budget ? [{ budget, window, spentBefore: spentIn(window) - (amounts.get(keyOf(window)) ?? 0n) }] : []
+  })
+  return fireThresholds(trx, spent, nowMs)
 }
 
 function isCounted({ amounts }: Counted): boolean {

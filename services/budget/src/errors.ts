@@ -117,10 +117,76 @@ export const errors = {
     statusCode: 429,
     message: 'You have asked for more often enough. Wait for an answer, or ask again later',
   },
+  destinationNotFound: {
+    code: 'destination_not_found',
+    statusCode: 404,
+    message:
+      'There is no such destination of alerts here, or it is switched off. List the destinations to see their ids.',
+  },
+  alertNotFound: {
+    code: 'alert_not_found',
+    statusCode: 404,
+    message: 'There is no such alert here. Alerts are kept for 90 days.',
+  },
+  deliveryNotFound: {
+    code: 'delivery_not_found',
+    statusCode: 404,
+    message: 'This alert has no such delivery. Get the alert to see its deliveries.',
+  },
+  deliveryWaits: {
+    code: 'delivery_waits',
+    statusCode: 409,
+    message: 'This delivery has not ended: it is tried again by itself. Wait until it is delivered or given up.',
+  },
+  tooManyDestinations: {
+    code: 'too_many_destinations',
+    statusCode: 409,
+    message: 'There are as many destinations of alerts here as there may be. Delete one.',
+  },
+  tooManyTests: {
+    code: 'too_many_tests',
+    statusCode: 409,
+    message:
+      'This destination has been tested often within the hour. Look at the alerts of kind "test" to see what became of them.',
+  },
+  invalidDestination: {
+    code: 'invalid_destination',
+    statusCode: 400,
+    message: 'Give "url" for kind "webhook", and "addresses" for kind "email", and not the other.',
+  },
+  invalidUrl: {
+    code: 'invalid_url',
+    statusCode: 400,
+    message: 'url is not a usable URL.',
+  },
+  noSecretOfEmail: {
+    code: 'not_a_webhook',
+    statusCode: 400,
+    message: 'Only webhooks have secrets.',
+  },
+  webhooksNotOffered: {
+    code: 'webhooks_not_offered',
+    statusCode: 409,
+    message:
+      'This installation cannot sign webhooks: its operator has to set BUDGET_SECRET_KEY for the budget service.',
+  },
+  mailNotOffered: {
+    code: 'mail_not_offered',
+    statusCode: 409,
+    message:
+      'This installation sends no e-mail: its operator has to set SLUICE_SMTP_URL and SLUICE_MAIL_FROM for the budget service.',
+  },
+  thresholdsOfRate: {
+    code: 'thresholds_of_rate_limit',
+    statusCode: 400,
+    message:
+      'Budgets with window "minute" and those of unit "concurrent" have no thresholds and no forecast: they would tell of each minute anew.',
+  },
   nothingToChange: {
     code: 'nothing_to_change',
     statusCode: 400,
-    message: 'Give at least one of "name", "limit", "limit_nano_usd", "mode", "hold", "on_unknown".',
+    message:
+      'Give at least one of "name", "limit", "limit_nano_usd", "mode", "hold", "on_unknown", "thresholds", "forecast_alert".',
   },
 } as const satisfies Record<string, ErrorDefinition>
 
@@ -143,3 +209,11 @@ export const tooManyStops = (most: number): AppError =>
   errorOf(errors.tooManyStops, { message: `${errors.tooManyStops.message} (${most})` })
 export const tooManyBudgets = (most: number): AppError =>
   errorOf(errors.tooManyBudgets, { message: `${errors.tooManyBudgets.message} (${most})` })
+export const destinationNotFound = (): AppError => errorOf(errors.destinationNotFound)
+export const alertNotFound = (): AppError => errorOf(errors.alertNotFound)
+export const deliveryNotFound = (): AppError => errorOf(errors.deliveryNotFound)
+export const deliveryWaits = (): AppError => errorOf(errors.deliveryWaits)
+export const tooManyDestinations = (most: number): AppError =>
+  errorOf(errors.tooManyDestinations, { message: `${errors.tooManyDestinations.message} (${most})` })
+export const tooManyTests = (most: number): AppError =>
+  errorOf(errors.tooManyTests, { message: `${errors.tooManyTests.message} (${most})` })

@@ -1,5 +1,6 @@
 import type { Logger } from '@sluice/runtime'
 import { counter, gauge, histogram } from '@sluice/telemetry'
+import type { AttemptOutcome, ClaimedDelivery, DeliveryProgress } from './alerts/delivery-store.ts'
 import type { AppliedUsage } from './usage-store.ts'
 
 const usageEvents = counter('sluice_budget_usage_events_total', 'Usage events counted')
@@ -99,6 +100,25 @@ export function leaseRequestUnreadable(log: Logger, subject: string, err: Error)
   if (hasLoggedUnreadable) return
   hasLoggedUnreadable = true
   log.error({ err, subject }, 'request about leases cannot be read; further ones are counted')
+}
+
+const alertAttempts = counter('sluice_budget_alert_attempts_total', 'Attempts to send alerts of budgets', [
+  'kind',
+  'outcome',
+])
+
+/** An alert was sent, is tried again later, or was given up. */
+export function alertAttempted(
+  log: Logger,
+  { deliveryId, attempts, destination }: ClaimedDelivery,
+  { error }: AttemptOutcome,
+  progress: DeliveryProgress,
+): void {
+  const { kind } = destination.target
+  alertAttempts.inc({ kind, outcome: progress })
+  const about = { deliveryId, destinationId: destination.destinationId, kind, attempts }
+  if (progress === 'delivered') log.info(about, 'alert delivered')
+  else log.warn({ ...about, error, progress }, 'alert not delivered')
 }
 
 export function homesOwned(count: number): void {

@@ -15,6 +15,10 @@ import {
 import { ClosingStack, createLogger, type Logger, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { uuidv7 } from 'uuidv7'
+import { manageAlerts } from './alerts/alert-management.ts'
+import { startDeliveries } from './alerts/deliver-alerts.ts'
+import { claimDeliveries, finishAttempt } from './alerts/delivery-store.ts'
+import { webhookSender } from './alerts/send-webhook.ts'
 import { buildApp } from './app.ts'
 import type { BudgetChange } from './budget-change-store.ts'
 import { manageBudgets } from './budget-management-store.ts'
@@ -29,6 +33,7 @@ import type { BudgetTables } from './db/schema.ts'
 import { countDeadLetters, isRefusedForGood, listDeadLetters } from './dead-letter-store.ts'
 import { createDecisionBell } from './decision-bell.ts'
 import {
+  alertAttempted,
   askAnswered,
   cutoffsChanged,
   holdingsMeasured,
@@ -262,18 +267,36 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   )
 
   const decisions = createDecisionBell()
+  const sendWebhook = webhookSender({ box: config.secretBox, allowPrivate: config.allowPrivateUpstreams })
+  closing.use(
+    startDeliveries({
+      claim: asked => claimDeliveries(db, uuidv7(), { ...asked, nowMs: Date.now() }),
+      send: delivery => sendWebhook(delivery, Date.now()),
+      finish: (delivery, outcome) => finishAttempt(db, delivery, outcome, Date.now()),
+      onAttempt: (...attempt) => alertAttempted(log, ...attempt),
+      pollMs: config.alertPollMs,
+      log,
+    }),
+    'alerts',
+  )
+
   const app = closing.use(
     buildApp(
       {
         budgets: manageBudgets(tenants.db, changed),
         moreRequests: manageMoreRequests(tenants.db, { onRaised: changed, onDecided: decisions.ring }),
         decisions,
+        alerts: manageAlerts(tenants.db),
         stops: manageStops(tenants.db, () => void outbox.flush()),
         views,
         newBudgetId,
         newRaiseId: () => `rai_${uuidv7()}`,
         newRequestId: () => `req_${uuidv7()}`,
         newStopId: () => `stp_${uuidv7()}`,
+        newDestinationId: () => `ald_${uuidv7()}`,
+        secretBox: config.secretBox,
+        sendsMail: false,
+        allowPrivateUpstreams: config.allowPrivateUpstreams,
         now: Date.now,
         trustedProxies: config.trustedProxies,
       },

@@ -1,5 +1,6 @@
 import type { Cutoff } from '@sluice/contracts'
 import { enqueue, type Kysely, transact } from '@sluice/postgres'
+import { pruneAlerts } from './alerts/delivery-store.ts'
 import { liftCutoff } from './cutoff.ts'
 import { lockCutoffsThatAreOver, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
@@ -34,6 +35,9 @@ export function endCutoffs(db: Kysely<BudgetTables>, nowMs: number): Promise<Cut
   })
 }
 
+/** What people were told is kept for so long. */
+const alertsKeptMs = 90 * 24 * 60 * 60_000
+
 /** The same request again makes nothing for so long. */
 const makingsKeptMs = 86_400_000
 
@@ -46,6 +50,7 @@ export async function pruneOld(db: Kysely<BudgetTables>, nowMs: number): Promise
     await pruneWindows(db, nowMs - keptMs, most),
     await pruneSettlements(db, nowMs - keptMs, most),
     await pruneMakings(db, nowMs - makingsKeptMs, most),
+    await pruneAlerts(db, { alertsBeforeMs: nowMs - alertsKeptMs, thresholdsBeforeMs: nowMs - keptMs }, most),
   ]
   return pruned.some(count => count >= most)
 }

@@ -1,5 +1,6 @@
 import type { Project } from '@sluice/contracts'
 import { type Kysely, transact } from '@sluice/postgres'
+import { defaultThresholds } from './alerts/threshold.ts'
 import type { Actor } from './audit-store.ts'
 import { type CountedBudget, exceptionsOf } from './budget.ts'
 import { type BudgetChange, putChanged, putDeleted, putNew } from './budget-change-store.ts'
@@ -64,6 +65,8 @@ function toDraft(
     created_at_ms: nowMs,
     projectId,
     seatTeamId,
+    thresholds: defaultThresholds({ unit: 'usd', window, mode, per: 'member' }),
+    forecastAlert: false,
   }
 }
 

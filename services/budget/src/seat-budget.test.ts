@@ -27,6 +27,8 @@ const budget: CountedBudget = {
   mode: 'soft',
   on_unknown: 'deny',
   created_at_ms: 0,
+  thresholds: [],
+  forecastAlert: false,
   projectId: '00000000-0000-4000-8000-000000000001',
   countsFromMs: 0,
   seatTeamId: 'team_a',

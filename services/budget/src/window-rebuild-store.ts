@@ -2,6 +2,7 @@ import type { Cutoff } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
+import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import { type BudgetParent, parentOf, type WindowSum, windowKey } from './budget.ts'
 import { listAllBudgets, lockParentForChange } from './budget-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
@@ -57,6 +58,11 @@ export function rebuildWindows(
       .filter(sum => sum.amount > 0n || (sum.amount < 0n && isWhole(sum.window)))
     const windows = await addToWindows(trx, wrong, nowMs)
     const cutoffs = await decideAndSave(trx, new Map([[budgetId, budget]]), windows, nowMs)
+    await fireThresholds(
+      trx,
+      windows.map(window => ({ budget, window })),
+      nowMs,
+    )
     return {
       corrected: wrong.length,
       cutoffs,

@@ -44,6 +44,8 @@ try {
           mode: 'hard',
           on_unknown: 'deny',
           created_at_ms: Date.now(),
+          thresholds: [],
+          forecastAlert: false,
           projectId,
         },
         'now',

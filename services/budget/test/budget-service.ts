@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { type Bus, connectBus, openBucket, subscribe } from '@sluice/bus'
 import {
   BudgetCutoff,
@@ -11,7 +11,7 @@ import {
   Session,
 } from '@sluice/contracts'
 import { openDatabase, runMigrations } from '@sluice/postgres'
-import { ClosingStack, createLogger, formatApiKey, hashCredential } from '@sluice/runtime'
+import { ClosingStack, createLogger, createSecretBox, formatApiKey, hashCredential } from '@sluice/runtime'
 import {
   atFileEnd,
   makeUsageEvent,
@@ -59,6 +59,9 @@ export async function openStores(t: TestScope) {
     windowIntervalMs: 20,
     silentMs: 15 * 60_000,
     unresolvedMs: 24 * 60 * 60_000,
+    secretBox: createSecretBox(randomBytes(32).toString('base64')),
+    allowPrivateUpstreams: true,
+    alertPollMs: 50,
   }
   return { nats, db, config, connectAs, log: silent }
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import type { Cutoff, Key, Role } from '@sluice/contracts'
 import { type Kysely, openDatabase, openTenants, runMigrations } from '@sluice/postgres'
-import { createLogger, hashCredential, type RestCredentialViews, withinScope } from '@sluice/runtime'
+import { createLogger, createSecretBox, hashCredential, type RestCredentialViews, withinScope } from '@sluice/runtime'
 import {
   closeInReverse,
   crawlRoutes,
@@ -13,6 +13,7 @@ import {
   testPostgres,
 } from '@sluice/test-env'
 import { sql } from 'kysely'
+import { manageAlerts } from '../src/alerts/alert-management.ts'
 import { buildApp } from '../src/app.ts'
 import { manageBudgets } from '../src/budget-management-store.ts'
 import { isolateTenants } from '../src/db/isolate-tenants.ts'
@@ -69,6 +70,8 @@ const views: RestCredentialViews = {
   accountOfProject: id => accountOf[id],
 }
 
+const secretBox = createSecretBox(randomBytes(32).toString('base64'))
+
 function routesOn(db: Kysely<BudgetTables>) {
   return buildApp(
     {
@@ -81,6 +84,11 @@ function routesOn(db: Kysely<BudgetTables>) {
       stops: manageStops(db, () => undefined),
       moreRequests: manageMoreRequests(db, { onRaised: () => undefined, onDecided: () => undefined }),
       decisions: createDecisionBell(),
+      newDestinationId: () => `ald_${randomUUID()}`,
+      alerts: manageAlerts(db),
+      secretBox,
+      sendsMail: true,
+      allowPrivateUpstreams: false,
       now: Date.now,
       trustedProxies: [],
     },
@@ -120,6 +128,16 @@ async function fill(db: Kysely<BudgetTables>, budgetId: string, projectId: strin
   await sql`insert into more_requests (request_id, account_id, project_id, budget_id, budget_project_id, copy, requester_kind,
     requester_id, amount, reason, created_at_ms, state) values (${budgetId}, ${accountOf[projectId]}, ${projectId}, ${budgetId},
     ${projectId}, ${canary}, 'key', 'x', 5, ${canary}, ${now}, 'open')`.execute(db)
+  // Destinations, alerts and deliveries under the same id.
+  await sql`insert into alert_destinations values (${budgetId}, ${accountOf[projectId]}, ${projectId}, null, 'email', ${canary}, null,
+    ${[`${canary}@example.com`]}, '[]', true, ${now})`.execute(db)
+  await sql`insert into alerts values (${budgetId}, ${accountOf[projectId]}, ${projectId}, ${budgetId}, 'threshold',
+    ${JSON.stringify({ budget_name: canary })}, ${now})`.execute(db)
+  await sql`insert into alert_deliveries values (${budgetId}, ${budgetId}, ${budgetId}, 'given_up', 11, ${now}, null, null, null,
+    ${canary}, ${now}, ${now})`.execute(db)
+  await sql`insert into fired_thresholds values (${budgetId}, ${canary}, ${now - 3_600_000}, 80, ${budgetId}, ${now})`.execute(
+    db,
+  )
   await sql`insert into leases values (0, ${`lease_${projectId}`}, 1, ${budgetId}, ${canary}, ${now - 3_600_000}, 'gw_1', 1, 9, 1, 0,
     ${JSON.stringify({ [`${canary}-attempt`]: { amount: 3, since_ms: now } })}, 1, 'open', '{}', ${now}, ${now})`.execute(
     db,
@@ -165,6 +183,10 @@ test('a crawl over every route of budgets as every role of another project, also
     `${ofProject}/${theirs}`,
     `${ofProject}/${theirs}/leases`,
     `${ofProject}/requests`,
+    `${ofProject}/alerts`,
+    `${ofProject}/alerts/${theirs}`,
+    `${ofProject}/alert-destinations`,
+    `${ofProject}/alert-destinations/${theirs}`,
     '/accounts/budgets',
   ]) {
     const headers = { authorization: `Bearer ${sessionOf(victim)}` }
@@ -185,6 +207,8 @@ test('a crawl over every route of budgets as every role of another project, also
     request: theirs,
     lease: `lease_${victim}`,
     attempt: `${canary}-attempt`,
+    alert: theirs,
+    delivery: theirs,
   }
   const crawl = async (
     routes: typeof app,
@@ -270,6 +294,10 @@ test('a crawl over every route of budgets as every role of another project, also
         'leases',
         'spend_facts',
         'stops',
+        'alert_destinations',
+        'alerts',
+        'alert_deliveries',
+        'fired_thresholds',
       ]) {
         assert.ok(Number(await seen(table, victim)) > 0, table)
         const ofOwn = await sql<{ count: number }>`select count(*)::int as count from ${sql.table(table)} as row

@@ -47,6 +47,8 @@ async function newBudget(overrides: Partial<CountedBudget> = {}): Promise<Counte
       mode: 'soft',
       on_unknown: 'deny',
       created_at_ms: now,
+      thresholds: [],
+      forecastAlert: false,
       projectId,
       ...overrides,
     },

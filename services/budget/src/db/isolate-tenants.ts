@@ -10,6 +10,8 @@ const changed = `project_id = ${scopedProject} or ${scopedProject} is null and $
 /** What hangs on a budget belongs to whom the budget does, whose own policy says who sees it. */
 const hangsOn = (table: string, condition: string) =>
   `exists (select from budgets where budgets.budget_id = ${table}.budget_id and (${condition}))`
+const ofDestination = (table: string) =>
+  `exists (select from alert_destinations d where d.destination_id = ${table}.destination_id)`
 const ofBudget = (table: string) => ({ rows: hangsOn(table, 'true'), writes: hangsOn(table, changed) })
 
 type Table =
@@ -33,7 +35,15 @@ const tables: Isolation<Table> = {
     may: ['select'],
     rows: `project_id = ${scopedProject} or ${scopedProject} is null and account_id = ${scopedAccount}`,
   },
-  audit_entries: { may: ['select', 'insert'], ...ofBudget('audit_entries') },
+  audit_entries: {
+    may: ['select', 'insert'],
+    rows: `${hangsOn('audit_entries', 'true')} or ${ofDestination('audit_entries')}`,
+    writes: `${hangsOn('audit_entries', changed)} or ${ofDestination('audit_entries')}`,
+  },
+  alert_destinations: { may: ['select', 'insert', 'update'], rows: changed },
+  alerts: { may: ['select', 'insert'], rows: changed },
+  alert_deliveries: { may: ['select', 'insert', 'update'], rows: ofDestination('alert_deliveries') },
+  fired_thresholds: { may: ['select', 'insert'], ...ofBudget('fired_thresholds') },
   stops: { may: ['select', 'insert', 'update'], rows: `project_id = ${scopedProject}` },
   // Of who asks, and where the budget spans projects, of the account.
   more_requests: {

@@ -25,6 +25,9 @@ interface BudgetColumns {
   deleted_at_ms: BigIntColumn | null
   seat_team_id: string | null
   except_copies: string[]
+  /** Per cents, rising. */
+  thresholds: number[]
+  forecast_alert: boolean
 }
 
 export interface BudgetTables {
@@ -38,6 +41,51 @@ export interface BudgetTables {
     reason: string
     actor_kind: string
     actor_id: string
+    created_at_ms: BigIntColumn
+    ended_at_ms: BigIntColumn | null
+  }
+  alert_destinations: {
+    destination_id: string
+    account_id: string
+    project_id: string | null
+    budget_id: string | null
+    kind: 'webhook' | 'email'
+    name: string
+    url: string | null
+    addresses: string[]
+    secrets: JsonColumn<unknown>
+    enabled: boolean
+    created_at_ms: BigIntColumn
+    deleted_at_ms: BigIntColumn | null
+  }
+  alerts: {
+    alert_id: string
+    account_id: string
+    project_id: string | null
+    budget_id: string | null
+    kind: 'threshold' | 'forecast' | 'test'
+    document: JsonColumn<Record<string, unknown>>
+    at_ms: BigIntColumn
+  }
+  fired_thresholds: {
+    budget_id: string
+    copy: string
+    window_start_ms: BigIntColumn
+    threshold: number
+    alert_id: string
+    at_ms: BigIntColumn
+  }
+  alert_deliveries: {
+    delivery_id: string
+    alert_id: string
+    destination_id: string
+    state: 'waiting' | 'delivered' | 'given_up' | 'cancelled'
+    attempts: number
+    next_at_ms: BigIntColumn
+    claim: string | null
+    claimed_until_ms: BigIntColumn | null
+    last_status: number | null
+    last_error: string | null
     created_at_ms: BigIntColumn
     ended_at_ms: BigIntColumn | null
   }
@@ -178,7 +226,9 @@ export interface BudgetTables {
     actor_kind: string
     actor_id: string
     project_id: string | null
-    budget_id: string
+    /** Null: a destination of alerts was changed. */
+    budget_id: string | null
+    destination_id: string | null
     action: string
     before: JsonColumn<unknown> | null
     after: JsonColumn<unknown> | null

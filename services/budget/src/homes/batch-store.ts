@@ -1,6 +1,7 @@
 import type { Cutoff } from '@sluice/contracts'
 import { type HomeState, leftOf, type Pool, poolKey, spentOf, type windowAt } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
+import { fireThresholds } from '../alerts/fire-alerts-store.ts'
 import type { CountedBudget, WindowState, WindowSum } from '../budget.ts'
 import { decideAndSave } from '../cutoff-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
@@ -91,6 +92,7 @@ function tryBatch(
     const gatewayIds = new Set([...batch.gateways, ...batch.listed])
     await saveHome(trx, owned.home, loaded, { leases, pools, gatewayIds }, nowMs)
     const cutoffs = await cutSpent(trx, loaded, pools, nowMs)
+    await tellSettled(trx, loaded, before, pools, nowMs)
     const copies = pools.map(({ budgetId, copy }) => ({ budgetId, copy }))
     return { ...batch, state, cutoffs, copies, waiting }
   })
@@ -142,18 +144,35 @@ function cutSpent(
   pools: readonly Pool[],
   nowMs: number,
 ): Promise<Cutoff[]> {
-  const spent = pools
-    .filter(pool => spentOf(pool) >= pool.limit)
-    .map(
-      (pool): WindowState => ({
-        budgetId: pool.budgetId,
-        copy: pool.copy,
-        window: { startMs: pool.windowStartMs, endMs: windowEnds.get(pool.key) },
-        amount: BigInt(pool.unleased),
-        settled: BigInt(pool.settled),
-        unresolved: BigInt(pool.unresolved),
-        outstanding: BigInt(pool.outstanding),
-      }),
-    )
+  const spent = pools.filter(pool => spentOf(pool) >= pool.limit).map(pool => toWindow(pool, windowEnds))
   return spent.length === 0 ? Promise.resolve([]) : decideAndSave(trx, budgets, spent, nowMs)
+}
+
+/** Tells people of thresholds that were reached by what leases have settled: what is only held may come back. */
+function tellSettled(
+  trx: Parameters<typeof fireThresholds>[0],
+  { budgets, windowEnds }: LoadedHome,
+  before: ReadonlyMap<string, Pool>,
+  pools: readonly Pool[],
+  nowMs: number,
+): Promise<void> {
+  const spent = pools.flatMap(pool => {
+    const budget = budgets.get(pool.budgetId)
+    const held = before.get(pool.key)
+    if (!budget || !held || spentOf(held) === spentOf(pool)) return []
+    return [{ budget, window: toWindow(pool, windowEnds), spentBefore: BigInt(spentOf(held)) }]
+  })
+  return fireThresholds(trx, spent, nowMs)
+}
+
+function toWindow(pool: Pool, windowEnds: LoadedHome['windowEnds']): WindowState {
+  return {
+    budgetId: pool.budgetId,
+    copy: pool.copy,
+    window: { startMs: pool.windowStartMs, endMs: windowEnds.get(pool.key) },
+    amount: BigInt(pool.unleased),
+    settled: BigInt(pool.settled),
+    unresolved: BigInt(pool.unresolved),
+    outstanding: BigInt(pool.outstanding),
+  }
 }

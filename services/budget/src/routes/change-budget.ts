@@ -2,10 +2,12 @@ import { budgetModes, holdPolicies, lineOfText, Type } from '@sluice/contracts'
 import { errorOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
+import { orderThresholds } from '../alerts/threshold.ts'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
+import { ForecastAlert, requireNoRate, Thresholds } from './alert-input.ts'
 import { actorOf, type BudgetPlace } from './budget-place.ts'
 
 /** Unit, window, scope and time zone of a budget never change: that is a new budget. */
@@ -17,6 +19,8 @@ export const ChangeBudgetBody = Type.Object(
     mode: Type.Optional(Type.Enum([...budgetModes])),
     hold: Type.Optional(Type.Enum([...holdPolicies])),
     on_unknown: Type.Optional(OnUnknownInput),
+    thresholds: Type.Optional(Thresholds),
+    forecast_alert: Type.Optional(ForecastAlert),
   },
   { additionalProperties: false },
 )
@@ -43,12 +47,16 @@ export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
         const modeAfter = mode ?? budget.mode
         if (budget.unit === 'concurrent' && modeAfter !== 'hard') throw errorOf(errors.concurrentIsHard)
         if (modeAfter !== 'hard' && (hold !== undefined || onUnknown !== undefined)) throw errorOf(errors.holdIsHard)
+        requireNoRate(budget, request.body)
+        const { thresholds, forecast_alert: forecastAlert } = request.body
         const change = {
           ...(name === undefined ? {} : { name }),
           ...(mode === undefined ? {} : { mode }),
           ...(limit === undefined ? {} : { limit }),
           ...(hold === undefined ? {} : { hold }),
           ...(onUnknown === undefined ? {} : { on_unknown: readOnUnknown(budget.unit, onUnknown) }),
+          ...(thresholds === undefined ? {} : { thresholds: orderThresholds(thresholds) }),
+          ...(forecastAlert === undefined ? {} : { forecastAlert }),
         }
         if (Object.keys(change).length === 0) throw errorOf(errors.nothingToChange)
         await deps.budgets.change(parent, id, change, actorOf(request), nowMs)

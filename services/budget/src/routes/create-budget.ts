@@ -12,10 +12,12 @@ import { isTimeZone } from '@sluice/leases'
 import { errorOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
+import { defaultThresholds, orderThresholds } from '../alerts/threshold.ts'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
 import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
+import { ForecastAlert, requireNoRate, Thresholds } from './alert-input.ts'
 import { actorOf, type BudgetPlace, makingOf } from './budget-place.ts'
 import { scopeMembers } from './scope-members.ts'
 
@@ -47,6 +49,8 @@ export const CreateBudgetBody = Type.Object(
     hold: Type.Optional(Type.Enum([...holdPolicies])),
     on_unknown: Type.Optional(OnUnknownInput),
     starts_at: Type.Optional(Type.Enum(['window', 'now'])),
+    thresholds: Type.Optional(Thresholds),
+    forecast_alert: Type.Optional(ForecastAlert),
   },
   { additionalProperties: false },
 )
@@ -75,6 +79,7 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
         throw errorOf(errors.holdIsHard)
       const timeZone = body.time_zone ?? 'UTC'
       if (!isTimeZone(timeZone)) throw errorOf(errors.invalidTimeZone)
+      requireNoRate({ unit: body.unit, window }, body)
       const limit = readLimit(body.unit, body)
       if (limit === undefined) throw errorOf(errors.invalidLimit)
       const { accountId, projectId } = parent
@@ -99,6 +104,16 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
           on_unknown: readOnUnknown(body.unit, body.on_unknown ?? 'deny'),
           created_at_ms: nowMs,
           projectId,
+          thresholds: orderThresholds(
+            body.thresholds ??
+              defaultThresholds({
+                unit: body.unit,
+                window,
+                mode,
+                ...(body.per === undefined ? {} : { per: body.per }),
+              }),
+          ),
+          forecastAlert: body.forecast_alert ?? false,
         },
         body.starts_at ?? 'window',
         actorOf(request),

@@ -18,7 +18,9 @@ const Page = Type.Object({
       by: Type.String(),
       from_address: Type.Union([Type.String(), Type.Null()]),
       user_agent: Type.Union([Type.String(), Type.Null()]),
-      budget_id: Type.String(),
+      /** Null: a destination of alerts was changed. */
+      budget_id: Type.Union([Type.String(), Type.Null()]),
+      destination_id: Type.Union([Type.String(), Type.Null()]),
       action: Type.String(),
       before: Type.Unknown(),
       after: Type.Unknown(),
@@ -49,17 +51,20 @@ export function listAuditRoute(app: FastifyInstance, deps: BudgetRouteDeps, plac
         limit: page.limit + 1,
       })
       const { items, continuation_token } = toPage('budget-audit', page, rows, ({ id }) => id)
-      const entries = items.map(({ id, atMs, actor, fromAddress, userAgent, budgetId, action, before, after }) => ({
-        id,
-        at: new Date(atMs).toISOString(),
-        by: actor,
-        from_address: fromAddress,
-        user_agent: userAgent,
-        budget_id: budgetId,
-        action,
-        before: before ?? null,
-        after: after ?? null,
-      }))
+      const entries = items.map(
+        ({ id, atMs, actor, fromAddress, userAgent, budgetId, destinationId, action, before, after }) => ({
+          id,
+          at: new Date(atMs).toISOString(),
+          by: actor,
+          from_address: fromAddress,
+          user_agent: userAgent,
+          budget_id: budgetId,
+          destination_id: destinationId,
+          action,
+          before: before ?? null,
+          after: after ?? null,
+        }),
+      )
       return { entries, continuation_token }
     },
   )

@@ -18,6 +18,7 @@ import { createSeatBudgets } from './009-create-seat-budgets.ts'
 import { noteOrigins } from './010-note-origins.ts'
 import { createStops } from './011-create-stops.ts'
 import { exceptCopies } from './012-except-copies.ts'
+import { createAlerts } from './013-create-alerts.ts'
 import { createMoreRequests } from './014-create-more-requests.ts'
 
 /** Every step of schema `budget`, in order. */
@@ -39,6 +40,7 @@ export const migrations: readonly Migration[] = [
   noteOrigins,
   createStops,
   exceptCopies,
+  createAlerts,
   createMoreRequests,
 ]
 

@@ -1,0 +1,130 @@
+import type { Kysely } from '@sluice/postgres'
+import { type Selectable, sql } from 'kysely'
+import type { BudgetTables } from '../db/schema.ts'
+import type { Alert } from './alert-event.ts'
+import type { AlertDestination } from './destination.ts'
+import { fromRow as destinationOf } from './destination-store.ts'
+import { retryDelayMs } from './retry-delay.ts'
+
+/** An attempt that is this process's alone until its time is over. */
+export interface ClaimedDelivery {
+  deliveryId: string
+  claim: string
+  /** This one included. */
+  attempts: number
+  alert: Alert
+  destination: AlertDestination
+}
+
+/** Longer than any attempt takes: who has died in one leaves it to others after this time. */
+const claimMs = 60_000
+
+/**
+ * Takes what is due, a few of each destination, so that those that answer wait for none that does not. What another process has
+ * taken is left to it.
+ * @param busy destinations with as many attempts under way here as they may have
+ */
+export async function claimDeliveries(
+  db: Kysely<BudgetTables>,
+  claim: string,
+  { busy, ofEach, most, nowMs }: { busy: readonly string[]; ofEach: number; most: number; nowMs: number },
+): Promise<ClaimedDelivery[]> {
+  type Row = Selectable<BudgetTables['alert_destinations']> & {
+    delivery_id: string
+    attempts: number
+    alert_id: string
+    alert_kind: Alert['kind']
+    alert_budget_id: string | null
+    document: Record<string, unknown>
+    at_ms: string
+  }
+  const { rows } = await sql<Row>`
+    with hearing as (
+      select distinct destination_id from alert_deliveries
+      where state = 'waiting' and next_at_ms <= ${nowMs} and destination_id <> all(${[...busy]}::text[])),
+    due as (
+      select each.delivery_id from hearing cross join lateral (
+        select delivery_id from alert_deliveries d
+        where d.destination_id = hearing.destination_id and state = 'waiting' and next_at_ms <= ${nowMs}
+          and (claimed_until_ms is null or claimed_until_ms <= ${nowMs})
+        order by next_at_ms limit ${ofEach} for update skip locked) each
+      limit ${most}),
+    claimed as (
+      update alert_deliveries d set claim = ${claim}, claimed_until_ms = ${nowMs + claimMs}, attempts = attempts + 1
+      from due where d.delivery_id = due.delivery_id returning d.*)
+    select destination.*, claimed.delivery_id, claimed.attempts, alert.alert_id, alert.kind as alert_kind,
+      alert.budget_id as alert_budget_id, alert.document, alert.at_ms
+    from claimed join alerts alert using (alert_id) join alert_destinations destination using (destination_id)`.execute(
+    db,
+  )
+  return rows.map(row => ({
+    deliveryId: row.delivery_id,
+    claim,
+    attempts: row.attempts,
+    alert: {
+      alertId: row.alert_id,
+      kind: row.alert_kind,
+      budgetId: row.alert_budget_id ?? undefined,
+      atMs: Number(row.at_ms),
+      document: row.document,
+    },
+    destination: destinationOf(row),
+  }))
+}
+
+/** What became of an attempt. */
+export interface AttemptOutcome {
+  ok: boolean
+  httpStatus?: number
+  /** Why not, in words. */
+  error?: string
+  /** Nobody will ever listen there: it is not tried again. */
+  isFinal?: boolean
+}
+
+/** Where a delivery is after an attempt. */
+export type DeliveryProgress = 'delivered' | 'waiting' | 'given_up'
+
+/** Writes an attempt down, unless its time was over and another has taken it. */
+export async function finishAttempt(
+  db: Kysely<BudgetTables>,
+  { deliveryId, claim, attempts }: Pick<ClaimedDelivery, 'deliveryId' | 'claim' | 'attempts'>,
+  outcome: AttemptOutcome,
+  nowMs: number,
+): Promise<DeliveryProgress> {
+  const delayMs = outcome.ok || outcome.isFinal ? undefined : retryDelayMs(attempts)
+  const state = outcome.ok ? 'delivered' : delayMs === undefined ? 'given_up' : 'waiting'
+  await db
+    .updateTable('alert_deliveries')
+    .set({
+      state,
+      next_at_ms: nowMs + (delayMs ?? 0),
+      claim: null,
+      claimed_until_ms: null,
+      last_status: outcome.httpStatus ?? null,
+      last_error: outcome.error ?? null,
+      ended_at_ms: state === 'waiting' ? null : nowMs,
+    })
+    .where('delivery_id', '=', deliveryId)
+    .where('claim', '=', claim)
+    .where('state', '=', 'waiting')
+    .execute()
+  return state
+}
+
+/** Forgets alerts of which nothing waits, and thresholds of windows that are forgotten. @returns the most of either; call again while it is `most` */
+export async function pruneAlerts(
+  db: Kysely<BudgetTables>,
+  { alertsBeforeMs, thresholdsBeforeMs }: { alertsBeforeMs: number; thresholdsBeforeMs: number },
+  most: number,
+): Promise<number> {
+  const alerts = await sql`delete from alerts where ctid = any(array(
+    select ctid from alerts where at_ms < ${alertsBeforeMs} and not exists (select from alert_deliveries d
+      where d.alert_id = alerts.alert_id and d.state = 'waiting') limit ${most}))`.execute(db)
+  const thresholds = await sql`delete from fired_thresholds where ctid = any(array(
+    select ctid from fired_thresholds f where at_ms < ${thresholdsBeforeMs} and not exists (select from budget_windows w
+      where w.budget_id = f.budget_id and w.copy = f.copy and w.window_start_ms = f.window_start_ms) limit ${most}))`.execute(
+    db,
+  )
+  return Math.max(Number(alerts.numAffectedRows ?? 0n), Number(thresholds.numAffectedRows ?? 0n))
+}

@@ -1,0 +1,407 @@
+import assert from 'node:assert/strict'
+import { createServer, type IncomingHttpHeaders } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { homeOfBudget, windowAt } from '@sluice/leases'
+import { eventually } from '@sluice/test-env'
+import { Webhook } from 'standardwebhooks'
+import { claimDeliveries, finishAttempt } from '../src/alerts/delivery-store.ts'
+import { applyUsage } from '../src/usage-store.ts'
+import { fileScope, openService, startService } from './budget-service.ts'
+import { leaseClient } from './lease-client.ts'
+
+const env = await openService(fileScope)
+// A second instance beside the first: whatever both do at once is done once.
+await startService(fileScope, env)
+let gateways = 0
+
+interface Heard {
+  headers: IncomingHttpHeaders
+  body: string
+  event: { id: string; type: string; subject?: string; data: Record<string, unknown> }
+}
+
+/** A receiver of webhooks, which answers with what it is told to, and keeps what it hears. */
+async function newReceiver() {
+  const heard: Heard[] = []
+  const state = { status: 200, silent: false }
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', chunk => chunks.push(chunk))
+    request.on('end', () => {
+      const body = Buffer.concat(chunks).toString()
+      heard.push({ headers: request.headers, body, event: JSON.parse(body) })
+      if (!state.silent)
+        response.writeHead(state.status, { location: '/elsewhere' }).end('secret words of the receiver')
+    })
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  fileScope.after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook?token=t`, heard, state }
+}
+
+/** A project with a webhook, and budgets in it. */
+async function newAlerting() {
+  const { projectId, call } = await env.newProject()
+  const receiver = await newReceiver()
+  const path = `${projectId}/budgets`
+  const created = await eventually(async () => {
+    const answer = await call('POST', `${path}/alert-destinations`, {
+      kind: 'webhook',
+      name: 'Hook',
+      url: receiver.url,
+    })
+    return answer.status === 401 ? undefined : answer
+  })
+  assert.equal(created.status, 201, JSON.stringify(created.body))
+  const newBudget = async (body: object) => {
+    const answer = await call('POST', path, { name: 'Spend', unit: 'usd', window: 'month', limit: '1.00', ...body })
+    assert.equal(answer.status, 201, JSON.stringify(answer.body))
+    return answer.body as { id: string; resets_at: string }
+  }
+  const get = async (id: string) => (await call('GET', `${path}/${id}`)).body
+  const alerts = async () => (await call('GET', `${path}/alerts`)).body.alerts
+  const told = () => receiver.heard.map(({ event }) => event.data)
+  const spend = (...nanoUsd: number[]) =>
+    env.send(
+      projectId,
+      nanoUsd.map(cost_nano_usd => ({ cost_nano_usd })),
+    )
+  return { projectId, call, path, receiver, destination: created.body, newBudget, get, alerts, told, spend }
+}
+
+/** Time for whatever should not come. */
+const quiet = () => new Promise(resolve => setTimeout(resolve, 250))
+const cents = (count: number) => count * 10_000_000
+
+test('each threshold is told once, signed; a jump over several is one message; redelivery and two instances tell nothing twice', async () => {
+  const { projectId, destination, receiver, newBudget, get, told, spend } = await newAlerting()
+  const { id, resets_at } = await newBudget({ thresholds: [80, 50, 100, 120] })
+  await spend(cents(49))
+  await eventually(async () => (await get(id)).spent === '0.49')
+  const { range, events } = await spend(cents(35))
+  await eventually(() => receiver.heard.length === 1)
+  const [first] = receiver.heard
+  const verified = new Webhook(destination.secret).verify(first?.body ?? '', first?.headers as Record<string, string>)
+  assert.deepEqual(verified, first?.event)
+  assert.deepEqual(
+    [first?.headers['content-type'], first?.headers['webhook-id'], first?.event.type, first?.event.subject],
+    ['application/cloudevents+json', first?.event.id, 'budget.threshold-crossed.v1', id],
+  )
+  const { threshold, thresholds, spent, spent_percent, limit, copy, project_id } = first?.event.data ?? {}
+  assert.deepEqual(
+    { threshold, thresholds, spent, spent_percent, limit, copy, project_id, resets_at: first?.event.data.resets_at },
+    {
+      threshold: 80,
+      thresholds: [50, 80],
+      spent: '0.84',
+      spent_percent: 84,
+      limit: '1.00',
+      copy: null,
+      project_id,
+      resets_at,
+    },
+  )
+  assert.equal(project_id, projectId)
+  // The same numbers of the same series once more, and the same events in other borders.
+  const again = { streamSeq: 1, subject: 'usage.recorded.v1.0', kind: 'recorded' as const, range }
+  const body = Buffer.from(events.map(event => JSON.stringify(event)).join('\n'))
+  await applyUsage(env.db, [{ ...again, body }], windowAt, Date.now())
+  await spend(cents(10), cents(7))
+  await eventually(() => receiver.heard.length === 2)
+  await spend(cents(30), cents(500))
+  await eventually(() => receiver.heard.length === 3)
+  await quiet()
+  assert.deepEqual(
+    told().map(data => data.thresholds),
+    [[50, 80], [100], [120]],
+  )
+  assert.deepEqual(
+    (await get(id)).fired.map(({ threshold: each }: { threshold: number }) => each),
+    [50, 80, 100, 120],
+  )
+})
+
+test('a hard budget tells of what is settled, never of what is only held', async () => {
+  const { projectId, receiver, newBudget, get, told } = await newAlerting()
+  const { id } = await newBudget({
+    unit: 'requests',
+    limit: '100',
+    window: 'total',
+    mode: 'hard',
+    thresholds: [50, 90],
+  })
+  const gateway = leaseClient(
+    env.gateway,
+    `gw_alert_${++gateways}`,
+    1,
+    homeOfBudget({ budget_id: id, scope: { project: projectId } }),
+  )
+  await gateway.ask({ budgetId: id, want: 95 })
+  assert.equal((await get(id)).held, '95')
+  await gateway.report(gateway.totals(1, id, { granted: 95, settled_total: 60 }))
+  await eventually(() => receiver.heard.length === 1)
+  await gateway.report(gateway.totals(1, id, { granted: 95, settled_total: 60, version: 2 }))
+  await gateway.report(
+    gateway.totals(1, id, { granted: 95, settled_total: 70, returned_total: 25, done: true, version: 3 }),
+  )
+  await eventually(async () => (await get(id)).spent === '70')
+  await quiet()
+  assert.deepEqual(
+    told().map(({ thresholds, spent }) => [thresholds, spent]),
+    [[[50], '60']],
+  )
+})
+
+test('each seat tells for itself, a shared pool beside them too', async () => {
+  const { projectId, receiver, newBudget, told, get } = await newAlerting()
+  const seats = await newBudget({ name: 'Seats', per: 'member' })
+  const pool = await newBudget({ name: 'Pool', limit: '2.00', thresholds: [100] })
+  const of = (member: string, cost_nano_usd: number) => ({ identity: { member_id: member }, cost_nano_usd })
+  await env.send(projectId, [of('mem_a', cents(60)), of('mem_b', cents(70)), of('mem_a', cents(41))])
+  await eventually(() => receiver.heard.length === 1)
+  await env.send(projectId, [of('mem_b', cents(31)), of('mem_a', cents(1))])
+  await eventually(() => receiver.heard.length === 3)
+  await quiet()
+  assert.deepEqual(
+    told()
+      .map(({ budget_id, copy, threshold }) => [budget_id, copy, threshold])
+      .sort(([, a], [, b]) => String(a).localeCompare(String(b))),
+    [
+      [seats.id, 'mem_a', 100],
+      [seats.id, 'mem_b', 100],
+      [pool.id, null, 100],
+    ],
+  )
+  const { copies } = await get(seats.id)
+  assert.ok(copies.every(({ fired }: { fired: unknown[] }) => fired.length === 1))
+})
+
+test('a lowered limit tells at once; a raise takes nothing back and brings nothing again; each window tells anew', async () => {
+  const { projectId, call, path, receiver, newBudget, get, told, spend } = await newAlerting()
+  const { id } = await newBudget({ limit: '10.00', window: 'hour', thresholds: [80, 100] })
+  await spend(cents(400))
+  await eventually(async () => (await get(id)).spent === '4.00')
+  await call('PATCH', `${path}/${id}`, { limit: '5.00' })
+  await eventually(() => receiver.heard.length === 1)
+  const until = new Date(Date.now() + 600_000).toISOString()
+  await call('POST', `${path}/${id}/raises`, { amount: '5.00', until, reason: 'A long day' })
+  await spend(cents(450))
+  await eventually(async () => (await get(id)).spent === '8.50')
+  await spend(cents(200))
+  await eventually(() => receiver.heard.length === 2)
+  // The raise is over, and with it all thresholds are passed once more.
+  await env.db
+    .updateTable('budget_raises')
+    .set({ until_ms: Date.now() - 1 })
+    .where('budget_id', '=', id)
+    .execute()
+  await eventually(async () => (await get(id)).raises.length === 0 && (await get(id)).limit_in_force === '5.00')
+  await new Promise(resolve => setTimeout(resolve, 1_200))
+  assert.deepEqual(
+    told().map(({ thresholds }) => thresholds),
+    [[80], [100]],
+  )
+  // An event of the hour that is over: its own window tells, an older one is left alone.
+  await env.db.updateTable('budgets').set({ counts_from_ms: 0 }).where('budget_id', '=', id).execute()
+  const { startMs } = windowAt('hour', 'UTC', Date.now())
+  const at = (admitted_at_ms: number) => ({ cost_nano_usd: cents(450), admitted_at_ms })
+  await env.send(projectId, [at(startMs - 1), at(startMs - 2 * 3_600_000 - 1)])
+  await eventually(() => receiver.heard.length === 3)
+  await quiet()
+  assert.deepEqual([told().length, told()[2]?.window_started_at], [3, new Date(startMs - 3_600_000).toISOString()])
+})
+
+test('what a receiver refuses comes again under the same id, its words are kept nowhere, and it can be sent again by hand', async () => {
+  const { call, path, receiver, newBudget, alerts, spend } = await newAlerting()
+  await newBudget({ thresholds: [100] })
+  receiver.state.status = 503
+  await spend(cents(100))
+  await eventually(() => receiver.heard.length === 1)
+  const waiting = await eventually(async () => {
+    const [alert] = await alerts()
+    return alert?.deliveries[0].last_error ? alert : undefined
+  })
+  const [delivery] = waiting.deliveries
+  assert.deepEqual(
+    [delivery.state, delivery.attempts, delivery.last_status, delivery.last_error],
+    ['waiting', 1, 503, 'The receiver answered 503.'],
+  )
+  assert.ok(Date.parse(delivery.next_attempt_at) > Date.now() + 2_000)
+  const again = `${path}/alerts/${waiting.id}/deliveries/${delivery.id}/send-again`
+  assert.deepEqual(
+    [(await call('POST', again)).status, (await call('POST', again)).body.error.code],
+    [409, 'delivery_waits'],
+  )
+  receiver.state.status = 302
+  await env.db.updateTable('alert_deliveries').set({ next_at_ms: 0 }).where('delivery_id', '=', delivery.id).execute()
+  await eventually(() => receiver.heard.length === 2)
+  receiver.state.status = 410
+  await eventually(async () => (await alerts())[0].deliveries[0].last_status === 302)
+  await env.db.updateTable('alert_deliveries').set({ next_at_ms: 0 }).where('delivery_id', '=', delivery.id).execute()
+  await eventually(async () => (await alerts())[0].deliveries[0].state === 'given_up')
+  receiver.state.status = 200
+  assert.equal((await call('POST', again)).status, 202)
+  await eventually(async () => (await alerts())[0].deliveries[0].state === 'delivered')
+  assert.deepEqual([...new Set(receiver.heard.map(({ headers }) => headers['webhook-id']))], [waiting.id])
+  assert.equal(receiver.heard.length, 4)
+  assert.ok(!JSON.stringify(await alerts()).includes('secret words'))
+  const { body } = await call('GET', `${path}/audit`)
+  assert.deepEqual(
+    body.entries.map(({ action }: { action: string }) => action),
+    ['destination-created', 'created', 'alert-sent-again'],
+  )
+  assert.ok(!JSON.stringify(body).includes('token=t') && !JSON.stringify(body).includes('whsec_'))
+})
+
+test('a destination that does not answer keeps no other one waiting', async () => {
+  const slow = await newAlerting()
+  slow.receiver.state.silent = true
+  for (let number = 0; number < 5; number++) await slow.newBudget({ name: `Spend ${number}`, thresholds: [50, 60, 70] })
+  await slow.spend(cents(50))
+  await eventually(() => slow.receiver.heard.length >= 2)
+  const fast = await newAlerting()
+  await fast.newBudget({ thresholds: [100] })
+  await fast.spend(cents(100))
+  await eventually(() => fast.receiver.heard.length === 1)
+  // Two instances have two attempts under way each.
+  assert.ok(slow.receiver.heard.length <= 4, `${slow.receiver.heard.length}`)
+  slow.receiver.state.silent = false
+  await slow.call('PATCH', `${slow.path}/alert-destinations/${slow.destination.id}`, { enabled: false })
+  const states = (await slow.alerts()).flatMap((alert: { deliveries: { state: string }[] }) => alert.deliveries)
+  assert.deepEqual([...new Set(states.map(({ state }: { state: string }) => state))], ['cancelled'])
+})
+
+test('an attempt is one process’s alone until its time is over, and what another has taken since is not written over', async () => {
+  const { spend, newBudget, receiver, alerts } = await newAlerting()
+  receiver.state.status = 500
+  await newBudget({ thresholds: [100] })
+  await spend(cents(100))
+  const delivery = await eventually(async () =>
+    (await alerts())[0]?.deliveries.find((one: { last_error: unknown }) => one.last_error),
+  )
+  const hour = Date.now() + 3_600_000
+  const take = async (claim: string, nowMs: number) =>
+    (await claimDeliveries(env.db, claim, { busy: [], ofEach: 5, most: 5, nowMs })).find(
+      one => one.deliveryId === delivery.id,
+    )
+  const [one, other] = await Promise.all([take('one', hour), take('other', hour)])
+  assert.equal([one, other].filter(Boolean).length, 1)
+  const held = one ?? other
+  assert.ok(held)
+  assert.equal(await take('third', hour + 59_000), undefined)
+  const third = await take('third', hour + 61_000)
+  assert.equal(third?.attempts, 3)
+  await finishAttempt(env.db, held, { ok: true, httpStatus: 200 }, hour)
+  assert.equal((await alerts())[0].deliveries[0].state, 'waiting', 'its time was over')
+  await finishAttempt(env.db, third, { ok: true, httpStatus: 200 }, hour)
+  assert.equal((await alerts())[0].deliveries[0].state, 'delivered')
+})
+
+test('a new secret signs beside the old one until its time is over; a secret is shown once', async () => {
+  const { call, path, receiver, destination } = await newAlerting()
+  const place = `${path}/alert-destinations/${destination.id}`
+  const rotated = await call('POST', `${place}/rotate-secret`, { overlap_seconds: 60 })
+  assert.equal(rotated.status, 200)
+  assert.notEqual(rotated.body.secret, destination.secret)
+  assert.match(rotated.body.secret, /^whsec_/)
+  const shown = await call('GET', place)
+  assert.deepEqual([shown.body.secrets.length, shown.body.secret], [2, undefined])
+  const tested = await call('POST', `${place}/test`)
+  assert.equal(tested.status, 202)
+  const [message] = await eventually(() => receiver.heard.length === 1 && receiver.heard)
+  for (const secret of [destination.secret, rotated.body.secret])
+    new Webhook(secret).verify(message?.body ?? '', message?.headers as Record<string, string>)
+  assert.equal(message?.event.type, 'alert.test.v1')
+  const { body } = await eventually(async () => {
+    const alert = await call('GET', `${path}/alerts/${tested.body.alert_id}`)
+    return alert.body.deliveries[0].state === 'delivered' && alert
+  })
+  assert.deepEqual([body.kind, body.budget_id, body.deliveries[0].attempts], ['test', null, 1])
+  await call('POST', `${place}/rotate-secret`, { overlap_seconds: 0 })
+  await call('POST', `${place}/test`)
+  const [, second] = await eventually(() => receiver.heard.length === 2 && receiver.heard)
+  for (const secret of [destination.secret, rotated.body.secret])
+    assert.throws(() => new Webhook(secret).verify(second?.body ?? '', second?.headers as Record<string, string>))
+  const { rows } = { rows: await env.db.selectFrom('alert_destinations').selectAll().execute() }
+  assert.ok(!JSON.stringify(rows).includes('whsec_'), 'sealed where it is kept')
+})
+
+test('destinations are of their project or of one budget, in pages, made once, and refused where they make no sense', async () => {
+  const { call, path, receiver, destination, newBudget, spend, alerts } = await newAlerting()
+  const one = await newBudget({ name: 'One', thresholds: [50] })
+  await newBudget({ name: 'Other', thresholds: [50] })
+  const quietOne = await newReceiver()
+  const ofOne = { kind: 'webhook', name: 'Of one', url: quietOne.url, budget_id: one.id }
+  const key = { 'idempotency-key': `destination ${one.id}`.replace(' ', '-') }
+  const made = await call('POST', `${path}/alert-destinations`, ofOne, key)
+  const again = await call('POST', `${path}/alert-destinations`, ofOne, key)
+  assert.deepEqual([made.status, again.body], [201, made.body])
+  await spend(cents(60))
+  await eventually(() => receiver.heard.length === 2 && quietOne.heard.length === 1)
+  assert.equal(quietOne.heard[0]?.event.subject, one.id)
+  assert.equal((await call('GET', `${path}/alerts?budget=${one.id}`)).body.alerts.length, 1)
+  const page = await call('GET', `${path}/alerts?page_size=1`)
+  const next = await call('GET', `${path}/alerts?page_size=1&continuation_token=${page.body.continuation_token}`)
+  assert.deepEqual([...page.body.alerts, ...next.body.alerts], await alerts())
+  const listed = await call('GET', `${path}/alert-destinations?page_size=1`)
+  assert.deepEqual(
+    [listed.body.destinations.map(({ id }: { id: string }) => id), typeof listed.body.continuation_token],
+    [[destination.id], 'string'],
+  )
+  for (const [body, code] of [
+    [{ kind: 'webhook', name: 'x' }, 'invalid_destination'],
+    [{ kind: 'email', name: 'x', url: receiver.url }, 'invalid_destination'],
+    [{ kind: 'webhook', name: 'x', url: 'ftp://example.com' }, 'invalid_url'],
+    [{ kind: 'webhook', name: 'x', url: 'https://user:word@example.com' }, 'invalid_url'],
+    [{ kind: 'webhook', name: 'x', url: receiver.url, budget_id: 'bud_none' }, 'budget_not_found'],
+    [{ kind: 'email', name: 'x', addresses: ['a@example.com\r\nbcc: b@example.com'] }, 'invalid_request'],
+    [{ kind: 'email', name: 'x', addresses: [] }, 'invalid_request'],
+  ] as const) {
+    const answer = await call('POST', `${path}/alert-destinations`, body)
+    assert.equal(answer.body.error.code, code, JSON.stringify(body))
+  }
+  for (const body of [
+    { thresholds: [0] },
+    { thresholds: [1_001] },
+    { thresholds: [1.5] },
+    { thresholds: Array.from({ length: 21 }, (_, index) => index + 1) },
+  ])
+    assert.equal((await call('PATCH', `${path}/${one.id}`, body)).status, 400, JSON.stringify(body))
+  const rate = { name: 'Rate', unit: 'requests', window: 'minute', limit: '5' }
+  assert.equal((await call('POST', path, { ...rate, thresholds: [80] })).body.error.code, 'thresholds_of_rate_limit')
+  assert.deepEqual((await call('POST', path, rate)).body.thresholds, [])
+  assert.equal((await call('DELETE', `${path}/alert-destinations/${destination.id}`)).status, 204)
+  assert.equal((await call('GET', `${path}/alert-destinations/${destination.id}`)).status, 404)
+})
+
+test('alerts of a budget over all projects of an account go to the account’s destinations', async () => {
+  const { projectId, receiver, spend } = await newAlerting()
+  const admin = await env.newPerson('acct_test', true)
+  const ofAccount = await newReceiver()
+  await eventually(async () => (await admin('GET', 'budgets')).status === 200)
+  const made = await admin('POST', 'budgets/alert-destinations', { kind: 'webhook', name: 'All', url: ofAccount.url })
+  assert.deepEqual([made.status, made.body.project_id], [201, null])
+  const { body: budget } = await admin('POST', 'budgets', {
+    name: 'All',
+    unit: 'usd',
+    window: 'total',
+    limit: '1.00',
+    per: 'project',
+    starts_at: 'now',
+  })
+  await spend(cents(100))
+  await eventually(() => ofAccount.heard.length === 1)
+  await quiet()
+  assert.deepEqual([ofAccount.heard[0]?.event.data.copy, ofAccount.heard[0]?.event.data.project_id], [projectId, null])
+  assert.equal(receiver.heard.length, 0)
+  const { body } = await admin('GET', 'budgets/alerts')
+  assert.deepEqual(
+    body.alerts.map(({ budget_id }: { budget_id: string }) => budget_id),
+    [budget.id],
+  )
+  await admin('DELETE', `budgets/${budget.id}`)
+})
