@@ -34,6 +34,8 @@ export interface GatewayConfig extends ServiceConfig {
   callLeaseMs: number
   drainMs: number
   backgroundPollMs: number
+  /** The first time that tokens are counted takes 150 ms, in which nothing else runs: before the first call, or only then. */
+  loadVocabulary: 'at-start' | 'when-needed'
   /** Between two messages that say which keys have been used. */
   keysUsedMs: number
   traceRatio: number
@@ -98,6 +100,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
     leaveMs: reader.integer('GATEWAY_LEAVE_MS', 0),
     callLeaseMs: reader.integer('GATEWAY_CALL_LEASE_MS', 30_000, { min: 1_000 }),
     drainMs: reader.integer('GATEWAY_DRAIN_MS', 600_000),
+    loadVocabulary: reader.oneOf('GATEWAY_LOAD_VOCABULARY', ['at-start', 'when-needed'], 'at-start'),
     keysUsedMs: reader.integer('GATEWAY_KEYS_USED_MS', 60_000, { min: 100 }),
     backgroundPollMs: reader.integer('GATEWAY_BACKGROUND_POLL_MS', 2_000, { min: 10 }),
     traceRatio: readRatio(reader, 'GATEWAY_TRACE_RATIO_PER_MILLE'),

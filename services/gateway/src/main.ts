@@ -305,8 +305,9 @@ events.observe({
   unpublishedEvents: () => journal.unpublishedEvents(),
   journalUnavailable: () => problemOfJournal(journal) !== undefined,
 })
-const tokenCounter = new TokenCounter({ onText: events.textCounted })
-tokenCounter.load()
+const loadsLate = config.loadVocabulary === 'when-needed'
+const tokenCounter = new TokenCounter({ onText: events.textCounted, loadsLate })
+if (!loadsLate) tokenCounter.load()
 const textCounting = closing.use(new TextCounting(text => tokenCounter.countWhole(text)), 'text counting')
 const calls = new CallKeeper({
   calls: realtimeCalls,

@@ -91,3 +91,15 @@ test('the tokens of a request are told from samples of all of it, what is binary
     estimateBodyTokens(counter, sampleBody(bodyOf([{ type: 'text', text: words.repeat(200) }, image]))) ?? 0
   assert.ok(withImage > 2500 && withImage < 3600, `${withImage}: an image is about a thousand`)
 })
+
+test('a counter that loads late does so with the first text, once', () => {
+  let loads = 0
+  const late = new TokenCounter({
+    loadsLate: true,
+    load: () => {
+      loads += 1
+      return () => 3
+    },
+  })
+  assert.deepEqual([loads, late.countWhole('three more words'), late.countBySample(4, 'four'), loads], [0, 3, 3, 1])
+})

@@ -9,22 +9,30 @@ type CountTokens = (text: string, options: { disallowedSpecial: Set<string> }) =
 
 /**
  * Counts tokens of text whose provider told no number, by the vocabulary of OpenAI's current models. Loading it stops this
- * process for about 150 ms and takes 70 MB, once: that is done before the first call is let in, so that no stream waits for it.
+ * process for about 150 ms and takes 70 MB, once: {@link TokenCounter.load}, before the first call is let in, so that no
+ * stream waits for it, or, of a counter that `loadsLate`, with the first text.
  */
 export class TokenCounter {
   readonly #now: () => number
   readonly #load: () => CountTokens
   readonly #onText: (by: 'vocabulary' | 'bytes') => void
+  readonly #loadsLate: boolean
   #countTokens: CountTokens | undefined
   #secondBegan = Number.NEGATIVE_INFINITY
   #spentMs = 0
 
   /** @param options.onText told of each text whether it was counted, or has to be told from its bytes */
   constructor(
-    options: { now?: () => number; load?: () => CountTokens; onText?: (by: 'vocabulary' | 'bytes') => void } = {},
+    options: {
+      now?: () => number
+      load?: () => CountTokens
+      loadsLate?: boolean
+      onText?: (by: 'vocabulary' | 'bytes') => void
+    } = {},
   ) {
     this.#now = options.now ?? (() => performance.now())
     this.#load = options.load ?? loadVocabulary
+    this.#loadsLate = options.loadsLate ?? false
     this.#onText = options.onText ?? (() => undefined)
   }
 
@@ -54,6 +62,7 @@ export class TokenCounter {
   }
 
   #count(text: string): number | undefined {
+    if (this.#loadsLate) this.load()
     if (!this.#countTokens) return undefined
     const beganAt = this.#now()
     if (beganAt - this.#secondBegan >= 1000) {
