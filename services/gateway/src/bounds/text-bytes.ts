@@ -27,10 +27,11 @@ function countLongForms(json: Buffer): number {
     const byte = json[at] ?? 0
     if (byte === backslash) {
       const unit = json[at + 1] === letterU ? hexAt(json, at + 2) : Number.NaN
-      // Other escapes are longer than what they stand for; half of a pair counts half.
+      // Other escapes are longer than what they stand for; half of a pair counts half. A sign of more bytes is none of them.
       if (Number.isNaN(unit)) {
-        bytes += 2
-        at += 2
+        const escaped = (json[at + 1] ?? 0) < 0x80 ? 2 : 1
+        bytes += escaped
+        at += escaped
       } else {
         bytes += Math.max(6, longForms[unit] ?? 0)
         at += 6
