@@ -126,7 +126,35 @@ export function findCallRates(prices: PriceBooksOfCall, terms: RateTerms, inputT
   return cardOf(prices, terms).within(inputTokens)
 }
 
+/** The last card that was asked for: most calls that follow one another are of one kind. */
+let last: { prices: PriceBooksOfCall; terms: RateTerms; card: RateCard } | undefined
+
 function cardOf(prices: PriceBooksOfCall, terms: RateTerms): RateCard {
+  if (last && isSamePair(last.prices, prices) && areSame(last.terms, terms)) return last.card
+  const card = findCard(prices, terms)
+  last = { prices, terms, card }
+  return card
+}
+
+function isSamePair(one: PriceBooksOfCall, other: PriceBooksOfCall): boolean {
+  return one.book === other.book && one.override === other.override
+}
+
+function areSame(one: RateTerms, other: RateTerms): boolean {
+  return (
+    one.model === other.model &&
+    one.dialect === other.dialect &&
+    one.tier === other.tier &&
+    one.geo === other.geo &&
+    one.speed === other.speed &&
+    one.cacheWrites === other.cacheWrites &&
+    one.searchesByPreview === other.searchesByPreview &&
+    one.inBatch === other.inBatch &&
+    one.assumeDearest === other.assumeDearest
+  )
+}
+
+function findCard(prices: PriceBooksOfCall, terms: RateTerms): RateCard {
   let ofBook = cards.get(prices.book)
   if (!ofBook) {
     ofBook = new WeakMap()

@@ -41,6 +41,9 @@ export class LinearBound implements CallBound {
   readonly unboundedBy: string | undefined
   readonly isInputTold: boolean
   readonly #terms: BoundTerms
+  /** In nano-USD, with all of its output and with the least: each of its budgets asks for both. */
+  #wholeUsd: number | undefined
+  #leastUsd: number | undefined
 
   constructor(terms: BoundTerms) {
     this.outputTokens = terms.outputTokens
@@ -57,10 +60,10 @@ export class LinearBound implements CallBound {
   }
 
   amount(unit: BudgetUnit, outputTokens: number): number {
-    const { fixedNanoUsd, fixedTokens, outputRate, outputTimes, requests } = this.#terms
+    const { fixedTokens, outputTimes, requests } = this.#terms
     switch (unit) {
       case 'usd':
-        return Math.min(Number.MAX_SAFE_INTEGER, fixedNanoUsd + costUp(outputTokens, outputRate))
+        return this.#nanoUsd(outputTokens)
       case 'tokens':
         return fixedTokens + outputTokens * outputTimes
       case 'requests':
@@ -68,6 +71,21 @@ export class LinearBound implements CallBound {
       case 'concurrent':
         return 1
     }
+  }
+
+  #nanoUsd(outputTokens: number): number {
+    if (outputTokens === this.outputTokens) {
+      this.#wholeUsd ??= this.#costUp(outputTokens)
+      return this.#wholeUsd
+    }
+    if (outputTokens !== this.leastOutputTokens) return this.#costUp(outputTokens)
+    this.#leastUsd ??= this.#costUp(outputTokens)
+    return this.#leastUsd
+  }
+
+  #costUp(outputTokens: number): number {
+    const { fixedNanoUsd, outputRate } = this.#terms
+    return Math.min(Number.MAX_SAFE_INTEGER, fixedNanoUsd + costUp(outputTokens, outputRate))
   }
 
   withInput(tokens: number, nanoUsd: number): LinearBound {
