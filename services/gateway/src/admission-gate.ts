@@ -11,6 +11,9 @@ export interface AdmissionGate {
   shutDown: () => void
 }
 
+/** Calls that come within it share a look at the views: it is little beside the age that they may have. */
+const lookAgainMs = 20
+
 /**
  * Closes when this process is shutting down and when the views are older than `maxViewAgeMs`: then nobody knows any more
  * which keys are revoked and which budgets are spent.
@@ -18,12 +21,15 @@ export interface AdmissionGate {
 export function createAdmissionGate(options: { freshAtMs: () => number; maxViewAgeMs: number }): AdmissionGate {
   let leaving = false
   let shuttingDown = false
+  /** The views were young enough, and are looked at again then. */
+  let lookedAtMs = Number.NEGATIVE_INFINITY
   return {
     closedFor(nowMs) {
       if (shuttingDown)
         return new Refusal('shutting_down', 'This gateway is shutting down. Try again: another one will answer.', {
           retryAfterS: 1,
         })
+      if (nowMs >= lookedAtMs && nowMs < lookedAtMs + lookAgainMs) return undefined
       if (nowMs - options.freshAtMs() > options.maxViewAgeMs) {
         return new Refusal(
           'view_stale',
@@ -31,6 +37,7 @@ export function createAdmissionGate(options: { freshAtMs: () => number; maxViewA
           { retryAfterS: 5 },
         )
       }
+      lookedAtMs = nowMs
       return undefined
     },
     leave: () => {

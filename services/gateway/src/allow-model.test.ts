@@ -22,8 +22,11 @@ const book = compilePriceBook({
 })
 const prices: PriceBooksOfCall = { book, override: undefined }
 
+/** One for all: what it was let pass is no reason to let it pass again where anything differs. */
+const identity = {}
+
 function refusalOf(unpriced: string, model: string, books = prices, provider = 'openai', shape = 'chat' as const) {
-  const principal = { project: { allowed_models: null, unpriced }, modelLists: [] } as unknown as Principal
+  const principal = { identity, project: { allowed_models: null, unpriced }, modelLists: [] } as unknown as Principal
   try {
     allowModel(principal, provider, model, books, shape)
     return undefined
@@ -49,7 +52,11 @@ test('a model with a price for something else than this path uses is treated lik
 })
 
 test('a chat that speaks needs a price for sound, where the request tells', () => {
-  const principal = { project: { allowed_models: null, unpriced: 'deny' }, modelLists: [] } as unknown as Principal
+  const principal = {
+    identity,
+    project: { allowed_models: null, unpriced: 'deny' },
+    modelLists: [],
+  } as unknown as Principal
   const allow = (request: object | string) => {
     const members = typeof request === 'string' ? request : JSON.stringify(request).slice(1, -1)
     const body = Buffer.from(`{"model":"talker"${members && ','}${members}}`)
@@ -107,4 +114,45 @@ test("a project's own price lets its model pass", () => {
   })
   assert.equal(refusalOf('deny', 'my-model')?.reason, 'model_not_priced')
   assert.equal(refusalOf('deny', 'my-model', { book, override }), undefined)
+})
+
+test('what was let pass once is refused as soon as a list, a book or the project says so', () => {
+  const project = { allowed_models: null, unpriced: 'refuse' }
+  const all = ['openai/*']
+  const none = ['openai/other']
+  const of = (more: object, books = prices): string | undefined => {
+    try {
+      allowModel(
+        { identity, project, modelLists: [all], ...more } as unknown as Principal,
+        'openai',
+        'talker',
+        books,
+        'chat',
+      )
+      return undefined
+    } catch (error) {
+      return (error as Refusal).reason
+    }
+  }
+  const emptied = { book: compilePriceBook({ format: 1, providers: {} }), override: undefined }
+  assert.deepEqual(
+    [
+      of({}),
+      of({}),
+      of({ modelLists: [all, none] }),
+      of({ modelLists: [none] }),
+      of({ project: { ...project, allowed_models: none } }),
+      of({}, emptied),
+      of({}),
+    ],
+    [
+      undefined,
+      undefined,
+      'model_not_allowed',
+      'model_not_allowed',
+      'model_not_allowed',
+      'model_not_priced',
+      undefined,
+    ],
+  )
 })

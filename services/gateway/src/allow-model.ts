@@ -51,6 +51,48 @@ export function allowModel(
   member?: string,
   also: readonly QuantityName[] = [],
 ): void {
+  const { identity, project, modelLists } = principal
+  const last = member === undefined && also.length === 0 ? lastAllowed.get(identity) : undefined
+  if (
+    last?.model === model &&
+    last.provider === provider &&
+    last.use === use &&
+    last.project === project &&
+    last.book === prices.book &&
+    last.override === prices.override &&
+    areSame(last.modelLists, modelLists)
+  )
+    return
+  allow(principal, provider, model, prices, use, member, also)
+  const { book, override } = prices
+  if (member === undefined && also.length === 0)
+    lastAllowed.set(identity, { provider, model, use, project, modelLists, book, override })
+}
+
+/** What was let pass last for each identity: most calls of one caller are for the same model. */
+const lastAllowed = new WeakMap<Principal['identity'], Allowed>()
+
+interface Allowed extends Pick<Principal, 'project' | 'modelLists'>, PriceBooksOfCall {
+  provider: string
+  model: string
+  use: ModelUse
+}
+
+function areSame(one: Principal['modelLists'], other: Principal['modelLists']): boolean {
+  if (one.length !== other.length) return false
+  for (let at = 0; at < one.length; at++) if (one[at] !== other[at]) return false
+  return true
+}
+
+function allow(
+  principal: Principal,
+  provider: string,
+  model: string,
+  prices: PriceBooksOfCall,
+  use: ModelUse,
+  member: string | undefined,
+  also: readonly QuantityName[],
+): void {
   const named = (name: string): string => (member === undefined ? `"${name}"` : `"${name}", named in "${member}",`)
   if (!isAllowed(principal, provider, model)) {
     throw new Refusal(

@@ -34,10 +34,17 @@ export class BudgetIndex {
     scopeDimensions.map(dimension => [dimension, new Map()]),
   )
   readonly #places = new Map<string, { budget: Budget; dimension: ScopeDimension; value: string }>()
+  #version = 0
+
+  /** Another one: calls may match other budgets than before. */
+  get version(): number {
+    return this.#version
+  }
 
   /** Adds a budget, or replaces it by its newer version. One without a scope counts nothing. */
   put(budget: Budget): void {
     this.remove(budget.budget_id)
+    this.#version++
     const [narrowest, ...others] = scopeDimensions.flatMap(dimension => {
       const value = budget.scope[dimension]
       return value === undefined ? [] : [{ dimension, value }]
@@ -67,11 +74,22 @@ export class BudgetIndex {
   remove(budgetId: string): void {
     const place = this.#places.get(budgetId)
     if (!place) return
+    this.#version++
     this.#places.delete(budgetId)
     const values = this.#byDimension.get(place.dimension)
     const rest = (values?.get(place.value) ?? []).filter(({ budget }) => budget.budget_id !== budgetId)
     if (rest.length === 0) values?.delete(place.value)
     else values?.set(place.value, rest)
+  }
+
+  /** Whether what a caller says of itself decides on what it matches. */
+  asksForClaims(identity: CallIdentity): boolean {
+    for (const dimension of scopeDimensions) {
+      const value = dimensionOf(identity, dimension)
+      const candidates = value === undefined ? undefined : this.#byDimension.get(dimension)?.get(value)
+      if (candidates?.some(({ isByClaim }) => isByClaim)) return true
+    }
+    return false
   }
 
   /** Every budget copy whose scope the call is in. A call without the `per` dimension is in no copy of that budget, nor is one whose copy is excepted. */

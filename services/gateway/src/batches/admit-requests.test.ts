@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Budget } from '@sluice/contracts'
-import { type Hold, nothingHeld } from '../hold-budget.ts'
+import { type Hold, nothingHeld } from '../met-budgets.ts'
 import { joinHolds } from './admit-requests.ts'
 
 test('a batch passes by limits of requests and tokens a minute, and holds what it costs of every hard budget', () => {

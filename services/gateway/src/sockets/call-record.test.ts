@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { RealtimeCall } from '@sluice/contracts'
+import { MetBudgets } from '../met-budgets.ts'
 import { Refusal } from '../refusal.ts'
 import type { RoomState } from '../views/rooms-view.ts'
 import { type CallDeps, principalOfCall } from './call-record.ts'
@@ -26,7 +27,7 @@ function reasonOf({
     keys: { findById: () => ({ key: { project_id: 'p' }, mayCall }) },
     projects: { find: () => ({ project_id: 'p', unknown_rooms }) },
     rooms: { find: () => room },
-    budgets: { match: () => [], findStop: () => undefined },
+    budgets: { meet: () => new MetBudgets([], []), findStop: () => undefined },
   } as unknown as CallDeps
   try {
     principalOfCall(deps, call)

@@ -11,6 +11,7 @@ import {
 } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { BudgetIndex, isInCallerScope, type MatchedBudget } from '../budget-index.ts'
+import { BudgetState, type MetBudgets, MetByCaller } from '../met-budgets.ts'
 
 /**
  * Budgets, what they have spent, the cutoffs and the stops, in memory, from KV `budgets`, `budget-windows`, `cutoffs` and `stops`. Cutoffs also
@@ -19,6 +20,8 @@ import { BudgetIndex, isInCallerScope, type MatchedBudget } from '../budget-inde
 export interface BudgetsView {
   /** Every budget copy whose scope this call is in. */
   match: (identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions) => MatchedBudget[]
+  /** The same, with what is known of them: found once for calls that follow one another alike. */
+  meet: (identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions) => MetBudgets
   /** Whether some call of this caller's project may count in a hard budget. */
   mayHold: (identity: CallIdentity) => boolean
   /** The cutoff in force for a budget copy now. */
@@ -43,19 +46,19 @@ export async function followBudgets(
   { onCutoff, onStop }: BudgetsListeners,
 ): Promise<BudgetsView> {
   const index = new BudgetIndex()
-  const cutoffs = new Map<string, Map<string, Cutoff>>()
-  const windows = new Map<string, Map<string, BudgetWindow>>()
+  const states = new Map<string, BudgetState>()
+  const stateOf = (budgetId: string): BudgetState => {
+    let state = states.get(budgetId)
+    if (!state) {
+      state = new BudgetState()
+      states.set(budgetId, state)
+    }
+    return state
+  }
+  const met = new MetByCaller(index, stateOf)
 
   const applyCutoff = (cutoff: Cutoff): void => {
-    let copies = cutoffs.get(cutoff.budget_id)
-    const held = copies?.get(cutoff.copy)
-    if (held && held.version >= cutoff.version) return
-    if (!copies) {
-      copies = new Map()
-      cutoffs.set(cutoff.budget_id, copies)
-    }
-    copies.set(cutoff.copy, cutoff)
-    if (cutoff.active) onCutoff(cutoff)
+    if (stateOf(cutoff.budget_id).cutOff(cutoff) && cutoff.active) onCutoff(cutoff)
   }
 
   const budgetsView = await followBucket(bus, 'budgets', Budget, {
@@ -66,8 +69,7 @@ export async function followBudgets(
         return
       }
       index.remove(budgetId)
-      cutoffs.delete(budgetId)
-      windows.delete(budgetId)
+      states.delete(budgetId)
     },
   })
   const pushes = [
@@ -102,27 +104,16 @@ export async function followBudgets(
   const windowsView = await followBucket(bus, 'budget-windows', BudgetWindow, {
     log,
     onChange: (_key, window) => {
-      if (!window) return
-      let copies = windows.get(window.budget_id)
-      if (!copies) {
-        copies = new Map()
-        windows.set(window.budget_id, copies)
-      }
-      copies.set(window.copy, window)
+      if (window) stateOf(window.budget_id).show(window)
     },
   })
 
   return {
     match: (identity, provider, model, claimed) => index.match(identity, provider, model, claimed),
     mayHold: identity => index.mayHold(identity),
-    findCutoff(budgetId, copy, nowMs) {
-      const cutoff = cutoffs.get(budgetId)?.get(copy)
-      return cutoff?.active && (cutoff.until_ms ?? Infinity) > nowMs ? cutoff : undefined
-    },
-    findWindow(budgetId, copy, nowMs) {
-      const window = windows.get(budgetId)?.get(copy)
-      return window && (window.window_end_ms ?? Infinity) > nowMs ? window : undefined
-    },
+    meet: (identity, provider, model, claimed) => met.meet(identity, provider, model, claimed),
+    findCutoff: (budgetId, copy, nowMs) => states.get(budgetId)?.findCutoff(copy, nowMs),
+    findWindow: (budgetId, copy, nowMs) => states.get(budgetId)?.findWindow(copy, nowMs),
     find: budgetId => index.find(budgetId),
     findStop(identity, claimed) {
       const ofProject = stops.get(identity.project_id)
