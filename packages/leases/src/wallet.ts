@@ -188,15 +188,26 @@ export class Wallet {
     nowMs: number,
     leases?: readonly (readonly WalletLease[])[],
   ): Hold {
-    const items: HeldItem[] = []
-    for (const [at, { pool, want }] of needs.entries()) {
-      const item: HeldItem = { pool, amount: 0, parts: [] }
-      this.#take(item, want, leases?.[at] ?? pool.leases)
+    const items = needs.map(({ pool, want }, at) => {
+      const item = this.#itemOf(pool, want, leases?.[at] ?? pool.leases)
       // An extension takes nothing of requests and slots: that says nothing of the next call.
       if (want > 0) pool.use(want, nowMs)
-      items.push(item)
-    }
+      return item
+    })
     return { attemptId, items, isSettled: false }
+  }
+
+  /** Takes money of leases that have as much: nearly always the first has. */
+  #itemOf(pool: WalletPool, amount: number, leases: readonly WalletLease[]): HeldItem {
+    const lease = leases[0]
+    if (amount > 0 && lease && freeOf(lease) >= amount) {
+      lease.held += amount
+      pool.free -= amount
+      return { pool, amount, parts: [{ lease, amount }] }
+    }
+    const item: HeldItem = { pool, amount: 0, parts: [] }
+    this.#take(item, amount, leases)
+    return item
   }
 
   #take(item: HeldItem, amount: number, leases: readonly WalletLease[]): void {
@@ -232,37 +243,49 @@ export class Wallet {
     if (hold.isSettled) throw new Error(`hold of attempt ${hold.attemptId} is settled already`)
     hold.isSettled = true
     const settled: SettledHold = { drawn: [], unresolved: [], handed: [] }
-    for (const [at, item] of hold.items.entries()) {
-      const drawn: DrawnMoney[2] = []
-      settled.drawn.push([item.pool.label, item.amount, drawn])
-      let rest = item.pool.isConcurrent ? 0 : (used[at] ?? 0)
+    settled.drawn = hold.items.map((item, at): DrawnMoney => {
       const staysOpen = typeof isUnresolved === 'boolean' ? isUnresolved : (isUnresolved[at] ?? false)
-      const last = item.parts.at(-1)
-      for (const part of item.parts) {
-        const { lease } = part
+      let rest = item.pool.isConcurrent ? 0 : (used[at] ?? 0)
+      const { parts } = item
+      const drawn = parts.map((part, nth): DrawnMoney[2][number] => {
         // What is above the bound has to stand somewhere.
-        const amount = part === last ? rest : Math.min(rest, part.amount)
+        const amount = nth === parts.length - 1 ? rest : Math.min(rest, part.amount)
         rest -= amount
-        const before = freeOf(lease)
-        lease.held -= part.amount
-        lease.settled += amount
-        const open = part.amount - amount
-        if (holder !== undefined && open > 0 && !item.pool.isConcurrent) {
-          lease.returned += open
-          lease.handed.set(holder, open)
-          settled.handed.push([lease.leaseId, open])
-        } else if (staysOpen && open > 0 && !item.pool.isConcurrent) {
-          lease.unresolved.set(hold.attemptId, open)
-          settled.unresolved.push([lease.leaseId, open])
-        }
-        if (!item.pool.isConcurrent) drawn.push([lease.name, amount, lease.settled])
-        const free = freeOf(lease)
-        item.pool.free += free - before
-        if (amount > 0 || staysOpen || holder !== undefined) this.#touch(lease)
-        if (free === 0) this.#finish(lease)
-      }
-    }
+        this.#settlePart(hold.attemptId, item.pool, part, amount, staysOpen, holder, settled)
+        return [part.lease.name, amount, part.lease.settled]
+      })
+      return [item.pool.label, item.amount, item.pool.isConcurrent ? [] : drawn]
+    })
     return settled
+  }
+
+  /** @param amount what of it was used */
+  #settlePart(
+    attemptId: string,
+    pool: WalletPool,
+    part: HeldItem['parts'][number],
+    amount: number,
+    staysOpen: boolean,
+    holder: string | undefined,
+    settled: SettledHold,
+  ): void {
+    const { lease } = part
+    const before = freeOf(lease)
+    lease.held -= part.amount
+    lease.settled += amount
+    const open = pool.isConcurrent ? 0 : part.amount - amount
+    if (holder !== undefined && open > 0) {
+      lease.returned += open
+      lease.handed.set(holder, open)
+      settled.handed.push([lease.leaseId, open])
+    } else if (staysOpen && open > 0) {
+      lease.unresolved.set(attemptId, open)
+      settled.unresolved.push([lease.leaseId, open])
+    }
+    const free = freeOf(lease)
+    pool.free += free - before
+    if (amount > 0 || staysOpen || holder !== undefined) this.#touch(lease)
+    if (free === 0) this.#finish(lease)
   }
 
   /**

@@ -109,8 +109,17 @@ export function settle(
   if (rating.assumed) draft.assumed = true
   if (call.prices.override) draft.override_price_book_id = call.prices.override.id
   // Before the CLOSE, in the same turn of the loop: no report can tell of it before it is written.
-  if (call.money)
-    Object.assign(draft, call.money.settle(draft, isUnmeasured(outcome), outcome.finishedAtMs, call.holder))
+  if (call.money) {
+    const { drawn, unresolved, handed } = call.money.settle(
+      draft,
+      isUnmeasured(outcome),
+      outcome.finishedAtMs,
+      call.holder,
+    )
+    draft.drawn = drawn
+    if (unresolved) draft.unresolved = unresolved
+    if (handed) draft.handed = handed
+  }
   return journal.close(draft, { urgent: call.hold.urgent, written })
 }
 

@@ -6,6 +6,7 @@ import {
   type UsageRecordedData,
 } from '@sluice/contracts'
 import {
+  type HeldItem,
   type Hold,
   type JournaledHold,
   type Need,
@@ -17,8 +18,17 @@ import {
 import type { MatchedBudget } from '../budget-index.ts'
 import type { LeaseClient } from './lease-client.ts'
 
+const nothing = (): void => {}
+
 /** An attempt that costs nothing. */
 const free = { cost_nano_usd: 0, http_status: 200, quantities: {}, status: 'completed' } as const
+
+/** What of a CLOSE is told by its money. */
+export interface SettledMoney {
+  drawn: DrawnMoney[]
+  unresolved: UsageRecordedData['unresolved'] | undefined
+  handed: UsageRecordedData['handed'] | undefined
+}
 
 /** What moves money: the wallet of this run, and those who wait for it. */
 export type LeaseTalk = Pick<LeaseClient, 'wallet' | 'line' | 'send'>
@@ -38,7 +48,7 @@ export class Money {
    * @param budgets in the order of the hold's items
    * @param onEnded called once, when nothing is held any more
    */
-  constructor(talk: LeaseTalk, hold: Hold, budgets: readonly MatchedBudget[], onEnded: () => void = () => {}) {
+  constructor(talk: LeaseTalk, hold: Hold, budgets: readonly MatchedBudget[], onEnded: () => void = nothing) {
     this.#talk = talk
     this.#onEnded = onEnded
     this.#holds = [hold]
@@ -115,13 +125,15 @@ export class Money {
 
   /** All that it holds, one for each budget: what its OPEN says of it, and each EXTEND. */
   get journaled(): JournaledHold[] {
+    const [first, ...extensions] = this.#holds
     const own = this.budgets.map(({ budget, copy }, at) => {
+      const item = first?.items[at]
       const journaled: JournaledHold = {
         budget_id: budget.budget_id,
         copy,
-        window_start_ms: this.#holds[0]?.items[at]?.pool.windowStartMs ?? 0,
+        window_start_ms: item?.pool.windowStartMs ?? 0,
         unit: budget.unit,
-        parts: this.#partsOf(at),
+        parts: extensions.length === 0 ? partsOf(item) : this.#partsOf(at),
       }
       if (isExact(budget)) journaled.exact = true
       return journaled
@@ -132,7 +144,7 @@ export class Money {
   /** What it holds of its budget at this place, by lease. */
   #partsOf(at: number): JournaledHold['parts'] {
     const [first, ...extensions] = this.#holds
-    const parts = (first?.items[at]?.parts ?? []).map(({ lease, amount }): [string, number] => [lease.leaseId, amount])
+    const parts = partsOf(first?.items[at])
     for (const { items } of extensions)
       for (const { lease, amount } of items[at]?.parts ?? []) {
         const known = parts.find(([leaseId]) => leaseId === lease.leaseId)
@@ -165,29 +177,37 @@ export class Money {
     isUnmeasured: boolean,
     nowMs: number,
     holder?: string,
-  ): Pick<UsageRecordedData, 'drawn' | 'unresolved' | 'handed'> {
+  ): SettledMoney {
     this.#isSettled = true
     this.#onEnded()
-    const rest = this.budgets.map(({ budget }) => usedAmount(budget.unit, attempt))
+    const used = this.budgets.map(({ budget }) => usedAmount(budget.unit, attempt))
     const staysOpen = isUnmeasured && this.isExact ? this.budgets.map(({ budget }) => isExact(budget)) : false
-    let all: SettledHold | undefined
-    for (const [at, hold] of this.#holds.entries()) {
-      const used = hold.items.map(({ amount }, item) =>
-        at === this.#lastHoldOf(item) ? (rest[item] ?? 0) : Math.min(rest[item] ?? 0, amount),
-      )
-      const settled = this.#talk.wallet.settle(hold, used, staysOpen, holder)
-      all = all ? together(all, settled) : settled
-      for (const [item, amount] of used.entries()) rest[item] = (rest[item] ?? 0) - amount
-    }
-    const { drawn = [], unresolved = [], handed = [] } = all ?? {}
-    if (this.#slots) drawn.push(...(this.#slots.settle(attempt, false, nowMs).drawn ?? []))
+    const { drawn, unresolved, handed } = this.#settleHolds(used, staysOpen, holder)
+    if (this.#slots) drawn.push(...this.#slots.settle(attempt, false, nowMs).drawn)
     // Behind the CLOSE: what others do with the money is nothing that this attempt's record may wait for.
     if (this.#isWaitedFor) setImmediate(() => this.#talk.line.poll(nowMs))
     return {
       drawn,
-      ...(unresolved.length > 0 && { unresolved }),
-      ...(holder !== undefined && { handed: { holder, leases: handed } }),
+      unresolved: unresolved.length > 0 ? unresolved : undefined,
+      handed: holder === undefined ? undefined : { holder, leases: handed },
     }
+  }
+
+  #settleHolds(used: readonly number[], staysOpen: boolean | readonly boolean[], holder?: string): SettledHold {
+    const { wallet } = this.#talk
+    const [first, ...extensions] = this.#holds
+    if (first && extensions.length === 0) return wallet.settle(first, used, staysOpen, holder)
+    const rest = [...used]
+    let all: SettledHold | undefined
+    for (const [at, hold] of this.#holds.entries()) {
+      const part = hold.items.map(({ amount }, item) =>
+        at === this.#lastHoldOf(item) ? (rest[item] ?? 0) : Math.min(rest[item] ?? 0, amount),
+      )
+      const settled = wallet.settle(hold, part, staysOpen, holder)
+      all = all ? together(all, settled) : settled
+      for (const [item, amount] of part.entries()) rest[item] = (rest[item] ?? 0) - amount
+    }
+    return all ?? { drawn: [], unresolved: [], handed: [] }
   }
 
   /** The last of its holds that has a lease of its budget at this place: what is used beyond all of them is settled there. */
@@ -241,7 +261,8 @@ export class Money {
   }
 
   get #isWaitedFor(): boolean {
-    return this.#holds.some(({ items }) => items.some(({ pool }) => pool.waiting > 0))
+    for (const { items } of this.#holds) for (const { pool } of items) if (pool.waiting > 0) return true
+    return false
   }
 
   /** Asks ahead for pools in which the next call like this one would not find enough. */
@@ -253,6 +274,11 @@ export class Money {
         if (ask) this.#talk.send(ask)
       }
   }
+}
+
+/** What was taken at once, by lease. */
+function partsOf(item: HeldItem | undefined): JournaledHold['parts'] {
+  return (item?.parts ?? []).map(({ lease, amount }) => [lease.leaseId, amount])
 }
 
 /** What two holds of the same budgets have come to. */
