@@ -17,6 +17,7 @@ import type { TestNats } from '@sluice/test-env'
 import { uuidv7 } from 'uuidv7'
 import { type JournalOptions, openJournal } from '../src/journal/journal.ts'
 import type { OpenRecord, RateDraft, UsageDraft } from '../src/journal/open-record.ts'
+import { encodeFrames, type RecordText, readFrame, recordType } from '../src/journal/record.ts'
 
 export const log = createLogger('gateway', process.env.SLUICE_LOG_LEVEL ?? 'silent')
 
@@ -26,6 +27,13 @@ export const projects = [
   '00000000-0000-4000-8000-000000000002',
   '00000000-0000-4000-8000-000000000003',
 ]
+
+/** A record's JSON as a journal has it. */
+export function jsonOf(text: Omit<RecordText, 'type'>): string {
+  const frame = readFrame(encodeFrames([{ ...text, type: recordType.close }]), 0)
+  if (typeof frame === 'string') throw new Error(`no frame: ${frame}`)
+  return frame.json.toString()
+}
 
 export function openRecord(project = projects[0] ?? '', eventId = uuidv7()): OpenRecord {
   return {

@@ -46,9 +46,14 @@ export function membersOfFacts(facts: AttemptFacts): string {
     provider,
     served_by,
   }
-  const json = JSON.stringify(kept).slice(1, -1)
+  const json = flat(JSON.stringify(kept).slice(1, -1))
   if (json.length <= maxKeptLength) lastOf.set(identity, { facts: kept, json })
   return json
+}
+
+/** The same text in one piece: what is a part of another is slow to write. */
+function flat(text: string): string {
+  return Buffer.from(text).toString()
 }
 
 function isSame(one: AttemptFacts, other: AttemptFacts): boolean {

@@ -1,20 +1,25 @@
+import { type RecordText, recordType } from './record.ts'
+
 /**
  * The JSON of a CLOSE begins with its place in the series, in fixed order, so that its number is read without parsing the
  * event: `{"gateway_id":"gw_…","epoch":3,"partition":5,"seq":1234,"event_id":…`.
  */
-export function closeLine(prefix: string, partition: number, seq: number, draftJson: string): string {
-  const { lead, json } = closeParts(prefix, partition, seq, draftJson)
-  return lead + json
-}
-
-/** The same in two parts: its place, and its event. */
-export function closeParts(
+export function closeLine(
   prefix: string,
   partition: number,
   seq: number,
-  draftJson: string,
-): { lead: string; json: string } {
-  return { lead: `${prefix}${partition},"seq":${seq},`, json: draftJson.slice(1) }
+  { ids, facts, json, tail }: DraftText,
+): RecordText {
+  const place = `${prefix}${partition},"seq":${seq}`
+  const lead = ids === undefined || facts === undefined ? [place] : [`${place},${ids},`, facts]
+  return { type: recordType.close, lead, json, tail }
+}
+
+/** An event without its place, in pieces. */
+export interface DraftText extends Pick<RecordText, 'json' | 'tail'> {
+  /** Members that stand before those of `json`; absent: they are among them. */
+  ids?: string
+  facts?: string
 }
 
 /** What every CLOSE of an epoch begins with. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createLogger } from '@sluice/runtime'
+import { jsonOf } from '../../test/journal-env.ts'
 import type { UsageLine, UsageSource } from '../usage-publisher.ts'
 import { closeLine, closePrefix } from './close-line.ts'
 import { epochSource } from './epoch-source.ts'
@@ -12,10 +13,8 @@ import { segmentPath } from './segment.ts'
 
 const prefix = closePrefix('gw_1', 1)
 const open = { type: recordType.open, json: '{"event_id":"a"}' }
-const close = (partition: number, seq: number) => ({
-  type: recordType.close,
-  json: closeLine(prefix, partition, seq, JSON.stringify({ event_id: `${partition}-${seq}`, note: 'ä' })),
-})
+const close = (partition: number, seq: number) =>
+  closeLine(prefix, partition, seq, { json: JSON.stringify({ event_id: `${partition}-${seq}`, note: 'ä' }) })
 
 async function linesOf(source: UsageSource): Promise<UsageLine[]> {
   const lines: UsageLine[] = []
@@ -42,7 +41,7 @@ test('the events of an epoch are the same from memory and from its files, and no
     const lines = await linesOf(source)
     assert.deepEqual(
       lines.map(({ partition, seq, json }) => [partition, seq, json.toString()]),
-      events.map(({ json }) => {
+      events.map(jsonOf).map(json => {
         const { partition, seq } = JSON.parse(json) as { partition: number; seq: number }
         return [partition, seq, json]
       }),

@@ -68,7 +68,7 @@ export interface SegmentState {
 
 /** A record that must not be lost: an event with its number. */
 export interface NumberedRecord {
-  json: string
+  text: RecordText
   partition: number
   seq: number
 }
@@ -221,7 +221,7 @@ export class EpochWriter {
     if (!this.hasHomeless) {
       for (let tries = 0; tries < 2 && this.#active; tries++) {
         try {
-          this.#write({ type: recordType.close, json: record.json })
+          this.#write(record.text)
           this.#lastWritten[record.partition] = record.seq
           return
         } catch (error) {

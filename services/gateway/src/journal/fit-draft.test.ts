@@ -1,11 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { UsageRecorded } from '@sluice/contracts'
-import { draftOf, openRecord } from '../../test/journal-env.ts'
+import { draftOf, jsonOf, openRecord } from '../../test/journal-env.ts'
+import { closeLine, closePrefix } from './close-line.ts'
 import { fitDraft } from './fit-draft.ts'
 import type { UsageDraft } from './open-record.ts'
 
 const maxMessageBytes = 1024 * 1024
+const place = { gateway_id: 'gw_1', epoch: 1, partition: 0, seq: 1 }
+
+/** The line that is published. */
+function fitted(draft: UsageDraft, onShrunk = (): void => {}): string {
+  return jsonOf(closeLine(closePrefix('gw_1', 1), 0, 1, fitDraft(draft, onShrunk)))
+}
+
 const line = (cost: number): UsageDraft['line_items'][number] => ({
   quantity_name: 'in_text',
   quantity: 1,
@@ -26,6 +34,9 @@ const tooLarge: Record<string, Partial<UsageDraft>> = {
   'a raw usage object nested without end': { raw_usage: JSON.parse(`${'['.repeat(500_000)}${']'.repeat(500_000)}`) },
   'a model of 2 MB': { served_model: 'm'.repeat(2_000_000), modifiers: { service_tier: 't'.repeat(2_000_000) } },
   'ten thousand lines': { line_items: Array.from({ length: 10_000 }, () => line(7)), cost_nano_usd: 70_000 },
+  'ten thousand budgets': {
+    drawn: Array.from({ length: 10_000 }, (_, at) => [[`b${at}`, '', 0], 1, [[`${at}-0`, 1, 1]]]),
+  },
   'claims of 2 MB': { claimed: { tags: { '\u20ac': '\u20ac'.repeat(700_000) } } },
 }
 for (const [name, fields] of Object.entries(tooLarge)) {
@@ -37,10 +48,7 @@ for (const [name, fields] of Object.entries(tooLarge)) {
     }
     Object.assign(draft, fields)
     const { cost_nano_usd, quantities } = structuredClone({ ...draft, raw_usage: null })
-    const place = { gateway_id: 'gw_1', epoch: 1, partition: 0, seq: 1 }
-    const event = UsageRecorded.decode(
-      Buffer.from(JSON.stringify({ ...place, ...JSON.parse(fitDraft(draft, () => {})) })),
-    )
+    const event = UsageRecorded.decode(Buffer.from(fitted(draft)))
     assert.ok(Buffer.byteLength(JSON.stringify(event)) < maxMessageBytes)
     assert.equal(event.cost_nano_usd, cost_nano_usd)
     assert.equal(
@@ -50,13 +58,16 @@ for (const [name, fields] of Object.entries(tooLarge)) {
     assert.deepEqual(event.quantities, quantities)
     const { leases, lease_totals, unresolved, held } = event
     assert.deepEqual({ leases, lease_totals, unresolved, held }, money)
-    assert.deepEqual(JSON.parse(JSON.stringify(draft)), JSON.parse(fitDraft(draft, () => {})), 'the draft is the event')
+    assert.deepEqual(
+      JSON.parse(JSON.stringify({ ...place, ...draft })),
+      JSON.parse(fitted(draft)),
+      'the draft is the event',
+    )
   })
 }
 
 test('a usual event is written as it is', () => {
   const draft = draftOf(openRecord())
   const before = JSON.parse(JSON.stringify(draft))
-  const json = fitDraft(draft, () => assert.fail('it fits'))
-  assert.deepEqual(JSON.parse(json), before)
+  assert.deepEqual(JSON.parse(fitted(draft, () => assert.fail('it fits'))), { ...place, ...before })
 })

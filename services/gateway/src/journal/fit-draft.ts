@@ -1,6 +1,7 @@
 import { boundedRawUsage } from '@sluice/usage'
+import type { DraftText } from './close-line.ts'
 import type { UsageDraft } from './open-record.ts'
-import { draftJson } from './record-json.ts'
+import { draftText } from './record-json.ts'
 
 /** An event below this many characters is published as it is: every usual one is below a tenth of it. */
 const usualLength = 64 * 1024
@@ -13,12 +14,12 @@ const maxTextLength = 256
  * object first, then what the client claimed, long texts, and the lines of the price, which become one of the same cost. Who,
  * what, the quantities, leases, holds and the cost stay. `onShrunk` is told.
  */
-export function fitDraft(draft: UsageDraft, onShrunk: (bytes: number) => void): string {
-  let json = textOf(draft)
-  if (json !== undefined && json.length <= usualLength) return json
+export function fitDraft(draft: UsageDraft, onShrunk: (bytes: number) => void): DraftText {
+  const text = textOf(draft)
+  if (text && lengthOf(text) <= usualLength) return text
   draft.raw_usage = boundedRawUsage(draft.raw_usage)
-  json = JSON.stringify(draft)
-  if (Buffer.byteLength(json) <= maxDraftBytes) return json
+  const json = JSON.stringify(draft)
+  if (Buffer.byteLength(json) <= maxDraftBytes) return { json }
   onShrunk(Buffer.byteLength(json))
   draft.raw_usage = null
   draft.claimed = {}
@@ -29,13 +30,18 @@ export function fitDraft(draft: UsageDraft, onShrunk: (bytes: number) => void): 
     const { cost_nano_usd } = draft
     draft.line_items = [{ quantity_name: 'unattributed', quantity: 1, rate_nano_usd_per_million: 0, cost_nano_usd }]
   }
-  return JSON.stringify(draft)
+  return { json: JSON.stringify(draft) }
+}
+
+/** Of most of it; what is left is short. */
+function lengthOf({ facts = '', json, tail }: DraftText): number {
+  return facts.length + json.length + (tail?.bound ?? 0)
 }
 
 /** Undefined where it is nested deeper than can be written. */
-function textOf(draft: UsageDraft): string | undefined {
+function textOf(draft: UsageDraft): DraftText | undefined {
   try {
-    return draftJson(draft)
+    return draftText(draft)
   } catch {
     return undefined
   }

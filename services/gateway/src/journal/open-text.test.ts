@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { leaseIdOf, leasesOfRun } from '@sluice/contracts'
 import type { JournaledHold } from '@sluice/leases'
+import { jsonOf } from '../../test/journal-env.ts'
 import type { OpenRecord } from './open-record.ts'
 import { OpenReader, SaidTogether } from './open-text.ts'
 
@@ -41,7 +42,7 @@ function holdOf(budget: string, parts: JournaledHold['parts'], more: Partial<Jou
 /** As a replay reads what one write said. */
 function readTogether(records: readonly OpenRecord[], reader = new OpenReader(gatewayId, epoch)) {
   const said = new SaidTogether(leasesOfRun(gatewayId, epoch))
-  const texts = records.map(record => said.add(record))
+  const texts = records.map(record => said.add(record)).map(text => ({ json: jsonOf(text), whole: text.whole }))
   return { texts, read: texts.map(({ json }) => reader.read(json).record) }
 }
 

@@ -1,7 +1,9 @@
 import { leaseIdOfName } from '@sluice/contracts'
 import type { JournaledHold } from '@sluice/leases'
 import { membersOfFacts } from './attempt-facts.ts'
+import { mostNumberBytes, mostTextBytes, writeNumber, writeText } from './json-bytes.ts'
 import type { OpenRecord } from './open-record.ts'
+import type { RecordTail, RecordText } from './record.ts'
 import { openJson } from './record-json.ts'
 
 /*
@@ -20,13 +22,19 @@ interface WrittenOpen extends Partial<OpenRecord> {
   /** Of the same write, the attempt whose facts and books are its own. */
   as?: string
   /** Of leases that the same write has named: within the run, and how much of each it holds. */
-  parts?: [lease: string, amount: number][]
+  parts?: LeasePart[]
 }
 
+type LeasePart = [lease: string, amount: number]
+
+const comma = 0x2c
+const openBracket = 0x5b
+const closeBracket = 0x5d
+const closeBrace = 0x7d
+
 /** An OPEN's JSON for a write of several. `whole`: by itself; absent: that is the same. */
-export interface OpenText {
-  json: string
-  whole?: () => string
+export interface OpenText extends Omit<RecordText, 'type'> {
+  whole?: (() => string) | undefined
 }
 
 /** What can be read of an OPEN where bytes are damaged. */
@@ -44,7 +52,7 @@ export class SaidTogether {
   readonly #facts = new Map<string, OpenRecord>()
   #whole = 0
   /** By lease, whether the budget was exact, and its name. */
-  readonly #leases = new Map<string, { isExact: boolean; json: string }>()
+  readonly #leases = new Map<string, { isExact: boolean; name: string }>()
 
   constructor(ownLeases: string) {
     this.#ownLeases = ownLeases
@@ -60,41 +68,44 @@ export class SaidTogether {
       if (this.#whole++ % mostFacts === 0) this.#facts.clear()
       this.#facts.set(facts, record)
     }
-    let unnamed: JournaledHold[] | undefined
-    let parts = ''
-    for (const hold of holds ?? []) {
-      const named = this.#partsOf(hold)
-      if (named === undefined) {
-        if (unnamed) unnamed.push(hold)
-        else unnamed = [hold]
-      } else parts = parts === '' ? named : `${parts},${named}`
-    }
-    if (!isAlike && parts === '') return { json: openJson(record) }
-    const money = `${unnamed ? `,"holds":${JSON.stringify(unnamed)}` : ''}${holds ? `,"parts":[${parts}]` : ''}`
-    const json = isAlike ? likeJson(record, like.event_id, money) : openJson(withoutMoney(record), money)
-    return { json, whole: () => openJson(record) }
+    const money = holds && this.#moneyOf(holds)
+    if (isAlike) return { ...likeText(record, like.event_id), tail: money, whole: () => openJson(record) }
+    if (!money?.hasParts) return { json: openJson(record) }
+    return { json: openJson(withoutMoney(record)), tail: money, whole: () => openJson(record) }
   }
 
-  /** What it holds by lease, where its leases stand in the write. Undefined: they do from now on. */
-  #partsOf({ parts, exact }: JournaledHold): string | undefined {
+  #moneyOf(holds: readonly JournaledHold[]): OpenTail {
+    const unnamed: JournaledHold[] = []
+    const parts: LeasePart[] = []
+    for (const hold of holds) {
+      const before = parts.length
+      if (this.#addParts(hold, parts)) continue
+      parts.length = before
+      unnamed.push(hold)
+    }
+    return new OpenTail(unnamed, parts)
+  }
+
+  /**
+   * Adds what it holds by lease.
+   * @returns false: some lease does not stand in the write, but from now on it does
+   */
+  #addParts({ parts, exact }: JournaledHold, to: LeasePart[]): boolean {
     const isExact = exact === true
-    let json: string | undefined
     let isNamed = parts.length > 0
     for (const [lease, amount] of parts) {
       const named = this.#leases.get(lease)
-      if (named?.isExact === isExact) {
-        const part = `[${named.json},${amount}]`
-        json = json === undefined ? part : `${json},${part}`
-        continue
+      if (named?.isExact === isExact) to.push([named.name, amount])
+      else {
+        isNamed = false
+        this.#leases.set(lease, { isExact, name: this.#nameOf(lease) })
       }
-      isNamed = false
-      this.#leases.set(lease, { isExact, json: this.#nameJson(lease) })
     }
-    return isNamed ? json : undefined
+    return isNamed
   }
 
-  #nameJson(lease: string): string {
-    return JSON.stringify(lease.startsWith(this.#ownLeases) ? lease.slice(this.#ownLeases.length) : lease)
+  #nameOf(lease: string): string {
+    return lease.startsWith(this.#ownLeases) ? lease.slice(this.#ownLeases.length) : lease
   }
 }
 
@@ -110,10 +121,47 @@ function haveSameBooks(one: OpenRecord, other: OpenRecord): boolean {
   )
 }
 
-function likeJson(record: OpenRecord, as: string, money: string): string {
+function likeText(record: OpenRecord, as: string): Pick<OpenText, 'lead' | 'json'> {
   const { event_id, call_id, admitted_at_ms, estimated_input, asked_modifiers, in_call, holder } = record
-  const own = JSON.stringify({ admitted_at_ms, estimated_input, asked_modifiers, in_call, holder })
-  return `{"event_id":"${event_id}","call_id":"${call_id}","as":"${as}",${own.slice(1, -1)}${money}}`
+  const own = { admitted_at_ms, estimated_input, asked_modifiers, in_call, holder }
+  return { lead: [`{"event_id":"${event_id}","call_id":"${call_id}","as":"${as}"`], json: JSON.stringify(own) }
+}
+
+/** The money of an OPEN, as its last members: `holds` names leases that the write has not named, `parts` refers to the others. */
+class OpenTail implements RecordTail {
+  readonly bound: number
+  readonly #holds: string
+  readonly #parts: readonly LeasePart[]
+
+  constructor(holds: readonly JournaledHold[], parts: readonly LeasePart[]) {
+    this.#holds = `${holds.length > 0 ? `,"holds":${JSON.stringify(holds)}` : ''},"parts":[`
+    this.#parts = parts
+    let bound = this.#holds.length * 3 + 2
+    for (const [lease] of parts) bound += mostTextBytes(lease) + mostNumberBytes + 4
+    this.bound = bound
+  }
+
+  /** It refers to what an earlier OPEN has said. */
+  get hasParts(): boolean {
+    return this.#parts.length > 0
+  }
+
+  write(buffer: Buffer, at: number): number {
+    let end = at + buffer.write(this.#holds, at, 'utf8')
+    for (let i = 0; i < this.#parts.length; i++) {
+      const part = this.#parts[i]
+      if (!part) continue
+      if (i > 0) buffer[end++] = comma
+      buffer[end++] = openBracket
+      end = writeText(buffer, end, part[0])
+      buffer[end++] = comma
+      end = writeNumber(buffer, end, part[1])
+      buffer[end++] = closeBracket
+    }
+    buffer[end++] = closeBracket
+    buffer[end++] = closeBrace
+    return end
+  }
 }
 
 /** Reads the OPENs of a run in their order, each as it was given, or as much of it as is not damaged. */

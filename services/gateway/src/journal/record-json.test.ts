@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LineItem } from '@sluice/contracts'
+import { jsonOf } from '../../test/journal-env.ts'
+import { closeLine, closePrefix } from './close-line.ts'
 import type { OpenRecord, UsageDraft } from './open-record.ts'
-import { draftJson, openJson } from './record-json.ts'
+import { draftText, openJson } from './record-json.ts'
 
 const odd = 'a "quoted" \\ text\n\u2028 with ünïcode \ud800 and \u0007'
 const identity = {
@@ -124,6 +126,12 @@ function* withoutEach<T extends object>(whole: T, optional: readonly (keyof T)[]
   }
 }
 
+const place = { gateway_id: 'gw_1', epoch: 3, partition: 5, seq: 1_234 }
+
+function lineOf(draft: UsageDraft): string {
+  return jsonOf(closeLine(closePrefix('gw_1', 3), 5, 1_234, draftText(draft)))
+}
+
 function saysTheSame(json: string, record: object): void {
   assert.deepEqual(JSON.parse(json), JSON.parse(JSON.stringify(record)))
   assert.equal(json.length, JSON.stringify(record).length, 'nothing stands there twice')
@@ -156,16 +164,16 @@ test('an event is written as JSON.stringify writes it, whatever it has and has n
     'handed',
     'settlement_key',
   ] as const
-  for (const draft of withoutEach<UsageDraft>(wholeDraft, optional)) saysTheSame(draftJson(draft), draft)
+  for (const draft of withoutEach<UsageDraft>(wholeDraft, optional)) saysTheSame(lineOf(draft), { ...place, ...draft })
   const bare = { ...wholeDraft, leases: [], held: [], line_items: [], quantities: {}, raw_usage: null }
-  saysTheSame(draftJson(bare), bare)
+  saysTheSame(lineOf(bare), { ...place, ...bare })
   const broken: UsageDraft = {
     ...wholeDraft,
     duration_ms: Number.NaN,
     cost_nano_usd: Number.POSITIVE_INFINITY,
     drawn: [[['b', '', 0], 7, [['3-0', Number.NaN, Number.NaN]]]],
   }
-  saysTheSame(draftJson(broken), broken)
+  saysTheSame(lineOf(broken), { ...place, ...broken })
 })
 
 test('what an identity called last is not taken for what it calls now', () => {

@@ -1,5 +1,6 @@
-import type { DrawnMoney } from '@sluice/contracts'
 import { type AttemptFacts, membersOfFacts } from './attempt-facts.ts'
+import type { DraftText } from './close-line.ts'
+import { DrawnTail } from './drawn-tail.ts'
 import type { OpenRecord, UsageDraft } from './open-record.ts'
 
 /*
@@ -12,11 +13,8 @@ type RestOf<Record_> = {
   [Name in keyof Required<Omit<Record_, keyof AttemptFacts | 'event_id' | 'call_id' | 'drawn'>>]: Record_[Name]
 }
 
-/**
- * The JSON of an OPEN.
- * @param more members behind it, as they stand in an object with others before them
- */
-export function openJson(record: OpenRecord, more = ''): string {
+/** The JSON of an OPEN. */
+export function openJson(record: OpenRecord): string {
   const rest = {
     admitted_at_ms: record.admitted_at_ms,
     price_book_id: record.price_book_id,
@@ -30,11 +28,13 @@ export function openJson(record: OpenRecord, more = ''): string {
     holds: record.holds,
     holder: record.holder,
   } satisfies RestOf<OpenRecord>
-  return jsonOf(record, rest, more)
+  // Both are UUIDs: nothing in them is to be escaped.
+  const { event_id, call_id } = record
+  return `{"event_id":"${event_id}","call_id":"${call_id}",${membersOfFacts(record)},${JSON.stringify(rest).slice(1)}`
 }
 
 /** The JSON of an event without its place. @throws RangeError where its raw usage is nested deeper than can be written */
-export function draftJson(draft: UsageDraft): string {
+export function draftText(draft: UsageDraft): DraftText {
   const rest = {
     http_status: draft.http_status,
     status: draft.status,
@@ -69,48 +69,7 @@ export function draftJson(draft: UsageDraft): string {
     held: draft.held,
     settlement_key: draft.settlement_key,
   } satisfies RestOf<UsageDraft>
-  return draft.drawn ? jsonOf(draft, rest, `,"drawn":${drawnJson(draft.drawn)}`) : jsonOf(draft, rest)
-}
-
-/** Of a label, which all events of its pool share. */
-const labels = new WeakMap<DrawnMoney[0], string>()
-
-function labelJson(label: DrawnMoney[0]): string {
-  let json = labels.get(label)
-  if (json === undefined) {
-    json = JSON.stringify(label)
-    labels.set(label, json)
-  }
-  return json
-}
-
-function drawnJson(drawn: readonly DrawnMoney[]): string {
-  let json = ''
-  for (const [label, held, parts] of drawn) {
-    let leases = ''
-    for (const [name, used, total] of parts)
-      leases += `${leases === '' ? '' : ','}[${nameJson(name)},${numberJson(used)},${numberJson(total)}]`
-    json += `${json === '' ? '' : ','}[${labelJson(label)},${numberJson(held)},[${leases}]]`
-  }
-  return `[${json}]`
-}
-
-const plainName = /^[\w-]*$/
-
-function nameJson(name: string): string {
-  return plainName.test(name) ? `"${name}"` : JSON.stringify(name)
-}
-
-function numberJson(number: number): number | 'null' {
-  return Number.isFinite(number) ? number : 'null'
-}
-
-/** @param more members behind the rest */
-function jsonOf(record: OpenRecord | UsageDraft, rest: object, more = ''): string {
-  // Both are UUIDs: nothing in them is to be escaped.
-  const { event_id, call_id } = record
-  const json = JSON.stringify(rest)
-  // Parts of a text that is flat cost nothing; of one that is put together, a copy.
-  const last = more === '' ? json.slice(1) : `${json.slice(1, -1)}${more}}`
-  return `{"event_id":"${event_id}","call_id":"${call_id}",${membersOfFacts(record)},${last}`
+  const ids = `"event_id":"${draft.event_id}","call_id":"${draft.call_id}"`
+  const facts = membersOfFacts(draft)
+  return { ids, facts, json: JSON.stringify(rest), tail: draft.drawn && new DrawnTail(draft.drawn) }
 }

@@ -26,11 +26,16 @@ test('what is written is read', () => {
   assert.deepEqual(readAll(frames()), { texts, end: frames().length, stop: 'end' })
 })
 
-test('a text in two parts is read as one', () => {
-  const record = { type: recordType.close, lead: '{"a":"ä",', json: '"b":"世界"}' }
+test('a text in pieces is read as one', () => {
+  const tail = { bound: 10, write: (buffer: Buffer, at: number) => at + buffer.write(',"d":"ü"}', at) }
+  const record = { type: recordType.close, lead: ['{"a":"ä"', ',"b":1'], json: '{"c":"世界"}', tail }
   const buffer = Buffer.alloc(frameBound(record))
   const end = writeFrame(buffer, 0, record)
-  assert.deepEqual(readAll(buffer.subarray(0, end)), { texts: ['{"a":"ä","b":"世界"}'], end, stop: 'end' })
+  assert.deepEqual(readAll(buffer.subarray(0, end)), {
+    texts: ['{"a":"ä","b":1,"c":"世界","d":"ü"}'],
+    end,
+    stop: 'end',
+  })
 })
 
 test('a file torn at any byte reads as the whole records before it', () => {

@@ -27,25 +27,45 @@ export const frameHeaderBytes = 8
 /** No record comes near it: a longer length is damage, not a record. */
 export const maxPayloadBytes = 4 * 1024 * 1024
 
-/** A record's JSON; the two parts of it are written one behind the other, which costs less than to put them together. */
+/** A record's JSON, an object. Its pieces are written one behind the other, which costs less than to put them together. */
 export interface RecordText {
   readonly type: RecordType
-  readonly lead?: string
+  /** What the object begins with, up to the members of `json`; no comma behind it. */
+  readonly lead?: readonly string[] | undefined
+  /** All of the object, or all that is not in the others; with a brace at each end in any case. */
   readonly json: string
+  /** What the object ends with. */
+  readonly tail?: RecordTail | undefined
+}
+
+/** The last members of an object, written as bytes: with a comma before them and the object's brace behind. */
+export interface RecordTail {
+  /** The most bytes that it takes. */
+  readonly bound: number
+  /** @returns where it ends */
+  write: (buffer: Buffer, at: number) => number
 }
 
 /** The most bytes that {@link writeFrame} can need for this text. */
-export function frameBound({ lead = '', json }: Omit<RecordText, 'type'>): number {
-  return frameHeaderBytes + 1 + (lead.length + json.length) * 3
+export function frameBound({ lead, json, tail }: Omit<RecordText, 'type'>): number {
+  let length = json.length
+  if (lead) for (const piece of lead) length += piece.length
+  return frameHeaderBytes + 1 + length * 3 + (tail?.bound ?? 0)
 }
 
+const comma = 0x2c
+
 /** Writes a frame at `at` and gives its length. The buffer has {@link frameBound} bytes of room there. */
-export function writeFrame(buffer: Buffer, at: number, { type, lead = '', json }: RecordText): number {
+export function writeFrame(buffer: Buffer, at: number, { type, lead, json, tail }: RecordText): number {
   const payload = at + frameHeaderBytes
   buffer[payload] = type
-  let length = 1
-  if (lead !== '') length += buffer.write(lead, payload + 1, 'utf8')
-  length += buffer.write(json, payload + length, 'utf8')
+  let end = payload + 1
+  if (lead) for (const piece of lead) end += buffer.write(piece, end, 'utf8')
+  const brace = end
+  end += buffer.write(json, end, 'utf8')
+  if (lead) buffer[brace] = comma
+  if (tail) end = tail.write(buffer, end - 1)
+  const length = end - payload
   buffer.writeUInt32LE(length, at)
   buffer.writeUInt32LE(crc32(buffer.subarray(payload, payload + length)), at + 4)
   return frameHeaderBytes + length

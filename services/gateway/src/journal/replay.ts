@@ -27,7 +27,7 @@ import {
   type ReleaseRun,
 } from './open-record.ts'
 import { type LegibleOpen, OpenReader } from './open-text.ts'
-import { encodeFrames, recordType } from './record.ts'
+import { encodeFrames, type RecordText, recordType } from './record.ts'
 import { nodeIo, type SegmentName, writeRecord } from './segment.ts'
 
 export interface ReplayOptions {
@@ -102,7 +102,7 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
   const { header, open, numbers } = scan
   let { end } = scan
   if (!scan.ended) {
-    const lines: { type: typeof recordType.close | typeof recordType.end; json: string }[] = []
+    const lines: RecordText[] = []
     const prefix = closePrefix(header.gateway_id, header.epoch)
     const unsettled = [...open.values()].flatMap(({ record }) => record ?? [])
     await options.releaseRun?.({ gatewayId: header.gateway_id, epoch: header.epoch, unsettled })
@@ -125,7 +125,7 @@ export async function endEpoch(options: ReplayOptions): Promise<EndedEpoch | und
       const series = numbers[partition]
       // A number whose CLOSE is damaged may be published: given to an attempt that cannot have had it, it would hide its event.
       const seq = (damagesBefore < scan.damages ? series?.takeMissing() : series?.takeNext()) ?? 0
-      lines.push({ type: recordType.close, json: closeLine(prefix, partition, seq, fitted) })
+      lines.push(closeLine(prefix, partition, seq, fitted))
     }
     const endRecord: EndRecord = {
       last: numbers.map(series => series.last),
@@ -287,11 +287,7 @@ function parse<T>(json: Buffer): T {
 }
 
 /** Appends records behind the last whole one and syncs. @throws where the disk is full: replay is then done again later */
-function append(
-  segment: SegmentName,
-  end: Position,
-  records: readonly { type: typeof recordType.close | typeof recordType.end; json: string }[],
-): Position {
+function append(segment: SegmentName, end: Position, records: readonly RecordText[]): Position {
   const fd = openSync(segment.path, 'r+')
   try {
     const writable = {

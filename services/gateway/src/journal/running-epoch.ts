@@ -1,5 +1,5 @@
 import { leasesOfRun, PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
-import { closeParts, closePrefix } from './close-line.ts'
+import { closeLine, closePrefix } from './close-line.ts'
 import type { Position } from './epoch-reader.ts'
 import { EpochWriter, type EpochWriterOptions, type JournalState, type SegmentState } from './epoch-writer.ts'
 import { fitDraft } from './fit-draft.ts'
@@ -116,9 +116,13 @@ export class RunningEpoch {
     const attempt = openAttempt(record)
     let failed: JournalUnavailableError | undefined
     this.#attempts.set(record.event_id, attempt)
+    const { lead, json, tail, whole } = this.#saidTogether().add(record)
     this.#turn.add({
       type: recordType.open,
-      ...this.#saidTogether().add(record),
+      lead,
+      json,
+      tail,
+      whole,
       settle: (cause, segment) => {
         if (cause === undefined && segment) {
           attempt.segment = segment
@@ -201,13 +205,13 @@ export class RunningEpoch {
     if (!attempt && draft.settlement_key === undefined) throw new Error(`attempt ${draft.event_id} is not open`)
     const partition = partitionOf(draft.identity.project_id)
     const seq = (this.#last[partition] ?? 0) + 1
-    const draftJson = fitDraft(draft, bytes =>
+    const text = fitDraft(draft, bytes =>
       this.#options.log.error(
         { eventId: draft.event_id, bytes },
         'event too large, only what it costs and who pays is kept',
       ),
     )
-    const { lead, json } = closeParts(this.#prefix, partition, seq, draftJson)
+    const { type, lead, json, tail } = closeLine(this.#prefix, partition, seq, text)
     this.#last[partition] = seq
     this.#attempts.delete(draft.event_id)
     // Begun without an OPEN, its leases may be named nowhere else.
@@ -215,10 +219,11 @@ export class RunningEpoch {
       this.#addExtend({ event_id: draft.event_id, number: 0, holds: attempt.record.holds })
     this.#turn.add(
       {
-        type: recordType.close,
+        type,
         lead,
         json,
-        numbered: { json: lead + json, partition, seq },
+        tail,
+        numbered: { partition, seq },
         settle: () => {
           if (attempt?.segment) attempt.segment.open--
         },
@@ -227,7 +232,12 @@ export class RunningEpoch {
       urgent,
     )
     if (!written) this.#turn.flush()
-    return Object.assign(draft, { gateway_id: this.gatewayId, epoch: this.epoch, partition, seq })
+    const event = draft as UsageRecordedData
+    event.gateway_id = this.gatewayId
+    event.epoch = this.epoch
+    event.partition = partition
+    event.seq = seq
+    return event
   }
 
   /** {@link EpochWriter.secured} */

@@ -56,7 +56,7 @@ function startWriter(t: TestContext) {
 
 function close(seq: number, written?: TurnRecord['written']): TurnRecord {
   const json = `{"seq":${seq}}`
-  return { type: recordType.close, json, numbered: { json, partition: 0, seq }, ...(written ? { written } : {}) }
+  return { type: recordType.close, json, numbered: { partition: 0, seq }, ...(written ? { written } : {}) }
 }
 
 function open(name: string, more: Partial<TurnRecord> = {}): TurnRecord {

@@ -6,7 +6,7 @@ export interface TurnRecord extends RecordText {
   /** Its JSON where it is written by itself. Absent: the same. */
   readonly whole?: (() => string) | undefined
   /** Of a CLOSE: its place in its series. */
-  readonly numbered?: NumberedRecord
+  readonly numbered?: Omit<NumberedRecord, 'text'>
   /**
    * What the turn's write comes to for this record: called before any `written`.
    * @param error it is in no file
@@ -79,7 +79,7 @@ export class TurnBatch {
       const record = records[i]
       // The one that is left when the write fails is not where the record is.
       const { segment } = this.#writer
-      if (record?.type === recordType.close && record.numbered) this.#writer.keep(record.numbered)
+      if (record?.type === recordType.close && record.numbered) this.#writer.keep(numberedOf(record, record.numbered))
       else if (record) {
         try {
           this.#writer.write(record.whole ? { type: record.type, json: record.whole() } : record)
@@ -91,4 +91,12 @@ export class TurnBatch {
     }
     return errors
   }
+}
+
+/** Nothing but what is written of it: it may wait for long. */
+function numberedOf(
+  { type, lead, json, tail }: TurnRecord,
+  place: NonNullable<TurnRecord['numbered']>,
+): NumberedRecord {
+  return { text: { type, lead, json, tail }, ...place }
 }
