@@ -211,7 +211,7 @@ export class Connection implements ResponseSink {
     if (body.length <= smallBodyBytes) writeTogether(this.#socket, head, body)
     else {
       this.#socket.cork()
-      this.#socket.write(head, 'latin1')
+      this.#socket.write(head.join(''), 'latin1')
       this.#socket.write(body, error => {
         if (!error) exchange.bodySent()
       })

@@ -18,7 +18,7 @@ export interface ResponseHead {
 /** A header as it came, and what it says. */
 interface HeaderLine {
   /** With its CRLF. */
-  text: string
+  bytes: Buffer
   name: string
   value: string
   framing: Framing | undefined
@@ -61,17 +61,18 @@ function copyOf(text: string): string {
  */
 export class ResponseHeadReader {
   /** Of the last head. */
-  #statusLine = ''
+  #statusLine = Buffer.alloc(0)
   #status = 0
   #minor = ''
   #lines: HeaderLine[] = []
 
   /**
    * Reads a response's head, the empty line left out.
+   * @param length of the head, which the bytes begin with
    * @throws UpstreamError `BAD_RESPONSE` where it is malformed, or frames the body in two ways
    */
-  read(text: string): ResponseHead {
-    let at = this.#readStatus(text)
+  read(bytes: Buffer, length: number): ResponseHead {
+    let at = this.#readStatus(bytes, length)
     const head: ResponseHead = {
       status: this.#status,
       headers: [],
@@ -83,19 +84,21 @@ export class ResponseHeadReader {
     }
     const known = this.#lines
     let count = 0
-    while (at < text.length) {
+    let text: string | undefined
+    while (at < length) {
       if (count === maxHeaders) throw badResponse('too many headers')
       let line = known[count]
-      if (line === undefined || text.slice(at, at + line.text.length) !== line.text) {
+      if (line === undefined || !standsAt(bytes, at, length, line.bytes)) {
+        text ??= bytes.toString('latin1', 0, length)
         line = readLine(text, at)
         known[count] = line
       }
       count++
-      at += line.text.length
+      at += line.bytes.length
       head.headers.push(line.name, line.value)
       if (line.framing) applyFraming(head, line.framing)
     }
-    known.length = text.length <= maxKeptHeadLength ? count : 0
+    known.length = length <= maxKeptHeadLength ? count : 0
     if (head.closes) head.keepAlive = false
     if (head.chunked && (head.contentLength !== undefined || this.#minor === '0'))
       throw badResponse('a body that is framed in two ways')
@@ -103,17 +106,25 @@ export class ResponseHeadReader {
   }
 
   /** @returns where the first header begins */
-  #readStatus(text: string): number {
-    const line = text.slice(0, this.#statusLine.length)
-    if (line !== '' && line === this.#statusLine) return line.length
+  #readStatus(bytes: Buffer, length: number): number {
+    const line = this.#statusLine
+    if (line.length > 0 && standsAt(bytes, 0, length, line)) return line.length
+    const text = bytes.toString('latin1', 0, length)
     const end = lineEndOf(text, 0)
     const [, minor, code] = statusLine.exec(text.slice(0, end - 2)) ?? []
     if (minor === undefined || code === undefined) throw badResponse('no HTTP/1.1 status line')
-    this.#statusLine = copyOf(text.slice(0, end))
+    this.#statusLine = Buffer.from(text.slice(0, end), 'latin1')
     this.#minor = minor
     this.#status = Number(code)
     return end
   }
+}
+
+/** A line stands there: compared byte by byte, which takes less than to make a text of it. */
+function standsAt(bytes: Buffer, at: number, end: number, line: Buffer): boolean {
+  if (at + line.length > end) return false
+  for (let i = 0; i < line.length; i++) if (bytes[at + i] !== line[i]) return false
+  return true
 }
 
 /** Where a line ends, behind its CRLF. @throws UpstreamError where it is no field text */
@@ -132,7 +143,7 @@ function readLine(text: string, at: number): HeaderLine {
   const name = colon > 0 ? lowerHeaderName(line.slice(0, colon)) : undefined
   if (name === undefined) throw badResponse('a header without a name')
   const value = trimmed(line, colon + 1, line.length - 2)
-  return { text: line, name, value, framing: readFraming(name, value) }
+  return { bytes: Buffer.from(line, 'latin1'), name, value, framing: readFraming(name, value) }
 }
 
 /** What a header says of the framing of its message. @throws UpstreamError where that can be read in two ways */

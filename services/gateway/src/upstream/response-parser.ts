@@ -102,7 +102,7 @@ export class ResponseParser {
       return undefined
     }
     this.#pending = undefined
-    const head = this.#heads.read(have.toString('latin1', 0, end + 2))
+    const head = this.#heads.read(have, end + 2)
     const rest = have.subarray(end + headEnd.length)
     // An interim response (RFC 9110, 15.2) says nothing that we pass on.
     if (head.status < 200) {
