@@ -24,9 +24,10 @@ export function rateRecorded(books: PriceBooks, event: UsageRecordedData): Ratin
  */
 export function ratedModel(books: PriceBooks, provider: string, requested: string, served: string | undefined): string {
   if (served === undefined || served === requested) return requested
-  if (books.override?.find(provider, served)) return served
-  if (isDatedNameOf(served, requested) && books.override?.find(provider, requested)) return requested
-  return books.book.find(provider, served) ? served : requested
+  const { book, override } = books
+  if (override?.find(provider, served)) return served
+  if (override?.find(provider, requested) && isDatedNameOf(served, requested)) return requested
+  return book.find(provider, served) ? served : requested
 }
 
 /** Turns of the model that served are priced as the call is, by whichever of its names that is. */

@@ -98,7 +98,8 @@ export class ResponseHeadReader {
       head.headers.push(line.name, line.value)
       if (line.framing) applyFraming(head, line.framing)
     }
-    known.length = length <= maxKeptHeadLength ? count : 0
+    const kept = length <= maxKeptHeadLength ? count : 0
+    if (known.length !== kept) known.length = kept
     if (head.closes) head.keepAlive = false
     if (head.chunked && (head.contentLength !== undefined || this.#minor === '0'))
       throw badResponse('a body that is framed in two ways')
