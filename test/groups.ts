@@ -18,6 +18,7 @@ const groups: Record<string, readonly string[]> = {
     'test/asking-for-more.test.ts',
     'test/company.test.ts',
     'test/clients/clients.test.ts',
+    'test/clients/refusals.test.ts',
     'test/crawl.test.ts',
     'test/dead-letters.test.ts',
   ],

@@ -5,7 +5,7 @@ import { type StreamEnding, sseEvent } from './stream-ending.ts'
 
 /**
  * Ends a chat completion stream. Soft: every open choice finishes with `length`, as if its output limit had been reached.
- * Explicit, and wherever a tool call is half out: a chunk with a top-level `error`, which the SDK raises.
+ * Explicit, and wherever a tool call is half out: a top-level `error` in the place of choices, which clients raise.
  */
 export function endChat(state: ChatState, ending: StreamEnding): string {
   const head = {
@@ -25,7 +25,8 @@ export function endChat(state: ChatState, ending: StreamEnding): string {
       param: null,
       metadata: metadataOf(refusal, ending.callId),
     }
-    return `${sseEvent({ ...head, choices: [], error })}data: [DONE]\n\n`
+    // Without `choices`: clients that find some take it for a chunk like any other, and the stream for whole.
+    return `${sseEvent({ ...head, error })}data: [DONE]\n\n`
   }
   let text = ''
   for (const choice of open.length > 0 || state.choices.length > 0 ? open : [{ index: 0 }]) {
