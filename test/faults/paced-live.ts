@@ -28,8 +28,6 @@ interface Size {
   models: readonly SessionModel[]
   /** Of the calls until {@link freePart}, so many in a million may be refused, clamped or cut. */
   mostPerMillion: number
-  /** What is printed alone: what a slow machine does to calls. */
-  excused: readonly string[]
 }
 
 /** Below it nobody is to be refused, and no call to be made smaller. */
@@ -220,7 +218,7 @@ const inOrder = (counts: Record<string, number>): string =>
 
 function judge(size: Size, { below, above }: Tally, overshoot: Overshoot): Outcome {
   const belowAll = Object.values(below).reduce((sum, count) => sum + count, 0)
-  const harmed = ['whole', ...size.excused].reduce((rest, outcome) => rest - (below[outcome] ?? 0), belowAll)
+  const harmed = belowAll - (below.whole ?? 0)
   const { perSeat, causes, differing, unexplained, beyondRecord, wronglyBilled } = overshoot
   const most = Math.max(...perSeat.values())
   const dollars = (nanoUsd: number) => `$${(nanoUsd / 1e9).toFixed(6)}`
@@ -327,7 +325,6 @@ const full: Size = {
   answerMs: 8_000,
   models: [chat, messages, { ...messages, isCached: false }],
   mostPerMillion: 1_000,
-  excused: [],
 }
 /** A twenty-fifth of money, prompts and limits, on a machine that others use at the same time. */
 const small: Size = {
@@ -344,8 +341,6 @@ const small: Size = {
     { ...chat, maxTokens: 1_310 },
     { ...messages, maxTokens: 1_280 },
   ],
-  mostPerMillion: 20_000,
-  excused: ['budget_unknown'],
 }
 
 export const pacedLive: Scenario<Size> = {

@@ -22,7 +22,7 @@ function newLine() {
       attemptId: string,
       budgetId: string,
       want: number,
-      about: { need?: number; wholeMs?: number; heldMs?: number } = {},
+      about: { need?: number; wholeMs?: number; heldMs?: number; ownerMs?: number } = {},
     ) =>
       line.wait(
         {
@@ -244,4 +244,23 @@ test('who waits is served from no lease past its ttl, and at once where its home
   later('heard')
   grant(0, now + laterMs + 600)
   assert.deepEqual(ended, { before: 'left', silent: 'unanswered', heard: 'held' })
+})
+
+test('a home that was heard of a moment ago may be between two owners: who has the patience waits for it, and no longer than that', () => {
+  const { wallet, wait, grant, ended, pollAt } = newLine()
+  wait('never heard', 'bud_a', 10, { ownerMs: 2_000 })
+  pollAt(500)
+  assert.deepEqual(ended, { 'never heard': 'unanswered' })
+  grant(0, now + 500)
+  const receipt = { term: 1, at_ms: 0, unknown: [], fenced: false }
+  wallet.renewed(0, now, receipt)
+  wait('patient', 'bud_a', 10, { ownerMs: 2_000, heldMs: 300 })
+  wait('impatient', 'bud_a', 10)
+  pollAt(1_999)
+  assert.deepEqual(ended, { 'never heard': 'unanswered', impatient: 'unanswered' })
+  grant(10, now + 1_999)
+  assert.equal(ended.patient, 'held')
+  wait('too long', 'bud_a', 10, { ownerMs: 2_000 })
+  pollAt(2_000)
+  assert.equal(ended['too long'], 'unanswered')
 })

@@ -23,6 +23,11 @@ export interface Wanting {
    * others hold. Absent: not at all.
    */
   wholeMs?: number
+  /**
+   * How long it waits for a home that answers nobody and was heard of a moment ago: it is between two owners. Absent: no longer than
+   * for any home.
+   */
+  ownerMs?: number
   /** What to hold of each pool where less is there than wanted; undefined: it is of no use. Absent: what is there. */
   fit?: (available: readonly number[]) => readonly number[] | undefined
   done: (waited: Waited) => void
@@ -30,6 +35,8 @@ export interface Wanting {
 
 /** This run has been followed by another: asking faster does not help it. */
 const fencedRestMs = 500
+/** A home that nobody has heard of for so long is not between two owners, but away. */
+const mostBetweenOwnersMs = 5_000
 /** Whoever wants more than it was granted asks again so often. */
 const wholeAgainMs = 200
 
@@ -215,11 +222,17 @@ export class WaitingLine {
   }
 
   /** Of a home that has not answered it in time, or that was too busy for it and has answered nobody for as long. */
-  #silentPool({ needs, asks, answerByMs, isPutOff, sinceMs }: Waiting, nowMs: number): WalletPool | undefined {
-    if (asks.size > 0) return nowMs < answerByMs ? undefined : needs.find(({ pool }) => pool.asking > 0)?.pool
+  #silentPool(waiting: Waiting, nowMs: number): WalletPool | undefined {
+    const { needs, asks, answerByMs, isPutOff, sinceMs } = waiting
     const { answerMs } = this.#options
-    if (!isPutOff || nowMs - sinceMs < answerMs) return undefined
-    return needs.find(({ pool }) => this.#wallet.isSilent(pool.home, nowMs - answerMs))?.pool
+    if (nowMs < (asks.size > 0 ? answerByMs : sinceMs + answerMs) || (asks.size === 0 && !isPutOff)) return undefined
+    const isSilent = ({ pool }: Need) =>
+      asks.size > 0 ? pool.asking > 0 : this.#wallet.isSilent(pool.home, nowMs - answerMs)
+    return needs.find(need => isSilent(need) && !this.#isBetweenOwners(need, waiting, nowMs))?.pool
+  }
+
+  #isBetweenOwners({ pool }: Need, { sinceMs, ownerMs = 0 }: Waiting, nowMs: number): boolean {
+    return nowMs < sinceMs + ownerMs && this.#wallet.wasHeard(pool.home, nowMs - mostBetweenOwnersMs)
   }
 
   #ask(waiting: Waiting, nowMs: number, isBehind: boolean): void {

@@ -350,6 +350,12 @@ export class Wallet {
     return this.#isBusy(home) && (this.#answeredAtMs.get(home) ?? Number.NEGATIVE_INFINITY) <= sinceMs
   }
 
+  /** A home has answered something since then. */
+  wasHeard(home: number, sinceMs: number): boolean {
+    const heardAtMs = Math.max(this.#answeredAtMs.get(home) ?? 0, this.#renewedAtMs.get(home) ?? 0)
+    return heardAtMs >= sinceMs
+  }
+
   #isBusy(home: number): boolean {
     return (this.#asking.get(home) ?? 0) >= mostAsks
   }

@@ -140,6 +140,8 @@ function leastTokensOf(paying: Paying): number {
 
 /** So long a call waits for what others hold before less is put into it. */
 const wholePatienceMs = 1_000
+/** …and for a home that is between two owners. */
+const ownerPatienceMs = 2_000
 /** Nobody waits long for what bytes say, where tokens can be counted. */
 const loosePatienceMs = 300
 
@@ -217,7 +219,8 @@ function waitInLine(
   return new Promise<Waited>(done => {
     // A stream that is paid for as it goes on is none the worse for beginning with less.
     const wholeMs = isPaced ? 0 : wholePatienceMs
-    line.wait({ attemptId, needs, fit, done, wholeMs, ...(heldMs !== undefined && { heldMs }) }, nowMs)
+    const patience = { wholeMs, ownerMs: ownerPatienceMs, ...(heldMs !== undefined && { heldMs }) }
+    line.wait({ attemptId, needs, fit, done, ...patience }, nowMs)
   }).then(waited => {
     if (waited.outcome === 'left') throw new Refusal('invalid_request', 'The client left before its request was sent.')
     return waited
