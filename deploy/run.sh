@@ -15,6 +15,6 @@ fi
 # One process a core: the collector's helper threads would take from that core what they save. What a call allocates dies with it.
 if [ "$program" = main ]; then
   exec node --max-semi-space-size=32 --heap-growing-percent=500 --single-threaded-gc \
-    --no-allocation-site-pretenuring src/main.ts
+    --no-allocation-site-pretenuring --use-largepages=silent src/main.ts
 fi
 exec node "src/$program.ts"
