@@ -69,6 +69,8 @@ export class WalletPool implements PoolName {
   gapMs = 0
   /** The window behind this one is asked for. */
   isFollowed = false
+  /** Whoever asks for it by its name finds another. */
+  isForgotten = false
   /** When the first of its leases that were called back comes to its end. */
   recalledUntilMs = Number.POSITIVE_INFINITY
   #taken = 0

@@ -133,6 +133,7 @@ export class Wallet {
 
   #forgetPool(key: string, { budgetId, copy }: WalletPool): void {
     const pool = this.#pools.get(key)
+    if (pool) pool.isForgotten = true
     this.#pools.delete(key)
     const copies = this.#latest.get(budgetId)
     if (copies?.get(copy) !== pool) return

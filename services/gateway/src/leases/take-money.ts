@@ -6,6 +6,7 @@ import {
   type Need,
   type Refused,
   type Waited,
+  type Wallet,
   type WalletPool,
 } from '@sluice/leases'
 import type { CallBound } from '../bounds/call-bound.ts'
@@ -113,15 +114,33 @@ export function takeNow(deps: LeaseDeps, paying: Paying, nowMs: number): Money |
 
 function needsOf(deps: LeaseDeps, paying: Paying, nowMs: number): Need[] {
   const leastTokens = leastTokensOf(paying)
-  return paying.budgets.map(matched => {
+  const pools = poolsOf(deps, paying.budgets, nowMs)
+  return paying.budgets.map((matched, at) => {
     const { budget, copy } = matched
     const bound = boundFor(paying, matched)
     return {
-      pool: poolOf(deps, budget, copy, nowMs),
+      pool: pools[at] ?? poolOf(deps, budget, copy, nowMs),
       want: amountOf(budget, bound, bound.outputTokens),
       need: amountOf(budget, bound, isLoose(budget) ? bound.outputTokens : leastTokens),
     }
   })
+}
+
+/** Of budgets that many calls meet, their pools: until a window ends or a pool is forgotten, they are the same. */
+const knownPools = new WeakMap<readonly MatchedBudget[], { wallet: Wallet; pools: readonly WalletPool[] }>()
+
+function poolsOf(deps: LeaseDeps, budgets: readonly MatchedBudget[], nowMs: number): readonly WalletPool[] {
+  const { wallet } = deps.client
+  const known = knownPools.get(budgets)
+  if (known?.wallet === wallet && areCurrent(known.pools, nowMs)) return known.pools
+  const pools = budgets.map(({ budget, copy }) => poolOf(deps, budget, copy, nowMs))
+  knownPools.set(budgets, { wallet, pools })
+  return pools
+}
+
+function areCurrent(pools: readonly WalletPool[], nowMs: number): boolean {
+  for (const pool of pools) if (pool.isForgotten || !pool.covers(nowMs)) return false
+  return true
 }
 
 function boundFor(paying: Paying, matched: MatchedBudget): CallBound {
