@@ -42,7 +42,7 @@ function holdOf(budget: string, parts: JournaledHold['parts'], more: Partial<Jou
 /** As a replay reads what one write said. */
 function readTogether(records: readonly OpenRecord[], reader = new OpenReader(gatewayId, epoch)) {
   const said = new SaidTogether(leasesOfRun(gatewayId, epoch))
-  const texts = records.map(record => said.add(record)).map(text => ({ json: jsonOf(text), whole: text.whole }))
+  const texts = records.map(record => said.add(record)).map(text => ({ json: jsonOf(text), whole: text.whole?.() }))
   return { texts, read: texts.map(({ json }) => reader.read(json).record) }
 }
 
@@ -85,7 +85,7 @@ test('every OPEN of a write is read as it was given, whatever earlier ones have 
   const { texts, read } = readTogether(records)
   assert.deepEqual(read.map(sorted), records.map(sorted))
   for (const [at, { json, whole }] of texts.entries())
-    assert.deepEqual(JSON.parse(whole?.() ?? json), JSON.parse(JSON.stringify(records[at])))
+    assert.deepEqual(JSON.parse(whole ? jsonOf(whole) : json), JSON.parse(JSON.stringify(records[at])))
 })
 
 test('what calls of one caller have alike stands in a write once', () => {

@@ -4,7 +4,7 @@ import { membersOfFacts } from './attempt-facts.ts'
 import { mostNumberBytes, mostTextBytes, writeNumber, writeText } from './json-bytes.ts'
 import type { OpenRecord } from './open-record.ts'
 import type { RecordTail, RecordText } from './record.ts'
-import { openJson } from './record-json.ts'
+import { openText } from './record-json.ts'
 
 /*
  * OPENs that go to the system in one write say once what they have alike. A later one has `as` for what stands in an earlier one of
@@ -34,7 +34,7 @@ const closeBrace = 0x7d
 
 /** An OPEN's JSON for a write of several. `whole`: by itself; absent: that is the same. */
 export interface OpenText extends Omit<RecordText, 'type'> {
-  whole?: (() => string) | undefined
+  whole?: (() => Pick<RecordText, 'lead' | 'json'>) | undefined
 }
 
 /** What can be read of an OPEN where bytes are damaged. */
@@ -69,9 +69,9 @@ export class SaidTogether {
       this.#facts.set(facts, record)
     }
     const money = holds && this.#moneyOf(holds)
-    if (isAlike) return { ...likeText(record, like.event_id), tail: money, whole: () => openJson(record) }
-    if (!money?.hasParts) return { json: openJson(record) }
-    return { json: openJson(withoutMoney(record)), tail: money, whole: () => openJson(record) }
+    if (isAlike) return { ...likeText(record, like.event_id), tail: money, whole: () => openText(record) }
+    if (!money?.hasParts) return openText(record)
+    return { ...openText(withoutMoney(record)), tail: money, whole: () => openText(record) }
   }
 
   #moneyOf(holds: readonly JournaledHold[]): OpenTail {

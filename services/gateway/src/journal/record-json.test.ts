@@ -4,7 +4,7 @@ import type { LineItem } from '@sluice/contracts'
 import { jsonOf } from '../../test/journal-env.ts'
 import { closeLine, closePrefix } from './close-line.ts'
 import type { OpenRecord, UsageDraft } from './open-record.ts'
-import { draftText, openJson } from './record-json.ts'
+import { draftText, openText } from './record-json.ts'
 
 const odd = 'a "quoted" \\ text\n\u2028 with ünïcode \ud800 and \u0007'
 const identity = {
@@ -139,9 +139,9 @@ function saysTheSame(json: string, record: object): void {
 
 test('an OPEN is written as JSON.stringify writes it, whatever it has and has not', () => {
   const optional = ['override_price_book_id', 'unpriced_policy', 'asked_modifiers', 'in_call', 'holds'] as const
-  for (const record of withoutEach<OpenRecord>(wholeOpen, optional)) saysTheSame(openJson(record), record)
+  for (const record of withoutEach<OpenRecord>(wholeOpen, optional)) saysTheSame(jsonOf(openText(record)), record)
   const bare = { ...wholeOpen, leases: [], held: [], estimated_input: {} }
-  saysTheSame(openJson(bare), bare)
+  saysTheSame(jsonOf(openText(bare)), bare)
 })
 
 test('an event is written as JSON.stringify writes it, whatever it has and has not', () => {
@@ -193,5 +193,6 @@ test('what an identity called last is not taken for what it calls now', () => {
     { identity: { ...identity, room: 'other' } },
   ]
   for (const other of others)
-    for (const record of [wholeOpen, { ...wholeOpen, ...other }, wholeOpen]) saysTheSame(openJson(record), record)
+    for (const record of [wholeOpen, { ...wholeOpen, ...other }, wholeOpen])
+      saysTheSame(jsonOf(openText(record)), record)
 })

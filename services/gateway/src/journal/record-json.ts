@@ -2,6 +2,7 @@ import { type AttemptFacts, membersOfFacts } from './attempt-facts.ts'
 import type { DraftText } from './close-line.ts'
 import { DrawnTail } from './drawn-tail.ts'
 import type { OpenRecord, UsageDraft } from './open-record.ts'
+import type { RecordText } from './record.ts'
 
 /*
  * The JSON of the two records that every call writes, as `JSON.stringify` makes it: but what calls have alike, a third of it, is
@@ -13,8 +14,8 @@ type RestOf<Record_> = {
   [Name in keyof Required<Omit<Record_, keyof AttemptFacts | 'event_id' | 'call_id' | 'drawn'>>]: Record_[Name]
 }
 
-/** The JSON of an OPEN. */
-export function openJson(record: OpenRecord): string {
+/** The JSON of an OPEN, in pieces. */
+export function openText(record: OpenRecord): Pick<RecordText, 'lead' | 'json'> {
   const rest = {
     admitted_at_ms: record.admitted_at_ms,
     price_book_id: record.price_book_id,
@@ -30,7 +31,10 @@ export function openJson(record: OpenRecord): string {
   } satisfies RestOf<OpenRecord>
   // Both are UUIDs: nothing in them is to be escaped.
   const { event_id, call_id } = record
-  return `{"event_id":"${event_id}","call_id":"${call_id}",${membersOfFacts(record)},${JSON.stringify(rest).slice(1)}`
+  return {
+    lead: [`{"event_id":"${event_id}","call_id":"${call_id}",`, membersOfFacts(record)],
+    json: JSON.stringify(rest),
+  }
 }
 
 /** The JSON of an event without its place. @throws RangeError where its raw usage is nested deeper than can be written */

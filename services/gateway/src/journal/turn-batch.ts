@@ -3,8 +3,8 @@ import { type RecordText, recordType } from './record.ts'
 
 /** A record on its way to the system. */
 export interface TurnRecord extends RecordText {
-  /** Its JSON where it is written by itself. Absent: the same. */
-  readonly whole?: (() => string) | undefined
+  /** Its text where it is written by itself. Absent: the same. */
+  readonly whole?: (() => Pick<RecordText, 'lead' | 'json'>) | undefined
   /** Of a CLOSE: its place in its series. */
   readonly numbered?: Omit<NumberedRecord, 'text'>
   /**
@@ -82,7 +82,7 @@ export class TurnBatch {
       if (record?.type === recordType.close && record.numbered) this.#writer.keep(numberedOf(record, record.numbered))
       else if (record) {
         try {
-          this.#writer.write(record.whole ? { type: record.type, json: record.whole() } : record)
+          this.#writer.write(record.whole ? { type: record.type, ...record.whole() } : record)
         } catch (error) {
           errors[i] = error
         }
