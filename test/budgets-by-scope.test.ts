@@ -180,6 +180,8 @@ test('what a team gives each seat holds for each person in it, and for nobody el
   })
   assert.match(refused, /Seats of green/)
   assert.equal((await call(shared.value)).status, 200)
+  assert.equal((await call(await tokenForRoom(mine.value, 'anywhere'))).status, 402, 'under another name')
+  assert.equal((await call(await tokenForRoom(shared.value, 'anywhere'))).status, 200)
   const own = { name: 'mine', scope: { team, member: me.id }, unit: 'usd', limit: '100', window: 'month' }
   const { id } = await make<Budget>('/budgets', own)
   await eventually(async () => (await call(mine.value)).status === 200)

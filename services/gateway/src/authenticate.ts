@@ -84,7 +84,7 @@ export function authenticate(
 
 /** What holds for whoever is proved: their room takes them, and a team pays. @throws Refusal 403 */
 function admitted(deps: AuthenticateDeps, principal: Principal, shown: ShownCredential): Principal {
-  const models = requireRoom(deps.rooms, principal.identity, principal.project)
+  const models = requireRoom(deps, principal.identity, principal.project)
   const inRoom = models ? { ...principal, modelLists: [...principal.modelLists, models] } : principal
   return withPayingTeam(inRoom, shown.team)
 }
@@ -201,15 +201,13 @@ function readWith({ key, identity }: ActiveKey, secretHash: string, claims: Kept
   }
   const secret = key.secrets.find(({ hash }) => hash === secretHash)
   if (!secret) throw new TokenError('The secret that signed this token is expired or revoked.')
-  // Whoever holds a key can mint tokens: only those of the server are a member's.
-  const { member_id, ...ofKey } = identity
   return {
     keyId: key.key_id,
     secretHash,
     claims,
     identity: {
-      ...ofKey,
-      ...(key.system && member_id !== undefined ? { member_id } : {}),
+      // A name that somebody signs with a member's key takes no call off that member.
+      ...identity,
       credential_kind: 'participant_token',
       participant: claims.name,
       ...(claims.room === undefined ? {} : { room: claims.room }),

@@ -138,7 +138,8 @@ const projects = closing.use(
 const rooms = closing.use(
   await followRooms(bus, log, (projectId, room, state) => {
     if (state === undefined || state === 'open') return
-    const cut = cutRoom(liveCalls, projectId, room, state) + cutRoom(sockets.live, projectId, room, state)
+    const changed = { projectId, room, state }
+    const cut = cutRoom(liveCalls, keys, changed) + cutRoom(sockets.live, keys, changed)
     if (cut > 0) events.callsCut(cut, state === 'closed' ? 'room_closed' : 'room_not_granted')
   }),
   'rooms view',

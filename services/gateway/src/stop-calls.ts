@@ -4,7 +4,7 @@ import { refusalOfCutoff, refusalOfStop } from './hold-budget.ts'
 import type { LiveCall, LiveCalls } from './live-calls.ts'
 import { isRateLimit } from './rate-limit.ts'
 import { Refusal } from './refusal.ts'
-import { refusalOfRoom, roomClosed } from './room-access.ts'
+import { type RoomDeps, refusalOfRoom, roomClosed } from './room-access.ts'
 import type { RoomState } from './views/rooms-view.ts'
 
 /** Whether it ends what runs: a rate limit keeps the next call out and no more. */
@@ -49,9 +49,13 @@ export function cutProject(calls: LiveCalls, projectId: string): number {
 }
 
 /** A room was closed, or somebody is no member of it any more, or may call no model in it. */
-export function cutRoom(calls: LiveCalls, projectId: string, room: string, state: RoomState): number {
+export function cutRoom(
+  calls: LiveCalls,
+  keys: RoomDeps['keys'],
+  { projectId, room, state }: { projectId: string; room: string; state: RoomState },
+): number {
   const refusalOf = ({ identity }: LiveCall): Refusal | undefined =>
-    identity.room === room && identity.project_id === projectId ? refusalOfRoom(state, identity) : undefined
+    identity.room === room && identity.project_id === projectId ? refusalOfRoom(state, identity, keys) : undefined
   return calls.cutWhere(
     call => refusalOf(call) !== undefined,
     call => ({ refusal: refusalOf(call) ?? roomClosed(room), style: 'explicit' }),

@@ -77,7 +77,7 @@ export function principalOfCall(deps: CallDeps, { identity, by_client_secret, ..
   if (!project || project.disabled) throw new Refusal('project_disabled', 'The project of this call has been disabled.')
   if (by_client_secret && project.path_classes?.realtime_calls !== true)
     throw classNotOpen('A client secret', 'realtime_calls', project)
-  const models = requireRoom(deps.rooms, identity, project)
+  const models = requireRoom(deps, identity, project)
   holdBudget(deps.budgets, identity, 'openai', call.model, call.claimed, Date.now())
   return {
     identity,

@@ -50,6 +50,19 @@ export function onePays(gateway: GatewayStack): void {
       assert.equal(await payerOf(nobodys, blue), 'unassigned', 'a key of no member')
       assert.equal(await payerOf(await mintToken(nobodys), blue), 'unassigned')
 
+      // Whatever name is signed with a member's key: the member calls, and their team pays.
+      const named = await mintToken(members)
+      for (const [team, payer] of [
+        [undefined, red],
+        [blue, blue],
+        [green, red],
+      ] as const) {
+        const answer = await call(named, team)
+        assert.equal(answer.status, 200, await answer.text())
+        const { identity } = await gateway.eventOf(answer.headers.get('sluice-call-id'))
+        assert.deepEqual([identity.member_id, identity.participant, identity.team_id], [user.user_id, 'bot', payer])
+      }
+
       // What the team that pays allows.
       assert.equal((await call(members, undefined, 'gpt-5.4')).status, 200)
       const refused = await call(members, blue, 'gpt-5.4')
