@@ -17,8 +17,8 @@ export interface CredentialSource {
  * that a cookie that somebody else has planted never counts, and no token of a cookie works as a bearer.
  */
 const cookies = {
-  https: { name: '__Host-sluice_session', prefix: 'sh_' },
-  http: { name: 'sluice_session', prefix: 'sc_' },
+  https: { name: '__Host-sluice_session', prefix: 'sh_', device: '__Host-sluice_device' },
+  http: { name: 'sluice_session', prefix: 'sc_', device: 'sluice_device' },
 } as const
 
 /** How a public origin's sessions are kept in browsers. */
@@ -36,9 +36,26 @@ export function cookieTokenPrefix(scheme: CookieScheme): string {
 
 /** `Set-Cookie` that keeps a session; `maxAgeS` 0 ends it. Not for scripts, and not sent along from other sites' forms. */
 export function sessionCookie(scheme: CookieScheme, token: string, maxAgeS: number): string {
+  return cookieOf(scheme, cookies[scheme].name, token, maxAgeS)
+}
+
+/** `Set-Cookie` that keeps by which token a browser is known. It proves nobody. */
+export function deviceCookie(scheme: CookieScheme, token: string, maxAgeS: number): string {
+  return cookieOf(scheme, cookies[scheme].device, token, maxAgeS)
+}
+
+/** By which token a browser says it is known. */
+export function deviceOf({ cookie }: IncomingHttpHeaders): string | undefined {
+  if (cookie === undefined) return undefined
+  const all = parseCookie(cookie)
+  const token = all[cookies.https.device] ?? all[cookies.http.device]
+  return token !== undefined && token.length <= 1_024 ? token : undefined
+}
+
+function cookieOf(scheme: CookieScheme, name: string, value: string, maxAgeS: number): string {
   return stringifySetCookie({
-    name: cookies[scheme].name,
-    value: token,
+    name,
+    value,
     maxAge: maxAgeS,
     path: '/',
     httpOnly: true,

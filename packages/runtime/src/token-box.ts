@@ -13,7 +13,7 @@ export interface TokenBox {
  * AES-256-GCM under a key of its own (HKDF-SHA-256, one label per purpose) from the master key.
  * @throws EnvelopeError for a master key of another length than 32 bytes
  */
-export function createTokenBox(masterKey: string, purpose: 'realtime-client-secret'): TokenBox {
+export function createTokenBox(masterKey: string, purpose: 'realtime-client-secret' | 'sign-in-device'): TokenBox {
   const key = Buffer.from(hkdfSync('sha256', readMasterKey(masterKey), '', `sluice ${purpose}`, 32))
   const additional = Buffer.from(JSON.stringify([1, purpose]))
   return {

@@ -56,6 +56,7 @@ import { registerTestAccess } from './routes/test-access.ts'
 import { registerTestIntegration } from './routes/test-integration.ts'
 import { registerValidateParticipantToken } from './routes/validate-participant-token.ts'
 import type { SendSpans } from './send-spans.ts'
+import type { SignInDevices } from './sign-in-device.ts'
 import type { SignInThrottle } from './sign-in-throttle.ts'
 import type { TestIntegration } from './test-integration.ts'
 
@@ -64,6 +65,7 @@ export interface AppDeps {
   changes: Changes
   box: SecretBox
   throttle: SignInThrottle
+  devices: SignInDevices
   now: () => number
   log: Logger
   /** The one public origin, as clients write it. */

@@ -21,9 +21,14 @@ export type Credentials = Static<typeof Credentials>
 /** How long a session lasts. */
 export const sessionSeconds = 12 * 60 * 60
 
-/** Finds the member whose e-mail and password these are. @throws AppError 401, 429 */
-export async function proveMember(deps: AppDeps, { email, password }: Credentials, ip: string): Promise<Member> {
-  if (!deps.throttle.allow(email, ip)) {
+/** Finds the member whose e-mail and password these are. @param device see `sign-in-device.ts` @throws AppError 401, 429 */
+export async function proveMember(
+  deps: AppDeps,
+  { email, password }: Credentials,
+  ip: string,
+  device?: string,
+): Promise<Member> {
+  if (!deps.throttle.allow(email, ip, device)) {
     signInTried(deps.log, 'throttled', ip)
     throw errorOf(errors.throttled)
   }
@@ -33,7 +38,7 @@ export async function proveMember(deps: AppDeps, { email, password }: Credential
     throw errorOf(errors.wrongPassword)
   }
   signInTried(deps.log, 'succeeded', ip)
-  deps.throttle.forget(email, ip)
+  deps.throttle.forget(email, ip, device)
   return member
 }
 

@@ -2,10 +2,10 @@ import { networkOf } from '@sluice/runtime'
 
 /** Counts attempts to sign in. */
 export interface SignInThrottle {
-  /** Notes an attempt before it is tried; false where there were too many. */
-  allow: (email: string, ip: string) => boolean
+  /** Notes an attempt before it is tried; false where there were too many. `device`: a browser that e-mail is known in. */
+  allow: (email: string, ip: string, device?: string) => boolean
   /** After an attempt that succeeded: it counts for nothing, and the failures before it for that e-mail from there neither. */
-  forget: (email: string, ip: string) => void
+  forget: (email: string, ip: string, device?: string) => void
 }
 
 export interface SignInThrottleOptions {
@@ -24,7 +24,10 @@ export interface SignInThrottleOptions {
  * In fifteen minutes ten attempts for an e-mail from an address, a hundred from one address, two hundred for one e-mail. An
  * IPv6 address counts as its /64 network. Attempts are counted before they are tried, so that a hundred at once are not all
  * tried; one that succeeds is given back, so that a company behind one address comes in, up to a hundred times for an e-mail
- * from an address. In memory, bounded, the oldest forgotten first: an instance has counts of its own.
+ * from an address.
+ *
+ * Strangers lock nobody out for long: a browser that an e-mail has signed in from before has ten attempts of its own, whatever
+ * others do, and so has the address of its last success, where that address has any left. In memory, bounded, the oldest forgotten first: an instance has counts of its own.
  */
 export function createSignInThrottle(options: SignInThrottleOptions): SignInThrottle {
   const { now, maxAttempts = 10, maxPerAddress = 100, maxPerEmail = 200 } = options
@@ -32,6 +35,9 @@ export function createSignInThrottle(options: SignInThrottleOptions): SignInThro
   const attempts = new Map<string, { count: number; endsAtMs: number }>()
   const emailOf = (email: string) => `email ${email.trim().toLowerCase()}`
   const pairOf = (email: string, ip: string) => `${networkOf(ip)} ${emailOf(email)}`
+  const deviceOf = (email: string, device: string) => `device ${device} ${emailOf(email)}`
+  /** Networks of last successes, by e-mail; the oldest is forgotten first. */
+  const lastNetworks = new Map<string, string>()
 
   function count(key: string): number {
     const known = attempts.get(key)
@@ -50,13 +56,25 @@ export function createSignInThrottle(options: SignInThrottleOptions): SignInThro
   }
 
   return {
-    allow(email, ip) {
+    allow(email, ip, device) {
+      if (device !== undefined) return count(deviceOf(email, device)) <= maxAttempts
       const ofPair = count(pairOf(email, ip))
       // Who is over their own limit does not use up anybody else's.
       if (ofPair > maxAttempts) return false
-      return count(`address ${networkOf(ip)}`) <= maxPerAddress && count(emailOf(email)) <= maxPerEmail
+      if (count(`address ${networkOf(ip)}`) > maxPerAddress) return false
+      return count(emailOf(email)) <= maxPerEmail || lastNetworks.get(emailOf(email)) === networkOf(ip)
     },
-    forget(email, ip) {
+    forget(email, ip, device) {
+      const last = emailOf(email)
+      lastNetworks.delete(last)
+      lastNetworks.set(last, networkOf(ip))
+      const oldest = lastNetworks.size > maxEntries ? lastNetworks.keys().next().value : undefined
+      if (oldest !== undefined) lastNetworks.delete(oldest)
+      if (device !== undefined) {
+        // Who signs in without end costs as much as who fails.
+        if (count(`success ${deviceOf(email, device)}`) <= maxPerAddress) attempts.delete(deviceOf(email, device))
+        return
+      }
       attempts.delete(pairOf(email, ip))
       // Who signs in without end costs as much as who fails.
       if (count(`success ${pairOf(email, ip)}`) > maxPerAddress) return

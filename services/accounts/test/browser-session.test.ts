@@ -21,8 +21,8 @@ test('browsers and passwords', async t => {
 
   const signIn = async (to = app, headers: Headers = {}, password = adminPassword, email = 'admin@example.com') => {
     const answer = await to.inject({ method: 'POST', url: '/accounts/session', headers, payload: { email, password } })
-    const setCookie = answer.headers['set-cookie']
-    const cookie = typeof setCookie === 'string' ? parseSetCookie(setCookie) : undefined
+    const [setCookie] = [answer.headers['set-cookie'] ?? []].flat()
+    const cookie = setCookie === undefined ? undefined : parseSetCookie(setCookie)
     return { answer, cookie, asCookie: { cookie: `${cookie?.name}=${cookie?.value}` }, csrf: answer.json().csrf_token }
   }
   const whoami = async (headers: Headers, of = app) =>

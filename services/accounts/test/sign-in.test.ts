@@ -64,6 +64,41 @@ test('signing in', async t => {
     assert.equal((await signIn(email, adminPassword, { client: '198.51.100.1' })).statusCode, 200)
   })
 
+  await t.test(
+    'strangers everywhere do not lock somebody out of the browser, or the address, that they signed in from before',
+    async () => {
+      const throttle = createSignInThrottle({ now, maxPerEmail: 20 })
+      const open = buildApp({ ...deps, throttle })
+      t.after(() => open.close())
+      const browse = (password: string, client: string, cookie?: string, email = 'admin@example.com') =>
+        open.inject({
+          method: 'POST',
+          url: '/accounts/session',
+          payload: { email, password },
+          headers: { 'x-forwarded-for': client, ...(cookie === undefined ? {} : { cookie }) },
+        })
+      const home = await browse(adminPassword, '198.51.100.7')
+      const device = [home.headers['set-cookie'] ?? []].flat().find(text => text.startsWith('sluice_device='))
+      const cookie = device?.split(';')[0] ?? ''
+      assert.match(device ?? '', /HttpOnly; SameSite=Lax|SameSite=Lax.*HttpOnly|HttpOnly.*SameSite=Lax/i)
+      for (let n = 0; n < 40; n++) await browse('wrong password', `203.0.113.${n}`)
+
+      const from = async (client: string, sent?: string, password = adminPassword) =>
+        (await browse(password, client, sent)).statusCode
+      assert.equal(await from('192.0.2.50'), 429, 'anywhere else')
+      assert.equal(await from('198.51.100.7'), 200, 'from the address of the last success')
+      assert.equal(await from('192.0.2.50', cookie), 200, 'in the browser they signed in from')
+      for (const forged of [`${cookie}x`, 'sluice_device=', `sluice_device=${'a'.repeat(2_000)}`])
+        assert.equal(await from('192.0.2.51', forged), 429, forged.slice(0, 40))
+      assert.equal((await browse('x', '192.0.2.52', cookie, 'other@example.com')).statusCode, 401, 'of somebody else')
+
+      // Whoever has the cookie has ten attempts like everybody.
+      const statuses = []
+      for (let n = 0; n < 11; n++) statuses.push(await from(`192.0.2.${100 + n}`, cookie, 'wrong password'))
+      assert.deepEqual([statuses.indexOf(429), await from('192.0.2.53', cookie)], [10, 429])
+    },
+  )
+
   await t.test('only a gateway on this machine says where a request came from', async () => {
     const email = 'somebody@example.com'
     const statuses: number[] = []

@@ -22,6 +22,7 @@ import { errors } from '../src/errors.ts'
 import { insertMember } from '../src/member-store.ts'
 import { createSendSpans } from '../src/send-spans.ts'
 import { insertSession } from '../src/session-store.ts'
+import { createSignInDevices } from '../src/sign-in-device.ts'
 import { createSignInThrottle } from '../src/sign-in-throttle.ts'
 import { watchAnswers } from './answers-match-schemas.ts'
 
@@ -98,6 +99,7 @@ export async function startAccounts(
     changes: createChanges({ db: tenants.db, now }),
     box,
     throttle: createSignInThrottle({ now }),
+    devices: createSignInDevices(masterKey, now),
     now,
     log,
     publicUrl: 'http://127.0.0.1:8080',

@@ -39,10 +39,15 @@ export function registerBrowserSession(app: FastifyInstance, deps: AppDeps): voi
     async (request, reply) => {
       // Else another site could sign a visitor in as somebody else, and read what they then type.
       requireSameOrigin(request.headers)
-      const member = await proveMember(deps, request.body, request.ip)
+      const { email } = request.body
+      const device = deps.devices.find(request.headers, email)
+      const member = await proveMember(deps, request.body, request.ip, device)
       await endReplaced(deps, cookieSessionOf(request.headers), originOf(request))
       const token = await beginSession(deps, member, cookieTokenPrefix(scheme), originOf(request))
-      reply.header('set-cookie', sessionCookie(scheme, token, sessionSeconds))
+      reply.header('set-cookie', [
+        sessionCookie(scheme, token, sessionSeconds),
+        deps.devices.note(scheme, email, device),
+      ])
       return {
         member_id: member.member_id,
         csrf_token: csrfTokenOf(token),
