@@ -17,6 +17,7 @@ const groups: Record<string, readonly string[]> = {
     'test/limits-explained.test.ts',
     'test/asking-for-more.test.ts',
     'test/company.test.ts',
+    'test/audited.test.ts',
     'test/clients/clients.test.ts',
     'test/clients/refusals.test.ts',
     'test/crawl.test.ts',

@@ -8,6 +8,7 @@ const folder = join(import.meta.dirname, '..', 'fixtures')
 
 /** Each kept example, and what must be able to read it for ever. */
 const readers: Record<string, { decode: (json: string) => unknown }> = {
+  'audit-recorded.v1': contracts.AuditRecorded,
   'usage-recorded.v1': contracts.UsageRecorded,
   'usage-recorded.v1-drawn': contracts.UsageRecorded,
   'usage-adjusted.v1': contracts.UsageAdjusted,

@@ -1,5 +1,6 @@
 export * from './account-documents.ts'
 export * from './account-events.ts'
+export * from './audit-recorded.ts'
 export * from './batch-job-document.ts'
 export * from './budget-document.ts'
 export * from './budget-events.ts'

@@ -6,7 +6,7 @@ import { usageLogSubject } from './usage-log.ts'
 
 const day = 24 * 60 * 60 * 1000
 
-/** JetStream streams. All: file storage, limits retention, `discard: new`: a full stream refuses, it never evicts unread data. */
+/** JetStream streams, in files. `discard: new`: a full stream refuses, it never evicts unread data. */
 export const streams = {
   USAGE: {
     subjects: ['usage.>', 'gateway.epoch-closed.v1'],
@@ -33,6 +33,16 @@ export const streams = {
     discard: 'old',
     description: 'What changed and who said so; state is in the buckets',
   },
+  AUDIT: {
+    subjects: ['audit.>'],
+    // Until it is in the trail, however long accounts is away.
+    maxAgeMs: 0,
+    maxBytes: 1024 ** 3,
+    duplicateWindowMs: 10 * 60 * 1000,
+    discard: 'new',
+    description: 'Changes of other services that are not yet in the audit trail',
+    untilAcknowledged: true,
+  },
   JOURNAL: {
     subjects: ['gateway.journal.v1.*'],
     maxAgeMs: 14 * day,
@@ -53,11 +63,14 @@ export function journalSubject(gatewayId: string): string {
 /** One row of {@link streams}. */
 export interface StreamDefinition {
   subjects: readonly string[]
+  /** 0: no age is too old. */
   maxAgeMs: number
   maxBytes: number
   duplicateWindowMs: number
   discard: 'new' | 'old'
   description: string
+  /** What its one durable consumer has acknowledged is gone. Absent: messages stay for their time. */
+  untilAcknowledged?: true
   /** Who may delete what every durable consumer has acknowledged, before it is too old. Absent: nobody. */
   purgedBy?: ServiceName
   /** Who reads it beside its durable consumers. */
@@ -155,6 +168,7 @@ export const consumers = {
     service: 'analytics',
     filterSubjects: ['usage.recorded.v1.*', 'usage.adjusted.v1', 'gateway.epoch-closed.v1'],
   },
+  'accounts-audit': { stream: 'AUDIT', service: 'accounts', filterSubjects: ['audit.recorded.v1.*'] },
   'analytics-refused': { stream: 'CALLS', service: 'analytics', filterSubjects: ['call.refused.v1.*'] },
 } as const satisfies Record<
   string,
@@ -189,7 +203,13 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
     subscribe: ['gateway.keys-used.v1', 'usage.recorded.v1.*'],
   },
   budget: {
-    publish: ['budget.cutoff.v1', 'budget.released.v1', 'budget.recall.v1.*', usageLogSubject],
+    publish: [
+      'audit.recorded.v1.budget',
+      'budget.cutoff.v1',
+      'budget.released.v1',
+      'budget.recall.v1.*',
+      usageLogSubject,
+    ],
     subscribe: [
       'gateway.heartbeat.v1',
       'gateway.hello.v1',
@@ -202,7 +222,12 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
     ],
   },
   billing: {
-    publish: ['price-book.published.v1', 'usage.adjusted.v1', ...Object.values(usageHoursSubjects)],
+    publish: [
+      'audit.recorded.v1.billing',
+      'price-book.published.v1',
+      'usage.adjusted.v1',
+      ...Object.values(usageHoursSubjects),
+    ],
     subscribe: ['gateway.heartbeat.v1', usageLogSubject],
   },
   analytics: {

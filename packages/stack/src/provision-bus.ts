@@ -52,6 +52,7 @@ export function planStreams(replicas: number): StreamPlan[] {
   }
   const plain = Object.entries<StreamDefinition>(streams).map(([name, definition]) => ({
     ...common,
+    ...(definition.untilAcknowledged ? { retention: RetentionPolicy.Workqueue } : {}),
     name,
     description: definition.description,
     subjects: [...definition.subjects],

@@ -210,16 +210,21 @@ export async function countApiKeys(db: Db, projectId: string): Promise<number> {
   return Number(row.count)
 }
 
-/** Marks a key revoked, a system key too; false where the project has no such key, or it was revoked before. */
-export async function markRevoked(db: Db, projectId: string, keyId: string, at: Date): Promise<boolean> {
-  const result = await db
+/** Marks a key revoked, a system key too. @returns what it was; undefined: the project has no such key, or it was revoked before */
+export function markRevoked(
+  db: Db,
+  projectId: string,
+  keyId: string,
+  at: Date,
+): Promise<Pick<ApiKeySummary, 'name' | 'role' | 'team_id' | 'member_id' | 'service_account_id'> | undefined> {
+  return db
     .updateTable('api_keys')
     .set({ revoked_at: at })
     .where('project_id', '=', projectId)
     .where('key_id', '=', keyId)
     .where('revoked_at', 'is', null)
+    .returning(['name', 'role', 'team_id', 'member_id', 'service_account_id'])
     .executeTakeFirst()
-  return result.numUpdatedRows === 1n
 }
 
 /** What the keys of a project that are not revoked may do, system keys too, by their ids. */

@@ -1,3 +1,5 @@
+import type { AuditRecordedData } from '@sluice/contracts'
+import { storableText } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { type ChainedEntry, type ChainHead, chainEntry, chainStart } from './audit-chain.ts'
 import type { Db } from './db/schema.ts'
@@ -13,16 +15,63 @@ export interface AuditFilter {
   until: Date | undefined
 }
 
+/** An entry that is not yet in its trail. */
+type NewEntry = Omit<ChainedEntry, 'number' | 'prev_hash' | 'hash' | 'account_id'>
+
 /**
  * Writes entries at the end of their account's trail, whose end stays locked until the transaction ends. Call it last: who
  * holds this lock waits for no other.
  */
-export async function appendAudit(
+export async function appendAudit(db: Db, accountId: string, entries: readonly NewEntry[]): Promise<void> {
+  if (entries.length === 0) return
+  const head = await lockAuditHead(db, accountId)
+  await append(
+    db,
+    accountId,
+    head,
+    entries.map(entry => ({ entry })),
+  )
+}
+
+/**
+ * Writes changes of other services at the end of an account's trail: those that are not in it yet. While the end is locked
+ * nobody else writes them. @returns those that were written
+ */
+export async function appendRecorded(
   db: Db,
   accountId: string,
-  entries: readonly Omit<ChainedEntry, 'number' | 'prev_hash' | 'hash' | 'account_id'>[],
-): Promise<void> {
-  if (entries.length === 0) return
+  changes: readonly AuditRecordedData[],
+): Promise<AuditRecordedData[]> {
+  const head = await lockAuditHead(db, accountId)
+  const ids = changes.map(change => change.entry_id)
+  const rows = await db.selectFrom('audit_entries').select('entry_id').where('entry_id', 'in', ids).execute()
+  const known = new Set(rows.map(row => row.entry_id))
+  const fresh = changes.filter(({ entry_id }) => !known.has(entry_id) && known.add(entry_id))
+  await append(
+    db,
+    accountId,
+    head,
+    fresh.map(change => ({ entry: entryOf(change), entryId: change.entry_id })),
+  )
+  return fresh
+}
+
+function entryOf(change: AuditRecordedData): NewEntry {
+  return {
+    at: new Date(change.at_ms).toISOString(),
+    project_id: change.project_id ?? null,
+    actor_kind: change.actor_kind,
+    actor_id: storableText(change.actor_id),
+    from_address: change.from_address === undefined ? null : storableText(change.from_address),
+    user_agent: change.user_agent === undefined ? null : storableText(change.user_agent),
+    action: change.action,
+    target: storableText(change.target),
+    before: change.before ?? null,
+    after: change.after ?? null,
+  }
+}
+
+async function lockAuditHead(db: Db, accountId: string): Promise<ChainHead> {
   const row = await db
     .insertInto('audit_heads')
     .values({ account_id: accountId, number: chainStart.number, hash: chainStart.hash })
@@ -30,29 +79,54 @@ export async function appendAudit(
     .onConflict(conflict => conflict.column('account_id').doUpdateSet({ account_id: accountId }))
     .returning(['number', 'hash'])
     .executeTakeFirstOrThrow()
-  const chained: ChainedEntry[] = []
-  for (const entry of entries)
-    chained.push(
-      chainEntry(chained.at(-1) ?? { number: Number(row.number), hash: row.hash }, { ...entry, account_id: accountId }),
-    )
+  return { number: Number(row.number), hash: row.hash }
+}
+
+/** Chains entries to the end of a trail, which is locked. */
+async function append(
+  db: Db,
+  accountId: string,
+  head: ChainHead,
+  entries: readonly { entry: NewEntry; entryId?: string }[],
+): Promise<void> {
+  let last = head
+  const rows = entries.map(({ entry, entryId }) => {
+    const chained = chainEntry(last, { ...entry, account_id: accountId })
+    last = chained
+    return {
+      ...chained,
+      at: new Date(chained.at),
+      before: chained.before === null ? null : JSON.stringify(chained.before),
+      after: chained.after === null ? null : JSON.stringify(chained.after),
+      entry_id: entryId ?? null,
+    }
+  })
+  if (rows.length === 0) return
+  await db.insertInto('audit_entries').values(rows).execute()
   await db
-    .insertInto('audit_entries')
+    .updateTable('audit_heads')
+    .set({ number: last.number, hash: last.hash })
+    .where('account_id', '=', accountId)
+    .execute()
+}
+
+/** Keeps messages that are no changes of other services, for operators to look at. */
+export async function insertUnread(
+  db: Db,
+  messages: readonly { subject: string; data: Uint8Array; reason: string }[],
+  receivedAt: Date,
+): Promise<void> {
+  await db
+    .insertInto('unread_changes')
     .values(
-      chained.map(entry => ({
-        ...entry,
-        at: new Date(entry.at),
-        before: entry.before === null ? null : JSON.stringify(entry.before),
-        after: entry.after === null ? null : JSON.stringify(entry.after),
+      messages.map(({ subject, data, reason }) => ({
+        received_at: receivedAt,
+        subject,
+        reason: storableText(reason),
+        content: Buffer.from(data),
       })),
     )
     .execute()
-  const last = chained.at(-1)
-  if (last)
-    await db
-      .updateTable('audit_heads')
-      .set({ number: last.number, hash: last.hash })
-      .where('account_id', '=', accountId)
-      .execute()
 }
 
 /** Entries before a number, the latest first. */

@@ -108,12 +108,13 @@ export async function revokeApiKeys(change: Change, projectId: string, keyIds: r
   const { account_id } = await lockProject(change.trx, projectId)
   const revoked: string[] = []
   for (const keyId of keyIds) {
-    if (!(await markRevoked(change.trx, projectId, keyId, new Date(change.nowMs)))) continue
+    const before = await markRevoked(change.trx, projectId, keyId, new Date(change.nowMs))
+    if (!before) continue
     await announceKeyChange(change, keyId)
     await change.announce([
       announceKeyRevoked({ key_id: keyId, project_id: projectId, account_id, at_ms: change.nowMs }),
     ])
-    await change.audit({ action: 'api-key.revoked', target: keyId, projectId })
+    await change.audit({ action: 'api-key.revoked', target: keyId, projectId, before })
     revoked.push(keyId)
   }
   return revoked

@@ -90,10 +90,11 @@ export async function changeRoom(
 /** Closes a room: it has no members any more, its calls end, and gateways refuse new ones. @throws AppError 404 */
 export async function closeRoom(change: Change, projectId: string, room: string): Promise<void> {
   await lockProject(change.trx, projectId)
-  await findOpenRoom(change, projectId, room)
+  const { access, metadata, annotations } = await findOpenRoom(change, projectId, room)
   await markRoomClosed(change.trx, projectId, room, new Date(change.nowMs))
   await announceRoomChange(change, projectId, room)
-  await change.audit({ action: 'room.closed', target: room, projectId })
+  const before = { access, metadata, annotations }
+  await change.audit({ action: 'room.closed', target: room, projectId, before })
 }
 
 /**

@@ -60,10 +60,12 @@ export async function changeServiceAccount(
 /** Disables a service account for good: its keys may do nothing any more, and its name is free. @throws AppError 404 */
 export async function disableServiceAccount(change: Change, projectId: string, idOrName: string): Promise<void> {
   await lockProject(change.trx, projectId)
-  const { service_account_id: id } = await findActiveServiceAccount(change.trx, projectId, idOrName)
+  const found = await findActiveServiceAccount(change.trx, projectId, idOrName)
+  const { service_account_id: id } = found
   await markServiceAccountDisabled(change.trx, id, new Date(change.nowMs))
   await announceKeyChanges(change, await listKeyIdsOfServiceAccount(change.trx, id))
-  await change.audit({ action: 'service-account.disabled', target: id, projectId })
+  const before = audited({ ...found, teamId: found.team_id })
+  await change.audit({ action: 'service-account.disabled', target: id, projectId, before })
 }
 
 async function requireUsable(

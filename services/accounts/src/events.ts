@@ -1,3 +1,4 @@
+import type { AuditRecordedData } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { counter } from '@sluice/telemetry'
 import type { Actor } from './change-store.ts'
@@ -9,6 +10,10 @@ const repairs = counter('sluice_accounts_repairs_total', 'Times the buckets were
 const upkeepFailures = counter(
   'sluice_accounts_upkeep_failures_total',
   'Repairs and sweeps that failed, to be tried again',
+)
+const unread = counter(
+  'sluice_accounts_unread_changes_total',
+  'Messages of other services for the audit trail that are not what they must be',
 )
 const spans = counter('sluice_accounts_spans_total', 'Spans of usage for collectors of projects', ['outcome'])
 
@@ -22,6 +27,20 @@ export function changeCommitted(
     changes.inc({ action })
     log.info({ action, target, actorKind: actor.kind, actorId: actor.id }, 'change committed')
   }
+}
+
+/** Changes of other services stand in the trail. */
+export function changeRecorded(log: Logger, recorded: readonly AuditRecordedData[]): void {
+  for (const { action, target, actor_kind, actor_id } of recorded) {
+    changes.inc({ action })
+    log.info({ action, target, actorKind: actor_kind, actorId: actor_id }, 'change of another service recorded')
+  }
+}
+
+/** A message for the trail is none: it was put aside. */
+export function changeUnread(log: Logger, subject: string, reason: string): void {
+  unread.inc()
+  log.error({ subject, reason }, 'change of another service not readable, kept in unread_changes')
 }
 
 /** Somebody signed in, or tried to. Neither e-mail nor password is noted. */

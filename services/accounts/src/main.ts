@@ -6,6 +6,7 @@ import { createAccountPublisher } from './account-publisher.ts'
 import { buildApp } from './app.ts'
 import { createChanges } from './change-store.ts'
 import { readConfig } from './config.ts'
+import { chainRecordedChanges } from './consumers/audit-recorded.ts'
 import { storeKeysUsed } from './consumers/keys-used.ts'
 import { sendUsageSpans } from './consumers/usage-recorded.ts'
 import { openTenants } from './db/open-tenants.ts'
@@ -14,6 +15,7 @@ import { Limits } from './limits.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { repairAnnouncements } from './repair-announcements.ts'
 import { createSendSpans } from './send-spans.ts'
+import { createSignInDevices } from './sign-in-device.ts'
 import { createSignInThrottle } from './sign-in-throttle.ts'
 import { sweep } from './sweep.ts'
 import { askGateways } from './test-integration.ts'
@@ -48,6 +50,7 @@ if (!process.argv.includes('--check-config')) {
     'upkeep',
   )
   closing.use(storeKeysUsed({ bus, db, now, log }), 'use of keys')
+  closing.use(await chainRecordedChanges({ bus, db, now, log }), 'changes of other services')
   const box = createSecretBox(secrets.masterKey)
   const sendSpans = createSendSpans({ allowPrivate: config.allowPrivateUpstreams })
   closing.use(sendUsageSpans({ bus, db, box, send: sendSpans, log }), 'spans of usage')
@@ -56,6 +59,7 @@ if (!process.argv.includes('--check-config')) {
     changes,
     box,
     throttle: createSignInThrottle({ now }),
+    devices: createSignInDevices(secrets.masterKey, now),
     now,
     log,
     publicUrl: config.publicUrl,

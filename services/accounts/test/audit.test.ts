@@ -4,16 +4,21 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { jetstream } from '@nats-io/jetstream'
+import { connectBus, publishEvent } from '@sluice/bus'
+import { AuditRecorded, type AuditRecordedData } from '@sluice/contracts'
 import { openDatabase, runMigrations } from '@sluice/postgres'
-import { closeInReverse, testFolder, testPostgres } from '@sluice/test-env'
+import { withinScope } from '@sluice/runtime'
+import { closeInReverse, eventually, testFolder, testPostgres } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { type ChainedEntry, chainEntry, chainStart } from '../src/audit-chain.ts'
-import { listAuditedAccounts } from '../src/audit-store.ts'
+import { listAuditedAccounts, readAuditTrail } from '../src/audit-store.ts'
+import { chainRecordedChanges, recordChanges } from '../src/consumers/audit-recorded.ts'
 import { chainAudit } from '../src/db/migrations/008-chain-audit.ts'
 import { migrations, schemaName } from '../src/db/migrations/index.ts'
 import type { Tables } from '../src/db/schema.ts'
 import { verifyAccount } from '../src/verify-audit-trail.ts'
-import { addAccount, addMember, signInAs, startAccounts } from './start-accounts.ts'
+import { addAccount, addMember, signInAs, startAccounts, startBus } from './start-accounts.ts'
 
 const run = promisify(execFile)
 const program = join(import.meta.dirname, '../src/verify-audit.ts')
@@ -158,6 +163,113 @@ test('the audit trail', async t => {
     // The end itself: nothing follows that could miss it, but the head knows it.
     await tamper(`delete from audit_entries where account_id = '${accountId}' and number = ${entries}`)
     assert.equal(await verdictOf(), entries)
+  })
+})
+
+test('changes of other services', async t => {
+  const scope = closeInReverse(t)
+  const accounts = await startAccounts(scope)
+  const { db, deps, installation, lines } = accounts
+  const { account_id, project_id } = installation
+  const { nats, bus } = await startBus(scope, accounts)
+  const js = jetstream(nats.admin)
+  const stranger = await addAccount(deps)
+  const changeOf = (number: number, more: Partial<AuditRecordedData> = {}): AuditRecordedData => ({
+    entry_id: `019a0000-0000-7000-8000-${String(number).padStart(12, '0')}`,
+    at_ms: 1_795_446_638_000 + number,
+    account_id,
+    project_id,
+    actor_kind: 'member',
+    actor_id: installation.member_id,
+    from_address: '203.0.113.7',
+    user_agent: 'console/1.0',
+    action: 'budget.changed',
+    target: `bud_${number}`,
+    before: { limit: number, nested: [{ b: 1, a: null }] },
+    after: { limit: number + 1 },
+    ...more,
+  })
+  const publish = (change: object, service: 'budget' | 'billing' = 'budget') =>
+    js.publish(AuditRecorded.subject(service), JSON.stringify(change))
+  const verdictOf = (accountId: string) => withinScope({ system: true }, () => verifyAccount(deps.db, accountId))
+  const trailOf = async (accountId: string) =>
+    (await readAuditTrail(db, accountId, 1, 1_000)).filter(({ action }) => /^(?:budget|stop|price-book)/.test(action))
+  const follow = () => chainRecordedChanges({ bus, db: deps.db, now: deps.now, log: deps.log })
+  const allTaken = () =>
+    eventually(async () => {
+      const { num_pending, num_ack_pending } = await (await js.consumers.get('AUDIT', 'accounts-audit')).info()
+      return num_pending === 0 && num_ack_pending === 0
+    })
+
+  await t.test(
+    'what was told while accounts was away stands in the chain, in its order, between changes made here',
+    async () => {
+      const before = (await verdictOf(account_id)).entries
+      for (const number of [1, 2, 3]) await publish(changeOf(number))
+      await publish(changeOf(4, { account_id: stranger.accountId, project_id: stranger.projectId }))
+      const consumer = await follow()
+      await allTaken()
+      await consumer.close()
+      const trail = await trailOf(account_id)
+      assert.deepEqual(
+        trail.map(({ target }) => target),
+        ['bud_1', 'bud_2', 'bud_3'],
+      )
+      const { number, hash, prev_hash, ...first } = trail[0] ?? assert.fail()
+      const { entry_id: _, at_ms, ...told } = changeOf(1)
+      assert.deepEqual(first, { ...told, at: new Date(at_ms).toISOString() })
+      const verdict = await verdictOf(account_id)
+      assert.deepEqual([verdict.entries, verdict.first_broken], [before + 3, null])
+      assert.equal((await trailOf(stranger.accountId)).length, 1)
+      assert.equal((await verdictOf(stranger.accountId)).first_broken, null)
+      assert.equal((await js.streams.get('AUDIT').then(stream => stream.info())).state.messages, 0, 'kept no longer')
+    },
+  )
+
+  await t.test('one that is told again, by two instances at once or in one batch, stands there once', async () => {
+    const again = [2, 5, 5, 6].map(number => ({
+      subject: AuditRecorded.subject('budget'),
+      data: Buffer.from(JSON.stringify(changeOf(number))),
+    }))
+    const own = deps.changes.make({ kind: 'member', id: installation.member_id, accountId: account_id }, change =>
+      change.audit({ action: 'test.done', target: 'test' }),
+    )
+    await Promise.all([own, ...[1, 2, 3].map(() => recordChanges(deps, again))])
+    assert.deepEqual((await trailOf(account_id)).map(({ target }) => target).sort(), [
+      'bud_1',
+      'bud_2',
+      'bud_3',
+      'bud_5',
+      'bud_6',
+    ])
+    assert.equal((await verdictOf(account_id)).first_broken, null)
+  })
+
+  await t.test('a message that is no change of theirs is put aside with its reason, and holds up nothing', async () => {
+    await nats.admin.publish(AuditRecorded.subject('budget'), 'no JSON')
+    await publish(changeOf(7, { action: 'member.changed' }))
+    await publish(changeOf(8, { after: { name: 'a\0b' } }))
+    await publish(changeOf(9), 'billing')
+    const consumer = await follow()
+    await allTaken()
+    await consumer.close()
+    assert.equal((await trailOf(account_id)).at(-1)?.target, 'bud_9')
+    assert.equal((await verdictOf(account_id)).first_broken, null)
+    const { rows } = await sql<{ reason: string }>`select reason from unread_changes order by unread_id`.execute(db)
+    assert.deepEqual(
+      rows.map(({ reason }) => /not JSON|action|store/.exec(reason)?.[0]),
+      ['not JSON', 'action', 'store'],
+    )
+    assert.equal(lines.filter(line => line.includes('kept in unread_changes')).length, 3)
+  })
+
+  await t.test('a service tells of its own changes alone', async () => {
+    const { user, pass } = nats.users.billing
+    const billing = await connectBus({ url: nats.url, user, password: pass }, 'billing', deps.log)
+    scope.after(() => billing.close())
+    const meta = { id: 'x', source: '/billing', timeMs: 0 }
+    await assert.rejects(publishEvent(billing, AuditRecorded, ['budget'], changeOf(10), meta))
+    await publishEvent(billing, AuditRecorded, ['billing'], changeOf(11), meta)
   })
 })
 

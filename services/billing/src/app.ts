@@ -14,6 +14,8 @@ export interface BillingDeps {
   ledger: LedgerStore
   priceBooks: PriceBookStore
   publisher: PriceBookPublisher
+  /** Told right after a commit: something is to be sent. */
+  onChange: () => void
   nowMs: () => number
   /** Ranges of the gateways' addresses. */
   trustedProxies: readonly string[]

@@ -121,6 +121,7 @@ async function run(): Promise<void> {
         ledger: ledgerStore(tenants.db),
         priceBooks: priceBookStore(tenants.db),
         publisher,
+        onChange: () => void outbox.flush(),
         nowMs: Date.now,
         trustedProxies: config.trustedProxies,
         log,

@@ -1,17 +1,23 @@
 import { type Bus, publishEvent } from '@sluice/bus'
-import { UsageAdjusted } from '@sluice/contracts'
+import { AuditRecorded, UsageAdjusted } from '@sluice/contracts'
 import type { SendOutboxEntry } from '@sluice/postgres'
 
-/** Sends committed corrections to the stream, in their order. One that is sent twice is the same number again. */
+/** Sends committed corrections to the stream, in their order, and changes of prices to the account's trail. What is sent twice is the same again. */
 export function createOutboxPublisher(bus: Bus): SendOutboxEntry {
+  const source = '/billing'
   return async ({ kind, target, key, payload }) => {
-    if (kind !== 'event' || target !== UsageAdjusted.type)
-      throw new Error(`outbox entry ${kind} ${target} has no place to go`)
-    const adjusted = UsageAdjusted.decode(payload)
-    await publishEvent(bus, UsageAdjusted, [], adjusted, {
-      id: key,
-      source: '/billing',
-      timeMs: adjusted.adjusted_at_ms,
-    })
+    switch (`${kind} ${target}`) {
+      case `event ${UsageAdjusted.type}`: {
+        const adjusted = UsageAdjusted.decode(payload)
+        const meta = { id: key, source, timeMs: adjusted.adjusted_at_ms }
+        return publishEvent(bus, UsageAdjusted, [], adjusted, meta)
+      }
+      case `event ${AuditRecorded.type}`: {
+        const recorded = AuditRecorded.decode(payload)
+        return publishEvent(bus, AuditRecorded, ['billing'], recorded, { id: key, source, timeMs: recorded.at_ms })
+      }
+      default:
+        throw new Error(`outbox entry ${kind} ${target} has no place to go`)
+    }
   }
 }

@@ -1,8 +1,9 @@
-import type { PriceBookEntry } from '@sluice/contracts'
-import type { Kysely } from '@sluice/postgres'
+import { randomUUID } from 'node:crypto'
+import { AuditRecorded, type PriceBookEntry } from '@sluice/contracts'
+import { enqueue, type Kysely, type Transaction, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Tables } from './db/schema.ts'
-import type { PriceBookRecord, PriceBookStanding, StoredPriceBook } from './price-books.ts'
+import type { PriceBookChange, PriceBookRecord, PriceBookStanding, StoredPriceBook } from './price-books.ts'
 
 /** Price books in PostgreSQL: the record that everything published can be published from again. Books are never deleted. */
 export interface PriceBookStore {
@@ -19,9 +20,45 @@ export interface PriceBookStore {
   listEntries(): Promise<PriceBookEntry[]>
   /** Takes back what has not come into force yet: of this project, or imported catalogues. @returns their ids */
   withdrawUpcoming(of: { projectId: string } | { origin: 'catalogue' }, nowMs: number): Promise<string[]>
+  /** What is done in it commits together or not at all. */
+  inTransaction<Result>(work: (store: PriceBookChanging) => Promise<Result>): Promise<Result>
+}
+
+/** The store within a transaction. */
+export interface PriceBookChanging extends PriceBookStore {
+  /** Has a change put into its account's audit trail: sent after the commit. */
+  tellTrail(change: PriceBookChange): Promise<void>
 }
 
 export function priceBookStore(db: Kysely<Tables>): PriceBookStore {
+  return {
+    ...queriesOf(db),
+    inTransaction: work => transact(db, trx => work({ ...priceBookStore(trx), tellTrail: tellTrail(trx) })),
+  }
+}
+
+function tellTrail(trx: Transaction<Tables>): PriceBookChanging['tellTrail'] {
+  return async ({ atMs, author, projectId, action, target, before, after }) => {
+    const entryId = randomUUID()
+    const payload = AuditRecorded.encode({
+      entry_id: entryId,
+      at_ms: atMs,
+      account_id: author.accountId,
+      project_id: projectId,
+      actor_kind: author.kind,
+      actor_id: author.id,
+      from_address: author.address,
+      ...(author.userAgent === undefined ? {} : { user_agent: author.userAgent.slice(0, 256) }),
+      action,
+      target,
+      ...(before === undefined ? {} : { before }),
+      ...(after === undefined ? {} : { after }),
+    })
+    await enqueue(trx, [{ kind: 'event', target: AuditRecorded.type, key: entryId, payload }])
+  }
+}
+
+function queriesOf(db: Kysely<Tables>): Omit<PriceBookStore, 'inTransaction'> {
   const columns = ['price_book_id', 'kind', 'project_id', 'effective_at', 'body'] as const
   const published = db.selectFrom('price_books').where('withdrawn_at', 'is', null)
   const records = published.select([

@@ -20,6 +20,27 @@ export interface StoredPriceBook {
   body: string
 }
 
+/** Who of an account changes prices of a project, and where their request came from. */
+export interface PriceBookAuthor {
+  kind: 'member' | 'key'
+  id: string
+  accountId: string
+  address: string
+  userAgent: string | undefined
+}
+
+/** A change of a project's prices for its account's audit trail. */
+export interface PriceBookChange {
+  atMs: number
+  author: PriceBookAuthor
+  projectId: string
+  action: 'price-book.published' | 'price-book.ended'
+  /** The book that is meant. */
+  target: string
+  before: object | undefined
+  after: object | undefined
+}
+
 /** Where a book comes from, and who put it in force: a member, a key, an operator, or this service by itself. */
 export interface PriceBookStanding {
   origin: 'catalogue' | 'operator' | 'project'
@@ -147,53 +168,122 @@ export async function previewChanges(store: PriceBookStore, book: PriceBook, atM
 }
 
 /**
- * Puts a book in force from an instant on, also one that was before. @throws AppError 409 where that book is in force or
- * about to be: giving it a later instant would take it out of force until then
+ * Puts an operator's catalogue in force from an instant on, also one that was before. @throws AppError 409 where that book is
+ * in force or about to be: giving it a later instant would take it out of force until then
  */
-export async function publishBook(
+export async function publishCatalogue(
   deps: PriceBookDeps,
   book: PriceBook,
   effectiveAtMs: number,
-  standing: PriceBookStanding,
+  origin: 'catalogue' | 'operator',
 ): Promise<PriceBookEntry> {
-  const { store, nowMs } = deps
-  const projectId = book.project_id
-  const current =
-    projectId === undefined
-      ? await store.findCurrentCatalogue(nowMs)
-      : await store.findCurrentOverride(projectId, nowMs)
-  // Of two books of one instant nobody could tell which holds.
-  const prepared = prepare(book, Math.max(effectiveAtMs, (current?.entry.effective_at_ms ?? 0) + 1))
-  const id = prepared.entry.price_book_id
-  const known = await store.findRecord(id)
-  if (known) {
-    if (current?.entry.price_book_id === id || known.effective_at_ms > nowMs)
-      throw errorOf(billingErrors.alreadyInForce, {
-        message: `These are exactly the prices of ${id}, in force from ${new Date(known.effective_at_ms).toISOString()}. Publish them again when other prices have come into force.`,
-      })
-  }
-  const isNew = await store.insert(prepared, standing)
-  if (!isNew) await store.setEffective(id, prepared.entry.effective_at_ms, standing)
-  await deps.publisher.publish(prepared.entry, prepared.body)
-  if (standing.origin === 'operator')
-    await deps.publisher.withdraw(await store.withdrawUpcoming({ origin: 'catalogue' }, nowMs))
+  const { store, publisher, nowMs } = deps
+  const current = await store.findCurrentCatalogue(nowMs)
+  const prepared = prepareAfter(current, book, effectiveAtMs)
+  const withdrawn = await store.inTransaction(async trx => {
+    await putPrepared(trx, prepared, current, { origin, publishedBy: 'operator' }, nowMs)
+    return origin === 'operator' ? await trx.withdrawUpcoming({ origin: 'catalogue' }, nowMs) : []
+  })
+  await publisher.publish(prepared.entry, prepared.body)
+  await publisher.withdraw(withdrawn)
+  return prepared.entry
+}
+
+/** Puts prices of a project in force from an instant on, as {@link publishCatalogue} does. @throws AppError 409 */
+export async function publishProjectBook(
+  deps: PriceBookDeps,
+  book: PriceBook & { project_id: string },
+  { effectiveAtMs, author, changes }: { effectiveAtMs: number; author: PriceBookAuthor; changes: PriceChange[] },
+): Promise<PriceBookEntry> {
+  const { store, publisher, nowMs } = deps
+  const { project_id: projectId } = book
+  const current = await store.findCurrentOverride(projectId, nowMs)
+  const prepared = prepareAfter(current, book, effectiveAtMs)
+  await store.inTransaction(async trx => {
+    await putPrepared(trx, prepared, current, standingOf(author), nowMs)
+    await trx.tellTrail({
+      atMs: nowMs,
+      author,
+      projectId,
+      action: 'price-book.published',
+      target: prepared.entry.price_book_id,
+      before: bookInTrail(current),
+      after: {
+        ...bookInTrail(prepared),
+        changes: changes.slice(0, mostChangesInTrail),
+        changes_left_out: Math.max(0, changes.length - mostChangesInTrail),
+      },
+    })
+  })
+  await publisher.publish(prepared.entry, prepared.body)
   return prepared.entry
 }
 
 /** Ends a project's own prices now, those that were to come too. @returns false where it has none */
-export async function endProjectBook(deps: PriceBookDeps, projectId: string, publishedBy: string): Promise<boolean> {
+export async function endProjectBook(
+  deps: PriceBookDeps,
+  projectId: string,
+  author: PriceBookAuthor,
+): Promise<boolean> {
   const { store, publisher, nowMs } = deps
-  const withdrawn = await store.withdrawUpcoming({ projectId }, nowMs)
-  await publisher.withdraw(withdrawn)
   const current = await store.findCurrentOverride(projectId, nowMs)
   const isEmpty = !current || Object.keys(parsePriceBook(current.body).providers).length === 0
-  if (isEmpty) return withdrawn.length > 0
   // An empty book is how prices end: calls before it keep theirs.
-  await publishBook(deps, { format: 1, project_id: projectId, providers: {} }, nowMs, {
-    origin: 'project',
-    publishedBy,
+  const empty = isEmpty ? undefined : prepareAfter(current, { format: 1, project_id: projectId, providers: {} }, nowMs)
+  const withdrawn = await store.inTransaction(async trx => {
+    const upcoming = await trx.withdrawUpcoming({ projectId }, nowMs)
+    if (empty) await putPrepared(trx, empty, current, standingOf(author), nowMs)
+    const [target = current?.entry.price_book_id] = empty ? [] : upcoming
+    if (target !== undefined && (empty || upcoming.length > 0))
+      await trx.tellTrail({
+        atMs: nowMs,
+        author,
+        projectId,
+        action: 'price-book.ended',
+        target,
+        before: { ...(isEmpty ? {} : bookInTrail(current)), upcoming },
+        after: undefined,
+      })
+    return upcoming
   })
-  return true
+  await publisher.withdraw(withdrawn)
+  if (empty) await publisher.publish(empty.entry, empty.body)
+  return empty !== undefined || withdrawn.length > 0
+}
+
+/** Rates that one entry of a trail shows: a book names them all, and is kept for good. */
+const mostChangesInTrail = 100
+
+function bookInTrail(book: StoredPriceBook | undefined): object | undefined {
+  if (!book) return undefined
+  const { price_book_id, effective_at_ms } = book.entry
+  return { price_book_id, effective_at: new Date(effective_at_ms).toISOString() }
+}
+
+function standingOf({ kind, id }: PriceBookAuthor): PriceBookStanding {
+  return { origin: 'project', publishedBy: `${kind}:${id}` }
+}
+
+/** Of two books of one instant nobody could tell which holds. */
+function prepareAfter(current: StoredPriceBook | undefined, book: PriceBook, effectiveAtMs: number): StoredPriceBook {
+  return prepare(book, Math.max(effectiveAtMs, (current?.entry.effective_at_ms ?? 0) + 1))
+}
+
+async function putPrepared(
+  store: PriceBookStore,
+  prepared: StoredPriceBook,
+  current: StoredPriceBook | undefined,
+  standing: PriceBookStanding,
+  nowMs: number,
+): Promise<void> {
+  const { price_book_id: id, effective_at_ms: effectiveAtMs } = prepared.entry
+  const known = await store.findRecord(id)
+  if (known && (current?.entry.price_book_id === id || known.effective_at_ms > nowMs))
+    throw errorOf(billingErrors.alreadyInForce, {
+      message: `These are exactly the prices of ${id}, in force from ${new Date(known.effective_at_ms).toISOString()}. Publish them again when other prices have come into force.`,
+    })
+  const isNew = await store.insert(prepared, standing)
+  if (!isNew) await store.setEffective(id, effectiveAtMs, standing)
 }
 
 /** Publishes every stored book that the bus does not have: after a crash between store and bus, or a new bus. */

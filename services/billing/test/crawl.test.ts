@@ -46,6 +46,7 @@ function routesOn(db: Kysely<Tables>) {
     ledger: ledgerStore(db),
     priceBooks: priceBookStore(db),
     publisher: { isPublished: async () => true, publish: async () => {}, withdraw: async () => {} },
+    onChange: () => {},
     nowMs: Date.now,
     trustedProxies: [],
     log,

@@ -56,6 +56,7 @@ test('price books: who may set them, from when they hold, and that nothing is fo
     credentials,
     ...stores.forRequests,
     publisher,
+    onChange: () => {},
     nowMs: () => nowMs,
     trustedProxies: [],
     log,

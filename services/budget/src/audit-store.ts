@@ -1,4 +1,6 @@
-import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
+import { AuditRecorded } from '@sluice/contracts'
+import { enqueue, type Kysely, storableText, type Transaction } from '@sluice/postgres'
+import { uuidv7 } from 'uuidv7'
 import type { BudgetParent } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
 
@@ -31,12 +33,64 @@ export type AuditAction =
   | 'secret-rotated'
   | 'alert-sent-again'
 
-/** Writes down a change of a budget, or of a destination of alerts, in its transaction. */
+/** Each kind of change by its name in the account's trail. */
+const namesInTrail: Record<AuditAction, string> = {
+  created: 'budget.created',
+  changed: 'budget.changed',
+  deleted: 'budget.deleted',
+  raised: 'budget.raised',
+  'raise-ended': 'budget.raise-ended',
+  'written-off': 'budget.hold-written-off',
+  'unresolved-expired': 'budget.hold-expired',
+  'destination-created': 'alert-destination.created',
+  'destination-changed': 'alert-destination.changed',
+  'destination-deleted': 'alert-destination.deleted',
+  'destination-tested': 'alert-destination.tested',
+  'secret-rotated': 'alert-destination.secret-rotated',
+  'alert-sent-again': 'alert-destination.alert-sent-again',
+}
+
+/** A change for the trail that accounts keeps of an account. */
+export interface ToldChange {
+  atMs: number
+  actor: Actor
+  accountId: string
+  /** Undefined: it is of the account as a whole. */
+  projectId: string | undefined
+  action: string
+  target: string
+  before?: unknown
+  after?: unknown
+}
+
+/** Has a change put into its account's audit trail: sent after the commit of its transaction. */
+export async function tellTrail(trx: Transaction<BudgetTables>, change: ToldChange): Promise<void> {
+  const { kind, id, from } = change.actor
+  const entryId = uuidv7()
+  const payload = AuditRecorded.encode({
+    entry_id: entryId,
+    at_ms: change.atMs,
+    account_id: change.accountId,
+    ...(change.projectId === undefined ? {} : { project_id: change.projectId }),
+    actor_kind: kind === 'service' ? 'system' : kind,
+    actor_id: id,
+    ...(from === undefined ? {} : { from_address: from.address }),
+    ...(from?.userAgent == null ? {} : { user_agent: from.userAgent }),
+    action: change.action,
+    target: change.target,
+    ...(change.before === undefined ? {} : { before: change.before }),
+    ...(change.after === undefined ? {} : { after: change.after }),
+  })
+  await enqueue(trx, [{ kind: 'event', target: AuditRecorded.type, key: entryId, payload }])
+}
+
+/** Writes down a change of a budget, or of a destination of alerts, here and for the account's trail, in its transaction. */
 export async function insertAuditEntry(
   trx: Transaction<BudgetTables>,
   entry: {
     atMs: number
     actor: Actor
+    accountId: string
     /** Undefined: the budget spans projects. */
     projectId: string | undefined
     budgetId?: string
@@ -63,6 +117,9 @@ export async function insertAuditEntry(
       user_agent: entry.actor.from?.userAgent ?? null,
     })
     .execute()
+  const { budgetId, destinationId, action, ...change } = entry
+  const target = budgetId ?? destinationId ?? entry.accountId
+  await tellTrail(trx, { ...change, target, action: namesInTrail[action] })
 }
 
 /** A change of a budget or a destination, as it was committed. */

@@ -177,6 +177,7 @@ export async function putDeleted(
   await insertAuditEntry(trx, {
     atMs: nowMs,
     actor,
+    accountId: budget.account_id,
     projectId: budget.projectId,
     budgetId,
     action: 'deleted',
@@ -267,6 +268,7 @@ async function finish(
   await insertAuditEntry(trx, {
     atMs: nowMs,
     actor: change.actor,
+    accountId: budget.account_id,
     projectId: budget.projectId,
     budgetId: budget.budget_id,
     action: change.action,

@@ -1,15 +1,25 @@
-import { type Bus, openBucket } from '@sluice/bus'
-import { Budget, BudgetWindow, Cutoff, Stop } from '@sluice/contracts'
+import { type Bus, openBucket, publishEvent } from '@sluice/bus'
+import { AuditRecorded, Budget, BudgetWindow, Cutoff, Stop } from '@sluice/contracts'
 import type { SendOutboxEntry } from '@sluice/postgres'
 
-/** Sends what was committed to the buckets this service owns. A put or a deletion that comes twice changes nothing. */
+/**
+ * Sends what was committed to the buckets this service owns, and its changes to the account's trail. What comes twice changes
+ * nothing there.
+ */
 export async function createOutboxPublisher(bus: Bus): Promise<SendOutboxEntry> {
   const budgets = await openBucket(bus, 'budgets', Budget)
   const cutoffs = await openBucket(bus, 'cutoffs', Cutoff)
   const windows = await openBucket(bus, 'budget-windows', BudgetWindow)
   const stops = await openBucket(bus, 'stops', Stop)
+  const tellTrail = (key: string, payload: string): Promise<void> => {
+    const recorded = AuditRecorded.decode(payload)
+    const meta = { id: key, source: '/budget', timeMs: recorded.at_ms }
+    return publishEvent(bus, AuditRecorded, ['budget'], recorded, meta)
+  }
   return ({ kind, target, key, payload }) => {
     switch (`${kind} ${target}`) {
+      case `event ${AuditRecorded.type}`:
+        return tellTrail(key, payload)
       case 'kv-put budgets':
         return budgets.put(key, Budget.decode(payload))
       case 'kv-put cutoffs':

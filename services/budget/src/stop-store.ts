@@ -1,7 +1,7 @@
 import { type BudgetScope, Stop } from '@sluice/contracts'
 import { enqueue, type Kysely, type Transaction, transact } from '@sluice/postgres'
 import type { Selectable } from 'kysely'
-import type { Actor, Origin } from './audit-store.ts'
+import { type Actor, type Origin, tellTrail } from './audit-store.ts'
 import type { Rest } from './budget-management-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { stopNotFound, stoppedItself, tooManyStops } from './errors.ts'
@@ -81,6 +81,8 @@ export function createStop(db: Kysely<BudgetTables>, draft: StopDraft, once?: Ma
       })
       .execute()
     await enqueue(trx, [{ kind: 'kv-put', target: 'stops', key: stopId, payload: Stop.encode(stop) }])
+    const after = { scope, reason }
+    await tellTrail(trx, { atMs, actor: by, accountId, projectId, action: 'stop.created', target: stopId, after })
     return { stop, by, lifted: undefined }
   })
 }
@@ -97,15 +99,25 @@ export function liftStop(
     const { stop } = await findStop(trx, projectId, stopId)
     // Whoever is stopped asks somebody else.
     if (by.kind === 'key' && stop.scope.key === by.id) throw stoppedItself()
-    await trx
+    const { numUpdatedRows } = await trx
       .updateTable('stops')
       .set({ lifted_at_ms: atMs, lifter_kind: by.kind, lifter_id: by.id, lifter_from: originOf(by) })
       .where('project_id', '=', projectId)
       .where('stop_id', '=', stopId)
       .where('lifted_at_ms', 'is', null)
-      .execute()
+      .executeTakeFirst()
     // Lifted again it is deleted again: whatever has put it back.
     await enqueue(trx, [{ kind: 'kv-delete', target: 'stops', key: stopId, payload: '' }])
+    if (numUpdatedRows === 0n) return
+    await tellTrail(trx, {
+      atMs,
+      actor: by,
+      accountId: stop.account_id,
+      projectId,
+      action: 'stop.lifted',
+      target: stopId,
+      before: { scope: stop.scope, reason: stop.reason },
+    })
   })
 }
 

@@ -1,6 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { type Bus, connectBus, openBucket, subscribe } from '@sluice/bus'
 import {
+  AuditRecorded,
+  type AuditRecordedData,
   BudgetCutoff,
   BudgetReleased,
   type Cutoff,
@@ -14,6 +16,7 @@ import { openDatabase, runMigrations } from '@sluice/postgres'
 import { ClosingStack, createLogger, createSecretBox, formatApiKey, hashCredential } from '@sluice/runtime'
 import {
   atFileEnd,
+  eventually,
   makeUsageEvent,
   publishUsage,
   type TestScope,
@@ -92,6 +95,18 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
   subscribe(gateway, BudgetCutoff, 'budget.cutoff.v1', hear, silent)
   subscribe(gateway, BudgetReleased, 'budget.released.v1', hear, silent)
   await gateway.connection.flush()
+
+  const told: AuditRecordedData[] = []
+  stores.nats.admin.subscribe('audit.recorded.v1.budget', {
+    callback: (_error, message) => void told.push(AuditRecorded.decode(message.data)),
+  })
+  await stores.nats.admin.flush()
+  /** What the account's trail was told of a target, once it was. */
+  const toldTrail = (target: string, action: string) =>
+    eventually(async () => {
+      const found = told.filter(change => change.target === target && change.action === action)
+      return found.length > 0 ? found : undefined
+    })
 
   const numbers = new Map<number, number>()
   /** Publishes events of one project as one message, numbered behind what this gateway has sent. */
@@ -183,5 +198,5 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
     return callAs(token, '/accounts/')
   }
 
-  return { ...stores, service, gateway, pushes, send, newProject, putProject, newKey, newPerson }
+  return { ...stores, service, gateway, pushes, toldTrail, send, newProject, putProject, newKey, newPerson }
 }

@@ -538,6 +538,11 @@ test('what a silent gateway holds is unresolved; heard again it says itself; els
   assert.deepEqual(await amounts(), [10, 20, 0, 70])
   const after = (await call('GET', `${path}/leases`)).body
   assert.deepEqual(after.unresolved, [])
+  const [told] = await env.toldTrail(budgetId, 'budget.hold-written-off')
+  assert.deepEqual(
+    [told?.actor_kind, told?.from_address, told?.project_id, told?.after],
+    ['key', '127.0.0.1', path.split('/')[0], after.given_up[0].note],
+  )
   assert.deepEqual(
     after.given_up.map((entry: { action: string; note: Record<string, unknown> }) => [
       entry.action,

@@ -32,6 +32,7 @@ const belongings: Record<keyof Tables | 'migrations' | 'outbox', Belonging> = {
   kept_answers: 'account',
   audit_entries: 'audit',
   audit_heads: 'account',
+  unread_changes: 'operators',
   migrations: 'nobody',
   outbox: 'nobody',
 }

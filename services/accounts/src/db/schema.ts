@@ -204,6 +204,15 @@ export interface Tables {
     after: Json<unknown> | null
     prev_hash: string
     hash: string
+    /** Of a change that another service has told of. */
+    entry_id: ColumnType<string | null, string | null | undefined, never>
+  }
+  unread_changes: {
+    unread_id: Generated<string>
+    received_at: Date
+    subject: string
+    reason: string
+    content: Uint8Array
   }
   audit_heads: { account_id: string; number: ColumnType<string, number, number>; hash: string }
 }

@@ -27,8 +27,12 @@ export function registerChangeProfile(app: FastifyInstance, deps: AppDeps): void
       return deps.changes.make(actorOf(request), async change => {
         const before = await lockMember(change.trx, principal.accountId, id)
         await updateProfile(change.trx, id, { firstName, lastName })
-        // Names live in the members' table alone: the trail is kept for ever and says only that it changed.
-        await change.audit({ action: 'member.profile-changed', target: id })
+        // Names live in the members' table alone: the trail is kept for ever and says only what of it has changed.
+        const changed = [
+          ...(before.first_name === firstName ? [] : ['first_name']),
+          ...(before.last_name === lastName ? [] : ['last_name']),
+        ]
+        await change.audit({ action: 'member.profile-changed', target: id, after: { changed } })
         return toProfile({ ...before, first_name: firstName, last_name: lastName })
       })
     },

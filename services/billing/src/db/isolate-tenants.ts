@@ -35,7 +35,7 @@ const tables: Isolation<Table> = {
   series_marks: 'none',
   given_up_gaps: 'none',
   stream_position: 'none',
-  outbox: 'none',
+  outbox: { may: ['insert'] },
   migrations: 'none',
 }
 

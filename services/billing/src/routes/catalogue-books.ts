@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { billingErrors } from '../errors.ts'
 import { readEffectiveAt, readPrices } from '../price-book-request.ts'
 import type { PriceBookStore } from '../price-book-store.ts'
-import { operatorCatalogue, type PriceBookPublisher, previewChanges, publishBook } from '../price-books.ts'
+import { operatorCatalogue, type PriceBookPublisher, previewChanges, publishCatalogue } from '../price-books.ts'
 
 interface Deps {
   priceBooks: PriceBookStore
@@ -88,7 +88,7 @@ async function previewOrPublish(deps: Deps, body: Body): Promise<Answer> {
   const stores = { store: deps.priceBooks, publisher: deps.publisher, nowMs }
   // With the catalogue alone the service keeps it up to date by itself again.
   const origin = prices === undefined ? 'catalogue' : 'operator'
-  await publishBook(stores, book, effectiveAtMs, { origin, publishedBy: 'operator' })
+  await publishCatalogue(stores, book, effectiveAtMs, origin)
   return { ...answer, published: true, text }
 }
 

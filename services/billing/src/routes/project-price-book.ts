@@ -1,16 +1,24 @@
 import { Type } from '@sluice/contracts'
 import { formatPriceChanges, parsePriceBook, priceBookId, priceTable } from '@sluice/pricing'
-import { errorOf, principalOf, type RestCredentialViews, type RestPrincipal, responses } from '@sluice/runtime'
+import { errorOf, principalOf, type RestCredentialViews, responses } from '@sluice/runtime'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { billingErrors } from '../errors.ts'
 import { readEffectiveAt, readPrices } from '../price-book-request.ts'
 import type { PriceBookStore } from '../price-book-store.ts'
-import { endProjectBook, type PriceBookPublisher, previewChanges, publishBook } from '../price-books.ts'
+import {
+  endProjectBook,
+  type PriceBookAuthor,
+  type PriceBookPublisher,
+  previewChanges,
+  publishProjectBook,
+} from '../price-books.ts'
 
 interface Deps {
   credentials: RestCredentialViews
   priceBooks: PriceBookStore
   publisher: PriceBookPublisher
+  /** Told right after a commit: something is to be sent. */
+  onChange: () => void
   nowMs: () => number
 }
 
@@ -85,7 +93,7 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
     Body: { prices: unknown; effective_at?: string }
   }>(path, { config, schema: putSchema }, async (request, reply) => {
     const { pid } = request.params
-    const principal = requireAccountAdmin(deps, request, pid)
+    const author = requireAccountAdmin(deps, request, pid)
     const nowMs = deps.nowMs()
     const effectiveAtMs = readEffectiveAt(request.body.effective_at, nowMs)
     const book = { ...readPrices(request.body.prices), project_id: pid }
@@ -102,27 +110,26 @@ export function projectPriceBook(app: FastifyInstance, deps: Deps): void {
       throw errorOf(billingErrors.priceBookInvalid, {
         message: `A project has at most ${maxBooksOfProject} price books.`,
       })
-    const entry = await publishBook(stores(), book, effectiveAtMs, {
-      origin: 'project',
-      publishedBy: `${principal.kind}:${principal.id}`,
-    })
+    const entry = await publishProjectBook(stores(), book, { effectiveAtMs, author, changes })
+    deps.onChange()
     reply.code(201)
     return { ...answer, effective_at: new Date(entry.effective_at_ms).toISOString() }
   })
 
   app.delete<{ Params: { pid: string } }>(path, { config, schema: deleteSchema }, async (request, reply) => {
     const { pid } = request.params
-    const principal = requireAccountAdmin(deps, request, pid)
-    if (!(await endProjectBook(stores(), pid, `${principal.kind}:${principal.id}`)))
-      throw errorOf(billingErrors.noOwnPrices)
+    const author = requireAccountAdmin(deps, request, pid)
+    if (!(await endProjectBook(stores(), pid, author))) throw errorOf(billingErrors.noOwnPrices)
+    deps.onChange()
     return reply.code(204).send()
   })
 }
 
 /** @throws AppError 403 where the caller is no administrator of the project's account */
-function requireAccountAdmin(deps: Deps, request: FastifyRequest, projectId: string): RestPrincipal {
+function requireAccountAdmin(deps: Deps, request: FastifyRequest, projectId: string): PriceBookAuthor {
   const principal = principalOf(request)
   if (!principal.accountAdmin || deps.credentials.accountOfProject(projectId) !== principal.accountId)
     throw errorOf(billingErrors.notAccountAdmin)
-  return principal
+  const { kind, id, accountId } = principal
+  return { kind, id, accountId, address: request.ip, userAgent: request.headers['user-agent'] }
 }

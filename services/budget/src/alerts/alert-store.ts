@@ -100,7 +100,7 @@ export function sendAgain(
     await insertAuditEntry(trx, {
       atMs: nowMs,
       actor,
-      projectId: parent.projectId,
+      ...parent,
       destinationId: delivery.destinationId,
       action: 'alert-sent-again',
       before: undefined,

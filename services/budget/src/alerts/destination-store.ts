@@ -217,7 +217,7 @@ function audit(
   return insertAuditEntry(trx, {
     atMs: entry.nowMs,
     actor: entry.actor,
-    projectId: parent.projectId,
+    ...parent,
     destinationId,
     action: entry.action,
     before: entry.before && audited(entry.before),

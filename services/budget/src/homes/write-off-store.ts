@@ -35,7 +35,7 @@ export async function giveUpHolds(
 ): Promise<GivenUpHold[]> {
   const { state } = loaded
   const givenUp: GivenUpHold[] = []
-  const projects = await projectsOf(
+  const parents = await parentsOf(
     trx,
     [...state.pools.values()].map(({ budgetId }) => budgetId),
   )
@@ -46,11 +46,12 @@ export async function giveUpHolds(
     if (!pool || amount === undefined) continue
     for (const event of decideResolved(state, leaseId, attemptId)) evolve(state, event)
     givenUp.push({ leaseId, attemptId, amount, copy: pool.copy })
-    const projectId = projects.get(pool.budgetId)
+    const parent = parents.get(pool.budgetId)
+    if (!parent) throw new Error(`budget ${pool.budgetId} has no row`)
     await insertAuditEntry(trx, {
       atMs: given.nowMs,
       actor: given.actor,
-      projectId,
+      ...parent,
       budgetId: pool.budgetId,
       action: given.action,
       before: undefined,
@@ -71,13 +72,16 @@ export async function giveUpHolds(
   return givenUp
 }
 
-async function projectsOf(
+async function parentsOf(
   trx: Transaction<BudgetTables>,
   budgetIds: readonly string[],
-): Promise<Map<string, string | undefined>> {
-  const { rows } = await sql<{ budget_id: string; project_id: string | null }>`
-    select budget_id, project_id from budgets where budget_id = any(${[...new Set(budgetIds)]}::text[])`.execute(trx)
-  return new Map(rows.map(row => [row.budget_id, row.project_id ?? undefined]))
+): Promise<Map<string, BudgetParent>> {
+  const { rows } = await sql<{ budget_id: string; account_id: string; project_id: string | null }>`
+    select budget_id, account_id, project_id from budgets
+    where budget_id = any(${[...new Set(budgetIds)]}::text[])`.execute(trx)
+  return new Map(
+    rows.map(row => [row.budget_id, { accountId: row.account_id, projectId: row.project_id ?? undefined }]),
+  )
 }
 
 /** A person gives up an unresolved hold. @throws AppError 404 where there is none */

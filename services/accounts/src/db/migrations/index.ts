@@ -22,6 +22,7 @@ import { nameRoomRoles } from './052-name-room-roles.ts'
 import { deleteProjects } from './053-delete-projects.ts'
 import { filterSpans } from './054-filter-spans.ts'
 import { defaultTeams } from './055-default-teams.ts'
+import { hearOfChanges } from './056-hear-of-changes.ts'
 
 /** Every step of schema `accounts`, in order. */
 export const migrations: readonly Migration[] = [
@@ -49,6 +50,7 @@ export const migrations: readonly Migration[] = [
   deleteProjects,
   filterSpans,
   defaultTeams,
+  hearOfChanges,
 ]
 
 /** The one schema of this service. */
