@@ -94,19 +94,19 @@ test('budgets on project, team, member, room and key, and per member, count the 
   const byMineInLab = await spend(mine.value, 23, 'lab')
   const byTheirs = await spend(theirs.value, 47)
   const byShared = await spend(shared.value, 95)
-  // Whoever holds a member's key can sign a token: what it spends is the key's and the team's, not the member's.
+  // Whoever holds a member's key can sign a token for anybody: what it spends is the key's, and its member's, all the same.
   const byToken = await spend(token, 191)
 
   const expected: Record<keyof typeof budgets, bigint | Record<string, bigint>> = {
     project: byMine + byMineInLab + byTheirs + byShared + byToken,
     red: byMine + byMineInLab + byTheirs + byToken,
     blue: byShared,
-    me: byMine + byMineInLab,
+    me: byMine + byMineInLab + byToken,
     colleague: byTheirs,
     lab: byMineInLab + byToken,
     myKey: byMine + byMineInLab + byToken,
-    meInLab: byMineInLab,
-    perMember: { [me.id]: byMine + byMineInLab, [colleague]: byTheirs },
+    meInLab: byMineInLab + byToken,
+    perMember: { [me.id]: byMine + byMineInLab + byToken, [colleague]: byTheirs },
   }
   await eventually(async () => {
     const spent: Record<string, unknown> = {}
