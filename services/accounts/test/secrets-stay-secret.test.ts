@@ -104,6 +104,7 @@ test('the audit trail says who did what to what, and cannot be rewritten', async
     target: installation.project_id,
     before: null,
     after: ['openai/gpt-5'],
+    entry_id: null,
   })
   await assert.rejects(db.deleteFrom('audit_entries').execute(), /never changed/)
   await assert.rejects(db.updateTable('audit_entries').set({ action: 'x' }).execute(), /never changed/)
