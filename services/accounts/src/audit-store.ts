@@ -1,5 +1,5 @@
 import type { AuditRecordedData } from '@sluice/contracts'
-import { storableText } from '@sluice/postgres'
+import { storableText, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { type ChainedEntry, type ChainHead, chainEntry, chainStart } from './audit-chain.ts'
 import type { Db } from './db/schema.ts'
@@ -37,23 +37,21 @@ export async function appendAudit(db: Db, accountId: string, entries: readonly N
  * Writes changes of other services at the end of an account's trail: those that are not in it yet. While the end is locked
  * nobody else writes them. @returns those that were written
  */
-export async function appendRecorded(
+export function appendRecorded(
   db: Db,
   accountId: string,
   changes: readonly AuditRecordedData[],
 ): Promise<AuditRecordedData[]> {
-  const head = await lockAuditHead(db, accountId)
-  const ids = changes.map(change => change.entry_id)
-  const rows = await db.selectFrom('audit_entries').select('entry_id').where('entry_id', 'in', ids).execute()
-  const known = new Set(rows.map(row => row.entry_id))
-  const fresh = changes.filter(({ entry_id }) => !known.has(entry_id) && known.add(entry_id))
-  await append(
-    db,
-    accountId,
-    head,
-    fresh.map(change => ({ entry: entryOf(change), entryId: change.entry_id })),
-  )
-  return fresh
+  return transact(db, async trx => {
+    const head = await lockAuditHead(trx, accountId)
+    const ids = changes.map(change => change.entry_id)
+    const rows = await trx.selectFrom('audit_entries').select('entry_id').where('entry_id', 'in', ids).execute()
+    const known = new Set(rows.map(row => row.entry_id))
+    const fresh = changes.filter(({ entry_id }) => !known.has(entry_id) && known.add(entry_id))
+    const entries = fresh.map(change => ({ entry: entryOf(change), entryId: change.entry_id }))
+    await append(trx, accountId, head, entries)
+    return fresh
+  })
 }
 
 function entryOf(change: AuditRecordedData): NewEntry {

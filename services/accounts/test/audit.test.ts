@@ -261,6 +261,10 @@ test('changes of other services', async t => {
       ['not JSON', 'action', 'store'],
     )
     assert.equal(lines.filter(line => line.includes('kept in unread_changes')).length, 3)
+    const seen = await withinScope({ accountId: account_id }, () =>
+      sql`select from unread_changes`.execute(deps.db).then(found => found.rows.length),
+    )
+    assert.equal(seen, 0, 'no tenant sees them')
   })
 
   await t.test('a service tells of its own changes alone', async () => {

@@ -1,6 +1,5 @@
 import { type BatchConsumer, type Bus, consumeBatches } from '@sluice/bus'
 import { AuditRecorded, type AuditRecordedData, ContractError } from '@sluice/contracts'
-import { transact } from '@sluice/postgres'
 import { type Logger, withinScope } from '@sluice/runtime'
 import { appendRecorded, insertUnread } from '../audit-store.ts'
 import type { Db } from '../db/schema.ts'
@@ -44,8 +43,7 @@ export async function recordChanges(
       unread.push({ subject, data, reason: error.message })
     }
   await withinScope({ system: true }, async () => {
-    for (const [accountId, changes] of ofAccounts)
-      changeRecorded(log, await transact(db, trx => appendRecorded(trx, accountId, changes)))
+    for (const [accountId, changes] of ofAccounts) changeRecorded(log, await appendRecorded(db, accountId, changes))
     if (unread.length > 0) await insertUnread(db, unread, new Date(now()))
   })
   for (const { subject, reason } of unread) changeUnread(log, subject, reason)
