@@ -1,6 +1,6 @@
 import { type Kysely, storableText, type Transaction, transact } from '@sluice/postgres'
 import type { Selectable } from 'kysely'
-import type { Actor, Origin } from './audit-store.ts'
+import { type Actor, type Origin, tellTrail } from './audit-store.ts'
 import type { BudgetParent } from './budget.ts'
 import type { BudgetChange } from './budget-change-store.ts'
 import type { Rest } from './budget-management-store.ts'
@@ -111,6 +111,9 @@ function askForMore(db: Kysely<BudgetTables>, asker: Asker, draft: MoreDraft, on
       .executeTakeFirst()
     // The same asker was faster by another connection.
     if (inserted === 0n) throw requestOpen()
+    const after = { budget_id: budgetId, copy, amount, reason }
+    const action = 'budget-request.made'
+    await tellTrail(trx, { atMs, actor: by, accountId, projectId, action, target: requestId, after })
     return findOwnRequest(trx, asker, requestId)
   })
 }
@@ -192,7 +195,7 @@ function approveRequest(
     const change = await putRaise(trx, parent, { ...raise, requestId }, check)
     const granted = { raiseId: raise.raiseId, amount: BigInt(raise.amount), untilMs: raise.untilMs }
     const decided: Decision = { by: raise.by, atMs: raise.createdAtMs, word, granted }
-    await writeDecision(trx, requestId, decided)
+    await writeDecision(trx, parent.accountId, open, decided)
     return { request: { ...open, decided }, change }
   })
 }
@@ -209,7 +212,7 @@ function declineRequest(
     if (open.decided?.granted) throw requestDecided()
     if (open.decided) return open
     const decided: Decision = { by, atMs, word, granted: undefined }
-    await writeDecision(trx, requestId, decided)
+    await writeDecision(trx, parent.accountId, open, decided)
     return { ...open, decided }
   })
 }
@@ -230,9 +233,23 @@ async function lockRequest(
 
 async function writeDecision(
   trx: Transaction<BudgetTables>,
-  requestId: string,
+  accountId: string,
+  { requestId, projectId, budgetId, amount }: MoreRequest,
   { by, atMs, word, granted }: Decision,
 ): Promise<void> {
+  await tellTrail(trx, {
+    atMs,
+    actor: by,
+    accountId,
+    projectId,
+    action: granted ? 'budget-request.approved' : 'budget-request.declined',
+    target: requestId,
+    before: { budget_id: budgetId, amount: Number(amount) },
+    after: {
+      word: word ?? null,
+      ...(granted && { raise_id: granted.raiseId, amount: Number(granted.amount), until_ms: granted.untilMs }),
+    },
+  })
   await trx
     .updateTable('more_requests')
     .set({
