@@ -52,7 +52,8 @@ const events = run({
   files: files.map(file => join(root, file)),
   concurrency: filesAtOnce,
   timeout: fileTimeoutMs,
-  execArgv: [`--import=${new URL('./tell-cpu.ts', import.meta.url)}`, ...ofNode],
+  // What a test allocates dies young, where there is room for it to: a twentieth less CPU.
+  execArgv: ['--max-semi-space-size=32', `--import=${new URL('./tell-cpu.ts', import.meta.url)}`, ...ofNode],
   ...(names.length === 0 ? {} : { testNamePatterns: names }),
   ...(skippedNames.length === 0 ? {} : { testSkipPatterns: skippedNames }),
   signal: ended.signal,
