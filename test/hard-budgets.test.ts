@@ -397,6 +397,33 @@ test('a realtime session holds its next turn ahead: without money its provider b
   await client.until('response.done', 3)
 })
 
+test('a realtime turn that holds its money ends by itself when its budget is spent; the next is refused, and let in with money again', async t => {
+  const { apiKey, path } = await hardBudget('spent while spoken', { limit: '3.00' })
+  const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
+  const create = { type: 'response.create', response: { instructions: '[[sim output_tokens=60 delay_ms=30]]' } }
+  client.send(create)
+  await client.until('response.created')
+  const lowered = await admin.call<{ cutoff: { active: boolean } }>('PATCH', path, { limit: '0.000000001' })
+  assert.deepEqual([lowered.status, lowered.body.cutoff.active], [200, true])
+  assert.equal(client.all('response.done').length, 0, 'the turn runs')
+  const [done] = await client.until('response.done')
+  assert.equal(done?.response.status, 'completed')
+  const [told] = await client.until('error')
+  assert.match(told?.error.message ?? '', /out of credits/)
+  client.send(create)
+  await client.until('error', 2)
+  assert.deepEqual(
+    [client.lastOf('error')?.error.code, client.all('response.created').length, client.socket.readyState],
+    ['insufficient_quota', 1, client.socket.OPEN],
+  )
+  assert.equal((await admin.call('PATCH', path, { limit: '5.00' })).status, 200)
+  await eventually(async () => {
+    client.send(create)
+    await new Promise(resolve => setTimeout(resolve, 300))
+    return client.all('response.created').length === 2
+  })
+})
+
 for (const mode of ['soft', 'hard'] as const)
   test(`a realtime session outlives a ${mode} rate limit: the turn that is too much ends or is not begun, and its client is told`, async t => {
     await inOneMinute()
@@ -511,8 +538,8 @@ test('a call by WebRTC is made where a turn can be paid for, and its turns count
 interface SocketEvent {
   type: string
   status?: number
-  error: { message: string }
-  response: { usage: { output_tokens: number } }
+  error: { code: string; message: string }
+  response: { status: string; usage: { output_tokens: number } }
   session: { audio: { input: { turn_detection: { create_response?: boolean } } } }
 }
 

@@ -157,6 +157,8 @@ export class NextTurn {
 
   #fail(error: unknown): void {
     if (this.#isClosed) return
+    // No turn may be for which anything could be held.
+    this.#letGo()
     this.#wake(askAgainMs)
     this.#tell(
       error instanceof Refusal

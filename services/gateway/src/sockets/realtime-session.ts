@@ -588,6 +588,25 @@ export class RealtimeSession extends SocketSession {
 
   // ── orders to stop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Of a hard budget a turn holds its money: it goes on when the rest is gone. The next is refused until there is some again. */
+  override cut(order: CutOrder): void {
+    if (this.#isOfHardBudget(order.refusal)) this.guard(() => this.#endUnpaid(order.refusal))
+    else super.cut(order)
+  }
+
+  #isOfHardBudget({ reason, budget: spent }: Refusal): boolean {
+    if (reason !== 'budget_spent' || !spent) return false
+    return this.budgets.some(({ budget }) => budget.budget_id === spent.budget_id && budget.mode === 'hard')
+  }
+
+  #endUnpaid(refusal: Refusal): void {
+    if (this.isEnding) return
+    for (const [responseId, running] of this.#running)
+      if (!running.isCancelled && !isPaidBy(running.turn.call, refusal)) this.#cancel(running, responseId, refusal)
+    this.#next.hold()
+    this.#nextHeard.hold()
+  }
+
   /** Money is gone: the turn is cancelled and tells its usage, then the socket closes. Permission is gone: at once. */
   protected override endBy(order: CutOrder): void {
     if (order.style !== 'soft' || !this.#isUnderWay) {
@@ -649,9 +668,16 @@ export class RealtimeSession extends SocketSession {
   #refuse(error: unknown, names: ClientFrameNames): void {
     const { callId } = newAttempt()
     const refusal = this.asRefusal(error, callId)
-    if (closing.has(refusal.reason)) this.cut({ refusal, style: 'soft' })
+    if (closing.has(refusal.reason) && !this.#isOfHardBudget(refusal)) this.cut({ refusal, style: 'soft' })
     else this.tellRefusal(refusal, callId, names)
   }
+}
+
+/** It holds money of the budget that has no more. */
+function isPaidBy({ money }: AdmittedCall, { budget: spent }: Refusal): boolean {
+  return (
+    money?.budgets.some(({ budget, copy }) => budget.budget_id === spent?.budget_id && copy === spent.copy) === true
+  )
 }
 
 function expectedOf(call: AdmittedCall): ExpectedTurn {
