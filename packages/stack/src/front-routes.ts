@@ -13,6 +13,7 @@ const routes: readonly [pattern: string, owner: keyof FrontOwners][] = [
   ['/accounts/projects/*/llm-proxy/usage', 'analytics'],
   ['/accounts/projects/*/llm-proxy/quota', 'budget'],
   ['/accounts/projects/*/llm-proxy/requests/**', 'budget'],
+  ['/accounts/projects/*/llm-quotas/**', 'budget'],
   ['/ask/**', 'budget'],
   ['/accounts/projects/*/calls/**', 'analytics'],
   ['/api/calls/**', 'analytics'],

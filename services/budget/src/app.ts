@@ -11,6 +11,7 @@ import type { AlertManagement } from './alerts/alert-management.ts'
 import type { BudgetManagement } from './budget-management-store.ts'
 import type { DecisionBell } from './decision-bell.ts'
 import type { MoreRequestManagement } from './more-request-store.ts'
+import type { QuotaManagement } from './quota-store.ts'
 import { alertDestinationRoutes } from './routes/alert-destinations.ts'
 import { alertRoutes } from './routes/alerts.ts'
 import { askForMoreRoutes } from './routes/ask-for-more.ts'
@@ -23,6 +24,7 @@ import { getBudgetRoute } from './routes/get-budget.ts'
 import { listAuditRoute } from './routes/list-audit.ts'
 import { listBudgetsRoute } from './routes/list-budgets.ts'
 import { listLeasesRoute } from './routes/list-leases.ts'
+import { llmQuotaRoutes } from './routes/llm-quotas.ts'
 import { ownQuotaRoute } from './routes/own-quota.ts'
 import { previewCallRoute } from './routes/preview-call.ts'
 import { raiseBudgetRoute } from './routes/raise-budget.ts'
@@ -34,6 +36,7 @@ export interface BudgetRouteDeps {
   budgets: BudgetManagement
   stops: StopManagement
   moreRequests: MoreRequestManagement
+  quotas: QuotaManagement
   decisions: DecisionBell
   alerts: AlertManagement
   views: RestCredentialViews
@@ -75,5 +78,6 @@ export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
   ownQuotaRoute(app, deps)
   stopRoutes(app, deps)
   askForMoreRoutes(app, deps)
+  llmQuotaRoutes(app, deps)
   return app
 }

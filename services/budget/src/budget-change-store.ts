@@ -4,7 +4,16 @@ import { homeOfBudget, windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
 import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import { type Actor, type AuditAction, insertAuditEntry } from './audit-store.ts'
-import { type BudgetParent, type CountedBudget, exceptionsOf, parentOf, seatOf, type WindowState } from './budget.ts'
+import {
+  type BudgetParent,
+  type CountedBudget,
+  exceptionsOf,
+  parentOf,
+  quotaExceptions,
+  quotaOf,
+  seatOf,
+  type WindowState,
+} from './budget.ts'
 import {
   findBudget,
   insertBudget,
@@ -187,8 +196,34 @@ export async function putDeleted(
   return { budget, cutoffs: lifted, copies: [], recall: await recallOf(trx, home, windows) }
 }
 
-/** What follows for the seats of a team from a change of a budget for one of them: it stands in the place of theirs, or no longer does. */
-async function withSeats(
+/** What follows for a budget of many from a change of one that is for one of them alone: it stands in the place of theirs, or no longer does. */
+export async function withSeats(
+  trx: Transaction<BudgetTables>,
+  change: BudgetChange,
+  actor: Actor,
+  nowMs: number,
+): Promise<BudgetChange> {
+  return withQuotas(trx, await withTeamSeats(trx, change, actor, nowMs), actor, nowMs)
+}
+
+async function withQuotas(
+  trx: Transaction<BudgetTables>,
+  change: BudgetChange,
+  actor: Actor,
+  nowMs: number,
+): Promise<BudgetChange> {
+  // Also of one that is none any more: its mode has changed.
+  const kind = quotaOf({ ...change.budget, mode: 'hard' })?.kind
+  if (kind === undefined) return change
+  const budgets = await listBudgetsUnder(trx, [parentOf(change.budget)])
+  const before = budgets.find(each => each.quotaOf === kind)
+  const except = quotaExceptions(kind, budgets)
+  if (!before || isDeepStrictEqual(except, before.except ?? [])) return change
+  const all = await putInForce(trx, { actor, action: 'changed', before, budget: { ...before, except }, nowMs })
+  return { ...change, cutoffs: [...change.cutoffs, ...all.cutoffs], copies: [...change.copies, ...all.copies] }
+}
+
+async function withTeamSeats(
   trx: Transaction<BudgetTables>,
   change: BudgetChange,
   actor: Actor,

@@ -1,7 +1,7 @@
 import { Budget } from '@sluice/contracts'
 import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
 import { type ExpressionBuilder, type Selectable, sql } from 'kysely'
-import type { BudgetParent, CountedBudget } from './budget.ts'
+import type { BudgetParent, CountedBudget, QuotaKind } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
@@ -122,6 +122,7 @@ export async function insertBudget(trx: Transaction<BudgetTables>, budget: Count
       created_at_ms: budget.created_at_ms,
       counts_from_ms: budget.countsFromMs,
       seat_team_id: budget.seatTeamId ?? null,
+      quota_of: budget.quotaOf ?? null,
       except_copies: budget.except ?? [],
       thresholds: [...budget.thresholds],
       forecast_alert: budget.forecastAlert,
@@ -160,6 +161,7 @@ export function toDocument(budget: CountedBudget): Budget {
     countsFromMs: _countsFromMs,
     ownLimit: _ownLimit,
     seatTeamId: _seatTeamId,
+    quotaOf: _quotaOf,
     thresholds: _thresholds,
     forecastAlert: _forecastAlert,
     ...document
@@ -197,6 +199,7 @@ export function fromRow(row: Selectable<BudgetTables['budgets_in_force']>): Coun
     countsFromMs: Number(row.counts_from_ms),
     ownLimit: Number(row.limit_amount),
     ...(row.seat_team_id === null ? {} : { seatTeamId: row.seat_team_id }),
+    ...(row.quota_of === null ? {} : { quotaOf: row.quota_of as QuotaKind }),
     thresholds: row.thresholds,
     forecastAlert: row.forecast_alert,
   }

@@ -12,11 +12,16 @@ export interface CountedBudget extends Budget {
   ownLimit: number
   /** The team whose seats it is for: that team says what it is. */
   seatTeamId?: string
+  /** Everybody of this kind has a copy of it by default: a monthly budget of their own stands in its place. */
+  quotaOf?: QuotaKind
   /** Per cents of the limit in force at which people are told, rising. */
   thresholds: readonly number[]
   /** People are told once a window where the money will not last to its end. */
   forecastAlert: boolean
 }
+
+/** Who may have a monthly quota. */
+export type QuotaKind = 'member' | 'service_account'
 
 /** Under what a budget is made, found and changed: a project, or without one its account. */
 export interface BudgetParent {
@@ -70,6 +75,32 @@ export function seatOf({ scope, per, unit }: Pick<Budget, 'scope' | 'per' | 'uni
   const { project, team: teamId, member: memberId, ...others } = scope
   if (project === undefined || teamId === undefined || memberId === undefined) return undefined
   return unit === 'usd' && per === undefined && Object.keys(others).length === 0 ? { teamId, memberId } : undefined
+}
+
+/** Whose monthly quota a budget is, and nothing else. */
+export function quotaOf({
+  scope,
+  per,
+  unit,
+  window,
+  mode,
+}: Pick<Budget, 'scope' | 'per' | 'unit' | 'window' | 'mode'>) {
+  const { project, member, service_account: serviceAccount, ...others } = scope
+  if (project === undefined || per !== undefined || unit !== 'usd' || window !== 'month' || mode === 'alert')
+    return undefined
+  if (Object.keys(others).length > 0 || (member === undefined) === (serviceAccount === undefined)) return undefined
+  return member === undefined
+    ? { kind: 'service_account' as const, id: serviceAccount ?? '' }
+    : { kind: 'member' as const, id: member }
+}
+
+/** Who has a monthly quota of their own, in the place of the one of their kind. */
+export function quotaExceptions(kind: QuotaKind, budgets: readonly CountedBudget[]): string[] {
+  const own = budgets.flatMap(budget => {
+    const quota = quotaOf(budget)
+    return quota?.kind === kind ? [quota.id] : []
+  })
+  return [...new Set(own)].sort()
 }
 
 /** The people for whom a budget of their own stands in the place of what their team gives each seat in such a window. */

@@ -86,6 +86,16 @@ export const errors = {
     statusCode: 409,
     message: 'As many stops stand in this project as it may have. Lift one, or stop a wider scope.',
   },
+  invalidQuota: {
+    code: 'invalid_quota',
+    statusCode: 400,
+    message: 'Give a quota in USD as a number or decimal text with at most nine decimal places, such as 25 or "0.5".',
+  },
+  quotaMissing: {
+    code: 'quota_missing',
+    statusCode: 404,
+    message: 'Nobody has given them a monthly quota, so there is none to begin anew.',
+  },
   requestNotFound: {
     code: 'request_not_found',
     statusCode: 404,

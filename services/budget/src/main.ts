@@ -58,6 +58,7 @@ import { manageMoreRequests } from './more-request-store.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
 import { readPublishedState } from './published-state-store.ts'
+import { manageQuotas } from './quota-store.ts'
 import { endRaises, listEndedRaises } from './raise-store.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { adjustAgain, closeEpochs, countAgain } from './rebuild-store.ts'
@@ -286,6 +287,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         budgets: manageBudgets(tenants.db, changed),
         moreRequests: manageMoreRequests(tenants.db, { onRaised: changed, onDecided: decisions.ring }),
         decisions,
+        quotas: manageQuotas(tenants.db, changed),
         alerts: manageAlerts(tenants.db),
         stops: manageStops(tenants.db, () => void outbox.flush()),
         views,

@@ -21,6 +21,7 @@ import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
 import { createDecisionBell } from '../src/decision-bell.ts'
 import { manageMoreRequests } from '../src/more-request-store.ts'
+import { manageQuotas } from '../src/quota-store.ts'
 import { manageStops } from '../src/stop-store.ts'
 
 const canary = 'canary-of-the-other-project'
@@ -84,6 +85,7 @@ function routesOn(db: Kysely<BudgetTables>) {
       stops: manageStops(db, () => undefined),
       moreRequests: manageMoreRequests(db, { onRaised: () => undefined, onDecided: () => undefined }),
       decisions: createDecisionBell(),
+      quotas: manageQuotas(db, () => undefined),
       newDestinationId: () => `ald_${randomUUID()}`,
       alerts: manageAlerts(db),
       secretBox,
@@ -239,7 +241,7 @@ test('a crawl over every route of budgets as every role of another project, also
     t.diagnostic(`${requests} requests`)
     return leaks
   }
-  const isOfNoBudget = ({ path }: Operation) => !/\{(?!pid)/.test(path)
+  const isOfNoBudget = ({ path }: Operation) => !/\{(?!pid|subject)/.test(path)
   const crawlAll = async (routes: typeof app) => [
     ...(await crawl(routes, inProject, { pid: victim }, () => false)),
     ...(await crawl(routes, inProject, { pid: own }, isOfNoBudget)),

@@ -447,3 +447,64 @@ test('whoever may call models sees what is left of their own budgets, and nobody
   const stranger = await readyProject()
   assert.equal((await stranger.call('GET', `${projectId}/llm-proxy/quota`)).status, 404)
 })
+
+test('quotas as clients of MeshAgent set them are hard monthly budgets: one of all, and in its place one of somebody', async () => {
+  const { projectId, call } = await readyProject()
+  const path = `${projectId}/llm-quotas`
+  assert.deepEqual((await call('GET', `${path}/defaults`)).body, {
+    user_monthly_quota: null,
+    service_account_monthly_quota: null,
+  })
+  const set = await call('PUT', `${path}/defaults`, { user_monthly_quota: 25.5, service_account_monthly_quota: null })
+  assert.deepEqual([set.status, set.body], [200, { user_monthly_quota: 25.5, service_account_monthly_quota: null }])
+  const { body: ofAll } = await call('GET', `${path}/users/mem_1`)
+  assert.deepEqual(
+    { ...ofAll, resets_at: '' },
+    {
+      ...{ project_id: projectId, subject_type: 'user', subject_id: 'mem_1', monthly_quota: 25.5 },
+      ...{ monthly_quota_override: null, balance: 25.5, spent: 0, resets_at: '', enabled: true },
+    },
+  )
+  assert.ok(Date.parse(ofAll.resets_at) > Date.now())
+
+  // More than all others have: their own stands in the place of that.
+  const own = await call('PUT', `${path}/users/mem_1`, { monthly_quota: 100 })
+  assert.deepEqual([own.body.monthly_quota, own.body.monthly_quota_override, own.body.balance], [100, 100, 100])
+  const metBy = async (member: string) => {
+    const { body } = await call('POST', `${projectId}/budgets/preview`, { dimensions: { member } })
+    return body.budgets.map(({ limit, copy }: { limit: string; copy: string | null }) => [limit, copy])
+  }
+  assert.deepEqual(await metBy('mem_1'), [['100.00', '']])
+  assert.deepEqual(await metBy('mem_2'), [['25.50', 'mem_2']])
+  const { body: list } = await call('GET', `${projectId}/budgets`)
+  assert.deepEqual(
+    list.budgets.map(({ name, mode, window, per }: Record<string, unknown>) => [name, mode, window, per]),
+    [
+      ['Monthly quota of each member', 'hard', 'month', 'member'],
+      ['Monthly quota', 'hard', 'month', null],
+    ],
+  )
+  // Whoever deletes it among the budgets, or lets it only watch, gives them back what all have.
+  const mine = `${projectId}/budgets/${list.budgets[1].id}`
+  assert.equal((await call('PATCH', mine, { mode: 'alert' })).status, 200)
+  assert.equal((await call('GET', `${path}/users/mem_1`)).body.monthly_quota, 25.5)
+  assert.equal((await call('PATCH', mine, { mode: 'hard' })).status, 200)
+  const back = await call('DELETE', `${path}/users/mem_1`)
+  assert.deepEqual([back.status, back.body.monthly_quota, back.body.monthly_quota_override], [200, 25.5, null])
+  assert.deepEqual(await metBy('mem_1'), [['25.50', 'mem_1']])
+
+  const fresh = await call('POST', `${path}/users/mem_1:reset`)
+  assert.deepEqual([fresh.status, fresh.body.spent, fresh.body.monthly_quota], [200, 0, 25.5])
+  assert.equal((await call('POST', `${path}/service-accounts/sa_1:reset`)).status, 404)
+  assert.equal((await call('PUT', `${path}/service-accounts/sa_1`, { monthly_quota: '0' })).body.balance, 0)
+  for (const monthly_quota of [-1, '1e3', 'x', 0.1234567891, null, true])
+    assert.equal((await call('PUT', `${path}/users/mem_1`, { monthly_quota })).status, 400, String(monthly_quota))
+  const none = await call('PUT', `${path}/defaults`, { user_monthly_quota: null })
+  assert.equal(none.body.user_monthly_quota, null)
+  assert.equal((await call('GET', `${path}/users/mem_3`)).body.enabled, false)
+
+  const reader = await readyProject('developer')
+  assert.equal((await reader.call('GET', `${reader.projectId}/llm-quotas/defaults`)).status, 200)
+  assert.equal((await reader.call('PUT', `${reader.projectId}/llm-quotas/users/m`, { monthly_quota: 1 })).status, 403)
+  assert.equal((await reader.call('GET', `${path}/defaults`)).status, 404)
+})

@@ -28,6 +28,7 @@ interface BudgetColumns {
   /** Per cents, rising. */
   thresholds: number[]
   forecast_alert: boolean
+  quota_of: string | null
 }
 
 export interface BudgetTables {

@@ -20,6 +20,7 @@ import { createStops } from './011-create-stops.ts'
 import { exceptCopies } from './012-except-copies.ts'
 import { createAlerts } from './013-create-alerts.ts'
 import { createMoreRequests } from './014-create-more-requests.ts'
+import { markQuotas } from './015-mark-quotas.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -42,6 +43,7 @@ export const migrations: readonly Migration[] = [
   exceptCopies,
   createAlerts,
   createMoreRequests,
+  markQuotas,
 ]
 
 /** The one schema of this service. */
