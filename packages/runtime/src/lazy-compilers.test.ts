@@ -27,7 +27,7 @@ test('each route refuses what its own schema does not allow, again and again, an
   for (const [payload, message] of [
     [{}, /body must have required property 'name'/],
     [{ name: '' }, /body\/name must NOT have fewer than 1 characters/],
-    [{ name: 'a', other: 1 }, /body must NOT have additional properties/],
+    [{ name: 'a', other: 1 }, /body must not have "other"/],
     [{}, /body must have required property 'name'/],
   ] as const) {
     const answer = await post(payload)

@@ -60,3 +60,13 @@ test('what cannot be read or asked for is refused in our own words, and no answe
   assert.equal(body, '{"id":"a b"}')
   assert.deepEqual([headers['cache-control'], headers['x-content-type-options']], ['no-store', 'nosniff'])
 })
+
+test('a member that a body must not have is named', async t => {
+  const app = createRestApp(pino({ level: 'silent' }), [])
+  t.after(() => app.close())
+  const body = { type: 'object', properties: { name: { type: 'string' } }, additionalProperties: false }
+  app.post('/things', { schema: { body } }, () => ({}))
+  const answer = await app.inject({ method: 'POST', url: '/things', payload: { name: 'a', adress: 'b' } })
+  assert.equal(answer.statusCode, 400)
+  assert.equal(answer.json().error.message, 'body must not have "adress"')
+})

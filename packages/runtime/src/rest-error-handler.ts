@@ -113,9 +113,9 @@ function toAppError(error: unknown): AppError | undefined {
     statusCode?: number
     code?: string
     message?: string
-    validation?: unknown
+    validation?: readonly SchemaProblem[]
   }
-  if (validation) return new AppError('invalid_request', 400, message ?? 'The request does not match the schema.')
+  if (validation) return new AppError('invalid_request', 400, nameUnknown(validation, message))
   if (code?.startsWith('FST_') && statusCode !== undefined && statusCode < 500) {
     const [name, words] = unreadable[statusCode] ?? ['invalid_request', message ?? 'The request is not valid.']
     return new AppError(name, statusCode, words)
@@ -129,6 +129,22 @@ function toAppError(error: unknown): AppError | undefined {
       cause: error,
     })
   return undefined
+}
+
+/** What a validator found, as far as it is looked at here. */
+interface SchemaProblem {
+  keyword: string
+  params: { additionalProperty?: unknown }
+}
+
+/** The validator says that there is a member too many, and not which. */
+function nameUnknown(problems: readonly SchemaProblem[], message = 'The request does not match the schema.'): string {
+  const unknown = problems.find(({ keyword }) => keyword === 'additionalProperties')?.params.additionalProperty
+  if (typeof unknown !== 'string') return message
+  return message.replace(
+    'must NOT have additional properties',
+    `must not have ${JSON.stringify(unknown.slice(0, 100))}`,
+  )
 }
 
 /** PostgreSQL's class 57 (shutting down) and 08 (connection), and the socket errors below it. */
