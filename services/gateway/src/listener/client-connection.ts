@@ -113,11 +113,11 @@ export class ClientConnection implements AnswerSink {
     return this.#owner.isClosing ? undefined : keptForMs / 1000
   }
 
-  write(head: string, bytes: Uint8Array | undefined, tail: string): boolean {
+  write(head: readonly string[], bytes: Uint8Array | undefined, tail: string): boolean {
     const socket = this.#socket
     if (socket.destroyed) return true
-    if (!bytes) return socket.write(head, 'latin1')
-    if (head === '' && tail === '') return socket.write(bytes)
+    if (!bytes) return socket.write(head.join(''), 'latin1')
+    if (head.length === 0 && tail === '') return socket.write(bytes)
     return writeTogether(socket, head, bytes, tail)
   }
 

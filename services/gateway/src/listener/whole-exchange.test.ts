@@ -7,8 +7,8 @@ function headOf(headers: readonly string[]): string[] {
   let written = ''
   const sink = {
     keptForS: 5,
-    write: (head: string) => {
-      written += head
+    write: (head: readonly string[]) => {
+      written += head.join('')
       return true
     },
     onAnswered: () => {},
@@ -35,7 +35,7 @@ test('an answer has its own headers, whatever those before it had in the same pl
   ]
   for (const one of answers)
     for (const next of answers)
-      for (const headers of [one, next]) {
+      for (const headers of [one, one, one, next, one, next]) {
         const lines = headers.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${headers[i + 1]}`] : []))
         assert.deepEqual(headOf(headers), ['HTTP/1.1 200 OK', ...lines, ...framing])
       }

@@ -2,10 +2,8 @@ import type { ClientAnswer, ClientExchange } from '../client-exchange.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { type BodyMemory, bodyTooLarge } from '../read-request.ts'
 import { type ReadHeaders, readHeaders } from '../request-headers.ts'
+import { encodeAnswerHead, type Framing } from './answer-head.ts'
 import type { RequestHead } from './read-request-head.ts'
-
-// Imported as a module, it would load Node's own `fetch` as well.
-const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** What an answer is written to. */
 export interface AnswerSink {
@@ -14,18 +12,13 @@ export interface AnswerSink {
   /** How long the connection is kept when nothing is asked, in seconds; undefined: it is closed behind this answer. */
   readonly keptForS: number | undefined
   /** False: the next bytes are to wait for {@link WholeExchange.onDrained}. */
-  write: (head: string, bytes: Uint8Array | undefined, tail: string) => boolean
+  write: (head: readonly string[], bytes: Uint8Array | undefined, tail: string) => boolean
   /** The answer is written to its end. */
   onAnswered: () => void
   destroy: () => void
 }
 
-/** How the end of the body is told. */
-type Framing = 'none' | 'length' | 'chunked'
-
-const noBody: ReadonlySet<number> = new Set([204, 304])
-/** What stands in a header and would end it, or is no field text (RFC 9110, 5.5). */
-const notFieldText = /[^\t\x20-\x7e\x80-\xff]/
+const noHead: readonly string[] = []
 const lastChunk = '0\r\n\r\n'
 
 /** One request that came whole, and its answer. Answers are framed as Node's server frames them. */
@@ -42,7 +35,7 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   readonly #onClose: (() => void)[] = []
   readonly #onDrain: (() => void)[] = []
   /** What is not out of the head. */
-  #head = ''
+  #head: readonly string[] = noHead
   #framing: Framing = 'none'
   #isClosed = false
 
@@ -90,25 +83,14 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   /** @throws TypeError where a value would end its header */
   writeHead(status: number, headers: readonly string[]): void {
     if (this.headersSent) throw new Error('the head of this answer is out')
-    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n`
-    let framing: Framing = noBody.has(status) ? 'none' : 'chunked'
-    for (let i = 0; i < headers.length; i += 2) {
-      const name = headers[i] as string
-      head += headerLine(i, name, headers[i + 1] as string)
-      if (framing === 'chunked' && name === 'content-length') framing = 'length'
-    }
-    const { keptForS } = this.#sink
-    head += `Date: ${dateText()}\r\n`
-    head +=
-      keptForS === undefined ? 'Connection: close\r\n' : `Connection: keep-alive\r\nKeep-Alive: timeout=${keptForS}\r\n`
-    if (framing === 'chunked') head += 'Transfer-Encoding: chunked\r\n'
-    this.#head = `${head}\r\n`
+    const { pieces, framing } = encodeAnswerHead(status, headers, this.#sink.keptForS)
+    this.#head = pieces
     this.#framing = framing
     this.headersSent = true
   }
 
   flushHeaders(): void {
-    if (this.destroyed || this.writableFinished || this.#head === '') return
+    if (this.destroyed || this.writableFinished || this.#head.length === 0) return
     this.#sink.write(this.#takeHead(), undefined, '')
   }
 
@@ -116,7 +98,8 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
     if (this.destroyed || this.writableFinished || bytes.length === 0) return true
     if (this.#framing === 'none') return true
     const head = this.#takeHead()
-    if (this.#framing === 'chunked') return this.#sink.write(`${head}${bytes.length.toString(16)}\r\n`, bytes, '\r\n')
+    if (this.#framing === 'chunked')
+      return this.#sink.write([...head, `${bytes.length.toString(16)}\r\n`], bytes, '\r\n')
     return this.#sink.write(head, bytes, '')
   }
 
@@ -125,8 +108,9 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
     if (!this.headersSent) throw new Error('an answer ends without its head')
     const last = typeof bytes === 'string' ? Buffer.from(bytes, encoding) : bytes
     if (last && last.length > 0) this.write(last)
-    const rest = this.#takeHead() + (this.#framing === 'chunked' ? lastChunk : '')
-    if (rest !== '') this.#sink.write(rest, undefined, '')
+    const head = this.#takeHead()
+    const rest = this.#framing === 'chunked' ? [...head, lastChunk] : head
+    if (rest.length > 0) this.#sink.write(rest, undefined, '')
     this.writableFinished = true
     this.#sink.onAnswered()
     for (const listener of this.#onClose) listener()
@@ -151,47 +135,11 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
     for (const listener of this.#onDrain) listener()
   }
 
-  #takeHead(): string {
+  #takeHead(): readonly string[] {
     const head = this.#head
-    this.#head = ''
+    this.#head = noHead
     return head
   }
 }
 
 const nothing = Buffer.alloc(0)
-
-/** Of the last answers of this process, by their places: most headers of an answer are those of the one before. */
-const lastLines: string[] = []
-const lastNames: string[] = []
-const lastValues: string[] = []
-/** Longer values are not kept. */
-const maxKeptLength = 256
-
-/** @throws TypeError where the value would end its header */
-function headerLine(place: number, name: string, value: string): string {
-  const index = place / 2
-  if (lastValues[index] === value && lastNames[index] === name) return lastLines[index] as string
-  if (notFieldText.test(value)) throw new TypeError(`header ${name} holds what no header may`)
-  const line = `${name}: ${value}\r\n`
-  if (value.length <= maxKeptLength) {
-    lastNames[index] = name
-    lastValues[index] = value
-    lastLines[index] = line
-  }
-  return line
-}
-
-let date = ''
-/** On the clock of `performance.now()`, which costs less to read. */
-let dateEndsAt = 0
-
-/** `Date`, written anew each second. */
-function dateText(): string {
-  const now = performance.now()
-  if (now >= dateEndsAt) {
-    const nowMs = Date.now()
-    date = new Date(nowMs).toUTCString()
-    dateEndsAt = now + 1_000 - (nowMs % 1_000)
-  }
-  return date
-}

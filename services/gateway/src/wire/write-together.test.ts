@@ -28,11 +28,11 @@ test('what a slow reader has not taken stays as it was written, whatever is writ
   for (let i = 0; waiting < 20; i++) {
     const letter = String.fromCharCode(97 + (i % 26))
     const bytes = Buffer.alloc(15_000, letter)
-    writeTogether(slow.near, `<${i}>`, bytes, '</>')
+    writeTogether(slow.near, ['<', `${i}>`], bytes, '</>')
     expected.push(Buffer.from(`<${i}>${bytes}</>`))
     if (slow.near.writableLength === 0) continue
     waiting++
-    writeTogether(other.near, 'other', Buffer.alloc(20_000, '-'))
+    writeTogether(other.near, ['other'], Buffer.alloc(20_000, '-'))
   }
   slow.near.end()
   assert.ok(Buffer.concat(expected).equals(await buffer(slow.far)))
@@ -42,8 +42,8 @@ for (const bytes of [0, 1, 1_000, 24 * 1024, 100_000])
   test(`head, ${bytes} bytes and tail come in their order, byte for byte`, async t => {
     const { near, far } = await pair(t)
     const body = Buffer.from(Array.from({ length: bytes }, (_, i) => i % 256))
-    writeTogether(near, 'head \xe9', body, '\xff tail')
-    writeTogether(near, 'second', body)
+    writeTogether(near, ['head', ' \xe9'], body, '\xff tail')
+    writeTogether(near, ['second'], body)
     near.end()
     const expected = [
       Buffer.from('head \xe9', 'latin1'),

@@ -9,19 +9,19 @@ let shared = Buffer.allocUnsafeSlow(maxTogetherBytes)
 
 /**
  * Writes a head, bytes and what ends them, in one write where they are small: one costs more than to copy 16 kB.
- * @param head latin1, as `tail` is; in pieces where putting them together would cost as much as writing them
+ * @param head latin1, as `tail` is: in pieces, since putting them together costs as much as writing them
  * @returns false: the next bytes are to wait for the socket's `drain`
  */
-export function writeTogether(socket: Socket, head: string | readonly string[], bytes: Uint8Array, tail = ''): boolean {
+export function writeTogether(socket: Socket, head: readonly string[], bytes: Uint8Array, tail = ''): boolean {
   const headLength = lengthOf(head)
   const tailAt = headLength + bytes.length
   const length = tailAt + tail.length
-  if (length > maxTogetherBytes) return writeApart(socket, typeof head === 'string' ? head : head.join(''), bytes, tail)
+  if (length > maxTogetherBytes) return writeApart(socket, head.join(''), bytes, tail)
   // Behind what waits already, and with TLS, it is not taken at once.
   const waits = socket.writableLength > 0 || socket instanceof TLSSocket
   const all = waits ? Buffer.allocUnsafe(length) : shared.subarray(0, length)
-  if (typeof head === 'string') all.write(head, 'latin1')
-  else for (let i = 0, at = 0; i < head.length; i++) at += all.write(head[i] ?? '', at, 'latin1')
+  let at = 0
+  for (const piece of head) at += all.write(piece, at, 'latin1')
   all.set(bytes, headLength)
   if (tail !== '') all.write(tail, tailAt, 'latin1')
   const mayGoOn = socket.write(all)
@@ -30,8 +30,7 @@ export function writeTogether(socket: Socket, head: string | readonly string[], 
   return mayGoOn
 }
 
-function lengthOf(head: string | readonly string[]): number {
-  if (typeof head === 'string') return head.length
+function lengthOf(head: readonly string[]): number {
   let length = 0
   for (const piece of head) length += piece.length
   return length
