@@ -44,6 +44,14 @@ export interface SettledHold {
   handed: [string, number][]
 }
 
+/** How an attempt is settled, and where that is told. */
+interface SettledAttempt {
+  attemptId: string
+  staysOpen: boolean
+  holder: string | undefined
+  settled: SettledHold
+}
+
 export interface WalletOptions {
   gatewayId: string
   epoch: number
@@ -244,31 +252,43 @@ export class Wallet {
     if (hold.isSettled) throw new Error(`hold of attempt ${hold.attemptId} is settled already`)
     hold.isSettled = true
     const settled: SettledHold = { drawn: [], unresolved: [], handed: [] }
-    settled.drawn = hold.items.map((item, at): DrawnMoney => {
+    for (let at = 0; at < hold.items.length; at++) {
+      const item = hold.items[at]
+      if (!item) continue
+      const { pool, amount } = item
       const staysOpen = typeof isUnresolved === 'boolean' ? isUnresolved : (isUnresolved[at] ?? false)
-      let rest = item.pool.isConcurrent ? 0 : (used[at] ?? 0)
-      const { parts } = item
-      const drawn = parts.map((part, nth): DrawnMoney[2][number] => {
-        // What is above the bound has to stand somewhere.
-        const amount = nth === parts.length - 1 ? rest : Math.min(rest, part.amount)
-        rest -= amount
-        this.#settlePart(hold.attemptId, item.pool, part, amount, staysOpen, holder, settled)
-        return [part.lease.name, amount, part.lease.settled]
-      })
-      return [item.pool.label, item.amount, item.pool.isConcurrent ? [] : drawn]
-    })
+      const about = { attemptId: hold.attemptId, staysOpen, holder, settled }
+      const parts = this.#settleItem(item, pool.isConcurrent ? 0 : (used[at] ?? 0), about)
+      settled.drawn.push([pool.label, amount, parts])
+    }
     return settled
+  }
+
+  /** @returns what was used of each lease; of slots nothing is */
+  #settleItem({ pool, parts }: HeldItem, used: number, about: SettledAttempt): DrawnMoney[2] {
+    const only = parts.length === 1 ? parts[0] : undefined
+    if (only) {
+      this.#settlePart(pool, only, used, about)
+      return pool.isConcurrent ? [] : [[only.lease.name, used, only.lease.settled]]
+    }
+    const drawn: DrawnMoney[2] = []
+    let rest = used
+    for (const part of parts) {
+      // What is above the bound has to stand somewhere.
+      const amount = part === parts.at(-1) ? rest : Math.min(rest, part.amount)
+      rest -= amount
+      this.#settlePart(pool, part, amount, about)
+      if (!pool.isConcurrent) drawn.push([part.lease.name, amount, part.lease.settled])
+    }
+    return drawn
   }
 
   /** @param amount what of it was used */
   #settlePart(
-    attemptId: string,
     pool: WalletPool,
     part: HeldItem['parts'][number],
     amount: number,
-    staysOpen: boolean,
-    holder: string | undefined,
-    settled: SettledHold,
+    { attemptId, staysOpen, holder, settled }: SettledAttempt,
   ): void {
     const { lease } = part
     const before = freeOf(lease)
