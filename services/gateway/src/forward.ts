@@ -13,7 +13,7 @@ import { type Outcome, type SettleDeps, settle } from './settle.ts'
 import type { TokenCounter } from './token-counter.ts'
 import { RepeatedHeaders } from './upstream/repeated-headers.ts'
 import type { UpstreamHandler } from './upstream/upstream-handler.ts'
-import type { Upstreams } from './upstreams.ts'
+import type { DispatchedRequest, Upstreams } from './upstreams.ts'
 
 export interface ForwardDeps extends SettleDeps {
   upstreams: Upstreams
@@ -115,22 +115,19 @@ function send(
   const { route } = call
   // It may have been left or cut since.
   if (relay.isSettled) return
-  const isLarge = Buffer.isBuffer(call.body) && call.body.length > keptBodyBytes
   const handler = observe ? observe(relay) : relay
   try {
-    deps.upstreams.dispatch(
-      route,
-      {
-        path: upstreamPath(route, call.match),
-        method: call.endpoint.method,
-        headers: headers instanceof RepeatedHeaders ? headers : withOurs(headers, route),
-        body: Buffer.isBuffer(call.body) ? call.body : call.body.open(),
-        headersTimeoutMs: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
-        idleTimeoutMs: deps.timeouts.idleMs,
-        ...(isLarge && { onSent: () => letBodyGo(call) }),
-      },
-      handler,
-    )
+    const body = Buffer.isBuffer(call.body) ? call.body : call.body.open()
+    const request: DispatchedRequest = {
+      path: upstreamPath(route, call.match),
+      method: call.endpoint.method,
+      headers: headers instanceof RepeatedHeaders ? headers : withOurs(headers, route),
+      body,
+      headersTimeoutMs: call.streamed ? deps.timeouts.streamHeadersMs : deps.timeouts.headersMs,
+      idleTimeoutMs: deps.timeouts.idleMs,
+    }
+    if (Buffer.isBuffer(body) && body.length > keptBodyBytes) request.onSent = () => letBodyGo(call)
+    deps.upstreams.dispatch(route, request, handler)
   } catch (error) {
     handler.onResponseError(undefined, error as Error)
   }

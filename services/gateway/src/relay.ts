@@ -536,22 +536,20 @@ export class Relay implements UpstreamHandler, LiveCall {
     clearTimeout(this.#drainTimer)
     clearTimeout(this.#stallTimer)
     this.#call.pace?.stop()
-    const event = this.#deps.settle(
-      {
-        status,
-        httpStatus: this.#httpStatus,
-        usage,
-        ...(this.#reader && { outputBytes: this.#reader.tap.outputBytes }),
-        drained: phase === 'silent',
-        errorCode: how.errorCode,
-        cutBy: how.cutBy,
-        providerRequestId: this.#providerRequestId,
-        timeToFirstChunkMs: this.#firstChunkMs,
-        overheadUs: this.#overheadUs,
-        finishedAtMs: Date.now(),
-      },
-      answer && (error => (error ? this.#response.destroy() : answer(event))),
-    )
+    const outcome: Outcome = {
+      status,
+      httpStatus: this.#httpStatus,
+      usage,
+      drained: phase === 'silent',
+      errorCode: how.errorCode,
+      cutBy: how.cutBy,
+      providerRequestId: this.#providerRequestId,
+      timeToFirstChunkMs: this.#firstChunkMs,
+      overheadUs: this.#overheadUs,
+      finishedAtMs: Date.now(),
+    }
+    if (this.#reader) outcome.outputBytes = this.#reader.tap.outputBytes
+    const event = this.#deps.settle(outcome, answer && (error => (error ? this.#response.destroy() : answer(event))))
     if (this.#call.wantsReceipt && this.#reader && this.#reader.soundType === undefined)
       this.#receipt = receiptComment(event)
     return { phase }

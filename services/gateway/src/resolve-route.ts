@@ -261,10 +261,17 @@ export function isSameUpstream(one: Route, other: Route): boolean {
 }
 
 /** The path at the provider: what stands behind our mount point, on the base URL's path. */
-export function upstreamPath(route: Route, match: PathMatch): string {
-  const path = route.provider === 'openai' ? match.path.slice(3) : match.path
-  return `${route.basePath}${path}${match.query}`
+export function upstreamPath({ basePath, provider }: Route, { path, query }: PathMatch): string {
+  const last = lastPath
+  if (last.path === path && last.query === query && last.basePath === basePath && last.provider === provider)
+    return last.upstream
+  const upstream = `${basePath}${provider === 'openai' ? path.slice(3) : path}${query}`
+  lastPath = { basePath, provider, path, query, upstream }
+  return upstream
 }
+
+/** The path of the last call: that of most that follow it. */
+let lastPath = { basePath: '', provider: '', path: '', query: '', upstream: '' }
 
 /** Forwarded headers with what proves us to the provider, and how its answer is to come. */
 export function withOurs(forwarded: readonly string[], route: Route): string[] {

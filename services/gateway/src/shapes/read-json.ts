@@ -103,12 +103,17 @@ function usageOf(
 
 /** What a call is taken to have used where its provider told nothing: its input, marked as an estimate. */
 export function estimateInput(tokens: number, heardTokens = 0): UsageResult {
-  return {
-    quantities: { in_text: tokens, ...(heardTokens > 0 && { in_audio: heardTokens }) },
-    provenance: { in_text: 'estimated', ...(heardTokens > 0 && { in_audio: 'estimated' }) },
+  const estimate: UsageResult = {
+    quantities: { in_text: tokens },
+    provenance: { in_text: 'estimated' },
     modifiers: {},
     raw_usage: null,
   }
+  if (heardTokens > 0) {
+    estimate.quantities.in_audio = heardTokens
+    estimate.provenance.in_audio = 'estimated'
+  }
+  return estimate
 }
 
 /** What a model has said in a reply of any dialect: text, thinking, arguments of tools. */
