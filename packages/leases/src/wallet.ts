@@ -741,3 +741,32 @@ function freeIn(leases: readonly WalletLease[]): number {
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
+
+/** Above what the engine keeps as a small integer. */
+const large = 2 ** 40
+
+/**
+ * Amounts in nano-dollars outgrow small integers, each at a time of its own, and all code that reads such a field is then compiled
+ * anew, under load. Once an object of a kind has had a large one, fields of all are made for it: so some are held and settled here
+ * before any other.
+ */
+function useLargeAmounts(): void {
+  const wallet = new Wallet({ gatewayId: '', epoch: 0 })
+  const pool = wallet.pool({
+    budgetId: '',
+    copy: '',
+    windowStartMs: large,
+    windowEndMs: undefined,
+    home: 0,
+    isConcurrent: false,
+  })
+  const needs = [{ pool, want: large, need: large }]
+  wallet.ask(needs, large)
+  wallet.answer({ seq: 1, term: 1, grants: [{ lease_id: '', amount: 8 * large, left: large, held: large }] }, large)
+  for (const atMs of [large, large + 30_000]) {
+    const hold = wallet.hold('', needs, atMs)
+    if (hold) wallet.settle(hold, [large / 2], false)
+  }
+  for (const lease of pool.leases) lease.returned += large
+}
+useLargeAmounts()
