@@ -130,6 +130,29 @@ async function spendBudget(stack: TestStack): Promise<void> {
   })
 }
 
+/** Does something while two requests of Codex a minute pass. */
+async function whileLimited<Result>(stack: TestStack, doing: () => Promise<Result>): Promise<Result> {
+  const admin = await signIn(stack)
+  const path = `${admin.project}/budgets`
+  const wish = {
+    name: 'Two a minute',
+    scope: { app: 'codex' },
+    unit: 'requests',
+    limit: '2',
+    window: 'minute',
+    mode: 'hard',
+  }
+  const { status, body } = await admin.call<{ id: string }>('POST', path, { ...wish, starts_at: 'now' })
+  if (status !== 201) throw new Error(JSON.stringify(body))
+  // Begun late in a minute it would be done in the next, and never wait.
+  await new Promise(resolve => setTimeout(resolve, 60_000 - (Date.now() % 60_000) + 100))
+  try {
+    return await doing()
+  } finally {
+    await admin.call('DELETE', `${path}/${body.id}`)
+  }
+}
+
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
   at.say('installing the agents')
   const programs = await installAgents(root)
@@ -157,6 +180,8 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     }
   }
   for (let time = 1; time <= size.times; time++) for (const agent of agents) done.push(await work(agent, String(time)))
+  at.say('a rate limit')
+  const patient = await whileLimited(stack, () => work(codex('codex', false), 'limited'))
   at.say('the budget is spent')
   const refusals = new RefusalFeed(stack)
   await spendBudget(stack)
@@ -170,11 +195,12 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const bill = ((await (await fetch(`${stack.simulatorUrl}/simulator/bill`)).json()) as { records: BillRecord[] })
     .records
   await eventually(() => feed.all.length >= bill.length).catch(() => false)
-  return judge(done, refused, bill, feed.all)
+  return judge(done, patient, refused, bill, feed.all)
 }
 
 function judge(
   done: readonly Done[],
+  patient: Done,
   refused: readonly RefusedTask[],
   bill: readonly BillRecord[],
   events: readonly UsageRecordedData[],
@@ -215,6 +241,11 @@ function judge(
     },
     kept: [
       none('tasks not finished', unfinished),
+      {
+        promise: 'Codex waits for a rate limit over HTTP, and finishes its task',
+        kept: patient.isDone,
+        found: `${patient.isDone ? 'finished' : 'gave up'} after ${Math.round(patient.durationMs)} ms`,
+      },
       { promise: 'at least three turns each', kept: bill.length >= done.length * 3, found: String(bill.length) },
       none('events with another cost than the bill', odd),
       none('lines of the bill without an event', missed),

@@ -4,6 +4,7 @@ import { recogniseClient } from './client-app.ts'
 import { refusalOfRate } from './rate-limit.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
 import { answerRefusal, type RefusalAudience } from './refusal-answer.ts'
+import { asFailedResponse } from './refusal-stream.ts'
 
 const budget: RefusalBudget = {
   budget_id: 'bud_1',
@@ -158,4 +159,34 @@ test('a fault of ours says nothing but the call id', () => {
   assert.equal(answer.status, 500)
   assert.doesNotMatch(answer.body, /secret/)
   assert.match(answer.body, /call-1/)
+})
+
+test('Codex is told of what is over in a moment by a response that has failed, since it ends its turn at a 429', () => {
+  const codex: RefusalAudience = { ...audience, refusalClass: 'codex' }
+  const asked = { endpoint: 'responses', accept: 'text/event-stream' }
+  const limited = refusalOfRate({ ...budget, unit: 'requests', window: 'minute', resets_at_ms: 42_000 }, 0)
+  const held = new Refusal('budget_held', 'Too many calls wait.', { retryAfterS: 1 })
+  for (const [refusal, words] of [
+    [limited, /try again in 42s\.$/],
+    [held, /^Too many calls wait\. Please try again in 1s\.$/],
+  ] as const) {
+    const answer = asFailedResponse(refusal, answerRefusal(refusal, codex), codex, asked)
+    assert.equal(answer?.status, 200)
+    assert.equal(headerOf(answer.headers, 'content-type'), 'text/event-stream; charset=utf-8')
+    assert.equal(headerOf(answer.headers, 'retry-after'), undefined)
+    const [event, data] = answer.body.split('\n')
+    assert.equal(event, 'event: response.failed')
+    const { response } = JSON.parse(data?.slice('data: '.length) ?? '')
+    assert.deepEqual([response.status, response.error.code], ['failed', 'rate_limit_exceeded'])
+    assert.match(response.error.message, words)
+  }
+  const never = refusalOfRate({ ...budget, unit: 'tokens', limit: 5, window: 'minute' }, 0, 10)
+  for (const [refusal, who, how] of [
+    [limited, audience, asked],
+    [limited, codex, { ...asked, accept: 'application/json' }],
+    [limited, codex, { ...asked, endpoint: 'chat.completions' }],
+    [spent, codex, asked],
+    [never, codex, asked],
+  ] as const)
+    assert.equal(asFailedResponse(refusal, answerRefusal(refusal, who), who, how), undefined)
 })

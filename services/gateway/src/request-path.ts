@@ -22,7 +22,8 @@ import { proveAgain } from './prove-again.ts'
 import { type BodyMemory, type ModelRequest, readModelRequest, readPlainRequest } from './read-request.ts'
 import { requireOwnReferences } from './references/require-own-references.ts'
 import { meteringUnavailable, Refusal } from './refusal.ts'
-import { answerRefusal } from './refusal-answer.ts'
+import { answerRefusal, type RefusalAudience } from './refusal-answer.ts'
+import { asFailedResponse } from './refusal-stream.ts'
 import { refusedCall } from './refused-call.ts'
 import type { ReadHeaders } from './request-headers.ts'
 import { type RouteResolver, withOurs } from './resolve-route.ts'
@@ -432,19 +433,26 @@ interface RefusedContext {
   requestedModel: string | undefined
 }
 
+function acceptOf({ forwarded }: ReadHeaders): string | undefined {
+  return forwarded.find((_, at) => at % 2 === 1 && forwarded[at - 1]?.toLowerCase() === 'accept')
+}
+
 function refuseCall(deps: GatewayDeps, context: RefusedContext, refusal: Refusal): void {
   const { match, exchange, callId, headers, principal } = context
   const { answer: response } = exchange
   const nowMs = Date.now()
   const client = headers?.client ?? recogniseClient({ userAgent: '' })
-  const answer = answerRefusal(refusal, {
+  const audience: RefusalAudience = {
     dialect: match.dialect,
     refusalClass: client.refusalClass,
     callId,
     nowMs,
     budgetStatus: principal?.project.budget_status,
     publicOrigin: deps.publicOrigin,
-  })
+  }
+  const plain = answerRefusal(refusal, audience)
+  const asked = { endpoint: match.endpoint?.name, accept: headers && acceptOf(headers) }
+  const answer = asFailedResponse(refusal, plain, audience, asked) ?? plain
   const write = (): void => {
     if (response.headersSent || response.destroyed) return
     // A body that nobody reads would hold the connection; its end is waited for no longer.
