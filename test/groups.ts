@@ -61,6 +61,7 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/paced-live.test.ts',
     'test/faults/long-think.test.ts',
     'test/faults/power-lost.test.ts',
+    'test/demo/demo.test.ts',
     'test/faults/strict-journal.test.ts',
   ],
   'faults-of-journals': [

@@ -7,6 +7,8 @@ export interface DemoClientsOptions {
   origins: readonly string[]
   streams: number
   apiKey: string
+  /** Of each stream, if nobody ends it. */
+  outputTokens: number
 }
 
 /** Official clients that spend a budget until they are told that it is gone. */
@@ -20,17 +22,19 @@ export interface DemoClients {
   stop: () => void
 }
 
-const outputTokens = 3_000
-const maxTokens = 3_200
-const prompt = `Write. [[sim output_tokens=${outputTokens} tokens_per_chunk=10 delay_ms=80]]`
-const messages = [{ role: 'user' as const, content: prompt }]
+/** What a client asks for beyond what its stream will say. */
+const spareTokens = 200
+const messagesOf = (outputTokens: number) => {
+  const content = `Write. [[sim output_tokens=${outputTokens} tokens_per_chunk=10 delay_ms=80]]`
+  return [{ role: 'user' as const, content }]
+}
 const retryMs = 500
 
 /**
  * Half of them speak OpenAI's dialect, half Anthropic's. Whoever loses its gateway goes on at the next one, as behind a load
  * balancer; whoever is refused for good stops, as agents do.
  */
-export function startDemoClients({ origins, streams, apiKey }: DemoClientsOptions): DemoClients {
+export function startDemoClients({ origins, streams, apiKey, outputTokens }: DemoClientsOptions): DemoClients {
   const ends = new Map<string, number>()
   const count = (end: string) => ends.set(end, (ends.get(end) ?? 0) + 1)
   let running = 0
@@ -43,7 +47,7 @@ export function startDemoClients({ origins, streams, apiKey }: DemoClientsOption
       const origin = origins[at % origins.length] ?? ''
       running++
       try {
-        count(await speak(origin, apiKey, () => tokens++))
+        count(await speak({ origin, apiKey, outputTokens }, () => tokens++))
       } catch (error) {
         const isRefused = (error as { status?: number }).status !== undefined
         count(isRefused ? wordsOf(error) : 'broken with its gateway; gone on at another')
@@ -71,12 +75,18 @@ export function startDemoClients({ origins, streams, apiKey }: DemoClientsOption
   }
 }
 
-async function speakOpenai(origin: string, apiKey: string, onPiece: () => void): Promise<string> {
+interface Speech {
+  origin: string
+  apiKey: string
+  outputTokens: number
+}
+
+async function speakOpenai({ origin, apiKey, outputTokens }: Speech, onPiece: () => void): Promise<string> {
   const client = new OpenAI({ baseURL: `${origin}/v1`, apiKey, maxRetries: 0 })
   const stream = await client.chat.completions.create({
     model: 'gpt-4o',
-    messages,
-    max_tokens: maxTokens,
+    messages: messagesOf(outputTokens),
+    max_tokens: outputTokens + spareTokens,
     stream: true,
   })
   let reason: string | null = null
@@ -88,9 +98,13 @@ async function speakOpenai(origin: string, apiKey: string, onPiece: () => void):
   return reason === 'stop' ? 'finished' : `ended cleanly by the budget: finish_reason "${reason}"`
 }
 
-async function speakAnthropic(origin: string, apiKey: string, onPiece: () => void): Promise<string> {
+async function speakAnthropic({ origin, apiKey, outputTokens }: Speech, onPiece: () => void): Promise<string> {
   const client = new Anthropic({ baseURL: `${origin}/anthropic`, apiKey, maxRetries: 0 })
-  const stream = client.messages.stream({ model: 'claude-sonnet-4-6', max_tokens: maxTokens, messages })
+  const stream = client.messages.stream({
+    model: 'claude-sonnet-4-6',
+    max_tokens: outputTokens + spareTokens,
+    messages: messagesOf(outputTokens),
+  })
   stream.on('text', onPiece)
   const { stop_reason: reason } = await stream.finalMessage()
   return reason === 'end_turn' ? 'finished' : `ended cleanly by the budget: stop_reason "${reason}"`
