@@ -133,6 +133,8 @@ export async function runWorkload(
         {
           attemptId,
           needs,
+          // As gateways do.
+          ownerMs: 2_000,
           done: waited => {
             if (isMeasured) askedMs.push(performance.now() - beganAt)
             if (waited.outcome === 'held') settle(gateway, waited.hold)

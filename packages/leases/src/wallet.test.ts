@@ -182,6 +182,29 @@ test('a call that has given back all that it held keeps its lease open: what it 
   )
 })
 
+test('what is idle is kept for five times the usual time between calls, five minutes where that is not known, and never above ten', () => {
+  const keptMs = (gapMs: number | undefined) => {
+    const { wallet, grant } = newWallet()
+    const pool = wallet.pool({ ...minuteOf('bud_a', 0), windowEndMs: undefined })
+    const needs = [{ pool, want: 10, need: 10 }]
+    let nowMs = 1
+    wallet.ask(needs, nowMs)
+    grant(40, nowMs)
+    for (let uses = gapMs === undefined ? 1 : 3; uses > 0; uses--) {
+      wallet.renewed(0, nowMs, receipt)
+      const hold = wallet.hold('att_1', needs, nowMs)
+      assert.ok(hold)
+      wallet.settle(hold, [1], false)
+      if (uses > 1) nowMs += gapMs ?? 0
+    }
+    for (let idleMs = 1_000; ; idleMs += 1_000) {
+      wallet.returnIdle(nowMs + idleMs)
+      if (pool.free === 0) return idleMs - 1_000
+    }
+  }
+  assert.deepEqual([undefined, 1_000, 30_000, 300_000].map(keptMs), [300_000, 60_000, 150_000, 600_000])
+})
+
 const ttlMs = 60_000
 const receipt = { term: 1, at_ms: 0, unknown: [], fenced: false }
 

@@ -74,6 +74,10 @@ export interface OpenAsk {
 const mostIdleMs = 10 * 60_000
 /** …and for this at least, however often a pool is used. */
 const leastIdleMs = 60_000
+/** …and for so many times the usual time between calls: of calls that come at random one in a hundred and fifty finds it gone. */
+const idleGaps = 5
+/** Of what was used once nobody knows when it will be used again. */
+const onceUsedIdleMs = 5 * 60_000
 /** More than this part of what is left goes back at once. */
 const idleShare = 20
 const idleRestMs = 5_000
@@ -540,7 +544,8 @@ export class Wallet {
   #isIdle(pool: WalletPool, nowMs: number): boolean {
     if (pool.free === 0 || pool.waiting > 0 || pool.asking > 0) return false
     const idleMs = nowMs - pool.lastUsedMs
-    if (idleMs > Math.min(mostIdleMs, Math.max(leastIdleMs, 3 * pool.gapMs))) return true
+    const keptMs = pool.gapMs === 0 ? onceUsedIdleMs : Math.max(leastIdleMs, idleGaps * pool.gapMs)
+    if (idleMs > Math.min(mostIdleMs, keptMs)) return true
     return idleMs > idleRestMs && pool.free * idleShare > pool.left
   }
 

@@ -67,7 +67,7 @@ function endOf(budgetId: string, cost: number, leases: readonly HeldLease[], now
 
 const silentMs = 60_000
 /** Longer than any pool of these runs is kept without use. */
-const restMs = 4 * 60_000
+const restMs = 11 * 60_000
 
 /**
  * A whole life of a few hard budgets: gateways with calls, budget services that take turns, a bad network, and what breaks. In the
