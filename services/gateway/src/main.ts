@@ -26,6 +26,7 @@ import { LeaseClient } from './leases/lease-client.ts'
 import { createLeasePublisher } from './leases/lease-publisher.ts'
 import { nextWindowOf } from './leases/next-window.ts'
 import { leaseRoutes } from './leases/operator-routes.ts'
+import { TokenLengths } from './leases/token-lengths.ts'
 import { UnknownAllowance } from './leases/unknown-allowance.ts'
 import { LiveCalls } from './live-calls.ts'
 import { openOwnCredentials } from './own-credentials.ts'
@@ -335,6 +336,7 @@ const deps: AppDeps = {
     client: leases,
     findWindow: createWindowFinder(),
     allowance: new UnknownAllowance(),
+    tokenLengths: new TokenLengths(),
     countText: text => textCounting.count(text),
   },
   prices,

@@ -64,6 +64,7 @@ export function settle(
     outputBytes: outcome.outputBytes ?? outcome.usage.outputBytes ?? 0,
     whole: outcome.status === 'completed',
   })
+  call.pace?.learn(outcome.outputBytes ?? 0, usage)
   const rating = rateCall(call, usage)
   const { provider, servedBy, paidBy } = call.route
   const draft: UsageDraft = {

@@ -5,6 +5,7 @@ import { createWindowFinder, type OpenAsk, WaitingLine, Wallet } from '@sluice/l
 import { BatchBound, type ModelSum } from '../bounds/batch-bound.ts'
 import type { AdmittedCall } from '../call.ts'
 import type { LeaseDeps } from '../leases/take-money.ts'
+import { TokenLengths } from '../leases/token-lengths.ts'
 import { UnknownAllowance } from '../leases/unknown-allowance.ts'
 import { Refusal } from '../refusal.ts'
 import { payForBatch } from './pay-for-batch.ts'
@@ -44,6 +45,7 @@ async function pay(sums: readonly Omit<ModelSum, 'tokens' | 'requests'>[], hold:
     client,
     findWindow: createWindowFinder(),
     allowance: new UnknownAllowance(),
+    tokenLengths: new TokenLengths(),
     countText: () => 0,
   }
   const hard = [matched('both', hold), matched('one', hold)]

@@ -9,6 +9,7 @@ import { Money } from './money.ts'
 import { PaceStream } from './pace-stream.ts'
 import { SpareMoney } from './spare-money.ts'
 import type { LeaseDeps } from './take-money.ts'
+import { TokenLengths } from './token-lengths.ts'
 
 const inputTokens = 100
 const outputTokens = 16_000
@@ -44,8 +45,10 @@ function runningStream(t: TestContext) {
     tightness: 'loose',
     unboundedBy: undefined,
   })
-  const pace = new PaceStream({ client } as LeaseDeps, {
+  const tokenLengths = new TokenLengths()
+  const pace = new PaceStream({ client, tokenLengths } as LeaseDeps, {
     attemptId: 'attempt',
+    model: 'model',
     money,
     bound,
     outputTokens,
@@ -57,6 +60,7 @@ function runningStream(t: TestContext) {
   t.after(() => pace.stop())
   return {
     pace,
+    tokenLengths,
     /** What it holds for its output, once others lack it. */
     keptFor: () => {
       spare.giveBack([pool])
@@ -79,6 +83,16 @@ test('a stream whose tokens are a byte long never gives back what it has used', 
   assert.ok(keptFor() >= 9_000 + trancheTokens)
   pace.seen(12_000, 12_000, usage)
   assert.ok(keptFor() >= 12_000 + trancheTokens)
+})
+
+test('several short tokens to a piece are counted by what streams of the model have taught', t => {
+  const { pace, keptFor, tokenLengths } = runningStream(t)
+  const measured = { quantities: { out_text: 1_000 }, provenance: { out_text: 'measured' as const } }
+  pace.learn(1_000, { ...measured, provenance: { out_text: 'estimated' } })
+  assert.equal(tokenLengths.tokensIn(3_000, 'model'), 1_000)
+  for (let streams = 0; streams < 20; streams++) pace.learn(1_000, measured)
+  pace.seen(6_000, 100, usage)
+  assert.ok(keptFor() >= 6_000 + trancheTokens)
 })
 
 test('a stream whose reader is slow gives nothing back until it reads on', t => {

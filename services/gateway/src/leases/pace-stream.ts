@@ -10,6 +10,8 @@ import type { ToldInput } from './told-input.ts'
 
 export interface PaceOptions {
   attemptId: string
+  /** Whose tokens it is counted by. */
+  model: string
   money: Money
   bound: CallBound
   /** So much output is paid for when it begins. */
@@ -26,8 +28,6 @@ export interface PaceOptions {
   secured: (() => Promise<void>) | undefined
 }
 
-/** Few languages have shorter tokens: counted so, more is paid for than is used. */
-const bytesPerToken = 3
 /** What was seen may be so much more, in parts of it, where tokens are shorter still: that is not given back. */
 const marginPart = 4
 /** As much as this is always paid for ahead of what was seen. */
@@ -80,7 +80,10 @@ export class PaceStream implements SpareHolder {
    * @param usage what the reply has said of it so far
    */
   seen(outputBytes: number, outputPieces: number, usage: () => UsageResult): void {
-    this.#seenTokens = Math.max(Math.ceil(outputBytes / bytesPerToken), outputPieces)
+    const { tokenLengths } = this.#deps
+    const seenTokens = Math.max(tokenLengths.tokensIn(outputBytes, this.#options.model), outputPieces)
+    // What was counted once stays, whatever other streams teach meanwhile.
+    this.#seenTokens = Math.max(this.#seenTokens, seenTokens)
     if (!this.#isInputRead) this.#readInput(usage())
     if (!this.#options.isVisible) return
     const bound = this.#bound
@@ -96,6 +99,13 @@ export class PaceStream implements SpareHolder {
   stop(): void {
     this.#deps.client.line.giveUp(this.#extensionId)
     this.#deps.client.spare.remove(this)
+  }
+
+  /** Its provider has counted what it has said. */
+  learn(outputBytes: number, { quantities, provenance }: Pick<UsageResult, 'quantities' | 'provenance'>): void {
+    const { out_text: tokens } = quantities
+    if (!this.#options.isVisible || tokens === undefined || provenance.out_text !== 'measured') return
+    this.#deps.tokenLengths.learn(this.#options.model, outputBytes, tokens)
   }
 
   /** Its reader is slow: the provider may have said far more than was seen, so nothing is given back. */

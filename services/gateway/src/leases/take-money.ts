@@ -17,12 +17,14 @@ import { amountOf, isLoose, isRateLimit, outputWithinOf, refusalOfHeldRate } fro
 import { Refusal, type RefusalBudget } from '../refusal.ts'
 import type { LeaseClient } from './lease-client.ts'
 import { isExact, Money } from './money.ts'
+import type { TokenLengths } from './token-lengths.ts'
 import type { UnknownAllowance } from './unknown-allowance.ts'
 
 export interface LeaseDeps {
   client: LeaseClient
   findWindow: ReturnType<typeof createWindowFinder>
   allowance: UnknownAllowance
+  tokenLengths: TokenLengths
   /** Asked for texts of which bytes are more than there is money for. */
   countText: CountText
 }

@@ -5,6 +5,7 @@ import { createWindowFinder, type OpenAsk, WaitingLine, Wallet } from '@sluice/l
 import { BatchBound } from '../bounds/batch-bound.ts'
 import type { CallBound } from '../bounds/call-bound.ts'
 import type { LeaseDeps } from '../leases/take-money.ts'
+import { TokenLengths } from '../leases/token-lengths.ts'
 import { UnknownAllowance } from '../leases/unknown-allowance.ts'
 import type { Refusal } from '../refusal.ts'
 import { NextTurn } from './next-turn.ts'
@@ -47,7 +48,13 @@ function begin(t: TestContext, left: { amount: number; bound?: CallBound }, wind
   const client = { wallet, line, send } as unknown as LeaseDeps['client']
   const told: (Refusal | undefined)[] = []
   const next = new NextTurn({
-    leases: { client, findWindow: createWindowFinder(), allowance: new UnknownAllowance(), countText: () => 0 },
+    leases: {
+      client,
+      findWindow: createWindowFinder(),
+      allowance: new UnknownAllowance(),
+      tokenLengths: new TokenLengths(),
+      countText: () => 0,
+    },
     expect: () => ({ hard: [{ budget: { ...budget, window } as Budget, copy: '' }], bound: left.bound ?? bound }),
     onMoney: refusal => told.push(refusal),
   })
