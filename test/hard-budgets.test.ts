@@ -398,7 +398,8 @@ test('a realtime session holds its next turn ahead: without money its provider b
 })
 
 test('a realtime turn that holds its money ends by itself when its budget is spent; the next is refused, and let in with money again', async t => {
-  const { apiKey, path } = await hardBudget('spent while spoken', { limit: '3.00' })
+  const { apiKey, path, read } = await hardBudget('spent while spoken', { limit: '3.00' })
+  await eventually(async () => Number((await read()).spent) > 0)
   const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
   const create = { type: 'response.create', response: { instructions: '[[sim output_tokens=60 delay_ms=30]]' } }
   client.send(create)
