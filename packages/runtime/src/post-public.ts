@@ -48,6 +48,12 @@ export function postPublic({ url: text, headers, body, timeoutMs, allowPrivate }
       },
     )
     sent.on('error', error => resolve(failureOf(error)))
+    // Whoever switches protocols gives no answer, no error and no end in time.
+    sent.on('upgrade', (answer, socket) => {
+      socket.destroy()
+      resolve({ httpStatus: answer.statusCode ?? 0 })
+    })
+    sent.on('close', () => resolve({ failure: 'unreachable', code: undefined }))
     sent.end(body)
   })
 }

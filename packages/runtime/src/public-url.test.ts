@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { test } from 'node:test'
 import { postPublic } from './post-public.ts'
 import { PublicUrlError, readPublicUrl } from './public-url.ts'
@@ -63,4 +63,19 @@ test('who does not answer in time, and who is not there, is told apart', async t
   server.closeAllConnections()
   await new Promise(resolve => server.close(resolve))
   assert.deepEqual(await post(2_000), { failure: 'unreachable', code: 'ECONNREFUSED' })
+})
+
+test('a server that switches protocols has answered, and keeps nobody waiting', async t => {
+  const server = createTcpServer(socket => {
+    socket.on('error', () => {})
+    socket.once('data', () =>
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'),
+    )
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const posting = postPublic({ url, headers: {}, body: 'x', timeoutMs: 200, allowPrivate: true })
+  const late = new Promise(resolve => setTimeout(() => resolve('nobody has said anything'), 5_000).unref())
+  assert.deepEqual(await Promise.race([posting, late]), { httpStatus: 101 })
 })
