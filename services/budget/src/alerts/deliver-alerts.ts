@@ -26,6 +26,7 @@ const switchedOff: AttemptOutcome = { ok: false, error: 'The destination is swit
  */
 export function startDeliveries(deps: DeliverDeps): { close: () => Promise<void> } {
   const underWay = new Map<ClaimedDelivery, Promise<void>>()
+  let closing = false
   let closed = false
   let looking: Promise<void> | undefined
 
@@ -66,7 +67,8 @@ export function startDeliveries(deps: DeliverDeps): { close: () => Promise<void>
   }
 
   function lookSoon(): void {
-    if (closed) return
+    // What would be taken now nobody would wait for, and whoever comes next would send it again.
+    if (closing) return
     looking ??= look()
       .catch((err: unknown) => deps.log.warn({ err }, 'alerts not looked for, will be tried again'))
       .finally(() => {
@@ -77,6 +79,7 @@ export function startDeliveries(deps: DeliverDeps): { close: () => Promise<void>
   const timer = setInterval(lookSoon, deps.pollMs)
   return {
     close: async () => {
+      closing = true
       clearInterval(timer)
       await looking
       const ended = Promise.allSettled(underWay.values())
