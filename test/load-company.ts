@@ -30,7 +30,11 @@ const atOnce = 8
  * Loads a company by REST, as an importer would: members by their addresses, each in a team that pays by default; of twenty
  * keys nineteen are members' and one is a team's own.
  */
-export async function loadCompany(admin: Management, size: CompanySize): Promise<Company> {
+export async function loadCompany(
+  admin: Management,
+  size: CompanySize,
+  say: (line: string) => void = () => {},
+): Promise<Company> {
   const post = async <T>(method: string, path: string, body: object): Promise<T> => {
     const answer = await admin.call<T>(method, path, body)
     assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
@@ -38,12 +42,13 @@ export async function loadCompany(admin: Management, size: CompanySize): Promise
   }
   const { id: projectId } = await post<{ id: string }>('POST', '/accounts/projects', { name: 'company' })
   const path = `/accounts/projects/${projectId}`
-  const teams = await inParallel(size.teams, async n => {
+  const inParallel = inParallelSaying(say)
+  const teams = await inParallel('teams', size.teams, async n => {
     const team = { name: `Team ${n}`, cost_centre: `CC-${1000 + (n % 20)}` }
     return (await post<{ id: string }>('POST', `${path}/teams`, team)).id
   })
   const teamOf = (n: number): string => teams[n % teams.length] ?? ''
-  const members = await inParallel(size.members, async n => {
+  const members = await inParallel('members', size.members, async n => {
     const email = `member-${n}-${projectId}@example.com`
     const roles = ['member', 'llm_proxy_user']
     const { user_id } = await post<{ user_id: string }>('POST', `${path}/users`, { email, roles })
@@ -51,7 +56,7 @@ export async function loadCompany(admin: Management, size: CompanySize): Promise
     await post('PUT', `${path}/users/${user_id}/default-team`, { team_id: teamOf(n) })
     return user_id
   })
-  const keys = await inParallel(size.keys, async n => {
+  const keys = await inParallel('keys', size.keys, async n => {
     const owner = n % members.length
     const whose = n % 20 === 19 ? { team_id: teamOf(n) } : { member_id: members[owner] ?? '' }
     const key = await post<{ id: string; value: string }>('POST', `${path}/api-keys`, { name: `key ${n}`, ...whose })
@@ -60,12 +65,18 @@ export async function loadCompany(admin: Management, size: CompanySize): Promise
   return { projectId, path, teams, members, keys }
 }
 
-async function inParallel<T>(count: number, make: (n: number) => Promise<T>): Promise<T[]> {
-  const made = new Array<T>(count)
-  let next = 0
-  const work = async (): Promise<void> => {
-    for (let n = next++; n < count; n = next++) made[n] = await make(n)
+/** Makes things some at a time, and says how far it is from time to time. */
+function inParallelSaying(say: (line: string) => void) {
+  return async <T>(what: string, count: number, make: (n: number) => Promise<T>): Promise<T[]> => {
+    const made = new Array<T>(count)
+    let next = 0
+    const work = async (): Promise<void> => {
+      for (let n = next++; n < count; n = next++) {
+        made[n] = await make(n)
+        if (n > 0 && n % 500 === 0) say(`${n} of ${count} ${what}`)
+      }
+    }
+    await Promise.all(Array.from({ length: atOnce }, work))
+    return made
   }
-  await Promise.all(Array.from({ length: atOnce }, work))
-  return made
 }

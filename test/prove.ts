@@ -9,6 +9,7 @@ import { startTestStack, type TestStackOptions } from '@sluice/test-env'
 import { realAgents } from './clients/agents.ts'
 import { aborts } from './faults/aborts.ts'
 import { clickhouseDown } from './faults/clickhouse-down.ts'
+import { companyLoaded } from './faults/company-loaded.ts'
 import { gapFound } from './faults/gap-found.ts'
 import { gatewayKilled } from './faults/gateway-killed.ts'
 import { hardBudgetLive } from './faults/hard-budget-live.ts'
@@ -55,6 +56,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [rollingRestart.name]: options => prove(rollingRestart, options),
   [longThink.name]: options => prove(longThink, options),
   [gapFound.name]: options => prove(gapFound, options),
+  [companyLoaded.name]: options => prove(companyLoaded, options),
   [slowReaders.name]: options => prove(slowReaders, options),
 }
 
