@@ -8,13 +8,19 @@ export interface CostCentre {
   valid_to: Date | null
 }
 
-export function listCostCentres(db: Db, teamId: string): Promise<CostCentre[]> {
-  return db
+export function listCostCentres(
+  db: Db,
+  teamId: string,
+  page?: { after: Date | undefined; limit: number },
+): Promise<CostCentre[]> {
+  let query = db
     .selectFrom('team_cost_centres')
     .select(['cost_centre', 'valid_from', 'valid_to'])
     .where('team_id', '=', teamId)
     .orderBy('valid_from')
-    .execute()
+  if (page) query = query.limit(page.limit)
+  if (page?.after) query = query.where('valid_from', '>', page.after)
+  return query.execute()
 }
 
 /**

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { bundles } from '@sluice/contracts'
 import { closeInReverse, crawlRoutes, forgetTenants, type Operation, operationsOf } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { buildApp } from '../src/app.ts'
@@ -84,6 +85,7 @@ test('a crawl over every route as every role of one project reads and changes no
     member: bearer((await addMember(db, accountId, own, 'member')).token),
     developer: bearer((await addMember(db, accountId, own, 'developer')).token),
     admin: bearer((await addMember(db, accountId, own, 'admin')).token),
+    'member with every bundle': bearer((await addMember(db, accountId, own, 'member', bundles)).token),
     'account admin': bearer(await signInAs(db, stranger.memberId)),
     'admin key': bearer(stranger.apiKey),
   }

@@ -289,6 +289,17 @@ test('teams', async t => {
     assert.deepEqual(await centres(), ['A', 'B', 'D', 'C'])
     await call('PUT', `${teams}/${id}`, { name: 'renamed', cost_centre: 'D' })
     assert.deepEqual(await centres(), ['A', 'B', 'D', 'C'])
+    const paged: string[] = []
+    let token: string | null = ''
+    do {
+      const more: string = token === '' ? '' : `&continuation_token=${token}`
+      const { body } = await call('GET', `${teams}/${id}/cost-centres?page_size=3${more}`)
+      paged.push(...body.cost_centres.map((row: { cost_centre: string }) => row.cost_centre))
+      token = body.continuation_token
+    } while (token !== null)
+    assert.deepEqual(paged, ['A', 'B', 'D', 'C'])
+    const forged = Buffer.from(`cost-centres ${id}\nno time`).toString('base64url')
+    assert.equal((await call('GET', `${teams}/${id}/cost-centres?continuation_token=${forged}`)).status, 400)
     aheadMs = 0
   })
 

@@ -1,4 +1,5 @@
 import { Type } from '@sluice/contracts'
+import { ContinuationToken, PageQuery, readPage, sizeForOlderClients, toPage } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { AppDeps } from '../app.ts'
@@ -27,7 +28,11 @@ const Response = Type.Object({
       valid_to: Type.Union([Type.String(), Type.Null()]),
     }),
   ),
+  continuation_token: ContinuationToken,
 })
+const Query = Type.Object(PageQuery, { additionalProperties: false })
+/** Of a team no two begin at once. */
+const isInstant = (text: string) => !Number.isNaN(Date.parse(text)) && new Date(text).toISOString() === text
 interface Params {
   pid: string
   tid: string
@@ -35,18 +40,27 @@ interface Params {
 
 /** What a team has been booked on, is, and will be. */
 export function registerTeamCostCentres(app: FastifyInstance, deps: AppDeps): void {
-  app.get<{ Params: Params }>(
+  app.get<{ Params: Params; Querystring: Static<typeof Query> }>(
     '/accounts/projects/:pid/teams/:tid/cost-centres',
     {
       config: { access: 'project' },
-      schema: { summary: 'List the cost centres of a team over time', response: responses({ 200: Response }) },
+      schema: {
+        summary: 'List the cost centres of a team over time',
+        querystring: Query,
+        response: responses({ 200: Response }),
+      },
     },
     async request => {
       const { pid, tid } = request.params
       if (!(await findTeam(deps.db, pid, tid, new Date(deps.now())))) throw notFound()
-      const rows = await listCostCentres(deps.db, tid)
+      const list = `cost-centres ${tid}`
+      const page = readPage(list, request.query, sizeForOlderClients, isInstant)
+      const after = page.after === undefined ? undefined : new Date(page.after)
+      const rows = await listCostCentres(deps.db, tid, { after, limit: page.limit + 1 })
+      const { items, continuation_token } = toPage(list, page, rows, row => row.valid_from.toISOString())
       return {
-        cost_centres: rows.map(row => ({
+        continuation_token,
+        cost_centres: items.map(row => ({
           cost_centre: row.cost_centre,
           valid_from: row.valid_from.toISOString(),
           valid_to: row.valid_to?.toISOString() ?? null,
@@ -60,6 +74,7 @@ export function registerTeamCostCentres(app: FastifyInstance, deps: AppDeps): vo
       config: { access: 'teams:write', idempotent: true },
       schema: {
         summary: 'Book a team on a cost centre from a time on',
+        example: { cost_centre: 'CC-1042', valid_from: '2027-01-01T00:00:00Z' },
         body: Body,
         response: responses({ 200: Done }),
       },
