@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { crawlRoutes, eventually, operationsOf } from '@sluice/test-env'
+import { type DescribedOperation, fieldsOf, unexplained } from './described-fields.ts'
 import { newProject } from './new-project.ts'
 import { storyStack } from './story-stack.ts'
 
@@ -84,19 +85,22 @@ test('a crawl over every route of budgets, billing and usage with another projec
   assert.equal(await stateOf(), before)
 })
 
-test('each service serves an OpenAPI document that is valid, with a name of its own for each operation', async () => {
+test('each service serves an OpenAPI document that is valid, names each operation, says the units of amounts and times, and shows a body of each creation', async t => {
   const { stack } = await storyStack()
+  let fields = 0
   for (const path of [
     '/accounts/openapi.json',
     ...['budget', 'billing', 'analytics'].map(n => `/api/openapi/${n}.json`),
   ]) {
     const answer = await fetch(`${stack.url}${path}`)
     const document = (await answer.json()) as Parameters<typeof operationsOf>[0] & {
-      paths: Record<string, Record<string, { operationId: string; parameters?: { name: string; in: string }[] }>>
+      paths: Record<string, Record<string, DescribedOperation>>
     }
     const { valid, errors } = await new Validator().validate(structuredClone(document))
     assert.ok(valid, `${path}: ${JSON.stringify(errors)}`)
     const operations = Object.values(document.paths).flatMap(methods => Object.values(methods))
+    assert.deepEqual(operations.flatMap(unexplained), [], path)
+    fields += operations.flatMap(fieldsOf).length
     const ids = operations.map(({ operationId }) => operationId)
     assert.equal(new Set(ids).size, ids.length, path)
     for (const { operationId, parameters = [] } of operations) {
@@ -104,4 +108,5 @@ test('each service serves an OpenAPI document that is valid, with a name of its 
       assert.equal(new Set(names).size, names.length, operationId)
     }
   }
+  t.diagnostic(`${fields} fields`)
 })

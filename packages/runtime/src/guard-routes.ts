@@ -19,6 +19,10 @@ declare module 'fastify' {
   interface FastifySchema {
     /** What a route does, in a few words. */
     summary?: string
+    /** What its summary leaves open. */
+    description?: string
+    /** A body as somebody would send it. */
+    example?: object
   }
   interface FastifyContextConfig {
     access?: RouteAccess

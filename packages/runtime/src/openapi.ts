@@ -1,4 +1,5 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
+import { describeField, withFieldDescriptions } from './field-descriptions.ts'
 
 type Json = Record<string, unknown>
 
@@ -21,6 +22,9 @@ export interface DescribedRoute {
   params?: Json | undefined
   querystring?: Json | undefined
   body?: Json | undefined
+  description?: string | undefined
+  /** A body as somebody would send it. */
+  example?: unknown
   /** Content type of what it answers when all is well. */
   produces: string
   response: Record<string, Json>
@@ -73,7 +77,13 @@ export function writeOpenApi(
 }
 
 function describeRoute(method: string, route: RouteOptions): DescribedRoute {
-  const schema = (route.schema ?? {}) as Json & { summary?: string; produces?: string; response?: Record<string, Json> }
+  const schema = (route.schema ?? {}) as Json & {
+    summary?: string
+    description?: string
+    example?: unknown
+    produces?: string
+    response?: Record<string, Json>
+  }
   const config = (route.config ?? {}) as { access?: string; idempotent?: boolean }
   if (!schema.summary) throw new Error(`${method} ${route.url} does not say what it does: give its schema a summary`)
   if (!config.access) throw new Error(`${method} ${route.url} does not say who may use it`)
@@ -86,6 +96,8 @@ function describeRoute(method: string, route: RouteOptions): DescribedRoute {
     params: schema.params as Json | undefined,
     querystring: schema.querystring as Json | undefined,
     body: schema.body as Json | undefined,
+    description: schema.description,
+    example: schema.example,
     produces: schema.produces ?? 'application/json',
     response: schema.response ?? {},
   }
@@ -112,6 +124,9 @@ function toOperation(route: DescribedRoute, path: string): Json {
       name,
       in: 'query',
       required: requiredOf(route.querystring).includes(name),
+      ...(describeField(name) === undefined || schema.description !== undefined
+        ? {}
+        : { description: describeField(name) }),
       schema,
     })),
     ...(route.idempotent ? [idempotencyKey] : []),
@@ -119,13 +134,19 @@ function toOperation(route: DescribedRoute, path: string): Json {
   return {
     operationId: operationIdOf(route.summary),
     summary: route.summary,
+    ...(route.description === undefined ? {} : { description: route.description }),
     tags: [tagOf(path)],
     'x-sluice-access': route.access,
     security: route.access === 'public' ? [] : [{ bearer: [] }, { cookie: [] }],
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined
       ? {}
-      : { requestBody: { required: !takesNothing(route.body), content: contentOf(route.body) } }),
+      : {
+          requestBody: {
+            required: !takesNothing(route.body),
+            content: contentOf(route.body, 'application/json', route.example),
+          },
+        }),
     responses: Object.fromEntries(
       Object.entries(route.response).map(([code, schema]) => [
         code.toUpperCase(),
@@ -182,7 +203,9 @@ function takesNothing(body: Json): boolean {
   return alternatives.some(({ type }) => type === 'null')
 }
 
-const contentOf = (schema: Json, type = 'application/json') => ({ [type]: { schema } })
+const contentOf = (schema: Json, type = 'application/json', example?: unknown) => ({
+  [type]: { schema: withFieldDescriptions(schema), ...(example === undefined ? {} : { example }) },
+})
 const propertiesOf = (schema: Json | undefined) => (schema?.properties ?? {}) as Record<string, Json>
 const requiredOf = (schema: Json | undefined) => (schema?.required ?? []) as string[]
 

@@ -26,6 +26,12 @@ export function registerAddProjectMember(app: FastifyInstance, deps: AppDeps): v
       config: { access: 'members:write', idempotent: true },
       schema: {
         summary: 'Add somebody to a project',
+        example: {
+          email: 'ada@example.com',
+          first_name: 'Ada',
+          last_name: 'Lovelace',
+          roles: ['developer', 'llm_proxy_user'],
+        },
         body: NewProjectMemberBody,
         response: responses({ 200: Response }),
       },

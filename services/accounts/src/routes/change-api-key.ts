@@ -52,7 +52,12 @@ export function registerChangeApiKey(app: FastifyInstance, deps: AppDeps): void 
     `${ApiKeysPath}/:id/rotate`,
     {
       config: { access: 'keys:write', idempotent: true },
-      schema: { summary: 'Give a key another secret', body: RotationBody, response: responses({ 200: Rotated }) },
+      schema: {
+        summary: 'Give a key another secret',
+        example: { overlap_seconds: 86_400 },
+        body: RotationBody,
+        response: responses({ 200: Rotated }),
+      },
     },
     async request => {
       const { overlap_seconds: overlapS = 86_400 } = request.body

@@ -21,7 +21,17 @@ export function registerCreateApiKey(app: FastifyInstance, deps: AppDeps): void 
     ApiKeysPath,
     {
       config: { access: 'keys:write', idempotent: true },
-      schema: { summary: 'Create a key', body: Body, response: responses({ 200: CreatedKey }) },
+      schema: {
+        summary: 'Create a key',
+        example: {
+          name: 'CI of the web team',
+          team_id: 'team_01',
+          models: ['openai/gpt-5.4*'],
+          expires_at: '2027-06-30T00:00:00Z',
+        },
+        body: Body,
+        response: responses({ 200: CreatedKey }),
+      },
     },
     async request => {
       const { member_id: memberId = null, ...body } = request.body

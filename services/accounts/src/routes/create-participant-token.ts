@@ -46,7 +46,19 @@ export function registerCreateParticipantToken(app: FastifyInstance, deps: AppDe
     '/accounts/projects/:pid/participant-tokens',
     {
       config: { access: 'project' },
-      schema: { summary: 'Mint a participant token', body: Body, response: responses({ 200: Token }) },
+      schema: {
+        summary: 'Mint a participant token',
+        example: {
+          name: 'laptop',
+          room_name: 'lab',
+          api: { llm: { models: ['openai/*'] } },
+          expires_in_seconds: 3_600,
+        },
+        description:
+          'Takes no Idempotency-Key: nothing is stored, and of two tokens with the same grants both hold until they end.',
+        body: Body,
+        response: responses({ 200: Token }),
+      },
     },
     async request => {
       const { name, user_id: userId, email, expires_in_seconds: expiresInS } = request.body

@@ -23,7 +23,12 @@ export function registerCreateProject(app: FastifyInstance, deps: AppDeps): void
     '/accounts/projects',
     {
       config: { access: 'account-admin', idempotent: true },
-      schema: { summary: 'Create a project', body: Body, response: responses({ 200: ProjectResponse }) },
+      schema: {
+        summary: 'Create a project',
+        example: { name: 'Research' },
+        body: Body,
+        response: responses({ 200: ProjectResponse }),
+      },
     },
     async request => {
       const { principal } = callerOf(request)

@@ -14,7 +14,17 @@ export function registerCreateTeam(app: FastifyInstance, deps: AppDeps): void {
     '/accounts/projects/:pid/teams',
     {
       config: { access: 'teams:write', idempotent: true },
-      schema: { summary: 'Create a team', body: TeamBody, response: responses({ 200: TeamResponse }) },
+      schema: {
+        summary: 'Create a team',
+        example: {
+          name: 'Platform',
+          cost_centre: 'CC-1042',
+          allowed_models: ['anthropic/*'],
+          seat_budget: { amount_nano_usd: 50_000_000_000, window: 'month', mode: 'hard' },
+        },
+        body: TeamBody,
+        response: responses({ 200: TeamResponse }),
+      },
     },
     async request => {
       const wanted = toTeamRequest(request.body)

@@ -51,6 +51,7 @@ export function registerIntegrations(app: FastifyInstance, deps: AppDeps): void 
       config: { ...config, idempotent: true },
       schema: {
         summary: 'Create an integration',
+        example: { name: 'own OpenAI', provider: 'openai', api_key: 'the-key-of-your-account-there' },
         body: IntegrationBody,
         response: responses({ 200: IntegrationResponse }),
       },

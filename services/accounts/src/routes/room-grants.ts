@@ -52,7 +52,12 @@ export function registerRoomGrants(app: FastifyInstance, deps: AppDeps): void {
     RoomGrantsPath,
     {
       config: { ...config, idempotent: true },
-      schema: { summary: 'Grant somebody a room', body: RoomGrantBody, response: responses({ 200: Done }) },
+      schema: {
+        summary: 'Grant somebody a room',
+        example: { room_id: 'lab', email: 'ada@example.com', permissions: { llm: { models: ['openai/*'] } } },
+        body: RoomGrantBody,
+        response: responses({ 200: Done }),
+      },
     },
     async request => {
       const { room_id: room } = request.body

@@ -75,7 +75,12 @@ export function registerRooms(app: FastifyInstance, deps: AppDeps): void {
     RoomsPath,
     {
       config: { access: 'rooms:write', idempotent: true },
-      schema: { summary: 'Create a room', body: NewRoomBody, response: responses({ 200: RoomResponse }) },
+      schema: {
+        summary: 'Create a room',
+        example: { name: 'lab', access: 'members' },
+        body: NewRoomBody,
+        response: responses({ 200: RoomResponse }),
+      },
     },
     async request => {
       const { name: room, if_not_exists: ifNotExists = false } = request.body

@@ -47,7 +47,12 @@ export function registerServiceAccountApiKeys(app: FastifyInstance, deps: AppDep
     path,
     {
       config: { access, idempotent: true },
-      schema: { summary: 'Create a key of a service account', body: Body, response: responses({ 200: CreatedKey }) },
+      schema: {
+        summary: 'Create a key of a service account',
+        example: { name: 'nightly', models: ['openai/*'] },
+        body: Body,
+        response: responses({ 200: CreatedKey }),
+      },
     },
     async request => {
       const { pid: projectId, sid: serviceAccountId } = request.params

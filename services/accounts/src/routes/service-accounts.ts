@@ -67,6 +67,7 @@ export function registerServiceAccounts(app: FastifyInstance, deps: AppDeps): vo
       config: { access, idempotent: true },
       schema: {
         summary: 'Create a service account',
+        example: { name: 'ci', description: 'Builds and reviews', team_id: 'team_01' },
         body: ServiceAccountBody,
         response: responses({ 200: ServiceAccountResponse }),
       },

@@ -52,6 +52,13 @@ const Published = Type.Object({
 const deleteSchema = { summary: 'Go back to the catalogue', response: responses({ 204: Type.Null() }) }
 const putSchema = {
   summary: 'Set what a project pays',
+  example: {
+    prices: {
+      source: 'Contract of 2026-11-01',
+      providers: { openai: { models: [{ id: 'gpt-5.4', prices: { in_text: '2', out_text: '12' } }] } },
+    },
+    effective_at: '2027-01-01T00:00:00Z',
+  },
   response: responses({ 200: Published, 201: Published }),
   querystring: { type: 'object', properties: { dry_run: { type: 'boolean', default: false } } },
   body: {

@@ -101,6 +101,7 @@ export function alertDestinationRoutes(app: FastifyInstance, deps: BudgetRouteDe
       config: { access, idempotent: true },
       schema: {
         summary: place.words('Create a destination of alerts'),
+        example: { kind: 'webhook', name: 'Pager', url: 'https://hooks.example.com/sluice' },
         body: CreateBody,
         response: responses({ 201: WithSecret }),
       },

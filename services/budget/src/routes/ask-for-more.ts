@@ -81,6 +81,7 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
       config: { access: 'signed-in', idempotent: true },
       schema: {
         summary: 'Ask for more of a budget, with the key that was refused',
+        example: { amount: '20', reason: 'The report is due tomorrow' },
         body: Body,
         response: responses({ 201: OwnRequestAnswer }),
       },
@@ -104,6 +105,7 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
       config: { access: 'llm:invoke', idempotent: true },
       schema: {
         summary: 'Ask for more of a budget that one meets',
+        example: { budget_id: 'bud_01', amount: '20', reason: 'The report is due tomorrow' },
         body: BodyWithBudget,
         response: responses({ 201: OwnRequestAnswer }),
       },

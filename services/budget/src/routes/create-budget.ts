@@ -62,6 +62,15 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
       config: { access: place.writes, idempotent: true },
       schema: {
         summary: place.words('Create a budget'),
+        example: {
+          name: 'Platform in a month',
+          scope: { team: 'team_01' },
+          unit: 'usd',
+          limit: '500',
+          window: 'month',
+          time_zone: 'Europe/Berlin',
+          mode: 'hard',
+        },
         body: CreateBudgetBody,
         response: responses({ 201: BudgetAnswer }),
       },

@@ -44,6 +44,8 @@ export function listLeasesRoute(app: FastifyInstance, deps: BudgetRouteDeps, pla
       config: { access: place.reads },
       schema: {
         summary: place.words('List what gateways hold of a budget, and what is unresolved'),
+        description:
+          'At most 1,000 runs of gateways and 1,000 unresolved holds, the oldest first, and the latest 100 that were given up: the audit lists have all of those, in pages.',
         response: responses({ 200: Holdings }),
       },
     },

@@ -28,6 +28,7 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
       config: { access: place.writes, idempotent: true },
       schema: {
         summary: place.words('Raise the limit of a budget until a time'),
+        example: { amount: '100', until: '2027-01-31T23:00:00Z', reason: 'The launch' },
         body: RaiseBudgetBody,
         response: responses({ 201: BudgetAnswer }),
       },

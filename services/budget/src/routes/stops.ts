@@ -52,6 +52,7 @@ export function stopRoutes(app: FastifyInstance, deps: BudgetRouteDeps): void {
       config: { access: 'budgets:write', idempotent: true },
       schema: {
         summary: 'Stop calls: end those that run, refuse the next, until it is lifted',
+        example: { scope: { team: 'team_01', app: 'codex' }, reason: 'Loops since noon' },
         body: Body,
         response: responses({ 201: StopAnswer }),
       },
