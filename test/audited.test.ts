@@ -12,7 +12,6 @@ const unaudited: Record<string, string> = {
   'POST /accounts/projects/{pid}/settings/otel/test': 'sends a test span to the collector',
   'POST /api/participant-token/validate': 'reads a token',
   'POST /accounts/projects/{pid}/rooms/{room}/connect': 'signs a token for the caller: nothing is stored',
-  'POST /accounts/projects/{pid}/credits': 'not offered: 501',
   'POST /accounts/projects/{pid}/recharge': 'not offered: 501',
   'POST /accounts/projects/{pid}/subscription': 'not offered: 501',
 }
@@ -226,6 +225,8 @@ test('every route of every service that changes something leaves its line in the
     source: 'the contract',
     providers: { openai: { models: [{ id: 'gpt-5.4', prices: { in_text: '2' } }] } },
   }
+  await changed(`PATCH ${inProject}/balance`, { at, body: { prepaid: true } })
+  await changed(`POST ${inProject}/credits`, { at, body: { amount: '5', reason: 'paid in advance' } })
   await changed(`PUT ${inProject}/price-book`, { at, body: { prices } })
   await changed(`DELETE ${inProject}/price-book`, { at })
   await changed(`DELETE ${inProject}/users/{uid}`, { at })

@@ -13,6 +13,7 @@ const groups: Record<string, readonly string[]> = {
     'test/spend-is-billed.test.ts',
     'test/budget-stops-traffic.test.ts',
     'test/budgets-by-scope.test.ts',
+    'test/alerts-and-credit.test.ts',
     'test/hard-budgets.test.ts',
     'test/limits-explained.test.ts',
     'test/asking-for-more.test.ts',

@@ -26,7 +26,9 @@ export const AuditRecordedData = Type.Object({
   from_address: Type.Optional(Type.String({ maxLength: 64 })),
   user_agent: Type.Optional(Type.String({ maxLength: 256 })),
   /** Of what these services own: none can say that a member or a key was changed. */
-  action: Type.String({ pattern: '^(?:budget|budget-request|alert-destination|stop|price-book)\\.[a-z-]{1,64}$' }),
+  action: Type.String({
+    pattern: '^(?:budget|budget-request|alert-destination|stop|price-book|balance)\\.[a-z-]{1,64}$',
+  }),
   target: Type.String({ minLength: 1, maxLength: 128 }),
   /** Made for the trail: never a secret, prompt or completion. */
   before: Type.Optional(Type.Unknown()),

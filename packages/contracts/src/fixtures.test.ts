@@ -17,6 +17,8 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'gateway-heartbeat.v1': contracts.GatewayHeartbeat,
   'gateway-keys-used.v1': contracts.KeysUsed,
   'gateway-epoch-closed.v1': contracts.GatewayEpochClosed,
+  'balance-exhausted.v1': contracts.BalanceExhausted,
+  'balance-restored.v1': contracts.BalanceRestored,
   'budget-cutoff.v1': contracts.BudgetCutoff,
   'budget-released.v1': contracts.BudgetReleased,
   'budget-ask.v1': contracts.LeaseAsk,

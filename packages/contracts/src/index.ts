@@ -1,6 +1,7 @@
 export * from './account-documents.ts'
 export * from './account-events.ts'
 export * from './audit-recorded.ts'
+export * from './balance-events.ts'
 export * from './batch-job-document.ts'
 export * from './budget-document.ts'
 export * from './budget-events.ts'

@@ -12,8 +12,10 @@ export const StopSchema = Type.Object({
   /** What the callers are told. */
   reason: Type.String(),
   at_ms: UnixMs,
+  /** Absent: an admin has stopped them. Else their prepaid project has no money left, and what costs nothing goes on. */
+  kind: Type.Optional(Type.Literal('balance_exhausted')),
 })
 
-/** An admin's stop while it stands, in KV `stops` under its id. */
+/** A stop of calls while it stands, in KV `stops` under its id. */
 export const Stop = defineDocument('stop', StopSchema)
 export type Stop = Static<typeof StopSchema>

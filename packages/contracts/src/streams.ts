@@ -26,7 +26,15 @@ export const streams = {
     description: 'Refused calls',
   },
   CONTROL: {
-    subjects: ['project.>', 'key.>', 'price-book.>', 'budget.cutoff.>', 'budget.released.>', 'gateway.hello.>'],
+    subjects: [
+      'project.>',
+      'key.>',
+      'price-book.>',
+      'budget.cutoff.>',
+      'budget.released.>',
+      'balance.>',
+      'gateway.hello.>',
+    ],
     maxAgeMs: 14 * day,
     maxBytes: 256 * 1024 ** 2,
     duplicateWindowMs: 10 * 60 * 1000,
@@ -163,6 +171,7 @@ export const consumers = {
     service: 'budget',
     filterSubjects: ['usage.recorded.v1.*', 'usage.adjusted.v1', 'gateway.epoch-closed.v1'],
   },
+  'budget-balances': { stream: 'CONTROL', service: 'budget', filterSubjects: ['balance.*.v1'] },
   'analytics-rows': {
     stream: 'USAGE',
     service: 'analytics',
@@ -226,6 +235,8 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
       'audit.recorded.v1.billing',
       'price-book.published.v1',
       'usage.adjusted.v1',
+      'balance.exhausted.v1',
+      'balance.restored.v1',
       ...Object.values(usageHoursSubjects),
     ],
     subscribe: ['gateway.heartbeat.v1', usageLogSubject],

@@ -5,6 +5,7 @@ import { type CorrectedTotals, type Correction, type Totals, totalsOf } from './
 import type { Tables } from './db/schema.ts'
 import { hourOf, postDifference } from './ledger.ts'
 import { addToHours, insertPostings } from './ledger-store.ts'
+import { chargedProjects, settleBalances } from './prepaid-store.ts'
 
 /** An event of the log with what posted it. */
 export interface PostedEvent {
@@ -75,9 +76,9 @@ export function adjustmentStore(db: Kysely<Tables>): AdjustmentStore {
           difference_nano_usd: Number(difference),
         }
         const reference = `adjustment ${event.event_id} ${totals.version}`
-        const [adjustmentId = ''] = await insertPostings(trx, [
-          { ...postDifference(event, difference), batchId, reference, adjusts: transactionId },
-        ])
+        const posting = { ...postDifference(event, difference), batchId, reference, adjusts: transactionId }
+        const [adjustmentId = ''] = await insertPostings(trx, [posting])
+        await settleBalances(trx, chargedProjects([posting]))
         await addToHours(trx, [
           {
             projectId: adjusted.project_id,

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { LedgerStore } from './ledger-store.ts'
 import type { PriceBookStore } from './price-book-store.ts'
 import type { PriceBookPublisher } from './price-books.ts'
+import { credits } from './routes/credits.ts'
 import { getBalance } from './routes/get-balance.ts'
 import { getPricing } from './routes/get-pricing.ts'
 import { listTransactions } from './routes/list-transactions.ts'
@@ -13,6 +14,10 @@ export interface BillingDeps {
   credentials: RestCredentialViews
   ledger: LedgerStore
   priceBooks: PriceBookStore
+  listCredits: Parameters<typeof credits>[1]['listCredits']
+  postCredit: Parameters<typeof credits>[1]['postCredit']
+  findPrepaid: Parameters<typeof getBalance>[1]['findPrepaid']
+  setPrepaid: Parameters<typeof getBalance>[1]['setPrepaid']
   publisher: PriceBookPublisher
   /** Told right after a commit: something is to be sent. */
   onChange: () => void
@@ -30,6 +35,7 @@ export function buildApp(deps: BillingDeps): FastifyInstance {
   getBalance(app, deps)
   listTransactions(app, deps)
   projectPriceBook(app, deps)
+  credits(app, deps)
   subscription(app)
   return app
 }

@@ -63,6 +63,21 @@ export const billingErrors = {
     statusCode: 409,
     message: 'The event already has these quantities, price book and cost. Nothing was posted.',
   },
+  notOperator: {
+    code: 'forbidden',
+    statusCode: 403,
+    message: 'Only an operator of the installation posts credits, and says which projects are prepaid.',
+  },
+  invalidCredit: {
+    code: 'invalid_credit',
+    statusCode: 400,
+    message: 'Give "amount" as decimal USD that is not zero, such as "25.00", and "reason" as a line of text.',
+  },
+  idempotencyKeyReused: {
+    code: 'idempotency_key_reused',
+    statusCode: 409,
+    message: 'This Idempotency-Key came with another request before. Use a new one for each credit.',
+  },
   nothingSold: {
     code: 'not_offered',
     statusCode: 501,

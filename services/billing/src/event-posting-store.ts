@@ -5,6 +5,7 @@ import type { Tables } from './db/schema.ts'
 import { noteLateEvents } from './late-event-store.ts'
 import { postUsage, sumByHour } from './ledger.ts'
 import { addToHours, insertPostings } from './ledger-store.ts'
+import { chargedProjects, settleBalances } from './prepaid-store.ts'
 import type { RatingDifference } from './rate-usage.ts'
 
 export type CheckRating = (event: UsageRecordedData) => RatingDifference | undefined
@@ -16,6 +17,8 @@ export interface PostedEvents {
   /** Of the events: those that were admitted more than 35 days ago. */
   late: number
   differences: RatingDifference[]
+  /** Prepaid projects whose money has run out by it, or is there again: their events are in the outbox. */
+  balances: number
 }
 
 /** Posts events that were never posted before, in the caller's transaction, against the log's batches they are in. */
@@ -29,12 +32,11 @@ export async function postEvents(
   const isFirst = (event: UsageRecordedData): boolean => !repeated.has(event)
   const differences = all.filter(isFirst).flatMap(event => checkRating(event) ?? [])
   await insertDifferences(trx, differences)
-  await insertPostings(
-    trx,
-    groups.flatMap(({ batchId, reference, events }) =>
-      postUsage(events.filter(isFirst)).map(posting => ({ ...posting, batchId, reference })),
-    ),
+  const postings = groups.flatMap(({ batchId, reference, events }) =>
+    postUsage(events.filter(isFirst)).map(posting => ({ ...posting, batchId, reference })),
   )
+  await insertPostings(trx, postings)
+  const balances = await settleBalances(trx, chargedProjects(postings))
   await addToHours(trx, sumByHour(all.filter(isFirst)))
   const late = await noteLateEvents(
     trx,
@@ -47,7 +49,7 @@ export async function postEvents(
       events.filter(event => repeated.has(event)).map(event => ({ batchId, event })),
     ),
   )
-  return { events: all.length - repeated.size, duplicates: repeated.size, late, differences }
+  return { events: all.length - repeated.size, duplicates: repeated.size, late, differences, balances }
 }
 
 /** Claims the keys of what more than one gateway may settle. Returns the events whose key was claimed before. */

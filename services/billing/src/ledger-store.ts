@@ -7,12 +7,13 @@ import type { LedgerPosting, UsageHour } from './ledger.ts'
 export interface ProjectBalance {
   /** Σ cost of everything posted. */
   costNanoUsd: bigint
-  /** Σ charges; credits would count against it. */
+  /** Σ charges less Σ credits. */
   chargedNanoUsd: bigint
 }
 
 export interface LedgerTransaction {
   transactionId: string
+  kind: 'usage' | 'adjustment' | 'credit'
   /** The transaction that this one corrects; undefined: usage as it was recorded. */
   adjusts: string | undefined
   eventCount: number
@@ -47,7 +48,7 @@ export function ledgerStore(db: Kysely<Tables>): LedgerStore {
     async listTransactions({ projectId, accountId, before, limit }) {
       let query = db
         .selectFrom('ledger_transactions')
-        .select(['transaction_id', 'adjusts', 'event_count', 'cost_nano_usd', 'charge_nano_usd', 'posted_at'])
+        .select(['transaction_id', 'kind', 'adjusts', 'event_count', 'cost_nano_usd', 'charge_nano_usd', 'posted_at'])
         .where('project_id', '=', projectId)
         .where('account_id', '=', accountId)
         .orderBy('transaction_id', 'desc')
@@ -55,6 +56,7 @@ export function ledgerStore(db: Kysely<Tables>): LedgerStore {
       if (before !== undefined) query = query.where('transaction_id', '<', String(before))
       return (await query.execute()).map(row => ({
         transactionId: row.transaction_id,
+        kind: row.kind,
         adjusts: row.adjusts ?? undefined,
         eventCount: row.event_count,
         costNanoUsd: BigInt(row.cost_nano_usd),

@@ -2,9 +2,9 @@ import type { UsageRecordedData } from '@sluice/contracts'
 
 /**
  * `usage_cost`: what a project used, at the price book (owner: project). `provider_cost`: the same by provider.
- * `project_balance`: what a project was charged. `charges`: all of that (no owner).
+ * `project_balance`: what a project was charged and has not been credited. `charges`, `credits`: all of either (no owner).
  */
-export type LedgerAccountKind = 'usage_cost' | 'provider_cost' | 'project_balance' | 'charges'
+export type LedgerAccountKind = 'usage_cost' | 'provider_cost' | 'project_balance' | 'charges' | 'credits'
 
 /** One side of a posting. Positive: debit. */
 export interface LedgerEntry {
@@ -115,4 +115,17 @@ export function sumByHour(events: readonly UsageRecordedData[]): UsageHour[] {
     hours.set(key, hour)
   }
   return [...hours].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, hour]) => hour)
+}
+
+/** The entries of a credit: it is owed to the project, or was paid in advance. Below zero: one is taken back. */
+export function creditEntries(projectId: string, amount: bigint): LedgerEntry[] {
+  return [
+    { kind: 'project_balance', owner: projectId, amount: -amount },
+    { kind: 'credits', owner: '', amount },
+  ]
+}
+
+/** Whether a prepaid project has nothing left. */
+export function isExhausted(chargedNanoUsd: bigint): boolean {
+  return -chargedNanoUsd <= 0n
 }

@@ -23,6 +23,7 @@ import { closedUntil, reconcileUsage, startReconciliation } from './consumers/re
 import { startStreamRelief } from './consumers/relieve-stream.ts'
 import { answerUsageLog } from './consumers/usage-log-asked.ts'
 import { usageRecorded } from './consumers/usage-recorded.ts'
+import { listCredits, postCredit } from './credit-store.ts'
 import type { Tables } from './db/schema.ts'
 import { deadLetterStore } from './dead-letter-store.ts'
 import { heardEpochStore } from './heard-epoch-store.ts'
@@ -30,6 +31,7 @@ import { listLateEvents } from './late-event-store.ts'
 import { ledgerStore } from './ledger-store.ts'
 import { openMarksPublisher } from './marks-publisher.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
+import { findPrepaid, setPrepaid, tellBalancesAgain } from './prepaid-store.ts'
 import { openPriceBookPublisher } from './price-book-publisher.ts'
 import { priceBookStore } from './price-book-store.ts'
 import { keepCatalogue, priceBookShelf, republishMissing } from './price-books.ts'
@@ -87,7 +89,8 @@ async function run(): Promise<void> {
     }, config.catalogueIntervalMs)
     closing.defer('catalogue', () => clearInterval(catalogue))
 
-    const handle = usageRecorded({ usage, shelf, marks, log })
+    const outbox = closing.use(startOutboxRelay(database.db, createOutboxPublisher(bus), { log }), 'outbox')
+    const handle = usageRecorded({ usage, shelf, marks, onBalances: () => void outbox.flush(), log })
     await readMissedUsage(bus, { usage, handle, log })
     // Gateways hear of everything posted so far, also after the bus has lost its buckets.
     marks.note(await usage.listMarks())
@@ -106,7 +109,6 @@ async function run(): Promise<void> {
     const silentMs = config.gatewaySilentMs
     const heardEpochs = heardEpochStore(database.db)
     const epochs = closing.use(watchEpochs(bus, { store: heardEpochs, usage, silentMs, log }), 'epoch watch')
-    const outbox = closing.use(startOutboxRelay(database.db, createOutboxPublisher(bus), { log }), 'outbox')
     closing.use(answerUsageLog(bus, { store: usageLog, log }), 'usage log')
     closing.use(startStreamRelief(bus, { everyMs: config.streamCheckIntervalMs, log }), 'stream relief')
     if (archiver)
@@ -115,11 +117,22 @@ async function run(): Promise<void> {
     const reconcileDeps = { bus, hours, nowMs: Date.now, log }
     closing.use(startReconciliation(reconcileDeps, config.reconcileIntervalMs), 'reconciliation')
 
+    await tellBalancesAgain(database.db)
+    const toldOf = async <T>(committing: Promise<T>): Promise<T> => {
+      const done = await committing
+      void outbox.flush()
+      return done
+    }
     const app = closing.use(
       buildApp({
         credentials,
         ledger: ledgerStore(tenants.db),
         priceBooks: priceBookStore(tenants.db),
+        listCredits: (...args) => listCredits(tenants.db, ...args),
+        findPrepaid: projectId => findPrepaid(tenants.db, projectId),
+        // Posting is the owner's work: routes have asked whether they run the installation.
+        postCredit: draft => toldOf(postCredit(database.db, draft)),
+        setPrepaid: (...args) => toldOf(setPrepaid(database.db, ...args)),
         publisher,
         onChange: () => void outbox.flush(),
         nowMs: Date.now,

@@ -1,8 +1,11 @@
 import { type Bus, publishEvent } from '@sluice/bus'
-import { AuditRecorded, UsageAdjusted } from '@sluice/contracts'
+import { AuditRecorded, BalanceExhausted, BalanceRestored, UsageAdjusted } from '@sluice/contracts'
 import type { SendOutboxEntry } from '@sluice/postgres'
 
-/** Sends committed corrections to the stream, in their order, and changes of prices to the account's trail. What is sent twice is the same again. */
+/**
+ * Sends what was committed to its stream, in order: corrections, states of balances, and changes for the account's trail. What is sent
+ * twice is the same again.
+ */
 export function createOutboxPublisher(bus: Bus): SendOutboxEntry {
   const source = '/billing'
   return async ({ kind, target, key, payload }) => {
@@ -11,6 +14,12 @@ export function createOutboxPublisher(bus: Bus): SendOutboxEntry {
         const adjusted = UsageAdjusted.decode(payload)
         const meta = { id: key, source, timeMs: adjusted.adjusted_at_ms }
         return publishEvent(bus, UsageAdjusted, [], adjusted, meta)
+      }
+      case `event ${BalanceExhausted.type}`:
+      case `event ${BalanceRestored.type}`: {
+        const event = target === BalanceExhausted.type ? BalanceExhausted : BalanceRestored
+        const balance = event.decode(payload)
+        return publishEvent(bus, event, [], balance, { id: key, source, timeMs: balance.at_ms })
       }
       case `event ${AuditRecorded.type}`: {
         const recorded = AuditRecorded.decode(payload)

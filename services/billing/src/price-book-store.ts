@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import { AuditRecorded, type PriceBookEntry } from '@sluice/contracts'
-import { enqueue, type Kysely, type Transaction, transact } from '@sluice/postgres'
+import type { PriceBookEntry } from '@sluice/contracts'
+import { type Kysely, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
+import { tellTrail } from './audit-trail-store.ts'
 import type { Tables } from './db/schema.ts'
 import type { PriceBookChange, PriceBookRecord, PriceBookStanding, StoredPriceBook } from './price-books.ts'
 
@@ -33,28 +33,8 @@ export interface PriceBookChanging extends PriceBookStore {
 export function priceBookStore(db: Kysely<Tables>): PriceBookStore {
   return {
     ...queriesOf(db),
-    inTransaction: work => transact(db, trx => work({ ...priceBookStore(trx), tellTrail: tellTrail(trx) })),
-  }
-}
-
-function tellTrail(trx: Transaction<Tables>): PriceBookChanging['tellTrail'] {
-  return async ({ atMs, author, projectId, action, target, before, after }) => {
-    const entryId = randomUUID()
-    const payload = AuditRecorded.encode({
-      entry_id: entryId,
-      at_ms: atMs,
-      account_id: author.accountId,
-      project_id: projectId,
-      actor_kind: author.kind,
-      actor_id: author.id,
-      from_address: author.address,
-      ...(author.userAgent === undefined ? {} : { user_agent: author.userAgent.slice(0, 256) }),
-      action,
-      target,
-      ...(before === undefined ? {} : { before }),
-      ...(after === undefined ? {} : { after }),
-    })
-    await enqueue(trx, [{ kind: 'event', target: AuditRecorded.type, key: entryId, payload }])
+    inTransaction: work =>
+      transact(db, trx => work({ ...priceBookStore(trx), tellTrail: change => tellTrail(trx, change) })),
   }
 }
 

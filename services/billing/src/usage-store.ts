@@ -109,7 +109,7 @@ async function postFresh(
   fresh: readonly FreshRange[],
   checkRating: CheckRating,
 ): Promise<PostedEvents> {
-  if (fresh.length === 0) return { events: 0, duplicates: 0, late: 0, differences: [] }
+  if (fresh.length === 0) return { events: 0, duplicates: 0, late: 0, differences: [], balances: 0 }
   const batchIds = await insertBatches(trx, fresh)
   const groups = fresh.map((range, index) => ({
     batchId: batchIds[index] ?? '',

@@ -1,6 +1,6 @@
 import { type Bus, connectBus, consumeBatches, type JsMsg } from '@sluice/bus'
 import type { UsageRecordedData } from '@sluice/contracts'
-import { openDatabase, openTenants, runMigrations } from '@sluice/postgres'
+import { type Kysely, openDatabase, openTenants, runMigrations } from '@sluice/postgres'
 import { compilePriceBook, priceBookId, rate, serialisePriceBook } from '@sluice/pricing'
 import { importCatalogue } from '@sluice/pricing/catalogue'
 import { createLogger, type Logger } from '@sluice/runtime'
@@ -14,15 +14,18 @@ import {
 } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { adjustmentStore } from '../src/adjustment-store.ts'
+import type { BillingDeps } from '../src/app.ts'
 import { archiveDayStore } from '../src/archive/archive-day-store.ts'
 import { archiveReader } from '../src/archive/archive-reader.ts'
 import type { ArchiveStorage } from '../src/archive/archive-storage.ts'
 import { usageRecorded } from '../src/consumers/usage-recorded.ts'
+import { type CreditDraft, listCredits, postCredit } from '../src/credit-store.ts'
 import { isolateTenants } from '../src/db/isolate-tenants.ts'
 import { migrations } from '../src/db/migrations/index.ts'
 import type { Tables } from '../src/db/schema.ts'
 import { ledgerStore } from '../src/ledger-store.ts'
 import { openMarksPublisher } from '../src/marks-publisher.ts'
+import { findPrepaid, setPrepaid } from '../src/prepaid-store.ts'
 import { priceBookStore } from '../src/price-book-store.ts'
 import { priceBookShelf } from '../src/price-books.ts'
 import { usageHourStore } from '../src/usage-hour-store.ts'
@@ -92,7 +95,11 @@ export async function billingStores(t: TestScope, storage?: ArchiveStorage) {
   const tenants = openTenants<Tables>({ url, schema: 'billing', maxConnections: 3 })
   t.after(() => tenants.close())
   /** What routes are answered from. */
-  const forRequests = { ledger: ledgerStore(tenants.db), priceBooks: priceBookStore(tenants.db) }
+  const forRequests = {
+    ledger: ledgerStore(tenants.db),
+    priceBooks: priceBookStore(tenants.db),
+    ...balanceRoutes(database.db, tenants.db),
+  }
   return {
     db: database.db,
     tenants: tenants.db,
@@ -105,6 +112,16 @@ export async function billingStores(t: TestScope, storage?: ArchiveStorage) {
     log,
     adjustments,
     hours,
+  }
+}
+
+/** What the routes of balances are answered from. */
+export function balanceRoutes(owner: Kysely<Tables>, tenants: Kysely<Tables>) {
+  return {
+    listCredits: (...args: Parameters<BillingDeps['listCredits']>) => listCredits(tenants, ...args),
+    findPrepaid: (projectId: string) => findPrepaid(tenants, projectId),
+    postCredit: (draft: CreditDraft) => postCredit(owner, draft),
+    setPrepaid: (...args: Parameters<BillingDeps['setPrepaid']>) => setPrepaid(owner, ...args),
   }
 }
 
@@ -138,7 +155,8 @@ function connectAsBilling(nats: TestNats): Promise<Bus> {
 export async function billingHandler(env: Pick<BillingBus, 'bus' | 'defer'>, stores: BillingStores) {
   const marks = await openMarksPublisher(env.bus, log)
   env.defer(() => marks.close())
-  return usageRecorded({ usage: stores.usage, shelf: priceBookShelf(stores.priceBooks), marks, log })
+  const shelf = priceBookShelf(stores.priceBooks)
+  return usageRecorded({ usage: stores.usage, shelf, marks, onBalances: () => {}, log })
 }
 
 /** The consumer as the service runs it, on a connection of its own. `around` may fail before or after what it wraps. */

@@ -7,12 +7,14 @@ import { hashCredential, type RestCredentialViews, withinScope } from '@sluice/r
 import { closeInReverse, crawlRoutes, forgetTenants, type Operation, operationsOf } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { buildApp } from '../src/app.ts'
+import { postCredit } from '../src/credit-store.ts'
 import { isolateTenants } from '../src/db/isolate-tenants.ts'
 import type { Tables } from '../src/db/schema.ts'
 import { ledgerStore } from '../src/ledger-store.ts'
+import { setPrepaid } from '../src/prepaid-store.ts'
 import { priceBookStore } from '../src/price-book-store.ts'
 import { readMessage } from '../src/received-message.ts'
-import { billingStores, log, ratedEvent } from './billing-env.ts'
+import { balanceRoutes, billingStores, log, ratedEvent } from './billing-env.ts'
 
 const canary = 'canary-of-the-other-project'
 const [own, victim] = [randomUUID(), randomUUID()]
@@ -40,11 +42,12 @@ const credentials: RestCredentialViews = {
   accountOfProject: id => accountOf[id],
 }
 
-function routesOn(db: Kysely<Tables>) {
+function routesOn(db: Kysely<Tables>, owner: Kysely<Tables>) {
   return buildApp({
     credentials,
     ledger: ledgerStore(db),
     priceBooks: priceBookStore(db),
+    ...balanceRoutes(owner, db),
     publisher: { isPublished: async () => true, publish: async () => {}, withdraw: async () => {} },
     onChange: () => {},
     nowMs: Date.now,
@@ -56,9 +59,9 @@ function routesOn(db: Kysely<Tables>) {
 test('a crawl over every route of billing as everybody of another project, also where no query names a project', async t => {
   const scope = closeInReverse(t)
   const { db, tenants, usage } = await billingStores(scope)
-  const app = routesOn(tenants)
+  const app = routesOn(tenants, db)
   const forgetful = forgetTenants()
-  const forgetfulApp = routesOn(tenants.withPlugin(forgetful.plugin))
+  const forgetfulApp = routesOn(tenants.withPlugin(forgetful.plugin), db)
   scope.after(() => app.close())
   scope.after(() => forgetfulApp.close())
   const events = [victim, own].map((projectId, index) => ({
@@ -89,6 +92,17 @@ test('a crawl over every route of billing as everybody of another project, also 
     },
     { origin: 'project', publishedBy: canary },
   )
+  const by = {
+    kind: 'member',
+    id: canary,
+    accountId: 'acct_victim',
+    address: '127.0.0.1',
+    userAgent: undefined,
+  } as const
+  const byHand = { by, idempotencyKey: undefined, requestHash: '' }
+  const theirs = { projectId: victim, accountId: 'acct_victim' }
+  await postCredit(db, { ...theirs, ...byHand, amount: 5n, reason: canary })
+  await setPrepaid(db, theirs, true, by)
   await sql`update ledger_transactions set cost_nano_usd = 987654321000, charge_nano_usd = 987654321000
     where project_id = ${victim}`.execute(db)
   await sql`update ledger_accounts set balance_nano_usd = 987654321000 where owner = ${victim}`.execute(db)
@@ -107,7 +121,7 @@ test('a crawl over every route of billing as everybody of another project, also 
     })
     return { status: answer.statusCode, body: answer.body.replaceAll(theirAmount, canary) }
   }
-  for (const route of ['balance', 'transactions', 'price-book']) {
+  for (const route of ['balance', 'transactions', 'credits', 'price-book']) {
     const path = `/accounts/projects/${victim}/${route}`
     const answer = await call(app, 'GET', path, sessionOf(victim, 'account admin'), undefined)
     assert.ok(answer.status === 200 && answer.body.includes(canary), `${route}: ${answer.body}`)

@@ -24,6 +24,7 @@ import type { BudgetChange } from './budget-change-store.ts'
 import { manageBudgets } from './budget-management-store.ts'
 import { settleChangedProjects } from './changed-projects.ts'
 import { type BudgetConfig, readConfig } from './config.ts'
+import { consumeBalances } from './consumers/balances.ts'
 import { serveLeaseRequests } from './consumers/lease-requests.ts'
 import { rebuildBudgets } from './consumers/rebuild-windows.ts'
 import { consumeUsage } from './consumers/usage.ts'
@@ -57,6 +58,7 @@ import { findMetBudgets } from './met-budgets-store.ts'
 import { manageMoreRequests } from './more-request-store.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
 import { createOutboxPublisher } from './outbox-publisher.ts'
+import { applyBalances } from './project-balance-store.ts'
 import { readPublishedState } from './published-state-store.ts'
 import { manageQuotas } from './quota-store.ts'
 import { endRaises, listEndedRaises } from './raise-store.ts'
@@ -118,6 +120,16 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       log,
     }),
     'usage consumer',
+  )
+  const balances = closing.use(
+    await consumeBalances(bus, {
+      apply: async told => {
+        const changed = await applyBalances(db, told)
+        if (changed > 0) void outbox.flush()
+      },
+      log,
+    }),
+    'balances consumer',
   )
   const owner = `budget-${uuidv7()}`
   const holdersToldAt = new Map<number, number>()
@@ -317,6 +329,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       ready: async () => {
         if (!bus.isConnected()) return 'NATS'
         if (!(await isDatabaseReady(db))) return 'PostgreSQL'
+        if (!balances.isHealthy()) return 'balances consumer'
         return consumer.isHealthy() ? undefined : 'usage consumer'
       },
       routes: operatorApp =>

@@ -7,7 +7,7 @@ import type { BudgetsView } from './views/budgets-view.ts'
 
 /**
  * Meets every matching budget, from memory; the first that is spent refuses.
- * @throws Refusal `budget_spent` or `rate_limited`, naming the budget; `stopped_by_admin`
+ * @throws Refusal `budget_spent` or `rate_limited`, naming the budget; `stopped_by_admin`, `balance_exhausted`
  */
 export function holdBudget(
   view: BudgetsView,
@@ -25,12 +25,18 @@ export function holdBudget(
 /** What a call that costs nothing holds. @throws Refusal `stopped_by_admin` */
 export function holdNothing(view: BudgetsView, identity: CallIdentity, claimed: ClaimedDimensions): Hold {
   const stop = view.findStop(identity, claimed)
-  if (stop) throw refusalOfStop(stop)
+  if (stop && stop.kind === undefined) throw refusalOfStop(stop)
   return nothingHeld
 }
 
-/** The no of an admin's stop, for a call before it or in it. */
-export function refusalOfStop({ stop_id: stopId, reason }: Stop): Refusal {
+/** The no of a stop, for a call before it or in it. */
+export function refusalOfStop({ stop_id: stopId, reason, kind }: Stop): Refusal {
+  if (kind === 'balance_exhausted')
+    // MeshAgent's clients know a final "no money" by the words "out of credits".
+    return new Refusal(
+      'balance_exhausted',
+      'The prepaid balance of this project is used up, so this call is out of credits. Ask whoever runs this installation to credit the project.',
+    )
   const words = `These calls were stopped by an admin: "${reason}" Ask them to lift the stop.`
   return new Refusal('stopped_by_admin', words, { stopId })
 }

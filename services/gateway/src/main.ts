@@ -148,7 +148,8 @@ const rooms = closing.use(
 const budgets = closing.use(
   await followBudgets(bus, log, {
     onCutoff: cutoff => events.callsCut(cutBudget(liveCalls, cutoff) + cutBudget(sockets.live, cutoff), cutoff.reason),
-    onStop: stop => events.callsCut(cutStopped(liveCalls, stop) + cutStopped(sockets.live, stop), 'stopped_by_admin'),
+    onStop: stop =>
+      events.callsCut(cutStopped(liveCalls, stop) + cutStopped(sockets.live, stop), stop.kind ?? 'stopped_by_admin'),
   }),
   'budgets view',
 )

@@ -74,6 +74,7 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
       // Whoever does not look at headers would ask again and again for what is never there.
       if (refusal.retryAfterS === undefined && audience.refusalClass === 'unknown') status = 400
     }
+    if (refusal.reason === 'balance_exhausted') headers.push('x-should-retry', 'false')
     // A loop or a missing permission does not go away by asking again.
     if (status === 508) headers.push('x-should-retry', 'false')
   }
@@ -100,17 +101,20 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
 }
 
 const openaiTypes: Partial<Record<RefusalReason, string>> = {
+  balance_exhausted: 'insufficient_quota',
   budget_spent: 'insufficient_quota',
   budget_held: 'requests',
   rate_limited: 'requests',
 }
 const openaiCodes: Partial<Record<RefusalReason, string>> = {
+  balance_exhausted: 'insufficient_quota',
   budget_spent: 'insufficient_quota',
   unauthorized: 'invalid_api_key',
   budget_held: 'rate_limit_exceeded',
   rate_limited: 'rate_limit_exceeded',
 }
 const anthropicTypes: Partial<Record<RefusalReason, string>> = {
+  balance_exhausted: 'billing_error',
   budget_spent: 'billing_error',
   budget_held: 'rate_limit_error',
   rate_limited: 'rate_limit_error',

@@ -23,6 +23,7 @@ export const refusalReasons = {
   stopped_by_admin: 403,
   not_found: 404,
   body_too_large: 413,
+  balance_exhausted: 402,
   budget_spent: 429,
   budget_held: 429,
   rate_limited: 429,
@@ -42,7 +43,12 @@ export type RefusalReason = keyof typeof refusalReasons
 
 /** A budget or a rate limit says no: the next call or turn may find more, so whoever makes them stays. */
 export function isOfBudgets(reason: RefusalReason): boolean {
-  return reason.startsWith('budget_') || reason === 'rate_limited'
+  return reason.startsWith('budget_') || reason === 'rate_limited' || reason === 'balance_exhausted'
+}
+
+/** The money is gone, and asking again does not help. */
+export function isOutOfMoney(reason: RefusalReason): boolean {
+  return reason === 'budget_spent' || reason === 'balance_exhausted'
 }
 
 /** The budget that said no. Amounts in the budget's unit; nano-USD for `usd`. */

@@ -12,6 +12,8 @@ export interface UsageRecordedDeps {
   usage: UsageStore
   shelf: PriceBookShelf
   marks: Pick<MarksPublisher, 'note'>
+  /** After a commit that has put events into the outbox. */
+  onBalances: () => void
   log: Logger
 }
 
@@ -39,6 +41,7 @@ async function post(deps: UsageRecordedDeps, received: readonly ReceivedMessage[
     checkRating: event => checkRating(event, deps.shelf.find),
   })
   batchPosted(deps.log, posted)
+  if (posted.balances > 0) deps.onBalances()
   deps.marks.note(posted.marks)
 }
 

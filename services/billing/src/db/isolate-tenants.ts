@@ -19,6 +19,8 @@ const tables: Isolation<Table> = {
   price_books: { may: ['select', 'insert', 'update'], rows: `kind = 'catalogue' or ${ofProject}`, writes: ofProject },
   ledger_accounts: { may: ['select'], rows: `kind <> 'provider_cost' and owner = ${scopedProject}::text` },
   ledger_transactions: { may: ['select'], rows: ofProject },
+  credits: { may: ['select'], rows: ofProject },
+  prepaid_projects: { may: ['select'], rows: ofProject },
   ledger_entries: 'none',
   usage_series: 'none',
   usage_batches: 'none',

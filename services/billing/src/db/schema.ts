@@ -76,16 +76,38 @@ export interface Tables {
   }
   ledger_transactions: {
     transaction_id: Generated<string>
-    batch_id: string
+    /** Null: a credit. */
+    batch_id: string | null
     project_id: string
     account_id: string
-    kind: 'usage' | 'adjustment'
+    kind: 'usage' | 'adjustment' | 'credit'
     adjusts: string | null
     event_count: number
     cost_nano_usd: Bigint
     charge_nano_usd: Bigint
     reference: Generated<string>
     posted_at: CreatedAt
+  }
+  credits: {
+    transaction_id: string
+    project_id: string
+    account_id: string
+    amount_nano_usd: Bigint
+    reason: string
+    actor: string
+    from_address: string
+    idempotency_key: string | null
+    request_hash: string
+    posted_at: CreatedAt
+  }
+  prepaid_projects: {
+    project_id: string
+    account_id: string
+    prepaid: boolean
+    exhausted: boolean
+    version: Bigint
+    changed_by: string
+    changed_at: ColumnType<Date, Date | undefined, Date>
   }
   archive_days: {
     /** Written as `YYYY-MM-DD`; read as text by `to_char`. */

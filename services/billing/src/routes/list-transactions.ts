@@ -67,7 +67,7 @@ export function listTransactions(app: FastifyInstance, deps: Deps): void {
           amount: usdNumber(-row.chargeNanoUsd),
           amount_nano_usd: String(-row.chargeNanoUsd),
           cost_nano_usd: String(row.costNanoUsd),
-          referenceType: row.adjusts === undefined ? 'usage' : 'adjustment',
+          referenceType: row.kind,
           reference: row.adjusts ?? row.transactionId,
           description: describe(row),
           created_at: row.postedAt.toISOString(),
@@ -78,6 +78,7 @@ export function listTransactions(app: FastifyInstance, deps: Deps): void {
 }
 
 function describe(row: LedgerTransaction): string {
-  if (row.adjusts !== undefined) return 'Correction of 1 call'
+  if (row.kind === 'credit') return row.chargeNanoUsd < 0n ? 'Credit' : 'Credit taken back'
+  if (row.kind === 'adjustment') return 'Correction of 1 call'
   return row.eventCount === 1 ? 'Usage: 1 call' : `Usage: ${row.eventCount} calls`
 }

@@ -25,7 +25,6 @@ export function subscription(app: FastifyInstance): void {
   )
   for (const [path, summary] of [
     ['subscription', 'Buy a subscription: not offered'],
-    ['credits', 'Buy credits: not offered'],
     ['recharge', 'Set automatic recharge: not offered'],
   ] as const)
     app.post(

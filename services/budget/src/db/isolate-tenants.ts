@@ -56,6 +56,7 @@ const tables: Isolation<Table> = {
   lease_gateways: { may: ['select'] },
   outbox: { may: ['insert'] },
   budget_instances: 'none',
+  project_balances: 'none',
   settlements: 'none',
   dead_letters: 'none',
   discarded_letters: 'none',

@@ -45,6 +45,13 @@ export interface BudgetTables {
     created_at_ms: BigIntColumn
     ended_at_ms: BigIntColumn | null
   }
+  project_balances: {
+    project_id: string
+    account_id: string
+    version: BigIntColumn
+    exhausted: boolean
+    at_ms: BigIntColumn
+  }
   alert_destinations: {
     destination_id: string
     account_id: string

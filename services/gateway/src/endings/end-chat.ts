@@ -1,5 +1,6 @@
 import { totalInputTokens, totalOutputTokens } from '@sluice/contracts'
 import type { ChatState } from '@sluice/usage'
+import { isOutOfMoney } from '../refusal.ts'
 import { metadataOf } from '../refusal-answer.ts'
 import { type StreamEnding, sseEvent } from './stream-ending.ts'
 
@@ -17,7 +18,7 @@ export function endChat(state: ChatState, ending: StreamEnding): string {
   const open = state.choices.filter(choice => choice.finishReason === null)
   if (ending.style === 'explicit' || open.some(choice => choice.inToolCall)) {
     const { refusal } = ending
-    const code = refusal.reason === 'budget_spent' ? 'insufficient_quota' : refusal.reason
+    const code = isOutOfMoney(refusal.reason) ? 'insufficient_quota' : refusal.reason
     const error = {
       message: refusal.message,
       type: code,

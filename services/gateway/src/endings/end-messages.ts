@@ -1,5 +1,6 @@
 import { totalOutputTokens } from '@sluice/contracts'
 import type { MessagesState } from '@sluice/usage'
+import { isOutOfMoney } from '../refusal.ts'
 import { metadataOf } from '../refusal-answer.ts'
 import { type StreamEnding, sseEvent } from './stream-ending.ts'
 
@@ -10,14 +11,13 @@ import { type StreamEnding, sseEvent } from './stream-ending.ts'
 export function endMessages(state: MessagesState, ending: StreamEnding): string {
   if (ending.style === 'explicit' || state.inToolCall || state.id === undefined) {
     const { refusal } = ending
-    const type =
-      refusal.reason === 'budget_spent'
-        ? 'billing_error'
-        : refusal.reason === 'credential_revoked'
-          ? 'authentication_error'
-          : refusal.reason === 'stopped_by_admin'
-            ? 'permission_error'
-            : 'api_error'
+    const type = isOutOfMoney(refusal.reason)
+      ? 'billing_error'
+      : refusal.reason === 'credential_revoked'
+        ? 'authentication_error'
+        : refusal.reason === 'stopped_by_admin'
+          ? 'permission_error'
+          : 'api_error'
     return sseEvent(
       { type: 'error', error: { type, message: refusal.message, metadata: metadataOf(refusal, ending.callId) } },
       'error',

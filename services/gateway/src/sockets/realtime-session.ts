@@ -691,7 +691,12 @@ function changedMeanwhile(): Refusal {
 }
 
 /** After these no turn will ever be let in on this socket. */
-const closing: ReadonlySet<Refusal['reason']> = new Set(['budget_spent', 'unauthorized', 'project_disabled'])
+const closing: ReadonlySet<Refusal['reason']> = new Set([
+  'budget_spent',
+  'balance_exhausted',
+  'unauthorized',
+  'project_disabled',
+])
 
 function idOfResponse({ response_id, response }: ServerEvent): string | undefined {
   const id = typeof response === 'object' && response !== null ? (response as ServerEvent).id : response_id

@@ -89,7 +89,8 @@ export class ResponsesSession extends SocketSession {
 
   /** A stop is lifted again: it ends turns and refuses the next, and the socket stays. */
   override cut(order: CutOrder): void {
-    if (order.refusal.reason !== 'stopped_by_admin') super.cut(order)
+    const { reason } = order.refusal
+    if (reason !== 'stopped_by_admin' && reason !== 'balance_exhausted') super.cut(order)
   }
 
   // ── one turn, top to bottom: read → admit → open → send → watch → settle ────────────────────────────────────────────

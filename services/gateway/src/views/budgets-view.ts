@@ -28,7 +28,7 @@ export interface BudgetsView {
   findCutoff: (budgetId: string, copy: string, nowMs: number) => Cutoff | undefined
   findWindow: (budgetId: string, copy: string, nowMs: number) => BudgetWindow | undefined
   find: (budgetId: string) => Budget | undefined
-  /** An admin's stop that this call is in. */
+  /** The stop that this call is in: an admin's, else that of a balance that is used up. */
   findStop: (identity: CallIdentity, claimed: ClaimedDimensions) => Stop | undefined
   freshAtMs: () => number
   close: () => Promise<void>
@@ -118,8 +118,13 @@ export async function followBudgets(
     findStop(identity, claimed) {
       const ofProject = stops.get(identity.project_id)
       if (!ofProject) return undefined
-      for (const stop of ofProject.values()) if (isInCallerScope(stop.scope, identity, claimed)) return stop
-      return undefined
+      let unpaid: Stop | undefined
+      for (const stop of ofProject.values()) {
+        if (!isInCallerScope(stop.scope, identity, claimed)) continue
+        if (stop.kind === undefined) return stop
+        unpaid = stop
+      }
+      return unpaid
     },
     freshAtMs: () => Math.min(budgetsView.freshAtMs(), cutoffsView.freshAtMs(), stopsView.freshAtMs()),
     close: async () => {

@@ -15,6 +15,7 @@ import { createArchive } from './007-create-archive.ts'
 import { addPriceBookOrigin } from './008-add-price-book-origin.ts'
 import { createHeardEpochs } from './009-create-heard-epochs.ts'
 import { createLateEvents } from './010-create-late-events.ts'
+import { createCredits } from './011-create-credits.ts'
 
 export const migrations: readonly Migration[] = [
   createSeriesMarks,
@@ -31,4 +32,5 @@ export const migrations: readonly Migration[] = [
   createHeardEpochs,
   createLateEvents,
   createGivenUpGaps,
+  createCredits,
 ]

@@ -21,6 +21,7 @@ import { exceptCopies } from './012-except-copies.ts'
 import { createAlerts } from './013-create-alerts.ts'
 import { createMoreRequests } from './014-create-more-requests.ts'
 import { markQuotas } from './015-mark-quotas.ts'
+import { createProjectBalances } from './016-create-project-balances.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -44,6 +45,7 @@ export const migrations: readonly Migration[] = [
   createAlerts,
   createMoreRequests,
   markQuotas,
+  createProjectBalances,
 ]
 
 /** The one schema of this service. */
