@@ -2,10 +2,13 @@ import assert from 'node:assert/strict'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import { openBucket } from '@sluice/bus'
+import { Stop } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { eventually } from '@sluice/test-env'
 import { Webhook } from 'standardwebhooks'
 import { claimDeliveries, finishAttempt } from '../src/alerts/delivery-store.ts'
+import { applyBalances, listBalanceStops } from '../src/project-balance-store.ts'
 import { applyUsage } from '../src/usage-store.ts'
 import { fileScope, openService, startService } from './budget-service.ts'
 import { leaseClient } from './lease-client.ts'
@@ -404,4 +407,27 @@ test('alerts of a budget over all projects of an account go to the account’s d
     [budget.id],
   )
   await admin('DELETE', `budgets/${budget.id}`)
+})
+
+test('what billing tells of a prepaid project holds by its version, in whatever order and however often it comes', async () => {
+  const { projectId } = await env.newProject()
+  const stops = await openBucket(env.gateway, 'stops', Stop)
+  const key = `balance_${projectId}`
+  const told = (version: number, exhausted: boolean) => ({
+    project_id: projectId,
+    account_id: 'acct_test',
+    version,
+    exhausted,
+    balance_nano_usd: 0,
+    at_ms: Date.now(),
+  })
+  assert.equal(await applyBalances(env.db, [told(2, true)]), 1)
+  const stop = await eventually(() => stops.get(key))
+  assert.deepEqual([stop.kind, stop.scope], ['balance_exhausted', { project: projectId }])
+  assert.equal(await applyBalances(env.db, [told(1, false), told(2, true)]), 0)
+  assert.ok((await listBalanceStops(env.db)).has(key), 'what a start puts back where the bucket has lost it')
+  assert.equal(await applyBalances(env.db, [told(4, false), told(3, true)]), 1)
+  await eventually(async () => (await stops.get(key)) === undefined)
+  assert.equal(await applyBalances(env.db, [told(3, true), told(4, false)]), 0)
+  assert.ok(!(await listBalanceStops(env.db)).has(key))
 })
