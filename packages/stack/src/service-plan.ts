@@ -122,6 +122,9 @@ function own(name: ServiceName, input: PlanInput): Record<string, string | undef
       return {
         BUDGET_DATABASE_URL: input.databaseUrls.budget,
         BUDGET_SECRET_KEY_FILE: input.budgetKeyFile,
+        SLUICE_SMTP_URL: input.env.SLUICE_SMTP_URL,
+        SLUICE_SMTP_URL_FILE: input.env.SLUICE_SMTP_URL_FILE,
+        SLUICE_MAIL_FROM: input.env.SLUICE_MAIL_FROM,
         SLUICE_ALLOW_PRIVATE_UPSTREAMS: input.env.SLUICE_ALLOW_PRIVATE_UPSTREAMS,
       }
     case 'billing':

@@ -1,4 +1,5 @@
 import { ConfigReader, createSecretBox, readServiceConfig, type SecretBox, type ServiceConfig } from '@sluice/runtime'
+import type { MailSettings } from './alerts/send-mail.ts'
 
 export interface BudgetConfig extends ServiceConfig {
   databaseUrl: string
@@ -16,6 +17,8 @@ export interface BudgetConfig extends ServiceConfig {
   allowPrivateUpstreams: boolean
   /** How often it is looked for alerts to be sent. */
   alertPollMs: number
+  /** Undefined: no e-mail is sent. */
+  mail: MailSettings | undefined
 }
 
 /** @throws ConfigError with every problem */
@@ -30,6 +33,7 @@ export function readConfig(env: NodeJS.ProcessEnv): BudgetConfig {
     unresolvedMs: reader.integer('BUDGET_UNRESOLVED_MS', 24 * 60 * 60_000, { min: 1_000 }),
     secretBox: readSecretBox(reader),
     allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
+    mail: readMail(reader),
     alertPollMs: reader.integer('BUDGET_ALERT_POLL_MS', 500, { min: 10, max: 60_000 }),
   }
   reader.check()
@@ -54,6 +58,20 @@ function readSecretBox(reader: ConfigReader): SecretBox | undefined {
     reader.problem('BUDGET_SECRET_KEY must be 32 bytes in base64; make one with: openssl rand -base64 32')
     return undefined
   }
+}
+
+function readMail(reader: ConfigReader): MailSettings | undefined {
+  const url = reader.secret('SLUICE_SMTP_URL')
+  const from = reader.optionalString('SLUICE_MAIL_FROM')
+  if (url === undefined && from === undefined) return undefined
+  if (url === undefined || from === undefined) {
+    reader.problem('SLUICE_SMTP_URL and SLUICE_MAIL_FROM are set together or not at all')
+    return undefined
+  }
+  if (!URL.canParse(url) || !/^smtps?:$/.test(new URL(url).protocol))
+    reader.problem('SLUICE_SMTP_URL is no URL that begins with smtp:// or smtps://')
+  if (!/^[^\r\n<>]*<?[^\s<>@]+@[^\s<>@]+>?$/.test(from)) reader.problem('SLUICE_MAIL_FROM is no address')
+  return { url, from }
 }
 
 function readDatabaseUrl(reader: ConfigReader): string {

@@ -18,6 +18,7 @@ import { uuidv7 } from 'uuidv7'
 import { manageAlerts } from './alerts/alert-management.ts'
 import { startDeliveries } from './alerts/deliver-alerts.ts'
 import { claimDeliveries, finishAttempt } from './alerts/delivery-store.ts'
+import { mailSender } from './alerts/send-mail.ts'
 import { webhookSender } from './alerts/send-webhook.ts'
 import { buildApp } from './app.ts'
 import type { BudgetChange } from './budget-change-store.ts'
@@ -281,10 +282,12 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
 
   const decisions = createDecisionBell()
   const sendWebhook = webhookSender({ box: config.secretBox, allowPrivate: config.allowPrivateUpstreams })
+  const sendMail = mailSender(config.mail)
   closing.use(
     startDeliveries({
       claim: asked => claimDeliveries(db, uuidv7(), { ...asked, nowMs: Date.now() }),
-      send: delivery => sendWebhook(delivery, Date.now()),
+      send: delivery =>
+        delivery.destination.target.kind === 'webhook' ? sendWebhook(delivery, Date.now()) : sendMail(delivery),
       finish: (delivery, outcome) => finishAttempt(db, delivery, outcome, Date.now()),
       onAttempt: (...attempt) => alertAttempted(log, ...attempt),
       pollMs: config.alertPollMs,
@@ -309,7 +312,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         newStopId: () => `stp_${uuidv7()}`,
         newDestinationId: () => `ald_${uuidv7()}`,
         secretBox: config.secretBox,
-        sendsMail: false,
+        sendsMail: config.mail !== undefined,
         allowPrivateUpstreams: config.allowPrivateUpstreams,
         now: Date.now,
         trustedProxies: config.trustedProxies,

@@ -6,6 +6,7 @@ import { openBucket } from '@sluice/bus'
 import { Stop } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { eventually } from '@sluice/test-env'
+import { SMTPServer } from 'smtp-server'
 import { Webhook } from 'standardwebhooks'
 import { claimDeliveries, finishAttempt } from '../src/alerts/delivery-store.ts'
 import { applyBalances, listBalanceStops } from '../src/project-balance-store.ts'
@@ -13,7 +14,35 @@ import { applyUsage } from '../src/usage-store.ts'
 import { fileScope, openService, startService } from './budget-service.ts'
 import { leaseClient } from './lease-client.ts'
 
-const env = await openService(fileScope)
+interface Mail {
+  to: string[]
+  raw: string
+}
+const mails: Mail[] = []
+/** What the mail server answers to a message; 0: it takes it. */
+const mailServer = { refuses: 0 }
+const smtp = new SMTPServer({
+  disabledCommands: ['AUTH', 'STARTTLS'],
+  onData(stream, session, done) {
+    const chunks: Buffer[] = []
+    stream.on('data', chunk => chunks.push(chunk))
+    stream.on('end', () => {
+      mails.push({
+        to: session.envelope.rcptTo.map(({ address }) => address),
+        raw: Buffer.concat(chunks).toString(),
+      })
+      if (mailServer.refuses === 0) return done()
+      done(Object.assign(new Error('secret words of the server'), { responseCode: mailServer.refuses }))
+    })
+  },
+})
+await new Promise<void>(resolve => smtp.listen(0, '127.0.0.1', resolve))
+fileScope.after(() => smtp.close())
+const smtpUrl = `smtp://127.0.0.1:${(smtp.server.address() as AddressInfo).port}`
+
+const env = await openService(fileScope, {
+  mail: { url: smtpUrl, from: 'Sluice <alerts@sluice.example>' },
+})
 // A second instance beside the first: whatever both do at once is done once.
 await startService(fileScope, env)
 let gateways = 0
@@ -430,4 +459,40 @@ test('what billing tells of a prepaid project holds by its version, in whatever 
   await eventually(async () => (await stops.get(key)) === undefined)
   assert.equal(await applyBalances(env.db, [told(3, true), told(4, false)]), 0)
   assert.ok(!(await listBalanceStops(env.db)).has(key))
+})
+
+test('a mailbox is told once, in words; what the server refuses for now comes again under the same id', async () => {
+  const { call, path, newBudget, alerts, spend } = await newAlerting()
+  const addresses = ['ops@example.com', 'cfo@example.com']
+  const made = await call('POST', `${path}/alert-destinations`, { kind: 'email', name: 'People', addresses })
+  assert.deepEqual([made.status, made.body.secret, made.body.addresses], [201, null, addresses])
+  await newBudget({ name: 'Größe & <b>Ruhm</b>', thresholds: [50, 100] })
+  mailServer.refuses = 451
+  await spend(cents(70))
+  await eventually(() => mails.length === 1)
+  const delivery = await eventually(async () => {
+    const [alert] = await alerts()
+    return alert?.deliveries.find((one: { destination_kind: string; last_error: string | null }) => {
+      return one.destination_kind === 'email' && one.last_error
+    })
+  })
+  assert.deepEqual([delivery.state, delivery.last_error], ['waiting', 'The mail server answered 451.'])
+  mailServer.refuses = 0
+  await env.db.updateTable('alert_deliveries').set({ next_at_ms: 0 }).where('delivery_id', '=', delivery.id).execute()
+  await eventually(() => mails.length === 2)
+  await quiet()
+  const [first, second] = mails
+  const idOf = (mail?: Mail) => /^Message-ID: (.*)$/im.exec(mail?.raw ?? '')?.[1]
+  assert.deepEqual([idOf(first), idOf(second)], [idOf(second), `<${delivery.id}@sluice.example>`])
+  assert.deepEqual([second?.to, mails.length], [addresses, 2])
+  const { raw } = second ?? { raw: '' }
+  for (const words of [
+    /^From: Sluice <alerts@sluice\.example>/m,
+    /^Subject: =\?UTF-8\?/m,
+    /^Auto-Submitted: auto-generated/m,
+  ])
+    assert.match(raw, words)
+  assert.match(raw, /Spent: \$0\.70 of \$1\.00 \(70 %\)/)
+  assert.ok(!raw.includes('<b>Ruhm'))
+  assert.ok(!JSON.stringify(await alerts()).includes('secret words'))
 })

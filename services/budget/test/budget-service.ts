@@ -65,6 +65,7 @@ export async function openStores(t: TestScope) {
     secretBox: createSecretBox(randomBytes(32).toString('base64')),
     allowPrivateUpstreams: true,
     alertPollMs: 50,
+    mail: undefined,
   }
   return { nats, db, config, connectAs, log: silent }
 }

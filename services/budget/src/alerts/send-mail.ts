@@ -1,0 +1,59 @@
+import { createTransport } from 'nodemailer'
+import type { AttemptOutcome, ClaimedDelivery } from './delivery-store.ts'
+import { toMailText } from './mail-text.ts'
+
+/** The mail server, and whom mails are from. */
+export interface MailSettings {
+  /** `smtp://user:password@host:port`, or `smtps://`. */
+  url: string
+  from: string
+}
+
+const timeoutMs = 10_000
+
+/** Sends alerts as mails. What a server says is kept by its number alone. */
+export function mailSender(settings: MailSettings | undefined) {
+  if (!settings)
+    return async (): Promise<AttemptOutcome> => ({
+      ok: false,
+      error: 'This installation sends no e-mail: SLUICE_SMTP_URL and SLUICE_MAIL_FROM are not set.',
+    })
+  const { url, from } = settings
+  const domain = /@([^@<>\s]+)>?$/.exec(from)?.[1] ?? 'localhost'
+  const transport = createTransport({
+    url,
+    connectionTimeout: timeoutMs,
+    greetingTimeout: timeoutMs,
+    socketTimeout: timeoutMs,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  })
+  return async ({ alert, deliveryId, destination }: ClaimedDelivery): Promise<AttemptOutcome> => {
+    const { target } = destination
+    if (target.kind !== 'email') throw new Error(`destination ${destination.destinationId} is no mailbox`)
+    try {
+      const { rejected } = await transport.sendMail({
+        from,
+        to: target.addresses.map(address => ({ name: '', address })),
+        // The same in each attempt.
+        messageId: `<${deliveryId}@${domain}>`,
+        headers: { 'Auto-Submitted': 'auto-generated' },
+        ...toMailText(alert),
+      })
+      if (rejected.length === 0) return { ok: true }
+      return { ok: true, error: `The mail server has refused ${rejected.length} of the addresses.` }
+    } catch (error) {
+      return failureOf(error)
+    }
+  }
+}
+
+/** In words: what the server has written may hold anything. */
+function failureOf(error: unknown): AttemptOutcome {
+  const { code, responseCode } = error as { code?: string; responseCode?: number }
+  if (responseCode === undefined)
+    return { ok: false, error: `The mail server could not be reached${code === undefined ? '' : ` (${code})`}.` }
+  // There is no such mailbox, and will be none in an hour.
+  const isFinal = code === 'EENVELOPE' && responseCode >= 550
+  return { ok: false, error: `The mail server answered ${responseCode}.`, ...(isFinal && { isFinal }) }
+}
