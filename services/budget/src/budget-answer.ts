@@ -1,5 +1,7 @@
 import { cutoffKey, Type } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
+import { forecastOfWindow } from './alerts/fire-alerts-store.ts'
+import { mayHaveThresholds } from './alerts/threshold.ts'
 import { formatAmount } from './amount.ts'
 import { type CountedBudget, heldIn, spentIn, type WindowState } from './budget.ts'
 import type { BudgetState } from './budget-management-store.ts'
@@ -18,6 +20,14 @@ const CopyAnswer = {
     until: Type.Optional(NullableTime),
   }),
   /** What people were told of in this window; `forecast`: that it will not last. */
+  /** At the pace of this window; null: too little of it has passed, nothing was spent, or it has no end. */
+  forecast: Type.Union([
+    Type.Object({
+      projected: Type.String({ description: 'What it will have spent at its end' }),
+      exhausted_at: Type.Union([Type.String(), Type.Null()], { description: 'When the limit is reached; RFC 3339' }),
+    }),
+    Type.Null(),
+  ]),
   fired: Type.Array(
     Type.Object({
       threshold: Type.Union([Type.Integer(), Type.Literal('forecast')], { description: 'Per cent of the limit' }),
@@ -62,6 +72,7 @@ export const BudgetAnswer = Type.Object({
   unresolved: Type.Optional(CopyAnswer.unresolved),
   left: Type.Optional(CopyAnswer.left),
   cutoff: Type.Optional(CopyAnswer.cutoff),
+  forecast: Type.Optional(CopyAnswer.forecast),
   fired: Type.Optional(CopyAnswer.fired),
   copies: Type.Optional(Type.Array(Type.Object({ copy: Type.String(), ...CopyAnswer }))),
   more_copies: Type.Optional(Type.Integer()),
@@ -123,6 +134,7 @@ function copyAnswer(
 ) {
   const cutoff = cutoffs.get(cutoffKey(budget.budget_id, copy))
   const stands = cutoff !== undefined && (cutoff.until_ms ?? Infinity) > nowMs
+  const forecast = window && mayHaveThresholds(budget) ? forecastOfWindow({ budget, window }, nowMs) : undefined
   const spent = window ? spentIn(window) : 0n
   const held = window ? heldIn(window) : 0n
   const left = BigInt(budget.limit) - spent - held
@@ -138,6 +150,12 @@ function copyAnswer(
           until: cutoff.until_ms === undefined ? null : toIso(cutoff.until_ms),
         }
       : { active: false },
+    forecast: forecast
+      ? {
+          projected: formatAmount(budget.unit, forecast.projected),
+          exhausted_at: forecast.exhaustedAtMs === undefined ? null : toIso(forecast.exhaustedAtMs),
+        }
+      : null,
     fired: fired
       .filter(one => one.copy === copy && one.windowStartMs === window?.window.startMs)
       .map(({ threshold, atMs }) => ({

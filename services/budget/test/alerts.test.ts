@@ -5,10 +5,13 @@ import { test } from 'node:test'
 import { openBucket } from '@sluice/bus'
 import { Stop } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
+import { transact } from '@sluice/postgres'
 import { eventually } from '@sluice/test-env'
 import { SMTPServer } from 'smtp-server'
 import { Webhook } from 'standardwebhooks'
 import { claimDeliveries, finishAttempt } from '../src/alerts/delivery-store.ts'
+import { fireThresholds } from '../src/alerts/fire-alerts-store.ts'
+import { findBudget } from '../src/budget-store.ts'
 import { applyBalances, listBalanceStops } from '../src/project-balance-store.ts'
 import { applyUsage } from '../src/usage-store.ts'
 import { fileScope, openService, startService } from './budget-service.ts'
@@ -493,6 +496,36 @@ test('a mailbox is told once, in words; what the server refuses for now comes ag
   ])
     assert.match(raw, words)
   assert.match(raw, /Spent: \$0\.70 of \$1\.00 \(70 %\)/)
-  assert.ok(!raw.includes('<b>Ruhm'))
+  const [, html = ''] = raw.replaceAll('=\r\n', '').split('Content-Type: text/html')
+  assert.ok(html.includes('&lt;b&gt;Ruhm') && !html.includes('<b>'), html)
   assert.ok(!JSON.stringify(await alerts()).includes('secret words'))
+})
+
+test('money that will not last is told of once a window, where the budget asks for it', async () => {
+  const { projectId, receiver, newBudget, get } = await newAlerting()
+  const { id } = await newBudget({ thresholds: [], forecast_alert: true })
+  const budget = await findBudget(env.db, { accountId: 'acct_test', projectId }, id)
+  assert.ok(budget)
+  const window = windowAt('month', 'UTC', Date.now())
+  const lengthMs = (window.endMs ?? 0) - window.startMs
+  const spentBy = (share: number, amount: number) => {
+    const state = { budgetId: id, copy: '', window, settled: 0n, unresolved: 0n, outstanding: 0n }
+    const atMs = window.startMs + Math.floor(lengthMs * share)
+    return transact(env.db, trx =>
+      fireThresholds(trx, [{ budget, window: { ...state, amount: BigInt(amount) } }], atMs),
+    )
+  }
+  await spentBy(0.05, cents(30))
+  await spentBy(0.5, cents(40))
+  await quiet()
+  assert.equal(receiver.heard.length, 0, 'too early, and within the limit')
+  await spentBy(0.5, cents(60))
+  await spentBy(0.6, cents(90))
+  await eventually(() => receiver.heard.length === 1)
+  await quiet()
+  const [{ event } = assert.fail()] = receiver.heard
+  assert.deepEqual([receiver.heard.length, event.type, event.data.spent], [1, 'budget.forecast-exceeded.v1', '0.60'])
+  const exhaustedAt = window.startMs + Math.floor((Math.floor(lengthMs / 2) * 100) / 60)
+  assert.equal(event.data.exhausted_at, new Date(exhaustedAt).toISOString())
+  assert.equal((await get(id)).forecast, null, 'nothing is spent of it in truth')
 })

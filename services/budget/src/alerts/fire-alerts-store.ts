@@ -5,6 +5,7 @@ import { formatAmount } from '../amount.ts'
 import { type BudgetParent, type CountedBudget, parentOf, spentIn, type WindowState } from '../budget.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import type { AlertKind } from './alert-event.ts'
+import { forecastOf } from './forecast.ts'
 import { percentOf, thresholdsToTell } from './threshold.ts'
 
 /** What a copy of a budget has spent in a window, by what is committed with this transaction. */
@@ -27,19 +28,39 @@ export async function fireThresholds(
   windows: readonly SpentWindow[],
   nowMs: number,
 ): Promise<void> {
-  const reached = windows.flatMap(spent => {
+  const heard = windows.filter(({ budget, window: { copy, window } }) => {
+    if (budget.except?.includes(copy)) return false
+    return window.endMs === undefined || window.endMs + lateMs > nowMs
+  })
+  const reached = heard.flatMap(spent => {
     const { budget, window, spentBefore } = spent
-    if (budget.thresholds.length === 0 || budget.except?.includes(window.copy)) return []
-    if (window.window.endMs !== undefined && window.window.endMs + lateMs <= nowMs) return []
     const sum = { spent: spentIn(window), spentBefore, limit: BigInt(budget.limit) }
     const thresholds = thresholdsToTell(budget.thresholds, sum)
     return thresholds.length === 0 ? [] : [{ ...spent, thresholds, alertId: newAlertId() }]
   })
-  const claimed = await claimThresholds(trx, reached, nowMs)
+  const running = heard.flatMap(spent => {
+    const exhaustedAtMs = spent.budget.forecastAlert ? forecastOfWindow(spent, nowMs)?.exhaustedAtMs : undefined
+    return exhaustedAtMs === undefined
+      ? []
+      : [{ ...spent, exhaustedAtMs, thresholds: [forecastThreshold], alertId: newAlertId() }]
+  })
+  const claimed = await claimThresholds(trx, [...reached, ...running], nowMs)
   const fired = reached.flatMap(one => {
     const thresholds = claimed.get(one.alertId)
     return thresholds === undefined ? [] : [{ ...one, thresholds }]
   })
+  const warned = running.filter(({ alertId }) => claimed.has(alertId))
+  await putAlerts(
+    trx,
+    warned.map(({ alertId, budget, window, exhaustedAtMs }) => ({
+      alertId,
+      parent: parentOf(budget),
+      budgetId: budget.budget_id,
+      kind: 'forecast',
+      document: { ...aboutWindow(budget, window), exhausted_at: new Date(exhaustedAtMs).toISOString() },
+    })),
+    nowMs,
+  )
   await putAlerts(
     trx,
     fired.map(({ alertId, budget, window, thresholds }) => ({
@@ -55,6 +76,16 @@ export async function fireThresholds(
     })),
     nowMs,
   )
+}
+
+/** Where the table of what was told has the forecast. */
+const forecastThreshold = 0
+
+/** From when on a budget counts, it has a pace. */
+export function forecastOfWindow({ budget, window }: Pick<SpentWindow, 'budget' | 'window'>, nowMs: number) {
+  const { startMs, endMs } = window.window
+  const counted = { startMs: Math.max(startMs, budget.countsFromMs), endMs }
+  return forecastOf({ spent: spentIn(window), limit: BigInt(budget.limit) }, counted, nowMs)
 }
 
 /** What every alert says of a budget's window; amounts in its unit, as REST shows them. */
