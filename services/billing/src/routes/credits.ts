@@ -81,6 +81,7 @@ export function credits(app: FastifyInstance, deps: Deps): void {
       schema: {
         summary: 'Post a credit to a project, as an operator of the installation; nobody can buy any',
         body: Body,
+        example: { amount: '25.00', reason: 'Paid in advance' },
         response: responses({ 201: CreditAnswer }),
       },
     },
