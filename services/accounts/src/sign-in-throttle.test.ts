@@ -64,3 +64,29 @@ test('one address has a limit over all e-mails, as one IPv6 network has, and one
   assert.equal(allowedOf(five.map(n => ['a@example.com', `192.0.2.${n}`])), 4)
   assert.equal(allowedOf(five.map(() => ['a@example.com', '192.0.2.1'])), 2)
 })
+
+test('whoever knew a password once, and kept many browsers by it, guesses the next no faster than everybody else', () => {
+  const throttle = createSignInThrottle({ now: () => 0, maxPerEmail: 20 })
+  const browsers = Array.from({ length: 50 }, (_, n) => `browser ${n}`)
+  const tries = browsers.flatMap((browser, n) =>
+    Array.from({ length: 10 }, () => throttle.allow('a@example.com', `203.0.113.${n}`, browser)),
+  )
+  assert.equal(tries.filter(Boolean).length, 40, 'by browsers, then like strangers')
+  assert.equal(throttle.allow('b@example.com', '192.0.2.1', 'another'), true)
+})
+
+test('success in a known browser gives its attempt back to the others', () => {
+  const throttle = createSignInThrottle({ now: () => 0, maxPerEmail: 20 })
+  for (let n = 0; n < 60; n++) {
+    assert.ok(throttle.allow('a@example.com', '192.0.2.1', `browser ${n % 3}`), `sign-in ${n}`)
+    throttle.forget('a@example.com', '192.0.2.1', `browser ${n % 3}`)
+  }
+})
+
+test('an address over its limit makes nobody’s count forgotten by asking for ever more e-mails', () => {
+  const throttle = createSignInThrottle({ now: () => 0, maxPerAddress: 5, maxPerEmail: 3, maxEntries: 50 })
+  for (const ip of ['192.0.2.1', '192.0.2.2', '192.0.2.3']) throttle.allow('a@example.com', ip)
+  assert.equal(throttle.allow('a@example.com', '192.0.2.4'), false)
+  for (let n = 0; n < 500; n++) throttle.allow(`${n}@example.com`, '203.0.113.1')
+  assert.equal(throttle.allow('a@example.com', '192.0.2.5'), false)
+})

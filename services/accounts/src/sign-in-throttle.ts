@@ -27,7 +27,9 @@ export interface SignInThrottleOptions {
  * from an address.
  *
  * Strangers lock nobody out for long: a browser that an e-mail has signed in from before has ten attempts of its own, whatever
- * others do, and so has the address of its last success, where that address has any left. In memory, bounded, the oldest forgotten first: an instance has counts of its own.
+ * others do, and so has the address of its last success, where that address has any left. All browsers of an e-mail have two
+ * hundred together, and are strangers beyond them: each sign-in may make another, and a password that somebody knew once would
+ * buy as many guesses at the next. In memory, bounded, the oldest forgotten first: an instance has counts of its own.
  */
 export function createSignInThrottle(options: SignInThrottleOptions): SignInThrottle {
   const { now, maxAttempts = 10, maxPerAddress = 100, maxPerEmail = 200 } = options
@@ -36,6 +38,7 @@ export function createSignInThrottle(options: SignInThrottleOptions): SignInThro
   const emailOf = (email: string) => `email ${email.trim().toLowerCase()}`
   const pairOf = (email: string, ip: string) => `${networkOf(ip)} ${emailOf(email)}`
   const deviceOf = (email: string, device: string) => `device ${device} ${emailOf(email)}`
+  const devicesOf = (email: string) => `devices ${emailOf(email)}`
   /** Networks of last successes, by e-mail; the oldest is forgotten first. */
   const lastNetworks = new Map<string, string>()
 
@@ -50,6 +53,11 @@ export function createSignInThrottle(options: SignInThrottleOptions): SignInThro
     return entry.count
   }
 
+  function isUsedUp(key: string, most: number): boolean {
+    const entry = attempts.get(key)
+    return entry !== undefined && entry.endsAtMs > now() && entry.count >= most
+  }
+
   function giveBack(key: string): void {
     const entry = attempts.get(key)
     if (entry && entry.count > 0) entry.count -= 1
@@ -57,11 +65,17 @@ export function createSignInThrottle(options: SignInThrottleOptions): SignInThro
 
   return {
     allow(email, ip, device) {
-      if (device !== undefined) return count(deviceOf(email, device)) <= maxAttempts
+      if (device !== undefined) {
+        if (count(deviceOf(email, device)) > maxAttempts) return false
+        if (count(devicesOf(email)) <= maxPerEmail) return true
+      }
+      const ofAddress = `address ${networkOf(ip)}`
+      // Not counted for the pair either: else one address fills the memory with e-mails, and every other count is forgotten.
+      if (isUsedUp(ofAddress, maxPerAddress)) return false
       const ofPair = count(pairOf(email, ip))
       // Who is over their own limit does not use up anybody else's.
       if (ofPair > maxAttempts) return false
-      if (count(`address ${networkOf(ip)}`) > maxPerAddress) return false
+      if (count(ofAddress) > maxPerAddress) return false
       return count(emailOf(email)) <= maxPerEmail || lastNetworks.get(emailOf(email)) === networkOf(ip)
     },
     forget(email, ip, device) {
@@ -72,7 +86,9 @@ export function createSignInThrottle(options: SignInThrottleOptions): SignInThro
       if (oldest !== undefined) lastNetworks.delete(oldest)
       if (device !== undefined) {
         // Who signs in without end costs as much as who fails.
-        if (count(`success ${deviceOf(email, device)}`) <= maxPerAddress) attempts.delete(deviceOf(email, device))
+        if (count(`success ${deviceOf(email, device)}`) > maxPerAddress) return
+        attempts.delete(deviceOf(email, device))
+        giveBack(devicesOf(email))
         return
       }
       attempts.delete(pairOf(email, ip))
