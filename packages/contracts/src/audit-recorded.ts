@@ -1,5 +1,5 @@
 import type { Static } from 'typebox'
-import { defineEvent } from './define-event.ts'
+import { ContractError, defineEvent } from './define-event.ts'
 import { Id, Uuid } from './ids.ts'
 import type { ServiceName } from './streams.ts'
 import { Type } from './type.ts'
@@ -7,6 +7,12 @@ import { Type } from './type.ts'
 /** Services whose changes stand in the trails that accounts keeps. */
 export const auditedServices = ['budget', 'billing'] as const satisfies readonly ServiceName[]
 export type AuditedService = (typeof auditedServices)[number]
+
+/** What each of them owns, as actions begin: none can say that a member or a key was changed. */
+const nouns: Record<AuditedService, readonly string[]> = {
+  budget: ['budget', 'budget-request', 'alert-destination', 'stop'],
+  billing: ['price-book', 'balance'],
+}
 
 /**
  * `audit.recorded.v1`: somebody has changed what another service than accounts owns. It commits with the change and is sent
@@ -25,10 +31,7 @@ export const AuditRecordedData = Type.Object({
   /** Of the client, as the routes see it. Absent: no request has asked for it. */
   from_address: Type.Optional(Type.String({ maxLength: 64 })),
   user_agent: Type.Optional(Type.String({ maxLength: 256 })),
-  /** Of what these services own: none can say that a member or a key was changed. */
-  action: Type.String({
-    pattern: '^(?:budget|budget-request|alert-destination|stop|price-book|balance)\\.[a-z-]{1,64}$',
-  }),
+  action: Type.String({ pattern: `^(?:${Object.values(nouns).flat().join('|')})\\.[a-z-]{1,64}$` }),
   target: Type.String({ minLength: 1, maxLength: 128 }),
   /** Made for the trail: never a secret, prompt or completion. */
   before: Type.Optional(Type.Unknown()),
@@ -41,3 +44,11 @@ export const AuditRecorded = defineEvent({
   subject: (service: AuditedService) => `audit.recorded.v1.${service}`,
   schema: AuditRecordedData,
 })
+
+/** Requires that the service of a subject owns what it says was changed. @throws ContractError */
+export function requireOwnChange(subject: string, { action }: AuditRecordedData): void {
+  const service = auditedServices.find(name => AuditRecorded.subject(name) === subject)
+  const isOwn = service !== undefined && nouns[service].some(noun => action.startsWith(`${noun}.`))
+  if (!isOwn)
+    throw new ContractError(`${AuditRecorded.type}: another service owns what /action names than its subject says`)
+}

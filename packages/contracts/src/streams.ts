@@ -159,6 +159,15 @@ export const objectStores = {
   'price-books': { writer: 'billing', description: 'Price books, immutable, by content hash' },
 } as const
 
+/** One row of {@link consumers}. */
+export interface ConsumerDefinition {
+  stream: keyof typeof streams
+  service: ServiceName
+  filterSubjects: readonly string[]
+  /** The next message waits for the ack of the one before, whichever instance has that: what comes again is overtaken by none. */
+  oneByOne?: true
+}
+
 /** Durable pull consumers: explicit ack, unlimited redelivery; what cannot be applied goes to a dead-letter table. */
 export const consumers = {
   'billing-ledger': {
@@ -177,12 +186,9 @@ export const consumers = {
     service: 'analytics',
     filterSubjects: ['usage.recorded.v1.*', 'usage.adjusted.v1', 'gateway.epoch-closed.v1'],
   },
-  'accounts-audit': { stream: 'AUDIT', service: 'accounts', filterSubjects: ['audit.recorded.v1.*'] },
+  'accounts-audit': { stream: 'AUDIT', service: 'accounts', filterSubjects: ['audit.recorded.v1.*'], oneByOne: true },
   'analytics-refused': { stream: 'CALLS', service: 'analytics', filterSubjects: ['call.refused.v1.*'] },
-} as const satisfies Record<
-  string,
-  { stream: keyof typeof streams; service: ServiceName; filterSubjects: readonly string[] }
->
+} as const satisfies Record<string, ConsumerDefinition>
 export type ConsumerName = keyof typeof consumers
 
 export const serviceNames = ['gateway', 'accounts', 'budget', 'billing', 'analytics'] as const

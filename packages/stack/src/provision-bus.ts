@@ -15,6 +15,7 @@ import { type NatsConnection, nanos } from '@nats-io/transport-node'
 import {
   type BucketDefinition,
   buckets,
+  type ConsumerDefinition,
   consumers,
   objectStores,
   type StreamDefinition,
@@ -87,7 +88,7 @@ export function planStreams(replicas: number): StreamPlan[] {
 
 /** Durable pull consumers: explicit ack, delivered again for ever until acked. */
 export function planConsumers(): { stream: string; plan: ConsumerPlan }[] {
-  return Object.entries(consumers).map(([durable, definition]) => ({
+  return Object.entries<ConsumerDefinition>(consumers).map(([durable, definition]) => ({
     stream: definition.stream,
     plan: {
       durable_name: durable,
@@ -97,7 +98,7 @@ export function planConsumers(): { stream: string; plan: ConsumerPlan }[] {
       deliver_policy: DeliverPolicy.All,
       replay_policy: ReplayPolicy.Instant,
       max_deliver: -1,
-      max_ack_pending: 1000,
+      max_ack_pending: definition.oneByOne ? 1 : 1000,
       filter_subjects: [...definition.filterSubjects],
     },
   }))

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { jetstream } from '@nats-io/jetstream'
 import { connectBus, publishEvent } from '@sluice/bus'
@@ -226,6 +227,19 @@ test('changes of other services', async t => {
     },
   )
 
+  await t.test('one that comes again, since its instance died, is overtaken by none that was told later', async () => {
+    await publish(changeOf(21))
+    const held = await (await js.consumers.get('AUDIT', 'accounts-audit')).next({ expires: 5_000 })
+    for (const number of [22, 23]) await publish(changeOf(number))
+    const instances = [await follow(), await follow()]
+    await delay(300)
+    held?.nak()
+    await allTaken()
+    for (const instance of instances) await instance.close()
+    const last = (await trailOf(account_id)).slice(-3).map(({ target }) => target)
+    assert.deepEqual(last, ['bud_21', 'bud_22', 'bud_23'])
+  })
+
   await t.test('one that is told again, by two instances at once or in one batch, stands there once', async () => {
     const again = [2, 5, 5, 6].map(number => ({
       subject: AuditRecorded.subject('budget'),
@@ -238,6 +252,9 @@ test('changes of other services', async t => {
     assert.deepEqual((await trailOf(account_id)).map(({ target }) => target).sort(), [
       'bud_1',
       'bud_2',
+      'bud_21',
+      'bud_22',
+      'bud_23',
       'bud_3',
       'bud_5',
       'bud_6',
@@ -249,7 +266,8 @@ test('changes of other services', async t => {
     await nats.admin.publish(AuditRecorded.subject('budget'), 'no JSON')
     await publish(changeOf(7, { action: 'member.changed' }))
     await publish(changeOf(8, { after: { name: 'a\0b' } }))
-    await publish(changeOf(9), 'billing')
+    await publish(changeOf(8), 'billing')
+    await publish(changeOf(9, { action: 'price-book.ended' }), 'billing')
     const consumer = await follow()
     await allTaken()
     await consumer.close()
@@ -257,10 +275,10 @@ test('changes of other services', async t => {
     assert.equal((await verdictOf(account_id)).first_broken, null)
     const { rows } = await sql<{ reason: string }>`select reason from unread_changes order by unread_id`.execute(db)
     assert.deepEqual(
-      rows.map(({ reason }) => /not JSON|action|store/.exec(reason)?.[0]),
-      ['not JSON', 'action', 'store'],
+      rows.map(({ reason }) => /not JSON|store|another service|action/.exec(reason)?.[0]),
+      ['not JSON', 'action', 'store', 'another service'],
     )
-    assert.equal(lines.filter(line => line.includes('kept in unread_changes')).length, 3)
+    assert.equal(lines.filter(line => line.includes('kept in unread_changes')).length, 4)
     const seen = await withinScope({ accountId: account_id }, () =>
       sql`select from unread_changes`.execute(deps.db).then(found => found.rows.length),
     )
@@ -273,7 +291,7 @@ test('changes of other services', async t => {
     scope.after(() => billing.close())
     const meta = { id: 'x', source: '/billing', timeMs: 0 }
     await assert.rejects(publishEvent(billing, AuditRecorded, ['budget'], changeOf(10), meta))
-    await publishEvent(billing, AuditRecorded, ['billing'], changeOf(11), meta)
+    await publishEvent(billing, AuditRecorded, ['billing'], changeOf(11, { action: 'price-book.ended' }), meta)
   })
 })
 

@@ -1,5 +1,5 @@
 import { type BatchConsumer, type Bus, consumeBatches } from '@sluice/bus'
-import { AuditRecorded, type AuditRecordedData, ContractError } from '@sluice/contracts'
+import { AuditRecorded, type AuditRecordedData, ContractError, requireOwnChange } from '@sluice/contracts'
 import { type Logger, withinScope } from '@sluice/runtime'
 import { appendRecorded, insertUnread } from '../audit-store.ts'
 import type { Db } from '../db/schema.ts'
@@ -21,7 +21,7 @@ export function chainRecordedChanges(deps: {
 }): Promise<BatchConsumer> {
   return consumeBatches(deps.bus, 'accounts-audit', {
     handle: messages => recordChanges(deps, messages),
-    maxMessages: 256,
+    maxMessages: 1,
     log: deps.log,
   })
 }
@@ -36,6 +36,7 @@ export async function recordChanges(
   for (const { subject, data } of messages)
     try {
       const change = AuditRecorded.decode(data)
+      requireOwnChange(subject, change)
       if (!isStorable([change.before, change.after])) throw new ContractError('before, after: no store can hold them')
       ofAccounts.set(change.account_id, [...(ofAccounts.get(change.account_id) ?? []), change])
     } catch (error) {
