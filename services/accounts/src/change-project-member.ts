@@ -2,7 +2,7 @@ import type { Bundle } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import { announceMemberRights } from './announce-member.ts'
 import { newId } from './api-key.ts'
-import { findSystemKeyId } from './api-key-store.ts'
+import { listKeyIdsOfMembers } from './api-key-store.ts'
 import { revokeApiKeys } from './change-api-key.ts'
 import type { Change } from './change-store.ts'
 import { errors, notFound } from './errors.ts'
@@ -77,7 +77,10 @@ export async function changeProjectMember(
   })
 }
 
-/** Takes somebody out of a project: their sessions and keys have no rights there any more. @throws AppError 404 */
+/**
+ * Takes somebody out of a project, for good: their sessions have no rights there any more, their keys are revoked, and with them
+ * what was minted for them. Who is added again begins anew. @throws AppError 404
+ */
 export async function removeProjectMember(
   change: Change,
   projectId: string,
@@ -89,6 +92,7 @@ export async function removeProjectMember(
   await deleteProjectMember(change.trx, projectId, memberId)
   await leaveTeams(change, projectId, memberId)
   await leaveRooms(change, projectId, memberId)
+  await revokeApiKeys(change, projectId, await listKeyIdsOfMembers(change.trx, [memberId], projectId))
   await announceMemberRights(change, [memberId], projectId)
   await change.audit({
     action: 'project-member.removed',
@@ -117,12 +121,9 @@ async function leaveTeams(change: Change, projectId: string, memberId: string): 
   await announceProjectChange(change, projectId)
 }
 
-/** Out of each room, and what has been minted for them is void: it does not come back with them. */
 async function leaveRooms(change: Change, projectId: string, memberId: string): Promise<void> {
   for (const room of await deleteRoomMemberships(change.trx, projectId, memberId))
     await announceRoomChange(change, projectId, room)
-  const keyId = await findSystemKeyId(change.trx, projectId, memberId)
-  if (keyId !== undefined) await revokeApiKeys(change, projectId, [keyId])
 }
 
 async function findPerson(change: Change, accountId: string, person: PersonName): Promise<Member | undefined> {

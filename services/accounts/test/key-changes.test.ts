@@ -74,6 +74,8 @@ test('what becomes of keys', async t => {
       assert.deepEqual([await validates(own.value), await isValid()], [true, true])
       await call('DELETE', `${project}/users/${memberId}`)
       assert.deepEqual([await validates(own.value), await isValid()], [false, false], 'of somebody who has left')
+      await call('POST', `${project}/users`, { user_id: memberId, roles: ['member', 'llm_proxy_user'] })
+      assert.deepEqual([await validates(own.value), await isValid()], [false, false], 'nor when they are added again')
 
       const { body: other } = await call('POST', '/accounts/projects', { name: 'to be deleted' })
       const { body: key } = await call('POST', `/accounts/projects/${other.id}/api-keys`, { name: 'k' })
