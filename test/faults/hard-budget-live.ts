@@ -266,7 +266,9 @@ const mistakes: readonly { name: string; replacements: readonly Replacement[] }[
   {
     name: 'a call checks and holds nothing',
     replacements: [
-      { file: `${leases}/wallet.ts`, from: 'lease.held += part', to: '' },
+      { file: `${leases}/wallet.ts`, from: 'lease.held += amount\n', to: '' },
+      { file: `${leases}/wallet.ts`, from: 'pool.free -= amount\n', to: '' },
+      { file: `${leases}/wallet.ts`, from: 'lease.held += part\n', to: '' },
       { file: `${leases}/wallet.ts`, from: 'item.pool.free -= amount - rest', to: '' },
       { file: `${leases}/wallet.ts`, from: 'lease.held -= part.amount', to: '' },
     ],

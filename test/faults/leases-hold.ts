@@ -27,7 +27,9 @@ export const leaseMistakes: readonly Mistake[] = [
     name: 'a call checks and holds nothing',
     seed: 1,
     replacements: [
-      { file: `${leases}/wallet.ts`, from: 'lease.held += part', to: '' },
+      { file: `${leases}/wallet.ts`, from: 'lease.held += amount\n', to: '' },
+      { file: `${leases}/wallet.ts`, from: 'pool.free -= amount\n', to: '' },
+      { file: `${leases}/wallet.ts`, from: 'lease.held += part\n', to: '' },
       { file: `${leases}/wallet.ts`, from: 'item.pool.free -= amount - rest', to: '' },
       { file: `${leases}/wallet.ts`, from: 'lease.held -= part.amount', to: '' },
     ],
@@ -135,7 +137,12 @@ export const leaseMistakes: readonly Mistake[] = [
     replacements: [
       {
         file: `${leases}/wallet.ts`,
-        from: 'const amount = part === last ? rest : Math.min(rest, part.amount)',
+        from: 'const only = parts.length === 1 ? parts[0] : undefined',
+        to: 'const only = parts.length === 1 && parts[0]?.amount === 0 ? parts[0] : undefined',
+      },
+      {
+        file: `${leases}/wallet.ts`,
+        from: 'const amount = part === parts.at(-1) ? rest : Math.min(rest, part.amount)',
         to: 'const amount = Math.min(rest, part.amount)',
       },
     ],
