@@ -66,7 +66,7 @@ const soon = () => new Date(Date.now() + 3_600_000).toISOString()
 
 for (const mode of ['soft', 'hard'] as const)
   test(`a ${mode} budget that says no links to a request: its owner approves an amount until a time, and who waits goes on`, async () => {
-    const { apiKey, path, budgetId, refusal, call, as } = await spentProject(mode)
+    const { projectId, apiKey, path, budgetId, refusal, call, as } = await spentProject(mode)
     const link = refusal.headers?.get('sluice-request-more') ?? ''
     assert.equal(link, `${stack.url}/ask/${budgetId}`)
     assert.ok(refusal.message.endsWith(`Or ask here: ${link}`), refusal.message)
@@ -81,6 +81,7 @@ for (const mode of ['soft', 'hard'] as const)
     const asked = await as(apiKey, 'POST', link, { amount: '0.50', reason: 'The nightly job is not done.' })
     assert.deepEqual([asked.status, asked.body.state, asked.body.amount], [201, 'open', '0.50'], asked.text)
     assert.equal((await as(apiKey, 'POST', link, { amount: '9', reason: 'again' })).status, 409)
+    assert.equal(asked.body.poll, `${stack.url}/accounts/projects/${projectId}/llm-proxy/requests/${asked.body.id}`)
     const polled = await as(apiKey, 'GET', asked.body.poll)
     assert.deepEqual([polled.body.state, polled.headers.get('retry-after')], ['open', '5'])
 

@@ -76,6 +76,12 @@ export class ConfigReader {
     return this.#read(name) === undefined ? undefined : this.url(name)
   }
 
+  /** Of a URL, what paths are put behind. */
+  optionalOrigin(name: string): string | undefined {
+    const url = this.optionalUrl(name)
+    return url === undefined || url === '' ? undefined : new URL(url).origin
+  }
+
   /** The value of `name`, or the trimmed content of the file that `name_FILE` names. */
   secret(name: string): string | undefined {
     const value = this.#read(name)

@@ -125,6 +125,7 @@ function own(name: ServiceName, input: PlanInput): Record<string, string | undef
         SLUICE_SMTP_URL: input.env.SLUICE_SMTP_URL,
         SLUICE_SMTP_URL_FILE: input.env.SLUICE_SMTP_URL_FILE,
         SLUICE_MAIL_FROM: input.env.SLUICE_MAIL_FROM,
+        SLUICE_PUBLIC_URL: input.publicUrl,
         SLUICE_ALLOW_PRIVATE_UPSTREAMS: input.env.SLUICE_ALLOW_PRIVATE_UPSTREAMS,
       }
     case 'billing':

@@ -50,6 +50,8 @@ export interface BudgetRouteDeps {
   sendsMail: boolean
   /** Webhooks may be on addresses of this network. */
   allowPrivateUpstreams: boolean
+  /** As callers know this installation; undefined: they are told paths alone. */
+  publicOrigin: string | undefined
   now: () => number
   /** Ranges of the gateways' addresses. */
   trustedProxies: readonly string[]

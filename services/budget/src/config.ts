@@ -3,6 +3,8 @@ import type { MailSettings } from './alerts/send-mail.ts'
 
 export interface BudgetConfig extends ServiceConfig {
   databaseUrl: string
+  /** As callers know this installation; undefined: they are told paths alone. */
+  publicOrigin: string | undefined
   /** How often ended windows are tidied up. */
   rolloverIntervalMs: number
   /** How long changes of sums are gathered before gateways are told. */
@@ -27,6 +29,7 @@ export function readConfig(env: NodeJS.ProcessEnv): BudgetConfig {
   const config: BudgetConfig = {
     ...readServiceConfig(reader, 'BUDGET', 8082),
     databaseUrl: readDatabaseUrl(reader),
+    publicOrigin: reader.optionalOrigin('SLUICE_PUBLIC_URL'),
     rolloverIntervalMs: reader.integer('BUDGET_ROLLOVER_INTERVAL_MS', 5_000, { min: 100 }),
     windowIntervalMs: reader.integer('BUDGET_WINDOW_INTERVAL_MS', 100, { min: 1, max: 10_000 }),
     silentMs: reader.integer('BUDGET_SILENT_MS', 15 * 60_000, { min: 1_000 }),

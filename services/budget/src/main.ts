@@ -314,6 +314,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         secretBox: config.secretBox,
         sendsMail: config.mail !== undefined,
         allowPrivateUpstreams: config.allowPrivateUpstreams,
+        publicOrigin: config.publicOrigin,
         now: Date.now,
         trustedProxies: config.trustedProxies,
       },

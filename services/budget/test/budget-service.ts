@@ -57,6 +57,7 @@ export async function openStores(t: TestScope) {
     trustedProxies: [],
     nats: { url: nats.url, user: 'budget', password: nats.users.budget.pass },
     databaseUrl: postgres.url,
+    publicOrigin: 'https://sluice.example.com',
     // A tick looks through every home: ten in a second are half of what these tests take.
     rolloverIntervalMs: 1_000,
     windowIntervalMs: 20,

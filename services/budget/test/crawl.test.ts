@@ -91,6 +91,7 @@ function routesOn(db: Kysely<BudgetTables>) {
       secretBox,
       sendsMail: true,
       allowPrivateUpstreams: false,
+      publicOrigin: undefined,
       now: Date.now,
       trustedProxies: [],
     },

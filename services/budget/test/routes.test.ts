@@ -508,3 +508,58 @@ test('quotas as clients of MeshAgent set them are hard monthly budgets: one of a
   assert.equal((await reader.call('PUT', `${reader.projectId}/llm-quotas/users/m`, { monthly_quota: 1 })).status, 403)
   assert.equal((await reader.call('GET', `${path}/defaults`)).status, 404)
 })
+
+test('whoever may meet a budget asks for more of it, and for nobody else it is there: by team, key, person and account', async () => {
+  const { projectId, call } = await readyProject()
+  const red = await env.newKey(projectId, 'member', { team_id: 'team_red' })
+  const blue = await env.newKey(projectId, 'member', { team_id: 'team_blue' })
+  const ann = await env.newKey(projectId, 'member', { member_id: 'mem_ann', member_team_ids: ['team_red'] })
+  const alone = await env.newKey(projectId, 'member')
+  await eventually(async () => (await alone('GET', `${projectId}/llm-proxy/requests`)).status === 200)
+  const make = async (scope: object) =>
+    (await call('POST', `${projectId}/budgets`, { ...spend, scope })).body.id as string
+  const wish = (budget_id: string) => ({ budget_id, amount: '1', reason: 'The job is not done.' })
+  const ask = async (who: typeof call, budgetId: string) =>
+    (await who('POST', `${projectId}/llm-proxy/requests`, wish(budgetId))).status
+  const ofRed = await make({ team: 'team_red' })
+  const ofNoTeam = await make({ team: 'unassigned' })
+  const ofAnn = await make({ member: 'mem_ann' })
+  const statuses: Record<string, number[]> = {}
+  for (const [name, who] of Object.entries({ red, blue, ann, alone })) {
+    statuses[name] = []
+    for (const budgetId of [ofRed, ofNoTeam, ofAnn]) statuses[name].push(await ask(who, budgetId))
+  }
+  assert.deepEqual(statuses, {
+    red: [201, 404, 404],
+    blue: [404, 404, 404],
+    ann: [201, 201, 201],
+    alone: [404, 201, 404],
+  })
+
+  // Over all projects of an account: its administrators decide, and nobody of the project does.
+  const admin = await env.newPerson('acct_test', true)
+  const person = await env.newPerson('acct_test', false)
+  const stranger = await env.newPerson('acct_other', true)
+  await eventually(async () => (await stranger('GET', 'budgets')).status !== 401)
+  const { body: overall } = await admin('POST', 'budgets', spend)
+  const asked = await red('POST', `${projectId}/llm-proxy/requests`, wish(overall.id))
+  assert.equal(asked.status, 201)
+  const path = `${projectId}/llm-proxy/requests/${asked.body.id}`
+  assert.equal(asked.body.poll, `https://sluice.example.com/accounts/projects/${path}`)
+  const listed = async (who: typeof call, at: string) =>
+    (await who('GET', at)).body.requests?.some(({ id }: { id: string }) => id === asked.body.id)
+  assert.equal(await listed(call, `${projectId}/budgets/requests`), false)
+  assert.equal(await listed(stranger, 'budgets/requests'), false)
+  assert.equal(await listed(admin, 'budgets/requests'), true)
+  const approval = { until: new Date(Date.now() + 3_600_000).toISOString() }
+  const approve = `requests/${asked.body.id}/approve`
+  assert.equal((await call('POST', `${projectId}/budgets/${approve}`, approval)).status, 404)
+  assert.equal((await stranger('POST', `budgets/${approve}`, approval)).status, 404)
+  assert.equal((await person('POST', `budgets/${approve}`, approval)).status, 403)
+  const approved = await admin('POST', `budgets/${approve}`, approval)
+  assert.deepEqual([approved.status, approved.body.granted], [200, '1.00'])
+  assert.equal((await red('GET', path)).body.state, 'approved')
+  assert.equal((await blue('GET', path)).status, 404)
+  assert.equal((await admin('GET', `budgets/${overall.id}`)).body.limit_in_force, '2.50')
+  assert.equal((await admin('DELETE', `budgets/${overall.id}`)).status, 204)
+})

@@ -81,7 +81,7 @@ export function readConfig(env: NodeJS.ProcessEnv): { config: GatewayConfig; sec
     journalMode,
     journalWaitMs: reader.integer('GATEWAY_JOURNAL_WAIT_MS', 5_000, { min: 10 }),
     frontRoutes: readFrontRoutes(reader),
-    publicOrigin: originOf(reader.optionalUrl('SLUICE_PUBLIC_URL')),
+    publicOrigin: reader.optionalOrigin('SLUICE_PUBLIC_URL'),
     allowPrivateUpstreams: reader.boolean('SLUICE_ALLOW_PRIVATE_UPSTREAMS'),
     maxViewAgeMs: reader.integer('SLUICE_MAX_VIEW_AGE', 900, { min: 1 }) * 1000,
     maxBodyMemoryBytes: reader.integer('GATEWAY_MAX_BODY_MEMORY_MIB', 512, { min: 32 }) * 1024 * 1024,
@@ -150,10 +150,6 @@ function readFrontRoutes(reader: ConfigReader): FrontRoute[] {
     reader.problem(`SLUICE_FRONT_ROUTES: ${error.message}`)
     return []
   }
-}
-
-function originOf(url: string | undefined): string | undefined {
-  return url === undefined ? undefined : new URL(url).origin
 }
 
 function readMaxSockets(reader: ConfigReader): number {

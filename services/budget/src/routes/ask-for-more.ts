@@ -62,7 +62,7 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
       atMs: deps.now(),
     }
     const made = await deps.moreRequests.ask(asker, draft, makingOf(request))
-    return reply.code(201).send(toOwnAnswer(made))
+    return reply.code(201).send(toOwnAnswer(made, deps.publicOrigin))
   }
 
   // The link that refusals carry.
@@ -129,7 +129,7 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
       const asker = askerOf(request, deps, pid)
       const found = await deps.moreRequests.listOwn(asker, { after: page.after, limit: page.limit + 1 })
       const { items, continuation_token } = toPage(`requests ${pid}`, page, found, ({ requestId }) => requestId)
-      return { continuation_token, requests: items.map(toOwnAnswer) }
+      return { continuation_token, requests: items.map(each => toOwnAnswer(each, deps.publicOrigin)) }
     },
   )
 
@@ -148,7 +148,7 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
       const asker = askerOf(request, deps, pid)
       const answered = await waitForAnswer(request, deps, () => deps.moreRequests.findOwn(asker, requestId))
       if (!answered.decided) reply.header('retry-after', String(retryAfterS))
-      return toOwnAnswer(answered)
+      return toOwnAnswer(answered, deps.publicOrigin)
     },
   )
 }
@@ -181,6 +181,9 @@ async function waitForAnswer<Found extends { requestId: string; decided: unknown
   }
 }
 
+/** Pays for calls of keys and of people that have no team. */
+const unassigned = 'unassigned'
+
 function askerOf(request: FastifyRequest, { views }: BudgetRouteDeps, projectId: string): Asker {
   const { accountId: ofPrincipal, kind, id } = principalOf(request)
   const accountId = views.accountOfProject(projectId) ?? ofPrincipal
@@ -192,7 +195,10 @@ function askerOf(request: FastifyRequest, { views }: BudgetRouteDeps, projectId:
     keyId: id,
     memberId: key?.member_id,
     serviceAccountId: key?.service_account_id,
-    teamIds: key?.team_id === undefined ? (key?.member_team_ids ?? []) : [key.team_id],
+    teamIds:
+      key?.team_id === undefined
+        ? [...(key?.member_team_ids ?? []), key?.member_default_team_id ?? unassigned]
+        : [key.team_id],
   }
 }
 

@@ -49,7 +49,7 @@ export function decideRequestRoutes(app: FastifyInstance, deps: BudgetRouteDeps,
       const isOpen = request.query.decided !== 'true'
       const found = await deps.moreRequests.list(parent, { after: page.after, limit: page.limit + 1, isOpen })
       const { items, continuation_token } = toPage(list, page, found, ({ requestId }) => requestId)
-      return { continuation_token, requests: items.map(toAnswer) }
+      return { continuation_token, requests: items.map(each => toAnswer(each, deps.publicOrigin)) }
     },
   )
 
@@ -86,7 +86,8 @@ export function decideRequestRoutes(app: FastifyInstance, deps: BudgetRouteDeps,
           },
         }
       }
-      return toAnswer(await deps.moreRequests.approve(place.parentOf(request, deps), request.params.request, decide))
+      const approved = await deps.moreRequests.approve(place.parentOf(request, deps), request.params.request, decide)
+      return toAnswer(approved, deps.publicOrigin)
     },
   )
 
@@ -102,7 +103,9 @@ export function decideRequestRoutes(app: FastifyInstance, deps: BudgetRouteDeps,
     },
     async request => {
       const decision = { by: actorOf(request), atMs: deps.now(), word: request.body.word }
-      return toAnswer(await deps.moreRequests.decline(place.parentOf(request, deps), request.params.request, decision))
+      const { request: requestId } = request.params
+      const declined = await deps.moreRequests.decline(place.parentOf(request, deps), requestId, decision)
+      return toAnswer(declined, deps.publicOrigin)
     },
   )
 }

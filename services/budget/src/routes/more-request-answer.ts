@@ -34,7 +34,8 @@ export const RequestAnswer = Type.Object({
   decided_from: NullableString,
 })
 
-export function toOwnAnswer(request: MoreRequest) {
+/** @param publicOrigin of this installation; undefined: `poll` is a path alone */
+export function toOwnAnswer(request: MoreRequest, publicOrigin: string | undefined) {
   const { requestId, projectId, unit, decided } = request
   const { granted } = decided ?? {}
   return {
@@ -49,14 +50,14 @@ export function toOwnAnswer(request: MoreRequest) {
     word: decided?.word ?? null,
     granted: granted ? formatAmount(unit, granted.amount) : null,
     until: granted ? toIso(granted.untilMs) : null,
-    poll: `/accounts/projects/${projectId}/llm-proxy/requests/${requestId}`,
+    poll: `${publicOrigin ?? ''}/accounts/projects/${projectId}/llm-proxy/requests/${requestId}`,
   }
 }
 
-export function toAnswer(request: MoreRequest) {
+export function toAnswer(request: MoreRequest, publicOrigin: string | undefined) {
   const { by, decided } = request
   return {
-    ...toOwnAnswer(request),
+    ...toOwnAnswer(request, publicOrigin),
     project_id: request.projectId,
     budget_name: request.budgetName,
     copy: request.copy === '' ? null : request.copy,
