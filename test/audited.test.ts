@@ -218,6 +218,14 @@ test('every route of every service that changes something leaves its line in the
     await changed(`DELETE ${budgets}/alert-destinations/{id}`, { at: ofDestination })
     await changed(`DELETE ${budgets}/{id}`, { at: ofBudget })
   }
+  const quotas = { user_monthly_quota: 20, service_account_monthly_quota: 10 }
+  await changed(`PUT ${inProject}/llm-quotas/defaults`, { at, body: quotas })
+  for (const subjects of ['users', 'service-accounts']) {
+    const one = `${inProject}/llm-quotas/${subjects}/{subject}`
+    await changed(`PUT ${one}`, { at: { ...at, subject: 'somebody' }, body: { monthly_quota: 5 } })
+    await changed(`POST ${one}`, { at: { ...at, subject: 'somebody:reset' } })
+    await changed(`DELETE ${one}`, { at: { ...at, subject: 'somebody' } })
+  }
   const stop = { scope: { app: 'codex' }, reason: 'looks odd' }
   const { id: stopId } = await changed<{ id: string }>(`POST ${inProject}/stops`, { at, body: stop })
   await changed(`DELETE ${inProject}/stops/{id}`, { at: { ...at, id: stopId } })
