@@ -7,6 +7,7 @@ import { Stop } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { transact } from '@sluice/postgres'
 import { eventually } from '@sluice/test-env'
+import { sql } from 'kysely'
 import { SMTPServer } from 'smtp-server'
 import { Webhook } from 'standardwebhooks'
 import { claimDeliveries, finishAttempt } from '../src/alerts/delivery-store.ts'
@@ -248,6 +249,34 @@ test('a lowered limit tells at once; a raise takes nothing back and brings nothi
   await eventually(() => receiver.heard.length === 3)
   await quiet()
   assert.deepEqual([told().length, told()[2]?.window_started_at], [3, new Date(startMs - 3_600_000).toISOString()])
+})
+
+test('a limit that is lowered for thousands of copies is lowered, and each of them is told of', async () => {
+  const { call, path, newBudget, destination } = await newAlerting()
+  const { id } = await newBudget({
+    mode: 'alert',
+    per: 'participant',
+    window: 'total',
+    limit: '10.00',
+    thresholds: [100],
+  })
+  await call('PATCH', `${path}/alert-destinations/${destination.id}`, { enabled: false })
+  const { body: deaf } = await call('POST', `${path}/alert-destinations`, {
+    kind: 'webhook',
+    name: 'Hook',
+    url: 'http://127.0.0.1:1/',
+  })
+  const copies = 6_000
+  await sql`insert into budget_windows (budget_id, copy, window_start_ms, window_end_ms, spent, updated_at_ms)
+    select ${id}, 'p' || n, 0, null, ${cents(200)}, ${Date.now()} from generate_series(1, ${copies}::int) n`.execute(
+    env.db,
+  )
+  assert.equal((await call('PATCH', `${path}/${id}`, { limit: '2.00' })).status, 200)
+  const { rows } = await sql<{ alerts: number; deliveries: number }>`select count(distinct alert_id)::int as alerts,
+    count(*)::int as deliveries from alerts join alert_deliveries using (alert_id)
+    where budget_id = ${id} and destination_id = ${deaf.id}`.execute(env.db)
+  assert.deepEqual(rows, [{ alerts: copies, deliveries: copies }])
+  await call('DELETE', `${path}/alert-destinations/${deaf.id}`)
 })
 
 test('what a receiver refuses comes again under the same id, its words are kept nowhere, and it can be sent again by hand', async () => {

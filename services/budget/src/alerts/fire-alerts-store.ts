@@ -171,20 +171,19 @@ export async function putAlerts(
   nowMs: number,
 ): Promise<void> {
   if (alerts.length === 0) return
-  await trx
-    .insertInto('alerts')
-    .values(
-      alerts.map(({ alertId, parent, budgetId, kind, document }) => ({
-        alert_id: alertId,
-        account_id: parent.accountId,
-        project_id: parent.projectId ?? null,
-        budget_id: budgetId ?? null,
-        kind,
-        document: JSON.stringify(document),
-        at_ms: nowMs,
-      })),
-    )
-    .execute()
+  const rows = alerts.map(({ alertId, parent, budgetId, kind, document }) => ({
+    alert_id: alertId,
+    account_id: parent.accountId,
+    project_id: parent.projectId ?? null,
+    budget_id: budgetId ?? null,
+    kind,
+    document,
+  }))
+  // As one value: a statement takes 65,535, and a budget has any number of copies.
+  await sql`insert into alerts (alert_id, account_id, project_id, budget_id, kind, document, at_ms)
+    select alert_id, account_id, project_id, budget_id, kind, document, ${nowMs}::bigint
+    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+      as told(alert_id text, account_id text, project_id uuid, budget_id text, kind text, document jsonb)`.execute(trx)
   const destinations = await listHearers(trx, alerts)
   const deliveries = alerts.flatMap(({ alertId, parent, budgetId }) =>
     destinations
@@ -221,23 +220,14 @@ export async function putDeliveries(
   nowMs: number,
 ): Promise<void> {
   if (deliveries.length === 0) return
-  await trx
-    .insertInto('alert_deliveries')
-    .values(
-      deliveries.map(({ alertId, destinationId }) => ({
-        delivery_id: `dlv_${uuidv7()}`,
-        alert_id: alertId,
-        destination_id: destinationId,
-        state: 'waiting' as const,
-        attempts: 0,
-        next_at_ms: nowMs,
-        claim: null,
-        claimed_until_ms: null,
-        last_status: null,
-        last_error: null,
-        created_at_ms: nowMs,
-        ended_at_ms: null,
-      })),
-    )
-    .execute()
+  const rows = deliveries.map(({ alertId, destinationId }) => ({
+    delivery_id: `dlv_${uuidv7()}`,
+    alert_id: alertId,
+    destination_id: destinationId,
+  }))
+  await sql`insert into alert_deliveries
+      (delivery_id, alert_id, destination_id, state, attempts, next_at_ms, created_at_ms)
+    select delivery_id, alert_id, destination_id, 'waiting', 0, ${nowMs}::bigint, ${nowMs}::bigint
+    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+      as told(delivery_id text, alert_id text, destination_id text)`.execute(trx)
 }
