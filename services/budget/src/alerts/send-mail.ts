@@ -10,9 +10,11 @@ export interface MailSettings {
 }
 
 const timeoutMs = 10_000
+/** Of the whole, however slowly a server takes one address after the other: behind it another process makes the attempt. */
+const attemptMs = 50_000
 
 /** Sends alerts as mails. What a server says is kept by its number alone. */
-export function mailSender(settings: MailSettings | undefined) {
+export function mailSender(settings: MailSettings | undefined, longestMs = attemptMs) {
   if (!settings)
     return async (): Promise<AttemptOutcome> => ({
       ok: false,
@@ -38,6 +40,7 @@ export function mailSender(settings: MailSettings | undefined) {
         // The same in each attempt.
         messageId: `<${deliveryId}@${domain}>`,
         headers: { 'Auto-Submitted': 'auto-generated' },
+        signal: AbortSignal.timeout(longestMs),
         ...toMailText(alert),
       })
       if (rejected.length === 0) return { ok: true }
@@ -50,10 +53,11 @@ export function mailSender(settings: MailSettings | undefined) {
 
 /** In words: what the server has written may hold anything. */
 function failureOf(error: unknown): AttemptOutcome {
-  const { code, responseCode } = error as { code?: string; responseCode?: number }
+  const { code, command, responseCode } = error as { code?: string; command?: string; responseCode?: number }
+  if (code === 'EABORT') return { ok: false, error: 'The mail server has not taken it in time.' }
   if (responseCode === undefined)
     return { ok: false, error: `The mail server could not be reached${code === undefined ? '' : ` (${code})`}.` }
-  // There is no such mailbox, and will be none in an hour.
-  const isFinal = code === 'EENVELOPE' && responseCode >= 550
+  // There is no such mailbox, and will be none in an hour. What is said of the sender an operator can set right.
+  const isFinal = code === 'EENVELOPE' && command === 'RCPT TO' && responseCode >= 550
   return { ok: false, error: `The mail server answered ${responseCode}.`, ...(isFinal && { isFinal }) }
 }
