@@ -153,11 +153,11 @@ export const errors = {
     statusCode: 409,
     message: 'There are as many destinations of alerts here as there may be. Delete one.',
   },
-  tooManyTests: {
-    code: 'too_many_tests',
+  tooManyByHand: {
+    code: 'too_many_by_hand',
     statusCode: 409,
     message:
-      'This destination has been tested often within the hour. Look at the alerts of kind "test" to see what became of them.',
+      'Tests, and alerts that are sent again, have gone out often within the hour. Wait, and see among the alerts what became of them.',
   },
   invalidDestination: {
     code: 'invalid_destination',
@@ -225,5 +225,5 @@ export const deliveryNotFound = (): AppError => errorOf(errors.deliveryNotFound)
 export const deliveryWaits = (): AppError => errorOf(errors.deliveryWaits)
 export const tooManyDestinations = (most: number): AppError =>
   errorOf(errors.tooManyDestinations, { message: `${errors.tooManyDestinations.message} (${most})` })
-export const tooManyTests = (most: number): AppError =>
-  errorOf(errors.tooManyTests, { message: `${errors.tooManyTests.message} (${most})` })
+export const tooManyByHand = (most: number): AppError =>
+  errorOf(errors.tooManyByHand, { message: `${errors.tooManyByHand.message} (${most})` })

@@ -442,6 +442,36 @@ test('destinations are of their project or of one budget, in pages, made once, a
   assert.equal((await call('GET', `${path}/alert-destinations/${destination.id}`)).status, 404)
 })
 
+test('a project has so many destinations however many are made at once, and sends no more by hand than an hour allows', async () => {
+  const { call, path, destination, newBudget, spend, alerts } = await newAlerting()
+  const deaf = { kind: 'webhook', name: 'Deaf', url: 'http://127.0.0.1:1/' }
+  const made = await Promise.all(Array.from({ length: 60 }, () => call('POST', `${path}/alert-destinations`, deaf)))
+  const codes = made.map(({ status, body }) => (status === 201 ? status : body.error.code))
+  assert.deepEqual(
+    [codes.filter(code => code === 201).length, codes.filter(code => code === 'too_many_destinations').length],
+    [49, 11],
+  )
+  for (const { status, body } of made) if (status === 201) await call('DELETE', `${path}/alert-destinations/${body.id}`)
+  await newBudget({ thresholds: [100] })
+  await spend(cents(100))
+  const told = await eventually(async () => {
+    const [alert] = await alerts()
+    const delivery = alert?.deliveries.find(({ state }: { state: string }) => state === 'delivered')
+    return delivery && `${alert.id}/deliveries/${delivery.id}`
+  })
+  const tests = await Promise.all(
+    Array.from({ length: 62 }, () => call('POST', `${path}/alert-destinations/${destination.id}/test`)),
+  )
+  assert.equal(tests.filter(({ status }) => status === 202).length, 60)
+  const again = await call('POST', `${path}/alerts/${told}/send-again`)
+  assert.equal(again.body.error.code, 'too_many_by_hand')
+  await call('DELETE', `${path}/alert-destinations/${destination.id}`)
+  const other = await call('POST', `${path}/alert-destinations`, deaf)
+  const refused = await call('POST', `${path}/alert-destinations/${other.body.id}/test`)
+  assert.deepEqual([refused.status, refused.body.error.code], [409, 'too_many_by_hand'])
+  await call('DELETE', `${path}/alert-destinations/${other.body.id}`)
+})
+
 test('alerts of a budget over all projects of an account go to the account’s destinations', async () => {
   const { projectId, receiver, spend } = await newAlerting()
   const admin = await env.newPerson('acct_test', true)

@@ -2,9 +2,11 @@ import { type Kysely, storableText, type Transaction, transact } from '@sluice/p
 import { type Selectable, sql } from 'kysely'
 import { type Actor, insertAuditEntry } from '../audit-store.ts'
 import type { BudgetParent, WindowSum } from '../budget.ts'
+import { lockParentForChange } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { alertNotFound, deliveryNotFound, deliveryWaits, destinationNotFound } from '../errors.ts'
 import type { Alert } from './alert-event.ts'
+import { requireFewByHand } from './sent-by-hand.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
 
@@ -70,7 +72,7 @@ export async function findAlert(db: Reader, parent: BudgetParent, alertId: strin
   return alert
 }
 
-/** Sends an alert once more to a destination that has it, or was given up. @throws AppError 404; 409 while it waits */
+/** Sends an alert once more to a destination that has it, or was given up. @throws AppError 404; 409 while it waits, and where much was sent by hand */
 export function sendAgain(
   db: Kysely<BudgetTables>,
   parent: BudgetParent,
@@ -90,6 +92,8 @@ export function sendAgain(
       .where('enabled', '=', true)
       .executeTakeFirst()
     if (!hearing) throw destinationNotFound()
+    await lockParentForChange(trx, parent)
+    await requireFewByHand(trx, parent, nowMs)
     const { numUpdatedRows } = await trx
       .updateTable('alert_deliveries')
       .set({ state: 'waiting', attempts: 0, next_at_ms: nowMs, claim: null, claimed_until_ms: null, ended_at_ms: null })

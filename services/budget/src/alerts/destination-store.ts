@@ -2,19 +2,18 @@ import { type Kysely, storableText, type Transaction, transact } from '@sluice/p
 import type { ExpressionBuilder, Selectable } from 'kysely'
 import { type Actor, type AuditAction, insertAuditEntry } from '../audit-store.ts'
 import type { BudgetParent } from '../budget.ts'
-import { findBudget } from '../budget-store.ts'
+import { findBudget, lockParentForChange } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
-import { budgetNotFound, destinationNotFound, tooManyDestinations, tooManyTests } from '../errors.ts'
+import { budgetNotFound, destinationNotFound, tooManyDestinations } from '../errors.ts'
 import { claimMaking, type MakingOnce } from '../made-once-store.ts'
 import type { AlertDestination, AlertTarget, SealedSecret } from './destination.ts'
 import { newAlertId, putDeliveries } from './fire-alerts-store.ts'
+import { requireFewByHand } from './sent-by-hand.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
 
 /** Each alert goes to all of them. */
 const mostDestinations = 50
-/** Tests of one destination within an hour: they are mails to people, too. */
-const mostTests = 20
 
 /** Makes a destination. @throws AppError 404 where its budget is none of the parent's, 409 */
 export function createDestination(
@@ -25,6 +24,8 @@ export function createDestination(
 ): Promise<AlertDestination> {
   const { parent, destinationId, createdAtMs } = draft
   return transact(db, async trx => {
+    // Many at once are no more than there may be.
+    await lockParentForChange(trx, parent)
     const first = once && (await claimMaking(trx, once, destinationId, createdAtMs))
     if (first !== undefined && first !== destinationId) return await findDestination(trx, parent, first)
     if (draft.budgetId !== undefined && !(await findBudget(trx, parent, draft.budgetId))) throw budgetNotFound()
@@ -101,16 +102,9 @@ export function testDestination(
   nowMs: number,
 ): Promise<string> {
   return transact(db, async trx => {
-    const destination = await findDestination(trx, parent, destinationId, true)
-    const { tests } = await trx
-      .selectFrom('alert_deliveries')
-      .innerJoin('alerts', 'alerts.alert_id', 'alert_deliveries.alert_id')
-      .select(({ fn }) => fn.countAll<string>().as('tests'))
-      .where('destination_id', '=', destinationId)
-      .where('kind', '=', 'test')
-      .where('at_ms', '>', String(nowMs - 3_600_000))
-      .executeTakeFirstOrThrow()
-    if (Number(tests) >= mostTests) throw tooManyTests(mostTests)
+    const destination = await findDestination(trx, parent, destinationId)
+    await lockParentForChange(trx, parent)
+    await requireFewByHand(trx, parent, nowMs)
     const alertId = newAlertId()
     const document = {
       message: 'This is a test: alerts of budgets arrive here.',
