@@ -76,6 +76,7 @@ function paceOf(deps: PayDeps, taken: PacedCall, admitted: AdmittedCall, text: T
   const { attemptId, money, bound, outputTokens = bound.outputTokens, isVisible } = taken
   return new PaceStream(deps.leases, {
     attemptId,
+    projectId: admitted.principal.project.project_id,
     model: admitted.requestedModel,
     money,
     bound,

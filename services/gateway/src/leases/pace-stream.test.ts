@@ -9,7 +9,7 @@ import { Money } from './money.ts'
 import { PaceStream } from './pace-stream.ts'
 import { SpareMoney } from './spare-money.ts'
 import type { LeaseDeps } from './take-money.ts'
-import { TokenLengths } from './token-lengths.ts'
+import { speakerOf, TokenLengths } from './token-lengths.ts'
 
 const inputTokens = 100
 const outputTokens = 16_000
@@ -17,7 +17,7 @@ const trancheTokens = 1_024
 const usage = () => ({ modifiers: {}, quantities: {}, provenance: {}, raw_usage: null })
 
 /** A stream that holds all that it may say of a budget of tokens, which is all that there is. */
-function runningStream(t: TestContext) {
+function runningStream(t: TestContext, projectId = 'project', tokenLengths = new TokenLengths()) {
   const wallet = new Wallet({ gatewayId: 'gw', epoch: 1 })
   const spare = new SpareMoney()
   const line = new WaitingLine(wallet, { send: () => {} })
@@ -45,9 +45,9 @@ function runningStream(t: TestContext) {
     tightness: 'loose',
     unboundedBy: undefined,
   })
-  const tokenLengths = new TokenLengths()
   const pace = new PaceStream({ client, tokenLengths } as LeaseDeps, {
     attemptId: 'attempt',
+    projectId,
     model: 'model',
     money,
     bound,
@@ -85,14 +85,23 @@ test('a stream whose tokens are a byte long never gives back what it has used', 
   assert.ok(keptFor() >= 12_000 + trancheTokens)
 })
 
+const measured = { quantities: { out_text: 1_000 }, provenance: { out_text: 'measured' as const } }
+
 test('several short tokens to a piece are counted by what streams of the model have taught', t => {
   const { pace, keptFor, tokenLengths } = runningStream(t)
-  const measured = { quantities: { out_text: 1_000 }, provenance: { out_text: 'measured' as const } }
   pace.learn(1_000, { ...measured, provenance: { out_text: 'estimated' } })
-  assert.equal(tokenLengths.tokensIn(3_000, 'model'), 1_000)
+  assert.equal(tokenLengths.tokensIn(3_000, speakerOf('project', 'model')), 1_000)
   for (let streams = 0; streams < 20; streams++) pace.learn(1_000, measured)
   pace.seen(6_000, 100, usage)
   assert.ok(keptFor() >= 6_000 + trancheTokens)
+})
+
+test('what the provider of one project tells of its tokens is nothing to the streams of another', t => {
+  const { pace, tokenLengths } = runningStream(t)
+  const other = runningStream(t, 'other', tokenLengths)
+  for (let streams = 0; streams < 20; streams++) pace.learn(1_000, measured)
+  other.pace.seen(6_000, 100, usage)
+  assert.equal(other.keptFor(), 2_000 + 500 + trancheTokens)
 })
 
 test('a stream whose reader is slow gives nothing back until it reads on', t => {

@@ -6,10 +6,13 @@ import { meteringUnavailable, type Refusal } from '../refusal.ts'
 import type { Money } from './money.ts'
 import type { SpareHolder } from './spare-money.ts'
 import { budgetUnknown, type LeaseDeps, poolOf, refusalOf, trancheTokens } from './take-money.ts'
+import { speakerOf } from './token-lengths.ts'
 import type { ToldInput } from './told-input.ts'
 
 export interface PaceOptions {
   attemptId: string
+  /** Who pays for it. */
+  projectId: string
   /** Whose tokens it is counted by. */
   model: string
   money: Money
@@ -44,6 +47,7 @@ export class PaceStream implements SpareHolder {
   readonly #deps: LeaseDeps
   readonly #options: PaceOptions
   readonly #extensionId: string
+  readonly #speaker: string
   /** By the dearest tier that may serve it, until the reply names the one that does. */
   #bound: CallBound
   #tier: string | undefined
@@ -62,6 +66,7 @@ export class PaceStream implements SpareHolder {
     this.#deps = deps
     this.#options = options
     this.#extensionId = `${options.attemptId}+`
+    this.#speaker = speakerOf(options.projectId, options.model)
     this.#bound = options.bound
     this.#coveredTokens = options.outputTokens
     this.#isInputRead = options.readInput === undefined
@@ -81,7 +86,7 @@ export class PaceStream implements SpareHolder {
    */
   seen(outputBytes: number, outputPieces: number, usage: () => UsageResult): void {
     const { tokenLengths } = this.#deps
-    const seenTokens = Math.max(tokenLengths.tokensIn(outputBytes, this.#options.model), outputPieces)
+    const seenTokens = Math.max(tokenLengths.tokensIn(outputBytes, this.#speaker), outputPieces)
     // What was counted once stays, whatever other streams teach meanwhile.
     this.#seenTokens = Math.max(this.#seenTokens, seenTokens)
     if (!this.#isInputRead) this.#readInput(usage())
@@ -105,7 +110,7 @@ export class PaceStream implements SpareHolder {
   learn(outputBytes: number, { quantities, provenance }: Pick<UsageResult, 'quantities' | 'provenance'>): void {
     const { out_text: tokens } = quantities
     if (!this.#options.isVisible || tokens === undefined || provenance.out_text !== 'measured') return
-    this.#deps.tokenLengths.learn(this.#options.model, outputBytes, tokens)
+    this.#deps.tokenLengths.learn(this.#speaker, outputBytes, tokens)
   }
 
   /** Its reader is slow: the provider may have said far more than was seen, so nothing is given back. */

@@ -4,32 +4,37 @@ const longest = 3_000
 const shortest = 1_000
 /** What has said less tells little. */
 const leastTokens = 200
-const mostModels = 1_000
+const mostSpeakers = 1_000
 /** Longer ones are believed that slowly, shorter ones by half at once. */
 const slowness = 16
 
+/** A model as one project has it: a provider of its own may tell what it likes of its tokens, and is believed there alone. */
+export function speakerOf(projectId: string, model: string): string {
+  return `${projectId} ${model}`
+}
+
 /** How long the tokens of each model are, as its streams that have ended tell: by it, what runs is counted while nobody tells its tokens. */
 export class TokenLengths {
-  readonly #byModel = new Map<string, number>()
+  readonly #bySpeaker = new Map<string, number>()
 
-  /** Tokens that so many bytes of a model's text are, rounded up. */
-  tokensIn(bytes: number, model: string): number {
-    return Math.ceil((bytes * 1_000) / (this.#byModel.get(model) ?? longest))
+  /** Tokens that so many bytes of a speaker's text are, rounded up. */
+  tokensIn(bytes: number, speaker: string): number {
+    return Math.ceil((bytes * 1_000) / (this.#bySpeaker.get(speaker) ?? longest))
   }
 
   /** A stream has ended that has said so much, by its provider's own count. */
-  learn(model: string, bytes: number, tokens: number): void {
+  learn(speaker: string, bytes: number, tokens: number): void {
     if (tokens < leastTokens || bytes === 0) return
-    const known = this.#byModel.get(model) ?? longest
+    const known = this.#bySpeaker.get(speaker) ?? longest
     const found = Math.min(longest, Math.max(shortest, Math.floor((bytes * 1_000) / tokens)))
     const length = found < known ? Math.floor((known + found) / 2) : known + Math.ceil((found - known) / slowness)
-    this.#byModel.delete(model)
+    this.#bySpeaker.delete(speaker)
     if (length === longest) return
-    if (this.#byModel.size >= mostModels)
-      for (const first of this.#byModel.keys()) {
-        this.#byModel.delete(first)
+    if (this.#bySpeaker.size >= mostSpeakers)
+      for (const first of this.#bySpeaker.keys()) {
+        this.#bySpeaker.delete(first)
         break
       }
-    this.#byModel.set(model, length)
+    this.#bySpeaker.set(speaker, length)
   }
 }
