@@ -535,6 +535,53 @@ test('a call by WebRTC is made where a turn can be paid for, and its turns count
   assert.equal((await bill()).length, 3)
 })
 
+test('a call whose hard budget is spent is hung up where the far end goes on: with a second turn, with one that is not cancelled, with sound that is written down', async t => {
+  const settings = { path_classes: { realtime_calls: true } }
+  const { openai, apiKey, path, read } = await hardBudget('talked past', { limit: '30.00' }, settings)
+  const call = async (directives: string, transcription?: { model: string }) => {
+    const made = await openai.realtime.calls.create({
+      sdp: 'v=0\r\n',
+      session: {
+        type: 'realtime',
+        model: 'gpt-realtime',
+        instructions: `[[sim output_tokens=4 ${directives}]]`,
+        ...(transcription && { audio: { input: { transcription } } }),
+      },
+    })
+    // What goes between the client and its provider by itself.
+    return openSocket(t, `/v1/realtime?call_id=${callIdOf(made)}`, apiKey, stack.simulatorUrl)
+  }
+  const [asks, hangs, speaks] = await Promise.all([
+    call('call_gap_ms=60000'),
+    call('call_gap_ms=60000'),
+    call('call_turns=1000', { model: 'whisper-1' }),
+  ])
+  await eventually(async () => Number((await read()).spent) > 0)
+  assert.equal((await admin.call('PATCH', path, { limit: '0.000000001' })).status, 200)
+  const create = (directives: string) => ({
+    type: 'response.create',
+    response: { instructions: `[[sim output_tokens=400 ${directives}]]` },
+  })
+  for (const { lastOf } of [asks, hangs])
+    await eventually(() => lastOf('session.updated')?.session.audio.input.turn_detection.create_response === false)
+  hangs.send(create('delay_ms=20000'))
+  asks.send(create('delay_ms=20'))
+  const [crossed] = await asks.until('response.done')
+  assert.equal(crossed?.response.status, 'cancelled')
+  asks.send(create('delay_ms=20'))
+  await eventually(() => [asks, hangs, speaks].every(({ socket }) => socket.readyState === socket.CLOSED), {
+    message: 'all are hung up',
+  })
+  assert.deepEqual(
+    [asks, hangs].map(({ all }) => all('response.created').length),
+    [2, 1],
+  )
+})
+
+function callIdOf({ headers }: Response): string | undefined {
+  return headers.get('location')?.split('/').at(-1)
+}
+
 /** An event of a socket, as far as these tests look into it. */
 interface SocketEvent {
   type: string
@@ -544,8 +591,8 @@ interface SocketEvent {
   session: { audio: { input: { turn_detection: { create_response?: boolean } } } }
 }
 
-async function openSocket(t: TestContext, path: string, apiKey: string) {
-  const socket = new WebSocket(stack.url.replace('http', 'ws') + path, {
+async function openSocket(t: TestContext, path: string, apiKey: string, url = stack.url) {
+  const socket = new WebSocket(url.replace('http', 'ws') + path, {
     headers: { authorization: `Bearer ${apiKey}` },
   })
   t.after(() => socket.terminate())

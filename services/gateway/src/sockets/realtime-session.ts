@@ -93,6 +93,8 @@ export class RealtimeSession extends SocketSession {
   #hasHeard = false
   /** …and that its sound is not passed on. */
   #knowsOfSound = false
+  /** Nothing may begin since its hard budget was spent, and something has: it may have crossed that word, the next has not. */
+  #hasBegunUnpaid = false
   readonly #next = new NextTurn({
     leases: this.deps.leases,
     expect: () => this.#expectTurn(),
@@ -102,7 +104,9 @@ export class RealtimeSession extends SocketSession {
     leases: this.deps.leases,
     expect: () => this.#expectHeard(),
     onMoney: refusal => {
-      if (!refusal) this.#knowsOfSound = false
+      if (refusal) return
+      this.#knowsOfSound = false
+      this.#hasBegunUnpaid = false
     },
   })
 
@@ -437,6 +441,7 @@ export class RealtimeSession extends SocketSession {
       this.#isTurnedOff = false
       this.#turnOffSent = undefined
       this.#hasHeard = false
+      this.#hasBegunUnpaid = false
       return
     }
     this.#turnOff()
@@ -484,9 +489,16 @@ export class RealtimeSession extends SocketSession {
     this.#nextHeard.close()
   }
 
-  /** A turn that may not be ends the session, and one that begins while the session ends is ended with it. */
+  /**
+   * A turn that may not be ends the session, and one that begins while the session ends is ended with it. Of a hard budget that is
+   * spent, the first is ended alone.
+   */
   #endFor(refusal = this.#ending?.refusal): void {
-    if (refusal) this.cutSoon({ refusal, style: 'soft' })
+    if (!refusal) return
+    const order = { refusal, style: 'soft' } as const
+    if (this.#hasBegunUnpaid) setImmediate(() => super.cut(order))
+    else this.cutSoon(order)
+    this.#hasBegunUnpaid = true
   }
 
   /** Names a turn of a call in the journal, so that whoever takes the call over after a kill leaves it to the replay. */
@@ -530,6 +542,7 @@ export class RealtimeSession extends SocketSession {
       input: { quantities },
       inCall: this.#inCall(itemId),
     })
+    if (started.refusal?.reason === 'budget_spent') this.#endFor(started.refusal)
     const hard = started.call.hold.hard.filter(each => !isSlot(each))
     const call = { ...started.call, hold: { ...started.call.hold, hard } }
     const held = this.#nextHeard.takeNow({ hard, bound: boundHeard(call) })
@@ -601,8 +614,13 @@ export class RealtimeSession extends SocketSession {
 
   #endUnpaid(refusal: Refusal): void {
     if (this.isEnding) return
-    for (const [responseId, running] of this.#running)
-      if (!running.isCancelled && !isPaidBy(running.turn.call, refusal)) this.#cancel(running, responseId, refusal)
+    for (const [responseId, running] of this.#running) {
+      if (running.isCancelled || isPaidBy(running.turn.call, refusal)) continue
+      this.#cancel(running, responseId, refusal)
+      setTimeout(() => {
+        if (this.#running.get(responseId) === running) super.cut({ refusal, style: 'explicit' })
+      }, cancelMs).unref()
+    }
     this.#next.hold()
     this.#nextHeard.hold()
   }
