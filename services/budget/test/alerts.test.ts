@@ -339,6 +339,25 @@ test('a destination that does not answer keeps no other one waiting', async () =
   assert.deepEqual([...new Set(states.map(({ state }: { state: string }) => state))], ['cancelled'])
 })
 
+test('an account with many destinations that do not answer keeps no other account waiting', async () => {
+  const due = Date.now() + 7_200_000
+  const queue = (account: string, count: number) =>
+    sql`
+    with made as (insert into alert_destinations (destination_id, account_id, kind, name, url, enabled, created_at_ms)
+      select ${account} || '_' || n, ${account}, 'webhook', 'Hook', 'http://127.0.0.1:1/', true, 0
+      from generate_series(1, ${count}::int) n returning destination_id),
+    told as (insert into alerts (alert_id, account_id, kind, document, at_ms)
+      values (${account}, ${account}, 'test', '{}', 0) returning alert_id)
+    insert into alert_deliveries (delivery_id, alert_id, destination_id, state, attempts, next_at_ms, created_at_ms)
+      select destination_id, alert_id, destination_id, 'waiting', 0, ${due}::bigint, 0 from made, told`.execute(env.db)
+  await queue('acct_a_greedy', 60)
+  await queue('acct_b_other', 1)
+  // What other tests have left waiting has a turn, too.
+  const claimed = await claimDeliveries(env.db, 'one', { busy: [], ofEach: 1, most: 3, nowMs: due })
+  const ids = claimed.map(({ deliveryId }) => deliveryId)
+  assert.ok(ids.includes('acct_b_other_1') && ids.some(id => id.startsWith('acct_a_greedy')), String(ids))
+})
+
 test('an attempt is one process’s alone until its time is over, and what another has taken since is not written over', async () => {
   const { spend, newBudget, receiver, alerts } = await newAlerting()
   receiver.state.status = 500

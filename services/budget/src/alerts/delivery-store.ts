@@ -20,8 +20,8 @@ export interface ClaimedDelivery {
 const claimMs = 60_000
 
 /**
- * Takes what is due, a few of each destination, so that those that answer wait for none that does not. What another process has
- * taken is left to it.
+ * Takes what is due, a few of each destination, so that those that answer wait for none that does not, and of accounts in turn, however
+ * many destinations that do not answer one of them has. What another process has taken is left to it.
  * @param busy destinations with as many attempts under way here as they may have
  */
 export async function claimDeliveries(
@@ -42,10 +42,13 @@ export async function claimDeliveries(
     with hearing as (
       select distinct destination_id from alert_deliveries
       where state = 'waiting' and next_at_ms <= ${nowMs} and destination_id <> all(${[...busy]}::text[])),
+    turns as (
+      select destination_id, row_number() over (partition by account_id order by random()) as turn
+      from hearing join alert_destinations using (destination_id) order by turn, random()),
     due as (
-      select each.delivery_id from hearing cross join lateral (
+      select each.delivery_id from turns cross join lateral (
         select delivery_id from alert_deliveries d
-        where d.destination_id = hearing.destination_id and state = 'waiting' and next_at_ms <= ${nowMs}
+        where d.destination_id = turns.destination_id and state = 'waiting' and next_at_ms <= ${nowMs}
           and (claimed_until_ms is null or claimed_until_ms <= ${nowMs})
         order by next_at_ms limit ${ofEach} for update skip locked) each
       limit ${most}),
