@@ -337,6 +337,53 @@ test('a burst of 100 calls on a limit of 10 a minute: ten are answered, the othe
   })
 })
 
+test('a rate limit of requests holds exactly, whatever it is for: a key, a member, a team, an app, a model, a project', async () => {
+  const [{ projectId }, whole] = [await newProject(stack, admin, {}), await newProject(stack, admin, {})]
+  const make = async <T>(at: string, body: object, project = projectId): Promise<T> => {
+    const answer = await admin.call<T>('POST', `/accounts/projects/${project}${at}`, body)
+    assert.ok(answer.status < 300, `${at}: ${JSON.stringify(answer.body)}`)
+    return answer.body
+  }
+  const keyOf = (owner: object = {}) => make<{ id: string; value: string }>('/api-keys', { name: 'limited', ...owner })
+  const person = { email: 'limited@example.com', can_use_llm_proxy: true }
+  const { user_id: member } = await make<{ user_id: string }>('/users', person)
+  const { id: team } = await make<{ id: string }>('/teams', { name: 'limited' })
+  const [key, free, last] = [await keyOf(), await keyOf(), await keyOf()]
+  const [ofMember, ofTeam] = [await keyOf({ member_id: member }), await keyOf({ team_id: team })]
+  const cases = [
+    { scope: { key: key.id }, bearer: key.value },
+    { scope: { member }, bearer: ofMember.value },
+    { scope: { team }, bearer: ofTeam.value },
+    { scope: { app: 'limited-app' }, bearer: free.value, app: 'limited-app/1.0' },
+    { scope: { model: 'gpt-4o-mini' }, bearer: free.value, model: 'gpt-4o-mini' },
+    { scope: {}, bearer: whole.apiKey, project: whole.projectId },
+  ]
+  const limitOf = (scope: object, project?: string) =>
+    make('/budgets', { name: 'three', scope, unit: 'requests', limit: '3', window: 'minute', mode: 'hard' }, project)
+  await inOneMinute()
+  for (const { scope, project } of cases) await limitOf(scope, project)
+  // Gateways hear of budgets in their order: who sees the last knows them all.
+  await limitOf({ key: last.id })
+  const call = async ({ bearer, app = 'any', model = 'gpt-4o' }: { bearer: string; app?: string; model?: string }) => {
+    const answer = await patiently(`${stack.openaiBaseUrl}/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', 'user-agent': app },
+      body: JSON.stringify({ model, max_tokens: 5, messages: [{ role: 'user', content: write(2) }] }),
+    })
+    await answer.arrayBuffer()
+    return answer
+  }
+  await eventually(async () => (await call({ bearer: last.value })).headers.get('sluice-budget-name') === 'three')
+  await Promise.all(
+    cases.map(async each => {
+      const statuses = await Promise.all(Array.from({ length: 12 }, async () => (await call(each)).status))
+      const expected = [200, 200, 200, ...Array.from({ length: 9 }, () => 429)]
+      assert.deepEqual(statuses.sort(), expected, JSON.stringify(each.scope))
+    }),
+  )
+  for (let times = 0; times < 4; times++) assert.equal((await call({ bearer: free.value })).status, 200)
+})
+
 test('a rate limit of tokens ends no stream that runs, and keeps the next calls out', async () => {
   await inOneMinute()
   const { openai } = await hardBudget('tokens', { limit: '3000', unit: 'tokens', window: 'minute', hold: 'paced' })
