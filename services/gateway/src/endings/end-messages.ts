@@ -1,6 +1,6 @@
 import { totalOutputTokens } from '@sluice/contracts'
 import type { MessagesState } from '@sluice/usage'
-import { isOutOfMoney } from '../refusal.ts'
+import { isOutOfMoney, refusalReasons } from '../refusal.ts'
 import { metadataOf } from '../refusal-answer.ts'
 import { type StreamEnding, sseEvent } from './stream-ending.ts'
 
@@ -11,11 +11,12 @@ import { type StreamEnding, sseEvent } from './stream-ending.ts'
 export function endMessages(state: MessagesState, ending: StreamEnding): string {
   if (ending.style === 'explicit' || state.inToolCall || state.id === undefined) {
     const { refusal } = ending
+    const status = refusalReasons[refusal.reason]
     const type = isOutOfMoney(refusal.reason)
       ? 'billing_error'
-      : refusal.reason === 'credential_revoked'
+      : status === 401
         ? 'authentication_error'
-        : refusal.reason === 'stopped_by_admin'
+        : status === 403
           ? 'permission_error'
           : 'api_error'
     return sseEvent(
