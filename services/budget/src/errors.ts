@@ -16,7 +16,7 @@ export const errors = {
     code: 'invalid_limit',
     statusCode: 400,
     message:
-      'Give "limit" as a positive amount: decimal USD with at most nine decimal places ("0.01") for unit usd, a whole number for the others; or "limit_nano_usd".',
+      'Give a positive amount as text: decimal USD with at most nine decimal places ("0.01") for unit usd, a whole number for the others. The limit of a budget is "limit" or "limit_nano_usd", not both.',
   },
   invalidTimeZone: {
     code: 'invalid_time_zone',

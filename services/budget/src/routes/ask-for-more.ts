@@ -214,4 +214,5 @@ The answer says where to look what became of it ("poll"). Wait there for up to a
   curl '<that address>?wait=60' -H 'authorization: Bearer <your key>'
 
 Once it is approved, calls go on. One request is open at a time; until it is decided, asking again changes nothing.
+Whoever was refused with a participant token asks with the key that has signed it.
 `
