@@ -71,7 +71,7 @@ export function callsAreMeteredBeside(gateway: GatewayStack): void {
     const session = {
       type: 'realtime',
       model: 'gpt-realtime',
-      instructions: '[[sim output_tokens=5000 delay_ms=10]]',
+      instructions: '[[sim output_tokens=5000 delay_ms=10 call_turns=1]]',
     } as const
     await gateway.openai(project.apiKey).realtime.calls.create({ sdp, session })
     // The gateway knows of it.
