@@ -56,6 +56,13 @@ const byName: Readonly<Record<string, string>> = {
   window: 'How long it counts before it begins anew',
 }
 
+/** What asks for a page of a list: a field of the same name is something else. */
+const ofPages: Readonly<Record<string, string>> = {
+  before: 'Those before this one, by its id',
+  limit: 'At most so many',
+  offset: 'So many are left out at the beginning',
+}
+
 /** What a name ends in says its unit. */
 const byEnding: readonly (readonly [RegExp, string])[] = [
   [/nano_usd$/, 'nano-USD, 10⁻⁹ of a dollar: an integer; as text where it may grow beyond 2⁵³'],
@@ -88,8 +95,13 @@ function described(name: string, member: Json): Json {
 }
 
 /** What a field of this name means; undefined: its name says it. */
-export function describeField(name: string): string | undefined {
+function describeField(name: string): string | undefined {
   return byName[name] ?? byEnding.find(([ending]) => ending.test(name))?.[1]
+}
+
+/** What a parameter of a query means; undefined: its name says it. */
+export function describeParameter(name: string): string | undefined {
+  return ofPages[name] ?? describeField(name)
 }
 
 function isSchema(value: unknown): value is Json {

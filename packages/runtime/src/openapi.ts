@@ -1,5 +1,5 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import { describeField, withFieldDescriptions } from './field-descriptions.ts'
+import { describeParameter, withFieldDescriptions } from './field-descriptions.ts'
 
 type Json = Record<string, unknown>
 
@@ -124,9 +124,9 @@ function toOperation(route: DescribedRoute, path: string): Json {
       name,
       in: 'query',
       required: requiredOf(route.querystring).includes(name),
-      ...(describeField(name) === undefined || schema.description !== undefined
+      ...(describeParameter(name) === undefined || schema.description !== undefined
         ? {}
-        : { description: describeField(name) }),
+        : { description: describeParameter(name) }),
       schema,
     })),
     ...(route.idempotent ? [idempotencyKey] : []),

@@ -11,7 +11,7 @@ interface Operation {
   summary: string
   'x-sluice-access': string
   security: unknown[]
-  parameters?: { name: string; in: string; required: boolean; schema: object }[]
+  parameters?: { name: string; in: string; required: boolean; description?: string; schema: object }[]
   requestBody?: { content: { 'application/json': { schema: object } } }
   responses: Record<string, { description: string; content?: object }>
 }
@@ -50,6 +50,14 @@ test('the routes describe themselves', async t => {
       )
       assert.ok(!/[:(]/.test(path.replace(/:(?:test|revoke)$/, '')), where)
     }
+  })
+
+  await t.test('how many a page holds is said as that, not as the limit of a budget', () => {
+    const limits = operations.flatMap(
+      ({ operation }) => operation.parameters?.filter(({ name }) => name === 'limit') ?? [],
+    )
+    assert.ok(limits.length > 1)
+    assert.deepEqual(new Set(limits.map(({ description }) => description)), new Set(['At most so many']))
   })
 
   await t.test('what a route takes is said: a body, pages, an Idempotency-Key', () => {
