@@ -1,9 +1,16 @@
 import { BalanceExhausted, BalanceRestored } from '@sluice/contracts'
 import { enqueue, type Kysely, type Transaction, transact } from '@sluice/postgres'
-import { type Selectable, sql } from 'kysely'
+import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { type Author, tellTrail } from './audit-trail-store.ts'
 import type { Tables } from './db/schema.ts'
 import { isExhausted, type LedgerPosting } from './ledger.ts'
+
+/**
+ * The next version of a project's state: by the clock, so that it is above all that was told, also where this database has come back from
+ * an older copy and has forgotten some of it.
+ */
+const nextVersion = (known: RawBuilder<unknown>) =>
+  sql`greatest(${known} + 1, (extract(epoch from clock_timestamp()) * 1000)::bigint)`
 
 /** Projects whose balance postings change. */
 export function chargedProjects(postings: readonly LedgerPosting[]): string[] {
@@ -22,7 +29,8 @@ export async function settleBalances(trx: Transaction<Tables>, projectIds: reado
       select p.project_id, coalesce(a.balance_nano_usd, 0) as charged from prepaid_projects p
       left join ledger_accounts a on a.kind = 'project_balance' and a.owner = p.project_id::text
       where p.project_id = any(${[...new Set(projectIds)].sort()}::uuid[]))
-    update prepaid_projects p set exhausted = p.prepaid and standing.charged >= 0, version = version + 1
+    update prepaid_projects p set exhausted = p.prepaid and standing.charged >= 0,
+      version = ${nextVersion(sql`p.version`)}
     from standing where p.project_id = standing.project_id and p.exhausted <> (p.prepaid and standing.charged >= 0)
     returning p.*, standing.charged`.execute(trx)
   await enqueueStates(trx, rows)
@@ -88,9 +96,9 @@ export function setPrepaid(
     if (before?.prepaid === prepaid || (!before && !prepaid)) return
     const { rows: changed } = await sql<PrepaidRow>`
       insert into prepaid_projects (project_id, account_id, prepaid, exhausted, version, changed_by)
-      values (${projectId}, ${accountId}, ${prepaid}, ${exhausted}, 1, ${`${by.kind} ${by.id}`})
+      values (${projectId}, ${accountId}, ${prepaid}, ${exhausted}, ${nextVersion(sql`0`)}, ${`${by.kind} ${by.id}`})
       on conflict (project_id) do update set prepaid = excluded.prepaid, exhausted = excluded.exhausted,
-        version = prepaid_projects.version + 1, changed_by = excluded.changed_by, changed_at = now()
+        version = ${nextVersion(sql`prepaid_projects.version`)}, changed_by = excluded.changed_by, changed_at = now()
       returning *, ${rows[0]?.charged ?? '0'}::bigint as charged`.execute(trx)
     // A project that has money, and had no word said of it, is told of, too: its version goes on.
     await enqueueStates(trx, changed)

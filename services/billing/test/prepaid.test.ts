@@ -63,15 +63,17 @@ function newProject() {
     const message = readMessage('usage.recorded.v1.0', content, () => range)
     return stores.usage.post([message], { streamSeq: seq, checkRating: () => undefined })
   }
-  /** In the order in which they are sent: type, version and balance. */
+  /** In the order in which they are sent: type, which of the versions it is, and balance. */
   const told = async () => {
     const { rows } = await sql<{ target: string; payload: string }>`select target, payload from outbox
       where key like ${`${projectId}%`} and target like 'balance.%' order by id`.execute(stores.db)
-    return rows.map(({ target, payload }) => {
+    const events = rows.map(({ target, payload }) => {
       const event = [BalanceExhausted, BalanceRestored].find(({ type }) => type === target)
-      const { version, balance_nano_usd } = event?.decode(payload) ?? {}
-      return [target.split('.')[1], version, balance_nano_usd]
+      const { version = 0, balance_nano_usd } = event?.decode(payload) ?? {}
+      return { type: target.split('.')[1], version, balance_nano_usd }
     })
+    const versions = [...new Set(events.map(({ version }) => version))].sort((one, other) => one - other)
+    return events.map(({ type, version, balance_nano_usd }) => [type, versions.indexOf(version) + 1, balance_nano_usd])
   }
   const credit = (amount: string, headers = {}) =>
     call('operator', 'POST', `${projectId}/credits`, { amount, reason: 'Paid in advance' }, headers)
@@ -118,6 +120,21 @@ test('a project without credit is exhausted as soon as it is prepaid; one that i
   await setPrepaid(true)
   await setPrepaid(true)
   assert.deepEqual(await told(), [['exhausted', 1, -1_000]])
+})
+
+test('what is told of a project is the newest, also where the database has come back from an older copy', async () => {
+  const { projectId, told, credit, setPrepaid } = newProject()
+  await setPrepaid(true)
+  await credit('1')
+  await credit('-1')
+  await sql`update prepaid_projects set version = 1 where project_id = ${projectId}`.execute(stores.db)
+  await credit('1')
+  await sql`update prepaid_projects set version = 1 where project_id = ${projectId}`.execute(stores.db)
+  await setPrepaid(false)
+  assert.deepEqual(
+    (await told()).map(([type, version]) => `${version} ${type}`),
+    ['1 exhausted', '2 restored', '3 exhausted', '4 restored', '5 restored'],
+  )
 })
 
 test('a credit is double entry, posted once under its key, listed with who posted it, by operators alone', async () => {
