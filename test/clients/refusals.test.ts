@@ -95,8 +95,8 @@ async function raw(apiKey: string, body: object, signal?: AbortSignal): Promise<
 }
 
 const quick = 'Say it. [[sim output_tokens=4]]'
-/** Runs for a minute unless somebody ends it. */
-const slow = 'Write. [[sim output_tokens=3000 delay_ms=20 tokens_per_chunk=1]]'
+/** Runs for three minutes unless somebody ends it. */
+const slow = 'Write. [[sim output_tokens=3000 delay_ms=60 tokens_per_chunk=1]]'
 const message = (content: string) => ({ messages: [{ role: 'user', content }] })
 
 /** Who comes in while somebody holds all that there is, until `work` is done. */

@@ -150,7 +150,8 @@ function spentInWords({ message }: Refusal, more: string | undefined): string {
 function tellRate(headers: string[], { budget, retryAfterS }: Refusal, { dialect, nowMs }: RefusalAudience): void {
   if (retryAfterS === undefined) headers.push('x-should-retry', 'false')
   if (!budget || (budget.unit !== 'requests' && budget.unit !== 'tokens')) return
-  const remaining = Math.max(0, budget.limit - budget.spent - (budget.held ?? 0))
+  // A call is one request: where it may not pass there is none left, whatever has been heard of those of other gateways.
+  const remaining = budget.unit === 'requests' ? 0 : Math.max(0, budget.limit - budget.spent - (budget.held ?? 0))
   const resetsAtMs = budget.resets_at_ms ?? nextMinute(nowMs)
   pushRate(headers, dialect, budget.unit, { limit: budget.limit, remaining, resetsAtMs }, nowMs)
 }

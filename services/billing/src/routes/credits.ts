@@ -88,8 +88,7 @@ export function credits(app: FastifyInstance, deps: Deps): void {
     async (request, reply) => {
       const { amount, reason } = request.body
       // Of a client that would buy some.
-      if (!principalOf(request).operator && (amount === undefined || reason === undefined))
-        throw errorOf(billingErrors.nothingSold)
+      if (amount === undefined && reason === undefined) throw errorOf(billingErrors.nothingSold)
       const by = requireOperator(deps.credentials, request, request.params.pid)
       const nanoUsd = readUsd(amount ?? '0')
       if (nanoUsd === 0n || reason === undefined) throw errorOf(billingErrors.invalidCredit)
