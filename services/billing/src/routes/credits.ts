@@ -87,8 +87,10 @@ export function credits(app: FastifyInstance, deps: Deps): void {
     },
     async (request, reply) => {
       const { amount, reason } = request.body
-      // Of a client that would buy some.
-      if (amount === undefined && reason === undefined) throw errorOf(billingErrors.nothingSold)
+      const isWhole = amount !== undefined && reason !== undefined
+      // Of a client that would buy some; an operator who leaves one of both out is told what is wanted.
+      const isPurchase = principalOf(request).operator ? amount === undefined && reason === undefined : !isWhole
+      if (isPurchase) throw errorOf(billingErrors.nothingSold)
       const by = requireOperator(deps.credentials, request, request.params.pid)
       const nanoUsd = readUsd(amount ?? '0')
       if (nanoUsd === 0n || reason === undefined) throw errorOf(billingErrors.invalidCredit)
