@@ -43,14 +43,16 @@ async function hardBudget(name: string, wish: Record<string, unknown>, settings:
   assert.equal(status, 201, JSON.stringify(body))
   const read = async (): Promise<BudgetAnswer> => (await admin.call<BudgetAnswer>('GET', `${path}/${body.id}`)).body
   const openai = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey, maxRetries: 0, fetch: patiently })
+  let probes = 0
   await eventually(async () => {
+    probes++
     const { response } = await openai.chat.completions
       .create({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'x' }], max_tokens: 1 })
       .withResponse()
     assert.equal(response.headers.get('sluice-budget-name'), name)
     return true
   })
-  return { projectId, apiKey, openai, read, path: `${path}/${body.id}` }
+  return { projectId, apiKey, openai, read, path: `${path}/${body.id}`, probes }
 }
 
 /** What the provider charges since now, in nano-USD, by its own prices. */
@@ -299,7 +301,11 @@ async function inOneMinute(): Promise<void> {
 
 test('a burst of 100 calls on a limit of 10 a minute: ten are answered, the others told when to try again, in their dialect', async () => {
   await inOneMinute()
-  const { openai, apiKey, path } = await hardBudget('burst', { limit: '11', unit: 'requests', window: 'minute' })
+  const { openai, apiKey, path, probes } = await hardBudget('burst', {
+    limit: '11',
+    unit: 'requests',
+    window: 'minute',
+  })
   const anthropic = new Anthropic({ baseURL: stack.anthropicBaseUrl, apiKey, maxRetries: 0, fetch: patiently })
   const outcomes = await Promise.all(
     Array.from({ length: 100 }, async (_, at) => {
@@ -326,8 +332,9 @@ test('a burst of 100 calls on a limit of 10 a minute: ten are answered, the othe
       }
     }),
   )
-  // One was answered when it was made.
-  assert.equal(outcomes.filter(outcome => outcome === 'answered').length, 10)
+  // One was answered when it was made; those before the gateway had heard of it count when their events have come.
+  const answered = outcomes.filter(outcome => outcome === 'answered').length
+  assert.ok(answered <= 10 && answered >= 11 - probes, `${answered} answered, ${probes} before`)
   assert.equal((await admin.call('PATCH', path, { limit: '1000' })).status, 200)
   const retrying = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey, maxRetries: 5, fetch: patiently })
   await retrying.chat.completions.create({

@@ -47,7 +47,8 @@ export function refusedCall(
         }
       : {}),
     ...(refusal.stopId === undefined ? {} : { stop_id: refusal.stopId }),
-    message: refusal.message.slice(0, 500),
+    // The words of a limit are ours. Those of other refusals may quote a path or a member of what was sent: the reason is enough.
+    ...(budget || refusal.stopId !== undefined ? { message: refusal.message.slice(0, 500) } : {}),
     count: 1,
   }
 }
