@@ -7,8 +7,8 @@ const mostWaiting = 64
 const mostWaitingLength = 64 * 1024 * 1024
 /** Whoever waits longer does without. */
 const patienceMs = 400
-/** The same while the thread loads its vocabulary. */
-const loadingMs = 3_000
+/** The same while the thread loads its vocabulary, once: a third of a second of CPU, on a machine that may have none to spare. */
+const loadingMs = 10_000
 
 interface Waiting {
   length: number
