@@ -280,7 +280,7 @@ test('a limit that is lowered for thousands of copies is lowered, and each of th
 })
 
 test('what a receiver refuses comes again under the same id, its words are kept nowhere, and it can be sent again by hand', async () => {
-  const { call, path, receiver, newBudget, alerts, spend } = await newAlerting()
+  const { call, path, receiver, destination, newBudget, alerts, spend } = await newAlerting()
   await newBudget({ thresholds: [100] })
   receiver.state.status = 503
   await spend(cents(100))
@@ -309,6 +309,8 @@ test('what a receiver refuses comes again under the same id, its words are kept 
   await eventually(async () => (await alerts())[0].deliveries[0].state === 'given_up')
   receiver.state.status = 200
   assert.equal((await call('POST', again)).status, 202)
+  const [inTrail] = await env.toldTrail(destination.id, 'alert-destination.alert-sent-again')
+  assert.deepEqual(inTrail?.after, { alert_id: waiting.id, delivery_id: delivery.id })
   await eventually(async () => (await alerts())[0].deliveries[0].state === 'delivered')
   assert.deepEqual([...new Set(receiver.heard.map(({ headers }) => headers['webhook-id']))], [waiting.id])
   assert.equal(receiver.heard.length, 4)
