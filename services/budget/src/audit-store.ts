@@ -32,6 +32,7 @@ export type AuditAction =
   | 'destination-tested'
   | 'secret-rotated'
   | 'alert-sent-again'
+  | 'alert-given-up'
 
 /** Each kind of change by its name in the account's trail. */
 const namesInTrail: Record<AuditAction, string> = {
@@ -48,6 +49,7 @@ const namesInTrail: Record<AuditAction, string> = {
   'destination-tested': 'alert-destination.tested',
   'secret-rotated': 'alert-destination.secret-rotated',
   'alert-sent-again': 'alert-destination.alert-sent-again',
+  'alert-given-up': 'alert-destination.alert-given-up',
 }
 
 /** A change for the trail that accounts keeps of an account. */

@@ -307,6 +307,9 @@ test('what a receiver refuses comes again under the same id, its words are kept 
   await eventually(async () => (await alerts())[0].deliveries[0].last_status === 302)
   await env.db.updateTable('alert_deliveries').set({ next_at_ms: 0 }).where('delivery_id', '=', delivery.id).execute()
   await eventually(async () => (await alerts())[0].deliveries[0].state === 'given_up')
+  const [givenUp] = await env.toldTrail(destination.id, 'alert-destination.alert-given-up')
+  const about = { alert_id: waiting.id, delivery_id: delivery.id, attempts: 3, error: 'The receiver answered 410.' }
+  assert.deepEqual([givenUp?.actor_kind, givenUp?.after], ['system', about])
   receiver.state.status = 200
   assert.equal((await call('POST', again)).status, 202)
   const [inTrail] = await env.toldTrail(destination.id, 'alert-destination.alert-sent-again')
@@ -318,7 +321,7 @@ test('what a receiver refuses comes again under the same id, its words are kept 
   const { body } = await call('GET', `${path}/audit`)
   assert.deepEqual(
     body.entries.map(({ action }: { action: string }) => action),
-    ['destination-created', 'created', 'alert-sent-again'],
+    ['destination-created', 'created', 'alert-given-up', 'alert-sent-again'],
   )
   assert.ok(!JSON.stringify(body).includes('token=t') && !JSON.stringify(body).includes('whsec_'))
 })

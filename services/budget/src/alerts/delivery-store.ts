@@ -1,5 +1,6 @@
-import type { Kysely } from '@sluice/postgres'
+import { type Kysely, transact } from '@sluice/postgres'
 import { type Selectable, sql } from 'kysely'
+import { insertAuditEntry } from '../audit-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import type { Alert } from './alert-event.ts'
 import type { AlertDestination } from './destination.ts'
@@ -88,31 +89,54 @@ export interface AttemptOutcome {
 /** Where a delivery is after an attempt. */
 export type DeliveryProgress = 'delivered' | 'waiting' | 'given_up'
 
-/** Writes an attempt down, unless its time was over and another has taken it. */
-export async function finishAttempt(
+/**
+ * Writes an attempt down, unless its time was over and another has taken it. What is given up nobody will hear of any more: that
+ * stands in the trail.
+ */
+export function finishAttempt(
   db: Kysely<BudgetTables>,
-  { deliveryId, claim, attempts }: Pick<ClaimedDelivery, 'deliveryId' | 'claim' | 'attempts'>,
+  {
+    deliveryId,
+    claim,
+    attempts,
+    alert,
+    destination,
+  }: Omit<ClaimedDelivery, 'destination'> & {
+    destination: Pick<AlertDestination, 'destinationId' | 'parent'>
+  },
   outcome: AttemptOutcome,
   nowMs: number,
 ): Promise<DeliveryProgress> {
   const delayMs = outcome.ok || outcome.isFinal ? undefined : retryDelayMs(attempts)
   const state = outcome.ok ? 'delivered' : delayMs === undefined ? 'given_up' : 'waiting'
-  await db
-    .updateTable('alert_deliveries')
-    .set({
-      state,
-      next_at_ms: nowMs + (delayMs ?? 0),
-      claim: null,
-      claimed_until_ms: null,
-      last_status: outcome.httpStatus ?? null,
-      last_error: outcome.error ?? null,
-      ended_at_ms: state === 'waiting' ? null : nowMs,
-    })
-    .where('delivery_id', '=', deliveryId)
-    .where('claim', '=', claim)
-    .where('state', '=', 'waiting')
-    .execute()
-  return state
+  return transact(db, async trx => {
+    const { numUpdatedRows: written } = await trx
+      .updateTable('alert_deliveries')
+      .set({
+        state,
+        next_at_ms: nowMs + (delayMs ?? 0),
+        claim: null,
+        claimed_until_ms: null,
+        last_status: outcome.httpStatus ?? null,
+        last_error: outcome.error ?? null,
+        ended_at_ms: state === 'waiting' ? null : nowMs,
+      })
+      .where('delivery_id', '=', deliveryId)
+      .where('claim', '=', claim)
+      .where('state', '=', 'waiting')
+      .executeTakeFirst()
+    if (state === 'given_up' && written > 0n)
+      await insertAuditEntry(trx, {
+        atMs: nowMs,
+        actor: { kind: 'service', id: 'budget' },
+        ...destination.parent,
+        destinationId: destination.destinationId,
+        action: 'alert-given-up',
+        before: undefined,
+        after: { alert_id: alert.alertId, delivery_id: deliveryId, attempts, error: outcome.error ?? null },
+      })
+    return state
+  })
 }
 
 /** Forgets alerts of which nothing waits, and thresholds of windows that are forgotten. @returns the most of either; call again while it is `most` */

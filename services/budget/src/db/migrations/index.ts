@@ -22,6 +22,7 @@ import { createAlerts } from './013-create-alerts.ts'
 import { createMoreRequests } from './014-create-more-requests.ts'
 import { markQuotas } from './015-mark-quotas.ts'
 import { createProjectBalances } from './016-create-project-balances.ts'
+import { noteAlertsGivenUp } from './017-note-alerts-given-up.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -46,6 +47,7 @@ export const migrations: readonly Migration[] = [
   createMoreRequests,
   markQuotas,
   createProjectBalances,
+  noteAlertsGivenUp,
 ]
 
 /** The one schema of this service. */
