@@ -127,6 +127,18 @@ export const errors = {
     statusCode: 429,
     message: 'You have asked for more often enough. Wait for an answer, or ask again later',
   },
+  tooManyWaiting: {
+    code: 'too_many_waiting',
+    statusCode: 429,
+    message:
+      'As many of this project wait for an answer to a request as may at a time. Ask without "wait", or again in a few seconds.',
+  },
+  waitingFull: {
+    code: 'waiting_full',
+    statusCode: 503,
+    message:
+      'As many of all projects wait here for an answer to a request as may at a time. Ask without "wait", or again in a few seconds.',
+  },
   destinationNotFound: {
     code: 'destination_not_found',
     statusCode: 404,

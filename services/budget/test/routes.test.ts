@@ -563,3 +563,26 @@ test('whoever may meet a budget asks for more of it, and for nobody else it is t
   assert.equal((await admin('GET', `budgets/${overall.id}`)).body.limit_in_force, '2.50')
   assert.equal((await admin('DELETE', `budgets/${overall.id}`)).status, 204)
 })
+
+test('who waits for an answer leaves room for other projects: beyond its share a project is told to ask again', async () => {
+  const ask = async ({ projectId, call }: Awaited<ReturnType<typeof readyProject>>) => {
+    const { id: budget_id } = (await call('POST', `${projectId}/budgets`, spend)).body
+    const wish = { budget_id, amount: '1', reason: 'The job is not done.' }
+    const { id } = (await call('POST', `${projectId}/llm-proxy/requests`, wish)).body
+    const path = `${projectId}/llm-proxy/requests/${id}`
+    const decline = () => call('POST', `${projectId}/budgets/requests/${id}/decline`, {})
+    return { wait: () => call('GET', `${path}?wait=60`), look: () => call('GET', path), decline }
+  }
+  const greedy = await ask(await readyProject())
+  const other = await ask(await readyProject())
+  const waiting = Array.from({ length: 21 }, greedy.wait)
+  const oneMore = await Promise.race(waiting)
+  assert.deepEqual([oneMore.status, oneMore.body.error.code], [429, 'too_many_waiting'], JSON.stringify(oneMore.body))
+  assert.equal((await greedy.look()).body.state, 'open')
+  const waitsBeside = other.wait()
+  assert.equal((await other.decline()).status, 200)
+  assert.deepEqual([(await waitsBeside).status, (await waitsBeside).body.state], [200, 'declined'])
+  assert.equal((await greedy.decline()).status, 200)
+  const ends = (await Promise.all(waiting)).map(({ status, body }) => body.state ?? status)
+  assert.deepEqual(ends.sort(), [429, ...Array(20).fill('declined')])
+})

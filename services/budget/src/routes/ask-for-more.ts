@@ -146,8 +146,14 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
     async (request, reply) => {
       const { pid, request: requestId } = request.params
       const asker = askerOf(request, deps, pid)
-      const answered = await waitForAnswer(request, deps, () => deps.moreRequests.findOwn(asker, requestId))
-      if (!answered.decided) reply.header('retry-after', String(retryAfterS))
+      const find = () => deps.moreRequests.findOwn(asker, requestId)
+      const found = await find()
+      if (found.decided) return toOwnAnswer(found, deps.publicOrigin)
+      reply.header('retry-after', String(retryAfterS))
+      const waitMs = (request.query.wait ?? 0) * 1_000
+      const answered =
+        waitMs === 0 ? found : await waitForAnswer(request, deps, { projectId: pid, requestId, waitMs }, find)
+      if (answered.decided) reply.removeHeader('retry-after')
       return toOwnAnswer(answered, deps.publicOrigin)
     },
   )
@@ -160,24 +166,28 @@ const retryAfterS = 5
 /** What another instance has decided is seen after that at the latest. */
 const lookMs = 2_000
 
-async function waitForAnswer<Found extends { requestId: string; decided: unknown }>(
-  request: FastifyRequest<{ Querystring: Static<typeof Poll> }>,
+/** @throws AppError 429, 503 where as many wait already as may */
+async function waitForAnswer<Found extends { decided: unknown }>(
+  request: FastifyRequest,
   { decisions, now }: BudgetRouteDeps,
+  { projectId, requestId, waitMs }: { projectId: string; requestId: string; waitMs: number },
   find: () => Promise<Found>,
 ): Promise<Found> {
-  const untilMs = now() + (request.query.wait ?? 0) * 1_000
+  const place = decisions.takePlace(projectId)
+  if (typeof place === 'string') throw errorOf(place === 'project' ? errors.tooManyWaiting : errors.waitingFull)
+  const untilMs = now() + waitMs
   const left = new AbortController()
   const onClose = () => left.abort()
   request.raw.socket.on('close', onClose)
   try {
     for (;;) {
+      await decisions.wait(requestId, Math.min(lookMs, untilMs - now()), left.signal)
       const found = await find()
-      const restMs = untilMs - now()
-      if (found.decided || restMs <= 0) return found
-      if (!(await decisions.wait(found.requestId, Math.min(lookMs, restMs), left.signal))) return found
+      if (found.decided || untilMs <= now() || left.signal.aborted) return found
     }
   } finally {
     request.raw.socket.off('close', onClose)
+    place.giveBack()
   }
 }
 
