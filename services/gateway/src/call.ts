@@ -18,6 +18,11 @@ import type { Route } from './resolve-route.ts'
 import type { AskedUsage, MediaAsk } from './shapes/reply-shape.ts'
 import type { SpooledFile } from './uploads/spool.ts'
 
+/** Whether what a call uses is charged to its project's balance. */
+export function isCharged({ endpoint, route }: { endpoint: Endpoint; route: Route }): boolean {
+  return !endpoint.free && route.paidBy === 'managed'
+}
+
 /** A call that was let in: who, what, at which prices, to where. Fixed at admission. */
 export interface AdmittedCall {
   callId: string

@@ -1,25 +1,38 @@
-import type { Budget, CallIdentity, ClaimedDimensions, Cutoff, Stop } from '@sluice/contracts'
+import type { Budget, CallIdentity, ClaimedDimensions, Cutoff, Dialect, Stop } from '@sluice/contracts'
+import type { Principal } from './authenticate.ts'
 import { formatAmount } from './format-amount.ts'
 import { type Hold, nothingHeld } from './met-budgets.ts'
 import { isRateLimit, refusalOfRate } from './rate-limit.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
+import type { RouteResolver } from './resolve-route.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
 
+export interface HoldDeps {
+  budgets: BudgetsView
+  routes: Pick<RouteResolver, 'resolve'>
+}
+
 /**
- * Meets every matching budget, from memory; the first that is spent refuses.
+ * Meets every matching budget, from memory; the first that is spent refuses. A balance that is used up refuses what would be
+ * charged to it: a call under a credential of the project's own is not.
+ * @param access by which it goes out, where that is not the one of new calls
  * @throws Refusal `budget_spent` or `rate_limited`, naming the budget; `stopped_by_admin`, `balance_exhausted`
  */
 export function holdBudget(
-  view: BudgetsView,
-  identity: CallIdentity,
-  provider: string,
+  { budgets, routes }: HoldDeps,
+  { identity, project }: Pick<Principal, 'identity' | 'project'>,
+  provider: Dialect,
   model: string,
   claimed: ClaimedDimensions,
   nowMs: number,
+  access?: string,
 ): Hold {
-  const stop = view.findStop(identity, claimed)
-  if (stop) throw refusalOfStop(stop)
-  return view.meet(identity, provider, model, claimed).hold(nowMs, refusalOfCutoff)
+  const stop = budgets.findStop(identity, claimed)
+  if (stop) {
+    const isCharged = () => (access ?? routes.resolve(project, provider, identity.team_id).access) === 'managed'
+    if (stop.kind !== 'balance_exhausted' || isCharged()) throw refusalOfStop(stop)
+  }
+  return budgets.meet(identity, provider, model, claimed).hold(nowMs, refusalOfCutoff)
 }
 
 /** What a call that costs nothing holds. @throws Refusal `stopped_by_admin` */

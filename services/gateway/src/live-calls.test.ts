@@ -8,6 +8,7 @@ function call(calls: LiveCalls, keyId: string, cut: string[]): LiveCall {
     identity: { account_id: 'a', project_id: 'p', team_id: 't', key_id: keyId, credential_kind: 'key' },
     budgets: [],
     claimed: {},
+    isCharged: true,
     place: -1,
     cut: order => {
       cut.push(`${keyId}:${order.refusal.reason}`)

@@ -20,6 +20,8 @@ export interface LiveCall {
   readonly budgets: readonly MatchedBudget[]
   /** What it says of itself. */
   readonly claimed: ClaimedDimensions
+  /** What it uses is charged to its project's balance: it is neither free nor under a credential of the project's own. */
+  readonly isCharged: boolean
   /** Where {@link LiveCalls} keeps it; -1: nowhere. */
   place: number
   cut: (order: CutOrder) => void

@@ -312,7 +312,7 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, endpoint.shape)
   const hold = endpoint.free
     ? holdNothing(deps.budgets, principal.identity, headers.claimed)
-    : holdBudget(deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
+    : holdBudget(deps, principal, match.dialect, model, headers.claimed, nowMs)
   return {
     callId: call.callId,
     eventId: newUuidV7(nowMs),

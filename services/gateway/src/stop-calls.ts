@@ -19,10 +19,11 @@ export function cutBudget(calls: LiveCalls, cutoff: Cutoff): number {
   return calls.cutBudget(cutoff, scope => ({ refusal: refusalOfCutoff(cutoff, scope), style }))
 }
 
-/** An admin has stopped who calls in a scope, or the money of their prepaid project is gone: that ends streams softly. */
+/** An admin has stopped who calls in a scope, or the money of their prepaid project is gone: that ends streams softly, and those alone that it pays for. */
 export function cutStopped(calls: LiveCalls, stop: Stop): number {
   return calls.cutWhere(
-    ({ identity, claimed }) => isInCallerScope(stop.scope, identity, claimed),
+    ({ identity, claimed, isCharged }) =>
+      (isCharged || stop.kind !== 'balance_exhausted') && isInCallerScope(stop.scope, identity, claimed),
     () => ({ refusal: refusalOfStop(stop), style: stop.kind === undefined ? 'explicit' : 'soft' }),
   )
 }

@@ -1,6 +1,7 @@
 import { sharedGateway } from './shared-gateway.ts'
 import { socketsOutliveTheirDisk } from './sockets/broken-disk.ts'
 import { clientSecretsAreOurs } from './sockets/client-secrets.ts'
+import { balancesEnd } from './sockets/prepaid.ts'
 import { realtimeIsMetered } from './sockets/realtime.ts'
 import { callsAreMeteredBeside } from './sockets/realtime-calls.ts'
 import { socketsAreRefused } from './sockets/refusals.ts'
@@ -15,5 +16,6 @@ realtimeIsMetered(gateway)
 callsAreMeteredBeside(gateway)
 clientSecretsAreOurs(gateway)
 socketsAreRefused(gateway)
+balancesEnd(gateway)
 socketsEnd(gateway)
 socketsOutliveTheirDisk(gateway)

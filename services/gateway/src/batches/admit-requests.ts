@@ -21,7 +21,7 @@ export function admitRequests(
   { models, named }: Pick<BatchRequests, 'models' | 'named'>,
   shape: ReplyShapeName,
 ): AdmittedCall {
-  const { principal, prices, match, admittedAtMs: nowMs } = admitted
+  const { principal, prices, match, route, admittedAtMs: nowMs } = admitted
   for (const model of models) {
     call.onModel(model)
     allowModel(principal, match.dialect, model, prices, shape)
@@ -29,7 +29,7 @@ export function admitRequests(
   allowNamedModels(principal, match.dialect, named, prices, shape)
   const holds = models.map(model => {
     call.onModel(model)
-    return holdBudget(deps.budgets, principal.identity, match.dialect, model, call.headers.claimed, nowMs)
+    return holdBudget(deps, principal, match.dialect, model, call.headers.claimed, nowMs, route.access)
   })
   const [only = ''] = models
   const hold = joinHolds(holds, models)

@@ -48,6 +48,8 @@ export async function exchange(deps: GatewayDeps, call: AdmittedCall, options: E
     identity: call.principal.identity,
     budgets: call.hold.budgets,
     claimed: call.claimed,
+    // What it makes costs later.
+    isCharged: options.mayExist !== undefined && call.route.paidBy === 'managed',
     place: -1,
     cut: ({ refusal }) => {
       if (options.breakable || !isAsked) stop.abort(refusal)

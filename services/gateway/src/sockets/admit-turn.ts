@@ -109,7 +109,7 @@ function admit(
   for (const each of asked.models) allowModel(principal, match.dialect, each, prices, asked.endpoint.shape)
   if (asked.named) allowNamedModels(principal, match.dialect, asked.named, prices, asked.endpoint.shape)
   requireOwnAccess(deps, context, principal)
-  const hold = holdBudget(deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
+  const hold = holdBudget(deps, principal, match.dialect, model, headers.claimed, nowMs, context.route.access)
   context.latestBooks = prices
   return callOf(deps, context, asked, principal, prices, nowMs, hold)
 }

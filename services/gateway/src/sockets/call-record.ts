@@ -78,7 +78,7 @@ export function principalOfCall(deps: CallDeps, { identity, by_client_secret, ..
   if (by_client_secret && project.path_classes?.realtime_calls !== true)
     throw classNotOpen('A client secret', 'realtime_calls', project)
   const models = requireRoom(deps, identity, project)
-  holdBudget(deps.budgets, identity, 'openai', call.model, call.claimed, Date.now())
+  holdBudget(deps, { identity, project }, 'openai', call.model, call.claimed, Date.now(), call.access)
   return {
     identity,
     project,

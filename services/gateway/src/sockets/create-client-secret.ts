@@ -35,7 +35,7 @@ export async function createClientSecret(deps: GatewayDeps, call: AuthenticatedC
   if (asked.model !== undefined) allowModel(principal, match.dialect, asked.model, prices, callEndpoint.shape)
   for (const each of asked.transcriptionModels)
     allowModel(principal, match.dialect, each, prices, transcriptionEndpoint.shape)
-  holdBudget(deps.budgets, principal.identity, match.dialect, first, headers.claimed, nowMs)
+  holdBudget(deps, principal, match.dialect, first, headers.claimed, nowMs)
 
   const route = deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id)
   refuseSessionReferences(route, Buffer.from(JSON.stringify(asked.body)))

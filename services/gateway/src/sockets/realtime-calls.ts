@@ -77,7 +77,7 @@ function admitCall(
   const prices = booksOf(deps.prices, principal, nowMs)
   allowModel(principal, 'openai', model, prices, callEndpoint.shape)
   for (const each of transcriptionModels) allowModel(principal, 'openai', each, prices, transcriptionEndpoint.shape)
-  return holdBudget(deps.budgets, principal.identity, 'openai', model, claimed, nowMs)
+  return holdBudget(deps, principal, 'openai', model, claimed, nowMs)
 }
 
 /** Makes the call at its provider, and joins it. */

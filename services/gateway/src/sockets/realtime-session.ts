@@ -415,11 +415,11 @@ export class RealtimeSession extends SocketSession {
 
   /** @throws Refusal */
   #expectTurn(): ExpectedTurn {
-    const { match, model, headers } = this.context
+    const { match, model, headers, route } = this.context
     const nowMs = Date.now()
     if (model === undefined || this.#ending) return { hard: [], bound: noBound }
     const principal = proveSocket(this.deps, this.context, nowMs)
-    const { hard } = holdBudget(this.deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
+    const { hard } = holdBudget(this.deps, principal, match.dialect, model, headers.claimed, nowMs, route.access)
     if (hard.length === 0) return { hard, bound: noBound }
     // One that follows another begins when that has ended: it gets the same slot.
     const counted = this.#isTurnOpen ? hard.filter(each => !isSlot(each)) : hard
@@ -461,12 +461,12 @@ export class RealtimeSession extends SocketSession {
 
   /** A turn has the slot; sound has none of its own. @throws Refusal */
   #expectHeard(): ExpectedTurn {
-    const { match, headers } = this.context
+    const { match, headers, route } = this.context
     const model = this.#state.transcriptionModel
     if (model === undefined || this.#ending) return { hard: [], bound: noBound }
     const nowMs = Date.now()
     const principal = proveSocket(this.deps, this.context, nowMs)
-    const { hard } = holdBudget(this.deps.budgets, principal.identity, match.dialect, model, headers.claimed, nowMs)
+    const { hard } = holdBudget(this.deps, principal, match.dialect, model, headers.claimed, nowMs, route.access)
     const prices = booksOfStarted(this.deps, this.context, nowMs)
     return {
       hard: hard.filter(each => !isSlot(each)),

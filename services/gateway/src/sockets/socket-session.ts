@@ -1,5 +1,6 @@
 import type { CallIdentity, Dialect } from '@sluice/contracts'
 import type WebSocket from 'ws'
+import { isCharged } from '../call.ts'
 import { formerUpstream, integrationChanged } from '../integration-changed.ts'
 import { JournalUnavailableError } from '../journal/journal.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
@@ -99,6 +100,9 @@ export abstract class SocketSession implements LiveCall {
   }
   get claimed(): LiveCall['claimed'] {
     return this.context.headers.claimed
+  }
+  get isCharged(): boolean {
+    return isCharged(this.context)
   }
   get isByClientSecret(): boolean {
     const { principal, joined } = this.context

@@ -382,7 +382,7 @@ function admitSocket(
   }
   allowModel(principal, match.dialect, model, booksOf(deps.prices, principal, nowMs), endpoint.shape)
   // One that is spent opens nothing; what hard ones have is held by the session.
-  holdBudget(deps.budgets, principal.identity, match.dialect, model, claimed, nowMs)
+  holdBudget(deps, principal, match.dialect, model, claimed, nowMs)
 }
 
 interface RefusedUpgrade {

@@ -13,7 +13,13 @@ const fixture = new URL('../../../../packages/contracts/fixtures/document-backgr
 const made = JSON.parse(readFileSync(fixture, 'utf8')) as BackgroundResponse
 
 /** A response that holds 10,000 tokens of an exact budget, at a provider that answers with this status. */
-async function begin(t: TestContext, status: number, budgets: object = {}, ended = true) {
+async function begin(
+  t: TestContext,
+  status: number,
+  budgets: object = {},
+  ended = true,
+  paid_by: BackgroundResponse['paid_by'] = 'managed',
+) {
   const usage = { input_tokens: 1_000, output_tokens: 20, total_tokens: 1_020 }
   const told = { id: made.response_id, object: 'response', status: 'completed', model: 'm', output: [], usage }
   const paths: string[] = []
@@ -29,7 +35,7 @@ async function begin(t: TestContext, status: number, budgets: object = {}, ended
   const pool = new Pool(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
   const lease = { lease_id: 'e-1-0', home: 0, budget_id: 'b', copy: '', window_start_ms: 0, unit: 'tokens' as const }
   const held = { holder: 'background_e', leases: [{ ...lease, granted: 10_000, exact: true as const }] }
-  let value: BackgroundResponse | undefined = { ...made, held, next_look_at_ms: 0 }
+  let value: BackgroundResponse | undefined = { ...made, paid_by, held, next_look_at_ms: 0 }
   const keep = (change: Partial<BackgroundResponse>): number => {
     if (value) value = { ...value, ...change }
     return 1
@@ -107,15 +113,18 @@ for (const status of [200, 404])
   })
 
 const minute = { reason: 'budget_spent', unit: 'requests', window: 'minute' }
+const outOfCredits = { findStop: () => ({ kind: 'balance_exhausted', reason: 'x' }) }
 const matched = { match: () => [{ budget: { budget_id: 'b' }, copy: '' }] }
 
-test('a response in the background ends when an admin stops its caller, and when its money is spent; a rate limit ends none', async t => {
-  for (const [name, budgets, isEnded] of [
-    ['stopped', { findStop: () => ({ reason: 'x' }) }, true],
+test('a response in the background ends when an admin stops its caller, and when its money is spent, where it is charged to it; a rate limit ends none', async t => {
+  for (const [name, budgets, isEnded, paidBy] of [
+    ['stopped', { findStop: () => ({ reason: 'x' }) }, true, 'own_credential'],
+    ['out of credits', outOfCredits, true, 'managed'],
+    ['out of credits, and paid by the project itself', outOfCredits, false, 'own_credential'],
     ['spent', { ...matched, findCutoff: () => ({ ...minute, unit: 'usd', window: 'day' }) }, true],
     ['too fast', { ...matched, findCutoff: () => minute }, false],
   ] as const) {
-    const response = await begin(t, 200, budgets, false)
+    const response = await begin(t, 200, budgets, false, paidBy)
     assert.equal(await response.look(), isEnded ? 'settled' : 'running', name)
     assert.equal(
       response.paths.some(path => path.endsWith('/cancel')),

@@ -242,7 +242,8 @@ export class BackgroundPoller {
     if (!project || project.disabled) return { reason: 'project_disabled' }
     if (identity.key_id !== undefined && !keys.findById(identity.key_id)) return { reason: 'credential_revoked' }
     const stop = budgets.findStop(identity, job.claimed)
-    if (stop) return { reason: stop.kind ?? 'stopped_by_admin' }
+    if (stop && (stop.kind !== 'balance_exhausted' || job.paid_by === 'managed'))
+      return { reason: stop.kind ?? 'stopped_by_admin' }
     for (const { budget, copy } of budgets.match(identity, 'openai', job.requested_model, job.claimed)) {
       const cutoff = budgets.findCutoff(budget.budget_id, copy, this.#now())
       if (cutoff && endsCalls(cutoff)) return { reason: cutoff.reason, budget_id: budget.budget_id, copy }
