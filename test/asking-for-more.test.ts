@@ -164,3 +164,39 @@ test('Anthropic’s SDK shows the link, too', async () => {
     },
   )
 })
+
+test('an agent with a participant token is refused, asks with that token, waits with it and goes on; another one’s token sees nothing of it', async () => {
+  const { projectId, apiKey, path, budgetId, as } = await spentProject('soft')
+  const mint = async (name: string, api: object = { llm: {} }) => {
+    const minted = await as(apiKey, 'POST', `/accounts/projects/${projectId}/participant-tokens`, { name, api })
+    assert.equal(minted.status, 200, minted.text)
+    return (minted.body as unknown as { token: string }).token
+  }
+  const [bo, cy, mute] = [await mint('bo'), await mint('cy'), await mint('mute', { storage: {} })]
+  const agent = new OpenAI({ baseURL: stack.openaiBaseUrl, apiKey: bo, maxRetries: 0 })
+  const call = () =>
+    agent.chat.completions.create({ model: 'gpt-4o', max_tokens: 10, messages: [{ role: 'user', content: 'x' }] })
+  const refusal = await call().catch((error: unknown) => error)
+  assert.ok(refusal instanceof OpenAI.APIError, String(refusal))
+  const link = refusal.headers?.get('sluice-request-more') ?? ''
+  assert.match((await as(undefined, 'GET', link)).text, /key or token/)
+
+  const asked = await as(bo, 'POST', link, { amount: '0.50', reason: 'The agent is not done.' })
+  assert.deepEqual([asked.status, asked.body.state], [201, 'open'], asked.text)
+  const waiting = as(bo, 'GET', `${asked.body.poll}?wait=60`)
+  assert.equal((await as(cy, 'GET', asked.body.poll)).status, 404)
+  assert.equal((await as(mute, 'POST', link, { amount: '1', reason: 'x' })).status, 403)
+  const forged = `${bo.slice(0, -3)}${bo.endsWith('AAA') ? 'BBB' : 'AAA'}`
+  assert.equal((await as(forged, 'POST', link, { amount: '1', reason: 'x' })).status, 401)
+  const decide = `${path}/requests/${asked.body.id}/approve`
+  assert.equal((await as(bo, 'POST', decide, { until: soon() })).status, 401, 'nobody approves their own')
+  const { body: open } = await admin.call<{ requests: { participant: string }[] }>('GET', `${path}/requests`)
+  assert.deepEqual(
+    open.requests.map(({ participant }) => participant),
+    ['bo'],
+  )
+  assert.equal((await admin.call('POST', decide, { until: soon() })).status, 200)
+  assert.deepEqual([(await waiting).body.state, (await waiting).body.granted], ['approved', '0.50'])
+  await eventually(async () => (await call().catch(() => undefined)) !== undefined)
+  assert.equal((await as(undefined, 'GET', `/accounts/projects/${projectId}/budgets/${budgetId}`)).status, 401)
+})

@@ -1,5 +1,6 @@
 import { integrationTestSubject } from './integration-test.ts'
 import { metBudgetsSubject } from './met-budgets.ts'
+import { participantProofSubject } from './participant-proof.ts'
 import { PARTITIONS } from './partitions.ts'
 import { usageHoursSubjects } from './usage-hours.ts'
 import { usageLogSubject } from './usage-log.ts'
@@ -215,7 +216,7 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
   accounts: {
     publish: ['project.changed.v1', 'key.revoked.v1', integrationTestSubject],
     // Usage as it is told, for spans of projects that have a collector: what is missed is missed.
-    subscribe: ['gateway.keys-used.v1', 'usage.recorded.v1.*'],
+    subscribe: ['gateway.keys-used.v1', 'usage.recorded.v1.*', participantProofSubject],
   },
   budget: {
     publish: [
@@ -224,6 +225,7 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
       'budget.released.v1',
       'budget.recall.v1.*',
       usageLogSubject,
+      participantProofSubject,
     ],
     subscribe: [
       'gateway.heartbeat.v1',

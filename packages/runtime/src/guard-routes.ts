@@ -1,13 +1,16 @@
 import type { Permission } from '@sluice/contracts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import {
+  authenticateParticipant,
   authenticateRest,
+  type ProveParticipant,
   type RestCredentialViews,
   type RestPrincipal,
   requireAccountAdmin,
   requirePermission,
 } from './rest-auth.ts'
 import { withinScope } from './tenant-scope.ts'
+import { tokenOf } from './token-shape.ts'
 
 /**
  * Who may use a route. `public`: anyone. `signed-in`: any valid credential. `account-admin`: a member who administers the
@@ -26,6 +29,8 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     access?: RouteAccess
+    /** A participant token is a credential here, too, where whoever checks can have it proved. */
+    takesTokens?: true
   }
   interface FastifyRequest {
     principal: RestPrincipal | null
@@ -41,7 +46,7 @@ const namesNoProject: ReadonlySet<RouteAccess> = new Set(['public', 'signed-in',
  */
 export function guardByViews(
   app: FastifyInstance,
-  { views, nowMs }: { views: RestCredentialViews; nowMs: () => number },
+  { views, nowMs, prove }: { views: RestCredentialViews; nowMs: () => number; prove?: ProveParticipant },
 ): void {
   app.decorateRequest('principal', null)
   app.addHook('onRoute', route => {
@@ -53,9 +58,13 @@ export function guardByViews(
   })
   app.addHook('onRequest', async request => {
     if (request.is404) return
-    const { access } = request.routeOptions.config
+    const { access, takesTokens } = request.routeOptions.config
     if (access === 'public') return
-    request.principal = authenticateRest(views, request, nowMs())
+    const token = takesTokens ? tokenOf(request.headers) : undefined
+    request.principal =
+      token !== undefined && prove
+        ? await authenticateParticipant(views, prove, { token, request }, nowMs)
+        : authenticateRest(views, request, nowMs())
     if (access === 'signed-in') return
     if (access === 'account-admin') {
       requireAccountAdmin(request.principal)

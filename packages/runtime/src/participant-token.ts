@@ -3,6 +3,8 @@ import { compactVerify } from 'jose/jws/compact/verify'
 import { parseUnambiguous } from './parse-unambiguous.ts'
 import { isPlainText } from './plain-text.ts'
 
+export { looksLikeJwt, maxTokenLength } from './token-shape.ts'
+
 /** What a participant token says, once it is verified. */
 export interface ParticipantClaims {
   keyId: string
@@ -28,14 +30,6 @@ export class TokenError extends Error {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const base64url = /^[A-Za-z0-9_-]+$/
-/** Longer than any real token: grants are a few kilobytes. */
-export const maxTokenLength = 16_384
-
-/** Says whether a credential has the shape of a JWT at all. */
-export function looksLikeJwt(credential: string): boolean {
-  return credential.length <= maxTokenLength && credential.split('.').length === 3 && credential.startsWith('ey')
-}
-
 /**
  * Reads the key id from a token that is not verified yet, to find the secret that must have signed it. Only canonical
  * base64url is read: a second spelling of the same bytes is another token. @throws TokenError

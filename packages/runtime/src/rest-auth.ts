@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto'
-import { type Key, type Permission, type Role, rolePermissions, type Session } from '@sluice/contracts'
+import {
+  type Key,
+  type Permission,
+  type ProvedParticipant,
+  type Role,
+  rolePermissions,
+  type Session,
+} from '@sluice/contracts'
 import { AppError } from './app-error.ts'
 import { isInIpRanges } from './ip-ranges.ts'
 import { type CredentialSource, credentialOf } from './session-cookie.ts'
@@ -17,7 +24,12 @@ export interface RestPrincipal {
   roles: ReadonlyMap<string, Role>
   /** What they may do in each of those projects. */
   permissions: ReadonlyMap<string, ReadonlySet<string>>
+  /** Whose token it is that the key has signed, where they sent no more than that. */
+  participant?: ProvedParticipant
 }
+
+/** Asks who a participant token speaks for; undefined: for nobody. */
+export type ProveParticipant = (token: string) => Promise<ProvedParticipant | undefined>
 
 /** What REST authentication reads: the `keys` and `sessions` buckets as views in memory. */
 export interface RestCredentialViews {
@@ -46,27 +58,7 @@ export function authenticateRest(views: RestCredentialViews, request: Credential
   const credential = credentialOf(request)
   if (credential === undefined) throw unauthorized()
   const hash = hashCredential(credential)
-  if (credential.startsWith('ma-')) {
-    const key = views.findKeyByHash(hash)
-    if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
-    const secret = key.secrets.find(candidate => candidate.hash === hash)
-    if (!secret || (secret.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
-    // The key of another system, known by its hash: for calls only.
-    if (!secret.envelope) throw unauthorized()
-    // Whose key it was has left the project or is disabled.
-    if (key.permissions?.length === 0) throw unauthorized()
-    if (key.ip_ranges && !isInIpRanges(key.ip_ranges, request.ip))
-      throw new AppError('ip_not_allowed', 403, 'This key may not be used from your address. Ask a project admin.')
-    return {
-      kind: 'key',
-      id: key.key_id,
-      accountId: key.account_id,
-      accountAdmin: false,
-      operator: false,
-      roles: new Map([[key.project_id, key.role]]),
-      permissions: new Map([[key.project_id, new Set(key.permissions ?? rolePermissions[key.role])]]),
-    }
-  }
+  if (credential.startsWith('ma-')) return principalOfKey(views, hash, request, nowMs)
   const session = views.findSessionByHash(hash)
   if (!session || session.expires_at_ms <= nowMs) throw unauthorized()
   return {
@@ -82,6 +74,63 @@ export function authenticateRest(views: RestCredentialViews, request: Credential
         new Set(session.permissions?.[projectId] ?? rolePermissions[role]),
       ]),
     ),
+  }
+}
+
+/**
+ * Finds the principal of a participant token: the key that has signed it, which may do with it no more than call models, where both
+ * may. @throws AppError 401, 403 as {@link authenticateRest}
+ */
+export async function authenticateParticipant(
+  views: RestCredentialViews,
+  prove: ProveParticipant,
+  { token, request }: { token: string; request: CredentialSource },
+  now: () => number,
+): Promise<RestPrincipal> {
+  const participant = await prove(token).catch(cause => {
+    throw new AppError(
+      'tokens_unavailable',
+      503,
+      'Participant tokens cannot be proved right now. Try again in a moment.',
+      {
+        cause,
+      },
+    )
+  })
+  if (!participant) throw unauthorized()
+  const { permissions, ...principal } = principalOfKey(views, participant.key_hash, request, now())
+  const calls = [...permissions].map(
+    ([projectId, held]) =>
+      [projectId, new Set(participant.may_call && held.has('llm:invoke') ? ['llm:invoke'] : [])] as const,
+  )
+  return { ...principal, permissions: new Map(calls), participant }
+}
+
+/** @throws AppError 401, 403 */
+function principalOfKey(
+  views: RestCredentialViews,
+  hash: string,
+  { ip }: CredentialSource,
+  nowMs: number,
+): RestPrincipal {
+  const key = views.findKeyByHash(hash)
+  if (!key || key.revoked_at_ms !== undefined || (key.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
+  const secret = key.secrets.find(candidate => candidate.hash === hash)
+  if (!secret || (secret.expires_at_ms ?? Infinity) <= nowMs) throw unauthorized()
+  // The key of another system, known by its hash: for calls only.
+  if (!secret.envelope) throw unauthorized()
+  // Whose key it was has left the project or is disabled.
+  if (key.permissions?.length === 0) throw unauthorized()
+  if (key.ip_ranges && !isInIpRanges(key.ip_ranges, ip))
+    throw new AppError('ip_not_allowed', 403, 'This key may not be used from your address. Ask a project admin.')
+  return {
+    kind: 'key',
+    id: key.key_id,
+    accountId: key.account_id,
+    accountAdmin: false,
+    operator: false,
+    roles: new Map([[key.project_id, key.role]]),
+    permissions: new Map([[key.project_id, new Set(key.permissions ?? rolePermissions[key.role])]]),
   }
 }
 

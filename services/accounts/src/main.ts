@@ -1,4 +1,4 @@
-import { connectBus } from '@sluice/bus'
+import { answerParticipantProofs, connectBus } from '@sluice/bus'
 import { startOutboxRelay } from '@sluice/postgres'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer, withinScope } from '@sluice/runtime'
 import { metricsText } from '@sluice/telemetry'
@@ -12,6 +12,7 @@ import { sendUsageSpans } from './consumers/usage-recorded.ts'
 import { openTenants } from './db/open-tenants.ts'
 import { changeCommitted } from './events.ts'
 import { Limits } from './limits.ts'
+import { proveParticipant } from './prove-token.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { repairAnnouncements } from './repair-announcements.ts'
 import { createSendSpans } from './send-spans.ts'
@@ -52,6 +53,8 @@ if (!process.argv.includes('--check-config')) {
   closing.use(storeKeysUsed({ bus, db, now, log }), 'use of keys')
   closing.use(await chainRecordedChanges({ bus, db, now, log }), 'changes of other services')
   const box = createSecretBox(secrets.masterKey)
+  const prove = (token: string) => withinScope({ system: true }, () => proveParticipant({ db, box, now }, token))
+  closing.use(answerParticipantProofs(bus, prove, log), 'proofs of tokens')
   const sendSpans = createSendSpans({ allowPrivate: config.allowPrivateUpstreams })
   closing.use(sendUsageSpans({ bus, db, box, send: sendSpans, log }), 'spans of usage')
   const app = buildApp({

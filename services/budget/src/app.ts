@@ -2,6 +2,7 @@ import {
   createRestApp,
   guardByViews,
   type Logger,
+  type ProveParticipant,
   type RestCredentialViews,
   type SecretBox,
   serveOpenApi,
@@ -40,6 +41,8 @@ export interface BudgetRouteDeps {
   decisions: DecisionBell
   alerts: AlertManagement
   views: RestCredentialViews
+  /** Asks accounts who a participant token speaks for. */
+  prove: ProveParticipant
   newBudgetId: () => string
   newRaiseId: () => string
   newStopId: () => string
@@ -60,7 +63,7 @@ export interface BudgetRouteDeps {
 /** The management routes. Opens nothing, listens to nothing. */
 export function buildApp(deps: BudgetRouteDeps, log: Logger): FastifyInstance {
   const app = createRestApp(log, deps.trustedProxies)
-  guardByViews(app, { views: deps.views, nowMs: deps.now })
+  guardByViews(app, { views: deps.views, prove: deps.prove, nowMs: deps.now })
   serveOpenApi(app, '/api/openapi/budget.json', 'Sluice budget')
   for (const place of budgetPlaces) {
     createBudgetRoute(app, deps, place)

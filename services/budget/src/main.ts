@@ -1,4 +1,11 @@
-import { answerMetBudgets, answerUsageHours, type Bus, connectBus, followCredentials } from '@sluice/bus'
+import {
+  answerMetBudgets,
+  answerUsageHours,
+  askParticipantProof,
+  type Bus,
+  connectBus,
+  followCredentials,
+} from '@sluice/bus'
 import { budgetUnits, type Cutoff, usageHoursSubjects } from '@sluice/contracts'
 import { createWindowFinder } from '@sluice/leases'
 import {
@@ -306,6 +313,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         alerts: manageAlerts(tenants.db),
         stops: manageStops(tenants.db, () => void outbox.flush()),
         views,
+        prove: token => askParticipantProof(bus, token),
         newBudgetId,
         newRaiseId: () => `rai_${uuidv7()}`,
         newRequestId: () => `req_${uuidv7()}`,

@@ -11,8 +11,9 @@ import { claimMaking, type MakingOnce } from './made-once-store.ts'
 import { type Asker, copyAskedFor, type Decision, type MoreRequest } from './more-request.ts'
 import { putRaise, type Raise } from './raise-store.ts'
 
-/** Requests of one asker within {@link askedSpanMs}. */
+/** Requests of one asker within {@link askedSpanMs}, and of all tokens of a key. */
 const mostAsked = 10
+const mostAskedByTokens = 100
 const askedSpanMs = 60 * 60_000
 
 /** What the routes ask of the store. */
@@ -80,15 +81,19 @@ function askForMore(db: Kysely<BudgetTables>, asker: Asker, draft: MoreDraft, on
     const amount = draft.readAmount(budget.unit)
     const asked = await trx
       .selectFrom('more_requests')
-      .select(['request_id', 'state', 'budget_id'])
+      .select(['request_id', 'state', 'budget_id', 'participant'])
       .where('requester_kind', '=', by.kind)
       .where('requester_id', '=', by.id)
       .where(eb => eb.or([eb('created_at_ms', '>', String(atMs - askedSpanMs)), eb('state', '=', 'open')]))
       .limit(1_000)
       .execute()
-    const open = asked.find(row => row.state === 'open' && row.budget_id === budgetId)
+    const own = asked.filter(row => row.participant === (asker.participant?.name ?? null))
+    const open = own.find(row => row.state === 'open' && row.budget_id === budgetId)
     if (open) throw requestOpen(open.request_id)
-    if (asked.length >= mostAsked) throw tooManyRequests(mostAsked)
+    if (own.length >= mostAsked) throw tooManyRequests(mostAsked)
+    // Whoever holds the key names as many participants as they like.
+    const byTokens = asked.filter(row => row.participant !== null)
+    if (asker.participant && byTokens.length >= mostAskedByTokens) throw tooManyRequests(mostAskedByTokens)
     const { numInsertedOrUpdatedRows: inserted } = await trx
       .insertInto('more_requests')
       .values({
@@ -102,6 +107,8 @@ function askForMore(db: Kysely<BudgetTables>, asker: Asker, draft: MoreDraft, on
         requester_id: by.id,
         requester_from: originOf(by),
         member_id: asker.memberId ?? null,
+        participant: asker.participant?.name ?? null,
+        room: asker.participant?.room ?? null,
         amount,
         reason,
         created_at_ms: atMs,
@@ -111,7 +118,8 @@ function askForMore(db: Kysely<BudgetTables>, asker: Asker, draft: MoreDraft, on
       .executeTakeFirst()
     // The same asker was faster by another connection.
     if (inserted === 0n) throw requestOpen()
-    const after = { budget_id: budgetId, copy, amount, reason }
+    const { name: participant } = asker.participant ?? {}
+    const after = { budget_id: budgetId, copy, amount, reason, ...(participant !== undefined && { participant }) }
     const action = 'budget-request.made'
     await tellTrail(trx, { atMs, actor: by, accountId, projectId, action, target: requestId, after })
     return findOwnRequest(trx, asker, requestId)
@@ -140,14 +148,14 @@ async function findOwnRequest(
   return fromRow(row)
 }
 
-function ownRequests(db: Kysely<BudgetTables> | Transaction<BudgetTables>, { projectId, by }: Asker) {
-  return withBudgets(db)
-    .where('more_requests.project_id', '=', projectId)
-    .where(eb => {
-      const own = eb.and([eb('requester_kind', '=', by.kind), eb('requester_id', '=', by.id)])
-      // A person sees what their keys have asked for; a key does not see what other keys have.
-      return by.kind === 'member' ? eb.or([own, eb('member_id', '=', by.id)]) : own
-    })
+function ownRequests(db: Kysely<BudgetTables> | Transaction<BudgetTables>, { projectId, by, participant }: Asker) {
+  const ofProject = withBudgets(db).where('more_requests.project_id', '=', projectId)
+  // A key sees what its tokens have asked for; a token does not see what its key has, or another token.
+  return (participant ? ofProject.where('participant', '=', participant.name) : ofProject).where(eb => {
+    const own = eb.and([eb('requester_kind', '=', by.kind), eb('requester_id', '=', by.id)])
+    // A person sees what their keys have asked for; a key does not see what other keys have.
+    return by.kind === 'member' ? eb.or([own, eb('member_id', '=', by.id)]) : own
+  })
 }
 
 function withBudgets(db: Kysely<BudgetTables> | Transaction<BudgetTables>) {
@@ -278,6 +286,8 @@ function fromRow(row: Selectable<BudgetTables['more_requests']> & { name: string
     copy: row.copy,
     by: actorOf(row.requester_kind, row.requester_id, row.requester_from),
     memberId: row.member_id ?? undefined,
+    participant: row.participant ?? undefined,
+    room: row.room ?? undefined,
     amount: BigInt(row.amount),
     reason: row.reason,
     createdAtMs: Number(row.created_at_ms),

@@ -10,6 +10,8 @@ export interface Asker {
   keyId?: string | undefined
   memberId?: string | undefined
   serviceAccountId?: string | undefined
+  /** Whose token it is that the key has signed, where they sent no more than that. */
+  participant?: { name: string; room?: string | undefined } | undefined
   /** Teams that may pay for their calls; undefined: not known. */
   teamIds?: readonly string[] | undefined
 }
@@ -27,6 +29,9 @@ export interface MoreRequest {
   copy: string
   by: Actor
   memberId: string | undefined
+  /** Whose token of that key it was; undefined: the key itself has asked, or a person. */
+  participant: string | undefined
+  room: string | undefined
   amount: bigint
   reason: string
   createdAtMs: number
@@ -54,7 +59,15 @@ export function copyAskedFor(budget: CountedBudget, asker: Asker): string | unde
     if (scope[name] !== undefined && scope[name] !== own[name]) return undefined
   if (scope.service_account !== undefined && scope.service_account !== asker.serviceAccountId) return undefined
   if (scope.team !== undefined && asker.teamIds && !asker.teamIds.includes(scope.team)) return undefined
+  // Whoever holds a key signs tokens for any name and any room; whoever has a token has those of the token.
+  const { participant } = asker
+  if (participant && scope.participant !== undefined && scope.participant !== participant.name) return undefined
+  if (participant && scope.room !== undefined && scope.room !== participant.room) return undefined
   switch (per) {
+    case 'participant':
+      return participant?.name ?? ''
+    case 'room':
+      return participant ? participant.room : ''
     case 'project':
     case 'key':
     case 'member':

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { type Bus, connectBus, openBucket, subscribe } from '@sluice/bus'
+import { answerParticipantProofs, type Bus, connectBus, openBucket, subscribe } from '@sluice/bus'
 import {
   AuditRecorded,
   type AuditRecordedData,
@@ -8,6 +8,7 @@ import {
   type Cutoff,
   Key,
   Project,
+  type ProvedParticipant,
   partitionOf,
   type Role,
   Session,
@@ -110,6 +111,12 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
       return found.length > 0 ? found : undefined
     })
 
+  /** Tokens that accounts has proved, and for whom. */
+  const tokens = new Map<string, ProvedParticipant>()
+  const proofs = answerParticipantProofs(accounts, async token => tokens.get(token), silent)
+  t.after(proofs.close)
+  await accounts.connection.flush()
+
   const numbers = new Map<number, number>()
   /** Publishes events of one project as one message, numbered behind what this gateway has sent. */
   async function send(projectId: string, events: UsageOverrides[]) {
@@ -148,6 +155,12 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
     })
 
   async function newKey(projectId: string, role: Role, owner: Partial<Key> = {}) {
+    const { call } = await newSigner(projectId, role, owner)
+    return call
+  }
+
+  /** A key, and the participants that it signs tokens for. */
+  async function newSigner(projectId: string, role: Role, owner: Partial<Key> = {}) {
     const keyId = randomUUID()
     const value = formatApiKey({ keyId, projectId, secret: randomUUID() })
     await putProject(projectId)
@@ -167,7 +180,12 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
         },
       ],
     })
-    return callAs(value, '/accounts/projects/')
+    const newToken = (participant: Omit<ProvedParticipant, 'key_hash' | 'may_call'>, mayCall = true) => {
+      const token = `ey.${Buffer.from(randomUUID()).toString('base64url')}.x`
+      tokens.set(token, { key_hash: hashCredential(value), may_call: mayCall, ...participant })
+      return callAs(token, '/')
+    }
+    return { keyId, call: callAs(value, '/accounts/projects/'), newToken }
   }
 
   const callAs =
@@ -200,5 +218,18 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
     return callAs(token, '/accounts/')
   }
 
-  return { ...stores, service, gateway, pushes, toldTrail, send, newProject, putProject, newKey, newPerson }
+  return {
+    ...stores,
+    service,
+    gateway,
+    pushes,
+    toldTrail,
+    send,
+    newProject,
+    putProject,
+    newKey,
+    newSigner,
+    newPerson,
+    callAs,
+  }
 }

@@ -78,6 +78,7 @@ function routesOn(db: Kysely<BudgetTables>) {
     {
       budgets: manageBudgets(db, () => undefined),
       views,
+      prove: async () => undefined,
       newBudgetId: () => `bud_${randomUUID()}`,
       newRaiseId: () => `rai_${randomUUID()}`,
       newStopId: () => `stp_${randomUUID()}`,

@@ -586,3 +586,90 @@ test('who waits for an answer leaves room for other projects: beyond its share a
   const ends = (await Promise.all(waiting)).map(({ status, body }) => body.state ?? status)
   assert.deepEqual(ends.sort(), [429, ...Array(20).fill('declined')])
 })
+
+test('a participant asks with their token for what their calls meet, once at a time each, and sees what they have asked for alone', async () => {
+  const { projectId, call } = await readyProject()
+  const { keyId, call: key, newToken } = await env.newSigner(projectId, 'member', { member_id: 'mem_ann' })
+  const [bo, cy] = [newToken({ name: 'bo', room: 'lab' }), newToken({ name: 'cy' })]
+  await eventually(async () => (await key('GET', `${projectId}/llm-proxy/requests`)).status === 200)
+  const make = async (budget: object) => (await call('POST', `${projectId}/budgets`, { ...spend, ...budget })).body.id
+  const budgets = {
+    all: await make({}),
+    bo: await make({ scope: { participant: 'bo' } }),
+    lab: await make({ scope: { room: 'lab' } }),
+    ann: await make({ scope: { member: 'mem_ann' } }),
+    another: await make({ scope: { member: 'mem_other' } }),
+  }
+  const wish = { amount: '1', reason: 'The job is not done.' }
+  const ask = async (who: typeof bo, id: string) => (await who('POST', `ask/${id}`, wish)).status
+  const statuses: Record<string, number[]> = {}
+  for (const [name, who] of Object.entries({ bo, cy })) {
+    statuses[name] = []
+    for (const id of Object.values(budgets)) statuses[name].push(await ask(who, id))
+  }
+  assert.deepEqual(statuses, { bo: [201, 201, 201, 201, 404], cy: [201, 404, 404, 201, 404] })
+  assert.equal(await ask(bo, budgets.all), 409, 'one at a time')
+
+  const own = `accounts/projects/${projectId}/llm-proxy/requests`
+  const listed = async (who: typeof bo, path = own) =>
+    (await who('GET', path)).body.requests.map(({ budget_id }: { budget_id: string }) => budget_id)
+  assert.deepEqual(await listed(cy), [budgets.all, budgets.ann])
+  assert.equal((await listed(key, `${projectId}/llm-proxy/requests`)).length, 6, 'a key sees those of its tokens')
+  const [first] = (await bo('GET', own)).body.requests
+  assert.equal((await cy('GET', `${own}/${first.id}`)).status, 404)
+  assert.equal((await bo('GET', `${own}/${first.id}`)).body.state, 'open')
+  const { body } = await call('GET', `${projectId}/budgets/requests`)
+  const shown = body.requests.find(({ id }: { id: string }) => id === first.id)
+  assert.deepEqual(
+    [shown.requested_by, shown.participant, shown.room, shown.member_id],
+    [`key ${keyId}`, 'bo', 'lab', 'mem_ann'],
+  )
+
+  // A token is for that and nothing else, whatever its key may do.
+  const boss = await env.newSigner(projectId, 'admin')
+  const [ofBoss, mute, forged] = [
+    boss.newToken({ name: 'bo' }),
+    boss.newToken({ name: 'bo' }, false),
+    env.callAs('ey.e.x', '/'),
+  ]
+  await eventually(async () => (await boss.call('GET', `${projectId}/budgets`)).status === 200)
+  assert.deepEqual(await listed(ofBoss), [], 'of the same name, and another key’s')
+  const budget = `accounts/projects/${projectId}/budgets`
+  for (const [method, path] of [
+    ['GET', budget],
+    ['GET', `${budget}/requests`],
+    ['POST', `${budget}/requests/${first.id}/approve`],
+    ['GET', `accounts/projects/${projectId}/llm-proxy/quota`],
+  ] as const)
+    assert.equal((await ofBoss(method, path, method === 'POST' ? {} : undefined)).status, 401, path)
+  assert.deepEqual([await ask(mute, budgets.all), await ask(forged, budgets.all)], [403, 401])
+  const elsewhere = await readyProject()
+  assert.equal((await ofBoss('GET', `accounts/projects/${elsewhere.projectId}/llm-proxy/requests`)).status, 404)
+
+  const once = { 'idempotency-key': 'one' }
+  const again = [boss.newToken({ name: 'di' }), boss.newToken({ name: 'ed' })]
+  const made = await Promise.all(again.map(who => who('POST', `ask/${budgets.all}`, wish, once)))
+  assert.deepEqual(
+    made.map(({ status }) => status),
+    [201, 201],
+    'names of one are not those of another',
+  )
+  assert.notEqual(made[0]?.body.id, made[1]?.body.id)
+})
+
+test('however many participants a key names, they ask together for no more than an hour allows, and the key itself still asks', async () => {
+  const { projectId, call } = await readyProject()
+  const { call: key, newToken } = await env.newSigner(projectId, 'member')
+  await eventually(async () => (await key('GET', `${projectId}/llm-proxy/requests`)).status === 200)
+  const { id } = (await call('POST', `${projectId}/budgets`, spend)).body
+  const wish = { amount: '1', reason: 'x' }
+  const codes: unknown[] = []
+  for (let number = 0; number < 104; number += 4) {
+    const names = [0, 1, 2, 3].map(more => `p${number + more}`)
+    const answers = await Promise.all(names.map(name => newToken({ name })('POST', `ask/${id}`, wish)))
+    codes.push(...answers.map(({ status, body }) => (status === 201 ? status : body.error.code)))
+  }
+  const refused = codes.filter(code => code === 'too_many_requests').length
+  assert.ok(refused > 0 && codes.length - refused === codes.filter(code => code === 201).length, codes.join())
+  assert.equal((await key('POST', `${projectId}/llm-proxy/requests`, { budget_id: id, ...wish })).status, 201)
+})

@@ -202,6 +202,8 @@ export interface BudgetTables {
     requester_id: string
     requester_from: JsonColumn<{ address: string; userAgent: string | null }> | null
     member_id: string | null
+    participant: string | null
+    room: string | null
     amount: BigIntColumn
     reason: string
     created_at_ms: BigIntColumn

@@ -45,6 +45,8 @@ const Poll = Type.Object(
 )
 const List = Type.Object({ requests: Type.Array(OwnRequestAnswer), continuation_token: ContinuationToken })
 const path = '/accounts/projects/:pid/llm-proxy/requests'
+const description =
+  'A participant token is a credential here, too: it asks for itself, and sees its own requests alone.'
 
 /** Asking for more of a budget that said no, by whoever it was said to. */
 export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): void {
@@ -78,9 +80,10 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
   app.post<{ Params: { budget_id: string }; Body: Static<typeof Body> }>(
     '/ask/:budget_id',
     {
-      config: { access: 'signed-in', idempotent: true },
+      config: { access: 'signed-in', takesTokens: true, idempotent: true },
       schema: {
-        summary: 'Ask for more of a budget, with the key that was refused',
+        summary: 'Ask for more of a budget, with the key or token that was refused',
+        description,
         example: { amount: '20', reason: 'The report is due tomorrow' },
         body: Body,
         response: responses({ 201: OwnRequestAnswer }),
@@ -102,9 +105,10 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
   app.post<{ Params: { pid: string }; Body: Static<typeof BodyWithBudget> }>(
     path,
     {
-      config: { access: 'llm:invoke', idempotent: true },
+      config: { access: 'llm:invoke', takesTokens: true, idempotent: true },
       schema: {
         summary: 'Ask for more of a budget that one meets',
+        description,
         example: { budget_id: 'bud_01', amount: '20', reason: 'The report is due tomorrow' },
         body: BodyWithBudget,
         response: responses({ 201: OwnRequestAnswer }),
@@ -116,9 +120,10 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
   app.get<{ Params: { pid: string }; Querystring: Static<typeof PageOnly> }>(
     path,
     {
-      config: { access: 'llm:invoke' },
+      config: { access: 'llm:invoke', takesTokens: true },
       schema: {
         summary: 'List one’s own requests for more',
+        description,
         querystring: PageOnly,
         response: responses({ 200: List }),
       },
@@ -136,9 +141,10 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
   app.get<{ Params: { pid: string; request: string }; Querystring: Static<typeof Poll> }>(
     `${path}/:request`,
     {
-      config: { access: 'llm:invoke' },
+      config: { access: 'llm:invoke', takesTokens: true },
       schema: {
         summary: 'Ask what became of one’s own request for more',
+        description,
         querystring: Poll,
         response: responses({ 200: OwnRequestAnswer }),
       },
@@ -195,13 +201,14 @@ async function waitForAnswer<Found extends { decided: unknown }>(
 const unassigned = 'unassigned'
 
 function askerOf(request: FastifyRequest, { views }: BudgetRouteDeps, projectId: string): Asker {
-  const { accountId: ofPrincipal, kind, id } = principalOf(request)
+  const { accountId: ofPrincipal, kind, id, participant } = principalOf(request)
   const accountId = views.accountOfProject(projectId) ?? ofPrincipal
   const place = { by: actorOf(request), accountId, projectId }
   if (kind === 'member') return { ...place, memberId: id }
-  const key = views.findKeyByHash(hashCredential(credentialOf(request) ?? ''))
+  const key = views.findKeyByHash(participant?.key_hash ?? hashCredential(credentialOf(request) ?? ''))
   return {
     ...place,
+    participant,
     keyId: id,
     memberId: key?.member_id,
     serviceAccountId: key?.service_account_id,
@@ -214,15 +221,14 @@ function askerOf(request: FastifyRequest, { views }: BudgetRouteDeps, projectId:
 
 const howTo = `A budget of yours is spent. Its owner can give you more, if you ask.
 
-Ask, with the key that was refused:
+Ask, with the key or token that was refused:
 
-  curl -X POST <this address> -H 'authorization: Bearer <your key>' -H 'content-type: application/json' \\
+  curl -X POST <this address> -H 'authorization: Bearer <your key or token>' -H 'content-type: application/json' \\
     -d '{"amount": "5.00", "reason": "What it is for"}'
 
 The answer says where to look what became of it ("poll"). Wait there for up to a minute at a time:
 
-  curl '<that address>?wait=60' -H 'authorization: Bearer <your key>'
+  curl '<that address>?wait=60' -H 'authorization: Bearer <your key or token>'
 
 Once it is approved, calls go on. One request is open at a time; until it is decided, asking again changes nothing.
-Whoever was refused with a participant token asks with the key that has signed it.
 `

@@ -44,7 +44,8 @@ const ofAccount: BudgetPlace = {
 export function makingOf(request: FastifyRequest): MakingOnce | undefined {
   const idempotencyKey = readIdempotencyKey(request)
   if (idempotencyKey === undefined) return undefined
-  const { id: callerId, accountId } = principalOf(request)
+  const { id, accountId, participant } = principalOf(request)
+  const callerId = participant ? `${id} ${participant.name}` : id
   return { accountId, callerId, idempotencyKey, requestHash: hashRequest(request) }
 }
 

@@ -30,6 +30,8 @@ export const RequestAnswer = Type.Object({
   requested_by: Type.String(),
   requested_from: NullableString,
   member_id: NullableString,
+  participant: NullableString,
+  room: NullableString,
   decided_by: NullableString,
   decided_from: NullableString,
 })
@@ -64,6 +66,8 @@ export function toAnswer(request: MoreRequest, publicOrigin: string | undefined)
     requested_by: `${by.kind} ${by.id}`,
     requested_from: by.from?.address ?? null,
     member_id: request.memberId ?? null,
+    participant: request.participant ?? null,
+    room: request.room ?? null,
     decided_by: decided ? `${decided.by.kind} ${decided.by.id}` : null,
     decided_from: decided?.by.from?.address ?? null,
   }

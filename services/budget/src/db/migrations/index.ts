@@ -23,6 +23,7 @@ import { createMoreRequests } from './014-create-more-requests.ts'
 import { markQuotas } from './015-mark-quotas.ts'
 import { createProjectBalances } from './016-create-project-balances.ts'
 import { noteAlertsGivenUp } from './017-note-alerts-given-up.ts'
+import { letParticipantsAsk } from './018-let-participants-ask.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -48,6 +49,7 @@ export const migrations: readonly Migration[] = [
   markQuotas,
   createProjectBalances,
   noteAlertsGivenUp,
+  letParticipantsAsk,
 ]
 
 /** The one schema of this service. */
