@@ -3,7 +3,7 @@ import { boundTextCall, type CallBound, type TextCall } from './bounds/call-boun
 import { clampOutput } from './bounds/clamp-output.ts'
 import { boundMediaCall } from './bounds/media-bound.ts'
 import { findModelLimits } from './bounds/model-limits.ts'
-import { tightenTextBound } from './bounds/tighten-bound.ts'
+import { isCountable, tightenTextBound } from './bounds/tighten-bound.ts'
 import type { MatchedBudget } from './budget-index.ts'
 import type { AdmittedCall } from './call.ts'
 import type { Journal } from './journal/journal.ts'
@@ -50,7 +50,7 @@ export function payForCall(
   const isVisible = isHeard && !findModelLimits(match.dialect, requestedModel).thinks
   const { bound, text } = boundOf(admitted, asked)
   const paying: Paying = { attemptId, budgets: hard, bound, isVisible }
-  if (text) paying.tighten = () => tightenTextBound(text, bound, deps.leases.countText)
+  if (text && isCountable(text)) paying.tighten = () => tightenTextBound(text, bound, deps.leases.countText)
   const taken = takeMoney(deps.leases, paying, admittedAtMs)
   const paid = (each: Taken): PaidCall => {
     const sent = each.isPaced ? { money: each.money, asked, clampedTo: undefined } : withClamp(each, asked)

@@ -8,14 +8,20 @@ export type CountText = (text: string) => number | Promise<number>
 const sameVocabulary = /^(?:ft:)?(?:gpt-4o|chatgpt-4o|gpt-4\.[1-9]|gpt-[5-9]|gpt-audio|gpt-realtime|gpt-oss|o[1-9])/
 
 /**
+ * The prompt of a call can be counted by its tokens. Of models with another vocabulary bytes have to do: how many tokens theirs
+ * makes of what this one takes for a single one, nobody here knows.
+ */
+export function isCountable({ endpoint, dialect, model }: TextCall): boolean {
+  return endpoint.shape !== 'embeddings' && dialect === 'openai' && sameVocabulary.test(model)
+}
+
+/**
  * Bounds a call again by the tokens of its prompt, where bytes do not fit: its JSON is counted as it stands, which has more
- * tokens than what it says, and a tenth for what is put around it. Of models with another vocabulary bytes have to do: how many
- * tokens theirs makes of what this one takes for a single one, nobody here knows.
+ * tokens than what it says, and a tenth for what is put around it.
  */
 export function tightenTextBound(call: TextCall, loose: CallBound, count: CountText): CallBound | Promise<CallBound> {
-  const { body, dialect, model } = call
-  if (loose.tightness === 'tight' || call.endpoint.shape === 'embeddings') return loose
-  if (dialect !== 'openai' || !sameVocabulary.test(model)) return loose
+  const { body, dialect } = call
+  if (loose.tightness === 'tight' || !isCountable(call)) return loose
   const size = measurePrompt(body, dialect, call.endpoint.shape)
   const tighten = (tokens: number): CallBound => boundPrompt(call, withText(size, tokens), 'tight')
   const counted = count(textOf(call))

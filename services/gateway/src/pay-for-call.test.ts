@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import type { Budget, LeaseAnswer } from '@sluice/contracts'
+import { createWindowFinder, type OpenAsk, WaitingLine, Wallet } from '@sluice/leases'
+import { readCall } from '../test/bounds/bound-witness.ts'
+import type { AdmittedCall } from './call.ts'
+import { SpareMoney } from './leases/spare-money.ts'
+import type { LeaseDeps } from './leases/take-money.ts'
+import { TokenLengths } from './leases/token-lengths.ts'
+import { UnknownAllowance } from './leases/unknown-allowance.ts'
+import { type PaidCall, payForCall } from './pay-for-call.ts'
+import type { Refusal } from './refusal.ts'
+
+const budget = {
+  budget_id: 'bud_1',
+  name: 'a day',
+  scope: { project: 'p' },
+  unit: 'usd',
+  window: 'day',
+  time_zone: 'UTC',
+  hold: 'paced',
+  on_unknown: 'deny',
+} as unknown as Budget
+const dollar = 1_000_000_000
+
+/** A gateway, and the home of its only budget, of which so much is left in nano-USD and the rest is held by others. */
+function begin(t: TestContext, home: { left: number }) {
+  t.mock.timers.enable({ apis: ['Date'], now: 120_000 })
+  const wallet = new Wallet({ gatewayId: 'gw_a', epoch: 1 })
+  const send = ({ message }: OpenAsk): void => {
+    const [item] = message.items
+    const granted = Math.min(home.left, item?.want ?? 0)
+    const isHeld = granted < (item?.need ?? 0)
+    if (!isHeld) home.left -= granted
+    const about = { budget_id: 'bud_1', copy: '', window_start_ms: 0, need: item?.need ?? 0 }
+    const answer: LeaseAnswer = {
+      seq: message.seq,
+      term: 1,
+      grants: isHeld ? [] : [{ lease_id: 'l', amount: granted, left: home.left, held: dollar }],
+      ...(isHeld && {
+        refusal: { reason: 'held', limit: dollar, spent: 0, held: dollar, retry_after_ms: 200, ...about },
+      }),
+    }
+    queueMicrotask(() => {
+      wallet.answer(answer, Date.now())
+      line.answered(answer, Date.now())
+    })
+  }
+  const line = new WaitingLine(wallet, { send })
+  const leases: LeaseDeps = {
+    client: { wallet, line, send, spare: new SpareMoney() } as unknown as LeaseDeps['client'],
+    findWindow: createWindowFinder(),
+    allowance: new UnknownAllowance(),
+    tokenLengths: new TokenLengths(),
+    countText: text => text.length / 4,
+  }
+  const journal = { extend: () => true, secured: undefined }
+  const pay = (name: string, request: object) => {
+    const { request: asked, call } = readCall(name, JSON.stringify(request))
+    const admitted = {
+      eventId: 'attempt',
+      match: { dialect: call.dialect },
+      endpoint: call.endpoint,
+      requestedModel: call.model,
+      prices: call.prices,
+      principal: { project: { project_id: 'p', unpriced: 'refuse' } },
+      route: { provider: call.dialect, access: 'managed' },
+      admittedAtMs: Date.now(),
+      streamed: asked.streamed,
+      hold: { hard: [{ budget, copy: '' }] },
+    } as unknown as AdmittedCall
+    const paying = payForCall({ leases, journal }, admitted, asked)
+    assert.ok(paying instanceof Promise, 'the gateway holds nothing yet')
+    const ended: { paid?: PaidCall; refusal?: Refusal } = {}
+    paying.then(
+      paid => Object.assign(ended, { paid }),
+      refusal => Object.assign(ended, { refusal }),
+    )
+    return ended
+  }
+  /** Time passes, as the gateway looks at who waits each 100 ms. */
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 100) {
+      t.mock.timers.tick(100)
+      line.poll(Date.now())
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+  return { pay, pass, home }
+}
+
+const words = 'All that there is to say. '.repeat(1_000)
+const asked = { stream: true, messages: [{ role: 'user', content: words }] }
+
+test('a call whose tokens nobody here can count waits for what others hold as long as any other', async t => {
+  const { pay, pass, home } = begin(t, { left: 0 })
+  const call = pay('messages', { model: 'claude-opus-4-5', max_tokens: 2_000, ...asked })
+  await pass(1_500)
+  assert.deepEqual(call, {})
+  home.left = dollar
+  await pass(300)
+  assert.equal(call.paid?.clampedTo, undefined)
+  assert.ok(call.paid)
+})
