@@ -102,3 +102,30 @@ test('a call whose tokens nobody here can count waits for what others hold as lo
   assert.equal(call.paid?.clampedTo, undefined)
   assert.ok(call.paid)
 })
+
+for (const [name, thinking, model] of [
+  ['that does not think', undefined, 'claude-sonnet-4-6'],
+  ['that is told not to think', { type: 'disabled' }, 'claude-opus-5'],
+] as const)
+  test(`a Messages stream ${name} begins with a tranche where money is short, and is sent as it came`, async t => {
+    const request = { model, max_tokens: 32_000, ...asked, ...(thinking && { thinking }) }
+    const { bound } = readCall('messages', JSON.stringify(request))
+    const { pay, pass } = begin(t, { left: bound.amount('usd', 3_000) })
+    const call = pay('messages', request)
+    await pass(100)
+    assert.equal(call.paid?.clampedTo, undefined)
+    assert.equal(call.paid?.money.heldOf(0), bound.amount('usd', 1_024))
+  })
+
+for (const [name, thinking, model] of [
+  ['that thinks as it likes', { type: 'adaptive' }, 'claude-sonnet-4-6'],
+  ['whose model thinks unasked', undefined, 'claude-opus-5'],
+] as const)
+  test(`a Messages stream ${name} is not paid for as it goes on: its thoughts are not seen`, async t => {
+    const request = { model, max_tokens: 32_000, ...asked, ...(thinking && { thinking }) }
+    const { bound } = readCall('messages', JSON.stringify(request))
+    const { pay, pass } = begin(t, { left: bound.amount('usd', 3_000) })
+    const call = pay('messages', request)
+    await pass(1_100)
+    assert.equal(call.paid?.clampedTo, 3_000)
+  })

@@ -1,8 +1,7 @@
 import type { UsageResult } from '@sluice/usage'
-import { boundTextCall, type CallBound, type TextCall } from './bounds/call-bound.ts'
+import { boundTextCall, type CallBound, mayThink, type TextCall } from './bounds/call-bound.ts'
 import { clampOutput } from './bounds/clamp-output.ts'
 import { boundMediaCall } from './bounds/media-bound.ts'
-import { findModelLimits } from './bounds/model-limits.ts'
 import { isCountable, tightenTextBound } from './bounds/tighten-bound.ts'
 import type { MatchedBudget } from './budget-index.ts'
 import type { AdmittedCall } from './call.ts'
@@ -44,11 +43,11 @@ export function payForCall(
 ): PaidCall | Promise<PaidCall> | undefined {
   const { hard } = admitted.hold
   if (hard.length === 0) return undefined
-  const { eventId: attemptId, match, requestedModel, admittedAtMs, streamed } = admitted
+  const { eventId: attemptId, admittedAtMs, streamed } = admitted
   // What goes on without its client is not seen to its end.
   const isHeard = streamed && !asked.background && asked.sound?.speaks !== true
-  const isVisible = isHeard && !findModelLimits(match.dialect, requestedModel).thinks
   const { bound, text } = boundOf(admitted, asked)
+  const isVisible = isHeard && text !== undefined && !mayThink(text)
   const paying: Paying = { attemptId, budgets: hard, bound, isVisible }
   if (text && isCountable(text)) paying.tighten = () => tightenTextBound(text, bound, deps.leases.countText)
   const taken = takeMoney(deps.leases, paying, admittedAtMs)

@@ -100,7 +100,7 @@ export function boundPrompt(call: TextCall, size: PromptSize, tightness: Tightne
     if (isText) outputTokens = Math.max(outputTokens, asked.tokens ?? limits.outputTokens * asked.choices)
     if (each === model) fixedNanoUsd += feesOf(tools, call, rates)
   }
-  const leastEach = leastOutput(body, findModelLimits(dialect, model))
+  const leastEach = leastOutput(call)
   return new LinearBound({
     outputTokens,
     leastOutputTokens: leastEach * asked.choices,
@@ -192,13 +192,31 @@ function predictedTokens({ bytes, object: { members } }: ScannedBody): number {
   return span ? countTextBytes(bytes.subarray(span.start, span.end)) : 0
 }
 
-function leastOutput({ bytes, object: { members } }: ScannedBody, { thinks }: ModelLimits): number {
+function leastOutput(call: TextCall): number {
+  return thinks(call, call.model) ? leastBehindThoughts + thinkingBudget(call.body) : leastUsefulTokens
+}
+
+/** Something of its output may be thoughts, of which nobody sees how many they are. */
+export function mayThink(call: TextCall): boolean {
+  return [call.model, ...fallbacksOf(call.named ?? [])].some(model => thinks(call, model))
+}
+
+function thinks({ dialect, body: { bytes, object } }: TextCall, model: string): boolean {
+  const thinking = object.members.get('thinking')
+  const ofModel = findModelLimits(dialect, model).thinks
+  if (!thinking) return ofModel === 'unasked'
+  const isOff = thinksNot.test(bytes.toString('latin1', thinking.start, thinking.end))
+  // A member of Anthropic's alone: what others make of it nobody knows.
+  return !isOff || (dialect !== 'anthropic' && ofModel !== undefined)
+}
+
+const thinksNot = /^\{\s*"type"\s*:\s*"disabled"\s*\}$/
+
+function thinkingBudget({ bytes, object: { members } }: ScannedBody): number {
   const thinking = members.get('thinking')
-  if (!thinking) return thinks ? leastBehindThoughts : leastUsefulTokens
-  const text = bytes.toString('latin1', thinking.start, thinking.end)
-  if (/"disabled"/.test(text)) return leastUsefulTokens
-  const budget = /"budget_tokens"\s*:\s*(\d{1,9})/.exec(text)
-  return leastBehindThoughts + Number(budget?.[1] ?? 0)
+  const budget =
+    thinking && /"budget_tokens"\s*:\s*(\d{1,9})/.exec(bytes.toString('latin1', thinking.start, thinking.end))
+  return Number(budget?.[1] ?? 0)
 }
 
 const hourMark = /"ttl"\s*:\s*"1h"/

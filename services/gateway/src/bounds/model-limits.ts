@@ -8,14 +8,20 @@ export interface ModelLimits {
   readonly isKnown: boolean
   /** Tokens of one answer, thinking included. */
   readonly outputTokens: number
-  /** It thinks before it answers, on the same limit. */
-  readonly thinks: boolean
+  /** It thinks before it answers, on the same limit: unasked, or only where the request says so. */
+  readonly thinks: 'unasked' | 'asked' | undefined
   /** What an image of the largest size that the model looks at is charged as. */
   readonly imageTokens: number
 }
 
 /** [name, context, output, image, thinks] */
-type Row = readonly [match: RegExp, contextTokens: number, outputTokens: number, imageTokens: number, thinks?: 'thinks']
+type Row = readonly [
+  match: RegExp,
+  contextTokens: number,
+  outputTokens: number,
+  imageTokens: number,
+  thinks?: 'unasked' | 'asked',
+]
 
 /** 85 tokens and 170 for each of the eight tiles that an image can be cut into. */
 const tiles = 1_445
@@ -38,11 +44,11 @@ const openai: readonly Row[] = [
   ...told([
     [/^gpt-4o-mini-(?:realtime|transcribe)/, 16_000, 4_096, tiles],
     [/^gpt-4o-realtime/, 32_000, 4_096, tiles],
-    [/^gpt-realtime-[2-9]/, 128_000, 32_000, tiles, 'thinks'],
+    [/^gpt-realtime-[2-9]/, 128_000, 32_000, tiles, 'unasked'],
     [/^gpt-realtime(?:-1\.5)?(?:-\d{4}|$)/, 32_000, 4_096, tiles],
     [/^(?:gpt-4-turbo|gpt-4-vision|gpt-4-\d{4}-preview|gpt-4-\d{4}-vision)/, 128_000, 4_096, tiles],
     [/^gpt-4(?:-\d{4})?$/, 8_192, 8_192, tiles],
-    [/^gpt-5-pro/, 400_000, 272_000, patches, 'thinks'],
+    [/^gpt-5-pro/, 400_000, 272_000, patches, 'unasked'],
   ]),
   [/^gpt-realtime/, 128_000, 4_096, tiles],
   [/^gpt-4o-transcribe/, 16_000, 2_000, tiles],
@@ -52,16 +58,16 @@ const openai: readonly Row[] = [
   [/^gpt-4\.1/, 1_047_576, 32_768, tiles],
   [/^gpt-4-32k/, 32_768, 32_768, tiles],
   [/^gpt-3\.5/, 16_385, 4_096, tiles],
-  [/^o1-mini/, 128_000, 65_536, tiles, 'thinks'],
-  [/^o1-preview/, 128_000, 32_768, tiles, 'thinks'],
-  [/^(?:o[134]|codex-mini)/, 200_000, 100_000, patches, 'thinks'],
+  [/^o1-mini/, 128_000, 65_536, tiles, 'unasked'],
+  [/^o1-preview/, 128_000, 32_768, tiles, 'unasked'],
+  [/^(?:o[134]|codex-mini)/, 200_000, 100_000, patches, 'unasked'],
   [/^computer-use/, 8_192, 1_024, patches],
-  [/^gpt-5\.3(?:-chat|-\d{4}|$)/, 128_000, 128_000, originalPatches, 'thinks'],
-  [/^gpt-5\.4-(?:mini|nano)/, 400_000, 128_000, originalPatches, 'thinks'],
-  [/^gpt-5\.[4-9]/, 1_050_000, 128_000, originalPatches, 'thinks'],
-  [/^gpt-5/, 400_000, 272_000, patches, 'thinks'],
-  [/^gpt-[6-9]/, 1_050_000, 128_000, originalPatches, 'thinks'],
-  [/^gpt-oss/, 131_072, 131_072, originalPatches, 'thinks'],
+  [/^gpt-5\.3(?:-chat|-\d{4}|$)/, 128_000, 128_000, originalPatches, 'unasked'],
+  [/^gpt-5\.4-(?:mini|nano)/, 400_000, 128_000, originalPatches, 'unasked'],
+  [/^gpt-5\.[4-9]/, 1_050_000, 128_000, originalPatches, 'unasked'],
+  [/^gpt-5/, 400_000, 272_000, patches, 'unasked'],
+  [/^gpt-[6-9]/, 1_050_000, 128_000, originalPatches, 'unasked'],
+  [/^gpt-oss/, 131_072, 131_072, originalPatches, 'unasked'],
 ]
 
 /** An image is one token for each 28 by 28 pixels: 1,568, or 4,784 on models that look at larger ones. */
@@ -72,18 +78,20 @@ const largeImage = 5_000
  * Windows of a million that need a beta's header count, since the header may be there. `told` rows stand on
  * platform.claude.com/docs/en/about-claude/models/overview and …/docs/en/models/{opus-5,opus-4-6,sonnet-5,sonnet-4-6}/overview, which
  * list the others of today beside (Fable 5.1, Opus 5.5, Sonnet 5.5, Haiku 5.5), read in November 2026; images on
- * …/build-with-claude/vision. Of older models no page is left: their rows have the largest that was ever listed for one of them.
+ * …/build-with-claude/vision, and who thinks unasked on …/build-with-claude/adaptive-thinking. Of older models no page is left: their rows
+ * have the largest that was ever listed for one of them.
  */
 const anthropic: readonly Row[] = [
   [/^claude-(?:v?[12]|instant)/, 200_000, 8_192, smallImage],
   [/^claude-3-(?:opus|sonnet|haiku)/, 200_000, 8_192, smallImage],
   [/^claude-3-5/, 200_000, 8_192, smallImage],
-  [/^claude-3-7/, 200_000, 128_000, smallImage, 'thinks'],
-  [/^claude-opus-4(?:-[015])?(?:-\d{8}|-latest)?$/, 200_000, 64_000, smallImage, 'thinks'],
+  [/^claude-3-7/, 200_000, 128_000, smallImage, 'asked'],
+  [/^claude-opus-4(?:-[015])?(?:-\d{8}|-latest)?$/, 200_000, 64_000, smallImage, 'asked'],
   ...told([
-    [/^claude-haiku-4-5/, 200_000, 64_000, smallImage, 'thinks'],
-    [/^claude-sonnet-4(?:-[05])?(?:-\d{8}|-latest)?$/, 1_000_000, 64_000, smallImage, 'thinks'],
-    [/^claude-/, 1_000_000, 128_000, largeImage, 'thinks'],
+    [/^claude-haiku-4-5/, 200_000, 64_000, smallImage, 'asked'],
+    [/^claude-sonnet-4(?:-[05])?(?:-\d{8}|-latest)?$/, 1_000_000, 64_000, smallImage, 'asked'],
+    [/^claude-(?:opus|sonnet)-4-6/, 1_000_000, 128_000, largeImage, 'asked'],
+    [/^claude-/, 1_000_000, 128_000, largeImage, 'unasked'],
   ]),
 ]
 
@@ -96,8 +104,20 @@ const rows: Record<Dialect, readonly Row[]> = { openai, anthropic }
 
 /** Of models without a row: the most that any model of the dialect has. */
 const unknown: Record<Dialect, ModelLimits> = {
-  openai: { contextTokens: 1_050_000, isKnown: false, outputTokens: 272_000, thinks: true, imageTokens: dearTiles },
-  anthropic: { contextTokens: 1_000_000, isKnown: false, outputTokens: 128_000, thinks: true, imageTokens: largeImage },
+  openai: {
+    contextTokens: 1_050_000,
+    isKnown: false,
+    outputTokens: 272_000,
+    thinks: 'unasked',
+    imageTokens: dearTiles,
+  },
+  anthropic: {
+    contextTokens: 1_000_000,
+    isKnown: false,
+    outputTokens: 128_000,
+    thinks: 'unasked',
+    imageTokens: largeImage,
+  },
 }
 
 /** Of models that were asked for lately: names come from clients. */
@@ -119,5 +139,5 @@ function readLimits(dialect: Dialect, model: string): ModelLimits {
   const row = rows[dialect].find(([match]) => match.test(name))
   if (!row) return unknown[dialect]
   const [, contextTokens, outputTokens, imageTokens, thinks] = row
-  return { contextTokens, isKnown: true, outputTokens, thinks: thinks === 'thinks', imageTokens }
+  return { contextTokens, isKnown: true, outputTokens, thinks, imageTokens }
 }
