@@ -245,6 +245,24 @@ test('a prompt of which bytes are too many to pay for is counted in tokens, and 
   assert.equal(response.headers.get('sluice-clamped'), null)
 })
 
+test('a session goes on where its bytes are more than is left, since its provider has counted what it has said before', async () => {
+  const { apiKey, probes } = await hardBudget('session', { limit: '0.40' })
+  const anthropic = new Anthropic({ baseURL: stack.anthropicBaseUrl, apiKey, maxRetries: 0, fetch: patiently })
+  const said = (bytes: number) => ({
+    role: 'user' as const,
+    content: 'All that there is to say of it. '.repeat(bytes / 32),
+  })
+  const call = (...messages: Anthropic.MessageParam[]) =>
+    anthropic.messages.create({ model: 'claude-sonnet-4-5', max_tokens: 300, messages })
+  assert.ok(probes * 0.001 < 0.01)
+  // At $3.30 a million: $0.264 by its bytes, of which a quarter is used.
+  await call(said(80_000))
+  const other = { role: 'user' as const, content: 'Something else. '.repeat(8_000) }
+  await assert.rejects(call(other), Anthropic.RateLimitError, '$0.42 by its bytes, and nothing of it is known')
+  const { usage } = await call(said(80_000), { role: 'assistant', content: 'Read.' }, said(48_000))
+  assert.ok(usage.input_tokens > 30_000)
+})
+
 test('a form is held as long as its sound can cost, and refused where that is more than is left', async () => {
   const { openai, read } = await hardBudget('heard', { limit: '0.01' })
   const bill = await billSince()

@@ -270,6 +270,11 @@ const mistakes: readonly { name: string; replacements: readonly Replacement[] }[
         from: 'const counted = count(textOf(call))',
         to: 'if (call) return loose; const counted = count(textOf(call))',
       },
+      {
+        file: 'services/gateway/src/bounds/counted-prompts.ts',
+        from: 'if (!counted) return size',
+        to: 'if (call) return size',
+      },
     ],
   },
   {

@@ -3,6 +3,7 @@ import type { SampledCall } from '@sluice/telemetry'
 import type { PriceBooksOfCall } from './allow-model.ts'
 import type { AskedLimits } from './asked-limits.ts'
 import type { Principal } from './authenticate.ts'
+import type { MarkedPrompt } from './bounds/counted-prompts.ts'
 import type { MatchedBudget } from './budget-index.ts'
 import type { ChatSound } from './chat-sound.ts'
 import type { ClientApp } from './client-app.ts'
@@ -72,6 +73,8 @@ export interface AdmittedCall {
   holder?: string | undefined
   /** Pays for more of it as it goes on. */
   pace?: PaceStream | undefined
+  /** Learns what its provider counts its prompt as. */
+  prompt?: MarkedPrompt | undefined
   /** Its budgets pay for less output than it asked for: the limit that was put into it. */
   clampedTo?: number | undefined
   /** By which of them. */

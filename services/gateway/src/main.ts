@@ -13,6 +13,7 @@ import { BatchPoller } from './batches/batch-poller.ts'
 import { FileWriters } from './batches/file-writers.ts'
 import { BatchFinder } from './batches/found-batches.ts'
 import { batchRoutes } from './batches/operator-routes.ts'
+import { CountedPrompts } from './bounds/counted-prompts.ts'
 import { TextCounting } from './bounds/text-counting.ts'
 import { readConfig } from './config.ts'
 import { Drains } from './drains.ts'
@@ -333,6 +334,7 @@ const deps: AppDeps = {
   tokens,
   clientSecrets: createClientSecretBox(secrets.masterKey),
   budgets,
+  prompts: new CountedPrompts(),
   leases: {
     client: leases,
     findWindow: createWindowFinder(),

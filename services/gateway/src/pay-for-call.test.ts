@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test'
 import type { Budget, LeaseAnswer } from '@sluice/contracts'
 import { createWindowFinder, type OpenAsk, WaitingLine, Wallet } from '@sluice/leases'
 import { readCall } from '../test/bounds/bound-witness.ts'
+import { CountedPrompts } from './bounds/counted-prompts.ts'
 import type { AdmittedCall } from './call.ts'
 import { SpareMoney } from './leases/spare-money.ts'
 import type { LeaseDeps } from './leases/take-money.ts'
@@ -54,6 +55,7 @@ function begin(t: TestContext, home: { left: number }) {
     tokenLengths: new TokenLengths(),
     countText: text => text.length / 4,
   }
+  const prompts = new CountedPrompts()
   const journal = { extend: () => true, secured: undefined }
   const pay = (name: string, request: object) => {
     const { request: asked, call } = readCall(name, JSON.stringify(request))
@@ -69,7 +71,7 @@ function begin(t: TestContext, home: { left: number }) {
       streamed: asked.streamed,
       hold: { hard: [{ budget, copy: '' }] },
     } as unknown as AdmittedCall
-    const paying = payForCall({ leases, journal }, admitted, asked)
+    const paying = payForCall({ leases, prompts, journal }, admitted, asked)
     assert.ok(paying instanceof Promise, 'the gateway holds nothing yet')
     const ended: { paid?: PaidCall; refusal?: Refusal } = {}
     paying.then(

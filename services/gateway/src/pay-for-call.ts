@@ -1,6 +1,7 @@
 import type { UsageResult } from '@sluice/usage'
-import { boundTextCall, type CallBound, mayThink, type TextCall } from './bounds/call-bound.ts'
+import { boundTextCall, type CallBound, mayThink, sizeOf, type TextCall } from './bounds/call-bound.ts'
 import { clampOutput } from './bounds/clamp-output.ts'
+import type { CountedPrompts, MarkedPrompt } from './bounds/counted-prompts.ts'
 import { boundMediaCall } from './bounds/media-bound.ts'
 import { isCountable, tightenTextBound } from './bounds/tighten-bound.ts'
 import type { MatchedBudget } from './budget-index.ts'
@@ -17,6 +18,7 @@ import { JsonScanError } from './scan-json.ts'
 
 export interface PayDeps {
   leases: LeaseDeps
+  prompts: CountedPrompts
   journal: Pick<Journal, 'extend' | 'secured'>
 }
 
@@ -29,6 +31,8 @@ export interface PaidCall {
   /** By which of its budgets. */
   clampedBy?: MatchedBudget | undefined
   pace: PaceStream | undefined
+  /** Its provider is about to count it. */
+  prompt?: MarkedPrompt | undefined
 }
 
 /**
@@ -46,13 +50,14 @@ export function payForCall(
   const { eventId: attemptId, admittedAtMs, streamed } = admitted
   // What goes on without its client is not seen to its end.
   const isHeard = streamed && !asked.background && asked.sound?.speaks !== true
-  const { bound, text } = boundOf(admitted, asked)
+  const { bound, text, prompt } = boundOf(deps.prompts, admitted, asked)
   const isVisible = isHeard && text !== undefined && !mayThink(text)
   const paying: Paying = { attemptId, budgets: hard, bound, isVisible }
   if (text && isCountable(text)) paying.tighten = () => tightenTextBound(text, bound, deps.leases.countText)
   const taken = takeMoney(deps.leases, paying, admittedAtMs)
   const paid = (each: Taken): PaidCall => {
-    const sent = each.isPaced ? { money: each.money, asked, clampedTo: undefined } : withClamp(each, asked)
+    const clamped = each.isPaced ? { money: each.money, asked, clampedTo: undefined } : withClamp(each, asked)
+    const sent = { ...clamped, prompt }
     if (!isHeard || !text || each.money.isExact) return { ...sent, pace: undefined }
     const paced: PacedCall = { ...each, attemptId, isVisible: isVisible && sent.clampedTo === undefined }
     if (sent.clampedTo !== undefined) paced.outputTokens = sent.asked.limits?.outputTokens ?? each.outputTokens
@@ -132,9 +137,10 @@ function notHeld({ hard }: Pick<Hold, 'hard'>, what: string): Refusal {
 
 /** `text`: what it was told from, where that is text. */
 function boundOf(
-  { endpoint, match, requestedModel, prices, principal, hold }: AdmittedCall,
+  prompts: CountedPrompts,
+  { endpoint, match, requestedModel, prices, principal, hold, route }: AdmittedCall,
   asked: ModelRequest,
-): { bound: CallBound; text?: TextCall } {
+): { bound: CallBound; text?: TextCall; prompt?: MarkedPrompt | undefined } {
   const { shape } = endpoint
   const about = {
     dialect: match.dialect,
@@ -152,15 +158,23 @@ function boundOf(
       named: asked.named,
       inBackground: asked.background,
     }
-    return { bound: boundText(text), text }
+    return boundText(prompts, text, principal.project.project_id, route.access)
   }
   throw notHeld(hold, `a call of ${endpoint.name}`)
 }
 
 /** @throws Refusal 400 where a text that the bound is told by is none */
-function boundText(text: TextCall): CallBound {
+function boundText(
+  prompts: CountedPrompts,
+  text: TextCall,
+  projectId: string,
+  access: string,
+): { bound: CallBound; text: TextCall; prompt: MarkedPrompt | undefined } {
   try {
-    return boundTextCall(text)
+    const size = sizeOf(text)
+    const prompt = prompts.read(text, size, projectId, access)
+    const counted = { ...text, size, counted: prompt?.counted }
+    return { bound: boundTextCall(counted), text: counted, prompt }
   } catch (error) {
     if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message, { cause: error })
     throw error

@@ -4,6 +4,7 @@ import { formatTraceparent, type SampledSpans } from '@sluice/telemetry'
 import { allowModel, type PriceBooksOfCall } from './allow-model.ts'
 import { type AuthenticateDeps, authenticate, type Principal } from './authenticate.ts'
 import type { Batches } from './batches/batches.ts'
+import type { CountedPrompts } from './bounds/counted-prompts.ts'
 import type { AdmittedCall } from './call.ts'
 import { recogniseClient } from './client-app.ts'
 import type { ClientAnswer, ClientExchange } from './client-exchange.ts'
@@ -45,6 +46,7 @@ export interface GatewayDeps extends ForwardDeps, AuthenticateDeps {
   calls: CallKeeper
   budgets: BudgetsView
   leases: LeaseDeps
+  prompts: CountedPrompts
   prices: PricesView
   routes: RouteResolver
   bodyMemory: BodyMemory
@@ -247,13 +249,14 @@ function sendPaid(
   call: AuthenticatedCall,
   how: Forwarding,
   admitted: AdmittedCall,
-  { money, asked, clampedTo, clampedBy, pace }: PaidCall,
+  { money, asked, clampedTo, clampedBy, pace, prompt }: PaidCall,
 ): void {
   try {
     admitted.money = money
     admitted.clampedTo = clampedTo
     if (clampedBy) admitted.clampedBy = clampedBy
     admitted.pace = pace
+    admitted.prompt = prompt
     admitted.body = asked.body
     admitted.limits = asked.limits
     how.send(deps, call, admitted, asked)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { isTrue, JsonScanError, parseString, scanObject } from './scan-json.ts'
+import { elementsOf, isTrue, JsonScanError, parseString, scanObject } from './scan-json.ts'
 
 const wanted = new Set(['model', 'stream', 'stream_options'])
 
@@ -23,6 +23,24 @@ test('a scan finds what a parser would find, in any object', () => {
     ),
     { seed: 4, numRuns: 500 },
   )
+})
+
+test('the elements of an array are those that a parser finds, and nothing else has any', () => {
+  fc.assert(
+    fc.property(fc.array(fc.jsonValue()), fc.constantFrom(0, 1, 3), (array, indent) => {
+      const body = Buffer.from(JSON.stringify({ model: array }, null, indent))
+      const span = scanObject(body, wanted).members.get('model')
+      assert.ok(span)
+      const elements = [...elementsOf(body, span)].map(({ start, end }) => body.toString('utf8', start, end))
+      assert.deepEqual(
+        elements.map(element => JSON.parse(element)),
+        JSON.parse(JSON.stringify(array)),
+      )
+    }),
+    { numRuns: 200 },
+  )
+  const body = Buffer.from('{"model": {"a": [1, 2]}}')
+  assert.deepEqual([...elementsOf(body, { start: 10, end: 23 })], [])
 })
 
 test('strings longer than the near window end at their own quote, escaped quotes and backslashes included', () => {

@@ -282,6 +282,24 @@ function containerEnd(bytes: Buffer, start: number, tally: BinaryTally): number 
   throw new JsonScanError('The body is not valid JSON: it ends early.')
 }
 
+/** The elements of an array that a scan has found, in their order; none of what is no array. */
+export function* elementsOf(bytes: Buffer, { start }: MemberSpan): Generator<MemberSpan> {
+  if (bytes[start] !== openBracket) return
+  const tally: BinaryTally = { bytes: 0, parts: 0, spans: [], depth: 0 }
+  let at = skipSpace(bytes, start + 1)
+  while (bytes[at] !== closeBracket) {
+    const end = valueEnd(bytes, at, tally)
+    yield { start: at, end }
+    at = skipSpace(bytes, end)
+    if (bytes[at] === comma) at = skipSpace(bytes, at + 1)
+  }
+}
+
+/** The string that begins at `start`, without its quotes. */
+export function textAt(bytes: Buffer, start: number): MemberSpan {
+  return { start: start + 1, end: stringEnd(bytes, start) - 1 }
+}
+
 /**
  * As `JsonWalker`, for bytes that are all there and are known to be balanced: ten times as fast.
  * @param names where the value itself stands

@@ -65,6 +65,7 @@ export function settle(
     whole: outcome.status === 'completed',
   })
   call.pace?.learn(outcome.outputBytes ?? 0, usage)
+  call.prompt?.learn(call.route.access, usage)
   const rating = rateCall(call, usage)
   const { provider, servedBy, paidBy } = call.route
   const draft: UsageDraft = {

@@ -5,6 +5,7 @@ import { mayHaveEscapedNames } from '../escaped-names.ts'
 import { anyModel, type NamedModel } from '../named-models/named-model-reader.ts'
 import { parseString } from '../scan-json.ts'
 import { type CacheWrites, type CallRates, findCallRates, type RateTerms } from './call-rates.ts'
+import { type CountedBeginning, sizeByCounted } from './counted-prompts.ts'
 import { type HostedTools, readHostedTools } from './hosted-tools.ts'
 import { costUp, LinearBound } from './linear-bound.ts'
 import { findModelLimits, type ModelLimits } from './model-limits.ts'
@@ -47,6 +48,10 @@ export interface TextCall {
   model: string
   prices: PriceBooksOfCall
   body: ScannedBody
+  /** Of its prompt, by its bytes; absent: it is measured when it is asked for. */
+  size?: PromptSize
+  /** What of its prompt its provider has counted before. */
+  counted?: CountedBeginning | undefined
   /** The project has the highest price assumed where there is none. */
   assumeDearest: boolean
   /** In which it is served, where its reply has said so; absent: in any that the request allows. */
@@ -66,9 +71,14 @@ const leastBehindThoughts = 1_024
 /** Lines of a bill are rounded to the nearest nano-dollar, each on its own. */
 const roundingNanoUsd = 16
 
-/** Bounds a call by the bytes of its prompt: no tokenizer is asked. */
+/** Bounds a call by the bytes of its prompt, of those that its provider has counted before by that count: no tokenizer is asked. */
 export function boundTextCall(call: TextCall): CallBound {
-  return boundPrompt(call, measurePrompt(call.body, call.dialect, call.endpoint.shape), 'loose')
+  return boundPrompt(call, sizeByCounted(call, sizeOf(call)), 'loose')
+}
+
+/** The prompt of a call by its bytes. */
+export function sizeOf({ size, body, dialect, endpoint }: TextCall): PromptSize {
+  return size ?? measurePrompt(body, dialect, endpoint.shape)
 }
 
 /** @param size of the prompt, its text in bytes or in tokens */

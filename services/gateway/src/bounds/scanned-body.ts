@@ -19,5 +19,6 @@ export const boundMembers = [
   'speed',
   'system',
   'thinking',
+  'truncation',
   'web_search_options',
 ] as const

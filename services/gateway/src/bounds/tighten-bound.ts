@@ -1,5 +1,6 @@
-import { boundPrompt, type CallBound, type TextCall } from './call-bound.ts'
-import { measurePrompt, type PromptSize } from './prompt-size.ts'
+import { boundPrompt, type CallBound, sizeOf, type TextCall } from './call-bound.ts'
+import { newTextOf, tokensBehind } from './counted-prompts.ts'
+import type { PromptSize } from './prompt-size.ts'
 
 /** Counts all tokens of a text, at once or in a thread of its own; it may be turned away, then bytes have to do. */
 export type CountText = (text: string) => number | Promise<number>
@@ -17,23 +18,28 @@ export function isCountable({ endpoint, dialect, model }: TextCall): boolean {
 
 /**
  * Bounds a call again by the tokens of its prompt, where bytes do not fit: its JSON is counted as it stands, which has more
- * tokens than what it says, and a tenth for what is put around it.
+ * tokens than what it says, and a tenth for what is put around it; of a prompt that begins as one that was counted, what is new.
  */
 export function tightenTextBound(call: TextCall, loose: CallBound, count: CountText): CallBound | Promise<CallBound> {
-  const { body, dialect } = call
   if (loose.tightness === 'tight' || !isCountable(call)) return loose
-  const size = measurePrompt(body, dialect, call.endpoint.shape)
-  const tighten = (tokens: number): CallBound => boundPrompt(call, withText(size, tokens), 'tight')
+  const { counted: beginning } = call
+  const size = sizeOf(call)
+  const tighten = (found: number): CallBound => {
+    const tokens = Math.ceil((found * 11) / 10)
+    return boundPrompt(call, withText(size, beginning ? tokensBehind(beginning, tokens) : tokens), 'tight')
+  }
   const counted = count(textOf(call))
   return counted instanceof Promise ? counted.then(tighten, () => loose) : tighten(counted)
 }
 
 function withText(size: PromptSize, tokens: number): PromptSize {
-  return { ...size, textTokens: Math.min(size.textTokens, Math.ceil((tokens * 11) / 10)) }
+  return { ...size, textTokens: Math.min(size.textTokens, tokens) }
 }
 
-/** The body without its long base64. */
-function textOf({ body: { bytes, object } }: TextCall): string {
+/** The body without its long base64; of one that was counted in part, what is new. */
+function textOf(call: TextCall): string {
+  const { bytes, object } = call.body
+  if (call.counted) return newTextOf(call, call.counted).toString('utf8')
   if (object.binaries.length === 0) return bytes.toString('utf8')
   let text = ''
   let at = 0

@@ -38,14 +38,14 @@ export async function payForTurn(
   }
   const paid = await payForCall(deps, admitted, asked)
   if (!paid) return undefined
-  const { money, pace, clampedTo, clampedBy } = paid
+  const { money, pace, prompt, clampedTo, clampedBy } = paid
   const body = Buffer.isBuffer(paid.asked.body) ? paid.asked.body : request.bytes
   const { bytes } = event
   const isWhole = request.start === 0
   return {
     money,
     data: isWhole ? body : Buffer.concat([bytes.subarray(0, request.start), body, bytes.subarray(request.end)]),
-    give: call => Object.assign(call, { eventId: admitted.eventId, money, pace, clampedTo, clampedBy }),
+    give: call => Object.assign(call, { eventId: admitted.eventId, money, pace, prompt, clampedTo, clampedBy }),
   }
 }
 
