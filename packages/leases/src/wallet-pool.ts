@@ -65,8 +65,8 @@ export class WalletPool implements PoolName {
   held = 0
   lastWant = 0
   lastUsedMs = 0
-  /** Usual time between calls. */
-  gapMs = 0
+  /** Usual time between calls; undefined: there was one at most. */
+  gapMs: number | undefined
   /** The window behind this one is asked for. */
   isFollowed = false
   /** Whoever asks for it by its name finds another. */
@@ -107,7 +107,7 @@ export class WalletPool implements PoolName {
     this.#taken += amount
     if (this.lastUsedMs > 0) {
       const gap = nowMs - this.lastUsedMs
-      this.gapMs = this.gapMs === 0 ? gap : Math.round((this.gapMs * 3 + gap) / 4)
+      this.gapMs = this.gapMs === undefined ? gap : Math.round((this.gapMs * 3 + gap) / 4)
     }
     this.lastWant = amount
     this.lastUsedMs = nowMs

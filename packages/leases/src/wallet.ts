@@ -544,7 +544,7 @@ export class Wallet {
   #isIdle(pool: WalletPool, nowMs: number): boolean {
     if (pool.free === 0 || pool.waiting > 0 || pool.asking > 0) return false
     const idleMs = nowMs - pool.lastUsedMs
-    const keptMs = pool.gapMs === 0 ? onceUsedIdleMs : Math.max(leastIdleMs, idleGaps * pool.gapMs)
+    const keptMs = pool.gapMs === undefined ? onceUsedIdleMs : Math.max(leastIdleMs, idleGaps * pool.gapMs)
     if (idleMs > Math.min(mostIdleMs, keptMs)) return true
     return idleMs > idleRestMs && pool.free * idleShare > pool.left
   }
