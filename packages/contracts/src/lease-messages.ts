@@ -113,6 +113,8 @@ export const LeaseAsk = defineEvent({
         have: Type.Optional(Amount),
         /** What this gateway has used of it in the last minute: so much more is taken if there is plenty. */
         ahead: Amount,
+        /** For a call that was let in in this window and runs on behind its end. Absent: the window must not be over. */
+        late: Type.Optional(Type.Literal(true)),
       }),
       { minItems: 1, maxItems: 64 },
     ),

@@ -13,8 +13,8 @@ export interface AskCircumstances {
   recalled: boolean
   /** Gateways have yet to say which leases they have: what is left is not known. */
   isRecovering?: boolean
-  /** Pools whose window is over or has not begun. */
-  isOpen: (pool: Pool) => boolean
+  /** Its window is not over and has begun. @param late it may be over, for as long as a call of it may run */
+  isOpen: (pool: Pool, late: boolean) => boolean
 }
 
 export interface DecidedAsk {
@@ -47,7 +47,7 @@ export function decideAsk(state: HomeState, ask: LeaseAsk, about: AskCircumstanc
   for (const item of ask.items) {
     const pool = state.pools.get(poolKey(item.budget_id, item.copy, item.window_start_ms))
     if (!pool) return refusal(ask, about, item, undefined, 'unknown_budget', heard)
-    if (!about.isOpen(pool)) return refusal(ask, about, item, pool, 'not_open', heard)
+    if (!about.isOpen(pool, item.late ?? false)) return refusal(ask, about, item, pool, 'not_open', heard)
     const left = leftOf(pool)
     if (left < item.want && pool.outstanding > 0) wantsMore = true
     // Money ahead of calls is no reason to refuse what others of them find.

@@ -350,6 +350,7 @@ export class Wallet {
     const pools: WalletPool[] = []
     for (const { pool, want, need } of needs) {
       const free = isBehind ? 0 : pool.free
+      const isOver = pool.isOver(nowMs)
       // Its home has to be heard of, if nothing else.
       if (free >= want && this.isFresh(pool, nowMs)) continue
       if (this.#isBusy(pool.home)) return 'busy'
@@ -361,7 +362,8 @@ export class Wallet {
         need: Math.max(0, need - free),
         want: Math.max(0, want - free),
         ...(free > 0 && { have: Math.min(free, need) }),
-        ahead: pool.isConcurrent ? 0 : pool.ahead(want),
+        ahead: pool.isConcurrent || isOver ? 0 : pool.ahead(want),
+        ...(isOver && { late: true as const }),
       })
       byHome.set(pool.home, items)
       pools.push(pool)

@@ -18,6 +18,7 @@ export interface AskedPool {
   want: number
   need?: number
   ahead?: number
+  late?: true
 }
 
 /** One run of a gateway, as far as a home knows it. */
@@ -39,13 +40,14 @@ export function leaseClient(bus: Bus, gatewayId: string, epoch: number, home: nu
   }
 
   const askAs = async (number: number, pools: readonly AskedPool[], patienceMs = 15_000): Promise<LeaseAnswer> => {
-    const items = pools.map(({ budgetId, copy = '', windowStartMs = 0, want, need = want, ahead = 0 }) => ({
+    const items = pools.map(({ budgetId, copy = '', windowStartMs = 0, want, need = want, ahead = 0, late }) => ({
       budget_id: budgetId,
       copy,
       window_start_ms: windowStartMs,
       want,
       need,
       ahead,
+      ...(late && { late }),
     }))
     const body = LeaseAsk.encode({ ...who(), seq: number, items })
     return LeaseAnswer.decode(await say(LeaseAsk.subject(home), body, patienceMs))

@@ -21,6 +21,7 @@ import { sumFacts } from '../src/spend-fact-store.ts'
 import type { UsageMessage } from '../src/usage-message.ts'
 import { applyUsage } from '../src/usage-store.ts'
 import { rebuildWindows } from '../src/window-rebuild-store.ts'
+import { makeWindows } from '../src/window-store.ts'
 import { fileScope, openService, startService } from './budget-service.ts'
 import { leaseClient } from './lease-client.ts'
 
@@ -96,6 +97,30 @@ test('an ask of several budgets is granted whole or not at all', async () => {
     granted.grants.map(({ amount }) => amount),
     [5, 5],
   )
+})
+
+test('a window that is over gives to calls that were let in in it, for as long as one may run', async () => {
+  const { budgetId, newGateway } = await newPool({ window: 'minute' })
+  const gateway = newGateway()
+  const minuteMs = 60_000
+  const { startMs } = windowAt('minute', 'UTC', Date.now())
+  const ago = (minutes: number) => startMs - minutes * minuteMs
+  const windows = [2, 59, 62].map(minutes => ({ startMs: ago(minutes), endMs: ago(minutes) + minuteMs }))
+  await makeWindows(
+    env.db,
+    windows.map(window => ({ budgetId, copy: '', window, amount: 0n })),
+    Date.now(),
+  )
+  const ask = async (windowStartMs: number, late?: true) => {
+    const { grants, refusal } = await gateway.ask({ budgetId, windowStartMs, want: 60, ...(late && { late }) })
+    return refusal?.reason ?? grants.map(({ amount }) => amount)
+  }
+  assert.equal(await ask(ago(2)), 'not_open')
+  assert.deepEqual(await ask(ago(2), true), [60])
+  assert.deepEqual(await ask(ago(2), true), 'held', 'of what is left of that window')
+  assert.deepEqual(await ask(ago(59), true), [60])
+  assert.equal(await ask(ago(62), true), 'not_open')
+  assert.equal(await ask(ago(-2), true), 'not_open')
 })
 
 test('what is no hard budget of this home, or no window of now, has no lease', async () => {

@@ -104,7 +104,7 @@ export class SimulatedHome {
         term,
         gateways: Math.max(1, state.gateways.size),
         recalled,
-        isOpen: pool => this.#rules.isOpen(pool, this.#world.nowMs),
+        isOpen: (pool, late) => late || this.#rules.isOpen(pool, this.#world.nowMs),
       })
       if (decided === 'recall') return decided
       this.#apply(decided.events)

@@ -43,6 +43,7 @@ export interface DecidedBatch {
 
 /** A gateway counts among those that share what is left while it was heard of within this time. */
 const livelyMs = 10_000
+const longestCallMs = 60 * 60_000
 /** Gateways' clocks and ours may differ by so much. */
 const clockSkewMs = 5_000
 
@@ -97,7 +98,7 @@ function decideOneAsk(about: BatchCircumstances, command: AskCommand, batch: Dec
     gateways: lively.length + 1,
     recalled,
     isRecovering: about.isRecovering,
-    isOpen: pool => isOpen(about, pool),
+    isOpen: (pool, late) => isOpen(about, pool) || (late && isRecent(about, pool)),
   })
   if (decided === 'recall') {
     batch.recalls.push(command)
@@ -129,6 +130,17 @@ export function isOpen(
 ): boolean {
   const budget = budgets.get(budgetId)
   return budget !== undefined && state.pools.has(key) && isWindowOpen(budget, windowStartMs, nowMs, findWindow)
+}
+
+/** Whether calls that were let in in the window of a pool may still run. */
+function isRecent(
+  { budgets, nowMs, findWindow }: Pick<BatchCircumstances, 'budgets' | 'nowMs' | 'findWindow'>,
+  { budgetId, windowStartMs }: Pick<Pool, 'budgetId' | 'windowStartMs'>,
+): boolean {
+  const budget = budgets.get(budgetId)
+  const window = budget && findWindow(budget.window, budget.time_zone, windowStartMs)
+  if (window?.endMs === undefined || window.startMs !== windowStartMs) return false
+  return window.endMs <= nowMs && nowMs - window.endMs <= longestCallMs
 }
 
 export function isWindowOpen(

@@ -16,14 +16,22 @@ const outputTokens = 16_000
 const trancheTokens = 1_024
 const usage = () => ({ modifiers: {}, quantities: {}, provenance: {}, raw_usage: null })
 
-/** A stream that holds all that it may say of a budget of tokens, which is all that there is. */
-function runningStream(t: TestContext, projectId = 'project', tokenLengths = new TokenLengths()) {
+/** A stream that holds all that it may say, or what it begins with, of a budget of tokens, which is all that there is. */
+function runningStream(
+  t: TestContext,
+  {
+    projectId = 'project',
+    tokenLengths = new TokenLengths(),
+    windowEndMs,
+    beginsWith = outputTokens,
+  }: { projectId?: string; tokenLengths?: TokenLengths; windowEndMs?: number; beginsWith?: number } = {},
+) {
   const wallet = new Wallet({ gatewayId: 'gw', epoch: 1 })
   const spare = new SpareMoney()
   const line = new WaitingLine(wallet, { send: () => {} })
-  const name = { budgetId: 'bud', copy: '', windowStartMs: 0, windowEndMs: undefined, home: 0, isConcurrent: false }
+  const name = { budgetId: 'bud', copy: '', windowStartMs: 0, windowEndMs, home: 0, isConcurrent: false }
   const pool = wallet.pool(name)
-  const all = inputTokens + outputTokens
+  const all = inputTokens + beginsWith
   const needs = [{ pool, want: all, need: 1 }]
   wallet.ask(needs, Date.now())
   const seq = wallet.openAsks[0]?.message.seq ?? 0
@@ -51,7 +59,7 @@ function runningStream(t: TestContext, projectId = 'project', tokenLengths = new
     model: 'model',
     money,
     bound,
-    outputTokens,
+    outputTokens: beginsWith,
     isVisible: true,
     extend: () => true,
     secured: undefined,
@@ -60,6 +68,7 @@ function runningStream(t: TestContext, projectId = 'project', tokenLengths = new
   t.after(() => pace.stop())
   return {
     pace,
+    wallet,
     tokenLengths,
     /** What it holds for its output, once others lack it. */
     keptFor: () => {
@@ -87,6 +96,29 @@ test('a stream whose tokens are a byte long never gives back what it has used', 
 
 const measured = { quantities: { out_text: 1_000 }, provenance: { out_text: 'measured' as const } }
 
+test('a stream that outlives the window it was let in in is paid for out of that one', t => {
+  t.mock.timers.enable({ apis: ['Date'], now: 10_000 })
+  const { pace, wallet } = runningStream(t, { windowEndMs: 60_000, beginsWith: trancheTokens })
+  t.mock.timers.tick(70_000)
+  pace.seen(3 * trancheTokens, 500, usage)
+  assert.deepEqual(
+    wallet.openAsks.map(({ message }) => message.items),
+    [
+      [
+        {
+          budget_id: 'bud',
+          copy: '',
+          window_start_ms: 0,
+          need: trancheTokens,
+          want: trancheTokens,
+          ahead: 0,
+          late: true,
+        },
+      ],
+    ],
+  )
+})
+
 test('several short tokens to a piece are counted by what streams of the model have taught', t => {
   const { pace, keptFor, tokenLengths } = runningStream(t)
   pace.learn(1_000, { ...measured, provenance: { out_text: 'estimated' } })
@@ -98,7 +130,7 @@ test('several short tokens to a piece are counted by what streams of the model h
 
 test('what the provider of one project tells of its tokens is nothing to the streams of another', t => {
   const { pace, tokenLengths } = runningStream(t)
-  const other = runningStream(t, 'other', tokenLengths)
+  const other = runningStream(t, { projectId: 'other', tokenLengths })
   for (let streams = 0; streams < 20; streams++) pace.learn(1_000, measured)
   other.pace.seen(6_000, 100, usage)
   assert.equal(other.keptFor(), 2_000 + 500 + trancheTokens)

@@ -5,7 +5,7 @@ import { amountOf } from '../rate-limit.ts'
 import { meteringUnavailable, type Refusal } from '../refusal.ts'
 import type { Money } from './money.ts'
 import type { SpareHolder } from './spare-money.ts'
-import { budgetUnknown, type LeaseDeps, poolOf, refusalOf, trancheTokens } from './take-money.ts'
+import { budgetUnknown, type LeaseDeps, refusalOf, trancheTokens } from './take-money.ts'
 import { speakerOf } from './token-lengths.ts'
 import type { ToldInput } from './told-input.ts'
 
@@ -171,10 +171,11 @@ export class PaceStream implements SpareHolder {
     const bound = this.#bound
     const nowMs = Date.now()
     const toTokens = Math.min(bound.outputTokens, this.#coveredTokens + trancheTokens)
-    const needs = money.budgets.map(({ budget, copy }, at): Need => {
+    const needs = money.budgets.flatMap(({ budget }, at): Need[] => {
+      const pool = this.#poolAt(at)
       const isGone = this.#gone.has(budget.budget_id)
       const more = isGone ? 0 : Math.max(0, amountOf(budget, bound, toTokens) - money.heldOf(at))
-      return { pool: poolOf(this.#deps, budget, copy, nowMs), want: more, need: more }
+      return pool ? [{ pool, want: more, need: more }] : []
     })
     // What runs goes before what waits: its money keeps nobody waiting longer than its end does.
     const hold = money.takeMore(this.#extensionId, needs, nowMs)
@@ -214,6 +215,12 @@ export class PaceStream implements SpareHolder {
       },
       nowMs,
     )
+  }
+
+  /** Of the window that it was let in in, however long it runs. */
+  #poolAt(at: number): WalletPool | undefined {
+    const pool = this.pools[at]
+    return pool?.isForgotten ? this.#deps.client.wallet.pool(pool) : pool
   }
 
   #take(hold: Hold, toTokens: number): void {
