@@ -1,7 +1,7 @@
 import { jetstream } from '@nats-io/jetstream'
 import { type MsgHdrs, headers as newHeaders } from '@nats-io/transport-node'
-import { context, propagation } from '@opentelemetry/api'
 import type { EventContract } from '@sluice/contracts'
+import { passTraceOn } from '@sluice/telemetry/passed-on-trace'
 import type { Static, TSchema } from 'typebox'
 import type { Bus } from './connect.ts'
 
@@ -25,7 +25,7 @@ export function cloudEventHeaders(attributes: CloudEventAttributes, contentType 
   result.set('ce-type', attributes.type)
   result.set('ce-time', new Date(attributes.timeMs).toISOString())
   result.set('content-type', contentType)
-  propagation.inject(context.active(), result, { set: (carrier, key, value) => carrier.set(key, value) })
+  passTraceOn((name, value) => result.set(name, value))
   return result
 }
 

@@ -1,8 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
-import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import { context, propagation, ROOT_CONTEXT } from '@opentelemetry/api'
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import { histogram } from './metrics.ts'
-import { PassedOnContext, passedOn } from './passed-on-context.ts'
+import { enterTrace, passTraceOn } from './passed-on-trace.ts'
 
 const buckets = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 const labelNames = ['http_request_method', 'http_response_status_code'] as const
@@ -14,19 +13,16 @@ const methods = new Set(['CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH',
  * time a service takes to load.
  */
 export function measureOnly(): void {
-  const contexts = new PassedOnContext()
-  context.setGlobalContextManager(contexts)
-  propagation.setGlobalPropagator(passedOn)
-  measureServer(contexts)
+  measureServer()
   measureClient()
 }
 
-function measureServer(contexts: PassedOnContext): void {
+function measureServer(): void {
   const served = histogram('http_server_request_duration', 'Duration of HTTP server requests.', { labelNames, buckets })
   subscribe('http.server.request.start', message => {
     const { request, response } = message as { request: IncomingMessage; response: ServerResponse }
     // Told in the very callback that goes on to answer: what that starts is of this request.
-    contexts.enter(contextOf(request.headers))
+    enterTrace(request.headers)
     if (/^\/(health|metrics)/.test(request.url ?? '')) return
     const beganAt = performance.now()
     response.once('close', () =>
@@ -48,20 +44,13 @@ function measureClient(): void {
     const { request } = message as { request: ClientRequest }
     beganAtMs.set(request, performance.now())
     if (request.headersSent) return
-    propagation.inject(context.active(), request, { set: (carrier, name, value) => carrier.setHeader(name, value) })
+    passTraceOn((name, value) => request.setHeader(name, value))
   })
   subscribe('http.client.response.finish', message => {
     const { request, response } = message as { request: ClientRequest; response: IncomingMessage }
     end(request, String(response.statusCode))
   })
   subscribe('http.client.request.error', message => end((message as { request: ClientRequest }).request, ''))
-}
-
-function contextOf(headers: IncomingHttpHeaders) {
-  return propagation.extract(ROOT_CONTEXT, headers, {
-    keys: (carrier: IncomingHttpHeaders) => Object.keys(carrier),
-    get: (carrier, name) => carrier[name],
-  })
 }
 
 const secondsSince = (beganAt: number) => (performance.now() - beganAt) / 1_000

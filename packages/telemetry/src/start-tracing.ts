@@ -1,10 +1,12 @@
 import { createRequire, register } from 'node:module'
 import { pathToFileURL } from 'node:url'
+import { context, propagation } from '@opentelemetry/api'
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus'
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http'
 import { PgInstrumentation } from '@opentelemetry/instrumentation-pg'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 import { addMetricsSource } from './metrics.ts'
+import { passTracesOnBy } from './passed-on-trace.ts'
 
 /**
  * Sends a span of every traced request and statement to the collector that the environment names, and puts OpenTelemetry's
@@ -30,6 +32,7 @@ export function startTracing(): void {
     instrumentations: [http, new PgInstrumentation({ enhancedDatabaseReporting: false, requireParentSpan: true })],
   })
   sdk.start()
+  passTracesOnBy(set => propagation.inject(context.active(), undefined, { set: (_, name, value) => set(name, value) }))
   // Patched where it is required the next time; whoever imports it shares the patched prototypes.
   createRequire(import.meta.url)('node:http')
   // The last spans leave when the service has closed what it had open and the loop is empty.

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { clientAddress } from '@sluice/runtime'
-import { Pool } from 'undici'
+import type { Pool } from 'undici'
+import { openLibraryPool } from './upstream/library-pool.ts'
 
 /** A path pattern and the service it belongs to. */
 export interface FrontRoute {
@@ -78,7 +79,7 @@ export function createFront(
   const poolOf = (origin: string): Pool => {
     let pool = pools.get(origin)
     if (!pool) {
-      pool = new Pool(origin, { connections: 64, headersTimeout: 70_000, bodyTimeout: 60_000 })
+      pool = openLibraryPool(origin, { connections: 64, headersTimeout: 70_000, bodyTimeout: 60_000 })
       pools.set(origin, pool)
     }
     return pool

@@ -2,9 +2,10 @@ import type { LookupFunction } from 'node:net'
 import type { Readable } from 'node:stream'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { publicLookup } from '@sluice/runtime'
-import { type Dispatcher, Pool } from 'undici'
+import type { Dispatcher, Pool } from 'undici'
 import type { Route } from './resolve-route.ts'
 import { flatHeaders } from './upstream/flat-headers.ts'
+import { openLibraryPool } from './upstream/library-pool.ts'
 import { OriginPool } from './upstream/origin-pool.ts'
 import { RepeatedHeaders } from './upstream/repeated-headers.ts'
 import { UpstreamError } from './upstream/upstream-error.ts'
@@ -70,7 +71,7 @@ export function createUpstreams(options: { ca?: string | undefined } = {}): Upst
     const key = keyOf(route)
     let pool = pools.get(key)
     if (!pool) {
-      pool = new Pool(route.origin, {
+      pool = openLibraryPool(route.origin, {
         connect: {
           timeout: 5_000,
           ...connectOptionsOf(route),
