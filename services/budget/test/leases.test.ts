@@ -121,6 +121,7 @@ test('a window that is over gives to calls that were let in in it, for as long a
   assert.deepEqual(await ask(ago(59), true), [60])
   assert.equal(await ask(ago(62), true), 'not_open')
   assert.equal(await ask(ago(-2), true), 'not_open')
+  assert.equal(await ask(ago(30), true), 'not_open', 'no call was let in in it')
 })
 
 test('what is no hard budget of this home, or no window of now, has no lease', async () => {

@@ -132,11 +132,12 @@ export function isOpen(
   return budget !== undefined && state.pools.has(key) && isWindowOpen(budget, windowStartMs, nowMs, findWindow)
 }
 
-/** Whether calls that were let in in the window of a pool may still run. */
+/** Whether calls that were let in in the window of a pool may still run. Of a window that is not there, none holds anything. */
 function isRecent(
-  { budgets, nowMs, findWindow }: Pick<BatchCircumstances, 'budgets' | 'nowMs' | 'findWindow'>,
-  { budgetId, windowStartMs }: Pick<Pool, 'budgetId' | 'windowStartMs'>,
+  { state, budgets, nowMs, findWindow }: Pick<BatchCircumstances, 'state' | 'budgets' | 'nowMs' | 'findWindow'>,
+  { key, budgetId, windowStartMs }: Pick<Pool, 'key' | 'budgetId' | 'windowStartMs'>,
 ): boolean {
+  if (!state.pools.has(key)) return false
   const budget = budgets.get(budgetId)
   const window = budget && findWindow(budget.window, budget.time_zone, windowStartMs)
   if (window?.endMs === undefined || window.startMs !== windowStartMs) return false
