@@ -164,6 +164,7 @@ test('what one provider has counted for one project says nothing to another, nor
   assert.equal(sessions.knows(claude([said(88_000)])), 20_000)
 })
 
+const deferred = { name: 'read', input_schema: { type: 'object' }, defer_loading: true }
 const part = (type: string, more: object = {}) => ({ role: 'assistant', content: [{ type, ...more }] })
 for (const [name, request, endpoint] of [
   ['thoughts', claude([said(80_000), part('thinking', { thinking: 'So.', signature: 'x' })])],
@@ -173,6 +174,8 @@ for (const [name, request, endpoint] of [
   ['a middle that is left out', { model: 'gpt-4.1', truncation: 'auto', input: [said(80_000)] }, endpoints.input],
   ['what came before', { model: 'gpt-4.1', previous_response_id: 'r', input: [said(80_000)] }, endpoints.input],
   ['reasoning', { model: 'gpt-5.4', input: [said(80_000), { type: 'reasoning', id: 'r' }] }, endpoints.input],
+  ['tools that are read once they are looked for', claude([said(80_000)], { tools: [deferred] })],
+  ['results that are cut out', claude([said(80_000), part('cache_edits', { edits: [] })])],
   ['a model that nobody here knows', { model: 'own', messages: [said(80_000)] }, endpoints.chat],
 ] as const)
   test(`a prompt with ${name} is not told by what was counted: it may be read in another way`, () => {
@@ -180,6 +183,13 @@ for (const [name, request, endpoint] of [
     sessions.count(request, 20, { name: endpoint ?? 'messages' })
     assert.equal(sessions.knows(request, { name: endpoint ?? 'messages' }), undefined)
   })
+
+test('names in tools that may be written with escapes are none that are known to be read', () => {
+  const sessions = new Sessions()
+  const json = JSON.stringify(claude([said(80_000)], { tools: [deferred] })).replace('defer_', 'defer\\u005f')
+  sessions.read(json).prompt?.learn('managed', measured(20))
+  assert.equal(sessions.read(json).prompt, undefined)
+})
 
 test('a message that takes back what it has begun with tells nothing of its beginning', () => {
   const sessions = new Sessions()

@@ -1,5 +1,6 @@
 import { totalInputTokens } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
+import { mayHaveEscapedNames } from '../escaped-names.ts'
 import type { TextCall } from './call-bound.ts'
 import { findModelLimits } from './model-limits.ts'
 import { markPrompt, messagesOf, type PromptMark } from './prompt-marks.ts'
@@ -115,8 +116,15 @@ function spread(marks: readonly PromptMark[]): PromptMark[] {
   return kept
 }
 
-/** Parts that are read in some prompts and left out of others, by what follows them. */
-const readSometimes = ['"thinking"', '"redacted_thinking"', '"reasoning', '"compaction'] as const
+/** Parts that are read in some prompts and left out of others, by what follows them: tools that wait until they are looked for, too. */
+const readSometimes = [
+  '"thinking"',
+  '"redacted_thinking"',
+  '"reasoning',
+  '"compaction',
+  '"cache_edits"',
+  '"defer_loading"',
+] as const
 const mayReadOther = ['context_management', 'truncation', 'mcp_servers', 'prompt'] as const
 
 /**
@@ -130,6 +138,8 @@ function isReadAsItStands(
   if (size.isHidden || size.cipherTokens > 0 || size.audioTokens > 0 || object.binaries.length > 0) return false
   if (!findModelLimits(dialect, model).isKnown || named.length > 0) return false
   if (mayReadOther.some(name => object.members.has(name))) return false
+  const tools = object.members.get('tools')
+  if (tools && mayHaveEscapedNames(bytes.subarray(tools.start, tools.end))) return false
   return !readSometimes.some(part => bytes.includes(part))
 }
 
