@@ -52,6 +52,8 @@ const readers: Record<string, { decode: (json: string) => unknown }> = {
   'document-usage-hours-page': contracts.UsageHoursPage,
   'document-met-budgets-request': contracts.MetBudgetsRequest,
   'document-met-budgets': contracts.MetBudgets,
+  'document-member-mailbox-request': contracts.MemberMailboxRequest,
+  'document-member-mailbox': contracts.MemberMailbox,
   'document-participant-proof-request': contracts.ParticipantProofRequest,
   'document-participant-proof': contracts.ParticipantProof,
   'document-made-object': contracts.MadeObject,

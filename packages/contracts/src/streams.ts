@@ -1,4 +1,5 @@
 import { integrationTestSubject } from './integration-test.ts'
+import { memberMailboxSubject } from './member-mailbox.ts'
 import { metBudgetsSubject } from './met-budgets.ts'
 import { participantProofSubject } from './participant-proof.ts'
 import { PARTITIONS } from './partitions.ts'
@@ -216,7 +217,7 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
   accounts: {
     publish: ['project.changed.v1', 'key.revoked.v1', integrationTestSubject],
     // Usage as it is told, for spans of projects that have a collector: what is missed is missed.
-    subscribe: ['gateway.keys-used.v1', 'usage.recorded.v1.*', participantProofSubject],
+    subscribe: ['gateway.keys-used.v1', 'usage.recorded.v1.*', participantProofSubject, memberMailboxSubject],
   },
   budget: {
     publish: [
@@ -226,6 +227,7 @@ export const subjectPermissions: Record<ServiceName, { publish: readonly string[
       'budget.recall.v1.*',
       usageLogSubject,
       participantProofSubject,
+      memberMailboxSubject,
     ],
     subscribe: [
       'gateway.heartbeat.v1',

@@ -1,4 +1,4 @@
-import { answerParticipantProofs, connectBus } from '@sluice/bus'
+import { answerMemberMailboxes, answerParticipantProofs, connectBus } from '@sluice/bus'
 import { startOutboxRelay } from '@sluice/postgres'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer, withinScope } from '@sluice/runtime'
 import { metricsText } from '@sluice/telemetry'
@@ -12,6 +12,7 @@ import { sendUsageSpans } from './consumers/usage-recorded.ts'
 import { openTenants } from './db/open-tenants.ts'
 import { changeCommitted } from './events.ts'
 import { Limits } from './limits.ts'
+import { findMailbox } from './member-store.ts'
 import { proveParticipant } from './prove-token.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { repairAnnouncements } from './repair-announcements.ts'
@@ -55,6 +56,14 @@ if (!process.argv.includes('--check-config')) {
   const box = createSecretBox(secrets.masterKey)
   const prove = (token: string) => withinScope({ system: true }, () => proveParticipant({ db, box, now }, token))
   closing.use(answerParticipantProofs(bus, prove, log), 'proofs of tokens')
+  closing.use(
+    answerMemberMailboxes(
+      bus,
+      ({ project_id, member_id }) => withinScope({ system: true }, () => findMailbox(db, project_id, member_id)),
+      log,
+    ),
+    'mailboxes of members',
+  )
   const sendSpans = createSendSpans({ allowPrivate: config.allowPrivateUpstreams })
   closing.use(sendUsageSpans({ bus, db, box, send: sendSpans, log }), 'spans of usage')
   const app = buildApp({

@@ -178,6 +178,11 @@ export async function updatePasswordHash(db: Db, memberId: string, passwordHash:
 
 /** Whether somebody has a role in a project: one of their own, or as an administrator of its account. */
 export async function isMemberOfProject(db: Db, projectId: string, memberId: string): Promise<boolean> {
+  return (await findMailbox(db, projectId, memberId)) !== undefined
+}
+
+/** The e-mail address of a member of a project; undefined: they are none, or shut out. */
+export async function findMailbox(db: Db, projectId: string, memberId: string): Promise<string | undefined> {
   const row = await db
     .selectFrom('members')
     .innerJoin('projects', 'projects.account_id', 'members.account_id')
@@ -186,12 +191,12 @@ export async function isMemberOfProject(db: Db, projectId: string, memberId: str
         .onRef('project_members.project_id', '=', 'projects.project_id')
         .onRef('project_members.member_id', '=', 'members.member_id'),
     )
-    .select('members.member_id')
+    .select('members.email')
     .where('projects.project_id', '=', projectId)
     .where('projects.deleted_at', 'is', null)
     .where('members.member_id', '=', memberId)
     .where('members.disabled_at', 'is', null)
     .where(({ eb, or }) => or([eb('members.account_admin', '=', true), eb('project_members.role', 'is not', null)]))
     .executeTakeFirst()
-  return row !== undefined
+  return row?.email
 }

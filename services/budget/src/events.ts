@@ -107,7 +107,7 @@ const alertAttempts = counter('sluice_budget_alert_attempts_total', 'Attempts to
   'outcome',
 ])
 // A counter that begins with its first one has not grown: the alarm would not hear of it.
-for (const kind of ['webhook', 'email']) alertAttempts.inc({ kind, outcome: 'given_up' }, 0)
+for (const kind of ['webhook', 'email', 'member']) alertAttempts.inc({ kind, outcome: 'given_up' }, 0)
 
 /** An alert was sent, is tried again later, or was given up. */
 export function alertAttempted(

@@ -1,6 +1,7 @@
 import {
   answerMetBudgets,
   answerUsageHours,
+  askMemberMailbox,
   askParticipantProof,
   type Bus,
   connectBus,
@@ -25,8 +26,11 @@ import { uuidv7 } from 'uuidv7'
 import { manageAlerts } from './alerts/alert-management.ts'
 import { startDeliveries } from './alerts/deliver-alerts.ts'
 import { claimDeliveries, finishAttempt } from './alerts/delivery-store.ts'
+import { alertSender } from './alerts/send-alert.ts'
 import { mailSender } from './alerts/send-mail.ts'
 import { webhookSender } from './alerts/send-webhook.ts'
+import { startTelling } from './alerts/tell-requests.ts'
+import { tellRequests } from './alerts/tell-requests-store.ts'
 import { buildApp } from './app.ts'
 import type { BudgetChange } from './budget-change-store.ts'
 import { manageBudgets } from './budget-management-store.ts'
@@ -288,13 +292,28 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   )
 
   const decisions = createDecisionBell()
-  const sendWebhook = webhookSender({ box: config.secretBox, allowPrivate: config.allowPrivateUpstreams })
-  const sendMail = mailSender(config.mail)
+  closing.use(
+    startTelling({
+      tell: () =>
+        tellRequests(db, {
+          sendsMail: config.mail !== undefined,
+          publicOrigin: config.publicOrigin,
+          nowMs: Date.now(),
+        }),
+      pollMs: config.alertPollMs,
+      log,
+    }),
+    'requests to be told of',
+  )
   closing.use(
     startDeliveries({
       claim: asked => claimDeliveries(db, uuidv7(), { ...asked, nowMs: Date.now() }),
-      send: delivery =>
-        delivery.destination.target.kind === 'webhook' ? sendWebhook(delivery, Date.now()) : sendMail(delivery),
+      send: alertSender({
+        sendWebhook: webhookSender({ box: config.secretBox, allowPrivate: config.allowPrivateUpstreams }),
+        sendMail: mailSender(config.mail),
+        findMailbox: (project_id, member_id) => askMemberMailbox(bus, { project_id, member_id }),
+        now: Date.now,
+      }),
       finish: (delivery, outcome) => finishAttempt(db, delivery, outcome, Date.now()),
       onAttempt: (...attempt) => alertAttempted(log, ...attempt),
       pollMs: config.alertPollMs,

@@ -107,6 +107,7 @@ function askForMore(db: Kysely<BudgetTables>, asker: Asker, draft: MoreDraft, on
         requester_id: by.id,
         requester_from: originOf(by),
         member_id: asker.memberId ?? null,
+        key_name: asker.keyName ?? null,
         participant: asker.participant?.name ?? null,
         room: asker.participant?.room ?? null,
         amount,
@@ -275,7 +276,7 @@ async function writeDecision(
     .execute()
 }
 
-function fromRow(row: Selectable<BudgetTables['more_requests']> & { name: string; unit: string }): MoreRequest {
+export function fromRow(row: Selectable<BudgetTables['more_requests']> & { name: string; unit: string }): MoreRequest {
   return {
     requestId: row.request_id,
     projectId: row.project_id,
@@ -286,6 +287,7 @@ function fromRow(row: Selectable<BudgetTables['more_requests']> & { name: string
     copy: row.copy,
     by: actorOf(row.requester_kind, row.requester_id, row.requester_from),
     memberId: row.member_id ?? undefined,
+    keyName: row.key_name ?? undefined,
     participant: row.participant ?? undefined,
     room: row.room ?? undefined,
     amount: BigInt(row.amount),

@@ -8,6 +8,7 @@ export interface Asker {
   projectId: string
   /** Absent: signed in. */
   keyId?: string | undefined
+  keyName?: string | undefined
   memberId?: string | undefined
   serviceAccountId?: string | undefined
   /** Whose token it is that the key has signed, where they sent no more than that. */
@@ -29,6 +30,8 @@ export interface MoreRequest {
   copy: string
   by: Actor
   memberId: string | undefined
+  /** What the key is called; undefined: a person has asked. */
+  keyName: string | undefined
   /** Whose token of that key it was; undefined: the key itself has asked, or a person. */
   participant: string | undefined
   room: string | undefined

@@ -618,3 +618,171 @@ test('money that will not last is told of once a window, where the budget asks f
   assert.equal(event.data.exhausted_at, new Date(exhaustedAt).toISOString())
   assert.equal((await get(id)).forecast, null, 'nothing is spent of it in truth')
 })
+
+/** A project with a webhook, a mailbox and a budget that somebody may ask more of. */
+async function newAsking() {
+  const alerting = await newAlerting()
+  const { projectId, call, path } = alerting
+  const addresses = [`owner-${projectId}@example.com`]
+  await call('POST', `${path}/alert-destinations`, { kind: 'email', name: 'Owners', addresses })
+  const { id } = await alerting.newBudget({ name: 'Team A' })
+  const newAsker = async (owner: object) => {
+    const asker = await env.newKey(projectId, 'member', owner)
+    await eventually(async () => (await asker('GET', `${projectId}/llm-proxy/requests`)).status === 200)
+    return async (reason = 'The job is not done.') => {
+      const answer = await asker('POST', `${projectId}/llm-proxy/requests`, { budget_id: id, amount: '5', reason })
+      assert.equal(answer.status, 201, JSON.stringify(answer.body))
+      return answer.body as { id: string }
+    }
+  }
+  const heardOf = (type: string) =>
+    alerting.receiver.heard.map(({ event }) => event).filter(event => event.type === type)
+  const mailsTo = (address: string) =>
+    mails.filter(({ to }) => to.includes(address)).map(({ raw }) => raw.replaceAll('=\r\n', ''))
+  return { ...alerting, id, owners: addresses[0] ?? '', newAsker, heardOf, mailsTo }
+}
+
+/** Those that an event tells of. */
+function requestsIn(event: Heard['event'] | undefined): Record<string, unknown>[] {
+  return (event?.data.requests ?? []) as Record<string, unknown>[]
+}
+
+interface ShownDelivery {
+  destination_id: string
+  destination_kind: string
+  state: string
+  last_error: string | null
+}
+
+test('a request for more is told where the alerts of its budget go, and so is what became of it, whoever has asked by mail, too: each once', async () => {
+  const { projectId, call, path, receiver, destination, id, owners, newAsker, heardOf, mailsTo, alerts } =
+    await newAsking()
+  const ann = `ann-${projectId}@example.com`
+  env.mailboxes.set('mem_ann', ann)
+  const ask = await newAsker({ name: 'laptop', member_id: 'mem_ann' })
+  const request = await ask()
+  await eventually(() => heardOf('budget-request.made.v1').length > 0)
+  const [made] = heardOf('budget-request.made.v1')
+  const { headers, body } = receiver.heard[0] ?? {}
+  new Webhook(destination.secret).verify(body ?? '', headers as Record<string, string>)
+  const [told] = requestsIn(made)
+  const at = `https://sluice.example.com/accounts/projects/${projectId}/budgets/requests/${request.id}`
+  assert.deepEqual(
+    [made?.subject, made?.data.budget_name, told?.id, told?.amount, told?.key_name, told?.member_id, told?.approve],
+    [id, 'Team A', request.id, '5.00', 'laptop', 'mem_ann', `${at}/approve`],
+  )
+  await eventually(() => mailsTo(owners).length > 0)
+  assert.match(mailsTo(owners)[0] ?? '', /^\$5\.00 more of budget "Team A" is asked for\r$/m)
+
+  const until = new Date(Date.now() + 600_000).toISOString()
+  await call('POST', `${path}/requests/${request.id}/approve`, { amount: '2.50', until, word: 'Until tonight.' })
+  await eventually(() => heardOf('budget-request.decided.v1').length > 0)
+  const { state, granted, word, request: about } = heardOf('budget-request.decided.v1')[0]?.data ?? {}
+  assert.deepEqual(
+    [state, granted, word, (about as { id: string }).id],
+    ['approved', '2.50', 'Until tonight.', request.id],
+  )
+  await eventually(() => mailsTo(ann).length > 0 && mailsTo(owners).length > 1)
+  assert.match(mailsTo(ann)[0] ?? '', /^\$2\.50 more of budget "Team A" until /m)
+  const declined = await ask()
+  await eventually(() => heardOf('budget-request.made.v1').length === 2)
+  await call('POST', `${path}/requests/${declined.id}/decline`, {})
+  await eventually(() => mailsTo(ann).length > 1 && heardOf('budget-request.decided.v1').length > 1)
+  assert.match(mailsTo(ann)[1] ?? '', /^The request for \$5\.00 more of budget "Team A" is declined\r$/m)
+  await quiet()
+  assert.deepEqual(
+    [heardOf('budget-request.made.v1').length, heardOf('budget-request.decided.v1').length, mailsTo(ann).length],
+    [2, 2, 2],
+  )
+
+  const all = await eventually(async () => {
+    const shown: { kind: string; deliveries: ShownDelivery[] }[] = await alerts()
+    return shown.every(({ deliveries }) => deliveries.every(one => one.state === 'delivered')) && shown
+  })
+  const decision = all.find(({ kind }) => kind === 'decision')
+  assert.deepEqual(decision?.deliveries.map(one => one.destination_kind).sort(), ['email', 'member', 'webhook'])
+  assert.ok(!JSON.stringify(all).includes(ann), 'addresses of people are with accounts')
+  // Whoever has asked is none of the destinations that there are to see and to change.
+  const { body: listed } = await call('GET', `${path}/alert-destinations`)
+  assert.deepEqual(listed.destinations.map(({ kind }: { kind: string }) => kind).sort(), ['email', 'webhook'])
+  const asker = decision?.deliveries.find(one => one.destination_kind === 'member')?.destination_id
+  assert.equal((await call('POST', `${path}/alert-destinations/${asker}/test`)).status, 404)
+  assert.equal((await call('DELETE', `${path}/alert-destinations/${asker}`)).status, 404)
+})
+
+test('a destination hears of what it asks for; whoever has left is written to no more, and nobody is alarmed', async () => {
+  const { call, path, destination, id, newAsker, heardOf, alerts, spend } = await newAsking()
+  const other = await newReceiver()
+  const only = { kind: 'webhook', name: 'Money', url: other.url, events: ['threshold', 'decision'] }
+  const made = await call('POST', `${path}/alert-destinations`, only)
+  assert.deepEqual([made.status, made.body.events], [201, ['threshold', 'decision']])
+  const everything = ['threshold', 'forecast', 'request', 'decision']
+  assert.deepEqual((await call('GET', `${path}/alert-destinations/${destination.id}`)).body.events, everything)
+  for (const events of [[], ['test'], ['threshold', 'threshold']])
+    assert.equal((await call('PATCH', `${path}/alert-destinations/${made.body.id}`, { events })).status, 400)
+  const ask = await newAsker({ member_id: 'mem_gone' })
+  const request = await ask()
+  await eventually(() => heardOf('budget-request.made.v1').length === 1)
+  await call('POST', `${path}/requests/${request.id}/decline`, { word: 'No.' })
+  await eventually(() => other.heard.length === 1)
+  assert.equal(other.heard[0]?.event.type, 'budget-request.decided.v1')
+  const delivery = await eventually(async () => {
+    const [decision] = (await alerts()) as { deliveries: ShownDelivery[] }[]
+    return decision?.deliveries.find(one => one.destination_kind === 'member' && one.state !== 'waiting')
+  })
+  assert.deepEqual([delivery.state, delivery.last_error], ['cancelled', 'They are in the project no more.'])
+
+  await call('PATCH', `${path}/alert-destinations/${made.body.id}`, { events: ['decision'] })
+  await call('PATCH', `${path}/${id}`, { thresholds: [50] })
+  await spend(cents(60))
+  await eventually(() => heardOf('budget.threshold-crossed.v1').length === 1)
+  await quiet()
+  assert.equal(other.heard.length, 1)
+})
+
+test('requests that come thick are gathered: ten alerts an hour as they come, then one for all that have come meanwhile', async () => {
+  const { id, newAsker, heardOf, alerts } = await newAsking()
+  const told = () => heardOf('budget-request.made.v1').map(event => requestsIn(event).length)
+  const askers = await Promise.all(Array.from({ length: 14 }, (_, number) => newAsker({ name: `key ${number}` })))
+  for (const [number, ask] of askers.entries()) {
+    await ask()
+    if (number < 10) await eventually(() => told().length === number + 1)
+  }
+  await quiet()
+  assert.deepEqual(told(), Array(10).fill(1))
+  const elevenMinutesAgo = Date.now() - 11 * 60_000
+  await env.db.updateTable('alerts').set({ at_ms: elevenMinutesAgo }).where('budget_id', '=', id).execute()
+  await eventually(() => told().length === 11)
+  await quiet()
+  assert.deepEqual(told(), [...Array(10).fill(1), 4])
+  assert.equal((await alerts()).length, 11)
+})
+
+test('of a budget over all projects the account’s destinations hear who has asked, and the project’s do not', async () => {
+  const { projectId, call, heardOf } = await newAsking()
+  const admin = await env.newPerson('acct_test', true)
+  const ofAccount = await newReceiver()
+  await eventually(async () => (await admin('GET', 'budgets')).status === 200)
+  const made = await admin('POST', 'budgets/alert-destinations', { kind: 'webhook', name: 'All', url: ofAccount.url })
+  const { body: budget } = await admin('POST', 'budgets', {
+    name: 'All',
+    unit: 'usd',
+    window: 'month',
+    limit: '1.00',
+    thresholds: [],
+  })
+  const wish = { budget_id: budget.id, amount: '5', reason: 'x' }
+  const { body: asked } = await call('POST', `${projectId}/llm-proxy/requests`, wish)
+  await eventually(() => ofAccount.heard.length === 1)
+  const [told] = requestsIn(ofAccount.heard[0]?.event)
+  assert.deepEqual(
+    [told?.id, told?.project_id, told?.approve],
+    [asked.id, projectId, `https://sluice.example.com/accounts/budgets/requests/${asked.id}/approve`],
+  )
+  await admin('POST', `budgets/requests/${asked.id}/decline`, {})
+  await eventually(() => ofAccount.heard.length === 2)
+  await quiet()
+  assert.deepEqual([heardOf('budget-request.made.v1'), heardOf('budget-request.decided.v1')], [[], []])
+  await admin('DELETE', `budgets/${budget.id}`)
+  await admin('DELETE', `budgets/alert-destinations/${made.body.id}`)
+})

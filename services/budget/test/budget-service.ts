@@ -1,5 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { answerParticipantProofs, type Bus, connectBus, openBucket, subscribe } from '@sluice/bus'
+import {
+  answerMemberMailboxes,
+  answerParticipantProofs,
+  type Bus,
+  connectBus,
+  openBucket,
+  subscribe,
+} from '@sluice/bus'
 import {
   AuditRecorded,
   type AuditRecordedData,
@@ -115,6 +122,10 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
   const tokens = new Map<string, ProvedParticipant>()
   const proofs = answerParticipantProofs(accounts, async token => tokens.get(token), silent)
   t.after(proofs.close)
+  /** Where mail reaches members, by their ids. */
+  const mailboxes = new Map<string, string>()
+  const answering = answerMemberMailboxes(accounts, async ({ member_id }) => mailboxes.get(member_id), silent)
+  t.after(answering.close)
   await accounts.connection.flush()
 
   const numbers = new Map<number, number>()
@@ -231,5 +242,6 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
     newSigner,
     newPerson,
     callAs,
+    mailboxes,
   }
 }

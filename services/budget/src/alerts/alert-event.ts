@@ -1,5 +1,9 @@
+/** What destinations may be told of: a threshold, a forecast, a request for more, and what became of one. */
+export const alertEvents = ['threshold', 'forecast', 'request', 'decision'] as const
+export type AlertEvent = (typeof alertEvents)[number]
+
 /** Why people are told. */
-export type AlertKind = 'threshold' | 'forecast' | 'test'
+export type AlertKind = AlertEvent | 'test'
 
 /** An alert as it was written down. */
 export interface Alert {
@@ -13,6 +17,8 @@ export interface Alert {
 const types = {
   threshold: 'budget.threshold-crossed.v1',
   forecast: 'budget.forecast-exceeded.v1',
+  request: 'budget-request.made.v1',
+  decision: 'budget-request.decided.v1',
   test: 'alert.test.v1',
 } as const satisfies Record<AlertKind, string>
 

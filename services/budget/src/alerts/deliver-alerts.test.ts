@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLogger } from '@sluice/runtime'
+import { alertEvents } from './alert-event.ts'
 import { startDeliveries } from './deliver-alerts.ts'
 import type { AttemptOutcome, ClaimedDelivery } from './delivery-store.ts'
 
@@ -15,6 +16,7 @@ const deliveryOf = (count: number): ClaimedDelivery => ({
     budgetId: undefined,
     name: 'Hook',
     target: { kind: 'webhook', url: 'https://example.com/', secrets: [] },
+    events: alertEvents,
     enabled: true,
     createdAtMs: 0,
   },

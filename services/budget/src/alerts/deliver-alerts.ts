@@ -18,7 +18,7 @@ const mostOfDestination = 2
 const closingMs = 3_000
 
 /** It was while the alert was written down. */
-const switchedOff: AttemptOutcome = { ok: false, error: 'The destination is switched off.', isFinal: true }
+const switchedOff: AttemptOutcome = { ok: false, error: 'The destination is switched off.', isMoot: true }
 
 /**
  * Sends what waits in the queue, now and every `pollMs`. Any number of processes may do so: an attempt is claimed before it is made. A

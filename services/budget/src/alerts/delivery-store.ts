@@ -84,10 +84,12 @@ export interface AttemptOutcome {
   error?: string
   /** Nobody will ever listen there: it is not tried again. */
   isFinal?: boolean
+  /** There is nobody any more who would want to hear it: nobody is alarmed of that. */
+  isMoot?: boolean
 }
 
 /** Where a delivery is after an attempt. */
-export type DeliveryProgress = 'delivered' | 'waiting' | 'given_up'
+export type DeliveryProgress = 'delivered' | 'waiting' | 'given_up' | 'cancelled'
 
 /**
  * Writes an attempt down, unless its time was over and another has taken it. What is given up nobody will hear of any more: that
@@ -107,8 +109,8 @@ export function finishAttempt(
   outcome: AttemptOutcome,
   nowMs: number,
 ): Promise<DeliveryProgress> {
-  const delayMs = outcome.ok || outcome.isFinal ? undefined : retryDelayMs(attempts)
-  const state = outcome.ok ? 'delivered' : delayMs === undefined ? 'given_up' : 'waiting'
+  const delayMs = outcome.ok || outcome.isFinal || outcome.isMoot ? undefined : retryDelayMs(attempts)
+  const state = progressOf(outcome, delayMs)
   return transact(db, async trx => {
     const { numUpdatedRows: written } = await trx
       .updateTable('alert_deliveries')
@@ -137,6 +139,12 @@ export function finishAttempt(
       })
     return state
   })
+}
+
+function progressOf({ ok, isMoot }: AttemptOutcome, delayMs: number | undefined): DeliveryProgress {
+  if (ok) return 'delivered'
+  if (isMoot) return 'cancelled'
+  return delayMs === undefined ? 'given_up' : 'waiting'
 }
 
 /** Forgets alerts of which nothing waits, and thresholds of windows that are forgotten. @returns the most of either; call again while it is `most` */

@@ -6,6 +6,7 @@ import { findBudget, lockParentForChange } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { budgetNotFound, destinationNotFound, tooManyDestinations } from '../errors.ts'
 import { claimMaking, type MakingOnce } from '../made-once-store.ts'
+import type { AlertEvent } from './alert-event.ts'
 import type { AlertDestination, AlertTarget, SealedSecret } from './destination.ts'
 import { newAlertId, putDeliveries } from './fire-alerts-store.ts'
 import { requireFewByHand } from './sent-by-hand.ts'
@@ -41,6 +42,7 @@ export function createDestination(
         kind: draft.target.kind,
         name: draft.name,
         ...columnsOf(draft.target),
+        events: [...draft.events],
         enabled: draft.enabled,
         created_at_ms: createdAtMs,
         deleted_at_ms: null,
@@ -66,7 +68,7 @@ export function changeDestination(
     const after = change(before)
     await trx
       .updateTable('alert_destinations')
-      .set({ name: after.name, ...columnsOf(after.target), enabled: after.enabled })
+      .set({ name: after.name, ...columnsOf(after.target), events: [...after.events], enabled: after.enabled })
       .where('destination_id', '=', place.destinationId)
       .execute()
     if (!after.enabled) await cancelWaiting(trx, place.destinationId, by.nowMs)
@@ -167,10 +169,14 @@ export async function findDestination(
   return fromRow(row)
 }
 
+/** Whoever has asked for more is no destination that anybody has made, and none to be changed. */
 function isUnder(eb: ExpressionBuilder<BudgetTables, 'alert_destinations'>, { accountId, projectId }: BudgetParent) {
-  return projectId === undefined
-    ? eb.and([eb('account_id', '=', accountId), eb('project_id', 'is', null)])
-    : eb('project_id', '=', projectId)
+  return eb.and([
+    eb('kind', '<>', 'member'),
+    ...(projectId === undefined
+      ? [eb('account_id', '=', accountId), eb('project_id', 'is', null)]
+      : [eb('project_id', '=', projectId)]),
+  ])
 }
 
 async function cancelWaiting(trx: Transaction<BudgetTables>, destinationId: string, nowMs: number): Promise<void> {
@@ -183,18 +189,31 @@ async function cancelWaiting(trx: Transaction<BudgetTables>, destinationId: stri
 }
 
 function columnsOf(target: AlertTarget) {
-  return target.kind === 'webhook'
-    ? { url: target.url, addresses: [] as string[], secrets: JSON.stringify(target.secrets) }
-    : { url: null, addresses: [...target.addresses], secrets: '[]' }
+  const none = { url: null, addresses: [] as string[], secrets: '[]' }
+  switch (target.kind) {
+    case 'webhook':
+      return { ...none, url: target.url, secrets: JSON.stringify(target.secrets) }
+    case 'email':
+      return { ...none, addresses: [...target.addresses] }
+    default:
+      return none
+  }
 }
 
 /** What the audit says of a destination: of an address that may itself be a secret, the host alone. */
-function audited({ budgetId, name, target, enabled }: AlertDestination): object {
-  const to =
-    target.kind === 'webhook'
-      ? { host: new URL(target.url).host, secrets: target.secrets.length }
-      : { addresses: target.addresses }
-  return { budget_id: budgetId ?? null, name, kind: target.kind, ...to, enabled }
+function audited({ budgetId, name, target, events, enabled }: AlertDestination): object {
+  return { budget_id: budgetId ?? null, name, kind: target.kind, ...auditedTarget(target), events, enabled }
+}
+
+function auditedTarget(target: AlertTarget): object {
+  switch (target.kind) {
+    case 'webhook':
+      return { host: new URL(target.url).host, secrets: target.secrets.length }
+    case 'email':
+      return { addresses: target.addresses }
+    default:
+      return { member_id: target.memberId }
+  }
 }
 
 function audit(
@@ -225,11 +244,20 @@ export function fromRow(row: Selectable<BudgetTables['alert_destinations']>): Al
     parent: { accountId: row.account_id, projectId: row.project_id ?? undefined },
     budgetId: row.budget_id ?? undefined,
     name: row.name,
-    target:
-      row.kind === 'webhook'
-        ? { kind: 'webhook', url: row.url ?? '', secrets: row.secrets as SealedSecret[] }
-        : { kind: 'email', addresses: row.addresses },
+    target: targetOf(row),
+    events: row.events as AlertEvent[],
     enabled: row.enabled,
     createdAtMs: Number(row.created_at_ms),
+  }
+}
+
+function targetOf(row: Selectable<BudgetTables['alert_destinations']>): AlertTarget {
+  switch (row.kind) {
+    case 'webhook':
+      return { kind: 'webhook', url: row.url ?? '', secrets: row.secrets as SealedSecret[] }
+    case 'email':
+      return { kind: 'email', addresses: row.addresses }
+    default:
+      return { kind: 'member', memberId: row.member_id ?? '' }
   }
 }

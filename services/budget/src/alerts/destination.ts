@@ -1,6 +1,7 @@
 import type { Envelope } from '@sluice/contracts'
 import type { SecretBox } from '@sluice/runtime'
 import type { BudgetParent } from '../budget.ts'
+import type { AlertEvent } from './alert-event.ts'
 
 /** Where alerts go. */
 export interface AlertDestination {
@@ -10,6 +11,8 @@ export interface AlertDestination {
   budgetId: string | undefined
   name: string
   target: AlertTarget
+  /** What it is told of. */
+  events: readonly AlertEvent[]
   enabled: boolean
   createdAtMs: number
 }
@@ -17,6 +20,8 @@ export interface AlertDestination {
 export type AlertTarget =
   | { kind: 'webhook'; url: string; secrets: readonly SealedSecret[] }
   | { kind: 'email'; addresses: readonly string[] }
+  /** Whoever has asked for more: accounts knows where mail reaches them. */
+  | { kind: 'member'; memberId: string }
 
 /** A secret of a webhook, as it is kept. */
 export interface SealedSecret {

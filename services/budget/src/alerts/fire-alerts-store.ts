@@ -90,9 +90,21 @@ export function forecastOfWindow({ budget, window }: Pick<SpentWindow, 'budget' 
 
 /** What every alert says of a budget's window; amounts in its unit, as REST shows them. */
 export function aboutWindow(budget: CountedBudget, state: WindowState): Record<string, unknown> {
-  const { project: _project, account: _account, ...scope } = budget.scope
   const { copy, window } = state
   const spent = spentIn(state)
+  return {
+    ...aboutBudget(budget),
+    copy: budget.per === undefined ? null : copy,
+    spent: formatAmount(budget.unit, spent),
+    spent_percent: percentOf(spent, BigInt(budget.limit)),
+    window_started_at: new Date(window.startMs).toISOString(),
+    resets_at: window.endMs === undefined ? null : new Date(window.endMs).toISOString(),
+  }
+}
+
+/** What every alert says of a budget. */
+export function aboutBudget(budget: CountedBudget): Record<string, unknown> {
+  const { project: _project, account: _account, ...scope } = budget.scope
   return {
     budget_id: budget.budget_id,
     budget_name: budget.name,
@@ -100,16 +112,11 @@ export function aboutWindow(budget: CountedBudget, state: WindowState): Record<s
     project_id: budget.projectId ?? null,
     scope,
     per: budget.per ?? null,
-    copy: budget.per === undefined ? null : copy,
     unit: budget.unit,
     mode: budget.mode,
     limit: formatAmount(budget.unit, BigInt(budget.limit)),
-    spent: formatAmount(budget.unit, spent),
-    spent_percent: percentOf(spent, BigInt(budget.limit)),
     window: budget.window,
     time_zone: budget.time_zone,
-    window_started_at: new Date(window.startMs).toISOString(),
-    resets_at: window.endMs === undefined ? null : new Date(window.endMs).toISOString(),
   }
 }
 
@@ -185,12 +192,13 @@ export async function putAlerts(
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
       as told(alert_id text, account_id text, project_id uuid, budget_id text, kind text, document jsonb)`.execute(trx)
   const destinations = await listHearers(trx, alerts)
-  const deliveries = alerts.flatMap(({ alertId, parent, budgetId }) =>
+  const deliveries = alerts.flatMap(({ alertId, parent, budgetId, kind }) =>
     destinations
       .filter(
         destination =>
           (destination.project_id ?? undefined) === parent.projectId &&
           destination.account_id === parent.accountId &&
+          destination.events.includes(kind) &&
           (destination.budget_id === null || destination.budget_id === budgetId),
       )
       .map(({ destination_id }) => ({ alertId, destinationId: destination_id })),
@@ -203,7 +211,8 @@ async function listHearers(trx: Transaction<BudgetTables>, alerts: readonly Aler
   const accountIds = [...new Set(alerts.map(({ parent }) => parent.accountId))]
   return await trx
     .selectFrom('alert_destinations')
-    .select(['destination_id', 'account_id', 'project_id', 'budget_id'])
+    .select(['destination_id', 'account_id', 'project_id', 'budget_id', 'events'])
+    .where('kind', '<>', 'member')
     .where('deleted_at_ms', 'is', null)
     .where('enabled', '=', true)
     .where('account_id', 'in', accountIds)

@@ -24,41 +24,31 @@ const settings = {
   url: `smtp://127.0.0.1:${(smtp.server.address() as AddressInfo).port}`,
   from: 'Sluice <alerts@sluice.example>',
 }
-const delivery: ClaimedDelivery = {
+const delivery: Pick<ClaimedDelivery, 'alert' | 'deliveryId'> = {
   deliveryId: 'dlv_1',
-  claim: 'one',
-  attempts: 1,
   alert: { alertId: 'alr_1', kind: 'test', budgetId: undefined, atMs: 0, document: {} },
-  destination: {
-    destinationId: 'ald_1',
-    parent: { accountId: 'acct_1', projectId: undefined },
-    budgetId: undefined,
-    name: 'People',
-    target: {
-      kind: 'email',
-      addresses: Array.from({ length: 20 }, (_, index) => `p${index}@example.com`),
-    },
-    enabled: true,
-    createdAtMs: 0,
-  },
 }
+const addresses = Array.from({ length: 20 }, (_, index) => `p${index}@example.com`)
 
 test('a mailbox that is not there is given up; a sender that the server does not like is an operator’s to set right', async () => {
   server.to = 550
-  assert.deepEqual(await mailSender(settings)(delivery), {
+  assert.deepEqual(await mailSender(settings)(delivery, addresses), {
     ok: false,
     error: 'The mail server answered 550.',
     isFinal: true,
   })
   Object.assign(server, { to: 0, from: 550 })
-  assert.deepEqual(await mailSender(settings)(delivery), { ok: false, error: 'The mail server answered 550.' })
+  assert.deepEqual(await mailSender(settings)(delivery, addresses), {
+    ok: false,
+    error: 'The mail server answered 550.',
+  })
   server.from = 0
-  assert.deepEqual(await mailSender(settings)(delivery), { ok: true })
+  assert.deepEqual(await mailSender(settings)(delivery, addresses), { ok: true })
 })
 
 test('an attempt ends in its time, however slowly a server takes one address after the other', async () => {
   server.delayMs = 100
-  assert.deepEqual(await mailSender(settings, 300)(delivery), {
+  assert.deepEqual(await mailSender(settings, 300)(delivery, addresses), {
     ok: false,
     error: 'The mail server has not taken it in time.',
   })

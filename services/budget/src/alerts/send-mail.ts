@@ -13,7 +13,7 @@ const timeoutMs = 10_000
 /** Of the whole, however slowly a server takes one address after the other: behind it another process makes the attempt. */
 const attemptMs = 50_000
 
-/** Sends alerts as mails. What a server says is kept by its number alone. */
+/** Sends alerts as mails to addresses. What a server says is kept by its number alone. */
 export function mailSender(settings: MailSettings | undefined, longestMs = attemptMs) {
   if (!settings)
     return async (): Promise<AttemptOutcome> => ({
@@ -30,13 +30,14 @@ export function mailSender(settings: MailSettings | undefined, longestMs = attem
     disableFileAccess: true,
     disableUrlAccess: true,
   })
-  return async ({ alert, deliveryId, destination }: ClaimedDelivery): Promise<AttemptOutcome> => {
-    const { target } = destination
-    if (target.kind !== 'email') throw new Error(`destination ${destination.destinationId} is no mailbox`)
+  return async (
+    { alert, deliveryId }: Pick<ClaimedDelivery, 'alert' | 'deliveryId'>,
+    addresses: readonly string[],
+  ): Promise<AttemptOutcome> => {
     try {
       const { rejected } = await transport.sendMail({
         from,
-        to: target.addresses.map(address => ({ name: '', address })),
+        to: addresses.map(address => ({ name: '', address })),
         // The same in each attempt.
         messageId: `<${deliveryId}@${domain}>`,
         headers: { 'Auto-Submitted': 'auto-generated' },

@@ -57,11 +57,13 @@ export interface BudgetTables {
     account_id: string
     project_id: string | null
     budget_id: string | null
-    kind: 'webhook' | 'email'
+    kind: 'webhook' | 'email' | 'member'
     name: string
     url: string | null
     addresses: string[]
     secrets: JsonColumn<unknown>
+    member_id: string | null
+    events: Generated<string[]>
     enabled: boolean
     created_at_ms: BigIntColumn
     deleted_at_ms: BigIntColumn | null
@@ -71,7 +73,7 @@ export interface BudgetTables {
     account_id: string
     project_id: string | null
     budget_id: string | null
-    kind: 'threshold' | 'forecast' | 'test'
+    kind: 'threshold' | 'forecast' | 'request' | 'decision' | 'test'
     document: JsonColumn<Record<string, unknown>>
     at_ms: BigIntColumn
   }
@@ -202,6 +204,7 @@ export interface BudgetTables {
     requester_id: string
     requester_from: JsonColumn<{ address: string; userAgent: string | null }> | null
     member_id: string | null
+    key_name: string | null
     participant: string | null
     room: string | null
     amount: BigIntColumn
@@ -216,6 +219,8 @@ export interface BudgetTables {
     raise_id: string | null
     granted: BigIntColumn | null
     until_ms: BigIntColumn | null
+    told_at_ms: BigIntColumn | null
+    decision_told_at_ms: BigIntColumn | null
   }
   settlements: { project_id: string; settlement_key: string; event_id: string; settled_at_ms: BigIntColumn }
   dead_letters: {

@@ -12,6 +12,7 @@ import {
 } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
+import { alertEvents } from '../alerts/alert-event.ts'
 import {
   type AlertDestination,
   type AlertTarget,
@@ -31,6 +32,12 @@ const Url = Type.String({ maxLength: 2_000 })
 const address = "^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(?:[A-Za-z0-9-]{1,63}\\.){1,8}[A-Za-z0-9-]{2,63}$"
 const Addresses = Type.Array(Type.String({ maxLength: 254, pattern: address }), { minItems: 1, maxItems: 20 })
 
+const Events = Type.Array(Type.Enum([...alertEvents]), {
+  minItems: 1,
+  uniqueItems: true,
+  description: 'What it is told of: thresholds, forecasts, requests for more, and decisions on them; default all of it',
+})
+
 const CreateBody = Type.Object(
   {
     kind: Type.Enum(['webhook', 'email']),
@@ -41,6 +48,7 @@ const CreateBody = Type.Object(
     addresses: Type.Optional(Addresses),
     /** Told of this budget alone. */
     budget_id: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    events: Type.Optional(Events),
   },
   { additionalProperties: false },
 )
@@ -49,6 +57,7 @@ const ChangeBody = Type.Object(
     name: Type.Optional(Name),
     url: Type.Optional(Url),
     addresses: Type.Optional(Addresses),
+    events: Type.Optional(Events),
     enabled: Type.Optional(Type.Boolean()),
   },
   { additionalProperties: false },
@@ -74,6 +83,7 @@ const members = {
   name: Type.String(),
   url: Type.Union([Type.String(), Type.Null()]),
   addresses: Type.Array(Type.String()),
+  events: Type.Array(Type.String()),
   enabled: Type.Boolean(),
   created_at: Type.String({ description: 'RFC 3339' }),
   /** Those that sign, the newest first. */
@@ -124,6 +134,7 @@ export function alertDestinationRoutes(app: FastifyInstance, deps: BudgetRouteDe
                 url: checkUrl(deps, body.url),
                 secrets: [sealSecret(boxOf(deps), named, newWebhookSecret(), nowMs)],
               },
+        events: body.events ?? alertEvents,
         enabled: true,
         createdAtMs: nowMs,
       }
@@ -176,12 +187,13 @@ export function alertDestinationRoutes(app: FastifyInstance, deps: BudgetRouteDe
     },
     async request => {
       const nowMs = deps.now()
-      const { name, url, addresses, enabled } = request.body
+      const { name, url, addresses, events, enabled } = request.body
       const changed = await deps.alerts.changeDestination(
         { parent: place.parentOf(request, deps), destinationId: request.params.id },
         before => ({
           ...before,
           ...(name === undefined ? {} : { name }),
+          ...(events === undefined ? {} : { events }),
           ...(enabled === undefined ? {} : { enabled }),
           target: changeTarget(deps, before.target, url, addresses),
         }),
@@ -293,11 +305,11 @@ function changeTarget(
     return url === undefined ? target : { ...target, url: checkUrl(deps, url) }
   }
   if (url !== undefined) throw errorOf(errors.invalidDestination)
-  return addresses ? { ...target, addresses } : target
+  return addresses ? { kind: 'email', addresses } : target
 }
 
 function toAnswer(destination: AlertDestination, nowMs: number): Static<typeof DestinationAnswer> {
-  const { destinationId, parent, budgetId, name, target, enabled, createdAtMs } = destination
+  const { destinationId, parent, budgetId, name, target, events, enabled, createdAtMs } = destination
   const secrets = target.kind === 'webhook' ? secretsAt(target.secrets, nowMs) : []
   return {
     id: destinationId,
@@ -307,6 +319,7 @@ function toAnswer(destination: AlertDestination, nowMs: number): Static<typeof D
     name,
     url: target.kind === 'webhook' ? target.url : null,
     addresses: target.kind === 'email' ? [...target.addresses] : [],
+    events: [...events],
     enabled,
     created_at: toIso(createdAtMs),
     secrets: secrets.map(({ created_at_ms: createdMs, expires_at_ms: expiresMs }) => ({

@@ -13,7 +13,7 @@ const Nullable = {
 
 const AlertAnswer = Type.Object({
   id: Type.String(),
-  /** `threshold`, `forecast` or `test`. */
+  /** `threshold`, `forecast`, `request`, `decision` or `test`. */
   kind: Type.String(),
   at: Type.String({ description: 'RFC 3339' }),
   budget_id: Nullable.Text,

@@ -210,6 +210,7 @@ function askerOf(request: FastifyRequest, { views }: BudgetRouteDeps, projectId:
     ...place,
     participant,
     keyId: id,
+    keyName: key?.name,
     memberId: key?.member_id,
     serviceAccountId: key?.service_account_id,
     teamIds:

@@ -24,6 +24,7 @@ import { markQuotas } from './015-mark-quotas.ts'
 import { createProjectBalances } from './016-create-project-balances.ts'
 import { noteAlertsGivenUp } from './017-note-alerts-given-up.ts'
 import { letParticipantsAsk } from './018-let-participants-ask.ts'
+import { tellOfRequests } from './019-tell-of-requests.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -50,6 +51,7 @@ export const migrations: readonly Migration[] = [
   createProjectBalances,
   noteAlertsGivenUp,
   letParticipantsAsk,
+  tellOfRequests,
 ]
 
 /** The one schema of this service. */
