@@ -100,10 +100,8 @@ export async function runWorkload(
     })
 
   const settle = (gateway: LeasedGateway, hold: Hold): void => {
-    for (const { pool } of hold.items) {
-      const ask = gateway.wallet.askAhead(pool, Date.now())
-      if (ask) gateway.send(ask)
-    }
+    const pools = hold.items.map(({ pool }) => pool)
+    for (const ask of gateway.wallet.askAhead(pools, Date.now())) gateway.send(ask)
     setTimeout(
       () => {
         gateway.wallet.settle(
@@ -117,7 +115,8 @@ export async function runWorkload(
     )
   }
 
-  const call = (gateway: LeasedGateway, seat: number): Promise<void> => {
+  /** @returns whether it held its money */
+  const call = (gateway: LeasedGateway, seat: number): Promise<boolean> => {
     const attemptId = randomUUID()
     const beganAt = performance.now()
     const needs = needsOf(gateway, seat)
@@ -126,7 +125,7 @@ export async function runWorkload(
     if (hold) {
       if (isMeasured) localMicroseconds.push((performance.now() - beganAt) * 1_000)
       settle(gateway, hold)
-      return Promise.resolve()
+      return Promise.resolve(true)
     }
     return new Promise(resolve => {
       gateway.line.wait(
@@ -139,7 +138,7 @@ export async function runWorkload(
             if (isMeasured) askedMs.push(performance.now() - beganAt)
             if (waited.outcome === 'held') settle(gateway, waited.hold)
             else if (isMeasured) refused++
-            resolve()
+            resolve(waited.outcome === 'held')
           },
         },
         Date.now(),
@@ -152,14 +151,14 @@ export async function runWorkload(
     await Promise.all(
       gateways.flatMap(gateway =>
         Array.from({ length: 8 }, async (_, part) => {
-          for (let seat = part; seat < size.seats; seat += 8) await call(gateway, seat)
+          for (let seat = part; seat < size.seats; seat += 8) while (!(await call(gateway, seat)));
         }),
       ),
     )
     await delay(1_000)
     isMeasured = true
     const beganAt = performance.now()
-    const waiting: Promise<void>[] = []
+    const waiting: Promise<boolean>[] = []
     for (let due = 0, made = 0; due < size.seconds * 1_000; due = performance.now() - beganAt) {
       for (const wanted = Math.floor((due / size.everyMs) * size.seats); made < wanted; made++) {
         const gateway = gateways[Math.floor(random() * gateways.length)]

@@ -64,6 +64,35 @@ test('who comes later gets nothing of a pool that an earlier one waits for, and 
   assert.deepEqual(ended, { first: 'held', other: 'held' })
 })
 
+test('a call that waits for one pool leaves the others to whoever comes later, but for what it wants itself', () => {
+  const { line, wallet, wait, grant, ended, asked } = newLine()
+  const poolOf = (budgetId: string) =>
+    wallet.pool({ budgetId, copy: '', windowStartMs: 0, windowEndMs: undefined, home: 0, isConcurrent: false })
+  const [shared, own, another] = ['bud_a', 'bud_b', 'bud_c'].map(poolOf)
+  assert.ok(shared && own && another)
+  for (const [budgetId, amount] of Object.entries({ bud_a: 22, bud_c: 20 })) {
+    wait('before', budgetId, amount)
+    line.giveUp('before')
+    grant(amount)
+  }
+  const needs = (pool: typeof own, want: number) => [shared, pool].map(each => ({ pool: each, want, need: want }))
+  const waitFor = (attemptId: string, pool: typeof own, want: number) =>
+    line.wait(
+      { attemptId, needs: needs(pool, want), done: ({ outcome }) => Object.assign(ended, { [attemptId]: outcome }) },
+      now,
+    )
+  waitFor('first', own, 10)
+  assert.deepEqual(asked(), [[10]], 'of what it lacks')
+  assert.ok(wallet.hold('later', needs(another, 8), now), 'at once')
+  assert.equal(wallet.hold('too much', needs(another, 5), now), undefined)
+  waitFor('behind', another, 5)
+  assert.deepEqual(asked(), [[10], [1]], 'of what is left beside the one before')
+  grant(10)
+  assert.deepEqual([ended.first, ended.behind], ['held', undefined])
+  grant(1)
+  assert.equal(ended.behind, 'held')
+})
+
 test('who leaves is told so once, and who waits behind is served at the next look', () => {
   const { line, wait, grant, ended, waitingFor } = newLine()
   wait('first', 'bud_a', 10)

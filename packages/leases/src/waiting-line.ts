@@ -69,8 +69,8 @@ export interface WaitingLineOptions {
 }
 
 /**
- * Calls that wait for money, in the order in which they came: who comes later gets nothing of a pool that an earlier one waits
- * for, unless that one could do with less and is left what it needs. Bounded by time alone: how many may wait is the caller's to say
+ * Calls that wait for money, in the order in which they came: who comes later gets nothing of a pool that an earlier one lacks,
+ * unless that one could do with less and is left what it needs; of pools that it does not lack it is left what it wants. Bounded by time alone: how many may wait is the caller's to say
  * ({@link length}, `WalletPool.waiting`).
  */
 export class WaitingLine {
@@ -105,11 +105,13 @@ export class WaitingLine {
       askAgainAtMs: 0,
       lastRefused: undefined,
     }
-    // Somebody waits for one of its pools, and came before: what is there is not for this one.
-    const isBehind = wanting.needs.some(({ pool }) => pool.waiting > 0)
-    for (const { pool } of wanting.needs) pool.waiting++
+    // What is wanted by those who came before is not for this one.
+    this.#ask(waiting, nowMs, ({ pool }) => Math.max(0, pool.free - pool.wanted))
+    for (const { pool, want } of wanting.needs) {
+      pool.waiting++
+      pool.wanted += want
+    }
     this.#line.set(waiting.attemptId, waiting)
-    this.#ask(waiting, nowMs, isBehind)
     this.poll(nowMs)
   }
 
@@ -145,43 +147,51 @@ export class WaitingLine {
   /** Looks who can be served. Call it whenever money may have come back, and now and then. */
   poll(nowMs: number): void {
     const kept: Kept = new Map()
+    /** Pools of which somebody lacks some: what comes back of them is for the first of those. */
+    const lacking = new Set<WalletPool>()
     for (const waiting of [...this.#line.values()]) {
       if (this.#line.get(waiting.attemptId) !== waiting) continue
-      const isFirst = waiting.needs.every(({ pool }) => !kept.has(pool))
-      if (isFirst ? this.#serve(waiting, nowMs) : this.#pass(waiting, kept, nowMs)) continue
+      const { needs } = waiting
+      const isFirst = needs.every(({ pool }) => !lacking.has(pool))
+      if (isFirst ? this.#serve(waiting, kept, nowMs) : this.#pass(waiting, kept, nowMs)) continue
       // What it is granted is for whoever is first.
-      if (!isFirst && waiting.isPutOff) this.#ask(waiting, nowMs, true)
+      if (!isFirst && waiting.isPutOff) this.#ask(waiting, nowMs, need => freeBeside(kept, need))
       if (this.#expire(waiting, kept, nowMs)) continue
       const couldDo = nowMs < waiting.wholeByMs && (waiting.isPatient || !isFirst)
-      const doesWith = couldDo && waiting.needs.every(each => each.need <= freeBeside(kept, each))
-      for (const { pool, need } of waiting.needs)
-        kept.set(pool, (kept.get(pool) ?? 0) + (doesWith ? need : Number.POSITIVE_INFINITY))
+      const doesWith = couldDo && needs.every(each => each.need <= freeBeside(kept, each))
+      // Of what it does not lack it keeps what it wants, and no more: others have no part in what it waits for.
+      const keeps = needs.map(each => {
+        if (each.want <= freeBeside(kept, each)) return each.want
+        lacking.add(each.pool)
+        return doesWith ? each.need : Number.POSITIVE_INFINITY
+      })
+      for (const [at, { pool }] of needs.entries()) kept.set(pool, (kept.get(pool) ?? 0) + (keeps[at] ?? 0))
     }
   }
 
   /** @returns whether it waits no longer */
-  #serve(waiting: Waiting, nowMs: number): boolean {
+  #serve(waiting: Waiting, kept: Kept, nowMs: number): boolean {
     const { needs } = waiting
-    const isShort = ({ pool, want }: Need) => pool.free < want
+    const isShort = (each: Need) => freeBeside(kept, each) < each.want
     const isStale = needs.some(({ pool }) => !this.#wallet.isFresh(pool, nowMs))
     // More is on its way, or a home has yet to be heard of.
     if (waiting.asks.size > 0 && (isStale || needs.some(isShort))) return false
     const short = needs.filter(isShort)
     if (short.length > 0) this.#options.gather(short.map(({ pool }) => pool))
-    const available = needs.map(({ pool, want }) => Math.min(want, pool.free))
+    const available = needs.map(each => Math.min(each.want, freeBeside(kept, each)))
     const hasAll = needs.every(({ want }, at) => available[at] === want)
     if (!hasAll && nowMs < waiting.wholeByMs && short.every(mayComeBack)) {
       waiting.isPatient = needs.every(({ need }, at) => (available[at] ?? 0) >= need)
       if (waiting.askAgainAtMs === 0) waiting.askAgainAtMs = nowMs + wholeAgainMs
       else if (nowMs >= waiting.askAgainAtMs) {
         waiting.askAgainAtMs = nowMs + wholeAgainMs
-        this.#ask(waiting, nowMs, false)
+        this.#ask(waiting, nowMs, need => freeBeside(kept, need))
       }
       return false
     }
-    if (this.#take(waiting, nothingKept, nowMs)) return true
+    if (this.#take(waiting, kept, nowMs)) return true
     const mayAsk = waiting.asks.size === 0 && nowMs >= waiting.askAgainAtMs && nowMs < waiting.heldByMs
-    if (mayAsk) this.#ask(waiting, nowMs, false)
+    if (mayAsk) this.#ask(waiting, nowMs, need => freeBeside(kept, need))
     return false
   }
 
@@ -235,8 +245,8 @@ export class WaitingLine {
     return nowMs < sinceMs + ownerMs && this.#wallet.wasHeard(pool.home, nowMs - mostBetweenOwnersMs)
   }
 
-  #ask(waiting: Waiting, nowMs: number, isBehind: boolean): void {
-    const asks = this.#wallet.ask(waiting.needs, nowMs, isBehind)
+  #ask(waiting: Waiting, nowMs: number, freeFor: (need: Need) => number): void {
+    const asks = this.#wallet.ask(waiting.needs, nowMs, freeFor)
     waiting.isPutOff = asks === 'busy'
     if (asks === 'busy') return
     for (const ask of asks) {
@@ -256,14 +266,16 @@ export class WaitingLine {
   #leave(waiting: Waiting, waited: Waited): void {
     this.#line.delete(waiting.attemptId)
     for (const seq of waiting.asks) this.#asked.delete(seq)
-    for (const { pool } of waiting.needs) pool.waiting--
+    for (const { pool, want } of waiting.needs) {
+      pool.waiting--
+      pool.wanted -= want
+    }
     waiting.done(waited)
   }
 }
 
 /** What those ahead in the line keep of each pool. */
 type Kept = Map<WalletPool, number>
-const nothingKept: Kept = new Map()
 
 function freeBeside(kept: Kept, { pool }: Need): number {
   return Math.max(0, pool.free - (kept.get(pool) ?? 0))

@@ -41,6 +41,8 @@ export interface WalletLease {
 }
 
 const halfMinuteMs = 30_000
+/** What was taken in a shorter time says little of the next. */
+const leastSinceMs = 5_000
 
 /** The leases of one pool, oldest first, and how it is used. */
 export class WalletPool implements PoolName {
@@ -55,8 +57,10 @@ export class WalletPool implements PoolName {
   readonly leases: WalletLease[] = []
   /** What no call holds. */
   free = 0
-  /** Calls that wait for money of it: whoever comes later waits behind them. */
+  /** Calls that wait, for money of it or of other pools beside. */
   waiting = 0
+  /** What they want of it: whoever comes later finds what is there beside that. */
+  wanted = 0
   /** Asks that were not answered yet. */
   asking = 0
   /** What its home had left when it granted last. */
@@ -105,12 +109,20 @@ export class WalletPool implements PoolName {
       this.#halfMinute = halfMinute
     }
     this.#taken += amount
-    if (this.lastUsedMs > 0) {
+    // It may have been looked at before it was used.
+    if (this.lastWant > 0) {
       const gap = nowMs - this.lastUsedMs
       this.gapMs = this.gapMs === undefined ? gap : Math.round((this.gapMs * 3 + gap) / 4)
     }
     this.lastWant = amount
     this.lastUsedMs = nowMs
+  }
+
+  /** What calls take in so long a time, as they have in the last half minute or a little more. */
+  takenWithin(ms: number, nowMs: number): number {
+    const sinceMs = (nowMs % halfMinuteMs) + (this.#takenBefore > 0 ? halfMinuteMs : 0)
+    const taken = Math.floor(nowMs / halfMinuteMs) === this.#halfMinute ? this.#taken + this.#takenBefore : 0
+    return Math.ceil((taken * ms) / Math.max(sinceMs, leastSinceMs))
   }
 
   /** What calls have taken in about the last minute, twice the last of them at least: so much is kept ahead. */

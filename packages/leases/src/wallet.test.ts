@@ -17,10 +17,10 @@ function newWallet() {
     epoch: 1,
     nextOf: ({ budgetId, windowEndMs }) => (windowEndMs === undefined ? undefined : minuteOf(budgetId, windowEndMs)),
   })
-  const grant = (amount: number, atMs: number) => {
+  const grant = (amount: number, atMs: number, left = 1_000) => {
     for (const { message } of wallet.openAsks) {
       const { seq, items } = message
-      const grants = items.map((_, at) => ({ lease_id: leaseIdOf('gw', 1, seq, at), amount, left: 1_000 }))
+      const grants = items.map((_, at) => ({ lease_id: leaseIdOf('gw', 1, seq, at), amount, left }))
       wallet.answer({ seq, term: 1, grants }, atMs)
     }
   }
@@ -189,6 +189,7 @@ test('what is idle is kept for five times the usual time between calls, five min
     const needs = [{ pool, want: 10, need: 10 }]
     let nowMs = 1
     wallet.ask(needs, nowMs)
+    wallet.returnIdle(nowMs)
     grant(40, nowMs)
     for (let uses = gapMs === undefined ? 1 : 3; uses > 0; uses--) {
       wallet.renewed(0, nowMs, receipt)
@@ -333,4 +334,75 @@ test('in any order of messages and calls nothing is held of a lease past its ttl
     }),
     { numRuns: 300 },
   )
+})
+
+test('of a pool that many calls take from, more is asked for while what is here covers the way to its home and back', () => {
+  const { wallet, grant } = newWallet()
+  const pool = wallet.pool({ ...minuteOf('bud_a', 0), windowEndMs: undefined })
+  const needs = [{ pool, want: 10, need: 10 }]
+  /** @returns how much was left when more was asked for */
+  const spendUntilAsked = (fromMs: number, roundTripMs: number): number => {
+    wallet.ask([{ pool, want: 10_000, need: 10 }], fromMs)
+    grant(10_000, fromMs + roundTripMs, 10_000_000)
+    for (let nowMs = fromMs + roundTripMs; ; nowMs += 100) {
+      wallet.renewed(0, nowMs, receipt)
+      const hold = wallet.hold('att_1', needs, nowMs)
+      assert.ok(hold)
+      wallet.settle(hold, [10], false)
+      if (wallet.askAhead([pool], nowMs).length === 0) continue
+      const { free } = pool
+      grant(0, nowMs + roundTripMs, 10_000_000)
+      for (const lease of wallet.totals()) wallet.recall([lease.lease_id])
+      return free
+    }
+  }
+  assert.ok(spendUntilAsked(0, 0) < 10)
+  // A hundred a second: of a way that takes so long, there and back, and once more.
+  assert.ok(spendUntilAsked(1_000_000, 3_000) > 50)
+  for (let times = 2; times < 30; times++) spendUntilAsked(times * 1_000_000, 3_000)
+  const left = spendUntilAsked(40_000_000, 3_000)
+  assert.ok(left > 500 && left < 700, String(left))
+})
+
+test('pools of one home are asked for together', () => {
+  const { wallet, grant } = newWallet()
+  const pools = ['bud_a', 'bud_b'].map(name => wallet.pool({ ...minuteOf(name, 0), windowEndMs: undefined }))
+  for (const pool of pools) {
+    wallet.ask([{ pool, want: 10, need: 10 }], 0)
+    grant(10, 0)
+  }
+  const hold = wallet.hold(
+    'att_1',
+    pools.map(pool => ({ pool, want: 10, need: 10 })),
+    0,
+  )
+  assert.ok(hold)
+  const asks = wallet.askAhead(pools, 0)
+  assert.deepEqual(
+    asks.map(({ message }) => message.items.map(item => item.budget_id)),
+    [['bud_a', 'bud_b']],
+  )
+  assert.deepEqual(wallet.askAhead(pools, 0), [], 'it is under way')
+})
+
+test('of what is used seldom, no more is asked for ahead than stays until the next call', () => {
+  const { wallet, grant } = newWallet()
+  const pool = wallet.pool({ ...minuteOf('bud_a', 0), windowEndMs: undefined })
+  const needs = [{ pool, want: 100, need: 100 }]
+  const call = (nowMs: number, left: number) => {
+    const asks = wallet.ask(needs, nowMs)
+    const ahead = asks === 'busy' ? undefined : asks[0]?.message.items[0]?.ahead
+    grant(100, nowMs, left)
+    const hold = wallet.hold('att_1', needs, nowMs)
+    assert.ok(hold)
+    wallet.settle(hold, [100], false)
+    const more = wallet.askAhead([pool], nowMs).flatMap(({ message }) => message.items.map(item => item.ahead))
+    if (more.length > 0) grant(0, nowMs, left)
+    return [ahead, more[0]]
+  }
+  assert.deepEqual(call(0, 10_000), [200, 200], 'who knows')
+  // Twice a minute: of what is left a twentieth stays.
+  assert.deepEqual(call(30_000, 10_000), [200, 200])
+  assert.deepEqual(call(60_000, 1_000), [200, undefined])
+  assert.deepEqual(call(90_000, 1_000), [50, undefined])
 })

@@ -88,9 +88,14 @@ const recentlyUsedMs = 5 * 60_000
 const mostItems = 32
 /** Leases that one heartbeat calls idle, or no longer so. */
 const mostIdle = 5_000
+const allFree = ({ pool }: Need): number => pool.free
 const nothingSpare: ReadonlyMap<WalletLease, number> = new Map()
 /** Asks ahead of windows that are under way at a time: half of what a home is asked at once, the rest is for calls. */
 const mostAheadAsks = 8
+/** Of one home, the same for money ahead of calls. */
+const mostAheadOfHome = 12
+/** No more than this part of what is left is given ahead, where four gateways share it. */
+const mostAheadShare = 16
 /** Asks of one home that are under way at a time: each is said again until it is answered, and a home that is late is later with each. */
 const mostAsks = 16
 
@@ -107,6 +112,8 @@ export class Wallet {
   readonly #asks = new Map<number, OpenAsk>()
   /** How many of them are each home's. */
   readonly #asking = new Map<number, number>()
+  /** How long each home usually takes to answer. */
+  readonly #roundTripMs = new Map<number, number>()
   /** When each home has answered one last. */
   readonly #answeredAtMs = new Map<number, number>()
   readonly #dirty = new Map<number, Set<WalletLease>>()
@@ -163,15 +170,15 @@ export class Wallet {
   }
 
   /**
-   * Holds all that is wanted, or nothing (undefined): some pool has too little, its leases have come to the end of their ttl, or others
-   * wait for it.
+   * Holds all that is wanted, or nothing (undefined): some pool has too little beside what those who wait want of it, or its leases have
+   * come to the end of their ttl.
    * @param first the caller goes before those who wait: it has waited longest, or runs already
    */
   hold(attemptId: string, needs: readonly Need[], nowMs: number, first = false): Hold | undefined {
     let freshHome: number | undefined
     for (const { pool, want } of needs) {
       if (nowMs >= pool.recalledUntilMs) this.#endRecalled(pool, nowMs)
-      if (pool.free < want || (!first && pool.waiting > 0)) return undefined
+      if (pool.free < want + (first ? 0 : pool.wanted)) return undefined
       if (pool.home !== freshHome && !this.isFresh(pool, nowMs)) return undefined
       freshHome = pool.home
     }
@@ -343,13 +350,14 @@ export class Wallet {
   /**
    * Asks for what is missing to hold these needs, one ask a home. The messages are in {@link openAsks} until answered. `busy`:
    * nothing was asked, as one of its homes has enough to answer.
-   * @param isBehind what is free now is for others
+   * @param freeFor what is here for it; absent: all that is free
    */
-  ask(needs: readonly Need[], nowMs: number, isBehind = false): OpenAsk[] | 'busy' {
+  ask(needs: readonly Need[], nowMs: number, freeFor: (need: Need) => number = allFree): OpenAsk[] | 'busy' {
     const byHome = new Map<number, LeaseAsk['items']>()
     const pools: WalletPool[] = []
-    for (const { pool, want, need } of needs) {
-      const free = isBehind ? 0 : pool.free
+    for (const each of needs) {
+      const { pool, want, need } = each
+      const free = freeFor(each)
       const isOver = pool.isOver(nowMs)
       // Its home has to be heard of, if nothing else.
       if (free >= want && this.isFresh(pool, nowMs)) continue
@@ -362,7 +370,7 @@ export class Wallet {
         need: Math.max(0, need - free),
         want: Math.max(0, want - free),
         ...(free > 0 && { have: Math.min(free, need) }),
-        ahead: pool.isConcurrent || isOver ? 0 : pool.ahead(want),
+        ahead: pool.isConcurrent || isOver ? 0 : aheadOf(pool, want),
         ...(isOver && { late: true as const }),
       })
       byHome.set(pool.home, items)
@@ -387,17 +395,36 @@ export class Wallet {
     return (this.#asking.get(home) ?? 0) >= mostAsks
   }
 
-  /** Asks for money ahead of the next call, where it would not find enough. */
-  askAhead(pool: WalletPool, nowMs: number): OpenAsk | undefined {
-    if (pool.asking > 0 || pool.isConcurrent || pool.free >= pool.lastWant || pool.isOver(nowMs)) return undefined
-    if (this.#isBusy(pool.home)) return undefined
-    pool.asking++
-    const item = { budget_id: pool.budgetId, copy: pool.copy, window_start_ms: pool.windowStartMs }
-    return this.#open(
-      pool.home,
-      [{ ...item, need: 0, want: pool.lastWant - pool.free, ahead: pool.ahead(pool.lastWant) }],
-      nowMs,
-    )
+  /**
+   * Asks for money ahead of the next calls, of those pools in which they would not find enough until the answer is here. One ask a home:
+   * each costs it more than what is in it.
+   */
+  askAhead(pools: Iterable<WalletPool>, nowMs: number): OpenAsk[] {
+    let byHome: Map<number, LeaseAsk['items']> | undefined
+    for (const pool of pools) {
+      if (pool.free >= pool.lastWant && pool.free >= this.#takenMeanwhile(pool, nowMs)) continue
+      if (pool.asking > 0 || pool.isConcurrent || pool.isOver(nowMs) || !mayKeep(pool, pool.lastWant)) continue
+      if ((this.#asking.get(pool.home) ?? 0) >= mostAheadOfHome) continue
+      pool.asking++
+      byHome ??= new Map()
+      const items = byHome.get(pool.home) ?? []
+      items.push({
+        budget_id: pool.budgetId,
+        copy: pool.copy,
+        window_start_ms: pool.windowStartMs,
+        need: 0,
+        want: Math.max(0, pool.lastWant - pool.free),
+        ahead: aheadOf(pool, pool.lastWant),
+      })
+      byHome.set(pool.home, items)
+    }
+    return byHome ? [...byHome].map(([home, items]) => this.#open(home, items, nowMs)) : []
+  }
+
+  /** What calls take of a pool until its home has answered, or as much of it as a home gives ahead. */
+  #takenMeanwhile(pool: WalletPool, nowMs: number): number {
+    const roundTripMs = this.#roundTripMs.get(pool.home) ?? 0
+    return Math.min(pool.takenWithin(2 * roundTripMs, nowMs), Math.floor(pool.left / mostAheadShare))
   }
 
   /**
@@ -461,6 +488,9 @@ export class Wallet {
     this.#asks.delete(answer.seq)
     this.#asking.set(ask.home, (this.#asking.get(ask.home) ?? 1) - 1)
     this.#answeredAtMs.set(ask.home, nowMs)
+    const tookMs = Math.max(0, nowMs - ask.sentAtMs)
+    const usualMs = this.#roundTripMs.get(ask.home) ?? tookMs
+    this.#roundTripMs.set(ask.home, usualMs + (tookMs - usualMs) / 8)
     for (const [at, item] of ask.message.items.entries()) {
       const pool = this.#pools.get(poolKey(item.budget_id, item.copy, item.window_start_ms))
       const grant = answer.grants[at]
@@ -710,6 +740,17 @@ export class Wallet {
       yield { pool, free: pool.free, held, unresolved }
     }
   }
+}
+
+/** Whether so much would still be here when the next call comes: of what is used seldom, only a small part of what is left is. */
+function mayKeep({ gapMs, left }: WalletPool, amount: number): boolean {
+  return gapMs === undefined || gapMs <= idleRestMs || amount * idleShare <= left
+}
+
+/** What is to be here for later calls once a call has taken this much: no more than stays. */
+function aheadOf(pool: WalletPool, want: number): number {
+  const ahead = pool.ahead(want)
+  return mayKeep(pool, ahead) ? ahead : Math.min(ahead, Math.floor(pool.left / idleShare))
 }
 
 /** Its window ends in a moment, and what comes next is not asked for yet. */

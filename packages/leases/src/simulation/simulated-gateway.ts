@@ -199,10 +199,8 @@ export class SimulatedGateway {
       })),
     })
     this.#running.set(call.attemptId, call)
-    for (const { pool } of call.hold.items) {
-      const ask = this.#wallet.askAhead(pool, this.#world.nowMs)
-      if (ask) this.#sendAsk(ask)
-    }
+    const pools = call.hold.items.map(({ pool }) => pool)
+    for (const ask of this.#wallet.askAhead(pools, this.#world.nowMs)) this.#sendAsk(ask)
     const run = this.#run
     const later = (afterMs: number, work: () => void) =>
       this.#world.clock.after(afterMs, () => {

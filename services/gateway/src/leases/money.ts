@@ -265,14 +265,9 @@ export class Money {
     return false
   }
 
-  /** Asks ahead for pools in which the next call like this one would not find enough. */
+  /** Asks ahead for pools in which the next calls like this one would not find enough. */
   askAhead(nowMs: number): void {
-    for (const { items } of this.#holds)
-      for (const { pool } of items) {
-        if (pool.free >= pool.lastWant) continue
-        const ask = this.#talk.wallet.askAhead(pool, nowMs)
-        if (ask) this.#talk.send(ask)
-      }
+    for (const ask of this.#talk.wallet.askAhead(this.pools, nowMs)) this.#talk.send(ask)
   }
 }
 
