@@ -60,6 +60,7 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/gateway-killed.test.ts',
     'test/faults/hard-budget-live.test.ts',
     'test/faults/paced-live.test.ts',
+    'test/faults/calls-local.test.ts',
     'test/faults/long-think.test.ts',
     'test/faults/power-lost.test.ts',
     'test/demo/demo.test.ts',

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { startTestStack, type TestStackOptions } from '@sluice/test-env'
 import { realAgents } from './clients/agents.ts'
 import { aborts } from './faults/aborts.ts'
+import { callsLocal } from './faults/calls-local.ts'
 import { clickhouseDown } from './faults/clickhouse-down.ts'
 import { companyLoaded } from './faults/company-loaded.ts'
 import { gapFound } from './faults/gap-found.ts'
@@ -45,6 +46,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [leasesHold.name]: options => prove(leasesHold, options),
   [hardBudgetLive.name]: options => prove(hardBudgetLive, options),
   [pacedLive.name]: options => prove(pacedLive, options),
+  [callsLocal.name]: options => prove(callsLocal, options),
   [ratingsAddUp.name]: options => prove(ratingsAddUp, options),
   [leaseModel.name]: options => prove(leaseModel, options),
   [ledgerRerated.name]: options => prove(ledgerRerated, options),

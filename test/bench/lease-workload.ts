@@ -15,6 +15,8 @@ export interface WorkloadSize {
   /** Between two calls of a seat. */
   everyMs: number
   seconds: number
+  /** False: gateways ask for nothing that no call wants yet. */
+  asksAhead?: boolean
 }
 
 export interface WorkloadResult {
@@ -101,7 +103,7 @@ export async function runWorkload(
 
   const settle = (gateway: LeasedGateway, hold: Hold): void => {
     const pools = hold.items.map(({ pool }) => pool)
-    for (const ask of gateway.wallet.askAhead(pools, Date.now())) gateway.send(ask)
+    if (size.asksAhead ?? true) for (const ask of gateway.wallet.askAhead(pools, Date.now())) gateway.send(ask)
     setTimeout(
       () => {
         gateway.wallet.settle(

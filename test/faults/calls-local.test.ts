@@ -1,0 +1,4 @@
+import { callsLocal } from './calls-local.ts'
+import { testScenario } from './small-scenario.ts'
+
+testScenario(callsLocal)
