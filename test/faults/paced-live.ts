@@ -265,7 +265,16 @@ function judge(size: Size, { below, above }: Tally, overshoot: Overshoot): Outco
   }
 }
 
-const mistakes: readonly { name: string; replacements: readonly Replacement[] }[] = [
+interface Mistake {
+  name: string
+  replacements: readonly Replacement[]
+  /** Where it shows. */
+  size: Partial<Size>
+}
+
+const chat: SessionModel = { path: '/openai/v1/chat/completions', model: 'gpt-4.1', isCached: false }
+
+const mistakes: readonly Mistake[] = [
   {
     name: 'bytes are taken for tokens, whatever money that takes',
     replacements: [
@@ -280,6 +289,8 @@ const mistakes: readonly { name: string; replacements: readonly Replacement[] }[
         to: 'if (call) return size',
       },
     ],
+    // No reply of a chat begins with what its input comes to: what it holds for that, it holds to its end.
+    size: { models: [chat] },
   },
   {
     name: 'a stream goes on when what it has paid for is used up',
@@ -290,6 +301,8 @@ const mistakes: readonly { name: string; replacements: readonly Replacement[] }[
         to: 'if (this.#refusal && this.#seenTokens >= Number.MAX_SAFE_INTEGER)',
       },
     ],
+    // Answers that are longer than what they are paid for at first.
+    size: { models: [chat], limitUsd: '10.00', promptTokens: [4_000, 15_000], outputTokens: [2_000, 6_000] },
   },
 ]
 
@@ -297,8 +310,8 @@ const mistakes: readonly { name: string; replacements: readonly Replacement[] }[
 async function findMistakes(at: ScenarioRun, size: Size): Promise<Outcome> {
   const figures: Outcome['figures'] = {}
   const survivors: string[] = []
-  for (const { name, replacements } of mistakes) {
-    const [broken] = brokenPromises(await run(at, size, replacements))
+  for (const { name, replacements, size: own } of mistakes) {
+    const [broken] = brokenPromises(await run(at, { ...size, ...own }, replacements))
     figures[name] = broken ?? 'not found'
     if (broken === undefined) survivors.push(name)
   }
@@ -314,7 +327,6 @@ async function findMistakes(at: ScenarioRun, size: Size): Promise<Outcome> {
   }
 }
 
-const chat: SessionModel = { path: '/openai/v1/chat/completions', model: 'gpt-4.1', isCached: false }
 const messages: SessionModel = {
   path: '/anthropic/v1/messages',
   model: 'claude-sonnet-4-6',
