@@ -5,6 +5,7 @@ import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
 import type { Changes } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { nameNotOffered } from './not-offered.ts'
+import type { PasswordCost } from './password.ts'
 import { registerAddProjectMember } from './routes/add-project-member.ts'
 import { registerAudit } from './routes/audit.ts'
 import { registerBrowserSession } from './routes/browser-session.ts'
@@ -66,6 +67,7 @@ export interface AppDeps {
   box: SecretBox
   throttle: SignInThrottle
   devices: SignInDevices
+  passwordCost: PasswordCost
   now: () => number
   log: Logger
   /** The one public origin, as clients write it. */

@@ -33,7 +33,7 @@ export async function proveMember(
     throw errorOf(errors.throttled)
   }
   const member = await findMemberByEmail(deps.db, email)
-  if (!(await verifyPassword(password, member?.password_hash)) || !member || member.disabled_at) {
+  if (!(await verifyPassword(password, member?.password_hash, deps.passwordCost)) || !member || member.disabled_at) {
     signInTried(deps.log, 'refused', ip)
     throw errorOf(errors.wrongPassword)
   }

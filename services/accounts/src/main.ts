@@ -13,6 +13,7 @@ import { openTenants } from './db/open-tenants.ts'
 import { changeCommitted } from './events.ts'
 import { Limits } from './limits.ts'
 import { findMailbox } from './member-store.ts'
+import { passwordCost } from './password.ts'
 import { proveParticipant } from './prove-token.ts'
 import { isDatabaseReady } from './readiness-store.ts'
 import { repairAnnouncements } from './repair-announcements.ts'
@@ -72,6 +73,7 @@ if (!process.argv.includes('--check-config')) {
     box,
     throttle: createSignInThrottle({ now }),
     devices: createSignInDevices(secrets.masterKey, now),
+    passwordCost,
     now,
     log,
     publicUrl: config.publicUrl,

@@ -5,6 +5,7 @@ import { findPasswordProblem, hashPassword, verifyPassword } from './password.ts
 test('a password is known by its hash, which does not hold it, and differs each time', async () => {
   const [first, second] = await Promise.all([hashPassword('pässword one'), hashPassword('pässword one')])
   assert.notEqual(first, second)
+  assert.match(first, /^scrypt\$32768\$8\$3\$/)
   assert.ok(!first.includes('one'))
   assert.equal(await verifyPassword('pässword one'.normalize('NFD'), first), true)
   assert.equal(await verifyPassword('pässword two', first), false)

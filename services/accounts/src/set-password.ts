@@ -3,15 +3,15 @@ import { withdraw } from './announcement.ts'
 import type { Change } from './change-store.ts'
 import { errors } from './errors.ts'
 import { updatePasswordHash } from './member-store.ts'
-import { findPasswordProblem, hashPassword } from './password.ts'
+import { findPasswordProblem, hashPassword, type PasswordCost } from './password.ts'
 import { deletePasswordLinks } from './password-link-store.ts'
 import { deleteSessionsOfMember } from './session-store.ts'
 
 /** Hashes a new password. @throws AppError 400 where it is none to be had */
-export async function hashNewPassword(password: string): Promise<string> {
+export async function hashNewPassword(password: string, cost: PasswordCost): Promise<string> {
   const problem = findPasswordProblem(password)
   if (problem) throw errorOf(errors.invalidRequest, { message: `The new password ${problem}.` })
-  return hashPassword(password)
+  return hashPassword(password, cost)
 }
 
 /** Sets a member's password and ends what others could come in by: their sessions, but for the one that asks, and links. */

@@ -4,7 +4,7 @@ import { connectBus } from '@sluice/bus'
 import type { Bundle, Role } from '@sluice/contracts'
 import { openDatabase, runMigrations, startOutboxRelay } from '@sluice/postgres'
 import { createSecretBox, errorOf, hashCredential, type Logger, ownMachine } from '@sluice/runtime'
-import { hashCheaply, testNats, testPostgres } from '@sluice/test-env'
+import { cheapPasswordCost, hashCheaply, testNats, testPostgres } from '@sluice/test-env'
 import { pino } from 'pino'
 import { createAccountPublisher } from '../src/account-publisher.ts'
 import { insertAccount } from '../src/account-store.ts'
@@ -100,6 +100,7 @@ export async function startAccounts(
     box,
     throttle: createSignInThrottle({ now }),
     devices: createSignInDevices(masterKey, now),
+    passwordCost: cheapPasswordCost,
     now,
     log,
     publicUrl: 'http://127.0.0.1:8080',

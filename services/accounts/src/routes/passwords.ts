@@ -41,10 +41,10 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
       if (!member) throw notFound()
       if (!deps.throttle.allow(member.email, request.ip)) throw errorOf(errors.throttled)
       const known = await findMemberByEmail(deps.db, member.email)
-      if (!(await verifyPassword(current_password, known?.password_hash)))
+      if (!(await verifyPassword(current_password, known?.password_hash, deps.passwordCost)))
         throw errorOf(errors.wrongPassword, { message: 'The current password is wrong.' })
       deps.throttle.forget(member.email, request.ip)
-      const passwordHash = await hashNewPassword(new_password)
+      const passwordHash = await hashNewPassword(new_password, deps.passwordCost)
       await deps.changes.make(actorOf(request), change => setPassword(change, principal.id, passwordHash, sessionHash))
       return reply.code(204).send()
     },
@@ -91,7 +91,7 @@ export function registerPasswords(app: FastifyInstance, deps: AppDeps): void {
       const tokenHash = hashCredential(request.body.token)
       const whose = await findPasswordLink(deps.db, tokenHash, new Date(deps.now()))
       if (!whose) throw errorOf(errors.passwordLink)
-      const passwordHash = await hashNewPassword(request.body.new_password)
+      const passwordHash = await hashNewPassword(request.body.new_password, deps.passwordCost)
       const actor = {
         kind: 'member',
         id: whose.member_id,
