@@ -136,9 +136,11 @@ export class Bill {
     return this.#byId.get(billId)
   }
 
-  /** Records after position `seq`, calls still running included. */
-  since(seq = 0): readonly BillRecord[] {
-    return seq <= 0 ? this.#records.slice() : this.#records.filter(record => record.seq > seq)
+  /** Records after position `seq`, of every credential or of one, calls still running included. */
+  since(seq = 0, credentialSha256?: string): readonly BillRecord[] {
+    return this.#records.filter(
+      record => record.seq > seq && (credentialSha256 === undefined || record.credential_sha256 === credentialSha256),
+    )
   }
 
   totals(): BillTotals {

@@ -19,7 +19,7 @@ function findAnswer(asked: string, query: URLSearchParams, state: ControlState):
   if (asked === 'GET /simulator/bill') {
     const since = Number(query.get('since') ?? 0)
     if (!Number.isSafeInteger(since)) return [400, { error: '"since" is the "seq" of the last record you have.' }]
-    const records = state.bill.since(since)
+    const records = state.bill.since(since, query.get('credential_sha256') ?? undefined)
     return [200, { records, next_since: records.at(-1)?.seq ?? since, totals: state.bill.totals() }]
   }
   if (asked === 'DELETE /simulator/bill') {

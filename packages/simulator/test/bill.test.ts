@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { BillRecord, BillTotals, ShownRequest } from '../src/index.ts'
+import { type BillRecord, type BillTotals, hashCredential, type ShownRequest } from '../src/index.ts'
 import { chat, eventually, message, onlyRecord, post, startFor } from './simulator.ts'
 
 test('a client that hangs up is seen before its answer ends, and billed for what was produced', async t => {
@@ -56,6 +56,18 @@ test('the cadence is kept: chunks, bursts and the first wait', async t => {
   assert.equal(body.split('"delta":{"content"').length - 1, 20)
   // 20 chunks in bursts of five: the first wait, then three more.
   assert.ok(elapsed >= 85, `${elapsed} ms`)
+})
+
+test('the bill of one credential is read alone', async t => {
+  const { simulator, openai } = await startFor(t)
+  for (const apiKey of ['sk-one', 'sk-other', 'sk-one'])
+    await openai.withOptions({ apiKey }).chat.completions.create(chat('output_tokens=1'))
+  const hash = hashCredential('sk-one')
+  const { records } = await readJson<BillReply>(`${simulator.url}/simulator/bill?since=1&credential_sha256=${hash}`)
+  assert.deepEqual(
+    records.map(({ seq, credential_sha256 }) => [seq, credential_sha256]),
+    [[3, hash]],
+  )
 })
 
 test('the bill is read over HTTP from a position, summed and reset', async t => {

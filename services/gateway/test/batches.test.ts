@@ -43,10 +43,10 @@ async function ledgerOf(project: TestProject): Promise<{ events: number; cost: n
 
 /** The requests of batches on the provider's own bill. */
 async function batchBillsOf(credential: string): Promise<BillRecord[]> {
-  const answer = await fetch(`${gateway.stack.simulatorUrl}/simulator/bill`)
+  const query = new URLSearchParams({ credential_sha256: hashCredential(credential) })
+  const answer = await fetch(`${gateway.stack.simulatorUrl}/simulator/bill?${query}`)
   const { records } = (await answer.json()) as { records: BillRecord[] }
-  const hash = hashCredential(credential)
-  return records.filter(record => record.endpoint === '/v1/messages/batches' && record.credential_sha256 === hash)
+  return records.filter(({ endpoint }) => endpoint === '/v1/messages/batches')
 }
 const costOf = (bills: readonly BillRecord[]) => bills.reduce((sum, bill) => sum + bill.cost_nano_usd, 0)
 

@@ -158,10 +158,9 @@ export class GatewayStack {
 
   /** Every call of a project with a credential of its own, as the provider has billed it. */
   async billsOf(project: TestProject): Promise<BillRecord[]> {
-    const answer = await fetch(`${this.stack.simulatorUrl}/simulator/bill`)
-    const { records } = (await answer.json()) as { records: BillRecord[] }
-    const credential = hashCredential(project.credential)
-    return records.filter(record => record.credential_sha256 === credential)
+    const query = new URLSearchParams({ credential_sha256: hashCredential(project.credential) })
+    const answer = await fetch(`${this.stack.simulatorUrl}/simulator/bill?${query}`)
+    return ((await answer.json()) as { records: BillRecord[] }).records
   }
 
   /** The request as it arrived at the provider. */
