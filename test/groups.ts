@@ -107,5 +107,6 @@ export function filesOfGroups(name?: string): string[] {
 /** Runs a group in this process: `file` is the one of {@link groupFiles} that runs. */
 export async function runGroup(file: string): Promise<void> {
   if (process.env.NODE_TEST_CONTEXT === undefined) return
-  for (const member of filesOfGroups(basename(file, '.ts'))) await import(join(root, member))
+  const { loadFiles } = await import('@sluice/test-env')
+  await loadFiles(filesOfGroups(basename(file, '.ts')), member => import(join(root, member)))
 }

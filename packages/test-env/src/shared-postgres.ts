@@ -1,6 +1,6 @@
 import { chmodSync, rmSync } from 'node:fs'
 import { startPostgres } from '@sluice/stack'
-import { atFileEnd } from './at-file-end.ts'
+import { atProcessEnd } from './at-file-end.ts'
 import { makeFolder } from './test-folder.ts'
 
 /** Where a test process finds the server that the whole run shares. */
@@ -33,6 +33,6 @@ export async function findSharedPostgres(): Promise<string> {
 
 async function startOwn(): Promise<{ url: string }> {
   const server = await startSharedPostgres()
-  atFileEnd(server.stop)
+  atProcessEnd(server.stop)
   return server
 }

@@ -32,7 +32,7 @@ export async function copyInstallation(
   const files = await findTemplate(server)
   for (const [name, content] of Object.entries(files)) writeFileSync(join(home, name), content, { mode: 0o600 })
   const { databasePasswords } = readKeptSecrets(home, {})
-  const { url } = await testPostgres(t, { template })
+  const { url } = await testPostgres(t, { template, shared: true })
   const urls = {} as Record<DatabaseService, string>
   for (const service of databaseServices) {
     const own = new URL(url)

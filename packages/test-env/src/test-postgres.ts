@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { atFileEnd } from './at-file-end.ts'
+import { atFileEnd, atProcessEnd } from './at-file-end.ts'
 import { findSharedPostgres } from './shared-postgres.ts'
 import { keepsData, type TestScope } from './test-folder.ts'
 
@@ -9,10 +9,13 @@ export interface TestPostgres {
   url: string
 }
 
-/** A fresh database on the run's real server, empty or a copy of `template`, dropped afterwards unless the test failed. */
+/**
+ * A fresh database on the run's real server, empty or a copy of `template`, dropped when its file ends, or with `shared` its
+ * process, unless the test failed.
+ */
 export async function testPostgres(
   t: TestScope,
-  options: { schemas?: readonly string[]; template?: string } = {},
+  options: { schemas?: readonly string[]; template?: string; shared?: boolean } = {},
 ): Promise<TestPostgres> {
   const server = await findSharedPostgres()
   const name = `test_${randomBytes(6).toString('hex')}`
@@ -22,7 +25,8 @@ export async function testPostgres(
   const url = new URL(server)
   url.pathname = `/${name}`
   for (const schema of options.schemas ?? []) await query(url.href, `create schema "${schema}"`)
-  atFileEnd(async () => {
+  const atEnd = options.shared ? atProcessEnd : atFileEnd
+  atEnd(async () => {
     if (keepsData(t)) return
     // Still in use by a hook that runs after this one: it goes with the server.
     await query(server, `drop database ${name}`).catch(() => {})

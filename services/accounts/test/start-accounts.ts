@@ -39,8 +39,8 @@ export function recordingLog(): { log: Logger; lines: string[] } {
 }
 
 /** A fresh database with the schema of this service. */
-export async function startDatabase(t: Scope): Promise<{ db: Db; url: string }> {
-  const { url } = await testPostgres(t, { schemas: [schemaName] })
+export async function startDatabase(t: Scope, shared = false): Promise<{ db: Db; url: string }> {
+  const { url } = await testPostgres(t, { schemas: [schemaName], shared })
   const db = openAccounts(t, url)
   await runMigrations(db, schemaName, migrations)
   await isolateTenants(db)
@@ -70,7 +70,7 @@ let template: Promise<{ name: string; installation: Installation }> | undefined
 async function makeTemplate(): Promise<{ name: string; installation: Installation }> {
   // Copied where nobody is connected to it.
   const closes: (() => void | Promise<void>)[] = []
-  const { db, url } = await startDatabase({ after: close => closes.push(close) })
+  const { db, url } = await startDatabase({ after: close => closes.push(close) }, true)
   const admin = { email: 'admin@example.com', password: adminPassword }
   const { installation } = await bootstrapInstallation({ db, box, now: Date.now }, admin, undefined)
   await db

@@ -57,7 +57,7 @@ export function ratedEvent(overrides: UsageOverrides = {}): UsageRecordedData {
 let template: Promise<string> | undefined
 
 async function makeTemplate(): Promise<string> {
-  const { url } = await testPostgres({ after: () => {} }, { schemas: ['billing'] })
+  const { url } = await testPostgres({ after: () => {} }, { schemas: ['billing'], shared: true })
   const database = openDatabase<Tables>({ url, schema: 'billing' })
   try {
     await runMigrations(database.db, 'billing', migrations)

@@ -45,6 +45,7 @@ fileScope.after(() => smtp.close())
 const smtpUrl = `smtp://127.0.0.1:${(smtp.server.address() as AddressInfo).port}`
 
 const env = await openService(fileScope, {
+  alertPollMs: 50,
   mail: { url: smtpUrl, from: 'Sluice <alerts@sluice.example>' },
 })
 // A second instance beside the first: whatever both do at once is done once.

@@ -66,14 +66,14 @@ export async function openStores(t: TestScope) {
     nats: { url: nats.url, user: 'budget', password: nats.users.budget.pass },
     databaseUrl: postgres.url,
     publicOrigin: 'https://sluice.example.com',
-    // A tick looks through every home: ten in a second are half of what these tests take.
-    rolloverIntervalMs: 1_000,
+    // A tick looks through every home, and services of several files run beside each other: whoever waits for it asks for more.
+    rolloverIntervalMs: 5_000,
     windowIntervalMs: 20,
     silentMs: 15 * 60_000,
     unresolvedMs: 24 * 60 * 60_000,
     secretBox: createSecretBox(randomBytes(32).toString('base64')),
     allowPrivateUpstreams: true,
-    alertPollMs: 50,
+    alertPollMs: 5_000,
     mail: undefined,
   }
   return { nats, db, config, connectAs, log: silent }

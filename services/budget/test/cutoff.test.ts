@@ -5,7 +5,7 @@ import { BudgetWindow, Cutoff, cutoffKey } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
 import { fileScope, openService } from './budget-service.ts'
 
-const env = await openService(fileScope)
+const env = await openService(fileScope, { rolloverIntervalMs: 1_000 })
 
 const usd = { unit: 'usd', window: 'month' }
 

@@ -6,7 +6,7 @@ import { Budget, type Project } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
 import { fileScope, openService } from './budget-service.ts'
 
-const env = await openService(fileScope)
+const env = await openService(fileScope, { rolloverIntervalMs: 1_000 })
 const spend = { name: 'Spend', unit: 'usd', window: 'day', limit: '1.50' }
 
 /** A project whose key the service knows by now. */
