@@ -39,58 +39,61 @@ export async function readLedger(
   stack: TestStack,
   projectId?: string,
 ): Promise<{ events: LoggedEvent[]; total: LedgerTotal }> {
-  const client = new pg.Client({ connectionString: stack.databaseUrls.billing })
-  await client.connect()
-  try {
-    const events = await readLog(client, projectId)
-    return { events: events.map(toLoggedEvent), total: await sumLedger(client, projectId) }
-  } finally {
-    await client.end()
-  }
+  const events = await readUsageLog(stack, projectId)
+  return { events: events.map(toLoggedEvent), total: await sumLedger(stack, projectId) }
 }
 
-/** Reads billing's usage log, event by event, as gateways wrote them. */
-export async function readUsageLog(stack: TestStack, projectId: string): Promise<UsageRecordedData[]> {
-  const client = new pg.Client({ connectionString: stack.databaseUrls.billing })
-  await client.connect()
-  try {
-    return await readLog(client, projectId)
-  } finally {
-    await client.end()
-  }
-}
+/** Of each database of billing, what its log was seen to hold: a batch that stands there stays as it is. */
+const logsSeen = new Map<string, Map<string, UsageRecordedData[]>>()
 
-async function readLog(client: pg.Client, projectId: string | undefined): Promise<UsageRecordedData[]> {
-  const batches = await client.query<{ content: Buffer }>('select content from billing.usage_batches order by batch_id')
-  return batches.rows.flatMap(row =>
-    zstdDecompressSync(row.content)
-      .toString()
-      .split('\n')
-      .filter(line => line !== '')
-      .map(line => JSON.parse(line) as UsageRecordedData)
-      .filter(event => projectId === undefined || event.identity.project_id === projectId),
+/** Reads billing's usage log, event by event, as gateways wrote them: of one project, or of all. */
+export async function readUsageLog(stack: TestStack, projectId?: string): Promise<UsageRecordedData[]> {
+  const url = stack.databaseUrls.billing
+  const seen = logsSeen.get(url) ?? new Map<string, UsageRecordedData[]>()
+  logsSeen.set(url, seen)
+  const batches = await poolOf(url).query<{ batch_id: string; content: Buffer | null }>(
+    `select batch_id, case when batch_id <> all($1::bigint[]) then content end as content
+      from billing.usage_batches order by batch_id`,
+    [[...seen.keys()]],
   )
+  return batches.rows.flatMap(({ batch_id, content }) => {
+    const events = content === null ? (seen.get(batch_id) ?? []) : readBatch(content)
+    seen.set(batch_id, events)
+    return projectId === undefined ? events : events.filter(event => event.identity.project_id === projectId)
+  })
+}
+
+function readBatch(content: Buffer): UsageRecordedData[] {
+  const lines = zstdDecompressSync(content).toString().split('\n')
+  return lines.filter(line => line !== '').map(line => JSON.parse(line) as UsageRecordedData)
 }
 
 /** How many events the ledger has posted for the project of a run. */
 export async function countPosted(stack: TestStack): Promise<number> {
-  const client = new pg.Client({ connectionString: stack.databaseUrls.billing })
-  await client.connect()
-  try {
-    return (await sumLedger(client, stack.projectId)).events
-  } finally {
-    await client.end()
-  }
+  return (await sumLedger(stack, stack.projectId)).events
 }
 
-async function sumLedger(client: pg.Client, projectId?: string): Promise<LedgerTotal> {
-  const sums = await client.query<{ events: string; cost: string }>(
+async function sumLedger(stack: TestStack, projectId?: string): Promise<LedgerTotal> {
+  const sums = await poolOf(stack.databaseUrls.billing).query<{ events: string; cost: string }>(
     `select coalesce(sum(event_count), 0)::text events, coalesce(sum(cost_nano_usd), 0)::text cost
       from billing.ledger_transactions where $1::uuid is null or project_id = $1`,
     [projectId ?? null],
   )
   const { events = '0', cost = '0' } = sums.rows[0] ?? {}
   return { events: Number(events), costNanoUsd: BigInt(cost) }
+}
+
+const pools = new Map<string, pg.Pool>()
+
+/** Views are read again and again: a connection for each time would be most of the work. */
+function poolOf(url: string): pg.Pool {
+  const known = pools.get(url)
+  if (known !== undefined) return known
+  const pool = new pg.Pool({ connectionString: url, max: 2, idleTimeoutMillis: 2_000, allowExitOnIdle: true })
+  // Its server may be killed: whoever asks next is told.
+  pool.on('error', () => {})
+  pools.set(url, pool)
+  return pool
 }
 
 function toLoggedEvent(event: UsageRecordedData): LoggedEvent {

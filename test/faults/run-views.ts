@@ -2,11 +2,13 @@ import { cpSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TestStack } from '@sluice/test-env'
-import { readAnalytics, readBill, readLedger } from './accounts-of-a-run.ts'
+import { countPosted, readAnalytics, readBill, readLedger } from './accounts-of-a-run.ts'
 import { compareViews, judge, type Views } from './compare.ts'
 import type { ClientCall } from './load-client.ts'
 import { brokenPromises, type Outcome, type RunStack, type ScenarioRun } from './scenario.ts'
 
+/** What has posted nothing for so long is at rest. */
+const restMs = 250
 /** Progress or not: no run is waited for longer than this. */
 const longestMs = 20 * 60_000
 
@@ -29,8 +31,17 @@ export async function judgeRun(
   let changedAt = startedAt
   let saidAt = startedAt
   let size = ''
+  let posted = -1
   for (;;) {
     const beganAt = performance.now()
+    // Views of what is still being posted cannot agree yet: the whole of them is read when the ledger has come to rest.
+    const postedNow = await countPosted(stack)
+    if (postedNow !== posted && beganAt - startedAt < longestMs) {
+      posted = postedNow
+      changedAt = beganAt
+      await delay(restMs)
+      continue
+    }
     const views = await readViews(stack, calls)
     const comparison = compareViews(views)
     const outcome = judge(comparison, views)
