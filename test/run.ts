@@ -52,8 +52,12 @@ const events = run({
   files: files.map(file => join(root, file)),
   concurrency: filesAtOnce,
   timeout: fileTimeoutMs,
-  // What a test allocates dies young, where there is room for it to: a twentieth less CPU.
-  execArgv: ['--max-semi-space-size=32', `--import=${new URL('./tell-cpu.ts', import.meta.url)}`, ...ofNode],
+  execArgv: [
+    // What a test allocates dies young, where there is room for it to: a twentieth less CPU.
+    '--max-semi-space-size=32',
+    ...['./untracked-promises.ts', './tell-cpu.ts'].map(each => `--import=${new URL(each, import.meta.url)}`),
+    ...ofNode,
+  ],
   ...(names.length === 0 ? {} : { testNamePatterns: names }),
   ...(skippedNames.length === 0 ? {} : { testSkipPatterns: skippedNames }),
   signal: ended.signal,
