@@ -2,8 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /** Nobody waits for it but a test that fails: also a machine that others use is there by then. */
 const longMs = 60_000
-const firstIntervalMs = 10
-const longestIntervalMs = 100
+const firstIntervalMs = 15
+const longestIntervalMs = 150
+/** Part of what it has waited that it waits until it asks again. */
+const growth = 0.2
 
 /**
  * Waits until `check` neither throws nor answers false, and hands its answer back. A test waits for what it means, never
@@ -29,6 +31,6 @@ export async function eventually<T>(
     const now = performance.now()
     if (now >= deadline)
       throw failure ?? new Error(`${options.message ?? 'the condition'} was not met within ${timeoutMs} ms`)
-    await delay(options.intervalMs ?? Math.min(longestIntervalMs, Math.max(firstIntervalMs, (now - beganAt) / 10)))
+    await delay(options.intervalMs ?? Math.min(longestIntervalMs, Math.max(firstIntervalMs, (now - beganAt) * growth)))
   }
 }
