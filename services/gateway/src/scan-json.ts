@@ -222,20 +222,21 @@ function skipSpaceBack(bytes: Buffer, from: number): number {
 /** Offset one past the closing quote of the string that begins at `start`. */
 function stringEnd(bytes: Buffer, start: number): number {
   let at = start + 1
-  const near = Math.min(bytes.length, at + nearBytes)
-  while (at < near) {
-    const byte = bytes[at]
-    if (byte === quote) return at + 1
-    at += byte === backslash ? 2 : 1
-  }
-  // Far: let native code look for the quote, then see whether an odd run of backslashes escapes it.
-  let found = at - 1
   for (;;) {
-    found = bytes.indexOf(quote, Math.max(found + 1, at))
+    const near = Math.min(bytes.length, at + nearBytes)
+    while (at < near) {
+      const byte = bytes[at]
+      if (byte === quote) return at + 1
+      at += byte === backslash ? 2 : 1
+    }
+    // Far: let native code look for the quote, then see whether an odd run of backslashes escapes it.
+    const found = bytes.indexOf(quote, at)
     if (found < 0) throw new JsonScanError('The body is not valid JSON: a string does not end.')
     let backslashes = 0
     while (found - 1 - backslashes >= at && bytes[found - 1 - backslashes] === backslash) backslashes++
     if (backslashes % 2 === 0) return found + 1
+    // Where one is escaped, more of them often stand near.
+    at = found + 1
   }
 }
 
