@@ -6,6 +6,7 @@ import type { BillRecord } from '@sluice/simulator'
 import { eventually, silence } from '@sluice/test-env'
 import OpenAI from 'openai'
 import WebSocket from 'ws'
+import { EventFeed } from './event-feed.ts'
 import { newProject } from './new-project.ts'
 import { storyStack } from './story-stack.ts'
 
@@ -609,6 +610,8 @@ test('a call by WebRTC is made where a turn can be paid for, and its turns count
 
 test('a call whose hard budget is spent is hung up where the far end goes on: with a second turn, with one that is not cancelled, with sound that is written down', async t => {
   const settings = { path_classes: { realtime_calls: true } }
+  const events = new EventFeed(stack)
+  t.after(() => events.close())
   const { openai, apiKey, path, read } = await hardBudget('talked past', { limit: '30.00' }, settings)
   const call = async (directives: string, transcription?: { model: string }) => {
     const made = await openai.realtime.calls.create({
@@ -640,6 +643,8 @@ test('a call whose hard budget is spent is hung up where the far end goes on: wi
   asks.send(create('delay_ms=20'))
   const [crossed] = await asks.until('response.done')
   assert.equal(crossed?.response.status, 'cancelled')
+  const cut = await eventually(() => events.all.find(event => event.response_id === crossed?.response.id))
+  assert.deepEqual([cut.status, cut.cut_by?.reason, cut.provenance.out_text], ['cut', 'budget_spent', 'measured'])
   asks.send(create('delay_ms=20'))
   await eventually(() => [asks, hangs, speaks].every(({ socket }) => socket.readyState === socket.CLOSED), {
     message: 'all are hung up',
@@ -659,7 +664,7 @@ interface SocketEvent {
   type: string
   status?: number
   error: { code: string; message: string }
-  response: { status: string; usage: { output_tokens: number } }
+  response: { id: string; status: string; usage: { output_tokens: number } }
   session: { audio: { input: { turn_detection: { create_response?: boolean } } } }
 }
 

@@ -26,6 +26,10 @@ export class RealtimeTap {
   get ended(): boolean {
     return this.#done !== undefined
   }
+  /** It came to its own end. */
+  get completed(): boolean {
+    return this.#done?.status === 'completed'
+  }
   get failed(): boolean {
     return this.#done?.status === 'failed'
   }

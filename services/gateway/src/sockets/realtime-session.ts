@@ -408,6 +408,7 @@ export class RealtimeSession extends SocketSession {
   #cancel(running: RealtimeTurn, response_id: string, refusal: Refusal): void {
     if (!running.isCancelled) this.toUpstream(JSON.stringify({ type: 'response.cancel', response_id }))
     running.isCancelled = true
+    running.turn.cancelledFor ??= refusal
     this.tellRefusal(refusal, running.turn.call.callId, { model: running.turn.call.requestedModel })
   }
 
@@ -516,6 +517,7 @@ export class RealtimeSession extends SocketSession {
     this.#settled.add(responseId)
     this.#state.endTurn(turn.usage, own)
     if (this.#ending) turn.settleCut(this.#ending)
+    else if (turn.cancelledFor && !tap.completed && !tap.failed) turn.settleCut({ refusal: turn.cancelledFor })
     else
       turn.settle(this.isClientGone ? 'aborted' : tap.failed ? 'failed' : 'completed', {
         errorCode: tap.failed ? 'provider_failed_in_stream' : undefined,

@@ -31,6 +31,8 @@ export class Turn implements LiveCall {
   place = -1
   /** Bound when the provider names the response. */
   responseId: string | undefined
+  /** Why its provider was told to cancel it: whoever leaves before that has answered did not end it. */
+  cancelledFor: Refusal | undefined
   /** Tells how this turn is ended when money or permission goes. */
   onCut: (order: CutOrder) => void = () => {}
   /** Called where the journal was told what the client must not hear before it is secured: how it begins, how it ended. */
@@ -137,6 +139,8 @@ export class Turn implements LiveCall {
     } = {},
   ): UsageRecordedData | undefined {
     if (this.#isSettled) return undefined
+    const isLeft = status === 'aborted' || how.errorCode === 'provider_ended_early'
+    if (isLeft && this.cancelledFor) return this.settleCut({ refusal: this.cancelledFor })
     this.#isSettled = true
     this.call.pace?.stop()
     this.#deps.liveCalls.remove(this)
@@ -174,9 +178,9 @@ export class Turn implements LiveCall {
   }
 
   /** By an order from outside. */
-  settleCut(order: CutOrder): void {
-    const { reason, budget } = order.refusal
-    this.settle('cut', {
+  settleCut({ refusal }: Pick<CutOrder, 'refusal'>): UsageRecordedData | undefined {
+    const { reason, budget } = refusal
+    return this.settle('cut', {
       cutBy: { reason, ...(budget ? { budget_id: budget.budget_id, copy: budget.copy } : {}) },
     })
   }
