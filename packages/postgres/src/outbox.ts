@@ -1,5 +1,5 @@
 import type { Logger } from '@sluice/runtime'
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { Migration } from './migrate.ts'
 
 /** Adds the outbox table to a service's schema. */
@@ -17,6 +17,24 @@ export const createOutbox: Migration = {
     await sql`comment on column outbox.target is 'Event type, or KV bucket'`.execute(db)
     await sql`comment on column outbox.key is 'Event id, or KV key'`.execute(db)
   },
+}
+
+/**
+ * Finds what is sent beside the messages of these targets, however many of them wait: for relays that send these apart. A service lists
+ * this step behind {@link createOutbox}.
+ */
+export function indexOutboxBeside(apart: readonly string[]): Migration {
+  return {
+    name: '000-index-outbox-beside',
+    async up(db) {
+      await sql`create index outbox_beside on outbox (id) where ${areBeside(apart)}`.execute(db)
+    },
+  }
+}
+
+/** As the index says it, without parameters. */
+function areBeside(apart: readonly string[]): RawBuilder<boolean> {
+  return sql`target <> all (array[${sql.join(apart.map(target => sql.lit(target)))}]::text[])`
 }
 
 /** A message to be sent after the commit: an event, or a change of a KV bucket. */
@@ -43,34 +61,73 @@ export async function enqueue<Tables>(trx: Transaction<Tables>, entries: readonl
 /** Sends one entry. Must be harmless when the same entry comes twice. @throws to have it sent again later */
 export type SendOutboxEntry = (entry: OutboxEntry & { id: string }) => Promise<void>
 
-/** The relay: sends entries in the order of their ids, one relay at a time over all instances. */
+/** The relay: sends entries in the order of their ids, one relay at a time over all instances; what is sent apart, in an order of its own. */
 export interface OutboxRelay {
   /** Sends what is there now; resolves when that is sent, whatever has come since, or a send failed. Call it after a commit. */
   flush: () => Promise<void>
   close: () => Promise<void>
 }
 
-/** Does something while no relay sends: what it reads of the database is then no older than what was sent. */
+/** Does something while no relay sends, but what is sent apart: what it reads of the database is then no older than what was sent. */
 export function whileOutboxRests<Tables, Result>(
   db: Kysely<Tables>,
   work: (trx: Transaction<Tables>) => Promise<Result>,
 ): Promise<Result> {
   return db.transaction().execute(async trx => {
-    await lockOutbox(trx)
+    await lockOutbox(trx, '')
     return await work(trx)
   })
 }
 
-async function lockOutbox<Tables>(trx: Transaction<Tables>): Promise<void> {
-  await sql`select pg_advisory_xact_lock(hashtext(current_schema() || ' outbox'))`.execute(trx)
+/** Entries that are sent in one order. */
+interface Lane {
+  /** The target that is sent apart; empty: all others. */
+  name: string
+  holds: RawBuilder<boolean>
+}
+
+function lanesOf(apart: readonly string[]): Lane[] {
+  return [
+    { name: '', holds: apart.length === 0 ? sql`true` : areBeside(apart) },
+    ...apart.map(target => ({ name: target, holds: sql<boolean>`target = ${sql.lit(target)}` })),
+  ]
+}
+
+async function lockOutbox<Tables>(trx: Transaction<Tables>, lane: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtext(current_schema() || ' outbox' || ${lane}))`.execute(trx)
 }
 
 /** Entries that are sent in one transaction. */
 const pageSize = 100
 
-async function lastId<Tables>(trx: Transaction<Tables>): Promise<string | undefined> {
-  const { rows } = await sql<{ last: string | null }>`select max(id) as last from outbox`.execute(trx)
+async function lastId<Tables>(trx: Transaction<Tables>, { holds }: Lane): Promise<string | undefined> {
+  const { rows } = await sql<{ last: string | null }>`select max(id) as last from outbox where ${holds}`.execute(trx)
   return rows[0]?.last ?? undefined
+}
+
+/** What of a lane is not sent. */
+export interface WaitingEntries {
+  /** The target that is sent apart; empty: all others. */
+  lane: string
+  entries: number
+  oldestAgeMs: number
+}
+
+/** How much waits to be sent, by lane, for a metric and its alarm. */
+export async function listWaitingEntries<Tables>(
+  db: Kysely<Tables>,
+  apart: readonly string[] = [],
+): Promise<WaitingEntries[]> {
+  const { rows } = await sql<{ target: string; entries: number; age: string }>`select target, count(*)::int as entries,
+    round(1000 * extract(epoch from now() - min(created_at)))::bigint as age from outbox group by target`.execute(db)
+  return ['', ...apart].map(lane => {
+    const own = rows.filter(({ target }) => (apart.includes(target) ? target : '') === lane)
+    return {
+      lane,
+      entries: own.reduce((sum, { entries }) => sum + entries, 0),
+      oldestAgeMs: Math.max(0, ...own.map(({ age }) => Number(age))),
+    }
+  })
 }
 
 /** Entries in their order, those together that need not wait for each other: documents under different keys. */
@@ -97,6 +154,13 @@ async function sendTogether<Entry>(entries: readonly Entry[], send: (entry: Entr
   if (failed) throw failed.reason
 }
 
+export interface OutboxRelayOptions {
+  log: Logger
+  retryMs?: number
+  /** Targets that are each sent in an order of their own: what holds one up holds up nothing else. */
+  apart?: readonly string[]
+}
+
 /**
  * Sends, then deletes: a crash in between sends again, never loses. A failed send stops the run, so order holds, and is
  * tried again each `retryMs`. Documents under different keys go together, a page of them at most.
@@ -104,7 +168,24 @@ async function sendTogether<Entry>(entries: readonly Entry[], send: (entry: Entr
 export function startOutboxRelay<Tables>(
   db: Kysely<Tables>,
   send: SendOutboxEntry,
-  options: { log: Logger; retryMs?: number },
+  { log, retryMs = 1_000, apart = [] }: OutboxRelayOptions,
+): OutboxRelay {
+  const relays = lanesOf(apart).map(lane => startLane(db, send, lane, { log, retryMs }))
+  return {
+    flush: async () => {
+      await Promise.all(relays.map(relay => relay.flush()))
+    },
+    close: async () => {
+      await Promise.all(relays.map(relay => relay.close()))
+    },
+  }
+}
+
+function startLane<Tables>(
+  db: Kysely<Tables>,
+  send: SendOutboxEntry,
+  lane: Lane,
+  { log, retryMs }: { log: Logger; retryMs: number },
 ): OutboxRelay {
   let waiting: PromiseWithResolvers<void> | undefined
   let running: Promise<void> | undefined
@@ -114,13 +195,11 @@ export function startOutboxRelay<Tables>(
   async function sendPage(until: string | undefined): Promise<{ isFull: boolean; until: string | undefined }> {
     return db.transaction().execute(async trx => {
       // Whoever waits here sends what has come since the one before has looked.
-      await lockOutbox(trx)
-      const { rows } = await sql<
-        OutboxEntry & { id: string }
-      >`select id, kind, target, key, payload from outbox where id <= coalesce(${until ?? null}::bigint, id)
-        order by id limit ${pageSize}`.execute(trx)
+      await lockOutbox(trx, lane.name)
+      const { rows } = await sql<OutboxEntry & { id: string }>`select id, kind, target, key, payload from outbox
+        where id <= coalesce(${until ?? null}::bigint, id) and ${lane.holds} order by id limit ${pageSize}`.execute(trx)
       const isFull = rows.length === pageSize
-      const last = until ?? (isFull ? await lastId(trx) : undefined)
+      const last = until ?? (isFull ? await lastId(trx, lane) : undefined)
       for (const together of runsOf(rows)) await sendTogether(together, send)
       const ids = rows.map(row => row.id)
       if (ids.length > 0) await sql`delete from outbox where id = any(${ids}::bigint[])`.execute(trx)
@@ -138,7 +217,7 @@ export function startOutboxRelay<Tables>(
     while (waiting) {
       const asked = waiting
       waiting = undefined
-      await sendAll().catch(err => options.log.warn({ err }, 'outbox not sent, will be tried again'))
+      await sendAll().catch(err => log.warn({ err, lane: lane.name }, 'outbox not sent, will be tried again'))
       asked.resolve()
     }
     running = undefined
@@ -154,11 +233,11 @@ export function startOutboxRelay<Tables>(
 
   /** What other instances have left, and what failed: looked for without taking turns, for there is seldom any. */
   async function flushWhatIsLeft(): Promise<void> {
-    const { rows } = await sql`select from outbox limit 1`.execute(db)
+    const { rows } = await sql`select from outbox where ${lane.holds} limit 1`.execute(db)
     if (rows.length > 0) await flush()
   }
 
-  const timer = setInterval(() => void flushWhatIsLeft().catch(flush), options.retryMs ?? 1_000)
+  const timer = setInterval(() => void flushWhatIsLeft().catch(flush), retryMs)
   return {
     flush,
     close: async () => {

@@ -1,7 +1,7 @@
 import { answerMemberMailboxes, answerParticipantProofs, connectBus } from '@sluice/bus'
-import { startOutboxRelay } from '@sluice/postgres'
+import { startOutboxRelay, watchOutbox } from '@sluice/postgres'
 import { ClosingStack, createLogger, createSecretBox, startOperatorServer, withinScope } from '@sluice/runtime'
-import { metricsText } from '@sluice/telemetry'
+import { metricsText, outboxMetrics } from '@sluice/telemetry'
 import { createAccountPublisher } from './account-publisher.ts'
 import { buildApp } from './app.ts'
 import { createChanges } from './change-store.ts'
@@ -33,6 +33,13 @@ if (!process.argv.includes('--check-config')) {
   const bus = closing.use(await connectBus(config.nats, 'accounts', log), 'bus')
   const publisher = await createAccountPublisher(bus)
   const relay = closing.use(startOutboxRelay(db, publisher.send, { log }), 'outbox')
+  closing.use(
+    watchOutbox(db, {
+      onWaiting: outboxMetrics('accounts'),
+      onError: err => log.warn({ err }, 'outbox not looked at'),
+    }),
+    'outbox watch',
+  )
   const changes = createChanges({
     db,
     now,

@@ -6,9 +6,10 @@ import {
   openTenants,
   startOutboxRelay,
   watchCompleteness,
+  watchOutbox,
 } from '@sluice/postgres'
 import { addGapRoutes, ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
-import { completenessMetrics, metricsText } from '@sluice/telemetry'
+import { completenessMetrics, metricsText, outboxMetrics } from '@sluice/telemetry'
 import { sql } from 'kysely'
 import { adjustmentStore } from './adjustment-store.ts'
 import { buildApp } from './app.ts'
@@ -30,7 +31,7 @@ import { heardEpochStore } from './heard-epoch-store.ts'
 import { listLateEvents } from './late-event-store.ts'
 import { ledgerStore } from './ledger-store.ts'
 import { openMarksPublisher } from './marks-publisher.ts'
-import { createOutboxPublisher } from './outbox-publisher.ts'
+import { createOutboxPublisher, sentApart } from './outbox-publisher.ts'
 import { findPrepaid, setPrepaid, tellBalancesAgain } from './prepaid-store.ts'
 import { openPriceBookPublisher } from './price-book-publisher.ts'
 import { priceBookStore } from './price-book-store.ts'
@@ -89,7 +90,18 @@ async function run(): Promise<void> {
     }, config.catalogueIntervalMs)
     closing.defer('catalogue', () => clearInterval(catalogue))
 
-    const outbox = closing.use(startOutboxRelay(database.db, createOutboxPublisher(bus), { log }), 'outbox')
+    const outbox = closing.use(
+      startOutboxRelay(database.db, createOutboxPublisher(bus), { log, apart: sentApart }),
+      'outbox',
+    )
+    closing.use(
+      watchOutbox(database.db, {
+        apart: sentApart,
+        onWaiting: outboxMetrics('billing'),
+        onError: err => log.warn({ err }, 'outbox not looked at'),
+      }),
+      'outbox watch',
+    )
     const handle = usageRecorded({ usage, shelf, marks, onBalances: () => void outbox.flush(), log })
     await readMissedUsage(bus, { usage, handle, log })
     // Gateways hear of everything posted so far, also after the bus has lost its buckets.

@@ -2,6 +2,9 @@ import { type Bus, publishEvent } from '@sluice/bus'
 import { AuditRecorded, BalanceExhausted, BalanceRestored, UsageAdjusted } from '@sluice/contracts'
 import type { SendOutboxEntry } from '@sluice/postgres'
 
+/** A trail that takes nothing more, its stream being full, must not hold up corrections and balances. */
+export const sentApart = [AuditRecorded.type]
+
 /**
  * Sends what was committed to its stream, in order: corrections, states of balances, and changes for the account's trail. What is sent
  * twice is the same again.

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { UsageAdjusted, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
-import { enqueue, type SendOutboxEntry, startOutboxRelay } from '@sluice/postgres'
+import { enqueue, listWaitingEntries, type SendOutboxEntry, startOutboxRelay } from '@sluice/postgres'
 import { answerErrors } from '@sluice/runtime'
 import { eventually, type TestScope } from '@sluice/test-env'
 import Fastify from 'fastify'
@@ -233,6 +233,39 @@ test('whoever joins while messages are sent waits until their own is sent, altho
   assert.equal(await Promise.race([mine, late]), undefined)
   isEnough = true
   assert.ok(before <= 2 && sent.includes('mine'), sent.join())
+})
+
+test('what is sent apart holds up nothing else, keeps its own order, and is counted while it waits', async t => {
+  const stores = await billingStores(t)
+  const sent: string[] = []
+  let isTaken = false
+  const relay = startOutboxRelay(
+    stores.db,
+    async ({ target, key }) => {
+      if (target === 'trail' && !isTaken) throw new Error('the stream is full')
+      sent.push(key)
+    },
+    { log, retryMs: 50, apart: ['trail'] },
+  )
+  t.after(() => relay.close())
+  const entry = (target: string, key: string) => ({ kind: 'event' as const, target, key, payload: '{}' })
+  const trail = Array.from({ length: 150 }, (_, at) => `t${at}`)
+  await stores.db.transaction().execute(async trx => {
+    await enqueue(trx, [...trail.map(key => entry('trail', key)), entry('state', 's0'), entry('other', 's1')])
+  })
+  await relay.flush()
+  assert.deepEqual(sent, ['s0', 's1'])
+  const waiting = await listWaitingEntries(stores.db, ['trail'])
+  assert.deepEqual(
+    waiting.map(({ lane, entries, oldestAgeMs }) => [lane, entries, oldestAgeMs > 0]),
+    [
+      ['', 0, false],
+      ['trail', 150, true],
+    ],
+  )
+  isTaken = true
+  await eventually(() => sent.length === 152)
+  assert.deepEqual(sent.slice(2), trail)
 })
 
 test('documents under different keys are sent together, those of one key and events each behind the one before', async t => {

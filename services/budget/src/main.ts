@@ -18,10 +18,11 @@ import {
   rebuildStore,
   startOutboxRelay,
   watchCompleteness,
+  watchOutbox,
   whileOutboxRests,
 } from '@sluice/postgres'
 import { ClosingStack, createLogger, type Logger, startOperatorServer } from '@sluice/runtime'
-import { completenessMetrics, metricsText } from '@sluice/telemetry'
+import { completenessMetrics, metricsText, outboxMetrics } from '@sluice/telemetry'
 import { uuidv7 } from 'uuidv7'
 import { manageAlerts } from './alerts/alert-management.ts'
 import { startDeliveries } from './alerts/deliver-alerts.ts'
@@ -69,7 +70,7 @@ import { expireUnresolved, sweepSilent } from './homes/sweep-store.ts'
 import { findMetBudgets } from './met-budgets-store.ts'
 import { manageMoreRequests } from './more-request-store.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
-import { createOutboxPublisher } from './outbox-publisher.ts'
+import { createOutboxPublisher, sentApart } from './outbox-publisher.ts'
 import { applyBalances } from './project-balance-store.ts'
 import { readPublishedState } from './published-state-store.ts'
 import { manageQuotas } from './quota-store.ts'
@@ -102,7 +103,15 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   const bus: Bus = closing.use(await connectBus(config.nats, 'budget', log), 'bus')
   const send = await createOutboxPublisher(bus)
   await whileOutboxRests(db, async trx => repairBuckets(bus, await readPublishedState(trx, Date.now()), log))
-  const outbox = closing.use(startOutboxRelay(db, send, { log }), 'outbox')
+  const outbox = closing.use(startOutboxRelay(db, send, { log, apart: sentApart }), 'outbox')
+  closing.use(
+    watchOutbox(db, {
+      apart: sentApart,
+      onWaiting: outboxMetrics('budget'),
+      onError: err => log.warn({ err }, 'outbox not looked at'),
+    }),
+    'outbox watch',
+  )
   const windows = closing.use(
     await startWindowPublisher(bus, copies => listWindowsToPublish(db, Date.now(), copies), {
       log,

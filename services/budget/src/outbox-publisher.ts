@@ -2,6 +2,9 @@ import { type Bus, openBucket, publishEvent } from '@sluice/bus'
 import { AuditRecorded, Budget, BudgetWindow, Cutoff, Stop } from '@sluice/contracts'
 import type { SendOutboxEntry } from '@sluice/postgres'
 
+/** A trail that takes nothing more, its stream being full, must not hold up what ends calls. */
+export const sentApart = [AuditRecorded.type]
+
 /**
  * Sends what was committed to the buckets this service owns, and its changes to the account's trail. What comes twice changes
  * nothing there.

@@ -1,8 +1,10 @@
+import { AuditRecorded } from '@sluice/contracts'
 import {
   createDiscardedLetters,
   createGivenUpGaps,
   createOutbox,
   createSeriesMarks,
+  indexOutboxBeside,
   type Migration,
 } from '@sluice/postgres'
 import { createPriceBooks } from './001-create-price-books.ts'
@@ -33,4 +35,5 @@ export const migrations: readonly Migration[] = [
   createLateEvents,
   createGivenUpGaps,
   createCredits,
+  indexOutboxBeside([AuditRecorded.type]),
 ]

@@ -1,9 +1,11 @@
+import { AuditRecorded } from '@sluice/contracts'
 import {
   createDiscardedLetters,
   createGivenUpGaps,
   createOutbox,
   createRebuild,
   createSeriesMarks,
+  indexOutboxBeside,
   type Migration,
 } from '@sluice/postgres'
 import { createBudgets } from './001-create-budgets.ts'
@@ -52,6 +54,7 @@ export const migrations: readonly Migration[] = [
   noteAlertsGivenUp,
   letParticipantsAsk,
   tellOfRequests,
+  indexOutboxBeside([AuditRecorded.type]),
 ]
 
 /** The one schema of this service. */
