@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
-import { enqueue, type Kysely, type OutboxEntry, type Transaction, transact } from '@sluice/postgres'
+import { enqueue, type Kysely, type OutboxEntry, type Transaction } from '@sluice/postgres'
 import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import { type Actor, type AuditAction, insertAuditEntry } from './audit-store.ts'
 import {
@@ -18,12 +18,12 @@ import {
   findBudget,
   insertBudget,
   listBudgetsUnder,
-  lockParentForChange,
   markBudgetDeleted,
   toAudited,
   toDocument,
   updateBudget,
 } from './budget-store.ts'
+import { changeUnder } from './change-under-store.ts'
 import { liftCutoff } from './cutoff.ts'
 import { decideAndSave, listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
@@ -65,9 +65,8 @@ export function createBudget(
   actor: Actor,
   once?: MakingOnce,
 ): Promise<BudgetChange> {
-  return transact(db, async trx => {
-    const parent = parentOf(draft)
-    await lockParentForChange(trx, parent)
+  const parent = parentOf(draft)
+  return changeUnder(db, parent, async trx => {
     const first = once && (await claimMaking(trx, once, draft.budget_id, draft.created_at_ms))
     if (first !== undefined && first !== draft.budget_id) return unchanged(await findBudget(trx, parent, first))
     const others = await listBudgetsUnder(trx, [parent])
@@ -123,8 +122,7 @@ export function changeBudget(
   actor: Actor,
   nowMs: number,
 ): Promise<BudgetChange> {
-  return transact(db, async trx => {
-    await lockParentForChange(trx, parent)
+  return changeUnder(db, parent, async trx => {
     const before = await findBudget(trx, parent, budgetId)
     if (!before) throw budgetNotFound()
     if (before.seatTeamId !== undefined && !Object.keys(change).every(name => saidOfSeats.has(name)))
@@ -155,8 +153,7 @@ export function deleteBudget(
   actor: Actor,
   nowMs: number,
 ): Promise<BudgetChange> {
-  return transact(db, async trx => {
-    await lockParentForChange(trx, parent)
+  return changeUnder(db, parent, async trx => {
     const budget = await findBudget(trx, parent, budgetId)
     if (!budget) throw budgetNotFound()
     if (budget.seatTeamId !== undefined) throw budgetOfTeam()

@@ -122,6 +122,11 @@ export const errors = {
     statusCode: 409,
     message: 'This request was decided before, in another way. Raise the budget itself where it is to have more.',
   },
+  tooManyChanges: {
+    code: 'too_many_changes',
+    statusCode: 429,
+    message: 'Too many changes of these budgets wait for their turn. Try again in a moment.',
+  },
   tooManyRequests: {
     code: 'too_many_requests',
     statusCode: 429,
@@ -223,6 +228,7 @@ export const requestOpen = (id?: string): AppError =>
     errors.requestOpen,
     id === undefined ? {} : { message: `${errors.requestOpen.message} Ask what became of ${id}.` },
   )
+export const tooManyChanges = (): AppError => errorOf(errors.tooManyChanges)
 export const tooManyRequests = (most: number): AppError =>
   errorOf(errors.tooManyRequests, { message: `${errors.tooManyRequests.message} (${most} an hour).` })
 export const stopNotFound = (): AppError => errorOf(errors.stopNotFound)

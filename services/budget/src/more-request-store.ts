@@ -5,6 +5,7 @@ import type { BudgetParent } from './budget.ts'
 import type { BudgetChange } from './budget-change-store.ts'
 import type { Rest } from './budget-management-store.ts'
 import { findBudget } from './budget-store.ts'
+import { changeUnder } from './change-under-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, requestDecided, requestNotFound, requestOpen, tooManyRequests } from './errors.ts'
 import { claimMaking, type MakingOnce } from './made-once-store.ts'
@@ -192,7 +193,7 @@ function approveRequest(
   requestId: string,
   decide: (request: MoreRequest) => { raise: Raise; word: string | undefined; check: Parameters<typeof putRaise>[3] },
 ): Promise<{ request: MoreRequest; change: BudgetChange | undefined }> {
-  return transact(db, async trx => {
+  return changeUnder(db, parent, async trx => {
     const open = await lockRequest(trx, parent, requestId)
     const { raise, word, check } = decide(open)
     if (open.decided) {

@@ -1,4 +1,4 @@
-import { type Kysely, transact } from '@sluice/postgres'
+import type { Kysely } from '@sluice/postgres'
 import type { Actor } from './audit-store.ts'
 import { type CountedBudget, type QuotaKind, quotaExceptions, quotaOf } from './budget.ts'
 import {
@@ -10,7 +10,8 @@ import {
   withSeats,
 } from './budget-change-store.ts'
 import type { Rest } from './budget-management-store.ts'
-import { listBudgetsUnder, lockParentForChange } from './budget-store.ts'
+import { listBudgetsUnder } from './budget-store.ts'
+import { changeUnder } from './change-under-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 
 /** Who sets quotas of which project, and when. */
@@ -114,10 +115,7 @@ function changeQuotas(
   work: (trx: Transacting, budgets: CountedBudget[]) => Promise<BudgetChange[]>,
 ): Promise<BudgetChange[]> {
   const parent = { accountId, projectId }
-  return transact(db, async trx => {
-    await lockParentForChange(trx, parent)
-    return work(trx, await listBudgetsUnder(trx, [parent]))
-  })
+  return changeUnder(db, parent, async trx => work(trx, await listBudgetsUnder(trx, [parent])))
 }
 
 /** The quota of all is met by those alone who have none of their own. */

@@ -1,9 +1,10 @@
-import { type Kysely, type Transaction, transact } from '@sluice/postgres'
+import type { Kysely, Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Actor } from './audit-store.ts'
 import type { BudgetParent, CountedBudget } from './budget.ts'
 import { type BudgetChange, putInForce, unchanged } from './budget-change-store.ts'
-import { findBudget, lockParentForChange } from './budget-store.ts'
+import { findBudget } from './budget-store.ts'
+import { changeUnder } from './change-under-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, tooManyRaises } from './errors.ts'
 import { claimMaking, type MakingOnce } from './made-once-store.ts'
@@ -32,10 +33,10 @@ export function raiseBudget(
   check: (budget: CountedBudget) => void,
   once?: MakingOnce,
 ): Promise<BudgetChange> {
-  return transact(db, trx => putRaise(trx, parent, raise, check, once))
+  return changeUnder(db, parent, trx => putRaise(trx, parent, raise, check, once))
 }
 
-/** The same in a transaction. */
+/** The same; its parent is locked. */
 export async function putRaise(
   trx: Transaction<BudgetTables>,
   parent: BudgetParent,
@@ -43,7 +44,6 @@ export async function putRaise(
   check: (budget: CountedBudget) => void,
   once?: MakingOnce,
 ): Promise<BudgetChange> {
-  await lockParentForChange(trx, parent)
   const before = await findBudget(trx, parent, raise.budgetId)
   if (!before) throw budgetNotFound()
   const first = once && (await claimMaking(trx, once, raise.raiseId, raise.createdAtMs))
@@ -123,8 +123,7 @@ export function endRaises(
   budgetId: string,
   nowMs: number,
 ): Promise<BudgetChange | undefined> {
-  return transact(db, async trx => {
-    await lockParentForChange(trx, parent)
+  return changeUnder(db, parent, async trx => {
     const { rows: ended } = await sql<{ raise_id: string; amount: string }>`
       update budget_raises set ended_at_ms = ${nowMs}
       where budget_id = ${budgetId} and ended_at_ms is null and until_ms <= ${nowMs}

@@ -1,10 +1,11 @@
 import type { Project } from '@sluice/contracts'
-import { type Kysely, transact } from '@sluice/postgres'
+import type { Kysely } from '@sluice/postgres'
 import { defaultThresholds } from './alerts/threshold.ts'
 import type { Actor } from './audit-store.ts'
 import { type CountedBudget, exceptionsOf } from './budget.ts'
 import { type BudgetChange, putChanged, putDeleted, putNew } from './budget-change-store.ts'
-import { listBudgetsUnder, listSeatBudgets, lockParentForChange } from './budget-store.ts'
+import { listBudgetsUnder, listSeatBudgets } from './budget-store.ts'
+import { changeUnder } from './change-under-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { compareSeats, type SeatBudgetOfTeam, type SeatChanges, seatBudgetsOf } from './seat-budget.ts'
 
@@ -24,8 +25,7 @@ export async function settleSeatBudgets(
   const { project_id: projectId, account_id: accountId } = project
   const wanted = seatBudgetsOf(project)
   if (isNothing(compareSeats(wanted, await listSeatBudgets(db, projectId)))) return []
-  return transact(db, async trx => {
-    await lockParentForChange(trx, { accountId, projectId })
+  return changeUnder(db, { accountId, projectId }, async trx => {
     const { made, changed, ended } = compareSeats(wanted, await listSeatBudgets(trx, projectId))
     const done: BudgetChange[] = []
     for (const budget of ended) done.push(await putDeleted(trx, budget, actor, nowMs))

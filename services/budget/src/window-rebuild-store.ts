@@ -1,10 +1,11 @@
 import type { Cutoff } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
-import { type Kysely, transact } from '@sluice/postgres'
+import type { Kysely } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import { type BudgetParent, parentOf, type WindowSum, windowKey } from './budget.ts'
-import { listAllBudgets, lockParentForChange } from './budget-store.ts'
+import { listAllBudgets } from './budget-store.ts'
+import { changeUnder } from './change-under-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { sumFactsByQuarter } from './spend-fact-store.ts'
@@ -36,8 +37,7 @@ export function rebuildWindows(
   nowMs: number,
   factsSinceMs: number,
 ): Promise<RebuiltWindows> {
-  return transact(db, async trx => {
-    await lockParentForChange(trx, parent)
+  return changeUnder(db, parent, async trx => {
     const budget = (await listAllBudgets(trx)).find(one => one.budget_id === budgetId)
     if (!budget) return { corrected: 0, cutoffs: [], copies: [] }
     const sinceMs = budget.window === 'minute' ? nowMs - minuteSpanMs : factsSinceMs

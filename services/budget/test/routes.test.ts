@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { openBucket } from '@sluice/bus'
 import { Budget, type Project } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
+import { changeUnder } from '../src/change-under-store.ts'
 import { fileScope, openService } from './budget-service.ts'
 
 const env = await openService(fileScope, { rolloverIntervalMs: 1_000 })
@@ -672,4 +673,30 @@ test('however many participants a key names, they ask together for no more than 
   const refused = codes.filter(code => code === 'too_many_requests').length
   assert.ok(refused > 0 && codes.length - refused === codes.filter(code => code === 201).length, codes.join())
   assert.equal((await key('POST', `${projectId}/llm-proxy/requests`, { budget_id: id, ...wish })).status, 201)
+})
+
+test('a hundred changes of one budget at once take turns, and leave the database to other tenants', async t => {
+  const one = await readyProject()
+  const other = await readyProject()
+  const { body: budget } = await one.call('POST', `${one.projectId}/budgets`, spend)
+  let done = 0
+  const changes = Array.from({ length: 100 }, async (_, at) => {
+    const changed = await one.call('PATCH', `${one.projectId}/budgets/${budget.id}`, { limit: `${at + 1}.00` })
+    done++
+    return changed.status
+  })
+  await Promise.race(changes)
+  const doneFirst = done
+  const made = await other.call('POST', `${other.projectId}/budgets`, spend)
+  const doneMeanwhile = done - doneFirst
+  t.diagnostic(`${doneMeanwhile} of 100 changes were made while another tenant waited`)
+  assert.equal(made.status, 201)
+  assert.ok(doneMeanwhile < 50, `${doneMeanwhile} went first`)
+  assert.deepEqual([...new Set(await Promise.all(changes))], [200])
+  assert.equal((await one.call('GET', `${one.projectId}/budgets/${budget.id}`)).body.version, 101)
+
+  const parent = { accountId: 'acct_test', projectId: one.projectId }
+  const many = await Promise.allSettled(Array.from({ length: 300 }, () => changeUnder(env.db, parent, async () => {})))
+  const refused = many.flatMap(each => (each.status === 'rejected' ? [each.reason.code] : []))
+  assert.deepEqual([refused.length, ...new Set(refused)], [100, 'too_many_changes'])
 })

@@ -1,8 +1,8 @@
-import { type Kysely, storableText, type Transaction, transact } from '@sluice/postgres'
+import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
 import { type Selectable, sql } from 'kysely'
 import { type Actor, insertAuditEntry } from '../audit-store.ts'
 import type { BudgetParent, WindowSum } from '../budget.ts'
-import { lockParentForChange } from '../budget-store.ts'
+import { changeUnder } from '../change-under-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { alertNotFound, deliveryNotFound, deliveryWaits, destinationNotFound } from '../errors.ts'
 import type { Alert } from './alert-event.ts'
@@ -80,7 +80,7 @@ export function sendAgain(
   actor: Actor,
   nowMs: number,
 ): Promise<ToldAlert> {
-  return transact(db, async trx => {
+  return changeUnder(db, parent, async trx => {
     const { deliveries } = await findAlert(trx, parent, alertId)
     const delivery = deliveries.find(one => one.deliveryId === deliveryId)
     if (!delivery) throw deliveryNotFound()
@@ -92,7 +92,6 @@ export function sendAgain(
       .where('enabled', '=', true)
       .executeTakeFirst()
     if (!hearing) throw destinationNotFound()
-    await lockParentForChange(trx, parent)
     await requireFewByHand(trx, parent, nowMs)
     const { numUpdatedRows } = await trx
       .updateTable('alert_deliveries')

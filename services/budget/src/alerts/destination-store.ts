@@ -2,7 +2,8 @@ import { type Kysely, storableText, type Transaction, transact } from '@sluice/p
 import type { ExpressionBuilder, Selectable } from 'kysely'
 import { type Actor, type AuditAction, insertAuditEntry } from '../audit-store.ts'
 import type { BudgetParent } from '../budget.ts'
-import { findBudget, lockParentForChange } from '../budget-store.ts'
+import { findBudget } from '../budget-store.ts'
+import { changeUnder } from '../change-under-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { budgetNotFound, destinationNotFound, tooManyDestinations } from '../errors.ts'
 import { claimMaking, type MakingOnce } from '../made-once-store.ts'
@@ -24,9 +25,8 @@ export function createDestination(
   once?: MakingOnce,
 ): Promise<AlertDestination> {
   const { parent, destinationId, createdAtMs } = draft
-  return transact(db, async trx => {
-    // Many at once are no more than there may be.
-    await lockParentForChange(trx, parent)
+  // Many at once are no more than there may be.
+  return changeUnder(db, parent, async trx => {
     const first = once && (await claimMaking(trx, once, destinationId, createdAtMs))
     if (first !== undefined && first !== destinationId) return await findDestination(trx, parent, first)
     if (draft.budgetId !== undefined && !(await findBudget(trx, parent, draft.budgetId))) throw budgetNotFound()
@@ -103,9 +103,8 @@ export function testDestination(
   actor: Actor,
   nowMs: number,
 ): Promise<string> {
-  return transact(db, async trx => {
+  return changeUnder(db, parent, async trx => {
     const destination = await findDestination(trx, parent, destinationId)
-    await lockParentForChange(trx, parent)
     await requireFewByHand(trx, parent, nowMs)
     const alertId = newAlertId()
     const document = {
