@@ -24,6 +24,7 @@ import {
   updateBudget,
 } from './budget-store.ts'
 import { changeUnder } from './change-under-store.ts'
+import { closeRequests } from './close-requests-store.ts'
 import { liftCutoff } from './cutoff.ts'
 import { decideAndSave, listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
@@ -41,6 +42,8 @@ export interface BudgetChange {
   copies: { budgetId: string; copy: string }[]
   /** Leases of which idle money is to come back: less is to be spent now. */
   recall: Recall | undefined
+  /** Requests for more of it that were declined with its deletion. */
+  closedRequests?: readonly string[]
 }
 
 export interface Recall {
@@ -171,6 +174,7 @@ export async function putDeleted(
   const { budget_id: budgetId } = budget
   const home = await lockHomeOf(trx, budget)
   await markBudgetDeleted(trx, budgetId, nowMs)
+  const closedRequests = await closeRequests(trx, budget, actor, nowMs)
   const lifted = [...(await listActiveCutoffs(trx, [budgetId])).values()].map(cutoff => liftCutoff(cutoff, nowMs))
   for (const cutoff of lifted) await saveCutoff(trx, cutoff, false)
   const windows = await listOpenWindows(trx, [budgetId], nowMs)
@@ -190,7 +194,7 @@ export async function putDeleted(
     before: toAudited(budget),
     after: undefined,
   })
-  return { budget, cutoffs: lifted, copies: [], recall: await recallOf(trx, home, windows) }
+  return { budget, cutoffs: lifted, copies: [], recall: await recallOf(trx, home, windows), closedRequests }
 }
 
 /** What follows for a budget of many from a change of one that is for one of them alone: it stands in the place of theirs, or no longer does. */

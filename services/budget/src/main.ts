@@ -223,8 +223,10 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     }),
     'sweeps',
   )
-  const changed = ({ cutoffs, copies, recall }: Omit<BudgetChange, 'budget'>) => {
+  const decisions = createDecisionBell()
+  const changed = ({ cutoffs, copies, recall, closedRequests = [] }: Omit<BudgetChange, 'budget'>) => {
     tell(cutoffs, copies)
+    for (const requestId of closedRequests) decisions.ring(requestId)
     if (recall) publishRecalls(bus, recall.owned, recall.leases)
   }
   closing.use(
@@ -300,7 +302,6 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'completeness watch',
   )
 
-  const decisions = createDecisionBell()
   closing.use(
     startTelling({
       tell: () =>

@@ -4,7 +4,7 @@ import { type Actor, type Origin, tellTrail } from './audit-store.ts'
 import type { BudgetParent } from './budget.ts'
 import type { BudgetChange } from './budget-change-store.ts'
 import type { Rest } from './budget-management-store.ts'
-import { findBudget } from './budget-store.ts'
+import { findBudget, lockParentsForUsage } from './budget-store.ts'
 import { changeUnder } from './change-under-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, requestDecided, requestNotFound, requestOpen, tooManyRequests } from './errors.ts'
@@ -72,6 +72,11 @@ function askForMore(db: Kysely<BudgetTables>, asker: Asker, draft: MoreDraft, on
   const { requestId, budgetId, reason, atMs } = draft
   const { accountId, projectId, by } = asker
   return transact(db, async trx => {
+    // A budget that is there now is not deleted before this is written: its deletion finds it.
+    await lockParentsForUsage(trx, [
+      { accountId, projectId },
+      { accountId, projectId: undefined },
+    ])
     const first = once && (await claimMaking(trx, once, requestId, atMs))
     if (first !== undefined && first !== requestId) return findOwnRequest(trx, asker, first)
     const budget =
@@ -316,5 +321,5 @@ function originOf({ from }: Actor): string | null {
 }
 
 function actorOf(kind: string, id: string, from: Origin | null): Actor {
-  return { kind: kind === 'member' ? 'member' : 'key', id, ...(from !== null && { from }) }
+  return { kind: kind === 'member' || kind === 'service' ? kind : 'key', id, ...(from !== null && { from }) }
 }

@@ -675,6 +675,32 @@ test('however many participants a key names, they ask together for no more than 
   assert.equal((await key('POST', `${projectId}/llm-proxy/requests`, { budget_id: id, ...wish })).status, 201)
 })
 
+test('a deleted budget leaves no request for more open: whoever waits for an answer has it at once, with a word of why', async () => {
+  const { projectId, call } = await readyProject()
+  const asker = await env.newKey(projectId, 'member')
+  await eventually(async () => (await asker('GET', `${projectId}/llm-proxy/requests`)).status === 200)
+  const { body: budget } = await call('POST', `${projectId}/budgets`, spend)
+  const wish = { budget_id: budget.id, amount: '1', reason: 'The job is not done.' }
+  const { body: asked } = await asker('POST', `${projectId}/llm-proxy/requests`, wish)
+  const since = performance.now()
+  const waiting = asker('GET', `${projectId}/llm-proxy/requests/${asked.id}?wait=60`)
+  assert.equal((await call('DELETE', `${projectId}/budgets/${budget.id}`)).status, 204)
+  const { body: answer } = await waiting
+  assert.ok(performance.now() - since < 60_000)
+  assert.equal(answer.state, 'declined')
+  assert.match(answer.word, /was deleted/)
+  const { body: list } = await call('GET', `${projectId}/budgets/requests?decided=true`)
+  assert.deepEqual(
+    list.requests.map(({ id, state, word }: Record<string, unknown>) => [id, state, word]),
+    [[asked.id, 'declined', answer.word]],
+  )
+  const [told] = await env.toldTrail(asked.id, 'budget-request.declined')
+  assert.deepEqual([told?.project_id, told?.after], [projectId, { word: answer.word }])
+  const until = new Date(Date.now() + 3_600_000).toISOString()
+  const late = await call('POST', `${projectId}/budgets/requests/${asked.id}/approve`, { until })
+  assert.deepEqual([late.status, late.body.error.code], [409, 'request_decided'])
+})
+
 test('a hundred changes of one budget at once take turns, and leave the database to other tenants', async t => {
   const one = await readyProject()
   const other = await readyProject()
