@@ -26,6 +26,7 @@ export type AuditAction =
   | 'raise-ended'
   | 'written-off'
   | 'unresolved-expired'
+  | 'begun-anew'
   | 'destination-created'
   | 'destination-changed'
   | 'destination-deleted'
@@ -43,6 +44,7 @@ const namesInTrail: Record<AuditAction, string> = {
   'raise-ended': 'budget.raise-ended',
   'written-off': 'budget.hold-written-off',
   'unresolved-expired': 'budget.hold-expired',
+  'begun-anew': 'budget.begun-anew',
   'destination-created': 'alert-destination.created',
   'destination-changed': 'alert-destination.changed',
   'destination-deleted': 'alert-destination.deleted',

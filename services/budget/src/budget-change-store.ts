@@ -3,6 +3,7 @@ import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction } from '@sluice/postgres'
 import { fireThresholds } from './alerts/fire-alerts-store.ts'
+import { toDocumentAmount } from './amount.ts'
 import { type Actor, type AuditAction, insertAuditEntry } from './audit-store.ts'
 import {
   type BudgetParent,
@@ -33,7 +34,7 @@ import { listOpenLeases, type OpenLease } from './homes/home-store.ts'
 import { lockHomes, type OwnedHome } from './homes/ownership-store.ts'
 import { claimMaking, type MakingOnce } from './made-once-store.ts'
 import { sumFacts } from './spend-fact-store.ts'
-import { addToWindows, listOpenWindows } from './window-store.ts'
+import { addToWindows, forgiveSpent, listOpenWindows } from './window-store.ts'
 
 /** A change as it was committed, and what must be told at once. */
 export interface BudgetChange {
@@ -195,6 +196,27 @@ export async function putDeleted(
     after: undefined,
   })
   return { budget, cutoffs: lifted, copies: [], recall: await recallOf(trx, home, windows), closedRequests }
+}
+
+/** Lets one copy of a budget begin anew in its running window; its parent is locked. */
+export async function putBegunAnew(
+  trx: Transaction<BudgetTables>,
+  budget: CountedBudget,
+  copy: string,
+  actor: Actor,
+  nowMs: number,
+): Promise<BudgetChange> {
+  const { budget_id: budgetId, account_id: accountId, projectId } = budget
+  await lockHomeOf(trx, budget)
+  const { windows, forgiven } = await forgiveSpent(trx, { budgetId, copy }, nowMs)
+  const cutoffs = await decideAndSave(trx, new Map([[budgetId, budget]]), windows, nowMs)
+  await insertAuditEntry(trx, {
+    ...{ atMs: nowMs, actor, accountId, projectId, budgetId },
+    action: 'begun-anew',
+    before: undefined,
+    after: { copy, forgiven: toDocumentAmount(forgiven) },
+  })
+  return { budget, cutoffs, copies: [{ budgetId, copy }], recall: undefined }
 }
 
 /** What follows for a budget of many from a change of one that is for one of them alone: it stands in the place of theirs, or no longer does. */

@@ -8,6 +8,7 @@ import type { BudgetTables } from './db/schema.ts'
 import { dimensionsOf } from './spend-fact.ts'
 import { sumFactsOfCopy } from './spend-fact-store.ts'
 import { listStopsBetween } from './stop-store.ts'
+import { findBegin } from './window-store.ts'
 
 /** So long it is summed what budgets had spent: of those that are left then nothing is said. */
 const sumPatienceMs = 1_500
@@ -27,7 +28,9 @@ export async function findMetBudgets(
     const copy = copyOf(past, dimensions)
     if (copy === undefined || past.except?.includes(copy)) continue
     const window = findWindow(past.window, past.time_zone, atMs)
-    const spent = await spentBefore(db, counted, { copy, window, atMs, patienceMs: until - performance.now() })
+    const begunAtMs = await findBegin(db, { budgetId: counted.budget_id, copy, window }, atMs)
+    const counting = { ...counted, countsFromMs: Math.max(counted.countsFromMs, begunAtMs) }
+    const spent = await spentBefore(db, counting, { copy, window, atMs, patienceMs: until - performance.now() })
     budgets.push({
       budget: past,
       copy,

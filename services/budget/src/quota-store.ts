@@ -4,6 +4,7 @@ import { type CountedBudget, type QuotaKind, quotaExceptions, quotaOf } from './
 import {
   type BudgetChange,
   type BudgetDraft,
+  putBegunAnew,
   putChanged,
   putDeleted,
   putNew,
@@ -97,13 +98,12 @@ function setOwnQuota(
 
 function resetQuota(db: Kysely<BudgetTables>, change: QuotaChange, subject: QuotaSubject): Promise<BudgetChange[]> {
   return changeQuotas(db, change, async (trx, budgets) => {
-    const own = budgets.filter(budget => isOwn(budget, subject))
-    const limit = (own[0] ?? budgets.find(budget => budget.quotaOf === subject.kind))?.ownLimit
-    if (limit === undefined) return []
+    const own = budgets.filter(budget => isOwn(budget, subject)).map(budget => ({ budget, copy: '' }))
+    const ofAll = budgets.find(budget => budget.quotaOf === subject.kind)
+    const met = own.length > 0 || !ofAll ? own : [{ budget: ofAll, copy: subject.id }]
     const changes: BudgetChange[] = []
-    for (const budget of own) changes.push(await putDeleted(trx, budget, change.by, change.atMs))
-    changes.push(await putNew(trx, ownDraft(change, subject, limit), 'now', change.by))
-    return withExceptions(trx, changes, change)
+    for (const { budget, copy } of met) changes.push(await putBegunAnew(trx, budget, copy, change.by, change.atMs))
+    return changes
   })
 }
 

@@ -9,7 +9,7 @@ import { changeUnder } from './change-under-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { sumFactsByQuarter } from './spend-fact-store.ts'
-import { addToWindows, listWindowsSince } from './window-store.ts'
+import { addToWindows, listCountedSince } from './window-store.ts'
 
 /** What making windows equal to their facts has changed. */
 export interface RebuiltWindows {
@@ -51,7 +51,7 @@ export function rebuildWindows(
     }
     for (const { copy, atMs, amount } of await sumFactsByQuarter(trx, budget, Math.max(sinceMs, budget.countsFromMs)))
       add(copy, findWindow(budget.window, budget.time_zone, atMs), amount)
-    for (const held of await listWindowsSince(trx, budgetId, sinceMs)) add(held.copy, held.window, -held.amount)
+    for (const held of await listCountedSince(trx, budgetId, sinceMs)) add(held.copy, held.window, -held.amount)
     const wrong = [...differences]
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([, sum]) => sum)

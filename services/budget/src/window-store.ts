@@ -35,6 +35,23 @@ export async function addToWindows(
   return changed.map(fromRow)
 }
 
+/** When a window was let begin anew, where that was before an instant; 0: never. */
+export async function findBegin(
+  db: Reader,
+  { budgetId, copy, window }: Omit<WindowSum, 'amount'>,
+  beforeMs: number,
+): Promise<number> {
+  const row = await db
+    .selectFrom('budget_windows')
+    .select('begun_at_ms')
+    .where('budget_id', '=', budgetId)
+    .where('copy', '=', copy)
+    .where('window_start_ms', '=', String(window.startMs))
+    .where('begun_at_ms', '<=', String(beforeMs))
+    .executeTakeFirst()
+  return Number(row?.begun_at_ms ?? 0)
+}
+
 /** The windows of these budgets that have not ended. */
 export async function listOpenWindows(db: Reader, budgetIds: readonly string[], nowMs: number): Promise<WindowState[]> {
   if (budgetIds.length === 0) return []
@@ -49,15 +66,31 @@ export async function listOpenWindows(db: Reader, budgetIds: readonly string[], 
   return rows.map(fromRow)
 }
 
-/** Every window of a budget that ends after `sinceMs`, or never. */
-export async function listWindowsSince(db: Reader, budgetId: string, sinceMs: number): Promise<WindowState[]> {
+/** What was counted in every window of a budget that ends after `sinceMs`, or never; what was forgiven of it is in it. */
+export async function listCountedSince(db: Reader, budgetId: string, sinceMs: number): Promise<WindowSum[]> {
   const rows = await db
     .selectFrom('budget_windows')
     .selectAll()
     .where('budget_id', '=', budgetId)
     .where(eb => eb.or([eb('window_end_ms', '>', String(sinceMs)), eb('window_end_ms', 'is', null)]))
     .execute()
-  return rows.map(fromRow)
+  return rows.map(row => ({ ...fromRow(row), amount: BigInt(row.spent) }))
+}
+
+/** Lets the running window of a copy begin anew: what it has spent, with leases and without, counts no more. */
+export async function forgiveSpent(
+  trx: Transaction<BudgetTables>,
+  { budgetId, copy }: { budgetId: string; copy: string },
+  nowMs: number,
+): Promise<{ windows: WindowState[]; forgiven: bigint }> {
+  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { forgiven_now: string }>`
+    with before as (
+      select * from budget_windows where budget_id = ${budgetId} and copy = ${copy} and window_start_ms <= ${nowMs}
+        and (window_end_ms is null or window_end_ms > ${nowMs}) for update)
+    update budget_windows w set forgiven = w.spent + w.leased_settled, begun_at_ms = ${nowMs}, updated_at_ms = ${nowMs}
+    from before where (w.budget_id, w.copy, w.window_start_ms) = (before.budget_id, before.copy, before.window_start_ms)
+    returning w.*, w.forgiven - before.forgiven as forgiven_now`.execute(trx)
+  return { windows: rows.map(fromRow), forgiven: rows.reduce((sum, row) => sum + BigInt(row.forgiven_now), 0n) }
 }
 
 /** A window as it is published: with when it last changed. */
@@ -109,7 +142,7 @@ function fromRow(row: Selectable<BudgetTables['budget_windows']>): WindowState {
       startMs: Number(row.window_start_ms),
       endMs: row.window_end_ms === null ? undefined : Number(row.window_end_ms),
     },
-    amount: BigInt(row.spent),
+    amount: BigInt(row.spent) - BigInt(row.forgiven),
     settled: BigInt(row.leased_settled),
     unresolved: BigInt(row.unresolved),
     outstanding: BigInt(row.outstanding),
@@ -117,8 +150,8 @@ function fromRow(row: Selectable<BudgetTables['budget_windows']>): WindowState {
 }
 
 /** A sum as leases reckon with it. No pool holds more than its limit, which is far below what this holds exactly. */
-export function toPoolAmount(text: string): number {
-  return toDocumentAmount(BigInt(text))
+export function toPoolAmount(amount: bigint | string): number {
+  return toDocumentAmount(BigInt(amount))
 }
 
 /** Makes windows that leases are to be taken from, where they are new. */

@@ -109,6 +109,9 @@ export interface BudgetTables {
     unresolved: BigIntColumn
     outstanding: BigIntColumn
     updated_at_ms: BigIntColumn
+    /** Of what is spent and settled, what counts no more. */
+    forgiven: BigIntColumn
+    begun_at_ms: BigIntColumn | null
   }
   partition_owners: { home: number; owner: string; term: BigIntColumn; expires_at: ColumnType<Date, string, string> }
   budget_instances: { owner: string; expires_at: ColumnType<Date, string, string> }

@@ -131,7 +131,7 @@ function toPool(row: WindowRow, limit: number): Pool {
     copy: row.copy,
     windowStartMs,
     limit,
-    unleased: toPoolAmount(row.spent),
+    unleased: toPoolAmount(BigInt(row.spent) - BigInt(row.forgiven)),
     settled: toPoolAmount(row.leased_settled),
     unresolved: toPoolAmount(row.unresolved),
     outstanding: toPoolAmount(row.outstanding),

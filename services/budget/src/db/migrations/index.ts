@@ -27,6 +27,7 @@ import { createProjectBalances } from './016-create-project-balances.ts'
 import { noteAlertsGivenUp } from './017-note-alerts-given-up.ts'
 import { letParticipantsAsk } from './018-let-participants-ask.ts'
 import { tellOfRequests } from './019-tell-of-requests.ts'
+import { forgiveSpent } from './020-forgive-spent.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -55,6 +56,7 @@ export const migrations: readonly Migration[] = [
   letParticipantsAsk,
   tellOfRequests,
   indexOutboxBeside([AuditRecorded.type]),
+  forgiveSpent,
 ]
 
 /** The one schema of this service. */
