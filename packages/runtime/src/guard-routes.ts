@@ -31,6 +31,8 @@ declare module 'fastify' {
     access?: RouteAccess
     /** A participant token is a credential here, too, where whoever checks can have it proved. */
     takesTokens?: true
+    /** Whoever runs the installation may use it as well, in every project. */
+    operators?: true
   }
   interface FastifyRequest {
     principal: RestPrincipal | null
@@ -58,7 +60,7 @@ export function guardByViews(
   })
   app.addHook('onRequest', async request => {
     if (request.is404) return
-    const { access, takesTokens } = request.routeOptions.config
+    const { access, takesTokens, operators } = request.routeOptions.config
     if (access === 'public') return
     const token = takesTokens ? tokenOf(request.headers) : undefined
     request.principal =
@@ -71,6 +73,7 @@ export function guardByViews(
       return
     }
     const { pid } = request.params as { pid: string }
+    if (operators && request.principal.operator && views.accountOfProject(pid) !== undefined) return
     requirePermission(views, request.principal, pid, access as Permission)
   })
   // Behind the body, which is read in another context.
@@ -78,7 +81,9 @@ export function guardByViews(
     const { principal } = request
     if (!principal) return done()
     const { pid: projectId } = request.params as { pid?: string }
-    withinScope({ accountId: principal.accountId, ...(projectId !== undefined && { projectId }) }, done)
+    const isOperators = request.routeOptions.config.operators === true && principal.operator && projectId !== undefined
+    const accountId = (isOperators ? views.accountOfProject(projectId) : undefined) ?? principal.accountId
+    withinScope({ accountId, ...(projectId !== undefined && { projectId }) }, done)
   })
 }
 

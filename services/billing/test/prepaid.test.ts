@@ -11,15 +11,19 @@ import { readMessage } from '../src/received-message.ts'
 import { type BillingStores, billingStores, log, ratedEvent } from './billing-env.ts'
 
 const accountId = 'acct_1'
+const unknownProject = randomUUID()
 const credentials: RestCredentialViews = {
   findKeyByHash: () => undefined,
   findSessionByHash: hash => {
-    const who = ['operator', 'account-admin'].find(name => hashCredential(`st_${name}`) === hash)
+    const who = ['operator', 'account-admin', 'operator-elsewhere', 'admin-elsewhere'].find(
+      name => hashCredential(`st_${name}`) === hash,
+    )
     if (who === undefined) return undefined
-    const operator = who === 'operator'
-    return { member_id: who, account_id: accountId, account_admin: true, operator, projects: {}, expires_at_ms: 9e15 }
+    const operator = who.startsWith('operator')
+    const account_id = who.endsWith('elsewhere') ? 'acct_2' : accountId
+    return { member_id: who, account_id, account_admin: true, operator, projects: {}, expires_at_ms: 9e15 }
   },
-  accountOfProject: () => accountId,
+  accountOfProject: id => (id === unknownProject ? undefined : accountId),
 }
 
 function routesOn(stores: BillingStores) {
@@ -173,4 +177,34 @@ test('a credit is double entry, posted once under its key, listed with who poste
   ] as const)
     assert.equal((await call('account-admin', method, `${projectId}/${path}`, body)).status, status, path)
   for (const amount of ['0', '1e3', '0.0000000001', '', '1,5']) assert.equal((await credit(amount)).status, 400, amount)
+})
+
+test('an operator credits projects of other accounts than their own, and sees what is left there; nobody else from elsewhere does', async () => {
+  const { projectId, told } = newProject()
+  const [operator, stranger] = ['operator-elsewhere', 'admin-elsewhere']
+  assert.equal((await call(operator, 'PATCH', `${projectId}/balance`, { prepaid: true })).status, 204)
+  const posted = await call(operator, 'POST', `${projectId}/credits`, { amount: '3', reason: 'Paid in advance' })
+  assert.deepEqual([posted.status, posted.body.posted_by], [201, 'member operator-elsewhere'])
+  assert.deepEqual(
+    (await told()).map(([type]) => type),
+    ['exhausted', 'restored'],
+  )
+  assert.equal((await call(operator, 'GET', `${projectId}/balance`)).body.balance, 3)
+  assert.equal((await call(operator, 'GET', `${projectId}/credits`)).body.credits.length, 1)
+  assert.equal((await call(operator, 'GET', `${projectId}/transactions`)).body.transactions.length, 1)
+  assert.equal((await call('account-admin', 'GET', `${projectId}/credits`)).body.credits.length, 1)
+  const { rows } = await sql<{ account: string }>`select payload::jsonb ->> 'account_id' as account from outbox
+    where target = 'audit.recorded.v1' and payload::jsonb ->> 'project_id' = ${projectId}`.execute(stores.db)
+  assert.deepEqual(
+    rows.map(({ account }) => account),
+    [accountId, accountId],
+  )
+  for (const [who, project] of [
+    [stranger, projectId],
+    [operator, unknownProject],
+  ]) {
+    assert.equal((await call(who ?? '', 'GET', `${project}/balance`)).status, 404, who)
+    assert.equal((await call(who ?? '', 'POST', `${project}/credits`, { amount: '3', reason: 'x' })).status, 404, who)
+    assert.equal((await call(who ?? '', 'PATCH', `${project}/balance`, { prepaid: true })).status, 404, who)
+  }
 })

@@ -57,7 +57,7 @@ export function credits(app: FastifyInstance, deps: Deps): void {
   app.get<{ Params: { pid: string }; Querystring: Static<typeof Query> }>(
     path,
     {
-      config: { access: 'billing:read' },
+      config: { access: 'billing:read', operators: true },
       schema: {
         summary: 'List the credits of a project, the newest first',
         querystring: Query,
@@ -77,7 +77,7 @@ export function credits(app: FastifyInstance, deps: Deps): void {
   app.post<{ Params: { pid: string }; Body: Static<typeof Body> }>(
     path,
     {
-      config: { access: 'billing:write', idempotent: true },
+      config: { access: 'billing:write', operators: true, idempotent: true },
       schema: {
         summary: 'Post a credit to a project, as an operator of the installation; nobody can buy any',
         body: Body,

@@ -34,7 +34,7 @@ export function getBalance(app: FastifyInstance, deps: Deps): void {
   app.get<{ Params: { pid: string } }>(
     '/accounts/projects/:pid/balance',
     {
-      config: { access: 'billing:read' },
+      config: { access: 'billing:read', operators: true },
       schema: { summary: 'Get the balance of a project', response: responses({ 200: Response }) },
     },
     async request => {
@@ -56,7 +56,7 @@ export function getBalance(app: FastifyInstance, deps: Deps): void {
   app.patch<{ Params: { pid: string }; Body: { prepaid: boolean } }>(
     '/accounts/projects/:pid/balance',
     {
-      config: { access: 'billing:write' },
+      config: { access: 'billing:write', operators: true },
       schema: {
         summary: 'Make a project prepaid, or no longer, as an operator of the installation',
         body: Change,

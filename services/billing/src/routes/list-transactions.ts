@@ -1,5 +1,14 @@
 import { Type } from '@sluice/contracts'
-import { ContinuationToken, errorOf, PageQuery, principalOf, readPage, responses, toPage } from '@sluice/runtime'
+import {
+  ContinuationToken,
+  errorOf,
+  PageQuery,
+  principalOf,
+  type RestCredentialViews,
+  readPage,
+  responses,
+  toPage,
+} from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { billingErrors } from '../errors.ts'
@@ -7,6 +16,7 @@ import type { LedgerStore, LedgerTransaction } from '../ledger-store.ts'
 import { UsdNumber, usdNumber } from '../usd-text.ts'
 
 interface Deps {
+  credentials: RestCredentialViews
   ledger: LedgerStore
 }
 
@@ -42,7 +52,7 @@ export function listTransactions(app: FastifyInstance, deps: Deps): void {
   app.get<{ Params: { pid: string }; Querystring: Static<typeof Query> }>(
     '/accounts/projects/:pid/transactions',
     {
-      config: { access: 'billing:read' },
+      config: { access: 'billing:read', operators: true },
       schema: { summary: 'List what was posted to a project', querystring: Query, response: responses({ 200: List }) },
     },
     async request => {
@@ -55,7 +65,7 @@ export function listTransactions(app: FastifyInstance, deps: Deps): void {
       const page = { after: asked.after ?? before, limit: limit ?? asked.limit }
       const rows = await deps.ledger.listTransactions({
         projectId,
-        accountId: principal.accountId,
+        accountId: deps.credentials.accountOfProject(projectId) ?? principal.accountId,
         before: page.after === undefined ? undefined : BigInt(page.after),
         limit: page.limit + 1,
       })
