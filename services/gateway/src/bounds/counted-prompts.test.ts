@@ -191,6 +191,21 @@ test('names in tools that may be written with escapes are none that are known to
   assert.equal(sessions.read(json).prompt, undefined)
 })
 
+test('behind more messages than any session has nothing is looked at', () => {
+  const sessions = new Sessions()
+  const empty = (count: number) => claude([...Array.from({ length: count }, () => ({})), said(80_000)])
+  for (const [count, known] of [
+    [16_383, 20_000],
+    [16_384, undefined],
+  ] as const) {
+    sessions.count(empty(count), 20_000)
+    const { prompt } = sessions.read(
+      JSON.stringify({ ...empty(count), messages: [...empty(count).messages, said(64)] }),
+    )
+    assert.equal(prompt?.counted && prompt.counted.end > 16_384 * 3 + 80_000 ? prompt.counted.tokens : undefined, known)
+  }
+})
+
 test('a message that takes back what it has begun with tells nothing of its beginning', () => {
   const sessions = new Sessions()
   const head = `{"model":"claude-sonnet-4-6","max_tokens":9,"messages":[{"role":"user","content":"${words(80_000)}`

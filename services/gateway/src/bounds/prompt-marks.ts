@@ -12,6 +12,8 @@ export interface PromptMark {
 
 /** From one mark to the next: what is behind the last one that is known counts by its bytes. */
 const stepBytes = 4 * 1024
+/** More than any session has: millions of empty ones would keep everybody else waiting. */
+const mostMessages = 16_384
 /** 132 bits of it: nobody finds two texts of one key. */
 const keyLength = 22
 
@@ -56,7 +58,9 @@ function placesOf(bytes: Buffer, messages: MemberSpan): number[] {
     places.push(at)
     last = at
   }
+  let looked = 0
   for (const message of elementsOf(bytes, messages)) {
+    if (looked++ === mostMessages) break
     const text = message.end - message.start < 2 * stepBytes ? undefined : onlyText(bytes, message)
     if (text) for (let at = text.start + stepBytes; at < text.end; at += stepBytes) place(at)
     place(message.end)
