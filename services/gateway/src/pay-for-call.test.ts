@@ -57,7 +57,7 @@ function begin(t: TestContext, home: { left: number }) {
   }
   const prompts = new CountedPrompts()
   const journal = { extend: () => true, secured: undefined }
-  const pay = (name: string, request: object) => {
+  const pay = (name: string, request: object, origin = 'https://provider.test') => {
     const { request: asked, call } = readCall(name, JSON.stringify(request))
     const admitted = {
       eventId: 'attempt',
@@ -66,7 +66,7 @@ function begin(t: TestContext, home: { left: number }) {
       requestedModel: call.model,
       prices: call.prices,
       principal: { project: { project_id: 'p', unpriced: 'refuse' } },
-      route: { provider: call.dialect, access: 'managed' },
+      route: { provider: call.dialect, access: 'int_1', origin, basePath: '' },
       admittedAtMs: Date.now(),
       streamed: asked.streamed,
       hold: { hard: [{ budget, copy: '' }] },
@@ -131,3 +131,18 @@ for (const [name, thinking, model] of [
     await pass(1_100)
     assert.equal(call.paid?.clampedTo, 3_000)
   })
+
+test('what was counted at one address of an integration says nothing of a prompt that goes to another', async t => {
+  const { pay, pass } = begin(t, { left: 1_000 * dollar })
+  const request = { model: 'claude-sonnet-4-6', max_tokens: 100, ...asked }
+  const usage = { quantities: { in_text: 20 }, provenance: { in_text: 'measured' as const } }
+  const first = pay('messages', request, 'https://cheap.test')
+  await pass(100)
+  first.paid?.prompt?.learn('int_1 https://cheap.test', usage)
+  const learned = async (origin: string) => {
+    const call = pay('messages', request, origin)
+    await pass(100)
+    return call.paid?.prompt?.counted?.tokens
+  }
+  assert.deepEqual([await learned('https://cheap.test'), await learned('https://provider.test')], [20, undefined])
+})

@@ -14,6 +14,7 @@ import { readToldInput, type ToldInput } from './leases/told-input.ts'
 import type { Hold } from './met-budgets.ts'
 import type { ModelRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
+import { counterOf } from './resolve-route.ts'
 import { JsonScanError } from './scan-json.ts'
 
 export interface PayDeps {
@@ -158,7 +159,7 @@ function boundOf(
       named: asked.named,
       inBackground: asked.background,
     }
-    return boundText(prompts, text, principal.project.project_id, route.access)
+    return boundText(prompts, text, principal.project.project_id, counterOf(route))
   }
   throw notHeld(hold, `a call of ${endpoint.name}`)
 }
@@ -168,11 +169,11 @@ function boundText(
   prompts: CountedPrompts,
   text: TextCall,
   projectId: string,
-  access: string,
+  counter: string,
 ): { bound: CallBound; text: TextCall; prompt: MarkedPrompt | undefined } {
   try {
     const size = sizeOf(text)
-    const prompt = prompts.read(text, size, projectId, access)
+    const prompt = prompts.read(text, size, projectId, counter)
     const counted = { ...text, size, counted: prompt?.counted }
     return { bound: boundTextCall(counted), text: counted, prompt }
   } catch (error) {

@@ -31,6 +31,11 @@ export interface Route {
   trustedAddress: boolean
 }
 
+/** Whose counts of tokens are the same: those of one access, for as long as it leads to one address. */
+export function counterOf({ access, origin, basePath }: Route): string {
+  return `${access} ${origin}${basePath}`
+}
+
 /** The operator's own access to a provider, for projects that bring none. */
 export interface ManagedUpstream {
   baseUrl: string

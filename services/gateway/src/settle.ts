@@ -6,6 +6,7 @@ import type { AdmittedCall } from './call.ts'
 import { doubtUsage } from './doubt-usage.ts'
 import type { Journal, UsageDraft } from './journal/journal.ts'
 import type { RecentContainers } from './recent-containers.ts'
+import { counterOf } from './resolve-route.ts'
 
 /** How an attempt ended, and what it is known to have used. */
 export interface Outcome {
@@ -65,7 +66,7 @@ export function settle(
     whole: outcome.status === 'completed',
   })
   call.pace?.learn(outcome.outputBytes ?? 0, usage)
-  call.prompt?.learn(call.route.access, usage)
+  call.prompt?.learn(counterOf(call.route), usage)
   const rating = rateCall(call, usage)
   const { provider, servedBy, paidBy } = call.route
   const draft: UsageDraft = {

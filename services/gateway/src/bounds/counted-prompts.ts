@@ -20,7 +20,7 @@ export interface MarkedPrompt {
   /** Undefined: none that begins so was counted. */
   counted: CountedBeginning | undefined
   /** Some provider has counted it: believed where it is the one that was meant. */
-  learn: (access: string, usage: Pick<UsageResult, 'quantities' | 'provenance'>) => void
+  learn: (counter: string, usage: Pick<UsageResult, 'quantities' | 'provenance'>) => void
 }
 
 /** Prompts that begin the same are those of one session. What is shorter is bounded well enough by its bytes. */
@@ -49,14 +49,14 @@ export class CountedPrompts {
   /**
    * Looks for the longest beginning of a prompt that was counted.
    * @param size of it, by its bytes
-   * @param access whose count it will be: the provider's that it goes to
+   * @param counter whose count it will be: the provider's that it goes to, at its address
    * @returns undefined: it is short, or its provider reads something else than what stands there
    */
-  read(call: TextCall, size: PromptSize, projectId: string, access: string): MarkedPrompt | undefined {
+  read(call: TextCall, size: PromptSize, projectId: string, counter: string): MarkedPrompt | undefined {
     const messages = messagesOf(call)
     if (!messages || messages.end - messages.start < leastBytes || !isReadAsItStands(call, size)) return undefined
     const { dialect, endpoint, model } = call
-    const marks = markPrompt(call, messages, [projectId, access, dialect, endpoint.shape, model])
+    const marks = markPrompt(call, messages, [projectId, counter, dialect, endpoint.shape, model])
     const nowMs = Date.now()
     const at = marks.findLastIndex(({ key }) => this.#find(projectId, key, nowMs) !== undefined)
     const [mark, counted] = [marks[at], this.#find(projectId, marks[at]?.key ?? '', nowMs)]
@@ -66,7 +66,7 @@ export class CountedPrompts {
       counted: mark && counted && { tokens: counted.tokens, end: mark.end },
       learn: (by, usage) => {
         const tokens = measuredInput(usage)
-        if (tokens === undefined || by !== access) return
+        if (tokens === undefined || by !== counter) return
         const atMs = Date.now()
         for (const key of kept) {
           const known = this.#find(projectId, key, atMs)
