@@ -97,6 +97,8 @@ test('a gateway lost with its disk is named with its numbers and open calls, als
   await beat(told(5))
   await publishUsage({ connection: admin }, range(1, 3), [ratedEvent(), ratedEvent(), ratedEvent()])
   const running = await eventually(async () => {
+    // Said again: what is posted late must not find it silent.
+    await beat(told(5))
     const now = await first.ask()
     return now.open[0]?.unposted_events === 2 && now
   })
