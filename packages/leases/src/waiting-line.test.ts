@@ -139,6 +139,21 @@ test('whoever was put off by a busy home is served from what others were granted
   assert.equal(Object.values(ended).filter(outcome => outcome === 'held').length, 20)
 })
 
+test('whoever is put off by a home that answers others is not refused for what nobody has said, and waits no longer than any call', () => {
+  const { wait, grant, ended } = newLine()
+  for (let call = 0; call < 40; call++) wait(`call ${call}`, `bud_${call}`, 5, { heldMs: 300 })
+  for (let answered = 1; answered <= 40; answered++) grant(5, now + answered * 20)
+  assert.deepEqual([...new Set(Object.values(ended))], ['held'])
+
+  const other = newLine()
+  for (let call = 0; call < 200; call++) other.wait(`call ${call}`, `bud_${call}`, 5, { heldMs: 300 })
+  for (let answered = 1; answered <= 40; answered++) other.grant(5, now + answered * 49)
+  assert.equal(other.ended['call 199'], undefined)
+  other.grant(5, now + 2_000)
+  assert.equal(other.ended['call 199'], 'unanswered')
+  assert.ok(!Object.values(other.ended).includes('refused'))
+})
+
 test('a call that others take its money from again and again waits no longer than it may', () => {
   const { line, wallet, wait, grant, ended } = newLine()
   wait('first', 'bud_a', 20)

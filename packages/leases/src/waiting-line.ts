@@ -190,7 +190,7 @@ export class WaitingLine {
       return false
     }
     if (this.#take(waiting, kept, nowMs)) return true
-    const mayAsk = waiting.asks.size === 0 && nowMs >= waiting.askAgainAtMs && nowMs < waiting.heldByMs
+    const mayAsk = waiting.asks.size === 0 && nowMs >= waiting.askAgainAtMs && nowMs < this.#waitsUntilMs(waiting)
     if (mayAsk) this.#ask(waiting, nowMs, need => freeBeside(kept, need))
     return false
   }
@@ -224,11 +224,19 @@ export class WaitingLine {
       this.#leave(waiting, { outcome: 'unanswered', pool: silent })
       return true
     }
-    if (waiting.asks.size > 0 || nowMs < waiting.heldByMs) return false
+    if (waiting.asks.size > 0 || nowMs < this.#waitsUntilMs(waiting)) return false
     // Behind one that waits for more than it needs, less than all is better than nothing.
     if (this.#take(waiting, kept, nowMs)) return true
-    this.#leave(waiting, { outcome: 'refused', refused: waiting.lastRefused ?? overtaken(waiting) })
+    const [first] = waiting.needs
+    if (first && isUnheard(waiting)) this.#leave(waiting, { outcome: 'unanswered', pool: first.pool })
+    else this.#leave(waiting, { outcome: 'refused', refused: waiting.lastRefused ?? overtaken(waiting) })
     return true
+  }
+
+  /** Nobody has said yet that others hold what it wants, where its home had too much to answer: it waits for that as long as any call. */
+  #waitsUntilMs(waiting: Waiting): number {
+    const { heldByMs, sinceMs } = waiting
+    return isUnheard(waiting) ? Math.max(heldByMs, sinceMs + this.#options.heldMs) : heldByMs
   }
 
   /** Of a home that has not answered it in time, or that was too busy for it and has answered nobody for as long. */
@@ -272,6 +280,11 @@ export class WaitingLine {
     }
     waiting.done(waited)
   }
+}
+
+/** Its homes were too busy to be asked, and have said nothing of it. */
+function isUnheard({ isPutOff, lastRefused }: Waiting): boolean {
+  return isPutOff && lastRefused === undefined
 }
 
 /** What those ahead in the line keep of each pool. */
