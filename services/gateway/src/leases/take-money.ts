@@ -329,19 +329,21 @@ export function budgetUnknown(budget: Budget | undefined): Refusal {
 }
 
 export function refusalOf(budgets: readonly MatchedBudget[], refused: Refused, needs: readonly Need[]): Refusal {
-  const { reason, spent, held, limit } = refused
+  const { reason, spent, limit } = refused
   const at = budgets.findIndex(each => each.budget.budget_id === refused.budget_id && each.copy === refused.copy)
   const budget = budgets[at]?.budget
   const asked = needs[at]
   if (!budget || !asked || reason === 'unknown_budget' || reason === 'not_open' || reason === 'fenced')
     return new Refusal('budget_held', 'A budget of this call has changed this moment. Try again.', { retryAfterS: 1 })
+  // Its home counts as held what lies here, too little for this call: no call has it.
+  const held = Math.max(0, refused.held - asked.pool.free)
   if (reason === 'spent')
     return refusalOfSpent(budget, { copy: refused.copy, limit, spent, held, need: asked.need }, asked.pool.windowEndMs)
-  if (isRateLimit(budget)) return refusalOfHeldRate(budget, refused, asked.pool.windowEndMs, Date.now())
+  if (isRateLimit(budget)) return refusalOfHeldRate(budget, { ...refused, held }, asked.pool.windowEndMs, Date.now())
   return new Refusal(
     'budget_held',
     `What budget "${budget.name}" has left is held by calls that run now. Please try again in ${heldRetryS}s.`,
-    { retryAfterS: heldRetryS, budget: heldBudget(budget, refused, asked) },
+    { retryAfterS: heldRetryS, budget: heldBudget(budget, { ...refused, held }, asked) },
   )
 }
 
