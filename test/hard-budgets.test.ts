@@ -363,51 +363,181 @@ test('a burst of 100 calls on a limit of 10 a minute: ten are answered, the othe
   })
 })
 
-test('a rate limit of requests holds exactly, whatever it is for: a key, a member, a team, an app, a model, a project', async () => {
-  const [{ projectId }, whole] = [await newProject(stack, admin, {}), await newProject(stack, admin, {})]
+/**
+ * A limit for each of what one may be for: a key, a member, a team, an app, a model of either dialect, a project. Each comes with
+ * what calls under it, in the dialects it knows.
+ */
+async function limitedScopes(wish: Record<string, unknown>) {
+  // Whoever leaves has left: nothing is read on for them.
+  const settings = { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } }
+  const [{ projectId }, whole] = [await newProject(stack, admin, settings), await newProject(stack, admin, settings)]
   const make = async <T>(at: string, body: object, project = projectId): Promise<T> => {
     const answer = await admin.call<T>('POST', `/accounts/projects/${project}${at}`, body)
     assert.ok(answer.status < 300, `${at}: ${JSON.stringify(answer.body)}`)
     return answer.body
   }
   const keyOf = (owner: object = {}) => make<{ id: string; value: string }>('/api-keys', { name: 'limited', ...owner })
-  const person = { email: 'limited@example.com', can_use_llm_proxy: true }
+  const person = { email: `${projectId}@example.com`, can_use_llm_proxy: true }
   const { user_id: member } = await make<{ user_id: string }>('/users', person)
   const { id: team } = await make<{ id: string }>('/teams', { name: 'limited' })
   const [key, free, last] = [await keyOf(), await keyOf(), await keyOf()]
   const [ofMember, ofTeam] = [await keyOf({ member_id: member }), await keyOf({ team_id: team })]
+  const models = { openai: 'gpt-4o', anthropic: 'claude-sonnet-4-5' } as const
+  const limitedModels = { openai: 'gpt-4o-mini', anthropic: 'claude-haiku-4-5' } as const
+  type Dialect = keyof typeof models
+  const both: readonly Dialect[] = ['openai', 'anthropic']
   const cases = [
-    { scope: { key: key.id }, bearer: key.value },
-    { scope: { member }, bearer: ofMember.value },
-    { scope: { team }, bearer: ofTeam.value },
-    { scope: { app: 'limited-app' }, bearer: free.value, app: 'limited-app/1.0' },
-    { scope: { model: 'gpt-4o-mini' }, bearer: free.value, model: 'gpt-4o-mini' },
-    { scope: {}, bearer: whole.apiKey, project: whole.projectId },
-  ]
-  const limitOf = (scope: object, project?: string) =>
-    make('/budgets', { name: 'three', scope, unit: 'requests', limit: '3', window: 'minute', mode: 'hard' }, project)
+    { scope: { key: key.id }, bearer: key.value, dialects: both },
+    { scope: { member }, bearer: ofMember.value, dialects: both },
+    { scope: { team }, bearer: ofTeam.value, dialects: both },
+    { scope: { app: 'limited-app' }, bearer: free.value, app: 'limited-app/1.0', dialects: both },
+    ...both.map(dialect => {
+      const model = limitedModels[dialect]
+      return { scope: { model }, bearer: free.value, model, dialects: [dialect] }
+    }),
+    { scope: {}, bearer: whole.apiKey, project: whole.projectId, dialects: both },
+  ] as { scope: object; bearer: string; app?: string; model?: string; project?: string; dialects: readonly Dialect[] }[]
+  const limit = (scope: object, project?: string) =>
+    make<BudgetAnswer>('/budgets', { name: 'narrow', mode: 'hard', scope, ...wish }, project)
   await inOneMinute()
-  for (const { scope, project } of cases) await limitOf(scope, project)
+  const budgets: BudgetAnswer[] = []
+  for (const { scope, project } of cases) budgets.push(await limit(scope, project))
   // Gateways hear of budgets in their order: who sees the last knows them all.
-  await limitOf({ key: last.id })
-  const call = async ({ bearer, app = 'any', model = 'gpt-4o' }: { bearer: string; app?: string; model?: string }) => {
-    const answer = await patiently(`${stack.openaiBaseUrl}/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', 'user-agent': app },
-      body: JSON.stringify({ model, max_tokens: 5, messages: [{ role: 'user', content: write(2) }] }),
-    })
+  await limit({ key: last.id })
+  const post = (bearer: string, dialect: Dialect, content: string, more: object = {}, app = 'any') =>
+    patiently(
+      dialect === 'openai' ? `${stack.openaiBaseUrl}/chat/completions` : `${stack.anthropicBaseUrl}/v1/messages`,
+      {
+        method: 'POST',
+        headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', 'user-agent': app },
+        body: JSON.stringify({
+          model: models[dialect],
+          max_tokens: 50,
+          messages: [{ role: 'user', content }],
+          ...more,
+        }),
+      },
+    )
+  await eventually(async () => {
+    const answer = await post(last.value, 'openai', 'x')
     await answer.arrayBuffer()
-    return answer
-  }
-  await eventually(async () => (await call({ bearer: last.value })).headers.get('sluice-budget-name') === 'three')
+    return answer.headers.get('sluice-budget-name') === 'narrow'
+  })
+  return cases.map(({ scope, bearer, app, model, project, dialects }, at) => ({
+    name: JSON.stringify(scope),
+    /** The call of this number: in the dialects by turns. */
+    call: (number: number, content: string, more?: object) => {
+      const dialect = dialects[number % dialects.length] ?? 'openai'
+      return post(bearer, dialect, content, { ...(model && { model }), ...more }, app).then(answer => ({
+        dialect,
+        answer,
+      }))
+    },
+    /** By another key of the project, as another app, with another model: it meets no limit. */
+    passBy: () => (project === undefined ? post(free.value, 'openai', 'x') : undefined),
+    budget: async () =>
+      (await admin.call<BudgetAnswer>('GET', `/accounts/projects/${project ?? projectId}/budgets/${budgets[at]?.id}`))
+        .body,
+  }))
+}
+
+/** What an answer says of a rate limit, in the headers of its dialect. */
+function rateIn({ dialect, answer: { headers } }: { dialect: string; answer: Response }, unit: 'requests' | 'tokens') {
+  const [limit, remaining, reset] = ['limit', 'remaining', 'reset'].map(part =>
+    headers.get(dialect === 'openai' ? `x-ratelimit-${part}-${unit}` : `anthropic-ratelimit-${unit}-${part}`),
+  )
+  const seconds =
+    dialect === 'openai' ? Number(/^(\d+)s$/.exec(reset ?? '')?.[1]) : (Date.parse(reset ?? '') - Date.now()) / 1_000
+  return { limit, remaining: Number(remaining), seconds }
+}
+
+function assertResets(seconds: number, name: string): void {
+  assert.ok(seconds > -1 && seconds <= 60, `${name}: ${seconds} s`)
+}
+
+test('a rate limit of requests holds exactly, whatever it is for: a key, a member, a team, an app, a model, a project', async () => {
+  const scopes = await limitedScopes({ unit: 'requests', limit: '3', window: 'minute' })
   await Promise.all(
-    cases.map(async each => {
-      const statuses = await Promise.all(Array.from({ length: 12 }, async () => (await call(each)).status))
-      const expected = [200, 200, 200, ...Array.from({ length: 9 }, () => 429)]
-      assert.deepEqual(statuses.sort(), expected, JSON.stringify(each.scope))
+    scopes.map(async ({ name, call, passBy }) => {
+      const answers = await Promise.all(Array.from({ length: 12 }, (_, number) => call(number, write(2))))
+      const statuses = answers.map(({ answer }) => answer.status)
+      assert.deepEqual(statuses.sort(), [200, 200, 200, ...Array(9).fill(429)], name)
+      for (const each of answers) {
+        await each.answer.arrayBuffer()
+        const { limit, remaining, seconds } = rateIn(each, 'requests')
+        assert.equal(limit, '3', name)
+        assertResets(seconds, name)
+        if (each.answer.status === 200) continue
+        assert.equal(remaining, 0, name)
+        assertResets(Number(each.answer.headers.get('retry-after')), name)
+        assert.equal(each.answer.headers.get('x-should-retry'), null)
+      }
+      for (let times = 0; times < 4; times++) assert.equal((await passBy())?.status ?? 200, 200)
     }),
   )
-  for (let times = 0; times < 4; times++) assert.equal((await call({ bearer: free.value })).status, 200)
+})
+
+test('an exact rate limit of tokens lets no more through than it says, and keeps nothing back, whatever it is for', async () => {
+  const scopes = await limitedScopes({ unit: 'tokens', limit: '1000', window: 'minute', hold: 'exact' })
+  await Promise.all(
+    scopes.map(async ({ name, call, passBy, budget }) => {
+      let told = 0
+      // The same call needs more room in one dialect than in the other.
+      const refused: string[] = []
+      for (let number = 0; refused.length < 4; number++) {
+        const each = await call(number, write(50))
+        const { dialect, answer } = each
+        const { limit, remaining, seconds } = rateIn(each, 'tokens')
+        assert.equal(limit, '1000', name)
+        assertResets(seconds, name)
+        const body = (await answer.json()) as {
+          usage?: { total_tokens?: number; input_tokens: number; output_tokens: number }
+          error?: { message: string; metadata: { reason: string } }
+        }
+        if (answer.status === 200) {
+          assert.ok(!refused.includes(dialect), `${name}: what was refused once has no room`)
+          const { total_tokens, input_tokens, output_tokens } = body.usage ?? { input_tokens: 0, output_tokens: 0 }
+          told += total_tokens ?? input_tokens + output_tokens
+          continue
+        }
+        refused.push(dialect)
+        assert.deepEqual([answer.status, body.error?.metadata.reason], [429, 'rate_limited'], name)
+        assert.match(body.error?.message ?? '', /lets 1000 tokens a minute pass, and they are used/)
+        assertResets(Number(answer.headers.get('retry-after')), name)
+        assert.equal(remaining, 1_000 - told, name)
+      }
+      // A call here holds 50 tokens of output and at most the bytes of its words and some for their form.
+      assert.ok(told <= 1_000 && told > 1_000 - 200, `${name}: ${told}`)
+      await eventually(async () => Number((await budget()).spent) === told)
+      assert.equal((await passBy())?.status ?? 200, 200)
+    }),
+  )
+})
+
+test('a limit of calls at a time holds exactly, whatever it is for, and has room again when they have ended', async () => {
+  const scopes = await limitedScopes({ unit: 'concurrent', limit: '3' })
+  const slow = 'Write. [[sim output_tokens=2000 delay_ms=20]]'
+  await Promise.all(
+    scopes.map(async ({ name, call, passBy }) => {
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, (_, number) => call(number, slow, { stream: true, max_tokens: 2_000 })),
+      )
+      const running = answers.filter(({ answer }) => answer.status === 200)
+      const refused = answers.filter(({ answer }) => answer.status === 429)
+      assert.deepEqual([running.length, refused.length], [3, 5], name)
+      for (const { answer } of refused) {
+        assert.match(await answer.text(), /lets 3 calls at a time pass, and they are used\. Please try again in 2s/)
+        assert.equal(answer.headers.get('retry-after'), '2')
+      }
+      assert.equal((await passBy())?.status ?? 200, 200)
+      await Promise.all(running.map(({ answer }) => answer.body?.cancel()))
+      await eventually(async () => {
+        const { answer } = await call(0, write(2))
+        await answer.arrayBuffer()
+        return answer.status === 200
+      })
+    }),
+  )
 })
 
 test('a rate limit of tokens ends no stream that runs, and keeps the next calls out', async () => {
