@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { recogniseClient } from './client-app.ts'
+import { refusalOfStop } from './hold-budget.ts'
 import { refusalOfRate } from './rate-limit.ts'
 import { Refusal, type RefusalBudget } from './refusal.ts'
 import { answerRefusal, type RefusalAudience } from './refusal-answer.ts'
@@ -74,6 +75,31 @@ test('Codex finds the budget’s words where it looks for some, to be followed b
     headerOf(headers, 'x-codex-promo-message'),
     'Budget "A (b), so c" is spent: $2 of $1 (day). Ask its owner to raise it, or here: https://llm.example.com/ask/bud_1',
   )
+})
+
+test('a balance that is used up is a 402 that nobody asks again behind, and to Codex the error that it treats as final, in words', () => {
+  const exhausted = refusalOfStop({
+    stop_id: 's',
+    account_id: 'a',
+    scope: { project: 'p' },
+    kind: 'balance_exhausted',
+    reason: 'x',
+    at_ms: 0,
+  })
+  for (const refusalClass of ['official-sdk', 'claude-code', 'unknown'] as const) {
+    const { status, headers, body } = answerRefusal(exhausted, { ...audience, refusalClass })
+    assert.deepEqual([status, JSON.parse(body).error.code], [402, 'insufficient_quota'], refusalClass)
+    assert.equal(headerOf(headers, 'x-should-retry'), 'false')
+    assert.match(body, /out of credits/)
+  }
+  const { status, headers, body } = answerRefusal(exhausted, { ...audience, refusalClass: 'codex' })
+  const { error } = JSON.parse(body)
+  assert.deepEqual([status, error.type, error.resets_at], [429, 'usage_limit_reached', undefined])
+  assert.equal(
+    headerOf(headers, 'x-codex-promo-message'),
+    'The prepaid balance of this project is used up. Ask whoever runs this installation to credit it',
+  )
+  assert.equal(answerRefusal(exhausted, { ...audience, refusalClass: 'codex', budgetStatus: 402 }).status, 402)
 })
 
 test('every other client, MeshAgent’s too, gets 402 without a time to wait, in words it knows', () => {

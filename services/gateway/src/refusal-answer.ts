@@ -74,7 +74,15 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
       // Whoever does not look at headers would ask again and again for what is never there.
       if (refusal.retryAfterS === undefined && audience.refusalClass === 'unknown') status = 400
     }
-    if (refusal.reason === 'balance_exhausted') headers.push('x-should-retry', 'false')
+    if (refusal.reason === 'balance_exhausted') {
+      headers.push('x-should-retry', 'false')
+      // It asks again five times behind any other status.
+      if (audience.refusalClass === 'codex' && audience.budgetStatus !== 402) {
+        status = 429
+        openaiType = 'usage_limit_reached'
+        headers.push(codexWords, toHeaderText(spentInWords(refusal, undefined)))
+      }
+    }
     // A loop or a missing permission does not go away by asking again.
     if (status === 508) headers.push('x-should-retry', 'false')
   }
@@ -140,9 +148,10 @@ function defaultAnthropicType(status: number): string {
 const codexWords = 'x-codex-promo-message'
 
 /** Without the time of the reset, and without a full stop. */
-function spentInWords({ message }: Refusal, more: string | undefined): string {
+function spentInWords({ message, reason }: Refusal, more: string | undefined): string {
   const at = message.lastIndexOf(', so ')
-  const words = at < 0 ? message : `${message.slice(0, at)}. Ask its owner to raise it`
+  const whom = reason === 'balance_exhausted' ? 'whoever runs this installation to credit it' : 'its owner to raise it'
+  const words = at < 0 ? message : `${message.slice(0, at)}. Ask ${whom}`
   return more === undefined ? words : `${words}, or here: ${more}`
 }
 
