@@ -106,18 +106,37 @@ interface Done {
 }
 
 interface RefusedTask extends Done {
+  /** What there is no more of. */
+  spent: 'budget' | 'balance'
   refusals: CallRefusedData[]
 }
 
 const budgetName = 'What agents may spend'
 
-/** A budget that what was spent already has passed. */
-async function spendBudget(stack: TestStack): Promise<void> {
+/** Does something while a budget stands that what was spent already has passed. */
+async function whileSpent<Result>(stack: TestStack, doing: () => Promise<Result>): Promise<Result> {
   const admin = await signIn(stack)
+  const path = `${admin.project}/budgets`
   const wish = { name: budgetName, unit: 'usd', limit: '0.000001', window: 'day', mode: 'soft' }
-  const { status, body } = await admin.call('POST', `${admin.project}/budgets`, wish)
+  const { status, body } = await admin.call<{ id: string }>('POST', path, wish)
   if (status !== 201) throw new Error(JSON.stringify(body))
-  await eventually(async () => {
+  await untilAnswered(stack, 402)
+  const result = await doing()
+  await admin.call('DELETE', `${path}/${body.id}`)
+  await untilAnswered(stack, 200)
+  return result
+}
+
+/** Makes the project prepaid: what it has spent is more than it was credited. */
+async function useUpBalance(stack: TestStack): Promise<void> {
+  const admin = await signIn(stack)
+  const { status, body } = await admin.call('PATCH', `${admin.project}/balance`, { prepaid: true })
+  if (status !== 204) throw new Error(JSON.stringify(body))
+  await untilAnswered(stack, 402)
+}
+
+function untilAnswered(stack: TestStack, status: number): Promise<true> {
+  return eventually(async () => {
     const headers = { authorization: `Bearer ${stack.apiKey}`, 'content-type': 'application/json' }
     const request = { model: 'gpt-5.4', messages: [{ role: 'user', content: 'x' }] }
     const answer = await fetch(`${stack.openaiBaseUrl}/chat/completions`, {
@@ -126,7 +145,7 @@ async function spendBudget(stack: TestStack): Promise<void> {
       body: JSON.stringify(request),
     })
     await answer.arrayBuffer()
-    return answer.status === 402
+    return answer.status === status
   })
 }
 
@@ -182,16 +201,21 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   for (let time = 1; time <= size.times; time++) for (const agent of agents) done.push(await work(agent, String(time)))
   at.say('a rate limit')
   const patient = await whileLimited(stack, () => work(codex('codex', false), 'limited'))
-  at.say('the budget is spent')
   const refusals = new RefusalFeed(stack)
-  await spendBudget(stack)
   const refused: RefusedTask[] = []
-  for (const agent of agents) {
-    const before = refusals.all.length
-    const task = await work(agent, 'refused')
-    await eventually(() => refusals.all.length > before).catch(() => false)
-    refused.push({ ...task, refusals: refusals.all.slice(before) })
+  const workInVain = async (spent: RefusedTask['spent']): Promise<void> => {
+    for (const agent of agents) {
+      const before = refusals.all.length
+      const task = await work(agent, `without ${spent}`)
+      await eventually(() => refusals.all.length > before).catch(() => false)
+      refused.push({ ...task, spent, refusals: refusals.all.slice(before) })
+    }
   }
+  at.say('the budget is spent')
+  await whileSpent(stack, () => workInVain('budget'))
+  at.say('the balance is used up')
+  await useUpBalance(stack)
+  await workInVain('balance')
   const bill = ((await (await fetch(`${stack.simulatorUrl}/simulator/bill`)).json()) as { records: BillRecord[] })
     .records
   await eventually(() => feed.all.length >= bill.length).catch(() => false)
@@ -214,7 +238,8 @@ function judge(
   const unnamed = agentEvents.filter(
     ({ claimed }) => !agents.some(agent => agent.app === claimed.app) || claimed.session_id === undefined,
   )
-  const silent = refused.filter(({ said, isDone }) => isDone || !said.includes(budgetName))
+  const words = { budget: budgetName, balance: 'prepaid balance' }
+  const silent = refused.filter(({ spent, said, isDone }) => isDone || !said.includes(words[spent]))
   const insistent = refused.filter(({ refusals }) => refusals.reduce((sum, { count }) => sum + count, 0) > 2)
   const none = (promise: string, found: readonly unknown[]) => ({
     promise,
@@ -232,8 +257,8 @@ function judge(
         }),
       ),
       ...Object.fromEntries(
-        refused.map(({ agent, refusals, durationMs }) => [
-          `${agent}, refused`,
+        refused.map(({ agent, spent, refusals, durationMs }) => [
+          `${agent}, without ${spent}`,
           `${refusals.length} times, ended after ${Math.round(durationMs)} ms`,
         ]),
       ),
@@ -250,8 +275,8 @@ function judge(
       none('events with another cost than the bill', odd),
       none('lines of the bill without an event', missed),
       none('events that do not name their app and their session', unnamed),
-      none('agents that do not show the budget’s message when it is spent', silent),
-      none('agents that ask again and again when it is spent', insistent),
+      none('agents that do not show the message when budget or balance is spent', silent),
+      none('agents that ask again and again then', insistent),
     ],
   }
 }
@@ -268,7 +293,7 @@ const forgetsCacheWrites: Replacement[] = [
 export const realAgents: Scenario<Size> = {
   name: 'agents',
   promise:
-    'Codex and Claude Code, unchanged, finish a task, each of their turns is settled to the provider’s bill, and with the budget spent they stop at once and say so',
+    'Codex and Claude Code, unchanged, finish a task, each of their turns is settled to the provider’s bill, and with a budget or a prepaid balance spent they stop at once and say so',
   full: { times: 3 },
   small: { times: 1 },
   run,

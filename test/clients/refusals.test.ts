@@ -85,6 +85,11 @@ async function projectWith(wish?: Record<string, unknown>) {
   return { ...made, path }
 }
 
+/** Nothing was credited: the balance is used up as soon as the project is prepaid. */
+async function useUpBalance(path: string): Promise<void> {
+  assert.equal((await admin.call('PATCH', `${path}/balance`, { prepaid: true })).status, 204)
+}
+
 async function raw(apiKey: string, body: object, signal?: AbortSignal): Promise<Response> {
   return fetch(`${stack.openaiBaseUrl}/chat/completions`, {
     method: 'POST',
@@ -124,6 +129,18 @@ suite('a refusal, as each client feels it', { concurrency: 3 }, () => {
       assert.deepEqual(statuses, [talker.isOfficial ? 429 : 402], who)
       assert.match(raised ?? '', /Budget \\?"the limit\\?" is spent.*out of credits/, who)
       assert.equal(headers?.get('x-should-retry') ?? null, talker.isOfficial ? 'false' : null, who)
+      assert.match(bodies[0] ?? '', /insufficient_quota|billing_error/, who)
+    }
+  })
+
+  test('a prepaid balance that is used up: one request, 402, and the words', async () => {
+    const { apiKey, path } = await projectWith()
+    await useUpBalance(path)
+    await eventually(async () => (await raw(apiKey, {})).status === 402)
+    for (const { who, raised, statuses, headers, bodies } of await endsOf(everybody(apiKey, quick))) {
+      assert.deepEqual(statuses, [402], who)
+      assert.match(raised ?? '', /prepaid balance of this project is used up, so this call is out of credits/, who)
+      assert.equal(headers?.get('x-should-retry'), 'false', who)
       assert.match(bodies[0] ?? '', /insufficient_quota|billing_error/, who)
     }
   })
@@ -216,6 +233,23 @@ suite('an end in the middle, as each client feels it', { concurrency: 3 }, () =>
     }
     for (const { who, talker, statuses } of await endsOf(everybody(apiKey, quick)))
       assert.deepEqual(statuses, [talker.isOfficial ? 429 : 402], `${who}, the next`)
+  })
+
+  test('a prepaid balance is used up: streams end as at their limit and raise nothing; a call that is not streamed, and the next, is 402', async () => {
+    const { apiKey, path } = await projectWith()
+    for (const { who, talker, way, told, raised, statuses } of await endedWhileRunning(apiKey, () =>
+      useUpBalance(path),
+    )) {
+      if (way === 'streamed') {
+        assert.deepEqual([statuses, raised, told?.finish], [[200], undefined, talker.atLimit], who)
+        assert.ok((told?.text.length ?? 0) > 0, who)
+      } else {
+        assert.deepEqual(statuses, [402], who)
+        assert.match(raised ?? '', /out of credits/, who)
+      }
+    }
+    for (const { who, statuses } of await endsOf(everybody(apiKey, quick)))
+      assert.deepEqual(statuses, [402], `${who}, the next`)
   })
 
   test('an admin’s stop of the project: every client raises, a call that is not streamed is 403, and so is the next', async () => {
