@@ -1,7 +1,7 @@
 import { type GatewayEpochClosedData, PARTITIONS, type Series, seriesKey } from '@sluice/contracts'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { Migration } from './migrate.ts'
-import { contiguousTo, type NewRange, receiveRange, type SeriesMark } from './series-mark.ts'
+import { contiguousTo, emptyMark, type NewRange, receiveRange, type SeriesMark } from './series-mark.ts'
 
 /**
  * The table behind exactly-once effects. A consumer's schema gets it by listing this step among its migrations. A mark is
@@ -67,12 +67,20 @@ export interface MarkPosition {
 export async function openMarks<Tables>(trx: Transaction<Tables>, wanted: readonly Series[]): Promise<MarkSession> {
   const unique = new Map(wanted.map(series => [seriesKey(series), series]))
   const marks = new Map<string, { series: Series; mark: SeriesMark; closedAt: number | undefined; dirty: boolean }>()
-  for (const row of await lockMarks(trx, [...unique.values()])) {
-    const series = seriesOf(row)
-    marks.set(seriesKey(series), {
+  for (const [key, series] of [...unique].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    // The insert makes the row, so that the lock below has something to hold for a new series too.
+    await sql`insert into series_marks (gateway_id, epoch, partition, last) values (${series.gatewayId}, ${series.epoch}, ${series.partition}, 0)
+      on conflict do nothing`.execute(trx)
+    const { rows } =
+      await sql<MarkRow>`select gateway_id, epoch, partition, last, gaps, closed_at_number from series_marks
+      where gateway_id = ${series.gatewayId} and epoch = ${series.epoch} and partition = ${series.partition} for update`.execute(
+        trx,
+      )
+    const row = rows[0]
+    marks.set(key, {
       series,
-      mark: { last: Number(row.last), gaps: row.gaps },
-      closedAt: row.closed_at_number === null ? undefined : Number(row.closed_at_number),
+      mark: row ? { last: Number(row.last), gaps: row.gaps } : emptyMark,
+      closedAt: row?.closed_at_number == null ? undefined : Number(row.closed_at_number),
       dirty: false,
     })
   }
@@ -103,57 +111,18 @@ export async function openMarks<Tables>(trx: Transaction<Tables>, wanted: readon
       }
     },
     async save() {
-      const changed = [...marks.values()].filter(({ dirty }) => dirty)
-      if (changed.length === 0) return
-      const rows = changed.map(({ series, mark, closedAt }) => ({
-        ...keyOf(series),
-        last: mark.last,
-        gaps: mark.gaps,
-        closed_at_number: closedAt ?? null,
-      }))
-      await sql`update series_marks set last = changed.last, gaps = changed.gaps,
-          closed_at_number = changed.closed_at_number, updated_at = now()
-        from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-          as changed(gateway_id text, epoch bigint, partition int, last bigint, gaps jsonb, closed_at_number bigint)
-        where series_marks.gateway_id = changed.gateway_id and series_marks.epoch = changed.epoch
-          and series_marks.partition = changed.partition`.execute(trx)
+      for (const { series, mark, closedAt, dirty } of marks.values()) {
+        if (!dirty) continue
+        await sql`update series_marks set last = ${mark.last}, gaps = ${JSON.stringify(mark.gaps)}::jsonb,
+          closed_at_number = ${closedAt ?? null}, updated_at = now()
+          where gateway_id = ${series.gatewayId} and epoch = ${series.epoch} and partition = ${series.partition}`.execute(
+          trx,
+        )
+      }
     },
     changed: () => [...marks.values()].filter(entry => entry.dirty).map(positionOf),
     opened: () => [...marks.values()].map(positionOf),
   }
-}
-
-/** Locks the rows of these series. Those that nobody has seen yet are made first, so that there is something to lock. */
-async function lockMarks<Tables>(trx: Transaction<Tables>, wanted: readonly Series[]): Promise<MarkRow[]> {
-  const known = await lockKnown(trx, wanted)
-  if (known.length === wanted.length) return known
-  await sql`insert into series_marks (gateway_id, epoch, partition, last)
-    select gateway_id, epoch, partition, 0 from ${recordsOf(wanted)}
-    order by gateway_id, epoch, partition
-    on conflict do nothing`.execute(trx)
-  return await lockKnown(trx, wanted)
-}
-
-async function lockKnown<Tables>(trx: Transaction<Tables>, wanted: readonly Series[]): Promise<MarkRow[]> {
-  if (wanted.length === 0) return []
-  const { rows } = await sql<MarkRow>`
-    select gateway_id, epoch, partition, last, gaps, closed_at_number
-    from series_marks join ${recordsOf(wanted)} using (gateway_id, epoch, partition)
-    order by gateway_id, epoch, partition for update of series_marks`.execute(trx)
-  return rows
-}
-
-function recordsOf(wanted: readonly Series[]) {
-  return sql`jsonb_to_recordset(${JSON.stringify(wanted.map(keyOf))}::jsonb)
-    as wanted(gateway_id text, epoch bigint, partition int)`
-}
-
-function keyOf({ gatewayId, epoch, partition }: Series): Pick<MarkRow, 'gateway_id' | 'partition'> & { epoch: number } {
-  return { gateway_id: gatewayId, epoch, partition }
-}
-
-function seriesOf({ gateway_id, epoch, partition }: Pick<MarkRow, 'gateway_id' | 'epoch' | 'partition'>): Series {
-  return { gatewayId: gateway_id, epoch: Number(epoch), partition }
 }
 
 function positionOf({ series, mark }: { series: Series; mark: SeriesMark }): MarkPosition {
