@@ -132,3 +132,33 @@ test('what a full disk makes stand in the file that is left counts as copied whe
   copyAll()
   await eventually(() => isSecured)
 })
+
+test('a run whose last sync fails leaves no timer behind when it has stopped', async t => {
+  const timers = () => process.getActiveResourcesInfo().filter(kind => kind === 'Timeout').length
+  const syncing = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  const epoch = new RunningEpoch({
+    directory: testFolder(t, 'journal'),
+    gatewayId: 'gw_0',
+    epoch: 1,
+    log,
+    segmentBytes: 16 * 1024,
+    reserveBytes: 64 * 1024,
+    recoveryIntervalMs: 600_000,
+    io: {
+      writeSync: nodeIo.writeSync,
+      fdatasync: () => {
+        begun.resolve()
+        return syncing.promise
+      },
+    },
+  })
+  epoch.open(openRecord())
+  epoch.secured().done.catch(() => {})
+  await begun.promise
+  const before = timers()
+  const stopped = epoch.stop()
+  syncing.reject(Object.assign(new Error('broken'), { code: 'EIO' }))
+  await stopped
+  assert.ok(timers() <= before)
+})

@@ -496,7 +496,8 @@ export class EpochWriter {
   }
 
   #setState(state: JournalState, err?: unknown): void {
-    if (state !== 'ok') this.#recoveryTimer ??= setInterval(() => this.#recover(), this.#options.recoveryIntervalMs)
+    if (state !== 'ok' && !this.#stopped)
+      this.#recoveryTimer ??= setInterval(() => this.#recover(), this.#options.recoveryIntervalMs)
     if (state === this.#diskState) return
     this.#diskState = state
     const { gatewayId, epoch, log } = this.#options
@@ -572,7 +573,8 @@ export class EpochWriter {
       this.#seal(segment)
     }
     this.#setState(stateFor(error), error)
-    this.#recover()
+    // The last sync of a run that stops: replay finds what is in the file, and nobody writes here any more.
+    if (!this.#stopped) this.#recover()
   }
 
   #onSynced(upTo: Position, writes: number): void {
