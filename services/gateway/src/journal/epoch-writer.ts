@@ -573,8 +573,7 @@ export class EpochWriter {
       this.#seal(segment)
     }
     this.#setState(stateFor(error), error)
-    // The last sync of a run that stops: replay finds what is in the file, and nobody writes here any more.
-    if (!this.#stopped) this.#recover()
+    this.#recover()
   }
 
   #onSynced(upTo: Position, writes: number): void {

@@ -12,6 +12,7 @@ export class GroupSync {
   #wanted = false
   #wantedAt = 0
   #urgent = false
+  #stopped = false
 
   constructor(sync: () => Promise<void>, intervalMs: number) {
     this.#sync = sync
@@ -30,7 +31,7 @@ export class GroupSync {
 
   /** Something was written. */
   soon(): void {
-    if (this.#wanted) return
+    if (this.#wanted || this.#stopped) return
     this.#wanted = true
     this.#wantedAt = performance.now()
     if (!this.#running && !this.#immediate) this.#wait()
@@ -47,6 +48,7 @@ export class GroupSync {
 
   /** Begins no more syncs, and waits for the one under way. */
   async stop(): Promise<void> {
+    this.#stopped = true
     clearTimeout(this.#timer)
     clearImmediate(this.#immediate)
     await this.#running
