@@ -9,7 +9,7 @@ import { Webhook } from 'standardwebhooks'
 import { newProject } from './new-project.ts'
 import { storyStack } from './story-stack.ts'
 
-const { stack, admin } = await storyStack()
+const { stack, admin, mail } = await storyStack()
 
 /** A project of its own, with both SDKs; what they send is counted. */
 async function newClients() {
@@ -29,8 +29,14 @@ async function newClients() {
   return { path: `/accounts/projects/${projectId}`, openai, anthropic, sent, say }
 }
 
-test('calls that reach a threshold of their budget: the webhook hears of it once, under a signature that holds', async () => {
-  const heard: { headers: Record<string, string>; body: string }[] = []
+interface Heard {
+  headers: Record<string, string>
+  body: string
+}
+
+/** A receiver of webhooks that takes what comes. */
+async function newReceiver() {
+  const heard: Heard[] = []
   const receiver = createServer((request, response) => {
     let body = ''
     request.on('data', chunk => {
@@ -43,45 +49,108 @@ test('calls that reach a threshold of their budget: the webhook hears of it once
   })
   await new Promise<void>(resolve => receiver.listen(0, '127.0.0.1', resolve))
   after(() => receiver.close())
+  return { url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`, heard }
+}
+
+interface ShownAlert {
+  kind: string
+  deliveries: { state: string; destination_kind: string }[]
+}
+
+test('calls that reach a threshold of their budget while its service is away: webhook and mailbox hear of it once it is back, and once, also over its next kill', async () => {
   const { path, say } = await newClients()
-  const { body: destination } = await admin.call<{ secret: string }>('POST', `${path}/budgets/alert-destinations`, {
+  const { url, heard } = await newReceiver()
+  const address = `ops${path.slice(path.lastIndexOf('/') + 1)}@example.com`
+  const destinations = `${path}/budgets/alert-destinations`
+  const { body: hook } = await admin.call<{ secret: string }>('POST', destinations, {
     kind: 'webhook',
     name: 'Hook',
-    url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`,
+    url,
   })
+  const mailbox = { kind: 'email', name: 'People', addresses: [address] }
+  assert.equal((await admin.call('POST', destinations, mailbox)).status, 201)
   const { body: budget } = await admin.call<{ id: string }>('POST', `${path}/budgets`, {
     name: 'Told of',
     unit: 'usd',
     limit: '0.05',
     window: 'month',
-    mode: 'hard',
+    mode: 'soft',
     thresholds: [20, 40, 90],
   })
+  const spent = async () => {
+    const { body } = await admin.call<{ spent: string }>('GET', `${path}/budgets/${budget.id}`)
+    return Number(body.spent)
+  }
   await eventually(async () => {
     const { headers } = await say(10).asResponse()
     return headers.get('sluice-budget-name') === 'Told of'
   })
+  const { budget: service } = stack.services
+  await service.kill()
   // About 3 of 5 cents, in two calls.
   await say(1_000)
   await say(1_000)
-  await eventually(() => heard.length >= 1)
-  const events = heard.map(({ headers, body }) => new Webhook(destination.secret).verify(body, headers)) as {
+  await service.start()
+  await service.untilReady()
+  await eventually(() => heard.length > 0 && mail.mailsTo(address).length > 0)
+  const delivered = await eventually(async () => {
+    const { body } = await admin.call<{ alerts: ShownAlert[] }>('GET', `${path}/budgets/alerts`)
+    const all = body.alerts.flatMap(({ deliveries }) => deliveries)
+    return all.every(({ state }) => state === 'delivered') && all
+  })
+  assert.deepEqual(new Set(delivered.map(one => one.destination_kind)), new Set(['webhook', 'email']))
+
+  await service.kill()
+  await service.start()
+  await service.untilReady()
+  const before = await spent()
+  await say(50)
+  await eventually(async () => (await spent()) > before)
+  const events = heard.map(({ headers, body }) => new Webhook(hook.secret).verify(body, headers)) as {
     type: string
     data: { budget_id: string; thresholds: number[] }
   }[]
-  await eventually(async () => {
-    const { body } = await admin.call<{ fired: { threshold: number }[] }>('GET', `${path}/budgets/${budget.id}`)
-    return body.fired.length === 2
+  assert.deepEqual(
+    [events.flatMap(({ data }) => data.thresholds), events[0]?.type, events[0]?.data.budget_id],
+    [[20, 40], 'budget.threshold-crossed.v1', budget.id],
+  )
+  const mails = mail.mailsTo(address)
+  assert.equal(mails.length, events.length, 'a mail for each message')
+  assert.match(mails.at(-1) ?? '', /Budget "Told of" has reached 40 % of \$0\.05/)
+  assert.match(mails.at(-1) ?? '', /^From: Sluice <alerts@sluice\.example>\r$/m)
+})
+
+test('a member’s key asks for more: the project’s mailbox hears of it, and the member by their own address what became of it', async () => {
+  const { path } = await newClients()
+  const projectId = path.slice(path.lastIndexOf('/') + 1)
+  const [owners, ann] = [`owners${projectId}@example.com`, `ann${projectId}@example.com`]
+  const mailbox = { kind: 'email', name: 'Owners', addresses: [owners] }
+  assert.equal((await admin.call('POST', `${path}/budgets/alert-destinations`, mailbox)).status, 201)
+  const person = { email: ann, can_use_llm_proxy: true }
+  const { body: user } = await admin.call<{ user_id: string }>('POST', `${path}/users`, person)
+  const { body: key } = await admin.call<{ value: string }>('POST', `${path}/api-keys`, {
+    name: 'laptop',
+    member_id: user.user_id,
   })
-  await eventually(async () => {
-    const { body } = await admin.call<{ alerts: { deliveries: { state: string }[] }[] }>(
-      'GET',
-      `${path}/budgets/alerts`,
-    )
-    return body.alerts.every(({ deliveries }) => deliveries.every(({ state }) => state === 'delivered'))
+  const wish = { name: 'Asked of', unit: 'usd', limit: '1.00', window: 'month' }
+  const { body: budget } = await admin.call<{ id: string }>('POST', `${path}/budgets`, wish)
+  const asked = await eventually(async () => {
+    const answer = await fetch(`${stack.url}/ask/${budget.id}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key.value}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ amount: '5', reason: 'The report is due.' }),
+    })
+    const body = (await answer.json()) as { id: string }
+    return answer.status === 201 && body
   })
-  const told = heard.flatMap(({ body }) => (JSON.parse(body) as { data: { thresholds: number[] } }).data.thresholds)
-  assert.deepEqual([told, events[0]?.data.budget_id], [[20, 40], budget.id])
+  await eventually(() => mail.mailsTo(owners).length > 0)
+  assert.match(mail.mailsTo(owners)[0] ?? '', /^\$5\.00 more of budget "Asked of" is asked for\r$/m)
+  assert.match(mail.mailsTo(owners)[0] ?? '', /^By: key \S+ "laptop", member \S+\r$/m)
+  const decline = `${path}/budgets/requests/${asked.id}/decline`
+  assert.equal((await admin.call('POST', decline, { word: 'Not this month.' })).status, 200)
+  await eventually(() => mail.mailsTo(ann).length > 0)
+  assert.match(mail.mailsTo(ann)[0] ?? '', /^The request for \$5\.00 more of budget "Asked of" is declined\r$/m)
+  assert.match(mail.mailsTo(ann)[0] ?? '', /^Word: Not this month\.\r$/m)
 })
 
 test('a prepaid project without money: both SDKs are refused at once and not retried, counting goes on, a credit lets them go on', async () => {

@@ -1,11 +1,14 @@
 import { after } from 'node:test'
 import { startTestStack, type TestStack } from '@sluice/test-env'
+import { type MailServer, startMailServer } from './mail-server.ts'
 import { type Management, signIn } from './management.ts'
 
 /** An installation with all services, and its admin. */
 export interface StoryStack {
   stack: TestStack
   admin: Management
+  /** By which it sends mail. */
+  mail: MailServer
 }
 
 const ends: (() => void | Promise<void>)[] = []
@@ -21,11 +24,17 @@ export function storyStack(): Promise<StoryStack> {
 }
 
 async function start(): Promise<StoryStack> {
-  const stack = await startTestStack(
-    { after: end => ends.push(end) },
-    { env: { GATEWAY_BATCH_POLL_MS: '100', GATEWAY_BACKGROUND_POLL_MS: '200' } },
-  )
-  return { stack, admin: await signIn(stack) }
+  const scope = { after: (end: () => void | Promise<void>) => void ends.push(end) }
+  const mail = await startMailServer(scope)
+  const stack = await startTestStack(scope, {
+    env: {
+      GATEWAY_BATCH_POLL_MS: '100',
+      GATEWAY_BACKGROUND_POLL_MS: '200',
+      SLUICE_SMTP_URL: mail.url,
+      SLUICE_MAIL_FROM: 'Sluice <alerts@sluice.example>',
+    },
+  })
+  return { stack, admin: await signIn(stack), mail }
 }
 
 after(async () => {
