@@ -115,6 +115,7 @@ test('every other client, MeshAgent’s too, gets 402 without a time to wait, in
     assert.deepEqual(error.metadata.limit, '0.01')
     assert.deepEqual(error.metadata.spent, '0.012345678')
     assert.equal(error.metadata.resets_at, '1970-01-01T02:00:00.000Z')
+    assert.equal(error.metadata.my_usage, '/accounts/projects/p/llm-proxy/usage')
   }
 })
 

@@ -183,7 +183,8 @@ export function metadataOf(refusal: Refusal, callId: string): Record<string, unk
     resets_at: budget.resets_at_ms === undefined ? null : new Date(budget.resets_at_ms).toISOString(),
     request_id: callId,
     request_more: pathForMore(budget),
-    my_usage: budget.scope.project === undefined ? null : `/accounts/projects/${budget.scope.project}/usage`,
+    // One's own: most of those who are refused may not see that of the whole project.
+    my_usage: budget.scope.project === undefined ? null : `/accounts/projects/${budget.scope.project}/llm-proxy/usage`,
   }
 }
 
