@@ -7,7 +7,8 @@ import { BudgetState, MetBudgets, MetByCaller } from './met-budgets.ts'
 const nowMs = 1_000_000
 
 function budgetOf(id: string, more: Partial<Budget> = {}): Budget {
-  return { budget_id: id, name: id, scope: {}, unit: 'usd', limit: 100, window: 'day', mode: 'soft', ...more } as Budget
+  const budget = { budget_id: id, name: id, scope: {}, unit: 'usd', limit: 100, window: 'day', time_zone: 'UTC' }
+  return { ...budget, mode: 'soft', ...more } as Budget
 }
 
 function windowOf(spent: number, endMs: number | undefined = nowMs + 60_000): BudgetWindow {
@@ -43,6 +44,17 @@ test('a window that has ended counts for nobody, though nothing was heard of the
   assert.equal(holdAt(nowMs + 59_999).tightest?.spent, 90)
   assert.equal(holdAt(nowMs + 60_000).tightest?.spent, 0)
   assert.equal(holdAt(nowMs).tightest?.spent, 90, 'also where the clock was set back')
+})
+
+test('the first call of a window is told when it ends, and the first of the next one when that does', () => {
+  const hourMs = 3_600_000
+  const { holdAt } = met([budgetOf('a', { window: 'hour' })])
+  assert.equal(holdAt(nowMs).tightest?.resetsAtMs, hourMs)
+  assert.equal(holdAt(hourMs - 1).windows[0]?.window_end_ms, hourMs)
+  assert.equal(holdAt(hourMs).tightest?.resetsAtMs, 2 * hourMs)
+  const inKolkata = met([budgetOf('b', { time_zone: 'Asia/Kolkata' })])
+  assert.equal(inKolkata.holdAt(nowMs).tightest?.resetsAtMs, 18.5 * hourMs, 'by its own calendar')
+  assert.equal(met([budgetOf('c', { window: 'total' })]).holdAt(nowMs).tightest?.resetsAtMs, undefined)
 })
 
 test('a cutoff refuses the next call, each one until it ends or is lifted', () => {

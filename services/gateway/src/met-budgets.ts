@@ -1,12 +1,13 @@
 import type { Budget, BudgetWindow, CallIdentity, ClaimedDimensions, Cutoff } from '@sluice/contracts'
+import { createWindowFinder } from '@sluice/leases'
 import type { BudgetIndex, MatchedBudget } from './budget-index.ts'
 import { isRateLimit } from './rate-limit.ts'
 
 /** What admission found: every budget the call counts against. */
 export interface Hold {
   budgets: readonly MatchedBudget[]
-  /** What each of them has used, as far as this gateway knows; in their order. */
-  windows: readonly (BudgetWindow | undefined)[]
+  /** What each of them has used, as far as this gateway knows; in their order. Of which nothing was heard, nothing. */
+  windows: readonly BudgetWindow[]
   /** Some of them are rate limits. */
   hasRates: boolean
   /** Those of which money is held before the call leaves, in the order of their ids. */
@@ -102,7 +103,7 @@ export class MetBudgets {
   }
 
   #find(nowMs: number, refusalOf: (cutoff: Cutoff, scope: Budget['scope']) => Error): Hold {
-    const windows: (BudgetWindow | undefined)[] = []
+    const windows: BudgetWindow[] = []
     let untilMs = Number.POSITIVE_INFINITY
     let urgent = false
     let hasRates = false
@@ -112,22 +113,39 @@ export class MetBudgets {
       const state = this.#states[at]
       const cutoff = state?.findCutoff(copy, nowMs)
       if (cutoff) throw refusalOf(cutoff, budget.scope)
-      const window = state?.findWindow(copy, nowMs)
+      const window = state?.findWindow(copy, nowMs) ?? unusedWindow(budget, copy, nowMs)
       windows.push(window)
-      if (window?.window_end_ms !== undefined) untilMs = Math.min(untilMs, window.window_end_ms)
+      const { spent, held, window_end_ms: resetsAtMs } = window
+      if (resetsAtMs !== undefined) untilMs = Math.min(untilMs, resetsAtMs)
       if (isRateLimit(budget)) hasRates = true
-      const spent = window?.spent ?? 0
       // A share for the order and the threshold only; no amount is computed from it.
       const share = budget.limit === 0 ? 0 : (budget.limit - spent) / budget.limit
       if (share < 0.2) urgent = true
       if (share < smallestShare) {
         smallestShare = share
-        tightest = { budget, spent, held: window?.held ?? 0, resetsAtMs: window?.window_end_ms }
+        tightest = { budget, spent, held, resetsAtMs }
       }
     }
     this.#fromMs = nowMs
     this.#untilMs = untilMs
     return { budgets: this.#budgets, windows, hasRates, hard: this.#hard, urgent, tightest }
+  }
+}
+
+const findWindow = createWindowFinder()
+
+/** The window that an instant lies in, where nothing was heard of it: its first call is told when it ends, too. */
+function unusedWindow(budget: Budget, copy: string, nowMs: number): BudgetWindow {
+  const { startMs, endMs } = findWindow(budget.window, budget.time_zone, nowMs)
+  return {
+    budget_id: budget.budget_id,
+    copy,
+    window_start_ms: startMs,
+    ...(endMs !== undefined && { window_end_ms: endMs }),
+    spent: 0,
+    held: 0,
+    limit: budget.limit,
+    updated_at_ms: nowMs,
   }
 }
 

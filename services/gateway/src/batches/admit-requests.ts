@@ -54,7 +54,7 @@ export function joinHolds(holds: readonly Hold[], models: readonly string[]): Ho
   const budgets = met.map(({ matched }) => matched)
   return {
     budgets,
-    windows: met.map(({ window }) => window),
+    windows: met.flatMap(({ window }) => window ?? []),
     hasRates: holds.some(hold => hold.hasRates),
     hard: budgets.filter(({ budget }) => budget.mode === 'hard' && !isByMinute(budget)).sort(byId),
     urgent: holds.some(hold => hold.urgent),
