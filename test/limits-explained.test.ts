@@ -179,3 +179,16 @@ test('a rate limit and an admin’s stop that refused a call are told by it, and
   )
   assert.equal(limits.said_no?.stop_id, stopId)
 })
+
+test('a call that a used-up balance refused tells why, in the words of its client', async () => {
+  const { projectId, apiKey } = await newProject(stack, admin, {})
+  const path = `/accounts/projects/${projectId}`
+  assert.equal((await admin.call('PATCH', `${path}/balance`, { prepaid: true })).status, 204)
+  const refused = await eventually(async () => {
+    const made = await call(apiKey, 1, 10)
+    return made.status === 402 && made
+  })
+  const { limits } = await explain(projectId, refused.callId)
+  assert.equal(limits.said_no?.reason, 'balance_exhausted')
+  assert.match(limits.said_no?.message ?? '', /^The prepaid balance of this project is used up.*credit the project\.$/)
+})

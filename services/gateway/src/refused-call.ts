@@ -1,5 +1,5 @@
 import type { CallIdentity, CallRefusedData, ClaimedDimensions, Dialect } from '@sluice/contracts'
-import type { Refusal } from './refusal.ts'
+import type { Refusal, RefusalReason } from './refusal.ts'
 
 /** What is known of who was refused. */
 export interface RefusedCaller {
@@ -47,8 +47,17 @@ export function refusedCall(
         }
       : {}),
     ...(refusal.stopId === undefined ? {} : { stop_id: refusal.stopId }),
-    // The words of a limit are ours. Those of other refusals may quote a path or a member of what was sent: the reason is enough.
-    ...(budget || refusal.stopId !== undefined ? { message: refusal.message.slice(0, 500) } : {}),
+    ...(ownWords.has(refusal.reason) ? { message: refusal.message.slice(0, 500) } : {}),
     count: 1,
   }
 }
+
+/** The words of a limit are ours. Those of other refusals may quote a path or a member of what was sent: the reason is enough. */
+const ownWords: ReadonlySet<RefusalReason> = new Set([
+  'balance_exhausted',
+  'budget_held',
+  'budget_spent',
+  'budget_unknown',
+  'rate_limited',
+  'stopped_by_admin',
+])
