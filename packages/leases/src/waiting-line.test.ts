@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { leaseIdOf } from '@sluice/contracts'
+import { type LeaseAnswer, leaseIdOf } from '@sluice/contracts'
 import { type OpenAsk, type Waited, WaitingLine, Wallet } from './index.ts'
 
 const now = 1_000_000
@@ -141,17 +141,56 @@ test('whoever was put off by a busy home is served from what others were granted
 
 test('whoever is put off by a home that answers others is not refused for what nobody has said, and waits no longer than any call', () => {
   const { wait, grant, ended } = newLine()
-  for (let call = 0; call < 40; call++) wait(`call ${call}`, `bud_${call}`, 5, { heldMs: 300 })
+  const patience = { heldMs: 300, ownerMs: 2_000 }
+  for (let call = 0; call < 40; call++) wait(`call ${call}`, `bud_${call}`, 5, patience)
   for (let answered = 1; answered <= 40; answered++) grant(5, now + answered * 20)
   assert.deepEqual([...new Set(Object.values(ended))], ['held'])
 
   const other = newLine()
-  for (let call = 0; call < 200; call++) other.wait(`call ${call}`, `bud_${call}`, 5, { heldMs: 300 })
+  for (let call = 0; call < 200; call++) other.wait(`call ${call}`, `bud_${call}`, 5, patience)
   for (let answered = 1; answered <= 40; answered++) other.grant(5, now + answered * 49)
   assert.equal(other.ended['call 199'], undefined)
   other.grant(5, now + 2_000)
-  assert.equal(other.ended['call 199'], 'unanswered')
-  assert.ok(!Object.values(other.ended).includes('refused'))
+  assert.equal(other.ended['call 199'], 'crowded')
+  assert.deepEqual(new Set(Object.values(other.ended)), new Set(['held', 'crowded']))
+})
+
+test('a home that answers others is there: whoever it does not come to in time is told that, or what it has said of it before', () => {
+  const { line, wallet, wait, ended, given, pollAt } = newLine()
+  const seqOf = (budgetId: string): number => {
+    const ask = wallet.openAsks.find(({ message }) => message.items[0]?.budget_id === budgetId)
+    assert.ok(ask, budgetId)
+    return ask.message.seq
+  }
+  const answer = (afterMs: number, about: Omit<LeaseAnswer, 'term'>) => {
+    wallet.answer({ term: 1, ...about }, now + afterMs)
+    line.answered({ term: 1, ...about }, now + afterMs)
+  }
+  const answerOther = (afterMs: number) => {
+    wait('other', 'bud_other', 1)
+    line.giveUp('other')
+    answer(afterMs, { seq: seqOf('bud_other'), grants: [] })
+  }
+  const patience = { ownerMs: 2_000, heldMs: 300 }
+  wait('late', 'bud_a', 10, patience)
+  wait('told', 'bud_b', 10, patience)
+  wait('stream', 'bud_c', 10, { heldMs: 0 })
+  wait('partly', 'bud_d', 10, { ...patience, need: 2, wholeMs: 300 })
+  const pool = { budget_id: 'bud_b', copy: '', window_start_ms: 0 }
+  const held = { reason: 'held', ...pool, limit: 10, spent: 0, held: 10, need: 10, retry_after_ms: 0 } as const
+  const seq = seqOf('bud_d')
+  answer(50, { seq, grants: [{ lease_id: leaseIdOf('gw', 1, seq, 0), amount: 4, left: 0, held: 12 }] })
+  answer(290, { seq: seqOf('bud_b'), grants: [], refusal: held })
+  // Those two have asked again.
+  for (const afterMs of [400, 789]) answerOther(afterMs)
+  pollAt(789)
+  assert.deepEqual(ended, { other: 'left', stream: 'crowded' })
+  pollAt(790)
+  assert.deepEqual([ended.told, given.partly], ['refused', [4]])
+  for (const afterMs of [1_100, 1_500, 1_900, 1_999]) answerOther(afterMs)
+  assert.equal(ended.late, undefined)
+  pollAt(2_000)
+  assert.equal(ended.late, 'crowded')
 })
 
 test('a call that others take its money from again and again waits no longer than it may', () => {
@@ -300,9 +339,9 @@ test('a home that was heard of a moment ago may be between two owners: who has t
   wallet.renewed(0, now, receipt)
   wait('patient', 'bud_a', 10, { ownerMs: 2_000, heldMs: 300 })
   wait('impatient', 'bud_a', 10)
-  pollAt(1_999)
+  pollAt(1_399)
   assert.deepEqual(ended, { 'never heard': 'unanswered', impatient: 'unanswered' })
-  grant(10, now + 1_999)
+  grant(10, now + 1_400)
   assert.equal(ended.patient, 'held')
   wait('too long', 'bud_a', 10, { ownerMs: 2_000 })
   pollAt(2_000)

@@ -3,13 +3,14 @@ import type { Hold, Need, OpenAsk, Refused, Wallet } from './wallet.ts'
 import type { WalletPool } from './wallet-pool.ts'
 
 /**
- * How a wait for money has ended. `unanswered`: a home has not answered in time, so nobody knows. `left`: {@link
- * WaitingLine.giveUp} was called.
+ * How a wait for money has ended. `unanswered`: a home answers nobody, so nobody knows. `crowded`: it answers, and has not come to
+ * this one in time. `left`: {@link WaitingLine.giveUp} was called.
  */
 export type Waited =
   | { outcome: 'held'; hold: Hold; amounts: readonly number[] }
   | { outcome: 'refused'; refused: Refused }
   | { outcome: 'unanswered'; pool: WalletPool }
+  | { outcome: 'crowded'; pool: WalletPool }
   | { outcome: 'left' }
 
 /** A call for which leases had too little. */
@@ -24,8 +25,8 @@ export interface Wanting {
    */
   wholeMs?: number
   /**
-   * How long it waits for a home that answers nobody and was heard of a moment ago: it is between two owners. Absent: no longer than
-   * for any home.
+   * How long it waits for the first word of a home that was heard of a moment ago: it is between two owners, or has others to answer
+   * before. Absent: no longer than for any home.
    */
   ownerMs?: number
   /** What to hold of each pool where less is there than wanted; undefined: it is of no use. Absent: what is there. */
@@ -218,35 +219,44 @@ export class WaitingLine {
   /** @returns whether its wait is over */
   #expire(waiting: Waiting, kept: Kept, nowMs: number): boolean {
     const silent = this.#silentPool(waiting, nowMs)
+    // Its home has let it have what it needs, and was asked for the rest alone.
+    if (waiting.isPatient && (silent || isLate(waiting, nowMs)) && this.#take(waiting, kept, nowMs)) return true
     if (silent) {
-      // Its home has let it have what it needs, and was asked for the rest alone.
-      if (waiting.isPatient && this.#take(waiting, kept, nowMs)) return true
       this.#leave(waiting, { outcome: 'unanswered', pool: silent })
       return true
     }
-    if (waiting.asks.size > 0 || nowMs < this.#waitsUntilMs(waiting)) return false
+    if (nowMs < this.#waitsUntilMs(waiting) || this.#mayBeAnswered(waiting, nowMs)) return false
     // Behind one that waits for more than it needs, less than all is better than nothing.
     if (this.#take(waiting, kept, nowMs)) return true
-    const [first] = waiting.needs
-    if (first && isUnheard(waiting)) this.#leave(waiting, { outcome: 'unanswered', pool: first.pool })
+    const unheard = isUnheard(waiting) ? waiting.needs.find(need => isOpen(need, waiting)) : undefined
+    if (unheard) this.#leave(waiting, { outcome: 'crowded', pool: unheard.pool })
     else this.#leave(waiting, { outcome: 'refused', refused: waiting.lastRefused ?? overtaken(waiting) })
     return true
   }
 
-  /** Nobody has said yet that others hold what it wants, where its home had too much to answer: it waits for that as long as any call. */
+  /** Nobody has said yet that others hold what it wants: its home has too much to answer, and gets the time that it would to change owners. */
   #waitsUntilMs(waiting: Waiting): number {
-    const { heldByMs, sinceMs } = waiting
-    return isUnheard(waiting) ? Math.max(heldByMs, sinceMs + this.#options.heldMs) : heldByMs
+    const { heldByMs, sinceMs, ownerMs = this.#options.answerMs } = waiting
+    return isUnheard(waiting) ? Math.max(heldByMs, sinceMs + ownerMs) : heldByMs
   }
 
-  /** Of a home that has not answered it in time, or that was too busy for it and has answered nobody for as long. */
+  /** What it has asked may still be answered in time, or its home is between two owners. */
+  #mayBeAnswered(waiting: Waiting, nowMs: number): boolean {
+    if (!isLate(waiting, nowMs)) return waiting.asks.size > 0
+    return waiting.needs.some(need => isOpen(need, waiting) && this.#isSilent(need.pool, nowMs))
+  }
+
+  /** Of a home that has neither answered it in time nor anybody else for as long. */
   #silentPool(waiting: Waiting, nowMs: number): WalletPool | undefined {
-    const { needs, asks, answerByMs, isPutOff, sinceMs } = waiting
-    const { answerMs } = this.#options
-    if (nowMs < (asks.size > 0 ? answerByMs : sinceMs + answerMs) || (asks.size === 0 && !isPutOff)) return undefined
-    const isSilent = ({ pool }: Need) =>
-      asks.size > 0 ? pool.asking > 0 : this.#wallet.isSilent(pool.home, nowMs - answerMs)
+    const { needs, isPutOff, sinceMs } = waiting
+    const isPutOffLong = isPutOff && nowMs >= sinceMs + this.#options.answerMs
+    if (!isLate(waiting, nowMs) && !isPutOffLong) return undefined
+    const isSilent = (need: Need) => isOpen(need, waiting) && this.#isSilent(need.pool, nowMs)
     return needs.find(need => isSilent(need) && !this.#isBetweenOwners(need, waiting, nowMs))?.pool
+  }
+
+  #isSilent({ home }: WalletPool, nowMs: number): boolean {
+    return !this.#wallet.hasAnswered(home, nowMs - this.#options.answerMs)
   }
 
   #isBetweenOwners({ pool }: Need, { sinceMs, ownerMs = 0 }: Waiting, nowMs: number): boolean {
@@ -282,9 +292,19 @@ export class WaitingLine {
   }
 }
 
-/** Its homes were too busy to be asked, and have said nothing of it. */
-function isUnheard({ isPutOff, lastRefused }: Waiting): boolean {
-  return isPutOff && lastRefused === undefined
+/** Its homes have said nothing of what it asks, or were too busy to be asked. */
+function isUnheard({ asks, isPutOff, lastRefused }: Waiting): boolean {
+  return (isPutOff || asks.size > 0) && lastRefused === undefined
+}
+
+/** What it has asked has not been answered in time. */
+function isLate({ asks, answerByMs }: Waiting, nowMs: number): boolean {
+  return asks.size > 0 && nowMs >= answerByMs
+}
+
+/** An answer about this pool is yet to come. */
+function isOpen({ pool }: Need, { asks }: Waiting): boolean {
+  return asks.size === 0 || pool.asking > 0
 }
 
 /** What those ahead in the line keep of each pool. */

@@ -380,9 +380,9 @@ export class Wallet {
     return [...byHome].map(([home, items]) => this.#open(home, items, nowMs))
   }
 
-  /** A home that has enough to answer and has answered nothing since then. */
-  isSilent(home: number, sinceMs: number): boolean {
-    return this.#isBusy(home) && (this.#answeredAtMs.get(home) ?? Number.NEGATIVE_INFINITY) <= sinceMs
+  /** A home has answered an ask since then. */
+  hasAnswered(home: number, sinceMs: number): boolean {
+    return (this.#answeredAtMs.get(home) ?? Number.NEGATIVE_INFINITY) > sinceMs
   }
 
   /** A home has answered something since then. */

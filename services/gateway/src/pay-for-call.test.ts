@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Budget, LeaseAnswer } from '@sluice/contracts'
-import { createWindowFinder, type OpenAsk, WaitingLine, Wallet } from '@sluice/leases'
+import { createWindowFinder, homeOfBudget, type OpenAsk, WaitingLine, Wallet } from '@sluice/leases'
 import { readCall } from '../test/bounds/bound-witness.ts'
 import { CountedPrompts } from './bounds/counted-prompts.ts'
 import type { AdmittedCall } from './call.ts'
@@ -24,11 +24,15 @@ const budget = {
 } as unknown as Budget
 const dollar = 1_000_000_000
 
-/** A gateway, and the home of its only budget, of which so much is left in nano-USD and the rest is held by others. */
-function begin(t: TestContext, home: { left: number }) {
+/**
+ * A gateway, and the home of its only budget, of which so much is left in nano-USD and the rest is held by others.
+ * @param home.busyWith what it answers instead: others, or nobody
+ */
+function begin(t: TestContext, home: { left: number; busyWith?: 'others' | 'nobody' }) {
   t.mock.timers.enable({ apis: ['Date'], now: 120_000 })
   const wallet = new Wallet({ gatewayId: 'gw_a', epoch: 1 })
   const send = ({ message }: OpenAsk): void => {
+    if (home.busyWith) return
     const [item] = message.items
     const granted = Math.min(home.left, item?.want ?? 0)
     const isHeld = granted < (item?.need ?? 0)
@@ -84,11 +88,22 @@ function begin(t: TestContext, home: { left: number }) {
   const pass = async (ms: number) => {
     for (let passed = 0; passed < ms; passed += 100) {
       t.mock.timers.tick(100)
+      if (home.busyWith === 'others') answerAnother(wallet)
       line.poll(Date.now())
       await new Promise(resolve => setImmediate(resolve))
     }
   }
   return { pay, pass, home }
+}
+
+function answerAnother(wallet: Wallet): void {
+  const name = { budgetId: 'bud_of_others', copy: '', windowStartMs: 0, windowEndMs: undefined, isConcurrent: false }
+  const [ask] = wallet.ask(
+    [{ pool: wallet.pool({ ...name, home: homeOfBudget(budget) }), want: 1, need: 1 }],
+    Date.now(),
+  )
+  assert.ok(ask && typeof ask !== 'string')
+  wallet.answer({ seq: ask.message.seq, term: 1, grants: [] }, Date.now())
 }
 
 const words = 'All that there is to say. '.repeat(1_000)
@@ -104,6 +119,24 @@ test('a call whose tokens nobody here can count waits for what others hold as lo
   assert.equal(call.paid?.clampedTo, undefined)
   assert.ok(call.paid)
 })
+
+for (const [busyWith, reason] of [
+  ['others', 'budget_held'],
+  ['nobody', 'budget_unknown'],
+] as const)
+  test(`a call whose budget’s home answers ${busyWith} for 2 s is refused: ${reason}`, async t => {
+    const { pay, pass, home } = begin(t, { left: dollar })
+    const first = pay('messages', { model: 'claude-opus-4-5', max_tokens: 20, ...asked })
+    await pass(100)
+    assert.ok(first.paid)
+    home.busyWith = busyWith
+    const call = pay('messages', { model: 'claude-opus-4-5', max_tokens: 60_000, ...asked })
+    await pass(1_800)
+    assert.deepEqual(call, {})
+    await pass(200)
+    assert.equal(call.refusal?.reason, reason, call.refusal?.message)
+    assert.equal(call.refusal?.retryAfterS, 1)
+  })
 
 for (const [name, thinking, model] of [
   ['that does not think', undefined, 'claude-sonnet-4-6'],

@@ -5,7 +5,7 @@ import { amountOf } from '../rate-limit.ts'
 import { meteringUnavailable, type Refusal } from '../refusal.ts'
 import type { Money } from './money.ts'
 import type { SpareHolder } from './spare-money.ts'
-import { budgetUnknown, type LeaseDeps, refusalOf, trancheTokens } from './take-money.ts'
+import { budgetUnknown, type LeaseDeps, refusalOf, tooManyWait, trancheTokens } from './take-money.ts'
 import { speakerOf } from './token-lengths.ts'
 import type { ToldInput } from './told-input.ts'
 
@@ -208,6 +208,7 @@ export class PaceStream implements SpareHolder {
           }
           const first = money.budgets[0]
           if (waited.outcome === 'refused') this.#refusal = refusalOf(money.budgets, waited.refused, needs)
+          else if (waited.outcome === 'crowded') this.#refusal = tooManyWait()
           else if (first) this.#refusal = budgetUnknown(first.budget)
           this.#askAgainAtMs = Date.now() + askAgainMs
           this.#endIfShort()

@@ -169,7 +169,7 @@ const loosePatienceMs = 300
 /** Waits for what bytes say that it can use; where that does not fit, its tokens are counted. */
 async function waitForMoney(deps: LeaseDeps, paying: Paying, needs: readonly Need[], nowMs: number): Promise<Taken> {
   const waited = await waitInLine(deps, paying, needs, nowMs, paying.tighten && loosePatienceMs)
-  if (waited.outcome === 'unanswered') return goWithout(deps, paying, needs, waited.pool.budgetId)
+  if (waited.outcome === 'unanswered' || waited.outcome === 'crowded') return goWithout(deps, paying, needs, waited)
   if (waited.outcome === 'held') {
     const { hold } = waited
     const bound = isWhole(needs, waited.amounts) ? paying.bound : await tightenedWithin(paying, hold, deps)
@@ -186,7 +186,8 @@ async function waitForMoney(deps: LeaseDeps, paying: Paying, needs: readonly Nee
     case 'refused':
       throw refusalOf(paying.budgets, then.refused, tightNeeds)
     case 'unanswered':
-      return goWithout(deps, again, tightNeeds, then.pool.budgetId)
+    case 'crowded':
+      return goWithout(deps, again, tightNeeds, then)
   }
 }
 
@@ -226,10 +227,7 @@ function waitInLine(
 ): Promise<Exclude<Waited, { outcome: 'left' }>> {
   const { attemptId } = paying
   const { line } = deps.client
-  if (line.length >= mostWaiting || needs.some(({ pool }) => pool.waiting >= mostOfPool))
-    throw new Refusal('budget_held', 'Too many calls wait for money of their budgets. Try again in a moment.', {
-      retryAfterS: 1,
-    })
+  if (line.length >= mostWaiting || needs.some(({ pool }) => pool.waiting >= mostOfPool)) throw tooManyWait()
   const leastTokens = leastTokensOf(paying)
   const isPaced = mayPace(paying)
   const fit = (available: readonly number[]): readonly number[] | undefined => {
@@ -290,24 +288,29 @@ function requireBounded(paying: Paying): void {
   )
 }
 
-/** No home has answered in time: each budget says whether a call may go on without, and up to which amount. */
-function goWithout(deps: LeaseDeps, paying: Paying, needs: readonly Need[], silent: string): Taken {
+/** A home has not answered in time: each budget of it says whether a call may go on without, and up to which amount. */
+function goWithout(
+  deps: LeaseDeps,
+  paying: Paying,
+  needs: readonly Need[],
+  { outcome, pool: { home } }: Extract<Waited, { pool: WalletPool }>,
+): Taken {
   const { attemptId, budgets, bound } = paying
-  const silentHome = needs.find(({ pool }) => pool.budgetId === silent)?.pool.home
+  const refusal = (budget: Budget | undefined) => (outcome === 'crowded' ? tooManyWait() : budgetUnknown(budget))
   const rest: { need: Need; matched: MatchedBudget }[] = []
   const without: { need: Need; matched: MatchedBudget }[] = []
   for (const [at, need] of needs.entries()) {
     const matched = budgets[at]
     if (!matched) continue
-    const isKnown = need.pool.home !== silentHome
+    const isKnown = need.pool.home !== home
     ;(isKnown ? rest : without).push({ need, matched })
   }
   const refused = without.find(({ need, matched }) => !deps.allowance.has(matched.budget, need.pool, need.want))
-  if (refused) throw budgetUnknown(refused.matched.budget)
+  if (refused) throw refusal(refused.matched.budget)
   const known = rest.map(({ need }) => need)
   // Of no budget at all nothing is held, and nobody is asked.
   const hold = deps.client.wallet.hold(attemptId, known, Date.now())
-  if (!hold) throw budgetUnknown((rest[0] ?? without[0])?.matched.budget)
+  if (!hold) throw refusal((rest[0] ?? without[0])?.matched.budget)
   const allowed = without.map(({ need: { pool, want } }) => deps.allowance.take(pool, want))
   const money = new Money(
     deps.client,
@@ -318,6 +321,13 @@ function goWithout(deps: LeaseDeps, paying: Paying, needs: readonly Need[], sile
     },
   )
   return { money, bound, outputTokens: undefined, isPaced: false }
+}
+
+/** Their budgets are there, and have more to answer than they come to. */
+export function tooManyWait(): Refusal {
+  return new Refusal('budget_held', 'Too many calls wait for money of their budgets. Try again in a moment.', {
+    retryAfterS: 1,
+  })
 }
 
 export function budgetUnknown(budget: Budget | undefined): Refusal {
