@@ -6,7 +6,7 @@ export interface Cut {
   lostBytes: number
   /** When the oldest record of the lost bytes was written. */
   oldestLostAtMs: number | undefined
-  /** The longest sync since then. */
+  /** The longest sync since then, one that was under way at the cut included. */
   longestSyncMs: number
   /** How much of the time since then the gateway got no turn. */
   stalledMs: number
@@ -58,18 +58,24 @@ export function cutPower(directory: string, syncsFile: string, killedAtMs: numbe
 function readWitness(syncsFile: string, killedAtMs: number): Witness {
   const witness: Witness = { sizes: new Map(), names: {}, syncs: [], stalls: [] }
   let lastBeatMs = killedAtMs
+  const underWay = new Set<number>()
   for (const line of readFileSync(syncsFile, 'utf8').split('\n')) {
     if (line === '') continue
     const told = JSON.parse(line)
-    if (told.names) witness.names = told.names
+    if (told.startedAtMs) underWay.clear()
+    else if (told.names) witness.names = told.names
     else if (told.beatMs) {
       witness.stalls.push({ endedAtMs: told.beatMs, tookMs: told.lateMs })
       lastBeatMs = told.beatMs
-    } else {
+    } else if (told.tookMs === undefined) underWay.add(told.beganAtMs)
+    else {
+      underWay.delete(told.beganAtMs)
       witness.sizes.set(told.ino, told.size)
       witness.syncs.push({ endedAtMs: told.beganAtMs + told.tookMs, tookMs: told.tookMs })
     }
   }
+  for (const beganAtMs of underWay)
+    witness.syncs.push({ endedAtMs: Number.POSITIVE_INFINITY, tookMs: killedAtMs - beganAtMs })
   // The stall that the kill found has no beat behind it.
   witness.stalls.push({ endedAtMs: Number.POSITIVE_INFINITY, tookMs: killedAtMs - lastBeatMs })
   return witness

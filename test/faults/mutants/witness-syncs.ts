@@ -8,6 +8,7 @@ import { syncBuiltinESMExports } from 'node:module'
 const directory = process.env.GATEWAY_JOURNAL_DIR ?? ''
 const log = fs.openSync(process.env.SLUICE_FAULT_SYNCS ?? '', 'a')
 const { fdatasync, fdatasyncSync, fsync, fsyncSync, writeSync } = fs
+writeSync(log, `${JSON.stringify({ startedAtMs: performance.timeOrigin })}\n`)
 
 /** What a sync that begins now will cover, and its line in the log. */
 function beginning(fd: number): () => void {
@@ -17,6 +18,8 @@ function beginning(fd: number): () => void {
     ? Object.fromEntries(fs.readdirSync(directory).map(name => [name, inodeOf(`${directory}/${name}`)]))
     : undefined
   const beganAtMs = performance.timeOrigin + performance.now()
+  // One that a kill finds under way is never heard of again.
+  if (!isDirectory) writeSync(log, `${JSON.stringify({ ino, beganAtMs })}\n`)
   return () => {
     const tookMs = performance.timeOrigin + performance.now() - beganAtMs
     writeSync(log, `${JSON.stringify(names ? { names } : { ino, size, beganAtMs, tookMs })}\n`)
