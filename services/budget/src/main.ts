@@ -66,7 +66,7 @@ import { type OwnHomes, ownHomes } from './homes/own-homes.ts'
 import { forgetInstance, giveUpHomes, renewHomes } from './homes/ownership-store.ts'
 import { serveHome } from './homes/serve-home.ts'
 import { startSweeps } from './homes/sweep-homes.ts'
-import { expireUnresolved, sweepSilent } from './homes/sweep-store.ts'
+import { expireUnresolved, findDueSweeps, sweepSilent } from './homes/sweep-store.ts'
 import { findMetBudgets } from './met-budgets-store.ts'
 import { manageMoreRequests } from './more-request-store.ts'
 import { addOperatorRoutes } from './operator-routes.ts'
@@ -202,6 +202,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   closing.use(
     startSweeps({
       owned: () => homes.owned,
+      findDue: (homes, since) => findDueSweeps(db, homes, since),
       sweepSilent: (home, silentBeforeMs, nowMs) => sweepSilent(db, owner, home, silentBeforeMs, nowMs),
       expireUnresolved: (home, sinceMs, nowMs) => expireUnresolved(db, owner, home, sinceMs, nowMs),
       onSwept: swept => {

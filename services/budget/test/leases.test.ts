@@ -16,7 +16,7 @@ import { windowAt } from '@sluice/leases'
 import { eventually, makeUsageEvent } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { findBudget } from '../src/budget-store.ts'
-import { expireUnresolved, sweepSilent } from '../src/homes/sweep-store.ts'
+import { expireUnresolved, findDueSweeps, sweepSilent } from '../src/homes/sweep-store.ts'
 import { sumFacts } from '../src/spend-fact-store.ts'
 import type { UsageMessage } from '../src/usage-message.ts'
 import { applyUsage } from '../src/usage-store.ts'
@@ -527,8 +527,14 @@ test('what a silent gateway holds is unresolved; heard again it says itself; els
   await gateway.ask({ budgetId, want: 20 })
   const { owner, owned } = await ownedHome(home)
   const sweep = () => sweepSilent(env.db, owner, owned, Date.now() + 1_000, Date.now())
+  const isDue = async () => {
+    const since = { silentBeforeMs: Date.now() + 1_000, sinceMs: 0, nowMs: Date.now() }
+    return (await findDueSweeps(env.db, [home], since)).silent.has(home)
+  }
+  assert.equal(await isDue(), true)
   assert.ok((await sweep()).silent >= 2)
   assert.deepEqual(await amounts(), [0, 50, 50, 50])
+  assert.equal(await isDue(), false)
   assert.equal((await sweep()).silent, 0)
   const stranger = { owner: 'budget-other', owned }
   assert.equal((await sweepSilent(env.db, stranger.owner, owned, Date.now() + 1_000, Date.now())).silent, 0)
@@ -598,6 +604,9 @@ test('what is handed over is held by its holder, forgotten where nobody speaks o
 
   const { owner, owned } = await ownedHome(home)
   const laterMs = Date.now() + 27 * 60 * 60_000
+  const dueAt = async (nowMs: number) =>
+    (await findDueSweeps(env.db, [home], { silentBeforeMs: 0, sinceMs: 0, nowMs })).silent.has(home)
+  assert.deepEqual([await dueAt(Date.now()), await dueAt(laterMs)], [false, true])
   assert.equal((await sweepSilent(env.db, owner, owned, 0, Date.now())).silent, 0)
   assert.ok((await sweepSilent(env.db, owner, owned, 0, laterMs)).silent >= 1)
   assert.deepEqual(await amounts(), [10, 55, 50, 35])
@@ -619,9 +628,13 @@ test('what is unresolved for too long is given up, and stands in the list', asyn
   const totals = gateway.totals(1, budgetId, { granted: 30, settled_total: 10, unresolved, done: true })
   await gateway.report(totals)
   const { owner, owned } = await ownedHome(home)
+  const dueSince = async (sinceMs: number) =>
+    (await findDueSweeps(env.db, [home], { silentBeforeMs: 0, sinceMs, nowMs: Date.now() })).unresolved.has(home)
+  assert.equal(await dueSince(Date.now() + 1_000), true)
   await expireUnresolved(env.db, owner, owned, Date.now() - 60_000, Date.now())
   assert.deepEqual(await amounts(), [10, 12, 12, 78])
   assert.ok((await expireUnresolved(env.db, owner, owned, Date.now() + 1_000, Date.now())).expired >= 1)
+  assert.equal(await dueSince(Date.now() + 1_000), false)
   assert.deepEqual(await amounts(), [10, 0, 0, 90])
   await gateway.report({ ...totals, version: 9 })
   assert.deepEqual(await amounts(), [10, 0, 0, 90])

@@ -1,12 +1,17 @@
 import type { Logger } from '@sluice/runtime'
 import type { OwnedHome } from './ownership-store.ts'
-import type { SweptHome } from './sweep-store.ts'
+import type { DueSweeps, SweptHome } from './sweep-store.ts'
 
 export interface SweepDeps {
   owned: () => readonly OwnedHome[]
+  /** Which of these homes have something to sweep, that is silent since before `silentBeforeMs` or unresolved since before `sinceMs`. */
+  findDue: (
+    homes: readonly number[],
+    since: { silentBeforeMs: number; sinceMs: number; nowMs: number },
+  ) => Promise<DueSweeps>
   sweepSilent: (owned: OwnedHome, silentBeforeMs: number, nowMs: number) => Promise<SweptHome>
   expireUnresolved: (owned: OwnedHome, sinceMs: number, nowMs: number) => Promise<SweptHome>
-  /** Called after each sweep, whatever it found. */
+  /** Called after each sweep. */
   onSwept: (swept: SweptHome) => void
   measure: () => Promise<void>
   silentMs: number
@@ -24,22 +29,24 @@ export function startSweeps(deps: SweepDeps): { close: () => Promise<void> } {
   let running: Promise<void> | undefined
   let isClosed = false
 
-  async function sweepHome(owned: OwnedHome, sinceMs: number): Promise<void> {
-    const nowMs = Date.now()
-    if (nowMs - sinceMs >= Math.min(graceMs, deps.silentMs))
-      deps.onSwept(await deps.sweepSilent(owned, nowMs - deps.silentMs, nowMs))
-    deps.onSwept(await deps.expireUnresolved(owned, nowMs - deps.unresolvedMs, nowMs))
-  }
-
   async function sweep(): Promise<void> {
     const owned = deps.owned()
     const known = new Set(owned.map(keyOf))
     for (const key of ownedSince.keys()) if (!known.has(key)) ownedSince.delete(key)
+    const nowMs = Date.now()
+    for (const home of owned) if (!ownedSince.has(keyOf(home))) ownedSince.set(keyOf(home), nowMs)
+    const silentBeforeMs = nowMs - deps.silentMs
+    const sinceMs = nowMs - deps.unresolvedMs
+    const due = await deps.findDue(
+      owned.map(({ home }) => home),
+      { silentBeforeMs, sinceMs, nowMs },
+    )
+    const hasHeard = (home: OwnedHome) =>
+      nowMs - (ownedSince.get(keyOf(home)) ?? nowMs) >= Math.min(graceMs, deps.silentMs)
     for (const home of owned) {
       if (isClosed) return
-      const sinceMs = ownedSince.get(keyOf(home)) ?? Date.now()
-      ownedSince.set(keyOf(home), sinceMs)
-      await sweepHome(home, sinceMs)
+      if (due.silent.has(home.home) && hasHeard(home)) deps.onSwept(await deps.sweepSilent(home, silentBeforeMs, nowMs))
+      if (due.unresolved.has(home.home)) deps.onSwept(await deps.expireUnresolved(home, sinceMs, nowMs))
     }
     await deps.measure()
   }

@@ -1,6 +1,6 @@
 import { decideSilence, evolve, wholeLease } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { BudgetTables } from '../db/schema.ts'
 import { loadHome, saveHome } from './home-store.ts'
 import { lockOwnHome, type OwnedHome } from './ownership-store.ts'
@@ -18,6 +18,45 @@ const forgottenMs = 26 * 60 * 60_000
 /** Leases that one transaction changes. */
 const mostLeases = 1_000
 
+/** Homes of which a sweep would change something. */
+export interface DueSweeps {
+  silent: ReadonlySet<number>
+  unresolved: ReadonlySet<number>
+}
+
+/** Leases of a home whose gateway was silent for long, and of holders that nobody has spoken of for long. */
+const silentLeases = (home: RawBuilder<number>, silentBeforeMs: number, nowMs: number) => sql<{
+  lease_id: string
+  gateway_id: string
+}>`select lease_id, l.gateway_id from leases l join lease_gateways g using (home, gateway_id)
+  where home = ${home} and g.heard_at_ms < ${silentBeforeMs} and l.state = 'open'
+  union all
+  select lease_id, gateway_id from leases where home = ${home} and state = 'open'
+    and (starts_with(gateway_id, 'batch_') or starts_with(gateway_id, 'background_')) and changed_at_ms < ${nowMs - forgottenMs}`
+
+/** What has been unresolved in a home since before `sinceMs`. */
+const unresolvedHolds = (home: RawBuilder<number>, sinceMs: number) => sql<{ lease_id: string; attempt_id: string }>`
+  select lease_id, attempt.key as attempt_id from leases, jsonb_each(unresolved) as attempt
+  where home = ${home} and unresolved <> '{}' and (attempt.value ->> 'since_ms')::bigint < ${sinceMs}
+  union all
+  select lease_id, ${wholeLease} from leases
+  where home = ${home} and state = 'silent' and changed_at_ms < ${sinceMs} and not ${wholeLease} = any(given_up)`
+
+/** Asked of all homes at once, for there is seldom anything to sweep: nobody waits for a home in which there is not. */
+export async function findDueSweeps(
+  db: Kysely<BudgetTables>,
+  homes: readonly number[],
+  { silentBeforeMs, sinceMs, nowMs }: { silentBeforeMs: number; sinceMs: number; nowMs: number },
+): Promise<DueSweeps> {
+  const home = sql<number>`owned.home`
+  const { rows } = await sql<{ home: number; silent: boolean; unresolved: boolean }>`
+    select owned.home, exists (${silentLeases(home, silentBeforeMs, nowMs)}) as silent,
+      exists (${unresolvedHolds(home, sinceMs)}) as unresolved
+    from unnest(${[...homes]}::int[]) as owned(home)`.execute(db)
+  const homesOf = (what: 'silent' | 'unresolved') => new Set(rows.filter(row => row[what]).map(row => row.home))
+  return { silent: homesOf('silent'), unresolved: homesOf('unresolved') }
+}
+
 /**
  * Turns what gateways hold that were silent for long into unresolved holds: what they did since nobody knows.
  * The same of holders that no gateway has spoken of for long: what they hold money for is forgotten.
@@ -33,11 +72,7 @@ export function sweepSilent(
   return transact(db, async trx => {
     if (!(await lockOwnHome(trx, owner, owned, nowMs))) return { silent: 0, expired: 0, copies: [] }
     const { rows } = await sql<{ lease_id: string; gateway_id: string }>`
-      select lease_id, l.gateway_id from leases l join lease_gateways g using (home, gateway_id)
-      where home = ${owned.home} and g.heard_at_ms < ${silentBeforeMs} and l.state = 'open'
-      union all
-      select lease_id, gateway_id from leases where home = ${owned.home} and state = 'open'
-        and (starts_with(gateway_id, 'batch_') or starts_with(gateway_id, 'background_')) and changed_at_ms < ${nowMs - forgottenMs}
+      ${silentLeases(sql.val(owned.home), silentBeforeMs, nowMs)}
       limit ${mostLeases}`.execute(trx)
     if (rows.length === 0) return { silent: 0, expired: 0, copies: [] }
     const loaded = await loadHome(trx, owned.home, { pools: [], leaseIds: rows.map(row => row.lease_id), runs: [] })
@@ -62,12 +97,7 @@ export function expireUnresolved(
     const nothing = { silent: 0, expired: 0, copies: [] }
     if (!(await lockOwnHome(trx, owner, owned, nowMs))) return nothing
     const { rows } = await sql<{ lease_id: string; attempt_id: string }>`
-      select lease_id, attempt.key as attempt_id from leases, jsonb_each(unresolved) as attempt
-      where home = ${owned.home} and unresolved <> '{}' and (attempt.value ->> 'since_ms')::bigint < ${sinceMs}
-      union all
-      select lease_id, ${wholeLease} from leases
-      where home = ${owned.home} and state = 'silent' and changed_at_ms < ${sinceMs}
-        and not ${wholeLease} = any(given_up)
+      ${unresolvedHolds(sql.val(owned.home), sinceMs)}
       limit ${mostLeases}`.execute(trx)
     if (rows.length === 0) return nothing
     const loaded = await loadHome(trx, owned.home, { pools: [], leaseIds: rows.map(row => row.lease_id), runs: [] })
