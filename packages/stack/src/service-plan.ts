@@ -35,6 +35,8 @@ export interface PlanInput {
   simulatorUrl?: string
   /** The public origin as people write it. */
   publicUrl: string
+  /** Whether gateways put their engine's code on large pages: worth it for one that runs for longer than it starts. */
+  largePages: boolean
 }
 
 /** What every service runs with: enough of the machine's environment to work, nobody's provider keys. */
@@ -56,8 +58,8 @@ const gatewayFlags = [
   '--heap-growing-percent=500',
   '--single-threaded-gc',
   '--no-allocation-site-pretenuring',
-  '--use-largepages=silent',
 ] as const
+const onLargePages = '--use-largepages=silent'
 
 /** Environment and program of every service. */
 export function planServices(input: PlanInput): ServicePlan[] {
@@ -75,7 +77,10 @@ function planService(name: ServiceName, input: PlanInput): ServicePlan {
     name,
     cwd,
     // The gateway measures itself: instrumentation of every request would cost more than the request.
-    args: name === 'gateway' ? [...gatewayFlags, main] : ['--import', '@sluice/telemetry/setup', main],
+    args:
+      name === 'gateway'
+        ? [...gatewayFlags, ...(input.largePages ? [onLargePages] : []), main]
+        : ['--import', '@sluice/telemetry/setup', main],
     env: {
       ...pickEnvironment(input.env, prefix),
       [`${prefix}_HOST`]: host,

@@ -62,6 +62,8 @@ export async function startTestStack(t: TestScope, options: TestStackOptions = {
     providers: options.providers ?? {},
     ...(options.services === undefined ? {} : { services: options.services }),
     lasting: false,
+    // A run starts gateways by the hundred; what is measured without one has them as they are delivered.
+    largePages: process.env[sharedPostgresVariable] === undefined,
     durable: options.durable ?? false,
     log: line => {
       if (process.env.SLUICE_TEST_LOG) process.stderr.write(`${line}\n`)
