@@ -28,13 +28,16 @@ const groups: Record<string, readonly string[]> = {
     'services/gateway/test/waiting-calls.test.ts',
     'services/gateway/test/paths.test.ts',
     'services/gateway/test/media.test.ts',
-  ],
-  // The first of these counts who is refused.
-  'gateway-limits': ['services/gateway/test/drains.test.ts', 'services/gateway/test/sockets-settings.test.ts'],
-  'gateway-sockets': [
     'services/gateway/test/sockets-models.test.ts',
     'services/gateway/test/sockets.test.ts',
     'services/gateway/test/stored-killed.test.ts',
+  ],
+  // Gateways with settings of their own on one installation; the first of these opens a stream before anything else.
+  'gateway-settings': [
+    'services/gateway/test/calls.test.ts',
+    'services/gateway/test/drains.test.ts',
+    'services/gateway/test/sockets-settings.test.ts',
+    'services/gateway/test/sockets-secured.test.ts',
   ],
   // The first of these wants no batch of others to run.
   'gateway-batches': [
@@ -80,6 +83,14 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/postgres-killed.test.ts',
     'test/faults/clickhouse-down.test.ts',
   ],
+  'faults-of-pure-code': [
+    'test/faults/leases-hold.test.ts',
+    'test/faults/lease-model.test.ts',
+    'test/faults/streams-fuzzed.test.ts',
+    'test/faults/ratings-add-up.test.ts',
+  ],
+  // Each starts programs of its own.
+  stack: ['packages/stack/test/*.test.ts'],
   units: [
     'packages/*/src/**/*.test.ts',
     'services/*/src/**/*.test.ts',
@@ -87,6 +98,7 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/compare.test.ts',
     'test/faults/mutants.test.ts',
     'test/faults/overshoot.test.ts',
+    'test/faults/power-cut.test.ts',
   ],
   simulator: ['packages/simulator/test/*.test.ts', 'packages/pricing/test/*.test.ts'],
   accounts: ['services/accounts/test/*.test.ts'],

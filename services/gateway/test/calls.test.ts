@@ -14,20 +14,18 @@ import { errorsAreTold, impatience } from './calls/provider-errors.ts'
 import { theUnknownPasses } from './calls/unknown.ts'
 import { unpricedIsNeverFree } from './calls/unpriced.ts'
 import { unpricedHoldsOnEveryPath } from './calls/unpriced-paths.ts'
-import { GatewayStack } from './gateway-stack.ts'
 import { startScriptedProvider } from './scripted-provider.ts'
+import { sharedGateway } from './shared-gateway.ts'
 
-// Everything that happens to a call once it is let in, on one installation.
+// Everything that happens to a call once it is let in, at one gateway.
 const provider = await startScriptedProvider()
 after(() => provider.close())
 const credentials = testFolder({ after }, 'credentials')
-const gateway = await GatewayStack.start(
-  { after },
-  {
-    services: ['accounts', 'billing', 'budget', 'gateway'],
-    env: { ...impatience, ...credentialsEnv(credentials), GATEWAY_CLIENT_STALL_MS: String(stallMs) },
-  },
-)
+const gateway = await sharedGateway({
+  ...impatience,
+  ...credentialsEnv(credentials),
+  GATEWAY_CLIENT_STALL_MS: String(stallMs),
+})
 const scripted = await gateway.newProject({
   settings: { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } },
   integrations: {

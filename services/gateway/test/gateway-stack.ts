@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
+import { join } from 'node:path'
 import Anthropic from '@anthropic-ai/sdk'
 import type { UsageRecordedData } from '@sluice/contracts'
 import { type BillRecord, hashCredential, type ShownRequest } from '@sluice/simulator'
+import { freePort, startService } from '@sluice/stack'
 import { eventually, startTestStack, type TestScope, type TestStack, type TestStackOptions } from '@sluice/test-env'
 import OpenAI from 'openai'
 
@@ -37,11 +39,13 @@ export interface RestAnswer {
 export class GatewayStack {
   readonly stack: TestStack
   readonly #adminToken: string
+  readonly #settings: Readonly<Record<string, string>>
   readonly #events = new Map<string, UsageRecordedData[]>()
 
-  private constructor(stack: TestStack, adminToken: string) {
+  private constructor(stack: TestStack, adminToken: string, settings: Readonly<Record<string, string>> = {}) {
     this.stack = stack
     this.#adminToken = adminToken
+    this.#settings = settings
     stack.natsAdmin.subscribe('usage.recorded.v1.*', {
       callback: (_error, message) => {
         for (const line of message.string().split('\n')) {
@@ -61,7 +65,41 @@ export class GatewayStack {
       body: JSON.stringify(stack.admin),
     })
     const { access_token } = (await answer.json()) as { access_token: string }
-    return new GatewayStack(stack, access_token)
+    return new GatewayStack(stack, access_token, options.env)
+  }
+
+  /** One more gateway of the same installation, with a journal and settings of its own and none of the first one's. */
+  async another(t: TestScope, name: string, settings: Readonly<Record<string, string>>): Promise<GatewayStack> {
+    const { plan } = this.stack.services.gateway
+    const [port, operatorPort] = [await freePort(), await freePort()]
+    const home = join(this.stack.home, name)
+    mkdirSync(join(home, 'logs'), { recursive: true })
+    const delivered = Object.entries(plan.env).filter(([variable]) => !(variable in this.#settings))
+    const gateway = await startService(
+      {
+        ...plan,
+        env: {
+          ...Object.fromEntries(delivered),
+          GATEWAY_PORT: String(port),
+          GATEWAY_OPERATOR_PORT: String(operatorPort),
+          GATEWAY_JOURNAL_DIR: join(home, 'journal'),
+          ...settings,
+        },
+        url: `http://127.0.0.1:${port}`,
+        readyUrl: `http://127.0.0.1:${operatorPort}/health/ready`,
+      },
+      { home, restart: false, log: () => {} },
+    )
+    t.after(() => gateway.stop())
+    await gateway.untilReady()
+    const { url } = gateway.plan
+    const stack: TestStack = Object.assign(Object.create(this.stack), {
+      url,
+      openaiBaseUrl: `${url}/openai/v1`,
+      anthropicBaseUrl: `${url}/anthropic`,
+      services: { ...this.stack.services, gateway },
+    })
+    return new GatewayStack(stack, this.#adminToken, settings)
   }
 
   get url(): string {

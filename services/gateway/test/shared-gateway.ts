@@ -31,17 +31,21 @@ sharedScope.after(() => rmSync(spoolDir, { recursive: true, force: true }))
 const started = new Map<object | undefined, Promise<GatewayStack>>()
 
 /**
- * The installation that test files of one process share, one for each of the settings above and one with none: started with
- * the first that asks. Each test has projects of its own; who counts what others do comes first, who stops the gateway last
- * (`test/groups.ts`).
+ * The installation that test files of one process share, started with the first that asks, and on it a gateway for each of the
+ * settings that they ask for, and one with none. Each test has projects of its own; who counts what others do comes first, who
+ * stops the gateway last (`test/groups.ts`).
  */
-export function sharedGateway(settings?: typeof givenUpSoon | typeof scarceAndStrict): Promise<GatewayStack> {
-  const stack =
-    started.get(settings) ??
-    GatewayStack.start(sharedScope, {
-      services: ['accounts', 'billing', 'budget', 'gateway'],
-      env: { GATEWAY_BACKGROUND_POLL_MS: '100', GATEWAY_SPOOL_DIR: spoolDir, ...settings },
-    })
-  started.set(settings, stack)
-  return stack
+export function sharedGateway(settings?: Readonly<Record<string, string>>): Promise<GatewayStack> {
+  const known = started.get(settings)
+  if (known) return known
+  const env = { GATEWAY_BACKGROUND_POLL_MS: '100', ...settings }
+  const [first] = started.values()
+  const gateway = first
+    ? first.then(installation => installation.another(sharedScope, `gateway-${started.size}`, env))
+    : GatewayStack.start(sharedScope, {
+        services: ['accounts', 'billing', 'budget', 'gateway'],
+        env: { GATEWAY_SPOOL_DIR: spoolDir, ...env },
+      })
+  started.set(settings, gateway)
+  return gateway
 }

@@ -3,23 +3,18 @@ import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { eventually, testFolder } from '@sluice/test-env'
-import { GatewayStack, type TestProject } from './gateway-stack.ts'
+import type { TestProject } from './gateway-stack.ts'
+import { sharedGateway } from './shared-gateway.ts'
 import { openSocket, type SocketClient } from './sockets/socket-client.ts'
 
 // Turns that wait for their record: what ends them before they have left.
 const root = testFolder({ after }, 'journals')
-const gateway = await GatewayStack.start(
-  { after },
-  {
-    services: ['accounts', 'billing', 'budget', 'gateway'],
-    env: {
-      GATEWAY_JOURNAL: 'replicated',
-      GATEWAY_JOURNAL_ROOT: root,
-      GATEWAY_JOURNAL_DIR: join(root, 'own'),
-      GATEWAY_JOURNAL_WAIT_MS: '10000',
-    },
-  },
-)
+const gateway = await sharedGateway({
+  GATEWAY_JOURNAL: 'replicated',
+  GATEWAY_JOURNAL_ROOT: root,
+  GATEWAY_JOURNAL_DIR: join(root, 'own'),
+  GATEWAY_JOURNAL_WAIT_MS: '10000',
+})
 const manager = await jetstreamManager(gateway.stack.natsAdmin)
 const { config } = await manager.streams.info('JOURNAL')
 const model = 'gpt-5.4-mini'
