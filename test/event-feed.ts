@@ -7,6 +7,8 @@ export class EventFeed {
   readonly all: UsageRecordedData[] = []
 
   readonly #subscription: Subscription
+  /** What was asked for by tag, and how much of `all` it has been looked for in. */
+  readonly #byTag = new Map<string, { upTo: number; found: Map<string, UsageRecordedData[]> }>()
 
   constructor(stack: TestStack) {
     this.#subscription = stack.natsAdmin.subscribe('usage.recorded.v1.*', {
@@ -24,11 +26,12 @@ export class EventFeed {
 
   /** Events whose caller gave this tag, by the tag's value. */
   byTag(name: string): Map<string, UsageRecordedData[]> {
-    const found = new Map<string, UsageRecordedData[]>()
-    for (const event of this.all) {
+    const { upTo, found } = this.#byTag.get(name) ?? { upTo: 0, found: new Map<string, UsageRecordedData[]>() }
+    for (const event of this.all.slice(upTo)) {
       const value = event.claimed.tags?.[name]
       if (value !== undefined) found.set(value, [...(found.get(value) ?? []), event])
     }
+    this.#byTag.set(name, { upTo: this.all.length, found })
     return found
   }
 }

@@ -47,11 +47,18 @@ let billedBefore: ReadonlySet<string>
 async function billOf(event: UsageRecordedData): Promise<BillRecord> {
   return eventually(async () => {
     // A turn on a socket has no request of its own.
-    const bill = (await readBills()).find(
-      ({ bill_id, response_id }) => bill_id === event.provider_request_id || response_id === event.response_id,
-    )
+    const bill =
+      (await readBill(event.provider_request_id)) ??
+      (await readBills()).find(({ response_id }) => response_id === event.response_id)
     return bill !== undefined && bill.ended !== 'running' && bill
   })
+}
+
+async function readBill(id: string | undefined): Promise<BillRecord | undefined> {
+  if (id === undefined) return undefined
+  const answer = await fetch(`${stack.simulatorUrl}/simulator/bill/${id}`)
+  const found = (await answer.json()) as BillRecord
+  return answer.ok ? found : undefined
 }
 
 async function readBills(): Promise<BillRecord[]> {
