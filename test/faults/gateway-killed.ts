@@ -71,7 +71,7 @@ export const gatewayKilled: Scenario<Size> = {
   name: 'gateway-killed',
   promise: 'A gateway killed under load loses no usage and counts none twice',
   full: { kills: 100, connections: 24, callsBetween: 400 },
-  small: { kills: 5, connections: 8, callsBetween: 20, pauseMs: 50 },
+  small: { kills: 3, connections: 8, callsBetween: 20, pauseMs: 100 },
   run,
   mutant: {
     name: 'buffered journal',

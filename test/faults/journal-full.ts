@@ -156,7 +156,7 @@ export const journalFull: Scenario<Size> = {
   name: 'journal-full',
   promise: 'With no room for the journal no new call is let in, running calls settle, and it recovers by itself',
   full: { connections: 24, brokenSeconds: 20, fault: 'full', realDisk: true },
-  small: { connections: 8, pauseMs: 50, brokenSeconds: 3, fault: 'full', realDisk: false },
+  small: { connections: 8, pauseMs: 100, brokenSeconds: 3, fault: 'full', realDisk: false },
   run,
   mutant: {
     name: 'calls without an OPEN',
@@ -170,7 +170,7 @@ export const journalFailing: Scenario<Size> = {
   promise:
     'While the journal’s disk fails every write and sync no call is let in, running calls settle, and it recovers by itself',
   full: { connections: 24, brokenSeconds: 20, fault: 'eio', realDisk: false },
-  small: { connections: 8, pauseMs: 50, brokenSeconds: 3, fault: 'eio', realDisk: false },
+  small: { connections: 8, pauseMs: 100, brokenSeconds: 3, fault: 'eio', realDisk: false },
   run,
   mutant: {
     name: 'calls without an OPEN',

@@ -92,8 +92,8 @@ export function startLoad(options: LoadOptions): Load {
 async function closedClient(begin: () => Promise<ClientCall>, running: () => boolean, pauseMs: number) {
   while (running()) {
     const call = await begin()
-    // A gateway that is down or refuses answers in microseconds: do not spin against it.
-    const restMs = call.status === 0 || call.status === 503 ? Math.max(25, pauseMs) : pauseMs
+    // A gateway that is down or refuses answers in microseconds: who spins against it takes what it needs to come up.
+    const restMs = call.status === 0 || call.status === 503 ? Math.max(100, pauseMs) : pauseMs
     if (restMs > 0) await delay(restMs)
   }
 }

@@ -174,10 +174,10 @@ export const slowReaders: Scenario<Size> = {
     maxFloodGrowthMiB: 300,
   },
   small: {
-    readers: 100,
+    readers: 50,
     megabytesPerCall: 50,
-    readForMs: 5_000,
-    drainMs: 5_000,
+    readForMs: 4_000,
+    drainMs: 2_500,
     maxGrowthMiB: 128,
     maxFloodGrowthMiB: 250,
   },
