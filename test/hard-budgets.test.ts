@@ -632,7 +632,8 @@ for (const mode of ['soft', 'hard'] as const)
   test(`a realtime session outlives a ${mode} rate limit: the turn that is too much ends or is not begun, and its client is told`, async t => {
     await inOneMinute()
     const hold = mode === 'hard' ? { hold: 'paced' } : { hold: undefined }
-    const wish = { limit: '2', unit: 'requests', window: 'minute', mode, ...hold }
+    // Calls that only look whether the budget is there yet may count, too: one, or some more on a slow machine.
+    const wish = { limit: '6', unit: 'requests', window: 'minute', mode, ...hold }
     const { apiKey } = await hardBudget(`${mode} talk`, wish)
     const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
     client.send({
@@ -644,7 +645,6 @@ for (const mode of ['soft', 'hard'] as const)
       client.send({ type: 'input_audio_buffer.append', audio: Buffer.alloc(48 * 1_000).toString('base64') })
     say()
     await client.until('response.done')
-    // One was made when the budget was; with this turn both are used.
     let told: { error: { message?: string } } | undefined
     await eventually(async () => {
       say()
@@ -652,7 +652,7 @@ for (const mode of ['soft', 'hard'] as const)
       ;[told] = client.all('error')
       return told
     })
-    assert.match(told?.error.message ?? '', new RegExp(`Rate limit "${mode} talk" lets 2 requests a minute pass`))
+    assert.match(told?.error.message ?? '', new RegExp(`Rate limit "${mode} talk" lets 6 requests a minute pass`))
     assert.equal(client.socket.readyState, client.socket.OPEN)
   })
 
