@@ -62,7 +62,7 @@ export function refusalOfHeldRate(
 function used(limit: RefusalBudget, retryAfterS: number): Refusal {
   return new Refusal(
     'rate_limited',
-    `${nameOf(limit)} lets ${passing(limit)} pass, and they are used. Please try again in ${retryAfterS}s.`,
+    `${nameOf(limit)} lets ${passing(limit)} pass, and ${limit.limit === 1 ? 'it is' : 'they are'} used. Please try again in ${retryAfterS}s.`,
     { budget: limit, retryAfterS },
   )
 }
@@ -72,7 +72,9 @@ function nameOf({ name, copy }: RefusalBudget): string {
 }
 
 function passing({ limit, unit }: RefusalBudget): string {
-  return unit === 'concurrent' ? `${limit} calls at a time` : `${limit} ${unit} a minute`
+  const what = unit === 'concurrent' ? 'calls' : unit
+  const counted = limit === 1 ? `1 ${what.slice(0, -1)}` : `${limit} ${what}`
+  return unit === 'concurrent' ? `${counted} at a time` : `${counted} a minute`
 }
 
 function secondsUntil(atMs: number, nowMs: number): number {

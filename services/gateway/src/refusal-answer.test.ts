@@ -173,6 +173,19 @@ test('a rate limit is a 429 that every client may try again, with its time to wa
   assert.equal(JSON.parse(body).error.type, 'rate_limit_error')
 })
 
+test('a rate limit of one says so, and one of tokens is of that type to OpenAI’s clients', () => {
+  const words = (limit: RefusalBudget) => refusalOfRate(limit, 100).message
+  assert.match(words({ ...perMinute, limit: 1 }), /lets 1 request a minute pass, and it is used\./)
+  assert.match(words({ ...perMinute, limit: 1, unit: 'concurrent' }), /lets 1 call at a time pass, and it is used\./)
+  const tokens = answerRefusal(refusalOfRate({ ...perMinute, unit: 'tokens' }, 100), audience)
+  assert.equal(JSON.parse(tokens.body).error.type, 'tokens')
+})
+
+test('what a header cannot say is put into what it can', () => {
+  const { headers } = answerRefusal(new Refusal('unauthorized', 'Send a key (ma-…), it’s Zoë’s.'), audience)
+  assert.equal(headerOf(headers, 'x-meshagent-error-message'), "Send a key (ma-...), it's Zo?'s.")
+})
+
 test('a call that is larger than its whole rate limit is told so, and not to try again', () => {
   const tokens = { ...perMinute, unit: 'tokens', limit: 1_000 } as const
   const answer = answerRefusal(refusalOfRate(tokens, 100, 4_000), { ...audience, nowMs: 100 })

@@ -70,6 +70,7 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
   } else {
     if (refusal.retryAfterS !== undefined) headers.push('retry-after', String(refusal.retryAfterS))
     if (refusal.reason === 'rate_limited') {
+      if (refusal.budget?.unit === 'tokens') openaiType = 'tokens'
       tellRate(headers, refusal, audience)
       // Whoever does not look at headers would ask again and again for what is never there.
       if (refusal.retryAfterS === undefined && audience.refusalClass === 'unknown') status = 400
@@ -193,7 +194,11 @@ function pathForMore({ budget_id }: RefusalBudget): string {
   return `/ask/${budget_id}`
 }
 
-/** Header values are printable ASCII: anything else would let a name split the head. */
+/** Header values are printable ASCII: anything else would let a name split the head. Of our own words something readable stays. */
 export function toHeaderText(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 500)
+  return text
+    .replaceAll('…', '...')
+    .replaceAll('’', "'")
+    .replaceAll(/[^\x20-\x7e]/g, '?')
+    .slice(0, 500)
 }
