@@ -92,7 +92,8 @@ export async function verifyParticipantToken(
   if (!Array.isArray(grants)) throw new TokenError('The token has no grants.')
   if (exp !== undefined && (typeof exp !== 'number' || !Number.isFinite(exp)))
     throw new TokenError('The token has an expiry that is no number.')
-  if (typeof exp === 'number' && exp * 1000 <= nowMs) throw new TokenError('The token has expired.')
+  if (typeof exp === 'number' && exp * 1000 <= nowMs)
+    throw new TokenError('The token has expired. Have a new one made.')
   return {
     keyId: kid,
     projectId: sub,

@@ -173,7 +173,7 @@ async function verifyToken(
   try {
     const active = deps.keys.findById(readKeyId(token))
     if (!active || (active.key.expires_at_ms ?? Infinity) <= nowMs)
-      throw new TokenError('The key that signed this token is unknown, expired or revoked.')
+      throw new TokenError('The key that signed this token is unknown, expired or revoked. Have a new token made.')
     const secrets = deps.keys.secretsOf(active.key, nowMs)
     const { payload, ...claims } = await verifyParticipantToken(
       token,
@@ -200,7 +200,7 @@ function readWith({ key, identity }: ActiveKey, secretHash: string, claims: Kept
     throw new Refusal('llm_not_granted', 'This participant token has no LLM grant. Mint it with the "llm" API scope.')
   }
   const secret = key.secrets.find(({ hash }) => hash === secretHash)
-  if (!secret) throw new TokenError('The secret that signed this token is expired or revoked.')
+  if (!secret) throw new TokenError('The secret that signed this token is expired or revoked. Have a new token made.')
   return {
     keyId: key.key_id,
     secretHash,
@@ -224,7 +224,11 @@ function readWith({ key, identity }: ActiveKey, secretHash: string, claims: Kept
 /** What a token says with its key of now, whose changes have made the verified tokens forgotten. @throws Refusal 401 */
 function readAgain(deps: AuthenticateDeps, { keyId, secretHash, claims }: VerifiedToken): VerifiedToken {
   const active = deps.keys.findById(keyId)
-  if (!active) throw new Refusal('unauthorized', 'The key that signed this token is unknown, expired or revoked.')
+  if (!active)
+    throw new Refusal(
+      'unauthorized',
+      'The key that signed this token is unknown, expired or revoked. Have a new token made.',
+    )
   try {
     return readWith(active, secretHash, claims)
   } catch (error) {
@@ -241,10 +245,17 @@ function byToken(
   nowMs: number,
 ): Principal {
   const active = deps.keys.findById(token.keyId)
-  if (!active) throw new Refusal('unauthorized', 'The key that signed this token is unknown, expired or revoked.')
-  if (token.expiresAtMs <= nowMs) throw new Refusal('unauthorized', 'The token has expired.')
+  if (!active)
+    throw new Refusal(
+      'unauthorized',
+      'The key that signed this token is unknown, expired or revoked. Have a new token made.',
+    )
+  if (token.expiresAtMs <= nowMs) throw new Refusal('unauthorized', 'The token has expired. Have a new one made.')
   if (room !== undefined && token.identity.room !== room) {
-    throw new Refusal('room_not_granted', `This participant token has no grant for room "${room}".`)
+    throw new Refusal(
+      'room_not_granted',
+      `This participant token has no grant for room "${room}". Have one made that names it.`,
+    )
   }
   const modelLists: (readonly string[])[] = []
   if (token.models) modelLists.push(token.models)

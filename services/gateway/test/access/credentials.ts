@@ -19,6 +19,10 @@ export function credentialsAreProved(
     return answer.status
   }
   const askWith = (credential: string, path?: string) => ask({ authorization: `Bearer ${credential}` }, path)
+  const wordsTo = async (credential: string, path = '/v1/models') => {
+    const answer = await fetch(`${gateway.url}${path}`, { headers: { authorization: `Bearer ${credential}` } })
+    return ((await answer.json()) as { error: { message: string } }).error.message
+  }
   const call = async (credential: string, model = 'gpt-5.4-mini', room?: string) => {
     const claude = model.startsWith('claude')
     const path = `${room === undefined ? '' : `/rooms/${room}`}${claude ? '/anthropic/v1/messages' : '/v1/chat/completions'}`
@@ -100,6 +104,7 @@ export function credentialsAreProved(
       const token = await mint(apiKey, { expiration: new Date(Date.now() + 2_000) })
       assert.equal(await askWith(token), 200)
       await eventually(async () => (await askWith(token)) === 401, { intervalMs: 50 })
+      assert.match(await wordsTo(token), /has expired\. Have a new one made\.$/)
     })
 
     test('a revoked key takes with it every token that it signed, used or not', async t => {
@@ -114,6 +119,7 @@ export function credentialsAreProved(
       t.diagnostic(`refused ${Math.round(performance.now() - since)} ms after the answer of the revocation`)
       assert.equal(await askWith(unused), 401)
       assert.equal(await askWith(key.value), 401)
+      for (const token of [used, unused]) assert.match(await wordsTo(token), /revoked\. Have a new token made\.$/)
     })
 
     test('a member’s key, its tokens and its running stream stop when its member may not call, and it works again when they may', async t => {
@@ -153,6 +159,8 @@ export function credentialsAreProved(
       assert.equal(await askWith(lobby), 200)
       assert.equal(await askWith(lobby, '/rooms/kitchen/v1/models'), 403)
       assert.equal(await askWith(roomless, '/rooms/lobby/v1/models'), 403)
+      const words = await wordsTo(lobby, '/rooms/kitchen/v1/models')
+      assert.match(words, /no grant for room "kitchen"\. Have one made that names it\.$/)
       for (const room of ['Lobby', 'lobby-', '-lobby', 'a'.repeat(64), 'lob%62y', 'lobby%2f', 'lobby;x'])
         assert.equal(await askWith(lobby, `/rooms/${room}/v1/models`), 404, room)
 
