@@ -1,4 +1,4 @@
-import { DeliverPolicy, jetstream } from '@nats-io/jetstream'
+import { DeliverPolicy, JetStreamApiCodes, JetStreamApiError, jetstream } from '@nats-io/jetstream'
 import { Kvm } from '@nats-io/kv'
 import type { BucketName, DocumentContract } from '@sluice/contracts'
 import type { Static, TSchema } from 'typebox'
@@ -8,6 +8,10 @@ import type { Bus } from './connect.ts'
 export interface KvWriter<T> {
   put: (key: string, value: T) => Promise<void>
   delete: (key: string) => Promise<void>
+  /** Which of its values a key has; undefined: none. */
+  revisionOf: (key: string) => Promise<number | undefined>
+  /** Deletes a key that still has the value of this revision. @returns false: another was written meanwhile, and stays */
+  deleteAt: (key: string, revision: number) => Promise<boolean>
   get: (key: string) => Promise<T | undefined>
   keys: () => Promise<string[]>
   /** Everything the bucket holds, as bytes and unchecked, a few hundred at a time; what is written meanwhile may be left out. */
@@ -15,6 +19,11 @@ export interface KvWriter<T> {
 }
 
 const contentsAtOnce = 500
+/** What JetStream answers to whoever expected another revision. */
+const otherRevision: ReadonlySet<number> = new Set([
+  JetStreamApiCodes.StreamWrongLastSequence,
+  JetStreamApiCodes.StreamWrongLastSequenceUnknown,
+])
 
 /** Opens a bucket for writing. Values are checked against the schema before they are sent. */
 export async function openBucket<Schema extends TSchema>(
@@ -29,6 +38,19 @@ export async function openBucket<Schema extends TSchema>(
     },
     delete: async key => {
       await kv.delete(key)
+    },
+    revisionOf: async key => {
+      const entry = await kv.get(key)
+      return entry?.operation === 'PUT' ? entry.revision : undefined
+    },
+    deleteAt: async (key, revision) => {
+      try {
+        await kv.delete(key, { previousSeq: revision })
+        return true
+      } catch (error) {
+        if (error instanceof JetStreamApiError && otherRevision.has(error.code)) return false
+        throw error
+      }
     },
     get: async key => {
       const entry = await kv.get(key)

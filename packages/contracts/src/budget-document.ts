@@ -38,6 +38,11 @@ export function splitTag(tag: string): { name: string; value: string } {
   return { name: tag.slice(0, at), value: tag.slice(at + 1) }
 }
 
+/** What a call says under the name of a tag; undefined: nothing. Names are its caller's, so nothing but own members count. */
+export function tagOf(tags: Readonly<Record<string, string>> | undefined, name: string): string | undefined {
+  return tags !== undefined && Object.hasOwn(tags, name) ? tags[name] : undefined
+}
+
 export const budgetWindows = ['minute', 'hour', 'day', 'week', 'month', 'quarter', 'total'] as const
 export const budgetUnits = ['usd', 'tokens', 'requests', 'concurrent'] as const
 export const budgetModes = ['hard', 'soft', 'alert'] as const
@@ -46,7 +51,54 @@ export const budgetModes = ['hard', 'soft', 'alert'] as const
  * as it goes on.
  */
 export const holdPolicies = ['exact', 'paced'] as const
-export const perDimensions = ['project', 'team', 'member', 'room', 'key', 'service_account', 'participant'] as const
+/** What only whoever mints credentials gives: every value has a copy. */
+export const signedPerDimensions = [
+  'project',
+  'team',
+  'member',
+  'room',
+  'key',
+  'service_account',
+  'participant',
+] as const
+/** What whoever calls writes as they like; tags, too. */
+export const chosenPerDimensions = ['model', ...claimedScopeDimensions] as const
+export const perDimensions = [...signedPerDimensions, ...chosenPerDimensions] as const
+export type PerDimension = (typeof perDimensions)[number] | `tag:${string}`
+/** `tag:` and the name of a tag. */
+export const perTagPattern = "^tag:[a-z0-9!#$%&'*+.^_`|~-]{1,64}$"
+
+/**
+ * So many values of what callers choose are told apart in one window of a budget: they have a copy each, and all others share
+ * {@link otherCopy}. Whoever invents values gets no more than so many limits and one. Who says nothing is {@link unclaimed}: that copy is
+ * there for everybody, beside those.
+ */
+export const mostToldApart = 1_000
+export const otherCopy = 'other'
+/** No copy has a longer name, in UTF-8: what is longer is one of the others. */
+export const mostCopyBytes = 1_024
+
+/** Whether a budget has copies for what callers choose. */
+export function isPerChosen({ per }: { per?: PerDimension | undefined }): boolean {
+  return per !== undefined && (per.startsWith('tag:') || chosenNames.has(per))
+}
+const chosenNames: ReadonlySet<string> = new Set(chosenPerDimensions)
+
+/** Whether a copy of such a budget is there without one of the {@link mostToldApart} places. */
+export function isPlaceless(copy: string): boolean {
+  return copy === otherCopy || copy === unclaimed
+}
+
+/** The tag whose values have a copy each; undefined: it is no tag. */
+export function tagOfPer(per: PerDimension | undefined): string | undefined {
+  return per?.startsWith('tag:') ? per.slice('tag:'.length) : undefined
+}
+
+/** What a call says of what its caller chooses, as the name of a copy. @param said undefined: nothing */
+export function copyOfChosen(said: string | undefined): string {
+  if (said === undefined || said === '') return unclaimed
+  return said.length > mostCopyBytes / 4 && new TextEncoder().encode(said).length > mostCopyBytes ? otherCopy : said
+}
 
 export const BudgetSchema = Type.Object({
   budget_id: Id,
@@ -54,8 +106,13 @@ export const BudgetSchema = Type.Object({
   name: Type.String({ minLength: 1, maxLength: 128 }),
   account_id: Id,
   scope: BudgetScope,
-  /** One copy of the budget per value of this dimension; absent: one shared pool. */
-  per: Type.Optional(Type.Enum([...perDimensions])),
+  /** One copy of the budget per value of this dimension, or of a tag; absent: one shared pool. */
+  per: Type.Optional(
+    Type.Union([
+      Type.Enum([...perDimensions]),
+      Type.Unsafe<`tag:${string}`>({ type: 'string', pattern: perTagPattern }),
+    ]),
+  ),
   /** Copies that no call meets: a budget of their own stands in their place. */
   except: Type.Optional(Type.Array(Type.String())),
   unit: Type.Enum([...budgetUnits]),
@@ -84,6 +141,8 @@ export const BudgetWindowSchema = Type.Object({
   spent: Type.Integer(),
   held: Type.Integer(),
   limit: Type.Integer(),
+  /** Of the copy {@link otherCopy}: as many values are told apart in this window as may be, and all that have no window count here. */
+  full: Type.Optional(Type.Literal(true)),
   updated_at_ms: UnixMs,
 })
 

@@ -37,3 +37,11 @@ export function cutoffKey(budgetId: string, copy: string): string {
     .replaceAll('/', '_')
     .replaceAll('=', '')}`
 }
+
+/** The reverse of {@link cutoffKey}; undefined: it is the key of no copy. */
+export function copyOfKey(key: string): { budgetId: string; copy: string } | undefined {
+  const [budgetId = '', token = ''] = key.split('.')
+  if (!/^[\w-]*$/.test(token) || token.length % 4 === 1) return undefined
+  const bytes = Uint8Array.from(atob(token.replaceAll('-', '+').replaceAll('_', '/')), char => char.charCodeAt(0))
+  return { budgetId, copy: new TextDecoder().decode(bytes) }
+}

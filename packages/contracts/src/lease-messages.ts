@@ -126,7 +126,8 @@ export type LeaseAsk = Static<typeof LeaseAsk.schema>
  * Why nothing was granted. `spent`: what is left is below the need even if all that is held came back. `held`: it is not.
  * `unknown_budget`: deleted, or not hard. `not_open`: the window is over or has not begun. `fenced`: a later run of this
  * gateway was heard of, or this ask was answered before and its lease is closed. `recovering`: the home waits for gateways to
- * say which leases they have, and holders.
+ * say which leases they have, and holders. `other_copy`: this value has no copy of its own in this window: ask for the copy that all
+ * others share.
  */
 export const LeaseRefusalReason = Type.Union([
   Type.Literal('spent'),
@@ -135,6 +136,7 @@ export const LeaseRefusalReason = Type.Union([
   Type.Literal('not_open'),
   Type.Literal('fenced'),
   Type.Literal('recovering'),
+  Type.Literal('other_copy'),
 ])
 export type LeaseRefusalReason = Static<typeof LeaseRefusalReason>
 

@@ -15,6 +15,8 @@ export interface AskCircumstances {
   isRecovering?: boolean
   /** Its window is not over and has begun. @param late it may be over, for as long as a call of it may run */
   isOpen: (pool: Pool, late: boolean) => boolean
+  /** The value of this copy has none of its own: it shares that of all others. Absent: none does. */
+  isOther?: (pool: Pool) => boolean
 }
 
 export interface DecidedAsk {
@@ -47,6 +49,12 @@ export function decideAsk(state: HomeState, ask: LeaseAsk, about: AskCircumstanc
   for (const item of ask.items) {
     const pool = state.pools.get(poolKey(item.budget_id, item.copy, item.window_start_ms))
     if (!pool) return refusal(ask, about, item, undefined, 'unknown_budget', heard)
+    if (about.isOther?.(pool)) {
+      if (item.need > 0) return refusal(ask, about, item, undefined, 'other_copy', heard)
+      // Ahead of calls it gets nothing, and others of the ask get theirs.
+      pools.push({ ...pool, limit: 0 })
+      continue
+    }
     if (!about.isOpen(pool, item.late ?? false)) return refusal(ask, about, item, pool, 'not_open', heard)
     const left = leftOf(pool)
     if (left < item.want && pool.outstanding > 0) wantsMore = true

@@ -141,6 +141,7 @@ export class WaitingLine {
       case 'spent':
       case 'unknown_budget':
       case 'not_open':
+      case 'other_copy':
         this.#leave(waiting, { outcome: 'refused', refused })
     }
   }

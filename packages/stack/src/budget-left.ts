@@ -1,4 +1,14 @@
-import type { Budget, BudgetWindow, UsageRecordedData } from '@sluice/contracts'
+import {
+  type Budget,
+  type BudgetWindow,
+  copyOfChosen,
+  isPerChosen,
+  otherCopy,
+  splitTag,
+  tagOf,
+  tagOfPer,
+  type UsageRecordedData,
+} from '@sluice/contracts'
 
 /** A budget that a call counts against, and the copy of it. */
 export interface BudgetCopy {
@@ -14,9 +24,9 @@ export interface BudgetLeft {
   limit: number
 }
 
-/** The budgets a call counts against, by its signed dimensions. */
+/** The budgets a call counts against. Of what callers choose, the copy is the value, whether it has one of its own or not. */
 export function matchingCopies(event: UsageRecordedData, budgets: Iterable<Budget>): BudgetCopy[] {
-  const { identity } = event
+  const { identity, claimed } = event
   const dimensions: Record<string, string | undefined> = {
     account: identity.account_id,
     project: identity.project_id,
@@ -28,12 +38,26 @@ export function matchingCopies(event: UsageRecordedData, budgets: Iterable<Budge
     participant: identity.participant,
     model: event.requested_model,
     provider: event.provider,
+    app: copyOfChosen(claimed.app),
+    session: copyOfChosen(claimed.session_id),
+    agent: copyOfChosen(claimed.agent_id),
+  }
+  const isIn = ([name, value]: [string, string | undefined]) => {
+    if (name !== 'tag' || value === undefined) return dimensions[name] === value
+    const tag = splitTag(value)
+    return tagOf(claimed.tags, tag.name) === tag.value
   }
   const copies: BudgetCopy[] = []
   for (const budget of budgets) {
     if (budget.account_id !== identity.account_id) continue
-    if (!Object.entries(budget.scope).every(([name, value]) => dimensions[name] === value)) continue
-    const copy = budget.per === undefined ? '' : dimensions[budget.per]
+    if (!Object.entries(budget.scope).every(isIn)) continue
+    const tag = tagOfPer(budget.per)
+    const copy =
+      budget.per === undefined
+        ? ''
+        : tag === undefined
+          ? dimensions[budget.per]
+          : copyOfChosen(tagOf(claimed.tags, tag))
     if (copy !== undefined) copies.push({ budget, copy })
   }
   return copies
@@ -47,11 +71,24 @@ export function findTightest(
 ): BudgetLeft | undefined {
   let tightest: BudgetLeft | undefined
   for (const { budget, copy } of copies) {
-    const window = windowOf(budget, copy)
-    const isCurrent = window !== undefined && (window.window_end_ms ?? Infinity) > nowMs
-    const left = budget.limit - (isCurrent ? window.spent + window.held : 0)
+    const window = currentOf(windowOf(budget, copy), nowMs) ?? sharedOf(budget, windowOf, nowMs)
+    const left = budget.limit - (window ? window.spent + window.held : 0)
     if (tightest === undefined || left * tightest.limit < tightest.left * budget.limit)
       tightest = { name: budget.name, unit: budget.unit, left, limit: budget.limit }
   }
   return tightest
+}
+
+function currentOf(window: BudgetWindow | undefined, nowMs: number): BudgetWindow | undefined {
+  return window !== undefined && (window.window_end_ms ?? Infinity) > nowMs ? window : undefined
+}
+
+/** The window of all that have none of their own: of a value that may still get one it says nothing. */
+function sharedOf(
+  budget: Budget,
+  windowOf: (budget: Budget, copy: string) => BudgetWindow | undefined,
+  nowMs: number,
+): BudgetWindow | undefined {
+  const shared = isPerChosen(budget) ? currentOf(windowOf(budget, otherCopy), nowMs) : undefined
+  return shared?.full ? shared : undefined
 }

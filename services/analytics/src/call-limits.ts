@@ -1,4 +1,11 @@
-import { type Budget, type MetBudgets, type MetBudgetsRequest, splitTag } from '@sluice/contracts'
+import {
+  type Budget,
+  isPerChosen,
+  type MetBudgets,
+  type MetBudgetsRequest,
+  splitTag,
+  tagOfPer,
+} from '@sluice/contracts'
 import type { Call } from './call.ts'
 import { formatUsd } from './exact-json.ts'
 import { fromClickhouseTime, readHeldMoney, type UsageRow } from './usage-row.ts'
@@ -48,7 +55,8 @@ export function metBudgetsRequest({ attempts, refusals }: Call): MetBudgetsReque
  */
 export function explainLimits(call: Call, met: MetBudgets | undefined) {
   const said = verdicts(call)
-  const budgets = met?.budgets.map(one => explainBudget(call, one, said)) ?? []
+  const copies = met?.budgets.flatMap(one => copiesOf(call, one, said)) ?? []
+  const budgets = copies.map(one => explainBudget(call, one, said))
   const stops = (met?.stops ?? []).map(({ stop_id, scope, reason, at_ms }) => ({
     stop_id,
     scope_in_words: scopeInWords(scope),
@@ -63,7 +71,27 @@ export function explainLimits(call: Call, met: MetBudgets | undefined) {
   return { complete: met !== undefined, budgets, stops, said_no: whatSaidNo(call) }
 }
 
-function explainBudget(call: Call, met: MetBudgets['budgets'][number], said: ReadonlyMap<string, Verdict>) {
+/**
+ * The copies of a budget that a call met. Of what callers choose, the call knows them better than whoever asks later which values were
+ * told apart: those that it held money of, and that said no.
+ */
+function copiesOf(
+  call: Call,
+  met: MetBudgets['budgets'][number],
+  said: ReturnType<typeof verdicts>,
+): MetBudgets['budgets'] {
+  const { budget } = met
+  if (!isPerChosen(budget)) return [met]
+  const known = new Set<string>()
+  for (const [budgetId, copy] of call.attempts.flatMap(readHeldMoney))
+    if (budgetId === budget.budget_id) known.add(copy)
+  for (const { budgetId, copy } of said.values()) if (budgetId === budget.budget_id) known.add(copy)
+  if (known.size === 0 || (known.size === 1 && known.has(met.copy))) return [met]
+  const { spent_before: _ofAnother, ...rest } = met
+  return [...known].map(copy => (copy === met.copy ? met : { ...rest, copy }))
+}
+
+function explainBudget(call: Call, met: MetBudgets['budgets'][number], said: ReturnType<typeof verdicts>) {
   const { budget, copy, spent_before } = met
   const amount = (value: bigint) => (budget.unit === 'usd' ? formatUsd(value) : value.toString())
   const held = heldOf(call, met)
@@ -74,7 +102,7 @@ function explainBudget(call: Call, met: MetBudgets['budgets'][number], said: Rea
     budget_id: budget.budget_id,
     name: budget.name,
     copy: copy === '' ? null : copy,
-    scope_in_words: `${scopeInWords(budget.scope)}${budget.per === undefined ? '' : `, each ${spoken(budget.per)} by itself`}`,
+    scope_in_words: `${scopeInWords(budget.scope)}${budget.per === undefined ? '' : `, each ${spokenPer(budget.per)} by itself`}`,
     mode: budget.mode,
     hold: isHard ? (budget.hold ?? 'paced') : null,
     unit: budget.unit,
@@ -86,7 +114,7 @@ function explainBudget(call: Call, met: MetBudgets['budgets'][number], said: Rea
     left_before: left === undefined ? null : amount(left > 0n ? left : 0n),
     held: held === undefined ? null : amount(held.held),
     counted: budget.unit === 'concurrent' ? null : amount(held?.settled ?? usedIn(budget.unit, call.attempts)),
-    verdict: said.get(keyOf(budget.budget_id, copy)) ?? ('passed' as const),
+    verdict: said.get(keyOf(budget.budget_id, copy))?.verdict ?? ('passed' as const),
   }
 }
 
@@ -129,15 +157,17 @@ interface RefusingBudget {
   copy: string
 }
 
-function verdicts({ attempts, refusals }: Call): Map<string, Verdict> {
-  const said = new Map<string, Verdict>()
+function verdicts({ attempts, refusals }: Call): Map<string, { budgetId: string; copy: string; verdict: Verdict }> {
+  const said = new Map<string, { budgetId: string; copy: string; verdict: Verdict }>()
+  const say = (budgetId: string, copy: string, verdict: Verdict) =>
+    said.set(keyOf(budgetId, copy), { budgetId, copy, verdict })
   for (const row of attempts) {
-    if (row.clamped_budget_id !== '') said.set(keyOf(row.clamped_budget_id, row.clamped_copy), 'clamped')
-    if (row.cut_budget_id !== '') said.set(keyOf(row.cut_budget_id, row.cut_copy), 'cut')
+    if (row.clamped_budget_id !== '') say(row.clamped_budget_id, row.clamped_copy, 'clamped')
+    if (row.cut_budget_id !== '') say(row.cut_budget_id, row.cut_copy, 'cut')
   }
   for (const row of refusals) {
     const budget = JSON.parse(row.budget) as RefusingBudget | null
-    if (budget) said.set(keyOf(budget.budget_id, budget.copy), 'refused')
+    if (budget) say(budget.budget_id, budget.copy, 'refused')
   }
   return said
 }
@@ -180,6 +210,12 @@ function scopeInWords({ account: _account, project, tag, ...scope }: Budget['sco
   if (tag !== undefined) named.push(`tag ${splitTag(tag).name} = ${splitTag(tag).value}`)
   if (named.length > 0) return `calls of ${named.join(', ')}`
   return project === undefined ? 'all calls of the account' : 'all calls of the project'
+}
+
+/** `service account`, `value of tag ticket` */
+function spokenPer(per: NonNullable<Budget['per']>): string {
+  const tag = tagOfPer(per)
+  return tag === undefined ? spoken(per) : `value of tag ${tag}`
 }
 
 function spoken(name: string): string {

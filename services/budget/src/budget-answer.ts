@@ -1,4 +1,4 @@
-import { cutoffKey, Type } from '@sluice/contracts'
+import { cutoffKey, mostToldApart, Type } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
 import { forecastOfWindow } from './alerts/fire-alerts-store.ts'
 import { mayHaveThresholds } from './alerts/threshold.ts'
@@ -6,7 +6,8 @@ import { formatAmount } from './amount.ts'
 import { type CountedBudget, heldIn, spentIn, type WindowState } from './budget.ts'
 import type { BudgetState } from './budget-management-store.ts'
 
-const mostCopies = 1_000
+/** All that are told apart, the copy of the others, and that of who says nothing. */
+const mostCopies = mostToldApart + 2
 
 const NullableTime = Type.Union([Type.String(), Type.Null()])
 const CopyAnswer = {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { Budget, type Cutoff, cutoffKey } from '@sluice/contracts'
+import { Budget, type Cutoff, cutoffKey, isPerChosen } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction } from '@sluice/postgres'
 import { fireThresholds } from './alerts/fire-alerts-store.ts'
@@ -29,11 +29,13 @@ import { closeRequests } from './close-requests-store.ts'
 import { liftCutoff } from './cutoff.ts'
 import { decideAndSave, listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
-import { budgetNotFound, budgetOfTeam, tooManyBudgets } from './errors.ts'
+import { budgetNotFound, budgetOfTeam, sharedBudgetMissing, tooManyBudgets } from './errors.ts'
 import { listOpenLeases, type OpenLease } from './homes/home-store.ts'
 import { lockHomes, type OwnedHome } from './homes/ownership-store.ts'
 import { claimMaking, type MakingOnce } from './made-once-store.ts'
+import { unboundedBudgets } from './shared-above.ts'
 import { sumFacts } from './spend-fact-store.ts'
+import { tellApart } from './told-apart-store.ts'
 import { addToWindows, forgiveSpent, listOpenWindows } from './window-store.ts'
 
 /** A change as it was committed, and what must be told at once. */
@@ -95,12 +97,10 @@ export async function putNew(
     countsFromMs: startsAt === 'now' ? nowMs : window.startMs,
   }
   await insertBudget(trx, budget)
+  if (isPerChosen(budget)) await requireBounded(trx, budget)
   const spent = startsAt === 'now' ? [] : await sumFacts(trx, budget, window)
-  const windows = await addToWindows(
-    trx,
-    spent.map(({ copy, amount }) => ({ budgetId: budget.budget_id, copy, window, amount })),
-    nowMs,
-  )
+  const sums = spent.map(({ copy, amount }) => ({ budgetId: budget.budget_id, copy, window, amount }))
+  const windows = await addToWindows(trx, await tellApart(trx, [budget], sums, nowMs), nowMs)
   return finish(trx, { actor, action: 'created', before: undefined, budget, windows, nowMs })
 }
 
@@ -175,6 +175,7 @@ export async function putDeleted(
   const { budget_id: budgetId } = budget
   const home = await lockHomeOf(trx, budget)
   await markBudgetDeleted(trx, budgetId, nowMs)
+  if (budget.per === undefined) await requireBounded(trx, budget)
   const closedRequests = await closeRequests(trx, budget, actor, nowMs)
   const lifted = [...(await listActiveCutoffs(trx, [budgetId])).values()].map(cutoff => liftCutoff(cutoff, nowMs))
   for (const cutoff of lifted) await saveCutoff(trx, cutoff, false)
@@ -279,10 +280,17 @@ export async function putInForce(
   const budget = { ...change.budget, version: before.version + 1 }
   const home = await lockHomeOf(trx, before)
   await updateBudget(trx, budget)
+  if (budget.mode !== before.mode) await requireBounded(trx, budget)
   const windows = await listOpenWindows(trx, [budget.budget_id], nowMs)
   const isLess = budget.limit < before.limit || (before.mode === 'hard' && budget.mode !== 'hard')
   const recall = isLess ? await recallOf(trx, home, windows) : undefined
   return { ...(await finish(trx, { ...change, budget, windows })), recall }
+}
+
+/** @throws AppError 409 where a change leaves a budget for each of what callers choose without a shared one that bounds it */
+async function requireBounded(trx: Transaction<BudgetTables>, changed: CountedBudget): Promise<void> {
+  const [unbounded] = unboundedBudgets(await listBudgetsUnder(trx, [parentOf(changed)]))
+  if (unbounded) throw sharedBudgetMissing(unbounded.name)
 }
 
 async function lockHomeOf(trx: Transaction<BudgetTables>, budget: CountedBudget): Promise<OwnedHome | undefined> {

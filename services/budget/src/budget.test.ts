@@ -84,6 +84,22 @@ test('per makes a copy a value, and none where the attempt has no value', () => 
   assert.equal(copyOf(budget, factWith().dimensions), undefined)
 })
 
+test('of what callers choose an attempt counts in the copy of its value, unknown without one; a tag is what it says and nothing else', () => {
+  const said = { app: 'codex', session_id: '', tags: { ticket: 'T-1' } }
+  const cases: [CountedBudget['per'], string][] = [
+    ['app', 'codex'],
+    ['session', 'unknown'],
+    ['agent', 'unknown'],
+    ['model', 'gpt-4o-mini'],
+    ['tag:ticket', 'T-1'],
+    ['tag:constructor', 'unknown'],
+    ['tag:__proto__', 'unknown'],
+  ]
+  const { dimensions } = factWith({ claimed: said })
+  for (const [per, copy] of cases) assert.equal(copyOf(budgetOf({ ...(per && { per }) }), dimensions), copy, per)
+  assert.equal(copyOf({ scope: { tag: 'constructor=x' } }, dimensions), undefined)
+})
+
 test('tokens count cache reads and writes, requests only attempts that reached a provider, seats no money', () => {
   const quantities = { in_text: 1, in_cache_read: 10, in_cache_write_1h: 100, out_text: 1000, out_reasoning: 500 }
   assert.deepEqual(factWith({ quantities, cost_nano_usd: 7 }).amounts, { nanoUsd: 7, tokens: 1111, requests: 1 })

@@ -1,4 +1,14 @@
-import { type Budget, claimedScopeDimensions, splitTag, unclaimed } from '@sluice/contracts'
+import {
+  type Budget,
+  claimedScopeDimensions,
+  copyOfChosen,
+  isPerChosen,
+  type PerDimension,
+  splitTag,
+  tagOf,
+  tagOfPer,
+  unclaimed,
+} from '@sluice/contracts'
 import type { Window, windowAt } from '@sluice/leases'
 import type { Amounts, Dimensions } from './spend-fact.ts'
 
@@ -116,20 +126,28 @@ export function exceptionsOf(
 }
 
 /**
- * The copy of a budget that an attempt counts in: the value of its `per` dimension, empty for a shared pool. Undefined: none,
- * since a dimension of the scope differs, or the attempt has no value for `per`.
+ * The copy of a budget that an attempt counts in: the value of its `per` dimension, empty for a shared pool. Of what callers choose it
+ * may be one of those that share a copy: see `told-apart-store.ts`. Undefined: none, since a dimension of the scope differs, or the
+ * attempt has no value for `per`.
  */
 export function copyOf(budget: Pick<Budget, 'scope' | 'per'>, dimensions: Dimensions): string | undefined {
   for (const [name, value] of Object.entries(budget.scope) as [keyof Budget['scope'], string | undefined][]) {
     if (value !== undefined && !isIn(dimensions, name, value)) return undefined
   }
-  return budget.per === undefined ? '' : dimensions[budget.per]
+  if (budget.per === undefined) return ''
+  const value = saidOf(budget.per, dimensions)
+  return isPerChosen(budget) ? copyOfChosen(value) : value
+}
+
+function saidOf(per: PerDimension, dimensions: Dimensions): string | undefined {
+  const tag = tagOfPer(per)
+  return tag === undefined ? dimensions[per as Exclude<PerDimension, `tag:${string}`>] : tagOf(dimensions.tags, tag)
 }
 
 function isIn(dimensions: Dimensions, name: keyof Budget['scope'], value: string): boolean {
   if (name === 'tag') {
     const tag = splitTag(value)
-    return dimensions.tags?.[tag.name] === tag.value
+    return tagOf(dimensions.tags, tag.name) === tag.value
   }
   return (dimensions[name] ?? (claimedNames.has(name) ? unclaimed : undefined)) === value
 }

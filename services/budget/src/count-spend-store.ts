@@ -20,6 +20,7 @@ import { type ResolvedHold, resolveHolds } from './homes/resolved-hold-store.ts'
 import { takeSettlements } from './settlement-store.ts'
 import { adjustFact, factOf, type SpendFact } from './spend-fact.ts'
 import { insertFacts, lockFacts, updateFact } from './spend-fact-store.ts'
+import { tellApart } from './told-apart-store.ts'
 import { addToWindows } from './window-store.ts'
 
 /** An adjustment with what is put aside in its place where its event is not kept here. */
@@ -53,7 +54,7 @@ export async function countSpend(
   const { counted: differences, letters, resolved } = await countAdjustments(trx, adjustments)
   const counted = [...fresh, ...differences].filter(isCounted)
   const budgets = counted.length === 0 ? [] : await listBudgetsUnder(trx, parents)
-  const sums = sumByWindow(budgets, counted, findWindow)
+  const sums = await tellApart(trx, budgets, sumByWindow(budgets, counted, findWindow), nowMs)
   const freed = await resolveHolds(trx, resolved, sums, nowMs)
   if (sums.length === 0) return { cutoffs: [], copies: freed, letters }
   const windows = await addToWindows(trx, sums, nowMs)

@@ -75,6 +75,13 @@ export async function lockCutoffsThatAreOver(
   return rows.map(row => Cutoff.check(row.document))
 }
 
+/** Forgets cutoffs that were lifted before `beforeMs`: of copies that did not come again. @returns how many; call again while it is `most` */
+export async function pruneCutoffs(db: Reader, beforeMs: number, most: number): Promise<number> {
+  const { numAffectedRows } = await sql`delete from cutoffs where ctid = any(array(
+    select ctid from cutoffs where not listed and not active and at_ms < ${beforeMs} limit ${most}))`.execute(db)
+  return Number(numAffectedRows ?? 0n)
+}
+
 /** Decides for each window, and writes what changes, with KV's copy in the outbox. */
 export async function decideAndSave(
   trx: Transaction<BudgetTables>,

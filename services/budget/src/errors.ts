@@ -71,6 +71,18 @@ export const errors = {
     message:
       'This budget is for the seats of a team: change "seat_budget" of the team (PUT /accounts/projects/{pid}/teams/{id}). Raises are made here.',
   },
+  perTotal: {
+    code: 'per_needs_window',
+    statusCode: 400,
+    message:
+      'A budget for each model, app, session, agent or tag tells values apart in one window: give it a "window" that ends, not "total". Those of unit "concurrent" need none.',
+  },
+  sharedBudgetMissing: {
+    code: 'shared_budget_missing',
+    statusCode: 409,
+    message:
+      'has a copy for each of what callers choose, so a shared one has to bound them together: of the same unit, of mode "hard" where this one is hard ("soft" or "hard" where it is soft), without "per", and its scope names nothing but what this one names too, and no app, session, agent or tag. Make that one first, and keep it while this one stands.',
+  },
   stopNotFound: {
     code: 'stop_not_found',
     statusCode: 404,
@@ -219,6 +231,8 @@ export const errors = {
 
 export const budgetNotFound = (): AppError => errorOf(errors.budgetNotFound)
 export const budgetOfTeam = (): AppError => errorOf(errors.budgetOfTeam)
+export const sharedBudgetMissing = (name: string): AppError =>
+  errorOf(errors.sharedBudgetMissing, { message: `Budget "${name}" ${errors.sharedBudgetMissing.message}` })
 export const tooManyRaises = (): AppError => errorOf(errors.tooManyRaises)
 export const holdNotFound = (): AppError => errorOf(errors.holdNotFound)
 export const requestNotFound = (): AppError => errorOf(errors.requestNotFound)

@@ -79,7 +79,7 @@ import { isDatabaseReady } from './readiness-store.ts'
 import { adjustAgain, closeEpochs, countAgain } from './rebuild-store.ts'
 import { publishRecalls } from './recall-publisher.ts'
 import { startRollover } from './rollover.ts'
-import { endCutoffs, keptMs, pruneOld } from './rollover-store.ts'
+import { endCutoffs, keptMs, listEndedCopies, pruneOld } from './rollover-store.ts'
 import { settleSeatBudgets } from './seat-budget-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
 import { repairBuckets } from './state-publisher.ts'
@@ -102,6 +102,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   )
   const bus: Bus = closing.use(await connectBus(config.nats, 'budget', log), 'bus')
   const send = await createOutboxPublisher(bus)
+  const startedAtMs = Date.now()
   await whileOutboxRests(db, async trx => repairBuckets(bus, await readPublishedState(trx, Date.now()), log))
   const outbox = closing.use(startOutboxRelay(db, send, { log, apart: sentApart }), 'outbox')
   closing.use(
@@ -230,6 +231,8 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     for (const requestId of closedRequests) decisions.ring(requestId)
     if (recall) publishRecalls(bus, recall.owned, recall.leases)
   }
+  // Buckets are repaired: what has ended before is not in them.
+  let endedUntilMs = startedAtMs
   closing.use(
     startRollover({
       endRaises: async nowMs => {
@@ -237,6 +240,10 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
           const change = await endRaises(db, parent, budgetId, nowMs)
           if (change) changed(change)
         }
+      },
+      tellEnded: async nowMs => {
+        windows.touch(await listEndedCopies(db, endedUntilMs, nowMs))
+        endedUntilMs = nowMs
       },
       endCutoffs: nowMs => endCutoffs(db, nowMs),
       pruneOld: nowMs => pruneOld(db, nowMs),

@@ -1,4 +1,4 @@
-import { Budget, type MetBudgets, type MetBudgetsRequest } from '@sluice/contracts'
+import { Budget, isPerChosen, type MetBudgets, type MetBudgetsRequest } from '@sluice/contracts'
 import type { Window, windowAt } from '@sluice/leases'
 import type { Kysely } from '@sluice/postgres'
 import { sql } from 'kysely'
@@ -8,6 +8,7 @@ import type { BudgetTables } from './db/schema.ts'
 import { dimensionsOf } from './spend-fact.ts'
 import { sumFactsOfCopy } from './spend-fact-store.ts'
 import { listStopsBetween } from './stop-store.ts'
+import { findCopy } from './told-apart-store.ts'
 import { findBegin } from './window-store.ts'
 
 /** So long it is summed what budgets had spent: of those that are left then nothing is said. */
@@ -25,9 +26,12 @@ export async function findMetBudgets(
   const until = performance.now() + sumPatienceMs
   const budgets: MetBudgets['budgets'] = []
   for (const { counted, past } of await listBudgetsAt(db, place, atMs)) {
-    const copy = copyOf(past, dimensions)
-    if (copy === undefined || past.except?.includes(copy)) continue
+    const said = copyOf(past, dimensions)
+    if (said === undefined || past.except?.includes(said)) continue
     const window = findWindow(past.window, past.time_zone, atMs)
+    const copy = isPerChosen(past)
+      ? await findCopy(db, { budgetId: past.budget_id, copy: said, window, amount: 0n })
+      : said
     const begunAtMs = await findBegin(db, { budgetId: counted.budget_id, copy, window }, atMs)
     const counting = { ...counted, countsFromMs: Math.max(counted.countsFromMs, begunAtMs) }
     const spent = await spentBefore(db, counting, { copy, window, atMs, patienceMs: until - performance.now() })

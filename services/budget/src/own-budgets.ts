@@ -1,3 +1,4 @@
+import { isPerChosen } from '@sluice/contracts'
 import type { CountedBudget } from './budget.ts'
 import { copyOf, heldIn, spentIn, type WindowState } from './budget.ts'
 import type { BudgetState } from './budget-management-store.ts'
@@ -29,6 +30,8 @@ export function ownBudgets(
   owner: Owner,
 ): OwnBudget[] {
   const own = states.flatMap(({ budget, windows }): OwnBudget[] => {
+    // Which of its copies their next call meets, that call says.
+    if (isPerChosen(budget)) return []
     if (budget.per !== owner.type && budget.scope[owner.type] !== owner.id) return []
     const { team } = budget.scope
     const dimensions: Dimensions = {

@@ -1,3 +1,4 @@
+import { isPerChosen, isPlaceless, mostToldApart, otherCopy } from '@sluice/contracts'
 import { copyOf, heldIn, spentIn } from './budget.ts'
 import type { BudgetState } from './budget-management-store.ts'
 import type { Dimensions } from './spend-fact.ts'
@@ -32,8 +33,9 @@ export function previewCall(
   return states
     .flatMap((state): MetBudget[] => {
       const { budget, windows } = state
-      const copy = copyOf(budget, dimensions)
-      if (copy === undefined || budget.except?.includes(copy)) return []
+      const said = copyOf(budget, dimensions)
+      if (said === undefined || budget.except?.includes(said)) return []
+      const copy = isPerChosen(budget) ? toldIn(windows, said) : said
       const window = windows.find(one => one.copy === copy)
       const spent = window ? spentIn(window) : 0n
       const open = BigInt(budget.limit) - spent - (window?.unresolved ?? 0n)
@@ -42,6 +44,13 @@ export function previewCall(
       return [{ state, copy, amount, left: left > 0n ? left : 0n, refuses: refusalOf(budget.mode, amount, left, open) }]
     })
     .sort((a, b) => (a.state.budget.budget_id < b.state.budget.budget_id ? -1 : 1))
+}
+
+/** The copy of a value, as values are told apart in a running window. */
+function toldIn(windows: BudgetState['windows'], value: string): string {
+  if (isPlaceless(value)) return value
+  const own = windows.filter(({ copy }) => !isPlaceless(copy))
+  return own.length >= mostToldApart && !own.some(({ copy }) => copy === value) ? otherCopy : value
 }
 
 function refusalOf(mode: string, amount: bigint, left: bigint, open: bigint): MetBudget['refuses'] {

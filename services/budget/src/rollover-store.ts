@@ -1,19 +1,36 @@
 import type { Cutoff } from '@sluice/contracts'
 import { enqueue, type Kysely, transact } from '@sluice/postgres'
+import { sql } from 'kysely'
 import { pruneAlerts } from './alerts/delivery-store.ts'
 import { liftCutoff } from './cutoff.ts'
-import { lockCutoffsThatAreOver, saveCutoff } from './cutoff-store.ts'
+import { lockCutoffsThatAreOver, pruneCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { pruneLeases } from './homes/sweep-store.ts'
 import { pruneMakings } from './made-once-store.ts'
 import { pruneSettlements } from './settlement-store.ts'
 import { pruneFacts } from './spend-fact-store.ts'
-import { pruneWindows } from './window-store.ts'
+import { isChosenOf, pruneChosenMinutes, pruneWindows } from './window-store.ts'
 
 /** A lifted cutoff stays in KV this long, so that a gateway that comes back meets its newest version. */
 const liftedKeptMs = 10 * 60_000
 /** Facts, ended windows and settlement keys are kept for so long. */
 export const keptMs = 400 * 24 * 60 * 60_000
+
+/** Windows of a minute of what callers choose are kept for so long: they may be a thousand a minute. */
+const chosenMinutesKeptMs = 3 * 24 * 60 * 60_000
+
+/** Copies of what callers choose whose window has ended since then: of other budgets the same copies come again. */
+export async function listEndedCopies(
+  db: Kysely<BudgetTables>,
+  sinceMs: number,
+  nowMs: number,
+): Promise<{ budgetId: string; copy: string }[]> {
+  const { rows } = await sql<{ budget_id: string; copy: string }>`
+    select distinct w.budget_id, w.copy from budget_windows w join budgets b using (budget_id)
+    where w.window_end_ms > ${sinceMs} and w.window_end_ms <= ${nowMs} and b.deleted_at_ms is null
+      and ${isChosenOf('b')}`.execute(db)
+  return rows.map(row => ({ budgetId: row.budget_id, copy: row.copy }))
+}
 
 /** A closed lease is kept for so long after its window, so that a gateway that comes back meets it. */
 const leasesKeptMs = 35 * 24 * 60 * 60_000
@@ -48,6 +65,8 @@ export async function pruneOld(db: Kysely<BudgetTables>, nowMs: number): Promise
     await pruneLeases(db, nowMs - leasesKeptMs, most),
     await pruneFacts(db, nowMs - keptMs, most),
     await pruneWindows(db, nowMs - keptMs, most),
+    await pruneChosenMinutes(db, nowMs - chosenMinutesKeptMs, most),
+    await pruneCutoffs(db, nowMs - keptMs, most),
     await pruneSettlements(db, nowMs - keptMs, most),
     await pruneMakings(db, nowMs - makingsKeptMs, most),
     await pruneAlerts(db, { alertsBeforeMs: nowMs - alertsKeptMs, thresholdsBeforeMs: nowMs - keptMs }, most),

@@ -1,4 +1,16 @@
-import { type Budget, claimedScopeDimensions, splitTag, type UsageAdjustedData, unclaimed } from '@sluice/contracts'
+import {
+  type Budget,
+  claimedScopeDimensions,
+  isPerChosen,
+  mostCopyBytes,
+  mostToldApart,
+  otherCopy,
+  type PerDimension,
+  splitTag,
+  tagOfPer,
+  type UsageAdjustedData,
+  unclaimed,
+} from '@sluice/contracts'
 import type { Window } from '@sluice/leases'
 import type { Kysely, Transaction } from '@sluice/postgres'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
@@ -74,7 +86,7 @@ export async function updateFact(trx: Transaction<BudgetTables>, fact: SpendFact
     .execute()
 }
 
-/** What facts say a budget has spent in a window, per copy. */
+/** What facts say a budget has spent in a window, per copy; of what callers choose, those told apart that have spent most. */
 export async function sumFacts(
   db: Reader,
   budget: CountedBudget,
@@ -82,11 +94,23 @@ export async function sumFacts(
 ): Promise<{ copy: string; amount: bigint }[]> {
   const { copy, counts } = matchingFacts(budget)
   const fromMs = Math.max(window.startMs, budget.countsFromMs)
-  const { rows } = await sql<{ copy: string; amount: string }>`
+  const sums = sql`
     select ${copy} as copy, sum(${amountColumn(budget)})::numeric as amount from spend_facts
     where admitted_at_ms >= ${fromMs} and admitted_at_ms < ${window.endMs ?? Number.MAX_SAFE_INTEGER} and ${counts}
-    group by 1 having sum(${amountColumn(budget)}) <> 0`.execute(db)
+    group by 1 having sum(${amountColumn(budget)}) <> 0`
+  const { rows } = await sql<{ copy: string; amount: string }>`${isPerChosen(budget) ? mostSpent(sums) : sums}`.execute(
+    db,
+  )
   return rows.map(row => ({ copy: row.copy, amount: BigInt(row.amount) }))
+}
+
+/** The rest is one sum: values may be as many as calls. */
+function mostSpent(sums: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`
+    with sums as (${sums}),
+      ranked as (select *, row_number() over (order by copy in (${otherCopy}, ${unclaimed}), amount desc, copy) as rank from sums)
+    select case when rank <= ${mostToldApart} or copy = ${unclaimed} then copy else ${otherCopy} end as copy, sum(amount) as amount from ranked
+    group by 1 order by min(rank)`
 }
 
 /** What one copy of a budget has been used by calls admitted in a span, whether leases count them or not. */
@@ -96,8 +120,17 @@ export async function sumFactsOfCopy(db: Reader, budget: CountedBudget, copy: st
   const { rows } = await sql<{ amount: string }>`
     select coalesce(sum(${amountColumns[budget.unit].all}), 0)::numeric as amount from spend_facts
     where admitted_at_ms >= ${fromMs} and admitted_at_ms < ${span.endMs ?? Number.MAX_SAFE_INTEGER}
-      and ${counts} and ${copyColumn} = ${copy}`.execute(db)
+      and ${counts} and ${isPerChosen(budget) ? countsIn(budget, copy, copyColumn, span) : sql`${copyColumn} = ${copy}`}`.execute(
+    db,
+  )
   return BigInt(rows[0]?.amount ?? '0')
+}
+
+/** The copy of all others counts what has none of its own. */
+function countsIn(budget: CountedBudget, copy: string, said: RawBuilder<unknown>, { startMs }: Window) {
+  if (copy !== otherCopy) return sql`${said} = ${copy}`
+  return sql`${said} <> ${unclaimed} and not exists (select from budget_windows w where w.budget_id = ${budget.budget_id} and w.copy = ${said}
+    and w.copy <> ${otherCopy} and w.window_start_ms = ${startMs})`
 }
 
 /**
@@ -122,13 +155,28 @@ export async function sumFactsByQuarter(
 function matchingFacts(budget: CountedBudget): { copy: RawBuilder<unknown>; counts: RawBuilder<unknown> } {
   const scope = Object.entries(budget.scope) as [keyof Budget['scope'], string | undefined][]
   const conditions = scope.flatMap(([name, value]) => (value === undefined ? [] : [isIn(name, value)]))
-  const copy = budget.per === undefined ? sql`''` : sql`${sql.ref(columnOf[budget.per])}::text`
+  const copy = copyColumn(budget)
   const parent =
     budget.projectId === undefined ? sql`account_id = ${budget.account_id}` : sql`project_id = ${budget.projectId}`
   return {
     copy,
     counts: sql`${parent} and ${copy} is not null and ${sql.join([sql`true`, ...conditions], sql` and `)}`,
   }
+}
+
+/** As `copyOf` says it. */
+function copyColumn(budget: CountedBudget): RawBuilder<unknown> {
+  const { per } = budget
+  if (per === undefined) return sql`''`
+  const tag = tagOfPer(per)
+  const value =
+    tag === undefined
+      ? sql`${sql.ref(columnOf[per as Exclude<PerDimension, `tag:${string}`>])}::text`
+      : sql`(tags ->> ${tag}::text)`
+  return isPerChosen(budget)
+    ? sql`case when octet_length(${value}) > ${mostCopyBytes}::int then ${otherCopy}::text
+        else coalesce(nullif(${value}, ''), ${unclaimed}::text) end`
+    : value
 }
 
 function isIn(name: keyof Budget['scope'], value: string): RawBuilder<unknown> {

@@ -4,7 +4,7 @@ import { heldIn, spentIn } from './budget.ts'
 import type { OpenWindow } from './window-store.ts'
 
 /** A running window as gateways show it. */
-export function toWindowDocument({ sum, limit, updatedAtMs }: OpenWindow): BudgetWindow {
+export function toWindowDocument({ sum, limit, isFull, updatedAtMs }: OpenWindow): BudgetWindow {
   return {
     budget_id: sum.budgetId,
     copy: sum.copy,
@@ -13,6 +13,7 @@ export function toWindowDocument({ sum, limit, updatedAtMs }: OpenWindow): Budge
     spent: toDocumentAmount(spentIn(sum)),
     held: toDocumentAmount(heldIn(sum)),
     limit,
+    ...(isFull ? { full: true as const } : {}),
     updated_at_ms: updatedAtMs,
   }
 }

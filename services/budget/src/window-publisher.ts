@@ -1,5 +1,5 @@
 import { type Bus, openBucket } from '@sluice/bus'
-import { BudgetWindow, cutoffKey } from '@sluice/contracts'
+import { BudgetWindow, cutoffKey, isPlaceless, otherCopy } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { toWindowDocument } from './window-document.ts'
 import type { OpenWindow } from './window-store.ts'
@@ -7,15 +7,16 @@ import type { OpenWindow } from './window-store.ts'
 type Copy = { budgetId: string; copy: string }
 
 export interface WindowPublisher {
-  /** Notes that these copies have changed; they are written within `intervalMs`, once for all changes since. */
+  /** Notes that these copies have changed; they are written within `intervalMs`, once for all changes since. One without a running window is taken out. */
   touch: (copies: readonly Copy[]) => void
   /** Writes what is noted, then stops. */
   close: () => Promise<void>
 }
 
 /**
- * Keeps KV `budget-windows` near to what is committed: shown to callers, never decided upon. Values are read again from the
- * database when they are written, so the last write is the newest. What is lost in a crash is repaired at the next start.
+ * Keeps KV `budget-windows` near to what is committed. Sums are shown to callers and never decided upon; gateways tell by it which
+ * copies there are (`told-apart-store.ts`). Values are read again from the database when they are written, so the last write is the
+ * newest. What is lost in a crash is repaired at the next start.
  */
 export async function startWindowPublisher(
   bus: Bus,
@@ -29,19 +30,40 @@ export async function startWindowPublisher(
   let closed = false
 
   async function write(): Promise<void> {
-    const copies = [...touched.values()]
+    const copies = [...touched]
     touched.clear()
     if (copies.length === 0) return
     try {
-      const windows = await read(copies)
-      await Promise.all(
-        windows.map(toWindowDocument).map(window => writer.put(cutoffKey(window.budget_id, window.copy), window)),
-      )
+      const windows = await readByKey(copies)
+      await Promise.all([...windows].map(([key, window]) => writer.put(key, window)))
+      await takeOut(copies.filter(([key]) => !windows.has(key)))
     } catch (err) {
       options.log.warn({ err, copies: copies.length }, 'windows not published, will be tried again')
-      for (const copy of copies) touched.set(cutoffKey(copy.budgetId, copy.copy), copy)
+      for (const [key, copy] of copies) touched.set(key, copy)
       schedule(1_000)
     }
+  }
+
+  async function readByKey(copies: readonly [string, Copy][]): Promise<Map<string, BudgetWindow>> {
+    const documents = (await read(copies.map(([, copy]) => copy))).map(toWindowDocument)
+    return new Map(documents.map(window => [cutoffKey(window.budget_id, window.copy), window]))
+  }
+
+  /** Read again behind its revision, so that a window which another instance has begun and told of meanwhile stays. */
+  async function takeOut(copies: readonly [string, Copy][]): Promise<void> {
+    if (copies.length === 0) return
+    const revisions = await Promise.all(copies.map(([key]) => writer.revisionOf(key)))
+    const begun = await readByKey(copies)
+    await Promise.all(
+      copies.map(async ([key], at) => {
+        const revision = revisions[at]
+        if (revision !== undefined && !begun.has(key)) await writer.deleteAt(key, revision)
+      }),
+    )
+    // With a place free, whoever is new may have a copy again: that of all others says so.
+    for (const [, { budgetId, copy }] of copies)
+      if (!isPlaceless(copy) && copy !== '') touched.set(cutoffKey(budgetId, otherCopy), { budgetId, copy: otherCopy })
+    if (touched.size > 0) schedule(options.intervalMs ?? 100)
   }
 
   function schedule(delayMs: number): void {

@@ -9,6 +9,7 @@ import { changeUnder } from './change-under-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { sumFactsByQuarter } from './spend-fact-store.ts'
+import { tellApart } from './told-apart-store.ts'
 import { addToWindows, listCountedSince } from './window-store.ts'
 
 /** What making windows equal to their facts has changed. */
@@ -51,6 +52,9 @@ export function rebuildWindows(
     }
     for (const { copy, atMs, amount } of await sumFactsByQuarter(trx, budget, Math.max(sinceMs, budget.countsFromMs)))
       add(copy, findWindow(budget.window, budget.time_zone, atMs), amount)
+    const counted = [...differences.values()].sort((a, b) => (a.amount > b.amount ? -1 : 1))
+    differences.clear()
+    for (const { copy, window, amount } of await tellApart(trx, [budget], counted, nowMs)) add(copy, window, amount)
     for (const held of await listCountedSince(trx, budgetId, sinceMs)) add(held.copy, held.window, -held.amount)
     const wrong = [...differences]
       .sort(([a], [b]) => (a < b ? -1 : 1))

@@ -1,5 +1,6 @@
+import { chosenPerDimensions, mostToldApart, otherCopy, unclaimed } from '@sluice/contracts'
 import type { Kysely, Transaction } from '@sluice/postgres'
-import { type Selectable, sql } from 'kysely'
+import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { toDocumentAmount } from './amount.ts'
 import type { WindowState, WindowSum } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
@@ -97,6 +98,8 @@ export async function forgiveSpent(
 export interface OpenWindow {
   sum: WindowState
   limit: number
+  /** The copy of all that have none of their own, where no value can get one. */
+  isFull: boolean
   updatedAtMs: number
 }
 
@@ -114,15 +117,25 @@ export async function listWindowsToPublish(
       : sql`b.budget_id = any(${budgetIds}::text[]) and (w.budget_id, w.copy) in (select budget_id, copy
           from jsonb_to_recordset(${JSON.stringify(copies.map(({ budgetId, copy }) => ({ budget_id: budgetId, copy })))}::jsonb)
             as named(budget_id text, copy text))`
-  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_in_force: string }>`
-    select w.*, b.limit_in_force from budget_windows w join budgets_in_force b using (budget_id)
+  const { rows } = await sql<Selectable<BudgetTables['budget_windows']> & { limit_in_force: string; is_full: boolean }>`
+    select w.*, b.limit_in_force, w.copy = ${otherCopy} and ${isChosenOf('b')} and (
+        select count(*) from budget_windows own where own.budget_id = w.budget_id
+          and own.window_start_ms = w.window_start_ms and own.copy not in (${otherCopy}, ${unclaimed})) >= ${mostToldApart} as is_full
+    from budget_windows w join budgets_in_force b using (budget_id)
     where b.deleted_at_ms is null and w.window_start_ms <= ${nowMs}
       and (w.window_end_ms is null or w.window_end_ms > ${nowMs}) and ${named}`.execute(db)
   return rows.map(row => ({
     sum: fromRow(row),
     limit: Number(row.limit_in_force),
+    isFull: row.is_full,
     updatedAtMs: Number(row.updated_at_ms),
   }))
+}
+
+/** Whether a budget has copies for what callers choose, in SQL: as `isPerChosen`. @param table of budgets, by its name in the statement */
+export function isChosenOf(table: string): RawBuilder<boolean> {
+  const per = sql.ref(`${table}.per`)
+  return sql`coalesce(${per} = any(${[...chosenPerDimensions]}::text[]) or starts_with(${per}, 'tag:'), false)`
 }
 
 /** Forgets windows that ended before `endMs`, but those of which a lease is open. @returns how many; call again while it is `most` */
@@ -130,6 +143,20 @@ export async function pruneWindows(db: Reader, endMs: number, most: number): Pro
   const { numAffectedRows } = await sql`delete from budget_windows where ctid = any(array(
     select ctid from budget_windows w where window_end_ms < ${endMs} and not exists (select from leases l
       where l.budget_id = w.budget_id and l.copy = w.copy and l.window_start_ms = w.window_start_ms and l.state <> 'closed')
+    limit ${most}))`.execute(db)
+  return Number(numAffectedRows ?? 0n)
+}
+
+/**
+ * Forgets windows of a minute that ended before `endMs`, of budgets with copies for what callers choose, as {@link pruneWindows}: each of
+ * these budgets may make a thousand a minute.
+ */
+export async function pruneChosenMinutes(db: Reader, endMs: number, most: number): Promise<number> {
+  const { numAffectedRows } = await sql`delete from budget_windows where ctid = any(array(
+    select w.ctid from budgets b join budget_windows w using (budget_id)
+    where b.window_kind = 'minute' and ${isChosenOf('b')} and w.window_start_ms < ${endMs} and w.window_end_ms < ${endMs}
+      and not exists (select from leases l where l.budget_id = w.budget_id and l.copy = w.copy
+        and l.window_start_ms = w.window_start_ms and l.state <> 'closed')
     limit ${most}))`.execute(db)
   return Number(numAffectedRows ?? 0n)
 }

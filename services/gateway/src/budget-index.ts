@@ -1,10 +1,38 @@
-import { type Budget, type CallIdentity, type ClaimedDimensions, splitTag, unclaimed } from '@sluice/contracts'
+import {
+  type Budget,
+  type CallIdentity,
+  type ClaimedDimensions,
+  copyOfChosen,
+  isPerChosen,
+  splitTag,
+  tagOf,
+  tagOfPer,
+  unclaimed,
+} from '@sluice/contracts'
 
 /** A budget copy that a call counts against. */
 export interface MatchedBudget {
   budget: Budget
   /** Value of the `per` dimension; empty for a shared pool. */
   copy: string
+  /** Of a budget with copies for what callers choose: what they say. */
+  said?: SaidValues
+}
+
+/** What a call says of a dimension that its caller chooses. `copy` is one of these values, or the one that they share with all others. */
+export interface SaidValues {
+  /** One; of a batch, those of all of its requests that count in this copy. */
+  values: readonly string[]
+  /** When it was admitted. */
+  atMs: number
+}
+
+/** Whether some request of what a budget counts in one copy is among those of the other. */
+export function sharesValue(one: MatchedBudget, other: MatchedBudget): boolean {
+  if (one.budget.budget_id !== other.budget.budget_id) return false
+  if (!one.said || !other.said) return one.copy === other.copy
+  const { values } = other.said
+  return one.said.values.some(value => values.includes(value))
 }
 
 /** Scope dimensions from the narrowest to the widest: a budget is found under the first it names. */
@@ -26,6 +54,8 @@ interface IndexedBudget {
   others: readonly { dimension: ScopeDimension; value: string }[]
   /** Its scope names something that calls claim. */
   isByClaim: boolean
+  /** It has a copy for each value of what callers choose, as far as they are told apart. */
+  isPerChosen: boolean
 }
 
 /** Finds the budgets of a call: a look-up per dimension the call has, whatever the number of budgets. */
@@ -54,7 +84,10 @@ export class BudgetIndex {
     const values = this.#byDimension.get(narrowest.dimension)
     const { app, session, agent, tag } = budget.scope
     const isByClaim = (app ?? session ?? agent ?? tag) !== undefined
-    values?.set(narrowest.value, [...(values.get(narrowest.value) ?? []), { budget, others, isByClaim }])
+    values?.set(narrowest.value, [
+      ...(values.get(narrowest.value) ?? []),
+      { budget, others, isByClaim, isPerChosen: isPerChosen(budget) },
+    ])
   }
 
   /** Whether some call of this caller's project may count in a hard budget, whoever makes it and whatever it says of itself. */
@@ -82,17 +115,20 @@ export class BudgetIndex {
     else values?.set(place.value, rest)
   }
 
-  /** Whether what a caller says of itself decides on what it matches. */
-  asksForClaims(identity: CallIdentity): boolean {
+  /** Whether calls of a caller that are alike may match otherwise: by what they say of themselves, or by which values have a copy. */
+  mayDiffer(identity: CallIdentity): boolean {
     for (const dimension of scopeDimensions) {
       const value = dimensionOf(identity, dimension)
       const candidates = value === undefined ? undefined : this.#byDimension.get(dimension)?.get(value)
-      if (candidates?.some(({ isByClaim }) => isByClaim)) return true
+      if (candidates?.some(({ isByClaim, isPerChosen: isByChoice }) => isByClaim || isByChoice)) return true
     }
     return false
   }
 
-  /** Every budget copy whose scope the call is in. A call without the `per` dimension is in no copy of that budget, nor is one whose copy is excepted. */
+  /**
+   * Every budget copy whose scope the call is in. A call without the `per` dimension is in no copy of that budget, nor is one whose copy is
+   * excepted. Of what callers choose, the copy is the value: whether it has one of its own, `BudgetState` knows.
+   */
   match(identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions): MatchedBudget[] {
     const matched: MatchedBudget[] = []
     for (const dimension of scopeDimensions) {
@@ -104,7 +140,7 @@ export class BudgetIndex {
         if (!isInScope(candidate, identity, provider, model)) continue
         if (candidate.isByClaim && !isClaimed(candidate.budget.scope, claimed)) continue
         const { budget } = candidate
-        const copy = budget.per === undefined ? '' : dimensionOf(identity, budget.per)
+        const copy = copyIn(budget.per, identity, model, claimed)
         if (copy !== undefined && !budget.except?.includes(copy)) matched.push({ budget, copy })
       }
     }
@@ -141,7 +177,37 @@ function isClaimed({ app, session, agent, tag }: Budget['scope'], claimed: Claim
   if (agent !== undefined && (claimed.agent_id ?? unclaimed) !== agent) return false
   if (tag === undefined) return true
   const { name, value } = splitTag(tag)
-  return claimed.tags?.[name] === value
+  return tagOf(claimed.tags, name) === value
+}
+
+function copyIn(
+  per: Budget['per'],
+  identity: CallIdentity,
+  model: string,
+  claimed: ClaimedDimensions,
+): string | undefined {
+  switch (per) {
+    case undefined:
+      return ''
+    case 'model':
+      return copyOfChosen(model)
+    case 'app':
+      return copyOfChosen(claimed.app)
+    case 'session':
+      return copyOfChosen(claimed.session_id)
+    case 'agent':
+      return copyOfChosen(claimed.agent_id)
+    case 'project':
+    case 'team':
+    case 'member':
+    case 'room':
+    case 'key':
+    case 'service_account':
+    case 'participant':
+      return dimensionOf(identity, per)
+    default:
+      return copyOfChosen(tagOf(claimed.tags, tagOfPer(per) ?? ''))
+  }
 }
 
 function dimensionOf(identity: CallIdentity, dimension: ScopeDimension): string | undefined {

@@ -32,7 +32,7 @@ export function holdBudget(
     const isCharged = () => (access ?? routes.resolve(project, provider, identity.team_id).access) === 'managed'
     if (stop.kind !== 'balance_exhausted' || isCharged()) throw refusalOfStop(stop)
   }
-  return budgets.meet(identity, provider, model, claimed).hold(nowMs, refusalOfCutoff)
+  return budgets.meet(identity, provider, model, claimed, nowMs).hold(nowMs, refusalOfCutoff)
 }
 
 /** What a call that costs nothing holds. @throws Refusal `stopped_by_admin` */

@@ -148,7 +148,8 @@ const rooms = closing.use(
 )
 const budgets = closing.use(
   await followBudgets(bus, log, {
-    onCutoff: cutoff => events.callsCut(cutBudget(liveCalls, cutoff) + cutBudget(sockets.live, cutoff), cutoff.reason),
+    onCutoff: (cutoff, copyOf) =>
+      events.callsCut(cutBudget(liveCalls, cutoff, copyOf) + cutBudget(sockets.live, cutoff, copyOf), cutoff.reason),
     onStop: stop =>
       events.callsCut(cutStopped(liveCalls, stop) + cutStopped(sockets.live, stop), stop.kind ?? 'stopped_by_admin'),
   }),
@@ -337,6 +338,7 @@ const deps: AppDeps = {
   prompts: new CountedPrompts(),
   leases: {
     client: leases,
+    copies: budgets,
     findWindow: createWindowFinder(),
     allowance: new UnknownAllowance(),
     tokenLengths: new TokenLengths(),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Budget, BudgetWindow, CallIdentity, Cutoff } from '@sluice/contracts'
+import type { Budget, BudgetWindow, CallIdentity, ClaimedDimensions, Cutoff } from '@sluice/contracts'
 import { BudgetIndex } from './budget-index.ts'
 import { BudgetState, MetBudgets, MetByCaller } from './met-budgets.ts'
 
@@ -101,4 +101,86 @@ test('budgets that come, change and go are met by the next call, and by those al
   index.put(budgetOf('c', { scope: { project: 'p', app: 'x' } }))
   assert.deepEqual([met('m', 'x'), met('m', 'y'), met('m', 'x')], [['c 100'], [], ['c 100']], 'what is claimed counts')
   assert.deepEqual(met('n', 'x', { ...identity, key_id: 'other' }), ['c 100'])
+})
+
+test('values that callers choose are met in their copies as they are told apart, call by call; a cutoff of the shared one refuses those alone', () => {
+  const index = new BudgetIndex()
+  const state = new BudgetState()
+  const caller = new MetByCaller(index, () => state)
+  const identity = { account_id: 'acct', project_id: 'p', team_id: 't', key_id: 'k', credential_kind: 'key' } as const
+  const copyOf = (claimed: ClaimedDimensions, model = 'm') =>
+    caller
+      .meet(identity, 'openai', model, claimed, nowMs)
+      .hold(nowMs, () => new Error('cut off'))
+      .budgets.map(({ copy }) => copy)
+  const cases: [Budget['per'], ClaimedDimensions, string][] = [
+    ['app', { app: 'codex' }, 'codex'],
+    ['session', { session_id: 's' }, 's'],
+    ['agent', {}, 'unknown'],
+    ['tag:ticket', { tags: { ticket: 'T-1' } }, 'T-1'],
+    ['tag:ticket', { tags: { other: 'T-1' } }, 'unknown'],
+    ['tag:constructor', { tags: { other: 'T-1' } }, 'unknown'],
+    ['tag:__proto__', { tags: { other: 'T-1' } }, 'unknown'],
+    ['tag:__proto__', { tags: Object.fromEntries([['__proto__', 'T-1']]) }, 'T-1'],
+    ['model', {}, 'm'],
+  ]
+  for (const [per, claimed, copy] of cases) {
+    index.put(budgetOf('a', { scope: { project: 'p' }, ...(per !== undefined && { per }) }))
+    assert.deepEqual(copyOf(claimed), [copy], per)
+  }
+  index.put(budgetOf('a', { scope: { project: 'p' }, per: 'model' }))
+  const show = (copy: string, full?: true) =>
+    state.show({ ...windowOf(1), copy, ...(full && { full }), window_start_ms: 0 } as unknown as BudgetWindow)
+  show('told')
+  show('other')
+  assert.deepEqual([copyOf({}, 'told'), copyOf({}, 'm')], [['told'], ['m']], 'it may get one')
+  show('other', true)
+  assert.deepEqual([copyOf({}, 'told'), copyOf({}, 'm')], [['told'], ['other']])
+  state.cutOff({ ...cutoff, copy: 'other' })
+  assert.throws(() => copyOf({}, 'm'), /cut off/)
+  assert.deepEqual(copyOf({}, 'told'), ['told'])
+})
+
+test('a value is taken for its own until its window says that the list is full, or a home that it has none, for a minute of that window', () => {
+  const state = new BudgetState()
+  const show = (copy: string, startMs: number, full?: true) =>
+    state.show({ ...windowOf(0, startMs + 1_000_000), copy, window_start_ms: startMs, ...(full && { full }) })
+  show('told', 0)
+  show('other', 0, true)
+  assert.deepEqual(
+    ['told', 'new', 'unknown', 'other'].map(value => state.copyOf(value, 999_999)),
+    ['told', 'other', 'unknown', 'other'],
+  )
+  assert.equal(state.copyOf('new', 1_000_000), 'new', 'the window has ended, and the next tells apart anew')
+  show('other', 1_000_000)
+  assert.equal(state.copyOf('new', 1_000_000), 'new')
+
+  show('told', 1_000_000)
+  state.noteOther('told', 2_000_000, 1_000_000)
+  assert.deepEqual([state.copyOf('told', 1_059_999), state.copyOf('told', 1_060_000)], ['other', 'told'])
+  state.noteOther('told', 1_100_000, 1_090_000)
+  assert.deepEqual([state.copyOf('told', 1_099_999), state.copyOf('told', 1_100_000)], ['other', 'told'])
+})
+
+test('a running call counts in the copy of all others once the list of its own window is full; what holds money, in the one that paid', () => {
+  const state = new BudgetState()
+  const running = (mode: Budget['mode'], atMs: number) =>
+    state.copyOfRunning({ budget: budgetOf('a', { mode }), copy: 'new', said: { values: ['new'], atMs } }, nowMs)
+  assert.equal(running('soft', nowMs - 1), 'new')
+  state.show({ ...windowOf(0), copy: 'other', window_start_ms: nowMs - 10, full: true })
+  assert.deepEqual(
+    [running('soft', nowMs - 1), running('soft', nowMs - 11), running('hard', nowMs - 1)],
+    ['other', 'new', 'new'],
+  )
+  state.show({ ...windowOf(0), copy: 'new', window_start_ms: nowMs - 10 })
+  assert.equal(running('soft', nowMs - 1), 'new')
+})
+
+test('cutoffs of copies that do not come again are forgotten when nothing more is told of them', () => {
+  const state = new BudgetState()
+  state.cutOff({ ...cutoff, copy: 'once' })
+  state.forgetCutoff('once', nowMs)
+  assert.ok(state.findCutoff('once', nowMs), 'it is in force until its window ends')
+  state.forgetCutoff('once', nowMs + 5_000)
+  assert.ok(state.cutOff({ ...cutoff, copy: 'once' }))
 })

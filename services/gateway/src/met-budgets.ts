@@ -1,6 +1,16 @@
-import type { Budget, BudgetWindow, CallIdentity, ClaimedDimensions, Cutoff } from '@sluice/contracts'
+import {
+  type Budget,
+  type BudgetWindow,
+  type CallIdentity,
+  type ClaimedDimensions,
+  type Cutoff,
+  isPerChosen,
+  isPlaceless,
+  otherCopy,
+} from '@sluice/contracts'
 import { createWindowFinder } from '@sluice/leases'
 import type { BudgetIndex, MatchedBudget } from './budget-index.ts'
+import { OtherValues } from './other-values.ts'
 import { isRateLimit } from './rate-limit.ts'
 
 /** What admission found: every budget the call counts against. */
@@ -40,6 +50,7 @@ export const nothingHeld: Hold = {
 export class BudgetState {
   readonly #cutoffs = new Map<string, Cutoff>()
   readonly #windows = new Map<string, BudgetWindow>()
+  #others: OtherValues | undefined
   /** Counts what has changed. */
   version = 0
 
@@ -55,6 +66,48 @@ export class BudgetState {
   show(window: BudgetWindow): void {
     this.#windows.set(window.copy, window)
     this.version++
+  }
+
+  /** A copy has no window any more. */
+  forget(copy: string): void {
+    if (this.#windows.delete(copy)) this.version++
+  }
+
+  /** Nothing more is told of a cutoff: one whose window is over says nothing any more. */
+  forgetCutoff(copy: string, nowMs: number): void {
+    if ((this.#cutoffs.get(copy)?.until_ms ?? Infinity) <= nowMs) this.#cutoffs.delete(copy)
+  }
+
+  /** A home has said that a value shares the copy of all others, in a window that ends then. */
+  noteOther(value: string, windowEndMs: number | undefined, nowMs: number): void {
+    this.forget(value)
+    this.#others ??= new OtherValues()
+    this.#others.note(value, windowEndMs, nowMs)
+  }
+
+  /**
+   * The copy of a value that callers choose. The list of those that have one is the budget service's: a window that is shown is one. A
+   * value without may have one or get one, and is taken for its own until the copy of all others is said to be `full`, or its home says
+   * that it shares that.
+   */
+  copyOf(value: string, nowMs: number): string {
+    if (isPlaceless(value) || this.findWindow(value, nowMs)) return value
+    return this.findFull(nowMs) || this.#others?.has(value, nowMs) ? otherCopy : value
+  }
+
+  /** The same for a call that runs: of a window that has begun since it was admitted it knows nothing. */
+  copyOfRunning({ budget, copy, said }: MatchedBudget, nowMs: number): string {
+    // Money that is held says for good in which copy it counts.
+    if (!said || budget.mode === 'hard') return copy
+    const full = this.findFull(nowMs)
+    if (!full || full.window_start_ms > said.atMs) return copy
+    return this.copyOf(copy, nowMs)
+  }
+
+  /** The window of all others, where no more values can get a copy. */
+  findFull(nowMs: number): BudgetWindow | undefined {
+    const shared = this.findWindow(otherCopy, nowMs)
+    return shared?.full ? shared : undefined
   }
 
   findCutoff(copy: string, nowMs: number): Cutoff | undefined {
@@ -135,7 +188,7 @@ export class MetBudgets {
 const findWindow = createWindowFinder()
 
 /** The window that an instant lies in, where nothing was heard of it: its first call is told when it ends, too. */
-function unusedWindow(budget: Budget, copy: string, nowMs: number): BudgetWindow {
+export function unusedWindow(budget: Budget, copy: string, nowMs: number): BudgetWindow {
   const { startMs, endMs } = findWindow(budget.window, budget.time_zone, nowMs)
   return {
     budget_id: budget.budget_id,
@@ -168,16 +221,39 @@ export class MetByCaller {
     this.#stateOf = stateOf
   }
 
-  meet(identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions): MetBudgets {
+  meet(
+    identity: CallIdentity,
+    provider: string,
+    model: string,
+    claimed: ClaimedDimensions,
+    nowMs = Date.now(),
+  ): MetBudgets {
     const { version } = this.#index
     const last = this.#last.get(identity)
     if (last?.version === version && last.model === model && last.provider === provider) return last.met
-    const budgets = this.#index.match(identity, provider, model, claimed)
+    const budgets = this.match(identity, provider, model, claimed, nowMs)
     const met = new MetBudgets(
       budgets,
       budgets.map(({ budget }) => this.#stateOf(budget.budget_id)),
     )
-    if (!this.#index.asksForClaims(identity)) this.#last.set(identity, { version, provider, model, met })
+    if (!this.#index.mayDiffer(identity)) this.#last.set(identity, { version, provider, model, met })
     return met
+  }
+
+  /** Every budget copy whose scope the call is in, as values are told apart now. */
+  match(
+    identity: CallIdentity,
+    provider: string,
+    model: string,
+    claimed: ClaimedDimensions,
+    nowMs: number,
+  ): MatchedBudget[] {
+    const matched = this.#index.match(identity, provider, model, claimed)
+    for (const each of matched) {
+      if (!isPerChosen(each.budget)) continue
+      each.said = { values: [each.copy], atMs: nowMs }
+      each.copy = this.#stateOf(each.budget.budget_id).copyOf(each.copy, nowMs)
+    }
+    return matched
   }
 }

@@ -54,6 +54,7 @@ function begin(t: TestContext, home: { left: number; busyWith?: 'others' | 'nobo
   const line = new WaitingLine(wallet, { send })
   const leases: LeaseDeps = {
     client: { wallet, line, send, spare: new SpareMoney() } as unknown as LeaseDeps['client'],
+    copies: { noteOther: () => {}, findWindow: () => undefined },
     findWindow: createWindowFinder(),
     allowance: new UnknownAllowance(),
     tokenLengths: new TokenLengths(),

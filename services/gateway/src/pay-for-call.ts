@@ -11,7 +11,8 @@ import type { Money } from './leases/money.ts'
 import { PaceStream } from './leases/pace-stream.ts'
 import { type LeaseDeps, type Paying, type Taken, takeMoney, takeNow } from './leases/take-money.ts'
 import { readToldInput, type ToldInput } from './leases/told-input.ts'
-import type { Hold } from './met-budgets.ts'
+import { type Hold, unusedWindow } from './met-budgets.ts'
+import { holdOfPaid } from './paid-hold.ts'
 import type { ModelRequest } from './read-request.ts'
 import { Refusal } from './refusal.ts'
 import { counterOf } from './resolve-route.ts'
@@ -65,6 +66,16 @@ export function payForCall(
     return { ...sent, pace: paceOf(deps, paced, admitted, each.isPaced ? text : undefined) }
   }
   return taken instanceof Promise ? taken.then(paid) : paid(taken)
+}
+
+/** What a call counts in, once it is paid. */
+export function paidHoldOf({ copies }: LeaseDeps, hold: Hold, { budgets }: Pick<Money, 'budgets'>): Hold {
+  const nowMs = Date.now()
+  return holdOfPaid(
+    hold,
+    budgets,
+    ({ budget, copy }) => copies.findWindow(budget.budget_id, copy, nowMs) ?? unusedWindow(budget, copy, nowMs),
+  )
 }
 
 interface PacedCall extends Taken {

@@ -18,7 +18,7 @@ import type { PathMatch } from './match-path.ts'
 import { allowNamedModels } from './named-models/allow-named-models.ts'
 import { ownHandlers } from './own-handlers.ts'
 import { requireOpenClass } from './path-class.ts'
-import { type PaidCall, payForCall } from './pay-for-call.ts'
+import { type PaidCall, paidHoldOf, payForCall } from './pay-for-call.ts'
 import { proveAgain } from './prove-again.ts'
 import { type BodyMemory, type ModelRequest, readModelRequest, readPlainRequest } from './read-request.ts'
 import { requireOwnReferences } from './references/require-own-references.ts'
@@ -253,6 +253,7 @@ function sendPaid(
 ): void {
   try {
     admitted.money = money
+    admitted.hold = paidHoldOf(deps.leases, admitted.hold, money)
     admitted.clampedTo = clampedTo
     if (clampedBy) admitted.clampedBy = clampedBy
     admitted.pace = pace

@@ -1,4 +1,4 @@
-import type { Budget } from '@sluice/contracts'
+import { type Budget, isPerChosen } from '@sluice/contracts'
 
 /** A share of the limit in force at which a budget tells, in whole per cents. */
 export const thresholdRange = { minimum: 1, maximum: 1_000 } as const
@@ -12,9 +12,12 @@ export function mayHaveThresholds({ unit, window }: Pick<Budget, 'unit' | 'windo
   return unit !== 'concurrent' && window !== 'minute'
 }
 
-/** What a budget tells of where nobody says: a shared one of its last fifth and its end, each of many copies of its end alone. */
+/**
+ * What a budget tells of where nobody says: a shared one of its last fifth and its end, each of many copies of its end alone. Copies that
+ * callers make up tell nobody.
+ */
 export function defaultThresholds(budget: Pick<Budget, 'unit' | 'window' | 'mode' | 'per'>): number[] {
-  if (!mayHaveThresholds(budget)) return []
+  if (!mayHaveThresholds(budget) || isPerChosen(budget)) return []
   if (budget.per !== undefined) return [100]
   return budget.mode === 'alert' ? [50, 80, 100] : [80, 100]
 }

@@ -1,10 +1,11 @@
-import type { Cutoff } from '@sluice/contracts'
+import { type Cutoff, isPerChosen, isPlaceless, otherCopy } from '@sluice/contracts'
 import { type HomeState, leftOf, type Pool, poolKey, spentOf, type windowAt } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
 import { fireThresholds } from '../alerts/fire-alerts-store.ts'
-import type { CountedBudget, WindowState, WindowSum } from '../budget.ts'
+import { type CountedBudget, type WindowState, type WindowSum, windowKey } from '../budget.ts'
 import { decideAndSave } from '../cutoff-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
+import { nameCopies } from '../told-apart-store.ts'
 import { makeWindows } from '../window-store.ts'
 import type { AskCommand, Command } from './command.ts'
 import { namedBy } from './command.ts'
@@ -42,32 +43,46 @@ export async function applyBatch(
   owned: OwnedHome,
   commands: readonly Command[],
 ): Promise<AppliedBatch | undefined> {
+  const others = new Map<string, string>()
   for (let round = 0; round < 3; round++) {
-    const applied = await tryBatch(context, owned, commands)
+    const applied = await tryBatch(context, owned, commands, others)
     if (!applied || 'state' in applied) return applied
     // Apart from the batch, so that windows are always locked in one order.
     await makeWindows(context.db, applied.missing, Date.now())
+    if (applied.unnamed.length === 0) continue
+    const unnamed = await transact(context.db, trx => nameCopies(trx, applied.unnamed, Date.now()))
+    for (const { budgetId, copy, window } of applied.unnamed)
+      if (unnamed.has(windowKey(budgetId, copy, window.startMs)))
+        others.set(poolKey(budgetId, copy, window.startMs), budgetId)
   }
   throw new Error(`windows of home ${owned.home} were made and are not there`)
 }
 
+/** Windows that are not there: of copies that anybody may have, and of values that may have to share one. */
+interface MissingWindows {
+  missing: WindowSum[]
+  unnamed: WindowSum[]
+}
+
+/** @param others pools of values that have no copy of their own, with their budgets */
 function tryBatch(
   { db, owner, findWindow, silentMs, holdersToldAt, isWorthRecall }: BatchContext,
   owned: OwnedHome,
   commands: readonly Command[],
-): Promise<AppliedBatch | { missing: WindowSum[] } | undefined> {
+  others: ReadonlyMap<string, string>,
+): Promise<AppliedBatch | MissingWindows | undefined> {
   return transact(db, async trx => {
     const nowMs = Date.now()
     const locked = await lockOwnHome(trx, owner, owned, nowMs)
     if (!locked) return undefined
     const loaded = await loadHome(trx, owned.home, namedBy(commands, leaseIdsOf))
     const { state, budgets } = loaded
-    const missing = missingWindows(loaded, commands, nowMs, findWindow)
-    if (missing.length > 0) return { missing }
+    const windows = missingWindows(loaded, commands, others, nowMs, findWindow)
+    if (windows.missing.length + windows.unnamed.length > 0) return windows
     const before = new Map(state.pools)
     const { recoveringSinceMs } = locked
     const isRecovering = recoveringSinceMs !== undefined
-    const about = { state, budgets, term: owned.term, nowMs, findWindow, isRecovering }
+    const about = { state, budgets, others, term: owned.term, nowMs, findWindow, isRecovering }
     const batch = decideBatch(about, commands)
     const waiting: AppliedBatch['waiting'] = []
     if (batch.recalls.length > 0) {
@@ -90,10 +105,13 @@ function tryBatch(
     const leases = [...batch.leases].flatMap(leaseId => state.leases.get(leaseId) ?? [])
     const pools = [...state.pools.values()].filter(pool => before.get(pool.key) !== pool)
     const gatewayIds = new Set([...batch.gateways, ...batch.listed])
-    await saveHome(trx, owned.home, loaded, { leases, pools, gatewayIds }, nowMs)
+    const freed = await saveHome(trx, owned.home, loaded, { leases, pools, gatewayIds }, nowMs)
     const cutoffs = await cutSpent(trx, loaded, pools, nowMs)
     await tellSettled(trx, loaded, before, pools, nowMs)
-    const copies = pools.map(({ budgetId, copy }) => ({ budgetId, copy }))
+    // Whether values can get a copy stands beside what is known of the one that they share.
+    const shared = new Set([...freed.map(({ budgetId }) => budgetId), ...others.values()])
+    const copies = [...pools, ...freed].map(({ budgetId, copy }) => ({ budgetId, copy }))
+    for (const budgetId of shared) copies.push({ budgetId, copy: otherCopy })
     return { ...batch, state, cutoffs, copies, waiting }
   })
 }
@@ -113,14 +131,16 @@ function shortPools(state: HomeState, asks: readonly AskCommand[]): Pool[] {
 function missingWindows(
   { state, budgets }: LoadedHome,
   commands: readonly Command[],
+  others: ReadonlyMap<string, string>,
   nowMs: number,
   findWindow: typeof windowAt,
-): WindowSum[] {
+): MissingWindows {
   const missing = new Map<string, WindowSum>()
-  const add = (budget: CountedBudget, copy: string, startMs: number) => {
+  const unnamed = new Map<string, WindowSum>()
+  const add = (to: Map<string, WindowSum>, budget: CountedBudget, copy: string, startMs: number) => {
     const key = poolKey(budget.budget_id, copy, startMs)
     const window = findWindow(budget.window, budget.time_zone, startMs)
-    if (window.startMs === startMs) missing.set(key, { budgetId: budget.budget_id, copy, window, amount: 0n })
+    if (window.startMs === startMs) to.set(key, { budgetId: budget.budget_id, copy, window, amount: 0n })
   }
   for (const { kind, message } of commands) {
     if (kind === 'heartbeat') continue
@@ -128,13 +148,16 @@ function missingWindows(
       const budget = budgets.get(named.budget_id)
       if (!budget || state.pools.has(poolKey(named.budget_id, named.copy, named.window_start_ms))) continue
       // What a lease names was there once: this database has lost it.
+      const isOther = others.has(poolKey(named.budget_id, named.copy, named.window_start_ms))
       if (kind === 'ask') {
-        if (budget.mode !== 'hard' || !isWindowOpen(budget, named.window_start_ms, nowMs, findWindow)) continue
+        if (isOther || budget.mode !== 'hard') continue
+        if (!isWindowOpen(budget, named.window_start_ms, nowMs, findWindow)) continue
       }
-      add(budget, named.copy, named.window_start_ms)
+      const isValue = kind === 'ask' && isPerChosen(budget) && !isPlaceless(named.copy)
+      add(isValue ? unnamed : missing, budget, named.copy, named.window_start_ms)
     }
   }
-  return [...missing.values()]
+  return { missing: [...missing.values()], unnamed: [...unnamed.values()] }
 }
 
 /** Cutoffs of pools that are spent: in a hard budget no call can go on there. */

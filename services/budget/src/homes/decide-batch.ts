@@ -20,6 +20,8 @@ import type { AskCommand, Command } from './command.ts'
 export interface BatchCircumstances {
   state: HomeState
   budgets: ReadonlyMap<string, CountedBudget>
+  /** Pools of values that have no copy of their own. */
+  others?: Pick<ReadonlyMap<string, string>, 'has'>
   term: number
   nowMs: number
   findWindow: typeof windowAt
@@ -99,6 +101,7 @@ function decideOneAsk(about: BatchCircumstances, command: AskCommand, batch: Dec
     recalled,
     isRecovering: about.isRecovering,
     isOpen: (pool, late) => isOpen(about, pool) || (late && isRecent(about, pool)),
+    isOther: pool => about.others?.has(pool.key) === true,
   })
   if (decided === 'recall') {
     batch.recalls.push(command)

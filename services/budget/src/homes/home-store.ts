@@ -1,3 +1,4 @@
+import { isPerChosen, isPlaceless } from '@sluice/contracts'
 import {
   emptyHome,
   type HomeState,
@@ -12,6 +13,7 @@ import { type Selectable, sql } from 'kysely'
 import type { CountedBudget } from '../budget.ts'
 import { fromRow as budgetOf } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
+import { freePlaces } from '../told-apart-store.ts'
 import { toPoolAmount } from '../window-store.ts'
 import type { Named, PoolName } from './command.ts'
 
@@ -145,15 +147,36 @@ export interface HomeChange {
   gatewayIds?: ReadonlySet<string>
 }
 
-/** Writes what has changed as it is now, in one statement. */
+/**
+ * Writes what has changed as it is now, in one statement. Values that callers have chosen, and of which nothing is counted or held, leave
+ * their copies to others. @returns the copies that were left
+ */
 export async function saveHome(
   trx: Transaction<BudgetTables>,
   home: number,
   loaded: LoadedHome,
   { leases, pools, gatewayIds = new Set() }: HomeChange,
   nowMs: number,
+): Promise<PoolName[]> {
+  if (leases.length + pools.length + gatewayIds.size > 0)
+    await write(trx, home, loaded, { leases, pools, gatewayIds }, nowMs)
+  const unused = [...loaded.state.pools.values()].filter(pool => mayLeave(pool, loaded.budgets))
+  return unused.length === 0 ? [] : freePlaces(trx, unused)
+}
+
+function mayLeave(pool: Pool, budgets: LoadedHome['budgets']): boolean {
+  const budget = budgets.get(pool.budgetId)
+  if (!budget || !isPerChosen(budget) || isPlaceless(pool.copy)) return false
+  return pool.unleased === 0 && pool.settled === 0 && pool.unresolved === 0 && pool.outstanding === 0
+}
+
+async function write(
+  trx: Transaction<BudgetTables>,
+  home: number,
+  loaded: LoadedHome,
+  { leases, pools, gatewayIds }: Required<HomeChange>,
+  nowMs: number,
 ): Promise<void> {
-  if (leases.length + pools.length + gatewayIds.size === 0) return
   const rows = leases.map(lease => toRow(home, loaded, lease, nowMs))
   const gateways = [...gatewayIds].flatMap(gatewayId => loaded.state.gateways.get(gatewayId) ?? [])
   await sql`with changed_leases as (

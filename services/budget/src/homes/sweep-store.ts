@@ -116,7 +116,7 @@ export function expireUnresolved(
 /** Forgets leases that are closed, or given up whole, of which nothing is unresolved and nothing was heard since. @returns how many; call again while it is `most` */
 export async function pruneLeases(db: Kysely<BudgetTables>, beforeMs: number, most: number): Promise<number> {
   const { numAffectedRows } = await sql`delete from leases where ctid = any(array(
-    select l.ctid from leases l join budget_windows w using (budget_id, copy, window_start_ms)
+    select l.ctid from leases l left join budget_windows w using (budget_id, copy, window_start_ms)
     where (l.state = 'closed' or (l.state = 'silent' and ${wholeLease} = any(l.given_up))) and l.changed_at_ms < ${beforeMs} and l.unresolved = '{}'
       and coalesce(w.window_end_ms, 0) < ${beforeMs} limit ${most}))`.execute(db)
   return Number(numAffectedRows ?? 0n)

@@ -5,7 +5,7 @@ import {
   budgetWindows,
   holdPolicies,
   lineOfText,
-  perDimensions,
+  signedPerDimensions,
   Type,
 } from '@sluice/contracts'
 import { isTimeZone } from '@sluice/leases'
@@ -38,7 +38,7 @@ export const CreateBudgetBody = Type.Object(
         { additionalProperties: false },
       ),
     ),
-    per: Type.Optional(Type.Enum([...perDimensions])),
+    per: Type.Optional(Type.Enum([...signedPerDimensions])),
     unit: Type.Enum([...budgetUnits]),
     limit: Type.Optional(Type.String({ maxLength: 32 })),
     limit_nano_usd: Type.Optional(Type.Integer({ minimum: 1 })),

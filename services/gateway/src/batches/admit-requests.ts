@@ -1,9 +1,10 @@
 import { allowModel } from '../allow-model.ts'
-import type { MatchedBudget } from '../budget-index.ts'
+import { type MatchedBudget, sharesValue } from '../budget-index.ts'
 import type { AdmittedCall } from '../call.ts'
 import { holdBudget } from '../hold-budget.ts'
 import { type Hold, nothingHeld } from '../met-budgets.ts'
 import { allowNamedModels } from '../named-models/allow-named-models.ts'
+import { uniteCopies } from '../paid-hold.ts'
 import type { ReplyShapeName } from '../reply-reader.ts'
 import type { AuthenticatedCall, GatewayDeps } from '../request-path.ts'
 import type { BatchRequests } from './batch-requests.ts'
@@ -44,23 +45,22 @@ export function admitRequests(
 export function joinHolds(holds: readonly Hold[], models: readonly string[]): Hold {
   const [first, ...rest] = holds
   if (!first) return nothingHeld
-  const known = new Set<string>()
-  const met = holds
-    .flatMap(hold => hold.budgets.map((matched, at) => ({ matched, window: hold.windows[at] })))
-    .filter(({ matched: { budget, copy } }) => {
-      const name = `${budget.budget_id} ${copy}`
-      return known.has(name) ? false : Boolean(known.add(name))
-    })
-  const budgets = met.map(({ matched }) => matched)
+  const windows = new Map<string, Hold['windows'][number]>()
+  for (const hold of holds)
+    for (const [at, matched] of hold.budgets.entries()) {
+      const window = hold.windows[at]
+      if (window) windows.set(keyOf(matched), window)
+    }
+  const budgets = uniteCopies(holds.flatMap(hold => hold.budgets))
   return {
     budgets,
-    windows: met.flatMap(({ window }) => window ?? []),
+    windows: budgets.flatMap(matched => windows.get(keyOf(matched)) ?? []),
     hasRates: holds.some(hold => hold.hasRates),
     hard: budgets.filter(({ budget }) => budget.mode === 'hard' && !isByMinute(budget)).sort(byId),
     urgent: holds.some(hold => hold.urgent),
     tightest: [first, ...rest].find(hold => hold.tightest)?.tightest,
     modelsOf: matched => {
-      const counted = models.filter((_, at) => holds[at]?.hard.some(each => isSame(each, matched)))
+      const counted = models.filter((_, at) => holds[at]?.hard.some(each => sharesValue(each, matched)))
       return counted.length === models.length ? undefined : counted
     },
   }
@@ -71,8 +71,8 @@ function isByMinute({ unit, window }: MatchedBudget['budget']): boolean {
   return window === 'minute' && (unit === 'requests' || unit === 'tokens')
 }
 
-function isSame(a: MatchedBudget, b: MatchedBudget): boolean {
-  return a.budget.budget_id === b.budget.budget_id && a.copy === b.copy
+function keyOf({ budget, copy }: MatchedBudget): string {
+  return `${budget.budget_id} ${copy}`
 }
 
 function byId(a: MatchedBudget, b: MatchedBudget): number {

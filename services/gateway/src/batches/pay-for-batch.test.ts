@@ -43,6 +43,7 @@ async function pay(sums: readonly Omit<ModelSum, 'tokens' | 'requests'>[], hold:
   const client = { wallet, line, send } as unknown as LeaseDeps['client']
   const leases: LeaseDeps = {
     client,
+    copies: { noteOther: () => {}, findWindow: () => undefined },
     findWindow: createWindowFinder(),
     allowance: new UnknownAllowance(),
     tokenLengths: new TokenLengths(),

@@ -4,6 +4,7 @@ import type { CallBound } from '../bounds/call-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import type { AdmittedCall } from '../call.ts'
 import { type LeaseDeps, takeMoney } from '../leases/take-money.ts'
+import { paidHoldOf } from '../pay-for-call.ts'
 import { Refusal } from '../refusal.ts'
 import type { AuthenticatedCall } from '../request-path.ts'
 import type { BatchTerms } from './bound-requests.ts'
@@ -37,7 +38,9 @@ export async function payForBatch(
   const { money } = await takeMoney(leases, paying, Date.now())
   try {
     if (call.response.destroyed) throw new Refusal('invalid_request', 'The client left before its request was sent.')
-    return Object.assign(admitAgain(), { eventId, money, holder: holderOf('batch', eventId) })
+    const again = admitAgain()
+    const paid = paidHoldOf(leases, again.hold, money)
+    return Object.assign(again, { eventId, money, hold: paid, holder: holderOf('batch', eventId) })
   } catch (error) {
     money.release()
     throw error

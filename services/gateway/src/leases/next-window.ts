@@ -1,4 +1,4 @@
-import type { Budget } from '@sluice/contracts'
+import { type Budget, isPerChosen, isPlaceless } from '@sluice/contracts'
 import type { createWindowFinder, PoolName } from '@sluice/leases'
 
 /** Says which pool follows another one, as its budget stands now. */
@@ -10,6 +10,8 @@ export function nextWindowOf(
     const { budgetId, copy, windowEndMs, home, isConcurrent } = pool
     const budget = findBudget(budgetId)
     if (windowEndMs === undefined || budget?.mode !== 'hard') return undefined
+    // Whether a value has a copy then, nobody knows before that window has begun.
+    if (isPerChosen(budget) && !isPlaceless(copy)) return undefined
     const { startMs, endMs } = findWindow(budget.window, budget.time_zone, windowEndMs)
     return { budgetId, copy, windowStartMs: startMs, windowEndMs: endMs, home, isConcurrent }
   }

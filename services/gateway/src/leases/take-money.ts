@@ -1,4 +1,4 @@
-import type { Budget } from '@sluice/contracts'
+import type { Budget, BudgetWindow } from '@sluice/contracts'
 import {
   type createWindowFinder,
   type Hold,
@@ -13,6 +13,7 @@ import type { CallBound } from '../bounds/call-bound.ts'
 import type { CountText } from '../bounds/tighten-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import { refusalOfSpent } from '../hold-budget.ts'
+import { withOther } from '../paid-hold.ts'
 import { amountOf, isLoose, isRateLimit, outputWithinOf, refusalOfHeldRate } from '../rate-limit.ts'
 import { Refusal, type RefusalBudget } from '../refusal.ts'
 import type { LeaseClient } from './lease-client.ts'
@@ -20,8 +21,16 @@ import { isExact, Money } from './money.ts'
 import type { TokenLengths } from './token-lengths.ts'
 import type { UnknownAllowance } from './unknown-allowance.ts'
 
+/** What this gateway knows of copies of budgets. */
+export interface KnownCopies {
+  findWindow: (budgetId: string, copy: string, nowMs: number) => BudgetWindow | undefined
+  /** A home has said that a value shares the copy of all others, in a window that ends then. */
+  noteOther: (budgetId: string, value: string, windowEndMs: number | undefined, nowMs: number) => void
+}
+
 export interface LeaseDeps {
   client: LeaseClient
+  copies: KnownCopies
   findWindow: ReturnType<typeof createWindowFinder>
   allowance: UnknownAllowance
   tokenLengths: TokenLengths
@@ -175,6 +184,7 @@ async function waitForMoney(deps: LeaseDeps, paying: Paying, needs: readonly Nee
     const bound = isWhole(needs, waited.amounts) ? paying.bound : await tightenedWithin(paying, hold, deps)
     return takenOf(deps, { ...paying, bound }, hold, waited.amounts)
   }
+  if (waited.refused.reason === 'other_copy') return takeOfOther(deps, paying, waited.refused)
   const tight = await paying.tighten?.()
   if (!tight || tight.tightness === paying.bound.tightness) throw refusalOf(paying.budgets, waited.refused, needs)
   const again = { ...paying, bound: tight }
@@ -184,11 +194,25 @@ async function waitForMoney(deps: LeaseDeps, paying: Paying, needs: readonly Nee
     case 'held':
       return takenOf(deps, again, then.hold, then.amounts)
     case 'refused':
+      if (then.refused.reason === 'other_copy') return takeOfOther(deps, again, then.refused)
       throw refusalOf(paying.budgets, then.refused, tightNeeds)
     case 'unanswered':
     case 'crowded':
       return goWithout(deps, again, tightNeeds, then)
   }
+}
+
+/** Asks once more, now that a home has said that a value shares the copy of all others. Of each value it says so once a window. */
+function takeOfOther(deps: LeaseDeps, paying: Paying, refused: Refused): Taken | Promise<Taken> {
+  const nowMs = Date.now()
+  const { budget_id: budgetId, copy, window_start_ms: windowStartMs } = refused
+  const own = paying.budgets.find(each => each.budget.budget_id === budgetId && each.copy === copy)
+  const pool = own && poolOf(deps, own.budget, copy, nowMs)
+  if (pool?.windowStartMs === windowStartMs) deps.copies.noteOther(budgetId, copy, pool.windowEndMs, nowMs)
+  // In the window behind it, it may have a copy.
+  const isOther = own && pool?.windowStartMs === windowStartMs
+  const again = isOther ? { ...paying, budgets: withOther(paying.budgets, own) } : paying
+  return takeOrWait(deps, again, needsOf(deps, again, nowMs), nowMs)
 }
 
 /** The tighter bound of a call that holds less than it wanted: the same money pays for more of its output. */

@@ -50,6 +50,7 @@ function begin(t: TestContext, left: { amount: number; bound?: CallBound }, wind
   const next = new NextTurn({
     leases: {
       client,
+      copies: { noteOther: () => {}, findWindow: () => undefined },
       findWindow: createWindowFinder(),
       allowance: new UnknownAllowance(),
       tokenLengths: new TokenLengths(),

@@ -1,6 +1,6 @@
 import type { AdmittedCall } from '../call.ts'
 import type { Money } from '../leases/money.ts'
-import { type PayDeps, payForCall } from '../pay-for-call.ts'
+import { type PayDeps, paidHoldOf, payForCall } from '../pay-for-call.ts'
 import { type ModelRequest, scanRequest } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
 import type { ScannedObject } from '../scan-json.ts'
@@ -45,7 +45,10 @@ export async function payForTurn(
   return {
     money,
     data: isWhole ? body : Buffer.concat([bytes.subarray(0, request.start), body, bytes.subarray(request.end)]),
-    give: call => Object.assign(call, { eventId: admitted.eventId, money, pace, prompt, clampedTo, clampedBy }),
+    give: call => {
+      const hold = paidHoldOf(deps.leases, call.hold, money)
+      return Object.assign(call, { eventId: admitted.eventId, hold, money, pace, prompt, clampedTo, clampedBy })
+    },
   }
 }
 

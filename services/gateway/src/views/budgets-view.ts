@@ -7,6 +7,8 @@ import {
   type CallIdentity,
   type ClaimedDimensions,
   Cutoff,
+  copyOfKey,
+  otherCopy,
   Stop,
 } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
@@ -21,7 +23,15 @@ export interface BudgetsView {
   /** Every budget copy whose scope this call is in. */
   match: (identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions) => MatchedBudget[]
   /** The same, with what is known of them: found once for calls that follow one another alike. */
-  meet: (identity: CallIdentity, provider: string, model: string, claimed: ClaimedDimensions) => MetBudgets
+  meet: (
+    identity: CallIdentity,
+    provider: string,
+    model: string,
+    claimed: ClaimedDimensions,
+    nowMs: number,
+  ) => MetBudgets
+  /** A home has said that a value shares the copy of all others, in a window that ends then. */
+  noteOther: (budgetId: string, value: string, windowEndMs: number | undefined, nowMs: number) => void
   /** Whether some call of this caller's project may count in a hard budget. */
   mayHold: (identity: CallIdentity) => boolean
   /** The cutoff in force for a budget copy now. */
@@ -35,8 +45,8 @@ export interface BudgetsView {
 }
 
 export interface BudgetsListeners {
-  /** A cutoff has come into force. */
-  onCutoff: (cutoff: Cutoff) => void
+  /** A cutoff has come into force. @param copyOf the copy that a budget of a running call counts in now */
+  onCutoff: (cutoff: Cutoff, copyOf: (matched: MatchedBudget) => string) => void
   onStop: (stop: Stop) => void
 }
 
@@ -57,8 +67,10 @@ export async function followBudgets(
   }
   const met = new MetByCaller(index, stateOf)
 
+  const copyOfRunning = (matched: MatchedBudget): string =>
+    states.get(matched.budget.budget_id)?.copyOfRunning(matched, Date.now()) ?? matched.copy
   const applyCutoff = (cutoff: Cutoff): void => {
-    if (stateOf(cutoff.budget_id).cutOff(cutoff) && cutoff.active) onCutoff(cutoff)
+    if (stateOf(cutoff.budget_id).cutOff(cutoff) && cutoff.active) onCutoff(cutoff, copyOfRunning)
   }
 
   const budgetsView = await followBucket(bus, 'budgets', Budget, {
@@ -78,8 +90,13 @@ export async function followBudgets(
   ]
   const cutoffsView = await followBucket(bus, 'cutoffs', Cutoff, {
     log,
-    onChange: (_key, cutoff) => {
-      if (cutoff) applyCutoff(cutoff)
+    onChange: (key, cutoff) => {
+      if (cutoff) {
+        applyCutoff(cutoff)
+        return
+      }
+      const gone = copyOfKey(key)
+      if (gone) states.get(gone.budgetId)?.forgetCutoff(gone.copy, Date.now())
     },
   })
   /** By project, and in it by id. */
@@ -101,17 +118,33 @@ export async function followBudgets(
       onStop(stop)
     },
   })
+  const showWindow = (window: BudgetWindow): void => {
+    const nowMs = Date.now()
+    const state = stateOf(window.budget_id)
+    const wasFull = state.findFull(nowMs) !== undefined
+    state.show(window)
+    if (wasFull || !state.findFull(nowMs)) return
+    // Its cutoff has come first, when it was not known whose it is.
+    const cutoff = state.findCutoff(otherCopy, nowMs)
+    if (cutoff) onCutoff(cutoff, copyOfRunning)
+  }
   const windowsView = await followBucket(bus, 'budget-windows', BudgetWindow, {
     log,
-    onChange: (_key, window) => {
-      if (window) stateOf(window.budget_id).show(window)
+    onChange: (key, window) => {
+      if (window) {
+        showWindow(window)
+        return
+      }
+      const gone = copyOfKey(key)
+      if (gone) states.get(gone.budgetId)?.forget(gone.copy)
     },
   })
 
   return {
-    match: (identity, provider, model, claimed) => index.match(identity, provider, model, claimed),
+    match: (identity, provider, model, claimed) => met.match(identity, provider, model, claimed, Date.now()),
+    noteOther: (budgetId, value, windowEndMs, nowMs) => stateOf(budgetId).noteOther(value, windowEndMs, nowMs),
     mayHold: identity => index.mayHold(identity),
-    meet: (identity, provider, model, claimed) => met.meet(identity, provider, model, claimed),
+    meet: (identity, provider, model, claimed, nowMs) => met.meet(identity, provider, model, claimed, nowMs),
     findCutoff: (budgetId, copy, nowMs) => states.get(budgetId)?.findCutoff(copy, nowMs),
     findWindow: (budgetId, copy, nowMs) => states.get(budgetId)?.findWindow(copy, nowMs),
     find: budgetId => index.find(budgetId),

@@ -28,6 +28,7 @@ import { noteAlertsGivenUp } from './017-note-alerts-given-up.ts'
 import { letParticipantsAsk } from './018-let-participants-ask.ts'
 import { tellOfRequests } from './019-tell-of-requests.ts'
 import { forgiveSpent } from './020-forgive-spent.ts'
+import { tellCopiesApart } from './021-tell-copies-apart.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -57,6 +58,7 @@ export const migrations: readonly Migration[] = [
   tellOfRequests,
   indexOutboxBeside([AuditRecorded.type]),
   forgiveSpent,
+  tellCopiesApart,
 ]
 
 /** The one schema of this service. */
