@@ -5,7 +5,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startTestStack, type TestStackOptions } from '@sluice/test-env'
+import type { ServiceName } from '@sluice/contracts'
+import { startTestStack } from '@sluice/test-env'
 import { realAgents } from './clients/agents.ts'
 import { aborts } from './faults/aborts.ts'
 import { callsLocal } from './faults/calls-local.ts'
@@ -19,6 +20,7 @@ import { leaseModel } from './faults/lease-model.ts'
 import { leasesHold } from './faults/leases-hold.ts'
 import { ledgerRerated } from './faults/ledger-rerated.ts'
 import { longThink } from './faults/long-think.ts'
+import { restartWith } from './faults/mutant.ts'
 import { natsDown } from './faults/nats-down.ts'
 import { natsKilled } from './faults/nats-killed.ts'
 import { pacedLive } from './faults/paced-live.ts'
@@ -28,7 +30,14 @@ import { ratingsAddUp } from './faults/ratings-add-up.ts'
 import { replicated } from './faults/replicated.ts'
 import { revokedEverywhere } from './faults/revoked-everywhere.ts'
 import { rollingRestart } from './faults/rolling-restart.ts'
-import { brokenPromises, logFolder, type Outcome, type Scenario, type ScenarioRun } from './faults/scenario.ts'
+import {
+  brokenPromises,
+  logFolder,
+  type Outcome,
+  type Scenario,
+  type ScenarioRun,
+  type StackWish,
+} from './faults/scenario.ts'
 import { slowReaders } from './faults/slow-readers.ts'
 import { streamsFuzzed } from './faults/streams-fuzzed.ts'
 
@@ -119,8 +128,12 @@ async function runOnce(name: string, options: Options, run: (at: ScenarioRun) =>
   const say = (line: string) => process.stderr.write(`  · ${line}\n`)
   try {
     const scope = { after: (clean: () => void | Promise<void>) => cleanUps.push(clean) }
-    const stack = async (asked?: TestStackOptions) =>
-      Object.assign(await startTestStack(scope, asked), { billedBefore: new Set<string>() })
+    const stack = async ({ preloads = {}, ...asked }: StackWish = {}) => {
+      const started = await startTestStack(scope, asked)
+      for (const [service, preload] of Object.entries(preloads))
+        await restartWith(started.services[service as ServiceName], preload)
+      return Object.assign(started, { billedBefore: new Set<string>() })
+    }
     const outcome = await run({ scope, stack, seed: options.seed, logs, say })
     writeFileSync(join(logs, 'outcome.json'), `${JSON.stringify({ name, ...options, ...outcome }, null, 2)}\n`)
     return outcome

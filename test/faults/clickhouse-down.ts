@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { eventually } from '@sluice/test-env'
 import { auditStores, storesThatMayDie } from './audit-stores.ts'
 import { startLoad } from './load-client.ts'
-import { type Replacement, restartAsMutant } from './mutant.ts'
+import { asMutant, type Replacement } from './mutant.ts'
 import { seededRandom } from './random.ts'
 import { judgeRun, keepServiceLogs } from './run-views.ts'
 import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
@@ -65,13 +65,13 @@ const markAnyway: Replacement[] = [
 
 /** Kills the writer at random points, then takes ClickHouse away for long, while clients call. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
+  const downFile = join(at.logs, 'clickhouse-is-down')
   const stack = await at.stack({
     ...storesThatMayDie,
     env: { ...storesThatMayDie.env, ANALYTICS_INSERT_WINDOW_MS: '50' },
+    preloads: { analytics: asMutant([...unreliable(downFile), ...mutant]) },
   })
   const { analytics } = stack.services
-  const downFile = join(at.logs, 'clickhouse-is-down')
-  await restartAsMutant(analytics, [...unreliable(downFile), ...mutant])
   const random = seededRandom(at.seed)
   const load = startLoad({
     origin: stack.url,

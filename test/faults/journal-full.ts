@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { eventually, type TestScope, type TestStack } from '@sluice/test-env'
 import { type ClientCall, startLoad } from './load-client.ts'
-import { addPreload, type Replacement, restartAsMutant } from './mutant.ts'
+import { type Preload, type Replacement, restartAsMutant, restartWith } from './mutant.ts'
 import { judgeRun } from './run-views.ts'
 import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
@@ -59,14 +59,9 @@ async function smallFileSystem(scope: TestScope, stack: TestStack): Promise<Disk
   }
 }
 
-async function disguisedDisk(stack: TestStack, fault: Size['fault']): Promise<Disk> {
-  const flag = join(stack.home, 'disk-is-broken')
-  const { gateway } = stack.services
-  await gateway.stop()
-  addPreload(gateway, 'broken-disk.ts')
-  gateway.plan.env.SLUICE_FAULT_DISK = flag
-  await gateway.start()
-  await gateway.untilReady()
+const disguise = (flag: string): Preload => ({ name: 'broken-disk.ts', env: { SLUICE_FAULT_DISK: flag } })
+
+function disguisedDisk(flag: string, fault: Size['fault']): Disk {
   return {
     kind: fault === 'full' ? 'writes that grow a file answer ENOSPC' : 'writes and syncs answer EIO',
     breakDown: () => writeFileSync(flag, fault),
@@ -75,10 +70,12 @@ async function disguisedDisk(stack: TestStack, fault: Size['fault']): Promise<Di
 }
 
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await at.stack()
+  const flag = join(at.logs, 'disk-is-broken')
+  const stack = await at.stack(size.realDisk ? {} : { preloads: { gateway: disguise(flag) } })
   const { gateway } = stack.services
-  const disk =
-    (size.realDisk ? await smallFileSystem(at.scope, stack) : undefined) ?? (await disguisedDisk(stack, size.fault))
+  const real = size.realDisk ? await smallFileSystem(at.scope, stack) : undefined
+  if (size.realDisk && !real) await restartWith(gateway, disguise(flag))
+  const disk = real ?? disguisedDisk(flag, size.fault)
   if (mutant.length > 0) await restartAsMutant(gateway, mutant)
   const load = startLoad({
     origin: stack.url,

@@ -11,15 +11,37 @@ export interface Replacement {
   to: string
 }
 
+/** A module of `mutants/` that is loaded before a service's program, and what it is told. */
+export interface Preload {
+  name: string
+  env: Record<string, string>
+}
+
 const preload = (name: string) => pathToFileURL(join(import.meta.dirname, 'mutants', name)).href
 
+/** Sources of a service that are read otherwise. */
+export const asMutant = (replacements: readonly Replacement[]): Preload => ({
+  name: 'replace-source.ts',
+  env: { SLUICE_MUTANT: JSON.stringify(replacements) },
+})
+
 /** Starts a service again as a mutant of itself. */
-export async function restartAsMutant(service: ServiceProcess, replacements: readonly Replacement[]): Promise<void> {
+export function restartAsMutant(service: ServiceProcess, replacements: readonly Replacement[]): Promise<void> {
+  return restartWith(service, asMutant(replacements))
+}
+
+/** Starts a service again with one more module before its program. */
+export async function restartWith(service: ServiceProcess, { name, env }: Preload): Promise<void> {
   await service.stop()
-  addPreload(service, 'replace-source.ts')
-  service.plan.env.SLUICE_MUTANT = JSON.stringify(replacements)
+  addPreload(service, name)
+  Object.assign(service.plan.env, env)
   await service.start()
   await service.untilReady()
+}
+
+/** The environment of a service that loads this module, and no other, before its program. */
+export function environmentOf({ name, env }: Preload): Record<string, string> {
+  return { NODE_OPTIONS: `--import ${preload(name)}`, ...env }
 }
 
 /** Loads a module of `mutants/` before the service's program, from its next start on. */

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { eventually } from '@sluice/test-env'
 import { startLoad } from './load-client.ts'
-import { addPreload, type Replacement, restartAsMutant } from './mutant.ts'
+import { type Replacement, restartAsMutant } from './mutant.ts'
 import { type Cut, cutPower } from './power-cut.ts'
 import { seededRandom } from './random.ts'
 import { judgeRun } from './run-views.ts'
@@ -34,15 +34,13 @@ const withoutGroupSync: Replacement[] = [
 
 /** Cuts the power of the gateway's machine again and again while real clients call, and starts it each time. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await at.stack({ env: { GATEWAY_JOURNAL: size.mode } })
+  const syncs = join(at.logs, 'syncs.ndjson')
+  const stack = await at.stack({
+    env: { GATEWAY_JOURNAL: size.mode },
+    preloads: { gateway: { name: 'witness-syncs.ts', env: { SLUICE_FAULT_SYNCS: syncs } } },
+  })
   const { gateway } = stack.services
   const directory = gateway.plan.env.GATEWAY_JOURNAL_DIR ?? ''
-  const syncs = join(at.logs, 'syncs.ndjson')
-  await gateway.stop()
-  addPreload(gateway, 'witness-syncs.ts')
-  gateway.plan.env.SLUICE_FAULT_SYNCS = syncs
-  await gateway.start()
-  await gateway.untilReady()
   if (mutant.length > 0) await restartAsMutant(gateway, mutant)
   const random = seededRandom(at.seed)
   const load = startLoad({

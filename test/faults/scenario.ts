@@ -1,6 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ServiceName } from '@sluice/contracts'
 import type { TestScope, TestStack, TestStackOptions } from '@sluice/test-env'
+import type { Preload } from './mutant.ts'
 
 /** The installation of a run, and the project that its calls belong to. */
 export interface RunStack extends TestStack {
@@ -8,12 +10,18 @@ export interface RunStack extends TestStack {
   readonly billedBefore: ReadonlySet<string>
 }
 
+/** What a scenario asks of its installation. */
+export interface StackWish extends TestStackOptions {
+  /** With which services are to run from the first call on. */
+  preloads?: Partial<Record<ServiceName, Preload>>
+}
+
 /** What a scenario runs with. */
 export interface ScenarioRun {
   /** Where it hangs its clean-up. */
   scope: TestScope
   /** Hands out its installation, with an environment as it is wanted. Other runs may have had it before. */
-  stack: (options?: TestStackOptions) => Promise<RunStack>
+  stack: (wish?: StackWish) => Promise<RunStack>
   seed: number
   /** Raw logs: what the client saw, what each store holds, the services' own logs. */
   logs: string

@@ -5,7 +5,8 @@ import { startTestStack, type TestStack, type TestStackOptions } from '@sluice/t
 import { signIn } from '../management.ts'
 import { newProject } from '../new-project.ts'
 import { readBill } from './accounts-of-a-run.ts'
-import type { RunStack } from './scenario.ts'
+import { environmentOf } from './mutant.ts'
+import type { RunStack, StackWish } from './scenario.ts'
 
 type Environment = Record<string, string | undefined>
 
@@ -27,7 +28,7 @@ const ends: (() => void | Promise<void>)[] = []
  * The installation that an earlier scenario of this process has left, else a new one. Each run has a project of its own;
  * services whose environment is not as this run wants it are started again: without what was replaced in their sources too.
  */
-export async function borrowStack(options: TestStackOptions = {}): Promise<RunStack> {
+export async function borrowStack({ preloads = {}, ...options }: StackWish = {}): Promise<RunStack> {
   const { env = {}, services = all } = options
   const killable = options.ownPostgres === true
   const left = shared.find(
@@ -35,9 +36,11 @@ export async function borrowStack(options: TestStackOptions = {}): Promise<RunSt
   )
   const { stack, environments } = left ?? (await start(options, services, killable))
   await Promise.all(
-    [...environments].map(([name, environment]) =>
-      asWanted(stack.services[name], { ...environment, ...of(name, env) }),
-    ),
+    [...environments].map(([name, environment]) => {
+      const { [name]: preload } = preloads
+      const loaded = preload === undefined ? {} : environmentOf(preload)
+      return asWanted(stack.services[name], { ...environment, ...of(name, env), ...loaded })
+    }),
   )
   const billedBefore = new Set((await readBill(stack)).map(line => line.id))
   const project = await newProject(stack, await signIn(stack), {})

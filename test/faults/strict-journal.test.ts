@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { before, suite, test } from 'node:test'
-import { eventually } from '@sluice/test-env'
+import { after, before, suite, test } from 'node:test'
+import { eventually, testFolder } from '@sluice/test-env'
 import { readBill, readLedger } from './accounts-of-a-run.ts'
-import { addPreload } from './mutant.ts'
 import type { RunStack } from './scenario.ts'
 import { borrowStack } from './shared-stack.ts'
 
 const waitMs = 300
 let stack: RunStack
-let flag: string
+const flag = join(testFolder({ after }, 'disk'), 'flag')
 
 function chat(how: string, streamed: boolean): Promise<Response> {
   return fetch(`${stack.url}/openai/v1/chat/completions`, {
@@ -29,14 +28,8 @@ suite('strict mode on a disk that hangs', () => {
     stack = await borrowStack({
       services: ['accounts', 'billing', 'budget', 'gateway'],
       env: { GATEWAY_JOURNAL: 'strict', GATEWAY_JOURNAL_WAIT_MS: String(waitMs) },
+      preloads: { gateway: { name: 'broken-disk.ts', env: { SLUICE_FAULT_DISK: flag } } },
     })
-    const { gateway } = stack.services
-    flag = join(stack.home, 'disk')
-    await gateway.stop()
-    addPreload(gateway, 'broken-disk.ts')
-    gateway.plan.env.SLUICE_FAULT_DISK = flag
-    await gateway.start()
-    await gateway.untilReady()
   })
 
   test('in strict mode a call whose OPEN cannot be synced is refused, never sent, and costs nothing', async t => {
