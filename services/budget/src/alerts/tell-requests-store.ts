@@ -31,6 +31,10 @@ export interface TellingContext {
  * @returns how many alerts; call again while it is more than none
  */
 export async function tellRequests(db: Kysely<BudgetTables>, context: TellingContext): Promise<number> {
+  // Asked all the time and nearly always in vain: what follows is a transaction, and a question that takes long to plan.
+  const waiting = await sql`select from more_requests
+    where told_at_ms is null or (decided_at_ms is not null and decision_told_at_ms is null) limit 1`.execute(db)
+  if (waiting.rows.length === 0) return 0
   const { rows: due } = await sql<{ budget_id: string }>`
     select waiting.budget_id from (
       select budget_id, min(request_id) as first from more_requests where told_at_ms is null group by budget_id) waiting

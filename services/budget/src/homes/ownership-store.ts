@@ -1,5 +1,5 @@
 import { HOMES } from '@sluice/contracts'
-import { type Kysely, type Transaction, transact } from '@sluice/postgres'
+import type { Kysely, Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from '../db/schema.ts'
 
@@ -17,49 +17,48 @@ const ownedFor = sql`interval '3 seconds'`
  * @param owned what it believes to own
  * @returns what it owns now
  */
-export function renewHomes(
+export async function renewHomes(
   db: Kysely<BudgetTables>,
   owner: string,
   owned: readonly OwnedHome[],
 ): Promise<{ owned: OwnedHome[]; given: OwnedHome[] }> {
-  // Twice a second, also where nothing happens: in as few statements as it takes.
-  return transact(db, async trx => {
-    const { rows: others } = await sql<{ live: number }>`
-      with mine as (insert into budget_instances values (${owner}, clock_timestamp() + ${ownedFor})
-          on conflict (owner) do update set expires_at = excluded.expires_at),
-        gone as (delete from budget_instances
-          where owner <> ${owner} and expires_at < clock_timestamp() - interval '1 minute')
-      select count(*)::int as live from budget_instances where owner <> ${owner} and expires_at > clock_timestamp()
-    `.execute(trx)
-    const share = Math.ceil(HOMES / (1 + (others[0]?.live ?? 0)))
-    const kept = owned.slice(0, share)
-    const given = owned.slice(share)
-    const renewed = await renew(trx, owner, kept)
-    const taken = share > renewed.length ? await takeFree(trx, owner, share - renewed.length) : []
-    return { owned: [...renewed, ...taken].sort((a, b) => a.home - b.home), given }
-  })
+  const { share, renewed } = await renew(db, owner, owned)
+  const taken = share > renewed.length ? await takeFree(db, owner, share - renewed.length) : []
+  return { owned: [...renewed, ...taken].sort((a, b) => a.home - b.home), given: owned.slice(share) }
 }
 
 /** One statement locks rows in the order of homes, as all others do. */
-async function takeFree(trx: Transaction<BudgetTables>, owner: string, most: number): Promise<OwnedHome[]> {
+async function takeFree(db: Kysely<BudgetTables>, owner: string, most: number): Promise<OwnedHome[]> {
   const { rows } = await sql<{ home: number; term: string }>`
     with free as (select home from partition_owners where expires_at <= clock_timestamp()
       order by home limit ${most} for update skip locked)
     update partition_owners p set owner = ${owner}, term = term + 1, expires_at = clock_timestamp() + ${ownedFor}
-    from free where p.home = free.home returning p.home, p.term`.execute(trx)
+    from free where p.home = free.home returning p.home, p.term`.execute(db)
   return rows.map(fromRow)
 }
 
-async function renew(trx: Transaction<BudgetTables>, owner: string, homes: readonly OwnedHome[]): Promise<OwnedHome[]> {
-  if (homes.length === 0) return []
-  const { rows } = await sql<{ home: number; term: string }>`
-    with mine as (select p.home from partition_owners p
-      join unnest(${homes.map(({ home }) => home)}::int[], ${homes.map(({ term }) => term)}::bigint[]) as named(home, term)
-        using (home, term)
-      where p.owner = ${owner} order by p.home for update of p)
-    update partition_owners p set expires_at = clock_timestamp() + ${ownedFor}
-    from mine where p.home = mine.home returning p.home, p.term`.execute(trx)
-  return rows.map(fromRow)
+/** Twice a second, also where nothing happens: in one statement. @returns the even share, and what is still owned of it */
+async function renew(
+  db: Kysely<BudgetTables>,
+  owner: string,
+  homes: readonly OwnedHome[],
+): Promise<{ share: number; renewed: OwnedHome[] }> {
+  const { rows } = await sql<{ share: number; home: number | null; term: string | null }>`
+    with lives as (insert into budget_instances values (${owner}, clock_timestamp() + ${ownedFor})
+        on conflict (owner) do update set expires_at = excluded.expires_at),
+      gone as (delete from budget_instances
+        where owner <> ${owner} and expires_at < clock_timestamp() - interval '1 minute'),
+      even as (select ceil(${HOMES}::numeric / (1 + count(*)))::int as share
+        from budget_instances where owner <> ${owner} and expires_at > clock_timestamp()),
+      mine as (select p.home from partition_owners p
+        join unnest(${homes.map(({ home }) => home)}::int[], ${homes.map(({ term }) => term)}::bigint[])
+          with ordinality as named(home, term, place) using (home, term), even
+        where p.owner = ${owner} and place <= even.share order by p.home for update of p),
+      renewed as (update partition_owners p set expires_at = clock_timestamp() + ${ownedFor}
+        from mine where p.home = mine.home returning p.home, p.term)
+    select share, home, term from even left join renewed on true`.execute(db)
+  const renewed = rows.flatMap(({ home, term }) => (home === null || term === null ? [] : [fromRow({ home, term })]))
+  return { share: rows[0]?.share ?? HOMES, renewed }
 }
 
 /** Gives homes up, for whoever comes first. Nothing of them may be under way. */
