@@ -19,7 +19,7 @@ interface Reconciliation {
 export const storesThatMayDie = {
   ownPostgres: true,
   durable: true,
-  env: { ANALYTICS_ROLLUP_MS: '500' },
+  env: { ANALYTICS_ROLLUP_MS: '1500' },
 } satisfies TestStackOptions
 
 const hourMs = 3_600_000
