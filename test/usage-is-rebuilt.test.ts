@@ -45,7 +45,7 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
       seed: 7 + loads,
       logFile: join(logs, `client-${++loads}.ndjson`),
       connections: 16,
-      perSecond: 60,
+      perSecond: 40,
       streamed: 0.2,
     })
     await new Promise(resolve => setTimeout(resolve, seconds * 1000))
