@@ -9,7 +9,7 @@ import { eventually, startTestStack, type TestStack, testFolder } from '@sluice/
 import pg from 'pg'
 import { readLedger } from './faults/accounts-of-a-run.ts'
 import { ownPrices } from './faults/ledger-rerated.ts'
-import { startLoad } from './faults/load-client.ts'
+import { type Load, startLoad } from './faults/load-client.ts'
 import { rerateLedger } from './faults/rerate-ledger.ts'
 import { brokenPromises } from './faults/scenario.ts'
 import { type Management, signIn } from './management.ts'
@@ -38,27 +38,29 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
   await makeBudgets(admin)
   const logs = testFolder(t, 'logs')
   let loads = 0
-  const call = async (seconds: number) => {
-    const load = startLoad({
+  const startCalls = () =>
+    startLoad({
       origin: stack.url,
       apiKey: stack.apiKey,
       seed: 7 + loads,
       logFile: join(logs, `client-${++loads}.ndjson`),
       connections: 16,
-      perSecond: 40,
+      perSecond: 60,
       streamed: 0.2,
     })
-    await new Promise(resolve => setTimeout(resolve, seconds * 1000))
+  const untilCalled = (load: Load, count: number) => eventually(() => load.calls.length >= count)
+  const answeredBy = async (load: Load) => {
     await load.stop()
     return load.calls.filter(one => one.ended === 'whole').length
   }
 
-  // Half of it at prices of the project's own.
-  const calling = call(3)
-  await new Promise(resolve => setTimeout(resolve, 1_000))
+  // Half of it at prices of the project's own, however long these take to be in force.
+  const load = startCalls()
+  await untilCalled(load, 60)
   const { status } = await admin.call('PUT', `${admin.project}/price-book`, { prices: ownPrices(7) })
   assert.equal(status, 201)
-  const answered = await calling
+  await untilCalled(load, load.calls.length + 70)
+  const answered = await answeredBy(load)
   assert.ok(answered > 100, `${answered} calls`)
   const { events } = await eventually(async () => {
     const ledger = await readLedger(stack)
@@ -147,7 +149,9 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
   assert.deepEqual(await completeness(stack, 'budget'), marks)
 
   // And both go on from the stream: what comes now counts once, also after they have read the stream again.
-  const more = await call(2)
+  const later = startCalls()
+  await untilCalled(later, 60)
+  const more = await answeredBy(later)
   await budget.stop()
   await budget.start()
   await budget.untilReady()
