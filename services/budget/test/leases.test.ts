@@ -324,6 +324,21 @@ test('usage that frees a hold and usage that does not never wait for each other 
   )
 })
 
+test('a copy whose name is no text is refused, and keeps nobody of its home waiting', async () => {
+  const { budgetId, newGateway } = await newPool({ per: 'participant' })
+  const asking = newGateway()
+  const beside = newGateway()
+  const answers = await Promise.all([
+    asking.ask({ budgetId, copy: 'half \ud800', want: 1 }),
+    beside.ask({ budgetId, copy: 'whole', want: 1 }),
+  ])
+  assert.deepEqual(
+    answers.map(({ refusal }) => refusal?.reason),
+    ['unknown_budget', undefined],
+  )
+  assert.equal((await beside.ask({ budgetId, copy: 'whole', want: 1 })).refusal, undefined)
+})
+
 test('usage that names no lease counts in the pool, and what leases have settled counts once', async () => {
   const { projectId, budgetId, newGateway, amounts, get } = await newPool({ unit: 'usd', limit: '0.00001' })
   const gateway = newGateway()

@@ -8,7 +8,7 @@ import type { BudgetTables } from '../db/schema.ts'
 import { nameCopies } from '../told-apart-store.ts'
 import { makeWindows } from '../window-store.ts'
 import type { AskCommand, Command } from './command.ts'
-import { namedBy } from './command.ts'
+import { mayBeThere, namedBy } from './command.ts'
 import { type DecidedBatch, decideBatch, hasRecovered, isWindowOpen, leaseIdsOf } from './decide-batch.ts'
 import { type LoadedHome, listOpenLeases, loadHome, type OpenLease, saveHome } from './home-store.ts'
 import { endRecovery, lockOwnHome, type OwnedHome } from './ownership-store.ts'
@@ -146,7 +146,8 @@ function missingWindows(
     if (kind === 'heartbeat') continue
     for (const named of kind === 'ask' ? message.items : message.leases) {
       const budget = budgets.get(named.budget_id)
-      if (!budget || state.pools.has(poolKey(named.budget_id, named.copy, named.window_start_ms))) continue
+      if (!budget || !mayBeThere(named) || state.pools.has(poolKey(named.budget_id, named.copy, named.window_start_ms)))
+        continue
       // What a lease names was there once: this database has lost it.
       const isOther = others.has(poolKey(named.budget_id, named.copy, named.window_start_ms))
       if (kind === 'ask') {

@@ -53,10 +53,17 @@ function leaseIdsIn({ lease_id: leaseId, handed = [] }: LeaseTotals): string[] {
 
 type Pooled = { budget_id: string; copy: string; window_start_ms: number }
 
+/** Whether there can be such a pool: PostgreSQL keeps half a surrogate pair as something else, and a copy may be a name that somebody chose. */
+export function mayBeThere({ copy }: Pick<Pooled, 'copy'>): boolean {
+  return copy.isWellFormed()
+}
+
 export function namedBy(commands: readonly Command[], leaseIdsOf: (ask: AskCommand['message']) => string[]): Named {
   const named: Named = { pools: [], leaseIds: [], runs: [] }
-  const addPool = ({ budget_id: budgetId, copy, window_start_ms: windowStartMs }: Pooled) =>
-    named.pools.push({ budgetId, copy, windowStartMs })
+  const addPool = (pool: Pooled) => {
+    const { budget_id: budgetId, copy, window_start_ms: windowStartMs } = pool
+    if (mayBeThere(pool)) named.pools.push({ budgetId, copy, windowStartMs })
+  }
   for (const { kind, message } of commands) {
     switch (kind) {
       case 'ask':
