@@ -15,6 +15,7 @@ test('what callers choose has copies by its value: unknown where they say nothin
   assert.deepEqual([copyOfChosen(undefined), copyOfChosen(''), copyOfChosen('codex')], ['unknown', 'unknown', 'codex'])
   assert.equal(copyOfChosen('é'.repeat(mostCopyBytes / 2)).length, mostCopyBytes / 2)
   assert.equal(copyOfChosen(`${'é'.repeat(mostCopyBytes / 2)}x`), 'other')
+  for (const said of ['half \ud800', 'nothing \0']) assert.equal(copyOfChosen(said), 'other')
   assert.deepEqual(
     (['model', 'session', 'tag:ticket', 'member', 'project', undefined] as const).map(per => isPerChosen({ per })),
     [true, true, true, false, false, false],

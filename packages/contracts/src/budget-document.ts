@@ -75,7 +75,7 @@ export const perTagPattern = "^tag:[a-z0-9!#$%&'*+.^_`|~-]{1,64}$"
  */
 export const mostToldApart = 1_000
 export const otherCopy = 'other'
-/** No copy has a longer name, in UTF-8: what is longer is one of the others. */
+/** No copy has a longer name, in UTF-8: what is longer, or no text that a database keeps, is one of the others. */
 export const mostCopyBytes = 1_024
 
 /** Whether a budget has copies for what callers choose. */
@@ -97,6 +97,7 @@ export function tagOfPer(per: PerDimension | undefined): string | undefined {
 /** What a call says of what its caller chooses, as the name of a copy. @param said undefined: nothing */
 export function copyOfChosen(said: string | undefined): string {
   if (said === undefined || said === '') return unclaimed
+  if (!said.isWellFormed() || said.includes('\0')) return otherCopy
   return said.length > mostCopyBytes / 4 && new TextEncoder().encode(said).length > mostCopyBytes ? otherCopy : said
 }
 
