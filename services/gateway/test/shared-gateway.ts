@@ -44,7 +44,7 @@ export function sharedGateway(settings?: Readonly<Record<string, string>>): Prom
     ? first.then(installation => installation.another(sharedScope, `gateway-${started.size}`, env))
     : GatewayStack.start(sharedScope, {
         services: ['accounts', 'billing', 'budget', 'gateway'],
-        env: { GATEWAY_SPOOL_DIR: spoolDir, ...env },
+        env: { GATEWAY_SPOOL_DIR: spoolDir, BUDGET_ALERT_POLL_MS: '5000', ...env },
       })
   started.set(settings, gateway)
   return gateway
