@@ -1,5 +1,7 @@
 export * from './decide-ask.ts'
 export * from './decide-report.ts'
+export * from './held-row.ts'
+export * from './hold.ts'
 export * from './home-of-budget.ts'
 export * from './home-state.ts'
 export * from './journaled-leases.ts'

@@ -1,5 +1,6 @@
 import type { LeaseAnswer } from '@sluice/contracts'
-import type { Hold, Need, OpenAsk, Refused, Wallet } from './wallet.ts'
+import type { Hold } from './hold.ts'
+import type { Need, OpenAsk, Refused, Wallet } from './wallet.ts'
 import type { WalletPool } from './wallet-pool.ts'
 
 /**

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { leaseIdOf } from '@sluice/contracts'
 import fc from 'fast-check'
-import { type Hold, type PoolName, Wallet } from './index.ts'
+import { drawnIn, type Hold, type PoolName, PoolSet, Wallet } from './index.ts'
 
 const minuteMs = 60_000
 
@@ -334,6 +334,87 @@ test('in any order of messages and calls nothing is held of a lease past its ttl
     }),
     { numRuns: 300 },
   )
+})
+
+test('what is held of the oldest lease of each pool is held, changed and settled as what is looked for in all of them', () => {
+  const wants = fc.tuple(fc.nat(10), fc.integer({ min: 1, max: 10 }))
+  const act = fc.oneof(
+    fc.record({ act: fc.constant('grant' as const), amount: fc.integer({ min: 5, max: 60 }) }),
+    fc.record({ act: fc.constant('hold' as const), wants }),
+    fc.record({ act: fc.constant('hold' as const), wants }),
+    fc.record({ act: fc.constant('lower' as const), at: fc.nat(5), to: fc.nat(8) }),
+    fc.record({ act: fc.constant('extend' as const), at: fc.nat(5), wants }),
+    fc.record({
+      act: fc.constant('settle' as const),
+      at: fc.nat(5),
+      used: wants,
+      isUnresolved: fc.boolean(),
+      holder: fc.option(fc.constant('batch'), { nil: undefined }),
+    }),
+    fc.record({ act: fc.constant('recall' as const), at: fc.nat(5) }),
+    fc.record({ act: fc.constant('pass' as const), ms: fc.constantFrom(1, 1_000, 40_000) }),
+  )
+  let fromOldest = 0
+  type Act = typeof act extends fc.Arbitrary<infer Each> ? Each : never
+  const run = (acts: readonly Act[], isOfOldest: boolean) => {
+    const { wallet, grant } = newWallet()
+    const slots = { ...minuteOf('bud_1', 0), isConcurrent: true }
+    const pools = [wallet.pool({ ...minuteOf('bud_0', 0), windowEndMs: undefined }), wallet.pool(slots)]
+    const set = new PoolSet(pools)
+    const needsOf = (amounts: readonly number[]) =>
+      pools.map((pool, at) => ({ pool, want: amounts[at] ?? 0, need: amounts[at] ?? 0 }))
+    const running: Hold[] = []
+    const seen: unknown[] = []
+    let nowMs = 1
+    for (const [turn, each] of acts.entries()) {
+      const hold = 'at' in each ? running[each.at] : undefined
+      switch (each.act) {
+        case 'grant':
+          wallet.ask(needsOf([1_000, 1_000]), nowMs)
+          grant(each.amount, nowMs)
+          break
+        case 'hold': {
+          const oldest = isOfOldest ? wallet.holdOfOldest(`att_${turn}`, set, each.wants, nowMs) : undefined
+          if (oldest) fromOldest++
+          const held = oldest ?? wallet.hold(`att_${turn}`, needsOf(each.wants), nowMs)
+          if (held) running.push(held)
+          seen.push(held !== undefined)
+          break
+        }
+        case 'lower':
+          if (hold?.items[0]) wallet.lower(hold.items[0], each.to)
+          break
+        case 'extend': {
+          const more = hold && wallet.extend(`${hold.attemptId}_more`, [hold], needsOf(each.wants), nowMs)
+          if (more) running.push(more)
+          break
+        }
+        case 'settle':
+          if (hold) {
+            const { row, ...settled } = wallet.settle(hold, each.used, each.isUnresolved, each.holder)
+            seen.push({ ...settled, drawn: drawnIn({ ...settled, row }) })
+          }
+          running.splice(each.at, 1)
+          break
+        case 'recall':
+          wallet.recall([wallet.totals()[each.at]?.lease_id ?? ''])
+          break
+        case 'pass':
+          nowMs += each.ms
+      }
+      seen.push(
+        wallet.totals(),
+        pools.map(({ free, lastWant, gapMs }) => [free, lastWant, gapMs]),
+      )
+    }
+    seen.push(running.map(({ items }) => items.map(({ amount, parts }) => [amount, parts.map(part => part.amount)])))
+    return seen
+  }
+  fc.assert(
+    fc.property(fc.array(act, { maxLength: 40 }), acts => assert.deepEqual(run(acts, true), run(acts, false))),
+    { numRuns: 500 },
+  )
+  assert.ok(fromOldest > 100, String(fromOldest))
 })
 
 test('of a pool that many calls take from, more is asked for while what is here covers the way to its home and back', () => {

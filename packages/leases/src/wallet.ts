@@ -9,6 +9,7 @@ import {
   leaseIdOf,
   leaseNameOf,
 } from '@sluice/contracts'
+import { DrawnRow, type HeldItem, Hold, type LeaseRow, type PoolSet } from './hold.ts'
 import { poolKey } from './pool.ts'
 import { freeOf, type PoolName, totalsOf, unresolvedOf, type WalletLease, WalletPool } from './wallet-pool.ts'
 
@@ -21,27 +22,21 @@ export interface Need {
   readonly need: number
 }
 
-/** Money that one attempt holds, all of its budgets together. Settled once. */
-export interface Hold {
-  readonly attemptId: string
-  readonly items: readonly HeldItem[]
-  isSettled: boolean
-}
-
-export interface HeldItem {
-  readonly pool: WalletPool
-  amount: number
-  readonly parts: { readonly lease: WalletLease; amount: number }[]
-}
-
 /** For an attempt's CLOSE. */
 export interface SettledHold {
   /** What it held of each pool, what it has used of each lease, and what that lease has settled in all. */
   drawn: DrawnMoney[]
+  /** Says that instead, where it was of a row; see {@link drawnIn}. */
+  row: DrawnRow | undefined
   /** `[lease, amount]`: what it may have used beyond that. */
   unresolved: [string, number][]
   /** `[lease, amount]`: what of it its holder has from now on. */
   handed: [string, number][]
+}
+
+/** What an attempt has drawn, as its event says it. */
+export function drawnIn({ drawn, row }: Pick<SettledHold, 'drawn' | 'row'>): DrawnMoney[] {
+  return row ? row.drawn : drawn
 }
 
 /** How an attempt is settled, and where that is told. */
@@ -186,6 +181,36 @@ export class Wallet {
   }
 
   /**
+   * Holds these amounts of the oldest lease of each pool, which nearly always has as much. Undefined says no more than that one has not,
+   * or has to be looked at: {@link hold} does that.
+   */
+  holdOfOldest(attemptId: string, set: PoolSet, amounts: readonly number[], nowMs: number): Hold | undefined {
+    const row = set.oldest()
+    if (!row) return undefined
+    const { pools, leases } = row
+    let freshHome: number | undefined
+    for (let at = 0; at < pools.length; at++) {
+      const pool = pools[at]
+      const lease = leases[at]
+      const amount = amounts[at]
+      if (!pool || !lease || !amount || nowMs >= pool.recalledUntilMs) return undefined
+      if (pool.free < amount + pool.wanted || freeOf(lease) < amount) return undefined
+      if (pool.home !== freshHome && !this.isFresh(pool, nowMs)) return undefined
+      freshHome = pool.home
+    }
+    for (let at = 0; at < pools.length; at++) {
+      const pool = pools[at]
+      const lease = leases[at]
+      const amount = amounts[at]
+      if (!pool || !lease || !amount) continue
+      lease.held += amount
+      pool.free -= amount
+      pool.use(amount, nowMs)
+    }
+    return Hold.ofRow(attemptId, row, amounts)
+  }
+
+  /**
    * Holds more for an attempt that runs, before those who wait, or nothing (undefined). The end of a ttl does not stop it: it then gets
    * what is free of leases that it holds some of already, and of no other.
    * @param held all that it holds, with an item for each of these needs
@@ -214,7 +239,7 @@ export class Wallet {
       if (want > 0) pool.use(want, nowMs)
       return item
     })
-    return { attemptId, items, isSettled: false }
+    return Hold.ofItems(attemptId, items)
   }
 
   /** Takes money of leases that have as much: nearly always the first has. */
@@ -262,7 +287,9 @@ export class Wallet {
   ): SettledHold {
     if (hold.isSettled) throw new Error(`hold of attempt ${hold.attemptId} is settled already`)
     hold.isSettled = true
-    const settled: SettledHold = { drawn: [], unresolved: [], handed: [] }
+    const { row } = hold
+    if (row && isUnresolved === false && holder === undefined) return this.#settleRow(row, hold.amounts, used)
+    const settled: SettledHold = { drawn: [], row: undefined, unresolved: [], handed: [] }
     for (let at = 0; at < hold.items.length; at++) {
       const item = hold.items[at]
       if (!item) continue
@@ -273,6 +300,29 @@ export class Wallet {
       settled.drawn.push([pool.label, amount, parts])
     }
     return settled
+  }
+
+  /** Each lease is all that is held of its pool, and what is not used is free again. */
+  #settleRow(row: LeaseRow, held: readonly number[], wasUsed: readonly number[]): SettledHold {
+    const { pools, leases } = row
+    const used: number[] = []
+    const totals: number[] = []
+    for (let at = 0; at < pools.length; at++) {
+      const pool = pools[at]
+      const lease = leases[at]
+      if (!pool || !lease) continue
+      const amount = pool.isConcurrent ? 0 : (wasUsed[at] ?? 0)
+      const before = freeOf(lease)
+      lease.held -= held[at] ?? 0
+      lease.settled += amount
+      const free = freeOf(lease)
+      pool.free += free - before
+      if (amount > 0) this.#touch(lease)
+      if (free === 0) this.#finish(lease)
+      used.push(amount)
+      totals.push(lease.settled)
+    }
+    return { drawn: [], row: new DrawnRow(row, held, used, totals), unresolved: [], handed: [] }
   }
 
   /** @returns what was used of each lease; of slots nothing is */

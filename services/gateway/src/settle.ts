@@ -1,4 +1,5 @@
 import type { UsageRecordedData } from '@sluice/contracts'
+import type { DrawnRow } from '@sluice/leases'
 import { type Rating, rate, ratedModel, ratedParts } from '@sluice/pricing'
 import type { UsageResult } from '@sluice/usage'
 import type { MatchedBudget } from './budget-index.ts'
@@ -112,18 +113,16 @@ export function settle(
   if (rating.assumed) draft.assumed = true
   if (call.prices.override) draft.override_price_book_id = call.prices.override.id
   // Before the CLOSE, in the same turn of the loop: no report can tell of it before it is written.
+  let drawn: DrawnRow | undefined
   if (call.money) {
-    const { drawn, unresolved, handed } = call.money.settle(
-      draft,
-      isUnmeasured(outcome),
-      outcome.finishedAtMs,
-      call.holder,
-    )
-    draft.drawn = drawn
+    const settled = call.money.settle(draft, isUnmeasured(outcome), outcome.finishedAtMs, call.holder)
+    const { unresolved, handed } = settled
+    drawn = settled.row
+    if (!drawn) draft.drawn = settled.drawn
     if (unresolved) draft.unresolved = unresolved
     if (handed) draft.handed = handed
   }
-  return journal.close(draft, { urgent: call.hold.urgent, written })
+  return journal.close(draft, { urgent: call.hold.urgent, written, drawn })
 }
 
 function clampOf(to: number, by: MatchedBudget | undefined): NonNullable<UsageRecordedData['clamped']> {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { UsageRecorded } from '@sluice/contracts'
+import { DrawnRow, type LeaseRow } from '@sluice/leases'
 import { draftOf, jsonOf, openRecord } from '../../test/journal-env.ts'
 import { closeLine, closePrefix } from './close-line.ts'
 import { fitDraft } from './fit-draft.ts'
@@ -70,4 +71,13 @@ test('a usual event is written as it is', () => {
   const draft = draftOf(openRecord())
   const before = JSON.parse(JSON.stringify(draft))
   assert.deepEqual(JSON.parse(fitted(draft, () => assert.fail('it fits'))), { ...place, ...before })
+})
+
+test('an event that is cut short says what was drawn of a row of leases all the same', () => {
+  const pools = [{ label: ['bud_1', '', 0], isConcurrent: false }]
+  const row = { pools, leases: [{ name: '1-0' }] } as unknown as LeaseRow
+  const draft: UsageDraft = { ...draftOf(openRecord()), raw_usage: { note: 'x'.repeat(2_000_000) } }
+  const text = fitDraft(draft, () => {}, new DrawnRow(row, [17], [5], [905]))
+  const { drawn } = UsageRecorded.decode(Buffer.from(jsonOf(closeLine(closePrefix('gw_1', 1), 0, 1, text))))
+  assert.deepEqual(drawn, [[['bud_1', '', 0], 17, [['1-0', 5, 905]]]])
 })

@@ -1,3 +1,4 @@
+import type { DrawnRow } from '@sluice/leases'
 import { boundedRawUsage } from '@sluice/usage'
 import type { DraftText } from './close-line.ts'
 import type { UsageDraft } from './open-record.ts'
@@ -13,10 +14,12 @@ const maxTextLength = 256
  * The draft's JSON, in a size that can be published. Where it is larger, the draft loses what can be missed: the raw usage
  * object first, then what the client claimed, long texts, and the lines of the price, which become one of the same cost. Who,
  * what, the quantities, leases, holds and the cost stay. `onShrunk` is told.
+ * @param drawn its `drawn`, where that is of a row
  */
-export function fitDraft(draft: UsageDraft, onShrunk: (bytes: number) => void): DraftText {
-  const text = textOf(draft)
+export function fitDraft(draft: UsageDraft, onShrunk: (bytes: number) => void, drawn?: DrawnRow): DraftText {
+  const text = textOf(draft, drawn)
   if (text && lengthOf(text) <= usualLength) return text
+  if (drawn) draft.drawn = drawn.drawn
   draft.raw_usage = boundedRawUsage(draft.raw_usage)
   const json = JSON.stringify(draft)
   if (Buffer.byteLength(json) <= maxDraftBytes) return { json }
@@ -39,9 +42,9 @@ function lengthOf({ facts = '', json, tail }: DraftText): number {
 }
 
 /** Undefined where it is nested deeper than can be written. */
-function textOf(draft: UsageDraft): DraftText | undefined {
+function textOf(draft: UsageDraft, drawn: DrawnRow | undefined): DraftText | undefined {
   try {
-    return draftText(draft)
+    return draftText(draft, drawn)
   } catch {
     return undefined
   }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { UsageRecordedData } from '@sluice/contracts'
+import type { DrawnRow } from '@sluice/leases'
 import type { Logger } from '@sluice/runtime'
 import { createGatewayPublisher } from '../gateway-publisher.ts'
 import { createUsagePublisher, type UsagePublisherOptions } from '../usage-publisher.ts'
@@ -17,7 +18,7 @@ import type {
   CheckpointRecord,
   ExtendRecord,
   IsBegun,
-  OpenRecord,
+  OpeningRecord,
   RateDraft,
   RecordBackground,
   ReleaseRun,
@@ -37,6 +38,7 @@ export type {
   DraftRating,
   ExtendRecord,
   ModelPart,
+  OpeningRecord,
   OpenRecord,
   RateDraft,
   UnratedDraft,
@@ -51,9 +53,9 @@ export interface Journal {
    * Before the upstream call: make it when `written` is called without an error, or, where none is given, when this returns.
    * @throws JournalUnavailableError: do not make it
    */
-  open: (record: OpenRecord, written?: (error: JournalUnavailableError | undefined) => void) => void
+  open: (record: OpeningRecord, written?: (error: JournalUnavailableError | undefined) => void) => void
   /** {@link RunningEpoch.openBegun} */
-  openBegun: (record: OpenRecord) => JournalUnavailableError | undefined
+  openBegun: (record: OpeningRecord) => JournalUnavailableError | undefined
   checkpoint: (record: CheckpointRecord) => void
   /** {@link RunningEpoch.extend} */
   extend: (record: ExtendRecord) => boolean
@@ -64,7 +66,12 @@ export interface Journal {
    */
   close: (
     draft: UsageDraft,
-    options: { urgent: boolean; written?: ((error?: JournalUnavailableError) => void) | undefined },
+    options: {
+      urgent: boolean
+      written?: ((error?: JournalUnavailableError) => void) | undefined
+      /** {@link RunningEpoch.close} */
+      drawn?: DrawnRow | undefined
+    },
   ) => UsageRecordedData
   readonly state: JournalState
   /** How long the disk has been at the sync under way; 0: at none. A disk that hangs tells no error. */
@@ -319,8 +326,8 @@ async function openLocked(options: JournalOptions, lock: DirectoryLock, marks: M
     },
     checkpoint: record => running.checkpoint(record),
     extend: record => !isFenced && running.extend(record),
-    close: (draft, { urgent, written }) =>
-      running.close(draft, urgent, written && secured ? afterwards(secured, written, onThrown) : written),
+    close: (draft, { urgent, written, drawn }) =>
+      running.close(draft, urgent, written && secured ? afterwards(secured, written, onThrown) : written, drawn),
     get state() {
       return isFenced ? 'failed' : running.state
     },

@@ -5,7 +5,7 @@ import type {
   UsageModifiers,
   UsageRecordedData,
 } from '@sluice/contracts'
-import type { JournaledHold } from '@sluice/leases'
+import type { HeldRow, JournaledHold } from '@sluice/leases'
 
 /** What a journal must know of an attempt before it goes to its provider: enough to make its event if we die. */
 export interface OpenRecord
@@ -40,6 +40,12 @@ export interface OpenRecord
   holds?: readonly JournaledHold[]
   /** Who has that money when it ends, or dies: what it begins outlives it. Absent: nobody. */
   holder?: string
+}
+
+/** An OPEN as it is given to be written. */
+export interface OpeningRecord extends OpenRecord {
+  /** Instead of `holds`: the same, told by leases that many attempts hold money of. */
+  row?: HeldRow
 }
 
 /** More money for a running attempt: of each budget that is named, all that it holds of it from now on. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { leaseIdOf, leasesOfRun } from '@sluice/contracts'
-import type { JournaledHold } from '@sluice/leases'
+import { type HeldBudget, HeldRow, type JournaledHold, type LeaseRow } from '@sluice/leases'
 import { jsonOf } from '../../test/journal-env.ts'
-import type { OpenRecord } from './open-record.ts'
+import type { OpeningRecord, OpenRecord } from './open-record.ts'
 import { OpenReader, SaidTogether } from './open-text.ts'
 
 const [gatewayId, epoch] = ['gw_1', 3] as const
@@ -40,7 +40,7 @@ function holdOf(budget: string, parts: JournaledHold['parts'], more: Partial<Jou
 }
 
 /** As a replay reads what one write said. */
-function readTogether(records: readonly OpenRecord[], reader = new OpenReader(gatewayId, epoch)) {
+function readTogether(records: readonly OpeningRecord[], reader = new OpenReader(gatewayId, epoch)) {
   const said = new SaidTogether(leasesOfRun(gatewayId, epoch))
   const texts = records.map(record => said.add(record)).map(text => ({ json: jsonOf(text), whole: text.whole?.() }))
   return { texts, read: texts.map(({ json }) => reader.read(json).record) }
@@ -86,6 +86,39 @@ test('every OPEN of a write is read as it was given, whatever earlier ones have 
   assert.deepEqual(read.map(sorted), records.map(sorted))
   for (const [at, { json, whole }] of texts.entries())
     assert.deepEqual(JSON.parse(whole ? jsonOf(whole) : json), JSON.parse(JSON.stringify(records[at])))
+})
+
+test('money that is told by a row of leases is written as one that is told in full', () => {
+  const ids = [leases[0], leases[1]]
+  const row = { leases: ids.map(leaseId => ({ leaseId, name: leaseId.split('-').slice(-2).join('-') })) }
+  const budgets = (hold?: 'exact') =>
+    [
+      { budget: { budget_id: 'a', unit: 'usd' }, copy: '' },
+      { budget: { budget_id: 'b', unit: 'tokens', hold }, copy: 'mem_1' },
+    ] as HeldBudget[]
+  const pools = [{ windowStartMs: 0 }, { windowStartMs: 9 }]
+  const rows = [budgets(), budgets('exact')].map(each => [{ ...row, pools } as unknown as LeaseRow, each] as const)
+  const amounts = [
+    [5, 7],
+    [123_456_789_012, 0],
+  ]
+  // The budget holds more strictly from the third on, and less again from the sixth on.
+  const given = [0, 0, 1, 1, 1, 0, 0].map((at, turn) => {
+    const [leaseRow, each] = rows[at] ?? []
+    assert.ok(leaseRow && each)
+    return new HeldRow(leaseRow, amounts[turn % 2] ?? [], each)
+  })
+  const about = { ...openOf(), identity: openOf().identity }
+  const opens = given.map((money, at) => ({ ...about, event_id: `${about.event_id.slice(0, -1)}${at}`, money }))
+  const byRow = opens.map(({ money, ...open }): OpeningRecord => ({ ...open, row: money }))
+  const inFull = opens.map(({ money, ...open }): OpenRecord => ({ ...open, holds: money.holds }))
+  const written = readTogether(byRow)
+  const same = readTogether(inFull)
+  assert.deepEqual(
+    written.texts.map(({ json, whole }) => [json, whole && jsonOf(whole)]),
+    same.texts.map(({ json, whole }) => [json, whole && jsonOf(whole)]),
+  )
+  assert.deepEqual(written.read.map(sorted), inFull.map(sorted))
 })
 
 test('what calls of one caller have alike stands in a write once', () => {

@@ -1,8 +1,8 @@
 import { leaseIdOfName } from '@sluice/contracts'
-import type { JournaledHold } from '@sluice/leases'
+import type { HeldRow, JournaledHold, LeaseRow } from '@sluice/leases'
 import { membersOfFacts } from './attempt-facts.ts'
 import { mostNumberBytes, mostTextBytes, writeNumber, writeText } from './json-bytes.ts'
-import type { OpenRecord } from './open-record.ts'
+import type { OpeningRecord, OpenRecord } from './open-record.ts'
 import type { RecordTail, RecordText } from './record.ts'
 import { openText } from './record-json.ts'
 
@@ -53,28 +53,37 @@ export class SaidTogether {
   #whole = 0
   /** By lease, whether the budget was exact, and its name. */
   readonly #leases = new Map<string, { isExact: boolean; name: string }>()
+  /** Rows of which every lease is named, as those who hold money of it would. */
+  readonly #rows = new Set<LeaseRow>()
 
   constructor(ownLeases: string) {
     this.#ownLeases = ownLeases
   }
 
   /** The JSON of the next OPEN of the write. */
-  add(record: OpenRecord): OpenText {
+  add(record: OpeningRecord): OpenText {
     const facts = membersOfFacts(record)
     const like = this.#facts.get(facts)
-    const { holds } = record
+    const { holds, row } = record
     const isAlike = like !== undefined && haveSameBooks(like, record)
     if (!isAlike) {
       if (this.#whole++ % mostFacts === 0) this.#facts.clear()
       this.#facts.set(facts, record)
     }
-    const money = holds && this.#moneyOf(holds)
+    const money = row ? this.#moneyOfRow(row) : holds && this.#moneyOf(holds)
     if (isAlike) return { ...likeText(record, like.event_id), tail: money, whole: () => openText(record) }
     if (!money?.hasParts) return openText(record)
     return { ...openText(withoutMoney(record)), tail: money, whole: () => openText(record) }
   }
 
-  #moneyOf(holds: readonly JournaledHold[]): OpenTail {
+  #moneyOfRow(held: HeldRow): MoneyTail {
+    if (this.#rows.has(held.row)) return new RowTail(held)
+    const money = this.#moneyOf(held.holds)
+    this.#rows.add(held.row)
+    return money
+  }
+
+  #moneyOf(holds: readonly JournaledHold[]): MoneyTail {
     const unnamed: JournaledHold[] = []
     const parts: LeasePart[] = []
     for (const hold of holds) {
@@ -98,6 +107,8 @@ export class SaidTogether {
       if (named?.isExact === isExact) to.push([named.name, amount])
       else {
         isNamed = false
+        // Told otherwise than before.
+        if (named) this.#rows.clear()
         this.#leases.set(lease, { isExact, name: this.#nameOf(lease) })
       }
     }
@@ -109,7 +120,7 @@ export class SaidTogether {
   }
 }
 
-function withoutMoney({ holds: _, ...record }: OpenRecord): OpenRecord {
+function withoutMoney({ holds: _, row: __, ...record }: OpeningRecord): OpenRecord {
   return record
 }
 
@@ -127,8 +138,14 @@ function likeText(record: OpenRecord, as: string): Pick<OpenText, 'lead' | 'json
   return { lead: [`{"event_id":"${event_id}","call_id":"${call_id}","as":"${as}"`], json: JSON.stringify(own) }
 }
 
-/** The money of an OPEN, as its last members: `holds` names leases that the write has not named, `parts` refers to the others. */
-class OpenTail implements RecordTail {
+/** The money of an OPEN, as its last members. */
+interface MoneyTail extends RecordTail {
+  /** It refers to what an earlier OPEN has said. */
+  readonly hasParts: boolean
+}
+
+/** The same: `holds` names leases that the write has not named, `parts` refers to the others. */
+class OpenTail implements MoneyTail {
   readonly bound: number
   readonly #holds: string
   readonly #parts: readonly LeasePart[]
@@ -141,7 +158,6 @@ class OpenTail implements RecordTail {
     this.bound = bound
   }
 
-  /** It refers to what an earlier OPEN has said. */
   get hasParts(): boolean {
     return this.#parts.length > 0
   }
@@ -156,6 +172,51 @@ class OpenTail implements RecordTail {
       end = writeText(buffer, end, part[0])
       buffer[end++] = comma
       end = writeNumber(buffer, end, part[1])
+      buffer[end++] = closeBracket
+    }
+    buffer[end++] = closeBracket
+    buffer[end++] = closeBrace
+    return end
+  }
+}
+
+const rowName = Buffer.from(',"parts":[')
+
+/** What each part begins with: all OPENs that refer to leases of a row share it. */
+const beginnings = new WeakMap<LeaseRow, readonly Buffer[]>()
+
+function beginningsOf(row: LeaseRow): readonly Buffer[] {
+  let known = beginnings.get(row)
+  if (!known) {
+    known = row.leases.map(({ name }, at) => Buffer.from(`${at > 0 ? ',' : ''}[${JSON.stringify(name)},`))
+    beginnings.set(row, known)
+  }
+  return known
+}
+
+/** `parts` alone, of a row whose leases are named. */
+class RowTail implements MoneyTail {
+  readonly bound: number
+  readonly hasParts = true
+  readonly #amounts: readonly number[]
+  readonly #beginnings: readonly Buffer[]
+
+  constructor({ row, amounts }: HeldRow) {
+    this.#amounts = amounts
+    this.#beginnings = beginningsOf(row)
+    let bound = rowName.length + 2
+    for (const beginning of this.#beginnings) bound += beginning.length + mostNumberBytes + 1
+    this.bound = bound
+  }
+
+  write(buffer: Buffer, at: number): number {
+    buffer.set(rowName, at)
+    let end = at + rowName.length
+    for (let i = 0; i < this.#beginnings.length; i++) {
+      const beginning = this.#beginnings[i]
+      if (!beginning) continue
+      buffer.set(beginning, end)
+      end = writeNumber(buffer, end + beginning.length, this.#amounts[i] ?? 0)
       buffer[end++] = closeBracket
     }
     buffer[end++] = closeBracket

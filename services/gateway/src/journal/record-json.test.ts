@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LineItem } from '@sluice/contracts'
+import { DrawnRow, type LeaseRow } from '@sluice/leases'
 import { jsonOf } from '../../test/journal-env.ts'
 import { closeLine, closePrefix } from './close-line.ts'
 import type { OpenRecord, UsageDraft } from './open-record.ts'
@@ -174,6 +175,27 @@ test('an event is written as JSON.stringify writes it, whatever it has and has n
     drawn: [[['b', '', 0], 7, [['3-0', Number.NaN, Number.NaN]]]],
   }
   saysTheSame(lineOf(broken), { ...place, ...broken })
+})
+
+test('what was drawn of a row of leases is written as what is told by budget', () => {
+  const label = (id: string): [string, string, number] => [id, id === 'c' ? '' : '"mem"', 9]
+  const row = {
+    pools: ['a', 'b', 'c'].map(id => ({ label: label(id), isConcurrent: id === 'b' })),
+    leases: ['12-0', '12-1', '12-2'].map(name => ({ name })),
+  } as unknown as LeaseRow
+  const { drawn: _, ...draft } = wholeDraft
+  for (const numbers of [
+    [5, 1, 7],
+    [Number.MAX_SAFE_INTEGER, 1, 0],
+    [123_456_789_012, 1, 1_000_000_000],
+  ]) {
+    const [first = 0, ...rest] = numbers
+    const drawn = new DrawnRow(row, numbers, [...rest, first], [0, 0, first])
+    const inFull = { ...draft, drawn: drawn.drawn }
+    const text = jsonOf(closeLine(closePrefix('gw_1', 3), 5, 1_234, draftText(draft, drawn)))
+    assert.equal(text, lineOf(inFull))
+    saysTheSame(text, { ...place, ...inFull })
+  }
 })
 
 test('what an identity called last is not taken for what it calls now', () => {

@@ -1,7 +1,8 @@
+import type { DrawnRow } from '@sluice/leases'
 import { type AttemptFacts, membersOfFacts } from './attempt-facts.ts'
 import type { DraftText } from './close-line.ts'
-import { DrawnTail } from './drawn-tail.ts'
-import type { OpenRecord, UsageDraft } from './open-record.ts'
+import { DrawnRowTail, DrawnTail } from './drawn-tail.ts'
+import type { OpeningRecord, OpenRecord, UsageDraft } from './open-record.ts'
 import type { RecordText } from './record.ts'
 
 /*
@@ -15,7 +16,7 @@ type RestOf<Record_> = {
 }
 
 /** The JSON of an OPEN, in pieces. */
-export function openText(record: OpenRecord): Pick<RecordText, 'lead' | 'json'> {
+export function openText(record: OpeningRecord): Pick<RecordText, 'lead' | 'json'> {
   const rest = {
     admitted_at_ms: record.admitted_at_ms,
     price_book_id: record.price_book_id,
@@ -26,7 +27,7 @@ export function openText(record: OpenRecord): Pick<RecordText, 'lead' | 'json'> 
     unpriced_policy: record.unpriced_policy,
     asked_modifiers: record.asked_modifiers,
     in_call: record.in_call,
-    holds: record.holds,
+    holds: record.holds ?? record.row?.holds,
     holder: record.holder,
   } satisfies RestOf<OpenRecord>
   // Both are UUIDs: nothing in them is to be escaped.
@@ -37,8 +38,12 @@ export function openText(record: OpenRecord): Pick<RecordText, 'lead' | 'json'> 
   }
 }
 
-/** The JSON of an event without its place. @throws RangeError where its raw usage is nested deeper than can be written */
-export function draftText(draft: UsageDraft): DraftText {
+/**
+ * The JSON of an event without its place.
+ * @param drawn its `drawn`, where that is of a row
+ * @throws RangeError where its raw usage is nested deeper than can be written
+ */
+export function draftText(draft: UsageDraft, drawn?: DrawnRow): DraftText {
   const rest = {
     http_status: draft.http_status,
     status: draft.status,
@@ -75,5 +80,6 @@ export function draftText(draft: UsageDraft): DraftText {
   } satisfies RestOf<UsageDraft>
   const ids = `"event_id":"${draft.event_id}","call_id":"${draft.call_id}"`
   const facts = membersOfFacts(draft)
-  return { ids, facts, json: JSON.stringify(rest), tail: draft.drawn && new DrawnTail(draft.drawn) }
+  const tail = drawn ? new DrawnRowTail(drawn) : draft.drawn && new DrawnTail(draft.drawn)
+  return { ids, facts, json: JSON.stringify(rest), tail }
 }

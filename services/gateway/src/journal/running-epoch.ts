@@ -1,4 +1,5 @@
 import { leasesOfRun, PARTITIONS, partitionOf, type UsageRecordedData } from '@sluice/contracts'
+import type { DrawnRow } from '@sluice/leases'
 import { closeLine, closePrefix } from './close-line.ts'
 import type { Position } from './epoch-reader.ts'
 import { EpochWriter, type EpochWriterOptions, type JournalState, type SegmentState } from './epoch-writer.ts'
@@ -10,7 +11,7 @@ import type {
   EndRecord,
   ExtendRecord,
   NumberedExtend,
-  OpenRecord,
+  OpeningRecord,
   UsageDraft,
 } from './open-record.ts'
 import { SaidTogether } from './open-text.ts'
@@ -20,6 +21,7 @@ import type { Wait } from './waiting-writes.ts'
 
 /** An attempt whose CLOSE has not been asked for. */
 interface Attempt extends EstimatedAttempt {
+  readonly record: OpeningRecord
   /** Where its OPEN stands; undefined until it is written. */
   segment: SegmentState | undefined
   /** EXTENDs so far. */
@@ -111,7 +113,7 @@ export class RunningEpoch {
    * @param written called when the OPEN is with the system, or with why it is not; absent: it is when this returns
    * @throws JournalUnavailableError: the attempt must not be sent to its provider
    */
-  open(record: OpenRecord, written?: (error: JournalUnavailableError | undefined) => void): void {
+  open(record: OpeningRecord, written?: (error: JournalUnavailableError | undefined) => void): void {
     if (this.state !== 'ok' || this.#ended) throw new JournalUnavailableError({ detail: this.state })
     const attempt = openAttempt(record)
     let failed: JournalUnavailableError | undefined
@@ -153,7 +155,7 @@ export class RunningEpoch {
    * can be written or not.
    * @returns why no OPEN of it stands here: whoever is killed before its CLOSE leaves nothing of it
    */
-  openBegun(record: OpenRecord): JournalUnavailableError | undefined {
+  openBegun(record: OpeningRecord): JournalUnavailableError | undefined {
     try {
       this.open(record)
       return undefined
@@ -198,25 +200,26 @@ export class RunningEpoch {
   /**
    * Numbers the event and writes it. The draft becomes the event. Never throws for the disk's sake.
    * @param written called when the event survives this process; absent: it does when this returns
+   * @param drawn written as the event's `drawn`; what is given back does not have it
    * @throws Error where the attempt is not open: closed twice, it would be paid twice
    */
-  close(draft: UsageDraft, urgent: boolean, written?: () => void): UsageRecordedData {
+  close(draft: UsageDraft, urgent: boolean, written?: () => void, drawn?: DrawnRow): UsageRecordedData {
     const attempt = this.#attempts.get(draft.event_id)
     if (!attempt && draft.settlement_key === undefined) throw new Error(`attempt ${draft.event_id} is not open`)
     const partition = partitionOf(draft.identity.project_id)
     const seq = (this.#last[partition] ?? 0) + 1
-    const text = fitDraft(draft, bytes =>
+    const onShrunk = (bytes: number): void =>
       this.#options.log.error(
         { eventId: draft.event_id, bytes },
         'event too large, only what it costs and who pays is kept',
-      ),
-    )
+      )
+    const text = fitDraft(draft, onShrunk, drawn)
     const { type, lead, json, tail } = closeLine(this.#prefix, partition, seq, text)
     this.#last[partition] = seq
     this.#attempts.delete(draft.event_id)
     // Begun without an OPEN, its leases may be named nowhere else.
-    if (attempt && !attempt.segment && attempt.record.holds)
-      this.#addExtend({ event_id: draft.event_id, number: 0, holds: attempt.record.holds })
+    const unnamed = attempt && !attempt.segment ? (attempt.record.holds ?? attempt.record.row?.holds) : undefined
+    if (unnamed) this.#addExtend({ event_id: draft.event_id, number: 0, holds: unnamed })
     this.#turn.add(
       {
         type,
@@ -286,6 +289,6 @@ export class RunningEpoch {
   }
 }
 
-function openAttempt(record: OpenRecord): Attempt {
+function openAttempt(record: OpeningRecord): Attempt {
   return { segment: undefined, extensions: 0, record, checkpoint: undefined, estimate: undefined }
 }

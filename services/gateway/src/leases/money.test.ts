@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { leaseIdOf } from '@sluice/contracts'
-import { WaitingLine, Wallet } from '@sluice/leases'
+import { drawnIn, PoolSet, WaitingLine, Wallet } from '@sluice/leases'
 import type { MatchedBudget } from '../budget-index.ts'
 import { Money } from './money.ts'
 
@@ -31,6 +31,11 @@ function runWith(ids: readonly string[]) {
   return {
     wallet,
     hold,
+    rowOf: (...amounts: number[]) => {
+      const held = wallet.holdOfOldest('attempt', new PoolSet(pools), amounts, now)
+      assert.ok(held)
+      return new Money({ wallet, line, send: () => {} }, held, budgets)
+    },
     moneyOf: (...amounts: number[]) => new Money({ wallet, line, send: () => {} }, hold(...amounts), budgets),
   }
 }
@@ -49,8 +54,7 @@ test('what an attempt uses beyond what it holds counts in each of its budgets, w
   const money = moneyOf(100, 100)
   money.extend(hold(0, 400), () => true)
   money.extend(hold(0, 0), () => true)
-  const { drawn } = money.settle(used(700), false, now)
-  assert.deepEqual(drawn, [
+  assert.deepEqual(drawnIn(money.settle(used(700), false, now)), [
     [['bud_a', '', 0], 100, [['1-0', 700, 700]]],
     [
       ['bud_b', '', 0],
@@ -77,5 +81,23 @@ test('what an attempt uses beyond what it has given back counts whole', () => {
   assert.deepEqual(
     wallet.totals().map(({ settled_total }) => settled_total),
     [450, 450],
+  )
+})
+
+test('what an OPEN is told by leases is what it would say in full, and stays so whatever becomes of the money', () => {
+  const { hold, moneyOf, rowOf } = runWith(['bud_a', 'bud_b'])
+  const [money, same] = [rowOf(200, 300), moneyOf(200, 300)]
+  assert.equal(same.heldRow, undefined)
+  const { heldRow } = money
+  const inFull = same.journaled
+  assert.deepEqual(heldRow?.holds, inFull)
+  assert.deepEqual([money.heldOf(1), money.leftOf('bud_b', '')], [300, same.leftOf('bud_b', '')])
+  money.lower([100, 300])
+  money.extend(hold(0, 50), holds => holds[1]?.parts[0]?.[1] === 350)
+  assert.equal(money.heldRow, undefined)
+  assert.deepEqual(heldRow?.holds, inFull)
+  assert.deepEqual(
+    drawnIn(money.settle(used(40), false, now)).map(([, held]) => held),
+    [100, 350],
   )
 })

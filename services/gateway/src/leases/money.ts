@@ -6,7 +6,10 @@ import {
   type UsageRecordedData,
 } from '@sluice/contracts'
 import {
+  type DrawnRow,
+  drawnIn,
   type HeldItem,
+  HeldRow,
   type Hold,
   type JournaledHold,
   type Need,
@@ -20,12 +23,16 @@ import type { LeaseClient } from './lease-client.ts'
 
 const nothing = (): void => {}
 
+const notExtended: readonly Hold[] = []
+
 /** An attempt that costs nothing. */
 const free = { cost_nano_usd: 0, http_status: 200, quantities: {}, status: 'completed' } as const
 
 /** What of a CLOSE is told by its money. */
 export interface SettledMoney {
   drawn: DrawnMoney[]
+  /** {@link SettledHold.row} */
+  row: DrawnRow | undefined
   unresolved: UsageRecordedData['unresolved'] | undefined
   handed: UsageRecordedData['handed'] | undefined
 }
@@ -36,10 +43,9 @@ export type LeaseTalk = Pick<LeaseClient, 'wallet' | 'line' | 'send'>
 /** Money of hard budgets that one attempt holds, from before its OPEN to its CLOSE. */
 export class Money {
   readonly budgets: readonly MatchedBudget[]
-  /** Some budget holds all that the call can use: its end must be known, or the rest stays set aside. */
-  readonly isExact: boolean
   readonly #talk: LeaseTalk
-  readonly #holds: Hold[]
+  readonly #first: Hold
+  #extensions: readonly Hold[] = notExtended
   readonly #onEnded: () => void
   #slots: Money | undefined
   #isSettled = false
@@ -51,9 +57,17 @@ export class Money {
   constructor(talk: LeaseTalk, hold: Hold, budgets: readonly MatchedBudget[], onEnded: () => void = nothing) {
     this.#talk = talk
     this.#onEnded = onEnded
-    this.#holds = [hold]
+    this.#first = hold
     this.budgets = budgets
-    this.isExact = budgets.some(({ budget }) => isExact(budget))
+  }
+
+  get #holds(): readonly Hold[] {
+    return [this.#first, ...this.#extensions]
+  }
+
+  /** Some budget holds all that the call can use: its end must be known, or the rest stays set aside. */
+  get isExact(): boolean {
+    return this.budgets.some(({ budget }) => isExact(budget))
   }
 
   get isSettled(): boolean {
@@ -68,9 +82,8 @@ export class Money {
   /** When the first of its windows ends; undefined: none does. */
   get windowEndMs(): number | undefined {
     let endMs: number | undefined
-    for (const { items } of this.#holds)
-      for (const { pool } of items)
-        if (pool.windowEndMs !== undefined) endMs = Math.min(endMs ?? pool.windowEndMs, pool.windowEndMs)
+    for (const { windowEndMs } of this.pools)
+      if (windowEndMs !== undefined) endMs = Math.min(endMs ?? windowEndMs, windowEndMs)
     return endMs
   }
 
@@ -81,14 +94,13 @@ export class Money {
 
   /** What of a budget is left to others, as far as its home and this gateway know; undefined: nothing of it is held here. */
   leftOf(budgetId: string, copy: string): number | undefined {
-    for (const { items } of this.#holds)
-      for (const { pool } of items) if (pool.budgetId === budgetId && pool.copy === copy) return pool.left + pool.free
+    for (const pool of this.pools) if (pool.budgetId === budgetId && pool.copy === copy) return pool.left + pool.free
     return this.#slots?.leftOf(budgetId, copy)
   }
 
   /** The pools that it holds money of. */
-  get pools(): WalletPool[] {
-    return this.#holds[0]?.items.map(({ pool }) => pool) ?? []
+  get pools(): readonly WalletPool[] {
+    return this.#first.pools
   }
 
   /** Makes what it holds smaller where it is more than these amounts, by budget: they must pay for all that is to come. */
@@ -123,17 +135,21 @@ export class Money {
     }
   }
 
+  /** What its OPEN says of it, where that is told by one lease of each budget; undefined: {@link journaled} tells it. */
+  get heldRow(): HeldRow | undefined {
+    const { row, amounts } = this.#first
+    return row && this.#extensions === notExtended && !this.#slots ? new HeldRow(row, amounts, this.budgets) : undefined
+  }
+
   /** All that it holds, one for each budget: what its OPEN says of it, and each EXTEND. */
   get journaled(): JournaledHold[] {
-    const [first, ...extensions] = this.#holds
     const own = this.budgets.map(({ budget, copy }, at) => {
-      const item = first?.items[at]
       const journaled: JournaledHold = {
         budget_id: budget.budget_id,
         copy,
-        window_start_ms: item?.pool.windowStartMs ?? 0,
+        window_start_ms: this.pools[at]?.windowStartMs ?? 0,
         unit: budget.unit,
-        parts: extensions.length === 0 ? partsOf(item) : this.#partsOf(at),
+        parts: this.#partsOf(at),
       }
       if (isExact(budget)) journaled.exact = true
       return journaled
@@ -143,9 +159,8 @@ export class Money {
 
   /** What it holds of its budget at this place, by lease. */
   #partsOf(at: number): JournaledHold['parts'] {
-    const [first, ...extensions] = this.#holds
-    const parts = partsOf(first?.items[at])
-    for (const { items } of extensions)
+    const parts = partsOf(this.#first.items[at])
+    for (const { items } of this.#extensions)
       for (const { lease, amount } of items[at]?.parts ?? []) {
         const known = parts.find(([leaseId]) => leaseId === lease.leaseId)
         if (known) known[1] += amount
@@ -164,9 +179,10 @@ export class Money {
    * @param write puts all that is held now into the journal. False: it does not stand there, and nothing more is held
    */
   extend(hold: Hold, write: (holds: JournaledHold[]) => boolean): boolean {
-    this.#holds.push(hold)
+    const before = this.#extensions
+    this.#extensions = [...before, hold]
     if (!this.#isSettled && write(this.journaled)) return true
-    this.#holds.pop()
+    this.#extensions = before
     this.#talk.wallet.release(hold)
     return false
   }
@@ -180,14 +196,21 @@ export class Money {
   ): SettledMoney {
     this.#isSettled = true
     this.#onEnded()
-    const used = this.budgets.map(({ budget }) => usedAmount(budget.unit, attempt))
+    const used: number[] = []
+    for (const { budget } of this.budgets) used.push(usedAmount(budget.unit, attempt))
     const staysOpen = isUnmeasured && this.isExact ? this.budgets.map(({ budget }) => isExact(budget)) : false
-    const { drawn, unresolved, handed } = this.#settleHolds(used, staysOpen, holder)
-    if (this.#slots) drawn.push(...this.#slots.settle(attempt, false, nowMs).drawn)
+    const settled = this.#settleHolds(used, staysOpen, holder)
+    const { unresolved, handed } = settled
+    let { drawn, row } = settled
+    if (this.#slots) {
+      drawn = [...drawnIn(settled), ...drawnIn(this.#slots.settle(attempt, false, nowMs))]
+      row = undefined
+    }
     // Behind the CLOSE: what others do with the money is nothing that this attempt's record may wait for.
     if (this.#isWaitedFor) setImmediate(() => this.#talk.line.poll(nowMs))
     return {
       drawn,
+      row,
       unresolved: unresolved.length > 0 ? unresolved : undefined,
       handed: holder === undefined ? undefined : { holder, leases: handed },
     }
@@ -195,8 +218,7 @@ export class Money {
 
   #settleHolds(used: readonly number[], staysOpen: boolean | readonly boolean[], holder?: string): SettledHold {
     const { wallet } = this.#talk
-    const [first, ...extensions] = this.#holds
-    if (first && extensions.length === 0) return wallet.settle(first, used, staysOpen, holder)
+    if (this.#extensions === notExtended) return wallet.settle(this.#first, used, staysOpen, holder)
     const rest = [...used]
     let all: SettledHold | undefined
     for (const [at, hold] of this.#holds.entries()) {
@@ -207,7 +229,7 @@ export class Money {
       all = all ? together(all, settled) : settled
       for (const [item, amount] of part.entries()) rest[item] = (rest[item] ?? 0) - amount
     }
-    return all ?? { drawn: [], unresolved: [], handed: [] }
+    return all ?? { drawn: [], row: undefined, unresolved: [], handed: [] }
   }
 
   /** The last of its holds that has a lease of its budget at this place: what is used beyond all of them is settled there. */
@@ -261,7 +283,8 @@ export class Money {
   }
 
   get #isWaitedFor(): boolean {
-    for (const { items } of this.#holds) for (const { pool } of items) if (pool.waiting > 0) return true
+    for (const pool of this.#first.pools) if (pool.waiting > 0) return true
+    for (const { pools } of this.#extensions) for (const pool of pools) if (pool.waiting > 0) return true
     return false
   }
 
@@ -279,10 +302,11 @@ function partsOf(item: HeldItem | undefined): JournaledHold['parts'] {
 /** What two holds of the same budgets have come to. */
 function together(one: SettledHold, other: SettledHold): SettledHold {
   return {
-    drawn: one.drawn.map(([pool, held, parts], at): DrawnMoney => {
-      const [, more = 0, later = []] = other.drawn[at] ?? []
+    drawn: drawnIn(one).map(([pool, held, parts], at): DrawnMoney => {
+      const [, more = 0, later = []] = drawnIn(other)[at] ?? []
       return [pool, held + more, [...parts, ...later]]
     }),
+    row: undefined,
     unresolved: [...one.unresolved, ...other.unresolved],
     handed: [...one.handed, ...other.handed],
   }

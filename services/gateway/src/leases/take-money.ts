@@ -4,6 +4,7 @@ import {
   type Hold,
   homeOfBudget,
   type Need,
+  PoolSet,
   type Refused,
   type Waited,
   type Wallet,
@@ -84,6 +85,8 @@ const mostWaiting = 2_000
  */
 export function takeMoney(deps: LeaseDeps, paying: Paying, nowMs: number): Taken | Promise<Taken> {
   requireBounded(paying)
+  const atOnce = takeOfOldest(deps, paying, nowMs)
+  if (atOnce) return atOnce
   const needs = needsOf(deps, paying, nowMs)
   const tight = paying.tighten && needs.some(isMuch) ? tightened(paying) : paying
   if (tight === paying) return takeOrWait(deps, paying, needs, nowMs)
@@ -92,21 +95,45 @@ export function takeMoney(deps: LeaseDeps, paying: Paying, nowMs: number): Taken
   return tight instanceof Promise ? tight.then(takeTight) : takeTight(tight)
 }
 
-function takeOrWait(deps: LeaseDeps, paying: Paying, needs: readonly Need[], nowMs: number): Taken | Promise<Taken> {
+/**
+ * What nearly every call finds: one lease of each budget has as much. Undefined: it has to be looked at closely, as what no call before it
+ * has met together.
+ */
+function takeOfOldest(deps: LeaseDeps, paying: Paying, nowMs: number): Taken | undefined {
   const { attemptId, budgets, bound } = paying
-  const hold = deps.client.wallet.hold(attemptId, needs, nowMs)
-  if (!hold) return waitForMoney(deps, paying, needs, nowMs)
-  const money = new Money(deps.client, hold, budgets)
+  const set = knownSet(deps, budgets, nowMs)
+  if (!set) return undefined
+  const amounts = amountsOf(paying, bound.outputTokens)
+  if (paying.tighten && isMuchOfSome(set.pools, amounts)) return undefined
+  const hold = deps.client.wallet.holdOfOldest(attemptId, set, amounts, nowMs)
+  return hold && takenWhole(deps, paying, hold, nowMs)
+}
+
+function takenWhole({ client }: LeaseDeps, { bound, budgets }: Paying, hold: Hold, nowMs: number): Taken {
+  const money = new Money(client, hold, budgets)
   money.askAhead(nowMs)
-  return { money, bound, outputTokens: undefined, isPaced: false }
+  return { money, bound, outputTokens: undefined, limitedBy: undefined, isPaced: false }
+}
+
+function takeOrWait(deps: LeaseDeps, paying: Paying, needs: readonly Need[], nowMs: number): Taken | Promise<Taken> {
+  const hold = deps.client.wallet.hold(paying.attemptId, needs, nowMs)
+  return hold ? takenWhole(deps, paying, hold, nowMs) : waitForMoney(deps, paying, needs, nowMs)
 }
 
 /** More than this part of what is left would be missed by others: it is worth counting what it really needs. */
 const muchOfLeft = 4
 
 /** As far as it was told what is left: of a pool that was never used here nothing is known. */
-function isMuch({ pool, want }: Need): boolean {
+function isMuch({ pool, want }: Pick<Need, 'pool' | 'want'>): boolean {
   return pool.lastWant > 0 && want * muchOfLeft > pool.left + pool.free
+}
+
+function isMuchOfSome(pools: readonly WalletPool[], amounts: readonly number[]): boolean {
+  for (let at = 0; at < pools.length; at++) {
+    const pool = pools[at]
+    if (pool && isMuch({ pool, want: amounts[at] ?? 0 })) return true
+  }
+  return false
 }
 
 /** The same call, by a tighter bound where there is one; nobody looks for another one then. */
@@ -138,15 +165,19 @@ function needsOf(deps: LeaseDeps, paying: Paying, nowMs: number): Need[] {
 }
 
 /** Of budgets that many calls meet, their pools: until a window ends or a pool is forgotten, they are the same. */
-const knownPools = new WeakMap<readonly MatchedBudget[], { wallet: Wallet; pools: readonly WalletPool[] }>()
+const knownPools = new WeakMap<readonly MatchedBudget[], { wallet: Wallet; set: PoolSet }>()
+
+function knownSet({ client }: LeaseDeps, budgets: readonly MatchedBudget[], nowMs: number): PoolSet | undefined {
+  const known = knownPools.get(budgets)
+  return known?.wallet === client.wallet && areCurrent(known.set.pools, nowMs) ? known.set : undefined
+}
 
 function poolsOf(deps: LeaseDeps, budgets: readonly MatchedBudget[], nowMs: number): readonly WalletPool[] {
-  const { wallet } = deps.client
-  const known = knownPools.get(budgets)
-  if (known?.wallet === wallet && areCurrent(known.pools, nowMs)) return known.pools
-  const pools = budgets.map(({ budget, copy }) => poolOf(deps, budget, copy, nowMs))
-  knownPools.set(budgets, { wallet, pools })
-  return pools
+  const known = knownSet(deps, budgets, nowMs)
+  if (known) return known.pools
+  const set = new PoolSet(budgets.map(({ budget, copy }) => poolOf(deps, budget, copy, nowMs)))
+  knownPools.set(budgets, { wallet: deps.client.wallet, set })
+  return set.pools
 }
 
 function areCurrent(pools: readonly WalletPool[], nowMs: number): boolean {
@@ -286,7 +317,9 @@ export function poolOf(deps: LeaseDeps, budget: Budget, copy: string, nowMs: num
 }
 
 function amountsOf(paying: Paying, outputTokens: number): number[] {
-  return paying.budgets.map(matched => amountOf(matched.budget, boundFor(paying, matched), outputTokens))
+  const amounts: number[] = []
+  for (const matched of paying.budgets) amounts.push(amountOf(matched.budget, boundFor(paying, matched), outputTokens))
+  return amounts
 }
 
 function outputWithin(paying: Paying, amounts: readonly number[]): number {
