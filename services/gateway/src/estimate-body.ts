@@ -64,13 +64,22 @@ function findBinary(body: Buffer): BinaryContent {
 }
 
 /** Counts what a call's provider does not tell. Requests that are no text are told by what they ask for. */
-export function countedTokensOf(counter: TokenCounter, call: SampledCall): CountedTokens {
-  return {
-    ofRequest: () => {
-      const sample = sampleOfCall(call)
-      return sample && estimateBodyTokens(counter, sample)
-    },
-    ofText: (bytes, sample) => counter.countBySample(bytes, sample),
+export class CountedCall implements CountedTokens {
+  readonly #counter: TokenCounter
+  readonly #call: SampledCall
+
+  constructor(counter: TokenCounter, call: SampledCall) {
+    this.#counter = counter
+    this.#call = call
+  }
+
+  ofRequest(): number | undefined {
+    const sample = sampleOfCall(this.#call)
+    return sample && estimateBodyTokens(this.#counter, sample)
+  }
+
+  ofText(bytes: number, sample: string): number | undefined {
+    return this.#counter.countBySample(bytes, sample)
   }
 }
 

@@ -2,14 +2,15 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
 import type { AdmittedCall } from './call.ts'
 import type { Drains } from './drains.ts'
-import { countedTokensOf, dropBody, letBodyGo } from './estimate-body.ts'
+import { CountedCall, dropBody, letBodyGo } from './estimate-body.ts'
 import type { LiveCalls } from './live-calls.ts'
 import { openRecordOf } from './open-call.ts'
 import { meteringUnavailable, type Refusal } from './refusal.ts'
-import { Relay } from './relay.ts'
+import { type CheckpointFacts, Relay, type RelayDeps } from './relay.ts'
 import { upstreamPath, withOurs } from './resolve-route.ts'
 import { type Answer, SecuredAnswer } from './secured-answer.ts'
 import { type Outcome, type SettleDeps, settle } from './settle.ts'
+import type { CountedTokens } from './shapes/reply-shape.ts'
 import type { TokenCounter } from './token-counter.ts'
 import { RepeatedHeaders } from './upstream/repeated-headers.ts'
 import type { UpstreamHandler } from './upstream/upstream-handler.ts'
@@ -52,39 +53,9 @@ export function forward(
 ): void {
   const { secured } = deps.journal
   const open = openRecordOf(call)
-  const relay = new Relay(
-    {
-      maxDrainMs: deps.timeouts.maxDrainMs,
-      maxStallMs: deps.timeouts.maxStallMs,
-      tokens: countedTokensOf(deps.tokenCounter, call),
-      drains: deps.drains,
-      refuse,
-      onFault: error => deps.onInternalError(error, call.callId),
-      checkpoint: (usage: UsageResult, { outputBytes, httpStatus, providerRequestId }) =>
-        deps.journal.checkpoint({
-          event_id: call.eventId,
-          at_ms: Date.now(),
-          output_bytes: outputBytes,
-          quantities: usage.quantities,
-          provenance: usage.provenance,
-          modifiers: usage.modifiers,
-          ...(usage.parts === undefined ? {} : { parts: usage.parts }),
-          ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
-          ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
-          ...(providerRequestId === undefined ? {} : { provider_request_id: providerRequestId }),
-          http_status: httpStatus,
-        }),
-      settle: (outcome, written) => {
-        deps.liveCalls.remove(relay)
-        const event = settle(deps, call, outcome, written)
-        dropBody(call)
-        deps.onSettled(call, event, outcome)
-        return event
-      },
-    },
-    call,
-    secured ? new SecuredAnswer(response, secured) : response,
-  )
+  const ends = new CallEnds(deps, call, refuse)
+  const relay = new Relay(ends, call, secured ? new SecuredAnswer(response, secured) : response)
+  ends.relay = relay
   try {
     deps.journal.open(open, error => {
       if (!error) return send(deps, call, headers, relay, observe)
@@ -101,6 +72,64 @@ export function forward(
     dropBody(call)
     call.money?.release()
     relay.abandon(meteringUnavailable(error))
+  }
+}
+
+/** What a relayed call does beside being relayed. */
+class CallEnds implements RelayDeps {
+  relay: Relay | undefined
+  readonly refuse: (refusal: Refusal) => void
+  readonly #deps: ForwardDeps
+  readonly #call: AdmittedCall
+
+  constructor(deps: ForwardDeps, call: AdmittedCall, refuse: (refusal: Refusal) => void) {
+    this.#deps = deps
+    this.#call = call
+    this.refuse = refuse
+  }
+
+  get maxDrainMs(): number {
+    return this.#deps.timeouts.maxDrainMs
+  }
+
+  get maxStallMs(): number {
+    return this.#deps.timeouts.maxStallMs
+  }
+
+  get drains(): Drains {
+    return this.#deps.drains
+  }
+
+  get tokens(): CountedTokens {
+    return new CountedCall(this.#deps.tokenCounter, this.#call)
+  }
+
+  onFault(error: unknown): void {
+    this.#deps.onInternalError(error, this.#call.callId)
+  }
+
+  checkpoint(usage: UsageResult, { outputBytes, httpStatus, providerRequestId }: CheckpointFacts): void {
+    this.#deps.journal.checkpoint({
+      event_id: this.#call.eventId,
+      at_ms: Date.now(),
+      output_bytes: outputBytes,
+      quantities: usage.quantities,
+      provenance: usage.provenance,
+      modifiers: usage.modifiers,
+      ...(usage.parts === undefined ? {} : { parts: usage.parts }),
+      ...(usage.served_model === undefined ? {} : { served_model: usage.served_model }),
+      ...(usage.response_id === undefined ? {} : { response_id: usage.response_id }),
+      ...(providerRequestId === undefined ? {} : { provider_request_id: providerRequestId }),
+      http_status: httpStatus,
+    })
+  }
+
+  settle(outcome: Outcome, written?: (error?: Error) => void): UsageRecordedData {
+    if (this.relay) this.#deps.liveCalls.remove(this.relay)
+    const event = settle(this.#deps, this.#call, outcome, written)
+    dropBody(this.#call)
+    this.#deps.onSettled(this.#call, event, outcome)
+    return event
   }
 }
 

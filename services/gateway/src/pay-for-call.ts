@@ -56,15 +56,16 @@ export function payForCall(
   const isVisible = isHeard && text !== undefined && !mayThink(text)
   const paying: Paying = { attemptId, budgets: hard, bound, isVisible }
   if (text && isCountable(text)) paying.tighten = () => tightenTextBound(text, bound, deps.leases.countText)
-  const taken = takeMoney(deps.leases, paying, admittedAtMs)
-  const paid = (each: Taken): PaidCall => {
-    const clamped = each.isPaced ? { money: each.money, asked, clampedTo: undefined } : withClamp(each, asked)
-    const sent = { ...clamped, prompt }
-    if (!isHeard || !text || each.money.isExact) return { ...sent, pace: undefined }
-    const paced: PacedCall = { ...each, attemptId, isVisible: isVisible && sent.clampedTo === undefined }
-    if (sent.clampedTo !== undefined) paced.outputTokens = sent.asked.limits?.outputTokens ?? each.outputTokens
-    return { ...sent, pace: paceOf(deps, paced, admitted, each.isPaced ? text : undefined) }
+  const paid = (taken: Taken): PaidCall => {
+    const sent = taken.isPaced ? asAsked(taken, asked) : withClamp(taken, asked)
+    sent.prompt = prompt
+    if (!isHeard || !text || taken.money.isExact) return sent
+    const paced: PacedCall = { ...taken, attemptId, isVisible: isVisible && sent.clampedTo === undefined }
+    if (sent.clampedTo !== undefined) paced.outputTokens = sent.asked.limits?.outputTokens ?? taken.outputTokens
+    sent.pace = paceOf(deps, paced, admitted, taken.isPaced ? text : undefined)
+    return sent
   }
+  const taken = takeMoney(deps.leases, paying, admittedAtMs)
   return taken instanceof Promise ? taken.then(paid) : paid(taken)
 }
 
@@ -76,6 +77,10 @@ export function paidHoldOf({ copies }: LeaseDeps, hold: Hold, { budgets }: Pick<
     budgets,
     ({ budget, copy }) => copies.findWindow(budget.budget_id, copy, nowMs) ?? unusedWindow(budget, copy, nowMs),
   )
+}
+
+function asAsked({ money }: Taken, asked: ModelRequest): PaidCall {
+  return { money, asked, clampedTo: undefined, clampedBy: undefined, pace: undefined, prompt: undefined }
 }
 
 interface PacedCall extends Taken {
@@ -154,21 +159,24 @@ function boundOf(
   asked: ModelRequest,
 ): { bound: CallBound; text?: TextCall; prompt?: MarkedPrompt | undefined } {
   const { shape } = endpoint
-  const about = {
-    dialect: match.dialect,
-    model: requestedModel,
-    prices,
-    assumeDearest: principal.project.unpriced === 'assume_max',
-  }
-  if (shape === 'speech' || shape === 'transcript' || shape === 'images')
+  const { dialect } = match
+  const assumeDearest = principal.project.unpriced === 'assume_max'
+  if (shape === 'speech' || shape === 'transcript' || shape === 'images') {
+    const about = { dialect, model: requestedModel, prices, assumeDearest }
     return { bound: boundMediaCall({ ...about, shape, request: asked }) }
+  }
   if (asked.scanned) {
     const text: TextCall = {
-      ...about,
+      dialect,
+      model: requestedModel,
+      prices,
+      assumeDearest,
       endpoint,
       body: asked.scanned,
       named: asked.named,
       inBackground: asked.background,
+      size: undefined,
+      counted: undefined,
     }
     return boundText(prompts, text, principal.project.project_id, counterOf(route))
   }
@@ -185,19 +193,19 @@ function boundText(
   try {
     const size = sizeOf(text)
     const prompt = prompts.read(text, size, projectId, counter)
-    const counted = { ...text, size, counted: prompt?.counted }
-    return { bound: boundTextCall(counted), text: counted, prompt }
+    text.size = size
+    text.counted = prompt?.counted
+    return { bound: boundTextCall(text), text, prompt }
   } catch (error) {
     if (error instanceof JsonScanError) throw new Refusal('invalid_request', error.message, { cause: error })
     throw error
   }
 }
 
-function withClamp(
-  { money, outputTokens, limitedBy, bound: { clamp } }: Taken,
-  asked: ModelRequest,
-): Omit<PaidCall, 'pace'> {
-  if (outputTokens === undefined) return { money, asked, clampedTo: undefined }
+function withClamp(taken: Taken, asked: ModelRequest): PaidCall {
+  const { money, outputTokens, limitedBy } = taken
+  const { clamp } = taken.bound
+  if (outputTokens === undefined) return asAsked(taken, asked)
   try {
     const { body } = asked
     const clamped = clamp && Buffer.isBuffer(body) ? clampOutput(body, clamp, outputTokens) : undefined
@@ -210,12 +218,10 @@ function withClamp(
         },
       )
     const limits = asked.limits && { ...asked.limits, outputTokens: clamped.outputTokens }
-    return {
-      money,
-      asked: { ...asked, body: clamped.body, ...(limits && { limits }) },
-      clampedTo: clamped.limit,
-      clampedBy: limitedBy,
-    }
+    const sent = asAsked(taken, { ...asked, body: clamped.body, ...(limits && { limits }) })
+    sent.clampedTo = clamped.limit
+    sent.clampedBy = limitedBy
+    return sent
   } catch (error) {
     money.release()
     throw error

@@ -24,12 +24,16 @@ import type { UpstreamController, UpstreamHandler } from './upstream/upstream-ha
  */
 type Phase = 'waiting' | 'collecting' | 'passing' | 'silent' | 'settled'
 
+/** What a CHECKPOINT says beside the usage. */
+export interface CheckpointFacts {
+  outputBytes: number
+  httpStatus: number
+  providerRequestId: string | undefined
+}
+
 export interface RelayDeps {
   /** Writes the CHECKPOINT of this call. */
-  checkpoint: (
-    usage: UsageResult,
-    about: { outputBytes: number; httpStatus: number; providerRequestId: string | undefined },
-  ) => void
+  checkpoint: (usage: UsageResult, about: CheckpointFacts) => void
   /** `written` is called when the event survives this process; absent: it does when this returns. */
   settle: (outcome: Outcome, written?: (error?: Error) => void) => UsageRecordedData
   /** Writes a refusal as the answer. */
@@ -37,13 +41,13 @@ export interface RelayDeps {
   /** Told of an error that is ours. */
   onFault: (error: unknown) => void
   /** Counts what the provider does not tell, once the reply has ended; a running one is told from its bytes. */
-  tokens: CountedTokens
+  readonly tokens: CountedTokens
   /** Places for providers that are read on. */
-  drains: Drains
+  readonly drains: Drains
   /** Longest time a provider is read on for a client that left. */
-  maxDrainMs: number
+  readonly maxDrainMs: number
   /** Longest time a client may take nothing of what waits for it. */
-  maxStallMs: number
+  readonly maxStallMs: number
 }
 
 /** JSON bodies up to this size wait for their last byte; larger ones pass as they come. */

@@ -255,7 +255,7 @@ function sendPaid(
     admitted.money = money
     admitted.hold = paidHoldOf(deps.leases, admitted.hold, money)
     admitted.clampedTo = clampedTo
-    if (clampedBy) admitted.clampedBy = clampedBy
+    admitted.clampedBy = clampedBy
     admitted.pace = pace
     admitted.prompt = prompt
     admitted.body = asked.body
@@ -345,6 +345,13 @@ export function admit(deps: GatewayDeps, call: AuthenticatedCall, asked: ModelRe
     hold,
     route: deps.routes.resolve(principal.project, match.dialect, principal.identity.team_id),
     span: deps.spans.begin(headers.traceparent),
+    // Set later: a call that has a place for them from here on never changes its form.
+    money: undefined,
+    holder: undefined,
+    pace: undefined,
+    prompt: undefined,
+    clampedTo: undefined,
+    clampedBy: undefined,
   }
 }
 

@@ -119,8 +119,23 @@ function wantedKey(bytes: Buffer, start: number, end: number, wanted: ReadonlySe
     return wanted.has(key) ? key : undefined
   }
   const length = end - start - 2
-  for (const name of wanted) if (name.length === length && standsAt(bytes, start + 1, name)) return name
+  const names = wanted.size > fewNames ? ofLength(wanted, length) : wanted
+  for (const name of names) if (name.length === length && standsAt(bytes, start + 1, name)) return name
   return undefined
+}
+
+const fewNames = 8
+const noNames: readonly string[] = []
+/** Of sets of many names, which are made once: by their lengths. */
+const byLength = new WeakMap<ReadonlySet<string>, ReadonlyMap<number, readonly string[]>>()
+
+function ofLength(wanted: ReadonlySet<string>, length: number): readonly string[] {
+  let names = byLength.get(wanted)
+  if (!names) {
+    names = Map.groupBy(wanted, name => name.length)
+    byLength.set(wanted, names)
+  }
+  return names.get(length) ?? noNames
 }
 
 /** ASCII without an escape. */

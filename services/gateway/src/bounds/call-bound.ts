@@ -49,7 +49,7 @@ export interface TextCall {
   prices: PriceBooksOfCall
   body: ScannedBody
   /** Of its prompt, by its bytes; absent: it is measured when it is asked for. */
-  size?: PromptSize
+  size?: PromptSize | undefined
   /** What of its prompt its provider has counted before. */
   counted?: CountedBeginning | undefined
   /** The project has the highest price assumed where there is none. */
