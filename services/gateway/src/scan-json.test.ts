@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { elementsOf, isTrue, JsonScanError, parseString, scanObject } from './scan-json.ts'
+import { elementsOf, isTrue, JsonScanError, parseCount, parseString, scanObject } from './scan-json.ts'
 
 const wanted = new Set(['model', 'stream', 'stream_options'])
 
@@ -178,4 +178,23 @@ test('a data URL of text is as much text as it encodes, one of anything else is 
   }
   const escaped = `{"file_data":"data:text\\/plain;base64,${encoded}"}`
   assert.equal(scanObject(Buffer.from(escaped), new Set()).binaryParts, 0, 'with an escaped slash')
+})
+
+test('a count is read as the number that it is, and nothing else as one', () => {
+  const counts: [text: string, count: number | undefined][] = [
+    ['0', 0],
+    ['256', 256],
+    ['256.0', 256],
+    ['2.5e2', 250],
+    ['999999999999999', 999_999_999_999_999],
+    ['9007199254740991', Number.MAX_SAFE_INTEGER],
+    ['9007199254740993', undefined],
+    ['-1', undefined],
+    ['1.5', undefined],
+    ['"256"', undefined],
+    ['null', undefined],
+    ['25x', undefined],
+  ]
+  for (const [text, count] of counts)
+    assert.equal(parseCount(Buffer.from(`[${text}]`), { start: 1, end: 1 + text.length }), count, text)
 })

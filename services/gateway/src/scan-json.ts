@@ -366,6 +366,23 @@ export function isTrue(bytes: Buffer, span: MemberSpan | undefined): boolean {
 /** Reads a non-negative integer member; undefined where it is anything else. */
 export function parseCount(bytes: Buffer, span: MemberSpan | undefined): number | undefined {
   if (!span) return undefined
+  const digits = readDigits(bytes, span)
+  if (digits !== undefined) return digits
   const value = Number(bytes.toString('latin1', span.start, span.end))
   return Number.isSafeInteger(value) && value >= 0 ? value : undefined
+}
+
+/** More of them may be no safe integer. */
+const mostDigits = 15
+
+/** Undefined: it is written in another way. */
+function readDigits(bytes: Buffer, { start, end }: MemberSpan): number | undefined {
+  if (start === end || end - start > mostDigits) return undefined
+  let value = 0
+  for (let at = start; at < end; at++) {
+    const digit = (bytes[at] ?? 0) - 0x30
+    if (digit < 0 || digit > 9) return undefined
+    value = value * 10 + digit
+  }
+  return value
 }

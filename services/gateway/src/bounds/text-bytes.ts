@@ -16,7 +16,9 @@ export function countTextBytes(json: Buffer): number {
 
 /** `\u`, also that of an escaped backslash before the letter: then the slow way says the same. */
 function mayHaveEscapedSigns(json: Buffer): boolean {
-  return json.includes('\\u')
+  // One byte is found far faster than two.
+  const first = json.indexOf(backslash)
+  return first >= 0 && json.includes('\\u', first)
 }
 
 function countLongForms(json: Buffer): number {
