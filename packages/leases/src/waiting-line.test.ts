@@ -22,7 +22,7 @@ function newLine() {
       attemptId: string,
       budgetId: string,
       want: number,
-      about: { need?: number; wholeMs?: number; heldMs?: number; ownerMs?: number } = {},
+      about: { need?: number; wholeMs?: number; heldMs?: number; ownerMs?: number; afterMs?: number } = {},
     ) =>
       line.wait(
         {
@@ -34,7 +34,7 @@ function newLine() {
             if (waited.outcome === 'held') given[attemptId] = waited.amounts
           },
         },
-        now,
+        now + (about.afterMs ?? 0),
       ),
     pollAt: (afterMs: number) => line.poll(now + afterMs),
     waitingFor: (budgetId: string) => poolOf(budgetId).waiting,
@@ -193,6 +193,23 @@ test('a home that answers others is there: whoever it does not come to in time i
   assert.equal(ended.late, 'crowded')
 })
 
+test('a home that stumbles at the end of a wait is not away: whoever it has put off is told what it said last', () => {
+  const { line, wallet, wait, ended, pollAt } = newLine()
+  wait('told', 'bud_a', 10, { ownerMs: 2_000 })
+  wait('unheard', 'bud_b', 10, { ownerMs: 2_000 })
+  const seq = wallet.openAsks[0]?.message.seq ?? 0
+  const pool = { budget_id: 'bud_a', copy: '', window_start_ms: 0 }
+  const refusal = { reason: 'held', ...pool, limit: 10, spent: 0, held: 10, need: 10, retry_after_ms: 200 } as const
+  const answer = { seq, term: 1, grants: [], refusal }
+  wallet.answer(answer, now + 1_200)
+  line.answered(answer, now + 1_200)
+  // From here on it answers nobody.
+  for (const afterMs of [1_400, 1_999]) pollAt(afterMs)
+  assert.deepEqual(ended, {})
+  pollAt(2_000)
+  assert.deepEqual(ended, { told: 'refused', unheard: 'crowded' })
+})
+
 test('a call that others take its money from again and again waits no longer than it may', () => {
   const { line, wallet, wait, grant, ended } = newLine()
   wait('first', 'bud_a', 20)
@@ -337,13 +354,15 @@ test('a home that was heard of a moment ago may be between two owners: who has t
   grant(0, now + 500)
   const receipt = { term: 1, at_ms: 0, unknown: [], fenced: false }
   wallet.renewed(0, now, receipt)
-  wait('patient', 'bud_a', 10, { ownerMs: 2_000, heldMs: 300 })
-  wait('impatient', 'bud_a', 10)
-  pollAt(1_399)
+  wait('patient', 'bud_a', 10, { ownerMs: 2_000, heldMs: 300, afterMs: 500 })
+  wait('impatient', 'bud_a', 10, { afterMs: 500 })
+  pollAt(2_499)
   assert.deepEqual(ended, { 'never heard': 'unanswered', impatient: 'unanswered' })
-  grant(10, now + 1_400)
+  grant(10, now + 2_499)
   assert.equal(ended.patient, 'held')
-  wait('too long', 'bud_a', 10, { ownerMs: 2_000 })
-  pollAt(2_000)
+  wait('too long', 'bud_a', 10, { ownerMs: 2_000, afterMs: 2_499 })
+  pollAt(4_498)
+  assert.equal(ended['too long'], undefined)
+  pollAt(4_499)
   assert.equal(ended['too long'], 'unanswered')
 })

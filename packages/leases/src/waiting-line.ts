@@ -242,23 +242,22 @@ export class WaitingLine {
     return isUnheard(waiting) ? Math.max(heldByMs, sinceMs + ownerMs) : heldByMs
   }
 
-  /** What it has asked may still be answered in time, or its home is between two owners. */
+  /** What it has asked may still be answered in time, or its home has fallen silent and is between two owners. */
   #mayBeAnswered(waiting: Waiting, nowMs: number): boolean {
     if (!isLate(waiting, nowMs)) return waiting.asks.size > 0
-    return waiting.needs.some(need => isOpen(need, waiting) && this.#isSilent(need.pool, nowMs))
+    const isSilent = ({ pool }: Need) => !this.#wallet.hasAnswered(pool.home, nowMs - this.#options.answerMs)
+    return waiting.needs.some(
+      need => isOpen(need, waiting) && isSilent(need) && this.#isBetweenOwners(need, waiting, nowMs),
+    )
   }
 
-  /** Of a home that has neither answered it in time nor anybody else for as long. */
+  /** Of a home that has answered neither it nor anybody else since it came. One that stumbles is there all the same. */
   #silentPool(waiting: Waiting, nowMs: number): WalletPool | undefined {
     const { needs, isPutOff, sinceMs } = waiting
     const isPutOffLong = isPutOff && nowMs >= sinceMs + this.#options.answerMs
     if (!isLate(waiting, nowMs) && !isPutOffLong) return undefined
-    const isSilent = (need: Need) => isOpen(need, waiting) && this.#isSilent(need.pool, nowMs)
+    const isSilent = (need: Need) => isOpen(need, waiting) && !this.#wallet.hasAnswered(need.pool.home, sinceMs)
     return needs.find(need => isSilent(need) && !this.#isBetweenOwners(need, waiting, nowMs))?.pool
-  }
-
-  #isSilent({ home }: WalletPool, nowMs: number): boolean {
-    return !this.#wallet.hasAnswered(home, nowMs - this.#options.answerMs)
   }
 
   #isBetweenOwners({ pool }: Need, { sinceMs, ownerMs = 0 }: Waiting, nowMs: number): boolean {
