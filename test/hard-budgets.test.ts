@@ -23,7 +23,7 @@ interface BudgetAnswer {
 const patiently: typeof fetch = async (input, init) => {
   for (;;) {
     const answer = await fetch(input, init)
-    if (answer.status !== 503 || !(await answer.clone().text()).includes('budget_unknown')) return answer
+    if (answer.ok || !/budget_unknown|Too many calls wait/.test(await answer.clone().text())) return answer
     await new Promise(resolve => setTimeout(resolve, 200))
   }
 }
@@ -820,7 +820,7 @@ async function openSocket(t: TestContext, path: string, apiKey: string, url = st
 }
 
 test('three requests an hour are three requests', async () => {
-  const { openai } = await hardBudget('few', { unit: 'requests', limit: 4, window: 'hour' })
+  const { openai, probes } = await hardBudget('few', { unit: 'requests', limit: 4, window: 'hour' })
   const outcomes = await Promise.allSettled(
     Array.from({ length: 10 }, () =>
       openai.chat.completions.create({
@@ -830,8 +830,9 @@ test('three requests an hour are three requests', async () => {
       }),
     ),
   )
-  // One was used to see that the gateway knows the budget.
-  assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 3)
+  // One was used to see that the gateway knows the budget; those before it had heard of it count when their events have come.
+  const answered = outcomes.filter(({ status }) => status === 'fulfilled').length
+  assert.ok(answered <= 3 && answered >= 4 - probes, `${answered} answered, ${probes} before`)
 })
 
 test('two calls at a time are two: a third waits, and is told to try again', async () => {

@@ -55,8 +55,8 @@ async function call(apiKey: string, tokens: number, maxTokens: number, headers: 
         messages: [{ role: 'user', content: `Write. [[sim output_tokens=${tokens}]]` }],
       }),
     })
-    await answer.arrayBuffer()
-    return answer.status !== 503 && { status: answer.status, callId: answer.headers.get('sluice-call-id') ?? '' }
+    const isLater = /budget_unknown|Too many calls wait/.test(await answer.text())
+    return !isLater && { status: answer.status, callId: answer.headers.get('sluice-call-id') ?? '' }
   })
 }
 

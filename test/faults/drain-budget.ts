@@ -43,7 +43,7 @@ export async function drainBudget({ stack, budgetId, apiKey, origins, leastNanoU
 async function callAsClientsDo(origin: string, apiKey: string): Promise<string | undefined> {
   for (const pauseMs of [500, 1_000]) {
     const refusal = await callOnce(origin, apiKey)
-    if (refusal?.startsWith('503') !== true) return refusal
+    if (refusal === undefined || !/^503|Too many calls wait/.test(refusal)) return refusal
     await delay(pauseMs)
   }
   return callOnce(origin, apiKey)
