@@ -26,6 +26,8 @@ interface Agent {
   app: string
   /** The task in tools that it has. */
   steps: (folder: string) => object[]
+  /** One of its steps is done by another one, which it starts for that and which has an id of its own. */
+  hasHelper?: boolean
   start: (agents: InstalledAgents, stack: TestStack, task: Task) => Promise<string>
 }
 
@@ -63,6 +65,15 @@ supports_websockets = ${overSockets}
   },
 })
 
+const helper = { description: 'Look at the answer', subagent_type: 'general-purpose', run_in_background: false }
+const readAnswer = (folder: string) => ({ tool: 'Read', args: { file_path: join(folder, 'answer.txt') } })
+
+/** A prompt behind which the simulator says these steps. What is quoted in them may be such a prompt itself. */
+function promptOf(steps: readonly object[]): string {
+  const text = JSON.stringify(steps).replaceAll('[[', '\\u005b[').replaceAll(']]', ']\\u005d')
+  return `Do the task. [[sim steps=${JSON.stringify(text)}]]`
+}
+
 const agents: readonly Agent[] = [
   codex('codex', false),
   codex('codex over WebSocket', true),
@@ -71,11 +82,13 @@ const agents: readonly Agent[] = [
     app: 'claude-code',
     steps: folder => [
       { tool: 'Bash', args: { command: 'echo forty-two > answer.txt', description: 'Write the answer' } },
-      { tool: 'Read', args: { file_path: join(folder, 'answer.txt') } },
+      { tool: 'Agent', args: { ...helper, prompt: promptOf([readAnswer(folder), { text: 'It is forty-two.' }]) } },
+      readAnswer(folder),
       { text: answer },
     ],
+    hasHelper: true,
     start(programs, stack, { prompt, folder, home }) {
-      const args = ['-p', prompt, '--allowedTools', 'Bash', 'Read', '--model', 'claude-sonnet-4-6']
+      const args = ['-p', prompt, '--allowedTools', 'Bash', 'Read', 'Agent', '--model', 'claude-sonnet-4-6']
       return runProgram(programs.claude, args, folder, {
         HOME: home,
         ANTHROPIC_BASE_URL: stack.anthropicBaseUrl,
@@ -185,9 +198,8 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
       string,
     ]
     for (const made of [folder, home]) mkdirSync(made, { recursive: true })
-    const steps = JSON.stringify(JSON.stringify(agent.steps(folder)))
     const begunAt = performance.now()
-    const said = await agent.start(programs, stack, { prompt: `Do the task. [[sim steps=${steps}]]`, folder, home })
+    const said = await agent.start(programs, stack, { prompt: promptOf(agent.steps(folder)), folder, home })
     writeFileSync(join(at.logs, `${agent.name}-${time}.log`), said)
     const file = join(folder, 'answer.txt')
     const isWritten = existsSync(file) && readFileSync(file, 'utf8') === 'forty-two\n'
@@ -238,6 +250,11 @@ function judge(
   const unnamed = agentEvents.filter(
     ({ claimed }) => !agents.some(agent => agent.app === claimed.app) || claimed.session_id === undefined,
   )
+  const isOfHelper = ({ claimed }: UsageRecordedData) => claimed.agent_id !== undefined
+  const helpless = agents.filter(({ app, hasHelper }) => {
+    const own = agentEvents.filter(({ claimed }) => claimed.app === app)
+    return hasHelper === true && (!own.some(isOfHelper) || own.every(isOfHelper))
+  })
   const words = { budget: budgetName, balance: 'prepaid balance' }
   const silent = refused.filter(({ spent, said, isDone }) => isDone || !said.includes(words[spent]))
   const insistent = refused.filter(({ refusals }) => refusals.reduce((sum, { count }) => sum + count, 0) > 2)
@@ -275,6 +292,7 @@ function judge(
       none('events with another cost than the bill', odd),
       none('lines of the bill without an event', missed),
       none('events that do not name their app and their session', unnamed),
+      none('agents whose turns and those of the one that they start are not told apart', helpless),
       none('agents that do not show the message when budget or balance is spent', silent),
       none('agents that ask again and again then', insistent),
     ],
