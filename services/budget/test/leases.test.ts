@@ -779,3 +779,10 @@ test('a database that was restored grants nothing until gateways have said what 
   })
   assert.equal(reason, 'held')
 })
+
+test('a home that nobody asks anything notes, too, on which database its leases are', async () => {
+  await sql`update partition_owners set timeline = null`.execute(env.db)
+  await eventually(
+    async () => (await sql`select from partition_owners where timeline is null`.execute(env.db)).rows.length === 0,
+  )
+})

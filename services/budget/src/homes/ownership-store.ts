@@ -79,6 +79,10 @@ export interface LockedHome {
   recoveringSinceMs: number | undefined
 }
 
+/** Which database this is, and how often one like it was promoted. */
+export const currentTimeline = sql<string>`(select system_identifier from pg_control_system()) || ' ' ||
+  left(pg_walfile_name(pg_current_wal_lsn()), 8)`
+
 /**
  * Locks the row of a home to the end of the transaction. Undefined: it is another's, or was not renewed in time. Where the
  * database is another one than that which had its leases last (a replica that was promoted, a backup), grants may be missing
@@ -91,8 +95,7 @@ export async function lockOwnHome(
   nowMs: number,
 ): Promise<LockedHome | undefined> {
   const { rows } = await sql<{ timeline: string | null; current: string; recovering_since_ms: string | null }>`
-    select timeline, recovering_since_ms, (select system_identifier from pg_control_system()) || ' ' ||
-      left(pg_walfile_name(pg_current_wal_lsn()), 8) as current
+    select timeline, recovering_since_ms, ${currentTimeline} as current
     from partition_owners
     where home = ${home} and owner = ${owner} and term = ${term} and expires_at > clock_timestamp() for update`.execute(
     trx,

@@ -3,7 +3,7 @@ import { type Kysely, transact } from '@sluice/postgres'
 import { type RawBuilder, sql } from 'kysely'
 import type { BudgetTables } from '../db/schema.ts'
 import { loadHome, saveHome } from './home-store.ts'
-import { lockOwnHome, type OwnedHome } from './ownership-store.ts'
+import { currentTimeline, lockOwnHome, type OwnedHome } from './ownership-store.ts'
 import { giveUpHolds } from './write-off-store.ts'
 
 /** What a sweep of a home has changed. */
@@ -21,6 +21,7 @@ const mostLeases = 1_000
 /** Homes of which a sweep would change something. */
 export interface DueSweeps {
   silent: ReadonlySet<number>
+  /** Or it has not been locked on this database: only what locks a home notices that leases may be missing from it. */
   unresolved: ReadonlySet<number>
 }
 
@@ -51,8 +52,9 @@ export async function findDueSweeps(
   const home = sql<number>`owned.home`
   const { rows } = await sql<{ home: number; silent: boolean; unresolved: boolean }>`
     select owned.home, exists (${silentLeases(home, silentBeforeMs, nowMs)}) as silent,
-      exists (${unresolvedHolds(home, sinceMs)}) as unresolved
-    from unnest(${[...homes]}::int[]) as owned(home)`.execute(db)
+      exists (${unresolvedHolds(home, sinceMs)}) or timeline is distinct from current as unresolved
+    from unnest(${[...homes]}::int[]) as owned(home) join partition_owners using (home),
+      (select ${currentTimeline} as current) as database`.execute(db)
   const homesOf = (what: 'silent' | 'unresolved') => new Set(rows.filter(row => row[what]).map(row => row.home))
   return { silent: homesOf('silent'), unresolved: homesOf('unresolved') }
 }
