@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { provisionBus } from '@sluice/stack'
@@ -62,6 +64,16 @@ function begin(project: TestProject, directives: string, init?: RequestInit): Pr
 }
 
 const isAtProvider = (project: TestProject) => eventually(async () => (await gateway.billsOf(project)).length === 1)
+
+/** Its gateway knows by now what the provider has begun: a next run goes on from there. */
+const isInJournal = (project: TestProject) =>
+  eventually(() => {
+    const directory = gateway.stack.services.gateway.plan.env.GATEWAY_JOURNAL_DIR ?? ''
+    const noted = new RegExp(`"background":\\{.{0,4000}${project.projectId}`, 's')
+    return readdirSync(directory).some(
+      name => name.endsWith('.journal') && noted.test(readFileSync(join(directory, name), 'latin1')),
+    )
+  })
 
 async function killAndStart(): Promise<void> {
   const { gateway: service } = gateway.stack.services
@@ -139,6 +151,8 @@ test('a client that leaves, and a gateway that is killed, while NATS takes no re
   try {
     const answer = begin(killed, 'output_tokens=100 delay_ms=10').catch(() => undefined)
     await isAtProvider(killed)
+    // One that is killed before it has read of the response cannot know of it.
+    await isInJournal(killed)
     await gateway.stack.services.gateway.kill()
     await answer
   } finally {
