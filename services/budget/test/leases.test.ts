@@ -328,14 +328,17 @@ test('a copy whose name is no text is refused, and keeps nobody of its home wait
   const { budgetId, newGateway } = await newPool({ per: 'participant' })
   const asking = newGateway()
   const beside = newGateway()
-  const answers = await Promise.all([
-    asking.ask({ budgetId, copy: 'half \ud800', want: 1 }),
-    beside.ask({ budgetId, copy: 'whole', want: 1 }),
-  ])
-  assert.deepEqual(
-    answers.map(({ refusal }) => refusal?.reason),
-    ['unknown_budget', undefined],
-  )
+  for (const copy of ['half \ud800', 'a \0 between']) {
+    const answers = await Promise.all([
+      asking.ask({ budgetId, copy, want: 1 }),
+      beside.ask({ budgetId, copy: 'whole', want: 1 }),
+    ])
+    assert.deepEqual(
+      answers.map(({ refusal }) => refusal?.reason),
+      ['unknown_budget', undefined],
+      JSON.stringify(copy),
+    )
+  }
   assert.equal((await beside.ask({ budgetId, copy: 'whole', want: 1 })).refusal, undefined)
 })
 

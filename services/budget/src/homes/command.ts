@@ -53,9 +53,12 @@ function leaseIdsIn({ lease_id: leaseId, handed = [] }: LeaseTotals): string[] {
 
 type Pooled = { budget_id: string; copy: string; window_start_ms: number }
 
-/** Whether there can be such a pool: PostgreSQL keeps half a surrogate pair as something else, and a copy may be a name that somebody chose. */
+/**
+ * Whether there can be such a pool: PostgreSQL keeps half a surrogate pair as something else and a NUL not at all, and a copy may be a
+ * name that somebody chose.
+ */
 export function mayBeThere({ copy }: Pick<Pooled, 'copy'>): boolean {
-  return copy.isWellFormed()
+  return copy.isWellFormed() && !copy.includes('\0')
 }
 
 export function namedBy(commands: readonly Command[], leaseIdsOf: (ask: AskCommand['message']) => string[]): Named {
