@@ -35,8 +35,8 @@ function needsOf(pools: readonly WalletPool[]): Need[] {
 function lease(): void {
   const needs = needsOf(findPools()).map(need => ({ ...need, want: want * calls, need: 0 }))
   for (let round = 0; round < 3; round++) {
-    const asks = wallet.ask(needs, nowMs, () => 0)
-    if (asks === 'busy') throw new Error('nothing was asked')
+    const { asks } = wallet.ask(needs, nowMs, () => 0)
+    if (asks.length === 0) throw new Error('nothing was asked')
     for (const { message } of asks) {
       const { seq, items } = message
       const grants = items.map((item, at) => ({

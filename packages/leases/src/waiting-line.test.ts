@@ -193,6 +193,72 @@ test('a home that answers others is there: whoever it does not come to in time i
   assert.equal(ended.late, 'crowded')
 })
 
+test('whoever is put off by one of its homes is told of that one, and not of another that it has asked nothing', () => {
+  for (const order of [
+    ['bud_crowded', 'bud_covered'],
+    ['bud_covered', 'bud_crowded'],
+  ]) {
+    const { line, wallet, wait, grant } = newLine()
+    const receipt = { term: 1, at_ms: 0, unknown: [], fenced: false }
+    const pools = new Map(
+      ['bud_crowded', 'bud_covered'].map((budgetId, home) => {
+        const name = { budgetId, copy: '', windowStartMs: 0, windowEndMs: undefined, home, isConcurrent: false }
+        return [budgetId, wallet.pool(name)] as const
+      }),
+    )
+    const needsOf = (...budgetIds: string[]) =>
+      budgetIds.map(id => {
+        const pool = pools.get(id)
+        assert.ok(pool)
+        return { pool, want: 10, need: 10 }
+      })
+    line.wait({ attemptId: 'before', needs: needsOf('bud_covered'), done: () => {} }, now - 10)
+    line.giveUp('before')
+    grant(10, now - 5)
+    for (let call = 0; call < 200; call++) wait(`call ${call}`, `bud_${call}`, 5)
+    let left: Waited | undefined
+    const done = (waited: Waited) => {
+      left = waited
+    }
+    line.wait({ attemptId: 'both', needs: needsOf(...order), heldMs: 300, ownerMs: 2_000, done }, now)
+    for (let afterMs = 100; afterMs < 2_000; afterMs += 100) {
+      wallet.renewed(1, now + afterMs, receipt)
+      grant(5, now + afterMs)
+      assert.equal(left, undefined, `after ${afterMs} ms`)
+    }
+    line.poll(now + 2_000)
+    assert.deepEqual(left, { outcome: 'crowded', pool: pools.get('bud_crowded') })
+  }
+})
+
+test('whoever waits for one of its homes in vain is told of that one, whatever others ask the other for', () => {
+  const { line, wallet, grant } = newLine()
+  const [covered, missing] = ['bud_covered', 'bud_missing'].map((budgetId, home) =>
+    wallet.pool({ budgetId, copy: '', windowStartMs: 0, windowEndMs: undefined, home, isConcurrent: false }),
+  )
+  assert.ok(covered && missing)
+  const left: Record<string, Waited> = {}
+  const wait = (attemptId: string, pools: (typeof covered)[], atMs: number) =>
+    line.wait(
+      {
+        attemptId,
+        needs: pools.map(pool => ({ pool, want: 10, need: 10 })),
+        done: waited => {
+          left[attemptId] = waited
+        },
+      },
+      atMs,
+    )
+  wait('before', [covered], now - 10)
+  line.giveUp('before')
+  grant(10, now - 5)
+  wait('both', [covered, missing], now)
+  wait('another', [covered], now)
+  line.poll(now + 500)
+  assert.deepEqual(left.both, { outcome: 'unanswered', pool: missing })
+  assert.equal(left.another?.outcome, 'held', 'what is left of the covered one is for whoever waits behind')
+})
+
 test('a home that stumbles at the end of a wait is not away: whoever it has put off is told what it said last', () => {
   const { line, wallet, wait, ended, pollAt } = newLine()
   wait('told', 'bud_a', 10, { ownerMs: 2_000 })

@@ -1,4 +1,4 @@
-import type { LeaseAnswer } from '@sluice/contracts'
+import type { LeaseAnswer, LeaseAsk } from '@sluice/contracts'
 import type { Hold } from './hold.ts'
 import type { Need, OpenAsk, Refused, Wallet } from './wallet.ts'
 import type { WalletPool } from './wallet-pool.ts'
@@ -44,9 +44,10 @@ const wholeAgainMs = 200
 
 interface Waiting extends Wanting {
   sinceMs: number
-  asks: Set<number>
-  /** A home of it was busy when it was to be asked. */
-  isPutOff: boolean
+  /** By their numbers, those that were not answered. */
+  asks: Map<number, OpenAsk>
+  /** Pools whose homes were busy when they were to be asked. */
+  putOff: readonly WalletPool[]
   /** When the wait for an answer ends. */
   answerByMs: number
   /** When the wait for money that others hold ends. */
@@ -98,8 +99,8 @@ export class WaitingLine {
     const waiting: Waiting = {
       ...wanting,
       sinceMs: nowMs,
-      asks: new Set(),
-      isPutOff: false,
+      asks: new Map(),
+      putOff: [],
       answerByMs: nowMs + this.#options.answerMs,
       heldByMs: nowMs + heldMs,
       wholeByMs: nowMs + Math.min(wanting.wholeMs ?? 0, heldMs),
@@ -158,7 +159,7 @@ export class WaitingLine {
       const isFirst = needs.every(({ pool }) => !lacking.has(pool))
       if (isFirst ? this.#serve(waiting, kept, nowMs) : this.#pass(waiting, kept, nowMs)) continue
       // What it is granted is for whoever is first.
-      if (!isFirst && waiting.isPutOff) this.#ask(waiting, nowMs, need => freeBeside(kept, need))
+      if (!isFirst && waiting.putOff.length > 0) this.#ask(waiting, nowMs, need => freeBeside(kept, need))
       if (this.#expire(waiting, kept, nowMs)) continue
       const couldDo = nowMs < waiting.wholeByMs && (waiting.isPatient || !isFirst)
       const doesWith = couldDo && needs.every(each => each.need <= freeBeside(kept, each))
@@ -253,8 +254,8 @@ export class WaitingLine {
 
   /** Of a home that has answered neither it nor anybody else since it came. One that stumbles is there all the same. */
   #silentPool(waiting: Waiting, nowMs: number): WalletPool | undefined {
-    const { needs, isPutOff, sinceMs } = waiting
-    const isPutOffLong = isPutOff && nowMs >= sinceMs + this.#options.answerMs
+    const { needs, putOff, sinceMs } = waiting
+    const isPutOffLong = putOff.length > 0 && nowMs >= sinceMs + this.#options.answerMs
     if (!isLate(waiting, nowMs) && !isPutOffLong) return undefined
     const isSilent = (need: Need) => isOpen(need, waiting) && !this.#wallet.hasAnswered(need.pool.home, sinceMs)
     return needs.find(need => isSilent(need) && !this.#isBetweenOwners(need, waiting, nowMs))?.pool
@@ -265,11 +266,10 @@ export class WaitingLine {
   }
 
   #ask(waiting: Waiting, nowMs: number, freeFor: (need: Need) => number): void {
-    const asks = this.#wallet.ask(waiting.needs, nowMs, freeFor)
-    waiting.isPutOff = asks === 'busy'
-    if (asks === 'busy') return
+    const { asks, busy } = this.#wallet.ask(waiting.needs, nowMs, freeFor)
+    waiting.putOff = busy
     for (const ask of asks) {
-      waiting.asks.add(ask.message.seq)
+      waiting.asks.set(ask.message.seq, ask)
       this.#asked.set(ask.message.seq, waiting)
       waiting.answerByMs = nowMs + this.#options.answerMs
       this.#options.send(ask)
@@ -284,7 +284,7 @@ export class WaitingLine {
 
   #leave(waiting: Waiting, waited: Waited): void {
     this.#line.delete(waiting.attemptId)
-    for (const seq of waiting.asks) this.#asked.delete(seq)
+    for (const seq of waiting.asks.keys()) this.#asked.delete(seq)
     for (const { pool, want } of waiting.needs) {
       pool.waiting--
       pool.wanted -= want
@@ -294,8 +294,8 @@ export class WaitingLine {
 }
 
 /** Its homes have said nothing of what it asks, or were too busy to be asked. */
-function isUnheard({ asks, isPutOff, lastRefused }: Waiting): boolean {
-  return (isPutOff || asks.size > 0) && lastRefused === undefined
+function isUnheard({ asks, putOff, lastRefused }: Waiting): boolean {
+  return (putOff.length > 0 || asks.size > 0) && lastRefused === undefined
 }
 
 /** What it has asked has not been answered in time. */
@@ -303,9 +303,13 @@ function isLate({ asks, answerByMs }: Waiting, nowMs: number): boolean {
   return asks.size > 0 && nowMs >= answerByMs
 }
 
-/** An answer about this pool is yet to come. */
-function isOpen({ pool }: Need, { asks }: Waiting): boolean {
-  return asks.size === 0 || pool.asking > 0
+/** It waits for what the home of this pool says, and not only for others beside it. */
+function isOpen({ pool }: Need, { asks, putOff }: Waiting): boolean {
+  return putOff.includes(pool) || [...asks.values()].some(({ message }) => message.items.some(item => isOf(item, pool)))
+}
+
+function isOf(item: LeaseAsk['items'][number], { budgetId, copy, windowStartMs }: WalletPool): boolean {
+  return item.budget_id === budgetId && item.copy === copy && item.window_start_ms === windowStartMs
 }
 
 /** What those ahead in the line keep of each pool. */

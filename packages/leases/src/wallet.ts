@@ -65,6 +65,13 @@ export interface OpenAsk {
   sentAtMs: number
 }
 
+/** What was asked for a call. */
+export interface Asked {
+  asks: OpenAsk[]
+  /** What is missing of these has to wait, and nothing was asked: their homes have enough to answer. */
+  busy: readonly WalletPool[]
+}
+
 /** Idle money is kept for no longer than this. */
 const mostIdleMs = 10 * 60_000
 /** …and for this at least, however often a pool is used. */
@@ -398,20 +405,23 @@ export class Wallet {
   // ── asks ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Asks for what is missing to hold these needs, one ask a home. The messages are in {@link openAsks} until answered. `busy`:
-   * nothing was asked, as one of its homes has enough to answer.
+   * Asks for what is missing to hold these needs, one ask a home. The messages are in {@link openAsks} until answered.
    * @param freeFor what is here for it; absent: all that is free
    */
-  ask(needs: readonly Need[], nowMs: number, freeFor: (need: Need) => number = allFree): OpenAsk[] | 'busy' {
+  ask(needs: readonly Need[], nowMs: number, freeFor: (need: Need) => number = allFree): Asked {
     const byHome = new Map<number, LeaseAsk['items']>()
     const pools: WalletPool[] = []
+    const busy: WalletPool[] = []
     for (const each of needs) {
       const { pool, want, need } = each
       const free = freeFor(each)
       const isOver = pool.isOver(nowMs)
       // Its home has to be heard of, if nothing else.
       if (free >= want && this.isFresh(pool, nowMs)) continue
-      if (this.#isBusy(pool.home)) return 'busy'
+      if (this.#isBusy(pool.home)) {
+        busy.push(pool)
+        continue
+      }
       const items = byHome.get(pool.home) ?? []
       items.push({
         budget_id: pool.budgetId,
@@ -426,8 +436,9 @@ export class Wallet {
       byHome.set(pool.home, items)
       pools.push(pool)
     }
+    if (busy.length > 0) return { asks: [], busy }
     for (const pool of pools) pool.asking++
-    return [...byHome].map(([home, items]) => this.#open(home, items, nowMs))
+    return { asks: [...byHome].map(([home, items]) => this.#open(home, items, nowMs)), busy }
   }
 
   /** A home has answered an ask since then. */

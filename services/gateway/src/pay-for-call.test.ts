@@ -99,11 +99,12 @@ function begin(t: TestContext, home: { left: number; busyWith?: 'others' | 'nobo
 
 function answerAnother(wallet: Wallet): void {
   const name = { budgetId: 'bud_of_others', copy: '', windowStartMs: 0, windowEndMs: undefined, isConcurrent: false }
-  const [ask] = wallet.ask(
+  const { asks } = wallet.ask(
     [{ pool: wallet.pool({ ...name, home: homeOfBudget(budget) }), want: 1, need: 1 }],
     Date.now(),
   )
-  assert.ok(ask && typeof ask !== 'string')
+  const [ask] = asks
+  assert.ok(ask)
   wallet.answer({ seq: ask.message.seq, term: 1, grants: [] }, Date.now())
 }
 

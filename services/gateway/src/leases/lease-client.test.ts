@@ -47,8 +47,8 @@ function homeOf(about: { clockMs?: () => number; refusal?: LeaseAnswer['refusal'
   const ask = () => {
     const named = { budgetId: 'bud_1', copy: '', windowStartMs: 0, windowEndMs: undefined, home: 0 }
     const pool = client.wallet.pool({ ...named, isConcurrent: false })
-    const asks = client.wallet.ask([{ pool, want: 1, need: 1 }], Date.now())
-    assert.ok(asks !== 'busy')
+    const { asks } = client.wallet.ask([{ pool, want: 1, need: 1 }], Date.now())
+    assert.equal(asks.length, 1)
     for (const each of asks) client.send(each)
   }
   return { client, beats, heard, ask }
