@@ -1,12 +1,12 @@
 import type { QuantityName, QuantityProvenance } from '@sluice/contracts'
-import type { CheckpointRecord, OpenRecord, UnratedDraft } from './open-record.ts'
+import type { CheckpointRecord, OpeningRecord, UnratedDraft } from './open-record.ts'
 
 /**
  * The event of an attempt whose gateway died. With a checkpoint, what it says; without one, nothing was relayed: the
  * estimated input counts, since the request may have been sent, and no output.
  */
-export function killedDraft(open: OpenRecord, checkpoint: CheckpointRecord | undefined): UnratedDraft {
-  const { estimated_input, asked_modifiers = {}, in_call, holds: _, holder: __, ...admitted } = open
+export function killedDraft(open: OpeningRecord, checkpoint: CheckpointRecord | undefined): UnratedDraft {
+  const { estimated_input, asked_modifiers = {}, in_call, holds: _, row: __, holder: ___, ...admitted } = open
   const responseId = checkpoint?.response_id ?? in_call?.turn_id
   const finishedAtMs = Math.max(checkpoint?.at_ms ?? 0, open.admitted_at_ms)
   return {

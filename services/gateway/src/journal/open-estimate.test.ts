@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { BackgroundResponse } from '@sluice/contracts'
+import { HeldRow } from '@sluice/leases'
 import { type EstimatedAttempt, estimateOpen } from './open-estimate.ts'
-import type { CheckpointRecord, OpenRecord, UnratedDraft } from './open-record.ts'
+import type { CheckpointRecord, OpeningRecord, OpenRecord, UnratedDraft } from './open-record.ts'
 
 const open = (id: string): OpenRecord => ({
   event_id: id,
@@ -102,4 +103,17 @@ test('an attempt without a price, or whose price book is not here yet, is told a
   }
   assert.deepEqual(estimateOpen(attempts, { rate: missing, nowMs: 0 }), { attempts: 2, nanoUsd: 0, unrated: 2 })
   assert.equal(estimateOpen(attempts, { rate: meter().rate, nowMs: 10_000 }).nanoUsd, 24)
+})
+
+test('what an open attempt holds is not in the event that is rated, however it was told', () => {
+  const row = new HeldRow({ pools: [], leases: [] }, [], [])
+  const record: OpeningRecord = { ...open('a0'), holder: 'batch:1', row }
+  const rated: UnratedDraft[] = []
+  const rate = (draft: UnratedDraft) => {
+    rated.push(draft)
+    return meter().rate(draft)
+  }
+  estimateOpen(new Map([['a0', { record, checkpoint: undefined, estimate: undefined }]]), { rate, nowMs: 0 })
+  estimateOpen(openAttempts(1), { rate, nowMs: 0 })
+  assert.deepEqual(rated[0], rated[1])
 })

@@ -1,9 +1,9 @@
 import { killedDraft } from './killed-draft.ts'
-import type { CheckpointRecord, DraftRating, ModelPart, OpenRecord, UnratedDraft } from './open-record.ts'
+import type { CheckpointRecord, DraftRating, ModelPart, OpeningRecord, UnratedDraft } from './open-record.ts'
 
 /** An attempt that is open, and what it was last estimated at. */
 export interface EstimatedAttempt {
-  readonly record: OpenRecord
+  readonly record: OpeningRecord
   /** The latest; undefined: nothing was relayed. */
   checkpoint: CheckpointRecord | undefined
   /** Without an amount: it has no price, or its price book was not here. */
