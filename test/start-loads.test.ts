@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import test from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
+import { bundlePrograms } from '@sluice/test-env'
 
 const root = join(import.meta.dirname, '..')
 
@@ -19,34 +21,61 @@ const listing = `
   process.once('exit', () => process.stdout.write(loaded.join('\\n')))
 `
 
-/** Files that a service has loaded when it reads its configuration, right or wrong. */
-async function loadedBy(service: string, ...flags: string[]): Promise<string[]> {
+/** Files that a service has loaded when it reads its configuration, right or wrong, and what it says of it. */
+async function checkConfig(service: string, ...program: string[]): Promise<{ loaded: string[]; said: string[] }> {
   const hook = `data:text/javascript,${encodeURIComponent(listing)}`
-  const args = ['--import', hook, ...flags, 'src/main.ts', '--check-config']
-  const run = promisify(execFile)(process.execPath, args, {
+  const run = promisify(execFile)(process.execPath, ['--import', hook, ...program, '--check-config'], {
     cwd: join(root, 'services', service),
     env: { PATH: process.env.PATH },
   })
-  const { stdout } = await run.catch((error: { stdout: string }) => error)
-  return stdout.split('\n')
+  const { stdout, stderr } = await run.catch((error: { stdout: string; stderr: string }) => error)
+  const said = stderr.split('\n').filter(line => / (is|are) not set/.test(line))
+  return { loaded: stdout.split('\n').filter(url => url.startsWith('file:')), said }
 }
 
 /** Parts of libraries that nobody needs before it serves: each is dozens of files, and tests start services by the hundred. */
 const notAtStart =
   /@opentelemetry\/|prom-client\/(?:index\.js|lib\/metrics\/)|undici\/(?:index\.js|lib\/(?:web|mock)\/)/
 
+const setup = '@sluice/telemetry/setup'
+
 for (const [service, ...flags] of [
   ['gateway'],
-  ['accounts', '--import', '@sluice/telemetry/setup'],
-  ['analytics', '--import', '@sluice/telemetry/setup'],
-  ['billing', '--import', '@sluice/telemetry/setup'],
-  ['budget', '--import', '@sluice/telemetry/setup'],
-] as const)
+  ['accounts', '--import', setup],
+  ['analytics', '--import', setup],
+  ['billing', '--import', setup],
+  ['budget', '--import', setup],
+] as const) {
+  let asked: ReturnType<typeof checkConfig> | undefined
+  const fromSources = () => {
+    asked ??= checkConfig(service, ...flags, 'src/main.ts')
+    return asked
+  }
+
   test(`${service} starts without tracing where nobody collects traces, and without what it uses of no library`, async () => {
-    const loaded = await loadedBy(service, ...flags)
+    const { loaded } = await fromSources()
     assert.ok(loaded.length > 300, `${loaded.length} files`)
     assert.deepEqual(
       loaded.filter(url => notAtStart.test(url)),
       [],
     )
   })
+
+  test(`${service} bundled reads the same configuration, of a few files`, async () => {
+    const bundles = await bundlePrograms()
+    const ofBundle = (name: string) => join(bundles, `${name}.mjs`)
+    const bundled = await checkConfig(
+      service,
+      ...flags.map(flag => (flag === setup ? ofBundle('setup') : flag)),
+      ofBundle(service),
+    )
+    const { said } = await fromSources()
+    assert.ok(said.length > 0)
+    assert.deepEqual(bundled.said, said)
+    assert.ok(bundled.loaded.length < 30, bundled.loaded.join('\n'))
+    assert.deepEqual(
+      bundled.loaded.filter(url => !url.startsWith(pathToFileURL(bundles).href)),
+      [],
+    )
+  })
+}

@@ -39,6 +39,8 @@ export interface StackOptions {
   durable?: boolean
   /** Whether gateways put their engine's code on large pages, which takes a tenth of a second of CPU each time one starts. Default: true. */
   largePages?: boolean
+  /** Where the services' programs lie bundled; they run from there. Default: from their sources. */
+  bundles?: string
   /** Default: all of them. */
   services?: readonly ServiceName[]
   /**
@@ -160,7 +162,8 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
     })(),
   )
   const needsSimulator = !options.providers.openai || !options.providers.anthropic
-  const simulatorPlan = planSimulator({ root, env: options.env, port: await freePort() })
+  const bundles = options.bundles === undefined ? {} : { bundles: options.bundles }
+  const simulatorPlan = planSimulator({ root, env: options.env, port: await freePort(), ...bundles })
   if (needsSimulator) parts.track(startService(simulatorPlan, supervise).then(started => (parts.simulator = started)))
 
   const ports = await choosePorts(options.port)
@@ -183,6 +186,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
     ...(needsSimulator ? { simulatorUrl: simulatorPlan.url } : {}),
     publicUrl: url,
     largePages: options.largePages ?? true,
+    ...bundles,
   })
   writeOperators(home, ports)
   const wanted: readonly string[] = options.services ?? serviceNames

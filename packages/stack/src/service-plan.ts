@@ -10,6 +10,8 @@ export interface ServicePlan {
   /** The service's folder: modules it loads before its program are found from there. */
   cwd: string
   args: string[]
+  /** The same program from its bundle, where there is one: for whoever starts it again and again. */
+  bundledArgs?: string[]
   env: Record<string, string | undefined>
   /** Public routes. */
   url: string
@@ -37,6 +39,8 @@ export interface PlanInput {
   publicUrl: string
   /** Whether gateways put their engine's code on large pages: worth it for one that runs for longer than it starts. */
   largePages: boolean
+  /** Where the services' programs lie bundled, each as `<service>.mjs`. */
+  bundles?: string
 }
 
 /** What every service runs with: enough of the machine's environment to work, nobody's provider keys. */
@@ -72,15 +76,16 @@ function planService(name: ServiceName, input: PlanInput): ServicePlan {
   const host = name === 'gateway' ? input.gatewayHost : '127.0.0.1'
   const user = input.natsUsers[name]
   const cwd = join(input.root, 'services', name)
-  const main = join(cwd, 'src', 'main.ts')
+  // The gateway measures itself: instrumentation of every request would cost more than the request.
+  const args = (setup: string, main: string) =>
+    name === 'gateway'
+      ? [...gatewayFlags, ...(input.largePages ? [onLargePages] : []), main]
+      : ['--import', setup, main]
   return {
     name,
     cwd,
-    // The gateway measures itself: instrumentation of every request would cost more than the request.
-    args:
-      name === 'gateway'
-        ? [...gatewayFlags, ...(input.largePages ? [onLargePages] : []), main]
-        : ['--import', '@sluice/telemetry/setup', main],
+    args: args('@sluice/telemetry/setup', join(cwd, 'src', 'main.ts')),
+    ...bundled(input.bundles, bundle => args(bundle('setup'), bundle(name))),
     env: {
       ...pickEnvironment(input.env, prefix),
       [`${prefix}_HOST`]: host,
@@ -94,6 +99,13 @@ function planService(name: ServiceName, input: PlanInput): ServicePlan {
     url: `http://127.0.0.1:${port}`,
     readyUrl: `http://127.0.0.1:${operatorPort}/health/ready`,
   }
+}
+
+function bundled(
+  folder: string | undefined,
+  args: (bundle: (program: string) => string) => string[],
+): Pick<ServicePlan, 'bundledArgs'> {
+  return folder === undefined ? {} : { bundledArgs: args(program => join(folder, `${program}.mjs`)) }
 }
 
 function own(name: ServiceName, input: PlanInput): Record<string, string | undefined> {
@@ -178,6 +190,7 @@ export function planSimulator(input: {
   root: string
   env: Record<string, string | undefined>
   port: number
+  bundles?: string
 }): ServicePlan {
   const cwd = join(input.root, 'packages', 'simulator')
   const url = `http://127.0.0.1:${input.port}`
@@ -185,6 +198,7 @@ export function planSimulator(input: {
     name: 'simulator',
     cwd,
     args: [join(cwd, 'src', 'main.ts')],
+    ...bundled(input.bundles, bundle => [bundle('simulator')]),
     env: {
       ...pickEnvironment(input.env, 'SIMULATOR'),
       SIMULATOR_HOST: '127.0.0.1',

@@ -56,7 +56,7 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
     const started = await startWatchedProcess({
       name: plan.name,
       command: process.execPath,
-      args: plan.args,
+      args: argsOf(plan),
       cwd: plan.cwd,
       env: plan.env,
       logFile,
@@ -120,6 +120,12 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
       if (!current?.isRunning()) await launch()
     },
   }
+}
+
+/** Modules that are loaded before a program, or that trace what it loads, must find its own: those of its sources. */
+function argsOf({ args, bundledArgs, env }: ServicePlan): string[] {
+  const isLookedInto = Object.keys(env).some(name => /^(NODE_OPTIONS$|OTEL_)/.test(name) && env[name])
+  return isLookedInto ? args : (bundledArgs ?? args)
 }
 
 /** Runs one of a service's own programs (`migrate.ts`, `bootstrap.ts`) to its end. @returns what it printed */

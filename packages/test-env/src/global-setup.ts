@@ -1,9 +1,12 @@
+import { bundlePrograms, bundlesVariable } from './bundle-programs.ts'
 import { sharedPostgresVariable, startSharedPostgres } from './shared-postgres.ts'
 
-// `node --test --test-global-setup=packages/test-env/src/global-setup.ts`: one PostgreSQL for every test file of the run.
+// `node --test --test-global-setup=packages/test-env/src/global-setup.ts`: for every test file of the run, one PostgreSQL, and
+// the services' programs bundled.
 let stop: (() => Promise<void>) | undefined
 
 export async function globalSetup(): Promise<void> {
+  process.env[bundlesVariable] ??= await bundlePrograms()
   if (process.env[sharedPostgresVariable]) return
   const server = await startSharedPostgres()
   process.env[sharedPostgresVariable] = server.url

@@ -1,4 +1,5 @@
 export * from './at-file-end.ts'
+export { bundlePrograms } from './bundle-programs.ts'
 export * from './cheap-password.ts'
 export * from './close-in-reverse.ts'
 export * from './crawl-routes.ts'

@@ -2,6 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ServiceName } from '@sluice/contracts'
 import { freePort, type ManagedProvider, type RunningStack, runStack } from '@sluice/stack'
+import { bundlesVariable } from './bundle-programs.ts'
 import { sharedPostgresVariable } from './shared-postgres.ts'
 import { copyInstallation } from './stack-template.ts'
 import { keepsData, makeFolder, type TestScope } from './test-folder.ts'
@@ -51,6 +52,7 @@ export async function startTestStack(t: TestScope, options: TestStackOptions = {
   })
   // Without a run around it nobody would stop a shared one.
   const shared = options.ownPostgres ? undefined : process.env[sharedPostgresVariable]
+  const bundles = process.env[bundlesVariable]
   const databaseUrls = shared ? await copyInstallation(t, shared, home) : undefined
   stack = await runStack({
     root,
@@ -60,6 +62,7 @@ export async function startTestStack(t: TestScope, options: TestStackOptions = {
     port: await freePort(),
     ...(databaseUrls === undefined ? {} : { installed: { databaseUrls } }),
     providers: options.providers ?? {},
+    ...(bundles === undefined ? {} : { bundles }),
     ...(options.services === undefined ? {} : { services: options.services }),
     lasting: false,
     // A run starts gateways by the hundred; what is measured without one has them as they are delivered.

@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto'
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { serviceNames } from '@sluice/contracts'
+import { build, type Plugin, stop } from 'esbuild'
+
+/** Where a test process finds the bundles of its run. */
+export const bundlesVariable = 'SLUICE_TEST_BUNDLES'
+
+const root = join(import.meta.dirname, '..', '..', '..')
+const kept = join(root, 'node_modules', '.cache', 'sluice-bundles')
+const programs: Record<string, string> = {
+  ...Object.fromEntries(serviceNames.map(name => [name, `services/${name}/src/main.ts`])),
+  simulator: 'packages/simulator/src/main.ts',
+  setup: 'packages/telemetry/src/setup.ts',
+}
+/** Native, patched as they are loaded, or large and seldom used: loaded from where they are installed. */
+const leftAlone = /^(@aws-sdk\/|@opentelemetry\/|@smithy\/|chdb|gpt-tokenizer|pg-native)/
+
+/**
+ * The services' programs in a few files each, made of their sources as they are now: looking for 1,200 modules and reading
+ * them is most of what a start takes, and a run starts services by the hundred. What stands in a bundle is what would be loaded
+ * without it; it is made once for each state of the sources.
+ * @returns the folder: `<service>.mjs`, and `setup.mjs` to be loaded before it
+ */
+export async function bundlePrograms(): Promise<string> {
+  const folder = join(kept, fingerprint())
+  if (existsSync(folder)) {
+    const now = new Date()
+    utimesSync(folder, now, now)
+    return folder
+  }
+  mkdirSync(kept, { recursive: true })
+  dropOld()
+  // Under another name until it is whole.
+  const draft = mkdtempSync(join(kept, 'draft-'))
+  try {
+    await build({
+      absWorkingDir: root,
+      entryPoints: programs,
+      outdir: draft,
+      outExtension: { '.js': '.mjs' },
+      bundle: true,
+      splitting: true,
+      platform: 'node',
+      target: 'node24',
+      format: 'esm',
+      // CommonJS asks for Node's own modules by it.
+      banner: {
+        js: "import { createRequire as $createRequire } from 'node:module'; const require = $createRequire(import.meta.url);",
+      },
+      plugins: [atHome, installed],
+      logLevel: 'error',
+    })
+    renameSync(draft, folder)
+  } catch (error) {
+    // Another run may have made the same meanwhile.
+    if (!existsSync(folder)) throw error
+  } finally {
+    rmSync(draft, { recursive: true, force: true })
+    await stop()
+  }
+  return folder
+}
+
+function fingerprint(): string {
+  const hash = createHash('sha256')
+    .update(root)
+    .update(readFileSync(import.meta.filename))
+    .update(readFileSync(join(root, 'pnpm-lock.yaml')))
+  for (const path of globSync('{packages,services}/*/{package.json,src/**/*.ts}', { cwd: root }).sort())
+    hash.update(path).update(readFileSync(join(root, path)))
+  return hash.digest('hex').slice(0, 16)
+}
+
+/** A run that still uses one was started today. */
+function dropOld(): void {
+  for (const path of globSync(join(kept, '*')))
+    if (Date.now() - statSync(path).mtimeMs > 86_400_000) rmSync(path, { recursive: true, force: true })
+}
+
+/** Sources find what lies beside them, and are asked whether they are the program, as if they had stayed where they are. */
+const atHome: Plugin = {
+  name: 'at home',
+  setup(bundle) {
+    bundle.onLoad({ filter: /\/(packages|services)\/[^/]+\/src\/.*\.ts$/ }, ({ path }) => {
+      const text = readFileSync(path, 'utf8')
+      return text.includes('import.meta') ? { contents: placeAt(path, text), loader: 'ts' } : undefined
+    })
+  },
+}
+
+function placeAt(path: string, text: string): string {
+  let contents = text
+  // What is loaded when it is needed is bundled too, and still waits.
+  for (const [line, name = ''] of text.matchAll(/^const (\w+) = createRequire\(import\.meta\.url\)$/gm))
+    contents = contents.replace(line, '').replaceAll(new RegExp(`\\b${name}\\((?=')`, 'g'), 'require(')
+  return contents
+    .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
+    .replaceAll('import.meta.dirname', JSON.stringify(dirname(path)))
+    .replaceAll('import.meta.filename', JSON.stringify(path))
+    .replaceAll('import.meta.main', String(basename(path) === 'main.ts'))
+}
+
+/** What is left alone is found from the module that asks for it. */
+const installed: Plugin = {
+  name: 'installed',
+  setup(bundle) {
+    bundle.onResolve({ filter: leftAlone }, async ({ path, pluginData, ...from }) => {
+      if (pluginData === installed) return undefined
+      const found = await bundle.resolve(path, { ...from, pluginData: installed })
+      if (found.errors.length > 0) return { path, external: true }
+      return { path: from.kind === 'require-call' ? found.path : pathToFileURL(found.path).href, external: true }
+    })
+  },
+}
