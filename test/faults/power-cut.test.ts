@@ -32,7 +32,10 @@ test('a sync that a power cut finds under way has held up what it would have cov
     { beatMs: 9_999, lateMs: 0 },
   ]
   const syncs = join(folder, 'syncs.ndjson')
-  writeFileSync(syncs, told.map(line => `${JSON.stringify(line)}\n`).join(''))
+  const lines = told.map(line => `${JSON.stringify(line)}\n`)
+  // Each life ends in the middle of a line.
+  const cutOff = '{"ino":7,"beganAt'
+  writeFileSync(syncs, [...lines.slice(0, 2), cutOff, '\n', ...lines.slice(2), cutOff].join(''))
   assert.deepEqual(cutPower(journal, syncs, 10_000), {
     lostBytes: frame(9_980).length,
     oldestLostAtMs: 9_980,

@@ -60,8 +60,8 @@ function readWitness(syncsFile: string, killedAtMs: number): Witness {
   let lastBeatMs = killedAtMs
   const underWay = new Set<number>()
   for (const line of readFileSync(syncsFile, 'utf8').split('\n')) {
-    if (line === '') continue
-    const told = JSON.parse(line)
+    const told = wholeLine(line)
+    if (told === undefined) continue
     if (told.startedAtMs) underWay.clear()
     else if (told.names) witness.names = told.names
     else if (told.beatMs) {
@@ -79,6 +79,15 @@ function readWitness(syncsFile: string, killedAtMs: number): Witness {
   // The stall that the kill found has no beat behind it.
   witness.stalls.push({ endedAtMs: Number.POSITIVE_INFINITY, tookMs: killedAtMs - lastBeatMs })
   return witness
+}
+
+/** undefined: of a line that a kill has cut off, which tells nothing, or of none. */
+function wholeLine(line: string) {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
 }
 
 /** When the attempts' records in a row of frames (`u32 length | u32 checksum | type, JSON`) were written. */

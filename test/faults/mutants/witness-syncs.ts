@@ -8,7 +8,8 @@ import { syncBuiltinESMExports } from 'node:module'
 const directory = process.env.GATEWAY_JOURNAL_DIR ?? ''
 const log = fs.openSync(process.env.SLUICE_FAULT_SYNCS ?? '', 'a')
 const { fdatasync, fdatasyncSync, fsync, fsyncSync, writeSync } = fs
-writeSync(log, `${JSON.stringify({ startedAtMs: performance.timeOrigin })}\n`)
+// On a line of its own: a kill may have left half a line.
+writeSync(log, `\n${JSON.stringify({ startedAtMs: performance.timeOrigin })}\n`)
 
 /** What a sync that begins now will cover, and its line in the log. */
 function beginning(fd: number): () => void {
