@@ -40,6 +40,8 @@ export function openDatabase<Tables>(config: DatabaseConfig): Database<Tables> {
     // One that is opened anew costs both sides some ten milliseconds of CPU, and learns of each table again.
     idleTimeoutMillis: 60_000,
     application_name: `sluice-${config.schema}`,
+    // For statements that are sent `together`; any other is waited for before the next.
+    pipeline: true,
     types,
   })
   // A connection that dies while idle is replaced on the next use; without a listener it would end the process.

@@ -48,14 +48,18 @@ export interface OutboxEntry {
 
 /** Writes entries in the caller's transaction, in one statement: state and message commit together. */
 export async function enqueue<Tables>(trx: Transaction<Tables>, entries: readonly OutboxEntry[]): Promise<void> {
-  if (entries.length === 0) return
+  if (entries.length > 0) await insertOutbox(entries).execute(trx)
+}
+
+/** The statement of {@link enqueue}, for at least one entry. */
+export function insertOutbox(entries: readonly OutboxEntry[]): RawBuilder<unknown> {
   const column = (name: keyof OutboxEntry) => entries.map(entry => entry[name])
   // Ids are given in the order of the entries, which is the order of sending.
-  await sql`insert into outbox (kind, target, key, payload)
+  return sql`insert into outbox (kind, target, key, payload)
     select kind, target, key, payload
     from unnest(${column('kind')}::text[], ${column('target')}::text[], ${column('key')}::text[], ${column('payload')}::text[])
       with ordinality as entry (kind, target, key, payload, number)
-    order by number`.execute(trx)
+    order by number`
 }
 
 /** Sends one entry. Must be harmless when the same entry comes twice. @throws to have it sent again later */

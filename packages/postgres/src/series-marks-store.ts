@@ -2,6 +2,7 @@ import { type GatewayEpochClosedData, PARTITIONS, type Series, seriesKey } from 
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { Migration } from './migrate.ts'
 import { contiguousTo, emptyMark, type NewRange, receiveRange, type SeriesMark } from './series-mark.ts'
+import { type Statement, together } from './together.ts'
 
 /**
  * The table behind exactly-once effects. A consumer's schema gets it by listing this step among its migrations. A mark is
@@ -44,8 +45,8 @@ export interface MarkSession {
   receive: (series: Series, first: number, last: number) => NewRange[]
   /** Notes the ends of an epoch's series. */
   close: (closed: GatewayEpochClosedData) => void
-  /** Writes the changed marks. Call it last in the transaction. */
-  save: () => Promise<void>
+  /** Writes the changed marks, and what else is to be written with them. Call it last in the transaction. */
+  save: (also?: readonly Statement<unknown>[]) => Promise<void>
   /** The changed marks, for whoever tells others how far this consumer is. */
   changed: () => MarkPosition[]
   /** Every mark that was opened, changed or not: a redelivery finds nothing new, and may still be what others wait to hear. */
@@ -65,18 +66,14 @@ export interface MarkPosition {
  * Unknown series begin empty.
  */
 export async function openMarks<Tables>(trx: Transaction<Tables>, wanted: readonly Series[]): Promise<MarkSession> {
-  const unique = new Map(wanted.map(series => [seriesKey(series), series]))
+  const unique = [...new Map(wanted.map(series => [seriesKey(series), series]))].sort(([a], [b]) => (a < b ? -1 : 1))
+  const found = await together(
+    trx,
+    unique.flatMap(([, series]) => [makeMark(series), lockMark(series)]),
+  )
   const marks = new Map<string, { series: Series; mark: SeriesMark; closedAt: number | undefined; dirty: boolean }>()
-  for (const [key, series] of [...unique].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    // The insert makes the row, so that the lock below has something to hold for a new series too.
-    await sql`insert into series_marks (gateway_id, epoch, partition, last) values (${series.gatewayId}, ${series.epoch}, ${series.partition}, 0)
-      on conflict do nothing`.execute(trx)
-    const { rows } =
-      await sql<MarkRow>`select gateway_id, epoch, partition, last, gaps, closed_at_number from series_marks
-      where gateway_id = ${series.gatewayId} and epoch = ${series.epoch} and partition = ${series.partition} for update`.execute(
-        trx,
-      )
-    const row = rows[0]
+  for (const [index, [key, series]] of unique.entries()) {
+    const row = found[index * 2 + 1]?.[0]
     marks.set(key, {
       series,
       mark: row ? { last: Number(row.last), gaps: row.gaps } : emptyMark,
@@ -110,19 +107,35 @@ export async function openMarks<Tables>(trx: Transaction<Tables>, wanted: readon
         entry.dirty = true
       }
     },
-    async save() {
-      for (const { series, mark, closedAt, dirty } of marks.values()) {
-        if (!dirty) continue
-        await sql`update series_marks set last = ${mark.last}, gaps = ${JSON.stringify(mark.gaps)}::jsonb,
-          closed_at_number = ${closedAt ?? null}, updated_at = now()
-          where gateway_id = ${series.gatewayId} and epoch = ${series.epoch} and partition = ${series.partition}`.execute(
-          trx,
-        )
-      }
+    async save(also = []) {
+      const changed = [...marks.values()].filter(({ dirty }) => dirty)
+      await together(trx, [
+        ...also,
+        ...changed.map(
+          ({ series, mark, closedAt }) =>
+            sql`update series_marks set last = ${mark.last}, gaps = ${JSON.stringify(mark.gaps)}::jsonb,
+              closed_at_number = ${closedAt ?? null}, updated_at = now() where ${isOf(series)}`,
+        ),
+      ])
     },
     changed: () => [...marks.values()].filter(entry => entry.dirty).map(positionOf),
     opened: () => [...marks.values()].map(positionOf),
   }
+}
+
+/** Makes the row of a new series, so that there is something to lock. */
+function makeMark({ gatewayId, epoch, partition }: Series): Statement<MarkRow> {
+  return sql<MarkRow>`insert into series_marks (gateway_id, epoch, partition, last) values (${gatewayId}, ${epoch}, ${partition}, 0)
+    on conflict do nothing`
+}
+
+function lockMark(series: Series): Statement<MarkRow> {
+  return sql<MarkRow>`select gateway_id, epoch, partition, last, gaps, closed_at_number from series_marks
+    where ${isOf(series)} for update`
+}
+
+function isOf({ gatewayId, epoch, partition }: Series) {
+  return sql`gateway_id = ${gatewayId} and epoch = ${epoch} and partition = ${partition}`
 }
 
 function positionOf({ series, mark }: { series: Series; mark: SeriesMark }): MarkPosition {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Budget, type Cutoff, cutoffKey, isPerChosen } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
-import { enqueue, type Kysely, type OutboxEntry, type Transaction } from '@sluice/postgres'
+import { enqueue, type Kysely, type OutboxEntry, type Transaction, together } from '@sluice/postgres'
 import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import { toDocumentAmount } from './amount.ts'
 import { type Actor, type AuditAction, insertAuditEntry } from './audit-store.ts'
@@ -178,7 +178,10 @@ export async function putDeleted(
   if (budget.per === undefined) await requireBounded(trx, budget)
   const closedRequests = await closeRequests(trx, budget, actor, nowMs)
   const lifted = [...(await listActiveCutoffs(trx, [budgetId])).values()].map(cutoff => liftCutoff(cutoff, nowMs))
-  for (const cutoff of lifted) await saveCutoff(trx, cutoff, false)
+  await together(
+    trx,
+    lifted.map(cutoff => saveCutoff(trx, cutoff, false)),
+  )
   const windows = await listOpenWindows(trx, [budgetId], nowMs)
   const gone = (target: string, key: string): OutboxEntry => ({ kind: 'kv-delete', target, key, payload: '' })
   await enqueue(trx, [

@@ -1,6 +1,6 @@
 import { Budget } from '@sluice/contracts'
 import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
-import { type ExpressionBuilder, type Selectable, sql } from 'kysely'
+import { type ExpressionBuilder, type RawBuilder, type Selectable, sql } from 'kysely'
 import type { BudgetParent, CountedBudget, QuotaKind } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
 
@@ -10,14 +10,11 @@ type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
  * Lets usage of these parents in, and holds changes of their budgets off, to the end of the transaction. What is read
  * afterwards stays true until then.
  */
-export async function lockParentsForUsage(
-  trx: Transaction<BudgetTables>,
-  parents: readonly BudgetParent[],
-): Promise<void> {
+export function lockParentsForUsage(parents: readonly BudgetParent[]): RawBuilder<unknown> {
   // One order for all, so that two transactions never wait for each other in a circle.
   const ordered = [...new Set(parents.flatMap(({ accountId, projectId = accountId }) => [accountId, projectId]))].sort()
-  await sql`select pg_advisory_xact_lock_shared(hashtextextended(parent, 0))
-    from unnest(${ordered}::text[]) with ordinality as wanted(parent, position) order by position`.execute(trx)
+  return sql`select pg_advisory_xact_lock_shared(hashtextextended(parent, 0))
+    from unnest(${ordered}::text[]) with ordinality as wanted(parent, position) order by position`
 }
 
 /** Holds usage and other changes of a parent's budgets off, to the end of the transaction. */
@@ -31,15 +28,18 @@ export async function lockParentForChange(
 /** Budgets made under these very parents: those that span projects only where an account stands alone. */
 export async function listBudgetsUnder(db: Reader, parents: readonly BudgetParent[]): Promise<CountedBudget[]> {
   if (parents.length === 0) return []
-  const rows = await db
+  return (await selectBudgetsUnder(db, parents).execute()).map(fromRow)
+}
+
+/** What {@link listBudgetsUnder} reads, as rows for {@link fromRow}. */
+export function selectBudgetsUnder(db: Reader, parents: readonly BudgetParent[]) {
+  return db
     .selectFrom('budgets_in_force')
     .selectAll()
     .where(({ or, eb }) => or(parents.map(parent => isUnder(eb, parent))))
     .where('deleted_at_ms', 'is', null)
     .orderBy('created_at_ms')
     .orderBy('budget_id')
-    .execute()
-  return rows.map(fromRow)
 }
 
 /** Budgets made under a parent, so many behind an id. */

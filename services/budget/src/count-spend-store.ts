@@ -1,6 +1,6 @@
 import { type Cutoff, cutoffKey, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
-import type { Transaction } from '@sluice/postgres'
+import { type Transaction, together } from '@sluice/postgres'
 import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import {
   type BudgetParent,
@@ -12,7 +12,7 @@ import {
   type WindowSum,
   windowKey,
 } from './budget.ts'
-import { listBudgetsUnder, lockParentsForUsage } from './budget-store.ts'
+import { fromRow, lockParentsForUsage, selectBudgetsUnder } from './budget-store.ts'
 import { decideAndSave } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { DeadLetter } from './dead-letter-store.ts'
@@ -49,11 +49,9 @@ export async function countSpend(
     ...events.map(({ identity }) => ({ accountId: identity.account_id, projectId: identity.project_id })),
     ...adjustments.map(({ account_id: accountId, project_id: projectId }) => ({ accountId, projectId })),
   ])
-  await lockParentsForUsage(trx, parents)
-  const fresh = await countEvents(trx, events, nowMs)
+  const { fresh, budgets } = await countEvents(trx, parents, events, nowMs)
   const { counted: differences, letters, resolved } = await countAdjustments(trx, adjustments)
   const counted = [...fresh, ...differences].filter(isCounted)
-  const budgets = counted.length === 0 ? [] : await listBudgetsUnder(trx, parents)
   const sums = await tellApart(trx, budgets, sumByWindow(budgets, counted, findWindow), nowMs)
   const freed = await resolveHolds(trx, resolved, sums, nowMs)
   if (sums.length === 0) return { cutoffs: [], copies: freed, letters }
@@ -73,29 +71,39 @@ function parentsOf(projects: readonly BudgetParent[]): BudgetParent[] {
   return [...parents.values()]
 }
 
-/** Facts of events that were never counted before, under any series or settlement. */
+/** Facts of events that were never counted before, under any series or settlement, and the budgets of their parents, which stay. */
 async function countEvents(
   trx: Transaction<BudgetTables>,
+  parents: readonly BudgetParent[],
   events: readonly UsageRecordedData[],
   nowMs: number,
-): Promise<Counted[]> {
-  const settled = await takeSettlements(
-    trx,
-    events.flatMap(event =>
-      event.settlement_key === undefined
-        ? []
-        : [{ projectId: event.identity.project_id, settlementKey: event.settlement_key, eventId: event.event_id }],
-    ),
-    nowMs,
+): Promise<{ fresh: Counted[]; budgets: CountedBudget[] }> {
+  const wanted = events.flatMap(event =>
+    event.settlement_key === undefined
+      ? []
+      : [{ projectId: event.identity.project_id, settlementKey: event.settlement_key, eventId: event.event_id }],
   )
+  // First of all in every transaction, so that none of two that want the same settlement waits for the other in a circle.
+  const lock = lockParentsForUsage(parents)
+  const [, taken] = wanted.length === 0 ? [] : await together(trx, [lock, takeSettlements(wanted, nowMs)])
+  const settled = new Set(taken?.map(row => row.event_id))
   const facts = new Map<string, SpendFact>()
   for (const event of events) {
     if (event.settlement_key === undefined || settled.has(event.event_id)) facts.set(event.event_id, factOf(event))
   }
-  const inserted = await insertFacts(trx, [...facts.values()])
-  return [...facts.values()]
-    .filter(fact => inserted.has(fact.eventId))
-    .map(fact => ({ ...fact, heldBy: fact.held.budgets }))
+  // Locked twice is locked once.
+  const [, rows, budgets] = await together(trx, [
+    lock,
+    insertFacts([...facts.values()]),
+    selectBudgetsUnder(trx, parents),
+  ])
+  const inserted = new Set(rows.map(row => row.event_id))
+  return {
+    fresh: [...facts.values()]
+      .filter(fact => inserted.has(fact.eventId))
+      .map(fact => ({ ...fact, heldBy: fact.held.budgets })),
+    budgets: budgets.map(fromRow),
+  }
 }
 
 /** Facts brought to their newest version, and the differences. One of an event that is not kept is a dead letter. */

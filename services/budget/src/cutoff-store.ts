@@ -1,5 +1,5 @@
 import { Cutoff, cutoffKey } from '@sluice/contracts'
-import { enqueue, type Kysely, type Transaction } from '@sluice/postgres'
+import { insertOutbox, type Kysely, type Transaction, together } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { CountedBudget, WindowState } from './budget.ts'
 import { decideCutoff } from './cutoff.ts'
@@ -42,7 +42,7 @@ export async function listListedCutoffs(db: Reader): Promise<Map<string, Cutoff>
 }
 
 /** Writes the next version of a cutoff. `listed`: whether KV holds it from now on. */
-export async function saveCutoff(trx: Transaction<BudgetTables>, cutoff: Cutoff, listed: boolean): Promise<void> {
+export function saveCutoff(trx: Transaction<BudgetTables>, cutoff: Cutoff, listed: boolean) {
   const values = {
     version: cutoff.version,
     active: cutoff.active,
@@ -51,11 +51,10 @@ export async function saveCutoff(trx: Transaction<BudgetTables>, cutoff: Cutoff,
     listed,
     document: Cutoff.encode(cutoff),
   }
-  await trx
+  return trx
     .insertInto('cutoffs')
     .values({ cutoff_id: cutoff.cutoff_id, budget_id: cutoff.budget_id, copy: cutoff.copy, ...values })
     .onConflict(conflict => conflict.column('cutoff_id').doUpdateSet(values))
-    .execute()
 }
 
 /**
@@ -97,18 +96,20 @@ export async function decideAndSave(
     const cutoff = budget && decideCutoff(budget, window, held.get(key), nowMs)
     if (!cutoff) continue
     held.set(key, cutoff)
-    await saveCutoff(trx, cutoff, true)
     changed.push(cutoff)
   }
-  await enqueue(
-    trx,
-    changed.map(cutoff => ({
-      kind: 'kv-put',
-      target: 'cutoffs',
-      key: cutoff.cutoff_id,
-      payload: Cutoff.encode(cutoff),
-    })),
-  )
+  if (changed.length === 0) return []
+  await together(trx, [
+    ...changed.map(cutoff => saveCutoff(trx, cutoff, true)),
+    insertOutbox(
+      changed.map(cutoff => ({
+        kind: 'kv-put',
+        target: 'cutoffs',
+        key: cutoff.cutoff_id,
+        payload: Cutoff.encode(cutoff),
+      })),
+    ),
+  ])
   return changed
 }
 

@@ -73,10 +73,10 @@ function askForMore(db: Kysely<BudgetTables>, asker: Asker, draft: MoreDraft, on
   const { accountId, projectId, by } = asker
   return transact(db, async trx => {
     // A budget that is there now is not deleted before this is written: its deletion finds it.
-    await lockParentsForUsage(trx, [
+    await lockParentsForUsage([
       { accountId, projectId },
       { accountId, projectId: undefined },
-    ])
+    ]).execute(trx)
     const first = once && (await claimMaking(trx, once, requestId, atMs))
     if (first !== undefined && first !== requestId) return findOwnRequest(trx, asker, first)
     const budget =

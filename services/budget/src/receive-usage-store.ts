@@ -61,8 +61,7 @@ export async function receiveMessages(trx: Transaction<BudgetTables>, messages: 
     save: async () => {
       const gapFree = marks.changed().filter(({ last, contiguous }) => contiguous === last)
       const reached = gapFree.map(({ series }) => [seriesKey(series), positions.get(seriesKey(series)) ?? 0] as const)
-      await advancePositions(trx, new Map(reached))
-      await marks.save()
+      await marks.save(reached.length === 0 ? [] : [advancePositions(new Map(reached))])
     },
   }
 }

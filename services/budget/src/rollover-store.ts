@@ -1,5 +1,5 @@
 import type { Cutoff } from '@sluice/contracts'
-import { enqueue, type Kysely, transact } from '@sluice/postgres'
+import { enqueue, type Kysely, together, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { pruneAlerts } from './alerts/delivery-store.ts'
 import { liftCutoff } from './cutoff.ts'
@@ -43,7 +43,10 @@ export function endCutoffs(db: Kysely<BudgetTables>, nowMs: number): Promise<Cut
   return transact(db, async trx => {
     const over = await lockCutoffsThatAreOver(trx, nowMs, nowMs - liftedKeptMs, 500)
     const ended = over.map(cutoff => (cutoff.active ? liftCutoff(cutoff, nowMs) : cutoff))
-    for (const cutoff of ended) await saveCutoff(trx, cutoff, false)
+    await together(
+      trx,
+      ended.map(cutoff => saveCutoff(trx, cutoff, false)),
+    )
     await enqueue(
       trx,
       over.map(cutoff => ({ kind: 'kv-delete', target: 'cutoffs', key: cutoff.cutoff_id, payload: '' })),

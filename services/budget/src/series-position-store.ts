@@ -1,20 +1,14 @@
 import { seriesKey } from '@sluice/contracts'
-import { type Kysely, listCompleteness, type Transaction } from '@sluice/postgres'
+import { type Kysely, listCompleteness, type Statement } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from './db/schema.ts'
 
 /** Notes for each series the message up to which it had no gap. */
-export async function advancePositions(
-  trx: Transaction<BudgetTables>,
-  positions: ReadonlyMap<string, number>,
-): Promise<void> {
-  if (positions.size === 0) return
+export function advancePositions(positions: ReadonlyMap<string, number>): Statement<unknown> {
   const ordered = [...positions].sort(([a], [b]) => (a < b ? -1 : 1))
-  await sql`insert into series_positions (series, stream_seq)
+  return sql`insert into series_positions (series, stream_seq)
     select * from unnest(${ordered.map(([series]) => series)}::text[], ${ordered.map(([, seq]) => seq)}::bigint[])
-    on conflict (series) do update set stream_seq = greatest(series_positions.stream_seq, excluded.stream_seq)`.execute(
-    trx,
-  )
+    on conflict (series) do update set stream_seq = greatest(series_positions.stream_seq, excluded.stream_seq)`
 }
 
 /**

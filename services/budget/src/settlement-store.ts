@@ -1,4 +1,4 @@
-import type { Kysely, Transaction } from '@sluice/postgres'
+import type { Kysely, Statement } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from './db/schema.ts'
 
@@ -7,13 +7,11 @@ import type { BudgetTables } from './db/schema.ts'
  * one event of its project that takes its key first; the same event again is that one. @returns the ids of the events that have
  * their key
  */
-export async function takeSettlements(
-  trx: Transaction<BudgetTables>,
+export function takeSettlements(
   wanted: readonly { projectId: string; settlementKey: string; eventId: string }[],
   nowMs: number,
-): Promise<Set<string>> {
-  if (wanted.length === 0) return new Set()
-  const { rows } = await sql<{ event_id: string }>`
+): Statement<{ event_id: string }> {
+  return sql<{ event_id: string }>`
     with wanted as (select * from unnest(
       ${wanted.map(entry => entry.projectId)}::uuid[],
       ${wanted.map(entry => entry.settlementKey)}::text[], ${wanted.map(entry => entry.eventId)}::uuid[]) as w(project, key, event)),
@@ -21,8 +19,7 @@ export async function takeSettlements(
       select project, key, event, ${nowMs}::bigint from wanted order by project, key
       on conflict (project_id, settlement_key) do nothing returning event_id)
     select event_id from taken union select event_id from settlements join wanted
-      on project_id = project and settlement_key = key and event_id = event`.execute(trx)
-  return new Set(rows.map(row => row.event_id))
+      on project_id = project and settlement_key = key and event_id = event`
 }
 
 /** Forgets keys taken before `beforeMs`. @returns how many; call again while it is `most` */
