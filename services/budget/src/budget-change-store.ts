@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util'
 import { Budget, type Cutoff, cutoffKey, isPerChosen } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { enqueue, type Kysely, type OutboxEntry, type Transaction, together } from '@sluice/postgres'
-import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import { toDocumentAmount } from './amount.ts'
 import { type Actor, type AuditAction, insertAuditEntry } from './audit-store.ts'
 import {
@@ -26,8 +25,9 @@ import {
 } from './budget-store.ts'
 import { changeUnder } from './change-under-store.ts'
 import { closeRequests } from './close-requests-store.ts'
+import { crossLimits } from './cross-limits-store.ts'
 import { liftCutoff } from './cutoff.ts'
-import { decideAndSave, listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
+import { listActiveCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound, budgetOfTeam, sharedBudgetMissing, tooManyBudgets } from './errors.ts'
 import { listOpenLeases, type OpenLease } from './homes/home-store.ts'
@@ -213,7 +213,7 @@ export async function putBegunAnew(
   const { budget_id: budgetId, account_id: accountId, projectId } = budget
   await lockHomeOf(trx, budget)
   const { windows, forgiven } = await forgiveSpent(trx, { budgetId, copy }, nowMs)
-  const cutoffs = await decideAndSave(trx, new Map([[budgetId, budget]]), windows, nowMs)
+  const cutoffs = await crossLimits(trx, new Map([[budgetId, budget]]), { suspects: windows, spent: [] }, nowMs)
   await insertAuditEntry(trx, {
     ...{ atMs: nowMs, actor, accountId, projectId, budgetId },
     action: 'begun-anew',
@@ -328,12 +328,8 @@ async function finish(
   const { budget, windows, nowMs } = change
   const document = toDocument(budget)
   await enqueue(trx, [{ kind: 'kv-put', target: 'budgets', key: budget.budget_id, payload: Budget.encode(document) }])
-  const cutoffs = await decideAndSave(trx, new Map([[budget.budget_id, budget]]), windows, nowMs)
-  await fireThresholds(
-    trx,
-    windows.map(window => ({ budget, window })),
-    nowMs,
-  )
+  const spent = windows.map(window => ({ budget, window }))
+  const cutoffs = await crossLimits(trx, new Map([[budget.budget_id, budget]]), { suspects: windows, spent }, nowMs)
   await insertAuditEntry(trx, {
     atMs: nowMs,
     actor: change.actor,

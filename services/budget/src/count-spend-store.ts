@@ -1,7 +1,7 @@
 import { type Cutoff, cutoffKey, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
 import { type Transaction, together } from '@sluice/postgres'
-import { fireThresholds } from './alerts/fire-alerts-store.ts'
+import type { SpentWindow } from './alerts/fire-alerts-store.ts'
 import {
   type BudgetParent,
   type Counted,
@@ -13,7 +13,7 @@ import {
   windowKey,
 } from './budget.ts'
 import { fromRow, lockParentsForUsage, selectBudgetsUnder } from './budget-store.ts'
-import { decideAndSave } from './cutoff-store.ts'
+import { crossLimits } from './cross-limits-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { DeadLetter } from './dead-letter-store.ts'
 import { type ResolvedHold, resolveHolds } from './homes/resolved-hold-store.ts'
@@ -56,8 +56,9 @@ export async function countSpend(
   const freed = await resolveHolds(trx, resolved, sums, nowMs)
   if (sums.length === 0) return { cutoffs: [], copies: freed, letters }
   const windows = await addToWindows(trx, sums, nowMs)
-  const cutoffs = await cutCrossed(trx, budgets, sums, windows, nowMs)
-  await tellCrossed(trx, budgets, sums, windows, nowMs)
+  const byId = new Map(budgets.map(budget => [budget.budget_id, budget]))
+  const suspects = findSuspects(byId, sums, windows)
+  const cutoffs = await crossLimits(trx, byId, { suspects, spent: spentBy(byId, sums, windows) }, nowMs)
   return { cutoffs, copies: [...freed, ...windows.map(({ budgetId, copy }) => ({ budgetId, copy }))], letters }
 }
 
@@ -134,41 +135,32 @@ async function countAdjustments(
   return { counted, letters, resolved }
 }
 
-/** Writes the cutoffs of windows that have crossed their limit, in either direction. */
-async function cutCrossed(
-  trx: Transaction<BudgetTables>,
-  budgets: readonly CountedBudget[],
+/** Windows that may have crossed their limit. One below it that has only grown cannot be cut: most batches have none. */
+function findSuspects(
+  budgets: ReadonlyMap<string, CountedBudget>,
   added: readonly WindowSum[],
   windows: readonly WindowState[],
-  nowMs: number,
-): Promise<Cutoff[]> {
-  const byId = new Map(budgets.map(budget => [budget.budget_id, budget]))
+): WindowState[] {
   const lowered = new Set(added.filter(sum => sum.amount < 0n).map(sum => cutoffKey(sum.budgetId, sum.copy)))
-  // A window below its limit that has only grown cannot be cut: most batches ask nothing here.
-  const suspects = windows.filter(window => {
-    const budget = byId.get(window.budgetId)
+  return windows.filter(window => {
+    const budget = budgets.get(window.budgetId)
     if (!budget || budget.mode === 'alert') return false
     return spentIn(window) >= BigInt(budget.limit) || lowered.has(cutoffKey(window.budgetId, window.copy))
   })
-  return decideAndSave(trx, byId, suspects, nowMs)
 }
 
-/** Tells people of thresholds that were reached. */
-function tellCrossed(
-  trx: Transaction<BudgetTables>,
-  budgets: readonly CountedBudget[],
+/** Windows with what they had spent before. */
+function spentBy(
+  budgets: ReadonlyMap<string, CountedBudget>,
   added: readonly WindowSum[],
   windows: readonly WindowState[],
-  nowMs: number,
-): Promise<void> {
-  const byId = new Map(budgets.map(budget => [budget.budget_id, budget]))
+): SpentWindow[] {
   const keyOf = ({ budgetId, copy, window }: WindowSum) => windowKey(budgetId, copy, window.startMs)
   const amounts = new Map(added.map(sum => [keyOf(sum), sum.amount]))
-  const spent = windows.flatMap(window => {
-    const budget = byId.get(window.budgetId)
+  return windows.flatMap(window => {
+    const budget = budgets.get(window.budgetId)
     return budget ? [{ budget, window, spentBefore: spentIn(window) - (amounts.get(keyOf(window)) ?? 0n) }] : []
   })
-  return fireThresholds(trx, spent, nowMs)
 }
 
 function isCounted({ amounts }: Counted): boolean {

@@ -1,27 +1,15 @@
 import { Cutoff, cutoffKey } from '@sluice/contracts'
-import { insertOutbox, type Kysely, type Transaction, together } from '@sluice/postgres'
+import { insertOutbox, type Kysely, type Statement, type Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
-import type { CountedBudget, WindowState } from './budget.ts'
-import { decideCutoff } from './cutoff.ts'
 import type { BudgetTables } from './db/schema.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
 
-/** The cutoffs of these budget copies, locked, by `cutoffKey`; those that never were are absent. */
-export async function lockCutoffs(
-  trx: Transaction<BudgetTables>,
-  copies: readonly { budgetId: string; copy: string }[],
-): Promise<Map<string, Cutoff>> {
-  if (copies.length === 0) return new Map()
+/** The cutoffs of these budget copies, locked; those that never were are absent. For {@link toCutoffs}. */
+export function lockCutoffs(copies: readonly { budgetId: string; copy: string }[]): Statement<{ document: unknown }> {
   const keys = copies.map(({ budgetId, copy }) => cutoffKey(budgetId, copy))
-  const rows = await trx
-    .selectFrom('cutoffs')
-    .select('document')
-    .where('cutoff_id', 'in', keys)
-    .orderBy('cutoff_id')
-    .forUpdate()
-    .execute()
-  return toMap(rows)
+  return sql<{ document: unknown }>`select document from cutoffs where cutoff_id = any(${keys}::text[])
+    order by cutoff_id for update`
 }
 
 /** Every cutoff of a budget that is active. */
@@ -33,12 +21,12 @@ export async function listActiveCutoffs(db: Reader, budgetIds: readonly string[]
     .where('budget_id', 'in', [...budgetIds])
     .where('active', '=', true)
     .execute()
-  return toMap(rows)
+  return toCutoffs(rows)
 }
 
 /** What KV `cutoffs` must hold. */
 export async function listListedCutoffs(db: Reader): Promise<Map<string, Cutoff>> {
-  return toMap(await db.selectFrom('cutoffs').select('document').where('listed', '=', true).execute())
+  return toCutoffs(await db.selectFrom('cutoffs').select('document').where('listed', '=', true).execute())
 }
 
 /** Writes the next version of a cutoff. `listed`: whether KV holds it from now on. */
@@ -81,38 +69,19 @@ export async function pruneCutoffs(db: Reader, beforeMs: number, most: number): 
   return Number(numAffectedRows ?? 0n)
 }
 
-/** Decides for each window, and writes what changes, with KV's copy in the outbox. */
-export async function decideAndSave(
-  trx: Transaction<BudgetTables>,
-  budgets: ReadonlyMap<string, CountedBudget>,
-  windows: readonly WindowState[],
-  nowMs: number,
-): Promise<Cutoff[]> {
-  const held = await lockCutoffs(trx, windows)
-  const changed: Cutoff[] = []
-  for (const window of windows) {
-    const budget = budgets.get(window.budgetId)
-    const key = cutoffKey(window.budgetId, window.copy)
-    const cutoff = budget && decideCutoff(budget, window, held.get(key), nowMs)
-    if (!cutoff) continue
-    held.set(key, cutoff)
-    changed.push(cutoff)
-  }
+/** The statements that write new versions of cutoffs, with KV's copies in the outbox. */
+export function putCutoffs(trx: Transaction<BudgetTables>, changed: readonly Cutoff[]): Statement<unknown>[] {
   if (changed.length === 0) return []
-  await together(trx, [
-    ...changed.map(cutoff => saveCutoff(trx, cutoff, true)),
-    insertOutbox(
-      changed.map(cutoff => ({
-        kind: 'kv-put',
-        target: 'cutoffs',
-        key: cutoff.cutoff_id,
-        payload: Cutoff.encode(cutoff),
-      })),
-    ),
-  ])
-  return changed
+  const entries = changed.map(cutoff => ({
+    kind: 'kv-put' as const,
+    target: 'cutoffs',
+    key: cutoff.cutoff_id,
+    payload: Cutoff.encode(cutoff),
+  }))
+  return [...changed.map(cutoff => saveCutoff(trx, cutoff, true)), insertOutbox(entries)]
 }
 
-function toMap(rows: readonly { document: unknown }[]): Map<string, Cutoff> {
+/** By `cutoffKey`. */
+export function toCutoffs(rows: readonly { document: unknown }[]): Map<string, Cutoff> {
   return new Map(rows.map(row => Cutoff.check(row.document)).map(cutoff => [cutoff.cutoff_id, cutoff]))
 }

@@ -2,11 +2,10 @@ import type { Cutoff } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
 import type { Kysely } from '@sluice/postgres'
 import { sql } from 'kysely'
-import { fireThresholds } from './alerts/fire-alerts-store.ts'
 import { type BudgetParent, parentOf, type WindowSum, windowKey } from './budget.ts'
 import { listAllBudgets } from './budget-store.ts'
 import { changeUnder } from './change-under-store.ts'
-import { decideAndSave } from './cutoff-store.ts'
+import { crossLimits } from './cross-limits-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { sumFactsByQuarter } from './spend-fact-store.ts'
 import { tellApart } from './told-apart-store.ts'
@@ -61,12 +60,8 @@ export function rebuildWindows(
       .map(([, sum]) => sum)
       .filter(sum => sum.amount > 0n || (sum.amount < 0n && isWhole(sum.window)))
     const windows = await addToWindows(trx, wrong, nowMs)
-    const cutoffs = await decideAndSave(trx, new Map([[budgetId, budget]]), windows, nowMs)
-    await fireThresholds(
-      trx,
-      windows.map(window => ({ budget, window })),
-      nowMs,
-    )
+    const spent = windows.map(window => ({ budget, window }))
+    const cutoffs = await crossLimits(trx, new Map([[budgetId, budget]]), { suspects: windows, spent }, nowMs)
     return {
       corrected: wrong.length,
       cutoffs,

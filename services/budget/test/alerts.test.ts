@@ -11,8 +11,8 @@ import { sql } from 'kysely'
 import { SMTPServer } from 'smtp-server'
 import { Webhook } from 'standardwebhooks'
 import { claimDeliveries, finishAttempt } from '../src/alerts/delivery-store.ts'
-import { fireThresholds } from '../src/alerts/fire-alerts-store.ts'
 import { findBudget } from '../src/budget-store.ts'
+import { crossLimits } from '../src/cross-limits-store.ts'
 import { applyBalances, listBalanceStops } from '../src/project-balance-store.ts'
 import { applyUsage } from '../src/usage-store.ts'
 import { fileScope, openService, startService } from './budget-service.ts'
@@ -602,7 +602,12 @@ test('money that will not last is told of once a window, where the budget asks f
     const state = { budgetId: id, copy: '', window, settled: 0n, unresolved: 0n, outstanding: 0n }
     const atMs = window.startMs + Math.floor(lengthMs * share)
     return transact(env.db, trx =>
-      fireThresholds(trx, [{ budget, window: { ...state, amount: BigInt(amount) } }], atMs),
+      crossLimits(
+        trx,
+        new Map([[id, budget]]),
+        { suspects: [], spent: [{ budget, window: { ...state, amount: BigInt(amount) } }] },
+        atMs,
+      ),
     )
   }
   await spentBy(0.05, cents(30))

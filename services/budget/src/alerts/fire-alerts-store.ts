@@ -1,5 +1,5 @@
-import type { Transaction } from '@sluice/postgres'
-import { sql } from 'kysely'
+import { type Statement, type Transaction, together } from '@sluice/postgres'
+import { type Selectable, sql } from 'kysely'
 import { uuidv7 } from 'uuidv7'
 import { formatAmount } from '../amount.ts'
 import { type BudgetParent, type CountedBudget, parentOf, spentIn, type WindowState } from '../budget.ts'
@@ -19,63 +19,51 @@ export interface SpentWindow {
 /** Usage that comes later than this behind the end of its window tells nobody: what is over is in the reports. */
 const lateMs = 60 * 60_000
 
-/**
- * Tells of thresholds that windows have reached, each once for a copy and a window: whoever gets the row of a threshold in tells of
- * it, in the transaction that counts. Several at once are one alert.
- */
-export async function fireThresholds(
-  trx: Transaction<BudgetTables>,
-  windows: readonly SpentWindow[],
-  nowMs: number,
-): Promise<void> {
+/** A window that has reached thresholds, or will run out before it ends, with the alert that tells of it if nobody has. */
+export interface ReachedThresholds extends SpentWindow {
+  kind: Extract<AlertKind, 'forecast' | 'threshold'>
+  thresholds: number[]
+  alertId: string
+  about: Record<string, unknown>
+}
+
+/** Which thresholds windows have reached by what they have spent, told already or not. Several of a window are one alert. */
+export function findReached(windows: readonly SpentWindow[], nowMs: number): ReachedThresholds[] {
   const heard = windows.filter(({ budget, window: { copy, window } }) => {
     if (budget.except?.includes(copy)) return false
     return window.endMs === undefined || window.endMs + lateMs > nowMs
   })
-  const reached = heard.flatMap(spent => {
+  const running = heard.flatMap((spent): ReachedThresholds[] => {
+    const exhaustedAtMs = spent.budget.forecastAlert ? forecastOfWindow(spent, nowMs)?.exhaustedAtMs : undefined
+    if (exhaustedAtMs === undefined) return []
+    const about = { exhausted_at: new Date(exhaustedAtMs).toISOString() }
+    return [{ ...spent, kind: 'forecast', thresholds: [forecastThreshold], alertId: newAlertId(), about }]
+  })
+  const reached = heard.flatMap((spent): ReachedThresholds[] => {
     const { budget, window, spentBefore } = spent
     const sum = { spent: spentIn(window), spentBefore, limit: BigInt(budget.limit) }
     const thresholds = thresholdsToTell(budget.thresholds, sum)
-    return thresholds.length === 0 ? [] : [{ ...spent, thresholds, alertId: newAlertId() }]
-  })
-  const running = heard.flatMap(spent => {
-    const exhaustedAtMs = spent.budget.forecastAlert ? forecastOfWindow(spent, nowMs)?.exhaustedAtMs : undefined
-    return exhaustedAtMs === undefined
+    return thresholds.length === 0
       ? []
-      : [{ ...spent, exhaustedAtMs, thresholds: [forecastThreshold], alertId: newAlertId() }]
+      : [{ ...spent, kind: 'threshold', thresholds, alertId: newAlertId(), about: {} }]
   })
-  const claimed = await claimThresholds(trx, [...reached, ...running], nowMs)
-  const fired = reached.flatMap(one => {
-    const thresholds = claimed.get(one.alertId)
-    return thresholds === undefined ? [] : [{ ...one, thresholds }]
+  return [...running, ...reached]
+}
+
+/** The alerts of what {@link claimThresholds} has given to this transaction. */
+export function draftAlerts(reached: readonly ReachedThresholds[], claimed: readonly ClaimedThreshold[]): AlertDraft[] {
+  return reached.flatMap(({ kind, alertId, budget, window, about }) => {
+    const thresholds = claimed.filter(({ alert_id }) => alert_id === alertId).map(({ threshold }) => threshold)
+    thresholds.sort((a, b) => a - b)
+    const threshold = thresholds.at(-1)
+    if (threshold === undefined) return []
+    const document = {
+      ...aboutWindow(budget, window),
+      ...about,
+      ...(kind === 'threshold' && { threshold, thresholds }),
+    }
+    return [{ alertId, parent: parentOf(budget), budgetId: budget.budget_id, kind, document }]
   })
-  const warned = running.filter(({ alertId }) => claimed.has(alertId))
-  await putAlerts(
-    trx,
-    warned.map(({ alertId, budget, window, exhaustedAtMs }) => ({
-      alertId,
-      parent: parentOf(budget),
-      budgetId: budget.budget_id,
-      kind: 'forecast',
-      document: { ...aboutWindow(budget, window), exhausted_at: new Date(exhaustedAtMs).toISOString() },
-    })),
-    nowMs,
-  )
-  await putAlerts(
-    trx,
-    fired.map(({ alertId, budget, window, thresholds }) => ({
-      alertId,
-      parent: parentOf(budget),
-      budgetId: budget.budget_id,
-      kind: 'threshold',
-      document: {
-        ...aboutWindow(budget, window),
-        threshold: thresholds.at(-1) ?? 0,
-        thresholds,
-      },
-    })),
-    nowMs,
-  )
 }
 
 /** Where the table of what was told has the forecast. */
@@ -134,19 +122,16 @@ export function newAlertId(): string {
   return `alr_${uuidv7()}`
 }
 
-interface ReachedThresholds extends SpentWindow {
-  thresholds: number[]
-  alertId: string
+export interface ClaimedThreshold {
+  alert_id: string
+  threshold: number
 }
 
-/** The thresholds that nobody has told of, by the alert that does now. */
-export async function claimThresholds(
-  trx: Transaction<BudgetTables>,
-  reached: readonly ReachedThresholds[],
-  nowMs: number,
-): Promise<Map<string, number[]>> {
-  const claimed = new Map<string, number[]>()
-  if (reached.length === 0) return claimed
+/**
+ * Each threshold is told once for a copy and a window: whoever gets its row in tells of it, in the transaction that counts. Returns
+ * those that nobody has told of, by the alert that does now.
+ */
+export function claimThresholds(reached: readonly ReachedThresholds[], nowMs: number): Statement<ClaimedThreshold> {
   const rows = reached.flatMap(({ budget, window, thresholds, alertId }) =>
     thresholds.map(threshold => ({
       budget_id: budget.budget_id,
@@ -156,19 +141,13 @@ export async function claimThresholds(
       alert_id: alertId,
     })),
   )
-  const { rows: inserted } = await sql<{ alert_id: string; threshold: number }>`
+  return sql<ClaimedThreshold>`
     insert into fired_thresholds (budget_id, copy, window_start_ms, threshold, alert_id, at_ms)
     select budget_id, copy, window_start_ms, threshold, alert_id, ${nowMs}::bigint
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
       as reached(budget_id text, copy text, window_start_ms bigint, threshold int, alert_id text)
     order by budget_id, copy, window_start_ms, threshold
-    on conflict do nothing returning alert_id, threshold`.execute(trx)
-  for (const { alert_id: alertId, threshold } of inserted)
-    claimed.set(
-      alertId,
-      [...(claimed.get(alertId) ?? []), threshold].sort((a, b) => a - b),
-    )
-  return claimed
+    on conflict do nothing returning alert_id, threshold`
 }
 
 /** Writes alerts down, with a delivery to each destination that is to hear of them. */
@@ -178,6 +157,18 @@ export async function putAlerts(
   nowMs: number,
 ): Promise<void> {
   if (alerts.length === 0) return
+  const parents = alerts.map(({ parent }) => parent)
+  const [hearers] = await together(trx, [selectHearers(parents)])
+  await together(trx, insertAlerts(alerts, hearers, nowMs))
+}
+
+/** The statements of {@link putAlerts}, once it is known who hears of what happens under the parents of the alerts. */
+export function insertAlerts(
+  alerts: readonly AlertDraft[],
+  hearers: readonly Hearer[],
+  nowMs: number,
+): Statement<unknown>[] {
+  if (alerts.length === 0) return []
   const rows = alerts.map(({ alertId, parent, budgetId, kind, document }) => ({
     alert_id: alertId,
     account_id: parent.accountId,
@@ -186,57 +177,65 @@ export async function putAlerts(
     kind,
     document,
   }))
-  // As one value: a statement takes 65,535, and a budget has any number of copies.
-  await sql`insert into alerts (alert_id, account_id, project_id, budget_id, kind, document, at_ms)
-    select alert_id, account_id, project_id, budget_id, kind, document, ${nowMs}::bigint
-    from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-      as told(alert_id text, account_id text, project_id uuid, budget_id text, kind text, document jsonb)`.execute(trx)
-  const destinations = await listHearers(trx, alerts)
   const deliveries = alerts.flatMap(({ alertId, parent, budgetId, kind }) =>
-    destinations
+    hearers
       .filter(
-        destination =>
-          (destination.project_id ?? undefined) === parent.projectId &&
-          destination.account_id === parent.accountId &&
-          destination.events.includes(kind) &&
-          (destination.budget_id === null || destination.budget_id === budgetId),
+        hearer =>
+          (hearer.project_id ?? undefined) === parent.projectId &&
+          hearer.account_id === parent.accountId &&
+          hearer.events.includes(kind) &&
+          (hearer.budget_id === null || hearer.budget_id === budgetId),
       )
       .map(({ destination_id }) => ({ alertId, destinationId: destination_id })),
   )
-  await putDeliveries(trx, deliveries, nowMs)
+  return [
+    // As one value: a statement takes 65,535, and a budget has any number of copies.
+    sql`insert into alerts (alert_id, account_id, project_id, budget_id, kind, document, at_ms)
+      select alert_id, account_id, project_id, budget_id, kind, document, ${nowMs}::bigint
+      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+        as told(alert_id text, account_id text, project_id uuid, budget_id text, kind text, document jsonb)`,
+    ...(deliveries.length === 0 ? [] : [insertDeliveries(deliveries, nowMs)]),
+  ]
 }
 
-async function listHearers(trx: Transaction<BudgetTables>, alerts: readonly AlertDraft[]) {
-  const projectIds = [...new Set(alerts.flatMap(({ parent }) => parent.projectId ?? []))]
-  const accountIds = [...new Set(alerts.map(({ parent }) => parent.accountId))]
-  return await trx
-    .selectFrom('alert_destinations')
-    .select(['destination_id', 'account_id', 'project_id', 'budget_id', 'events'])
-    .where('kind', '<>', 'member')
-    .where('deleted_at_ms', 'is', null)
-    .where('enabled', '=', true)
-    .where('account_id', 'in', accountIds)
-    .where(({ eb, or }) =>
-      or([eb('project_id', 'is', null), ...(projectIds.length === 0 ? [] : [eb('project_id', 'in', projectIds)])]),
-    )
-    .execute()
+/** A destination of alerts, and of which it hears. */
+export type Hearer = Pick<
+  Selectable<BudgetTables['alert_destinations']>,
+  'destination_id' | 'account_id' | 'project_id' | 'budget_id' | 'events'
+>
+
+/** Who hears of what happens under these parents. */
+export function selectHearers(parents: readonly BudgetParent[]): Statement<Hearer> {
+  const projectIds = [...new Set(parents.flatMap(({ projectId }) => projectId ?? []))]
+  const accountIds = [...new Set(parents.map(({ accountId }) => accountId))]
+  return sql<Hearer>`select destination_id, account_id, project_id, budget_id, events from alert_destinations
+    where kind <> 'member' and deleted_at_ms is null and enabled and account_id = any(${accountIds}::text[])
+      and (project_id is null or project_id = any(${projectIds}::uuid[]))`
 }
 
 /** Puts deliveries into the queue. */
 export async function putDeliveries(
   trx: Transaction<BudgetTables>,
-  deliveries: readonly { alertId: string; destinationId: string }[],
+  deliveries: readonly Delivery[],
   nowMs: number,
 ): Promise<void> {
-  if (deliveries.length === 0) return
+  if (deliveries.length > 0) await together(trx, [insertDeliveries(deliveries, nowMs)])
+}
+
+interface Delivery {
+  alertId: string
+  destinationId: string
+}
+
+function insertDeliveries(deliveries: readonly Delivery[], nowMs: number): Statement<unknown> {
   const rows = deliveries.map(({ alertId, destinationId }) => ({
     delivery_id: `dlv_${uuidv7()}`,
     alert_id: alertId,
     destination_id: destinationId,
   }))
-  await sql`insert into alert_deliveries
+  return sql`insert into alert_deliveries
       (delivery_id, alert_id, destination_id, state, attempts, next_at_ms, created_at_ms)
     select delivery_id, alert_id, destination_id, 'waiting', 0, ${nowMs}::bigint, ${nowMs}::bigint
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-      as told(delivery_id text, alert_id text, destination_id text)`.execute(trx)
+      as told(delivery_id text, alert_id text, destination_id text)`
 }

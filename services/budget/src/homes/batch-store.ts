@@ -1,9 +1,9 @@
 import { type Cutoff, isPerChosen, isPlaceless, otherCopy } from '@sluice/contracts'
 import { type HomeState, leftOf, type Pool, poolKey, spentOf, type windowAt } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
-import { fireThresholds } from '../alerts/fire-alerts-store.ts'
+import type { SpentWindow } from '../alerts/fire-alerts-store.ts'
 import { type CountedBudget, type WindowState, type WindowSum, windowKey } from '../budget.ts'
-import { decideAndSave } from '../cutoff-store.ts'
+import { crossLimits } from '../cross-limits-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { nameCopies } from '../told-apart-store.ts'
 import { makeWindows } from '../window-store.ts'
@@ -106,8 +106,8 @@ function tryBatch(
     const pools = [...state.pools.values()].filter(pool => before.get(pool.key) !== pool)
     const gatewayIds = new Set([...batch.gateways, ...batch.listed])
     const freed = await saveHome(trx, owned.home, loaded, { leases, pools, gatewayIds }, nowMs)
-    const cutoffs = await cutSpent(trx, loaded, pools, nowMs)
-    await tellSettled(trx, loaded, before, pools, nowMs)
+    const changed = { suspects: spentUp(loaded, pools), spent: settledNow(loaded, before, pools) }
+    const cutoffs = await crossLimits(trx, loaded.budgets, changed, nowMs)
     // Whether values can get a copy stands beside what is known of the one that they share.
     const shared = new Set([...freed.map(({ budgetId }) => budgetId), ...others.values()])
     const copies = [...pools, ...freed].map(({ budgetId, copy }) => ({ budgetId, copy }))
@@ -161,32 +161,23 @@ function missingWindows(
   return { missing: [...missing.values()], unnamed: [...unnamed.values()] }
 }
 
-/** Cutoffs of pools that are spent: in a hard budget no call can go on there. */
-function cutSpent(
-  trx: Parameters<typeof decideAndSave>[0],
-  { budgets, windowEnds }: LoadedHome,
-  pools: readonly Pool[],
-  nowMs: number,
-): Promise<Cutoff[]> {
-  const spent = pools.filter(pool => spentOf(pool) >= pool.limit).map(pool => toWindow(pool, windowEnds))
-  return spent.length === 0 ? Promise.resolve([]) : decideAndSave(trx, budgets, spent, nowMs)
+/** Pools that are spent: in a hard budget no call can go on there. */
+function spentUp({ windowEnds }: LoadedHome, pools: readonly Pool[]): WindowState[] {
+  return pools.filter(pool => spentOf(pool) >= pool.limit).map(pool => toWindow(pool, windowEnds))
 }
 
-/** Tells people of thresholds that were reached by what leases have settled: what is only held may come back. */
-function tellSettled(
-  trx: Parameters<typeof fireThresholds>[0],
+/** What leases have settled in this transaction: what is only held may come back, and nobody is told of it. */
+function settledNow(
   { budgets, windowEnds }: LoadedHome,
   before: ReadonlyMap<string, Pool>,
   pools: readonly Pool[],
-  nowMs: number,
-): Promise<void> {
-  const spent = pools.flatMap(pool => {
+): SpentWindow[] {
+  return pools.flatMap(pool => {
     const budget = budgets.get(pool.budgetId)
     const held = before.get(pool.key)
     if (!budget || !held || spentOf(held) === spentOf(pool)) return []
     return [{ budget, window: toWindow(pool, windowEnds), spentBefore: BigInt(spentOf(held)) }]
   })
-  return fireThresholds(trx, spent, nowMs)
 }
 
 function toWindow(pool: Pool, windowEnds: LoadedHome['windowEnds']): WindowState {
