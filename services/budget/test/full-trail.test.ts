@@ -36,7 +36,8 @@ test('while the trail takes nothing, stops and changes of budgets reach gateways
   await manager.streams.update('AUDIT', config)
   const messages = await eventually(async () => {
     const { state: now } = await manager.streams.info('AUDIT')
-    return now.messages === state.messages + 21 ? now : undefined
+    assert.equal(now.messages, state.messages + 21)
+    return now
   })
   const entries = []
   for (let seq = messages.first_seq; seq <= messages.last_seq; seq++) {
