@@ -146,24 +146,33 @@ interface MoneyTail extends RecordTail {
 
 /** The same: `holds` names leases that the write has not named, `parts` refers to the others. */
 class OpenTail implements MoneyTail {
-  readonly bound: number
-  readonly #holds: string
+  readonly #holds: readonly JournaledHold[]
   readonly #parts: readonly LeasePart[]
+  #text: string | undefined
 
   constructor(holds: readonly JournaledHold[], parts: readonly LeasePart[]) {
-    this.#holds = `${holds.length > 0 ? `,"holds":${JSON.stringify(holds)}` : ''},"parts":[`
+    this.#holds = holds
     this.#parts = parts
-    let bound = this.#holds.length * 3 + 2
-    for (const [lease] of parts) bound += mostTextBytes(lease) + mostNumberBytes + 4
-    this.bound = bound
   }
 
   get hasParts(): boolean {
     return this.#parts.length > 0
   }
 
+  get bound(): number {
+    let bound = this.#beginning.length * 3 + 2
+    for (const [lease] of this.#parts) bound += mostTextBytes(lease) + mostNumberBytes + 4
+    return bound
+  }
+
+  /** Up to the parts. Made where it is written: an OPEN that refers to nothing says its holds among its other members. */
+  get #beginning(): string {
+    this.#text ??= `${this.#holds.length > 0 ? `,"holds":${JSON.stringify(this.#holds)}` : ''},"parts":[`
+    return this.#text
+  }
+
   write(buffer: Buffer, at: number): number {
-    let end = at + buffer.write(this.#holds, at, 'utf8')
+    let end = at + buffer.write(this.#beginning, at, 'utf8')
     for (let i = 0; i < this.#parts.length; i++) {
       const part = this.#parts[i]
       if (!part) continue
