@@ -2,7 +2,7 @@
  * What one core spends on the money of one call that meets eight hard budgets, all of it leased: `node test/bench/admission-cost.ts
  * [calls]`. Prints CPU microseconds a call as JSON.
  */
-import { createWindowFinder, type Need, Wallet, type WalletPool } from '@sluice/leases'
+import { createWindowFinder, PoolSet, Wallet, type WalletPool } from '@sluice/leases'
 
 const calls = Number(process.argv[2] ?? 200_000)
 const windows = ['hour', 'day', 'month', 'total', 'month', 'day', 'month', 'day'] as const
@@ -12,7 +12,7 @@ const nowMs = Date.UTC(2026, 5, 15)
 const findWindow = createWindowFinder()
 const wallet = new Wallet({ gatewayId: 'gw_bench', epoch: 1, ttlMs: Number.MAX_SAFE_INTEGER })
 
-/** As a call finds them: by budget, copy and the window of now. */
+/** As the first of many calls finds them: by budget, copy and the window of now. */
 function findPools(): WalletPool[] {
   return windows.map((kind, at) => {
     const { startMs, endMs } = findWindow(kind, 'Europe/Berlin', nowMs)
@@ -27,13 +27,9 @@ function findPools(): WalletPool[] {
   })
 }
 
-function needsOf(pools: readonly WalletPool[]): Need[] {
-  return pools.map(pool => ({ pool, want, need: want }))
-}
-
 /** Leases that last for all calls, several for each pool, as a gateway has them. */
-function lease(): void {
-  const needs = needsOf(findPools()).map(need => ({ ...need, want: want * calls, need: 0 }))
+function lease(pools: readonly WalletPool[]): void {
+  const needs = pools.map(pool => ({ pool, want: want * calls, need: 0 }))
   for (let round = 0; round < 3; round++) {
     const { asks } = wallet.ask(needs, nowMs, () => 0)
     if (asks.length === 0) throw new Error('nothing was asked')
@@ -58,18 +54,21 @@ function measure(work: (call: number) => void): number {
   return (user + system) / calls
 }
 
-lease()
-const used = windows.map(() => 1_000_000)
-const found = measure(() => void findPools())
 const pools = findPools()
-const whole = measure(call => {
-  const hold = wallet.hold(`attempt-${call}`, needsOf(pools), nowMs)
-  if (!hold) throw new Error('leases had too little')
-  wallet.settle(hold, used, false)
-})
-const held = measure(call => {
-  const hold = wallet.hold(`attempt-${call}`, needsOf(pools), nowMs)
-  if (!hold) throw new Error('leases had too little')
-  wallet.release(hold)
-})
+lease(pools)
+// Calls that follow one another meet the same pools: a gateway finds them once, and then holds of all of them together.
+const set = new PoolSet(pools)
+const wants = pools.map(() => want)
+const used = pools.map(() => 1_000_000)
+
+function hold(call: number) {
+  const held = wallet.holdOfOldest(`attempt-${call}`, set, wants, nowMs)
+  if (!held) throw new Error('leases had too little')
+  for (const _ of wallet.askAhead(held.pools, nowMs)) throw new Error('leases had too little')
+  return held
+}
+
+const found = measure(() => void findPools())
+const whole = measure(call => void wallet.settle(hold(call), used, false))
+const held = measure(call => wallet.release(hold(call)))
 process.stdout.write(`${JSON.stringify({ found, held, whole })}\n`)

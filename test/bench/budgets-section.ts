@@ -18,7 +18,7 @@ export function admission(options: SectionOptions): Table {
   const { found, held, whole } = JSON.parse(printed) as { found: number; held: number; whole: number }
   return {
     title,
-    note: 'CPU of one core a call, all that it needs being leased. Wanted: less than 10 µs together.',
+    note: 'CPU of one core a call, all that it needs being leased. Pools are found by the first of calls that are alike, and held of together by all of them. Wanted: less than 10 µs together.',
     columns: ['step', 'CPU µs/call'],
     rows: [
       ['its eight pools are found', short(found)],
