@@ -5,7 +5,7 @@ import { type ClientSecretGrant, createClientSecretBox } from './client-secret.t
 
 const grant: ClientSecretGrant = {
   identity: {
-    account_id: 'a1',
+    account_id: 'account-of-the-caller',
     project_id: '0190a6a0-0000-7000-8000-000000000001',
     team_id: 'unassigned',
     key_id: '0190a6a0-0000-7000-8000-000000000002',
@@ -25,7 +25,7 @@ test('a client secret opens to what was sealed, tells nothing of it, and is anot
   assert.match(secret, /^ek_[\w-]+$/)
   assert.deepEqual(box.open(secret), grant)
   const content = Buffer.from(secret.slice(3), 'base64url').toString('latin1')
-  for (const hidden of ['provider', 'gpt-realtime', 'a1', 'aaaa']) assert.ok(!content.includes(hidden))
+  for (const hidden of ['provider', 'gpt-realtime', 'account', 'aaaa']) assert.ok(!content.includes(hidden))
   assert.notEqual(box.seal(grant), secret)
 })
 
