@@ -52,15 +52,7 @@ export const budgetModes = ['hard', 'soft', 'alert'] as const
  */
 export const holdPolicies = ['exact', 'paced'] as const
 /** What only whoever mints credentials gives: every value has a copy. */
-export const signedPerDimensions = [
-  'project',
-  'team',
-  'member',
-  'room',
-  'key',
-  'service_account',
-  'participant',
-] as const
+const signedPerDimensions = ['project', 'team', 'member', 'room', 'key', 'service_account', 'participant'] as const
 /** What whoever calls writes as they like; tags, too. */
 export const chosenPerDimensions = ['model', ...claimedScopeDimensions] as const
 export const perDimensions = [...signedPerDimensions, ...chosenPerDimensions] as const

@@ -4,8 +4,12 @@ import {
   budgetUnits,
   budgetWindows,
   holdPolicies,
+  isPerChosen,
   lineOfText,
-  signedPerDimensions,
+  mostToldApart,
+  otherCopy,
+  perDimensions,
+  perTagPattern,
   Type,
 } from '@sluice/contracts'
 import { isTimeZone } from '@sluice/leases'
@@ -24,6 +28,13 @@ import { scopeMembers } from './scope-members.ts'
 /** What a `Sluice-Tag-*` header can say. */
 const tagPattern = "^[a-z0-9!#$%&'*+.^_`|~-]{1,64}=[^\\u0000-\\u001f\\u007f]{0,256}$"
 
+const Per = Type.Union(
+  [Type.Enum([...perDimensions]), Type.Unsafe<`tag:${string}`>({ type: 'string', pattern: perTagPattern })],
+  {
+    description: `A copy for each value. Of model, app, session, agent and tag:NAME, which callers choose, ${mostToldApart} values in a window are told apart; the others share the copy "${otherCopy}". Those stand beneath a shared budget of the same unit that bounds them all`,
+  },
+)
+
 export const CreateBudgetBody = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 128, pattern: lineOfText }),
@@ -38,7 +49,7 @@ export const CreateBudgetBody = Type.Object(
         { additionalProperties: false },
       ),
     ),
-    per: Type.Optional(Type.Enum([...signedPerDimensions])),
+    per: Type.Optional(Per),
     unit: Type.Enum([...budgetUnits]),
     limit: Type.Optional(Type.String({ maxLength: 32 })),
     limit_nano_usd: Type.Optional(Type.Integer({ minimum: 1 })),
@@ -84,6 +95,7 @@ export function createBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
       const window = body.window ?? (isConcurrent ? 'total' : undefined)
       if (isConcurrent && (mode !== 'hard' || window !== 'total')) throw errorOf(errors.concurrentIsHard)
       if (window === undefined) throw errorOf(errors.windowMissing)
+      if (isPerChosen(body) && window === 'total' && !isConcurrent) throw errorOf(errors.perTotal)
       if (mode !== 'hard' && (body.hold !== undefined || body.on_unknown !== undefined))
         throw errorOf(errors.holdIsHard)
       const timeZone = body.time_zone ?? 'UTC'
