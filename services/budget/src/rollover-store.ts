@@ -9,15 +9,15 @@ import { pruneLeases } from './homes/sweep-store.ts'
 import { pruneMakings } from './made-once-store.ts'
 import { pruneSettlements } from './settlement-store.ts'
 import { pruneFacts } from './spend-fact-store.ts'
-import { isChosenOf, pruneChosenMinutes, pruneWindows } from './window-store.ts'
+import { isChosenOf, pruneShortChosen, pruneWindows } from './window-store.ts'
 
 /** A lifted cutoff stays in KV this long, so that a gateway that comes back meets its newest version. */
 const liftedKeptMs = 10 * 60_000
 /** Facts, ended windows and settlement keys are kept for so long. */
 export const keptMs = 400 * 24 * 60 * 60_000
 
-/** Windows of a minute of what callers choose are kept for so long: they may be a thousand a minute. */
-const chosenMinutesKeptMs = 3 * 24 * 60 * 60_000
+/** Windows of a minute or an hour of what callers choose are kept for so long: they may be a thousand each time. */
+const shortChosenKeptMs = 3 * 24 * 60 * 60_000
 
 /** Copies of what callers choose whose window has ended since then: of other budgets the same copies come again. */
 export async function listEndedCopies(
@@ -68,7 +68,7 @@ export async function pruneOld(db: Kysely<BudgetTables>, nowMs: number): Promise
     await pruneLeases(db, nowMs - leasesKeptMs, most),
     await pruneFacts(db, nowMs - keptMs, most),
     await pruneWindows(db, nowMs - keptMs, most),
-    await pruneChosenMinutes(db, nowMs - chosenMinutesKeptMs, most),
+    await pruneShortChosen(db, nowMs - shortChosenKeptMs, most),
     await pruneCutoffs(db, nowMs - keptMs, most),
     await pruneSettlements(db, nowMs - keptMs, most),
     await pruneMakings(db, nowMs - makingsKeptMs, most),

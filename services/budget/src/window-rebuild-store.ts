@@ -1,8 +1,8 @@
-import type { Cutoff } from '@sluice/contracts'
+import { type Cutoff, isPerChosen } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
 import type { Kysely } from '@sluice/postgres'
 import { sql } from 'kysely'
-import { type BudgetParent, parentOf, type WindowSum, windowKey } from './budget.ts'
+import { type BudgetParent, type CountedBudget, parentOf, type WindowSum, windowKey } from './budget.ts'
 import { listAllBudgets } from './budget-store.ts'
 import { changeUnder } from './change-under-store.ts'
 import { crossLimits } from './cross-limits-store.ts'
@@ -18,8 +18,12 @@ export interface RebuiltWindows {
   copies: { budgetId: string; copy: string }[]
 }
 
-/** Windows of a minute are made again for the last two days: nobody asks for older ones. */
-const minuteSpanMs = 2 * 86_400_000
+/** Windows that are short, and many, are made again for the last two days: nobody asks for older ones. */
+const shortSpanMs = 2 * 86_400_000
+
+function areMany(budget: CountedBudget): boolean {
+  return budget.window === 'minute' || (budget.window === 'hour' && isPerChosen(budget))
+}
 
 export async function listBudgetIds(db: Kysely<BudgetTables>): Promise<{ parent: BudgetParent; budgetId: string }[]> {
   return (await listAllBudgets(db)).map(budget => ({ parent: parentOf(budget), budgetId: budget.budget_id }))
@@ -40,7 +44,7 @@ export function rebuildWindows(
   return changeUnder(db, parent, async trx => {
     const budget = (await listAllBudgets(trx)).find(one => one.budget_id === budgetId)
     if (!budget) return { corrected: 0, cutoffs: [], copies: [] }
-    const sinceMs = budget.window === 'minute' ? nowMs - minuteSpanMs : factsSinceMs
+    const sinceMs = areMany(budget) ? nowMs - shortSpanMs : factsSinceMs
     const isWhole = (window: WindowSum['window']) => Math.max(window.startMs, budget.countsFromMs) >= sinceMs
     const differences = new Map<string, WindowSum>()
     const add = (copy: string, window: WindowSum['window'], amount: bigint) => {

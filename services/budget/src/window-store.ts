@@ -148,13 +148,13 @@ export async function pruneWindows(db: Reader, endMs: number, most: number): Pro
 }
 
 /**
- * Forgets windows of a minute that ended before `endMs`, of budgets with copies for what callers choose, as {@link pruneWindows}: each of
- * these budgets may make a thousand a minute.
+ * Forgets windows of a minute or an hour that ended before `endMs`, of budgets with copies for what callers choose, as
+ * {@link pruneWindows}: each of these budgets may make a thousand of them each time.
  */
-export async function pruneChosenMinutes(db: Reader, endMs: number, most: number): Promise<number> {
+export async function pruneShortChosen(db: Reader, endMs: number, most: number): Promise<number> {
   const { numAffectedRows } = await sql`delete from budget_windows where ctid = any(array(
     select w.ctid from budgets b join budget_windows w using (budget_id)
-    where b.window_kind = 'minute' and ${isChosenOf('b')} and w.window_start_ms < ${endMs} and w.window_end_ms < ${endMs}
+    where b.window_kind in ('minute', 'hour') and ${isChosenOf('b')} and w.window_start_ms < ${endMs} and w.window_end_ms < ${endMs}
       and not exists (select from leases l where l.budget_id = w.budget_id and l.copy = w.copy
         and l.window_start_ms = w.window_start_ms and l.state <> 'closed')
     limit ${most}))`.execute(db)

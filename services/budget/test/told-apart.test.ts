@@ -234,7 +234,7 @@ test('a place is taken by what is granted alone: what is refused, and what comes
   assert.equal((await call('DELETE', `${projectId}/budgets/${budgetId}`)).status, 204)
 })
 
-test('the next window tells values apart anew, and those of a minute are kept for days; slots that nobody has leave their places', async () => {
+test('the next window tells values apart anew, and those of a minute or an hour are kept for days; slots that nobody has leave their places', async () => {
   const { budgetId, projectId } = await newBudget({ per: 'agent', window: 'minute', unit: 'requests', limit: '5' })
   const slots = await newBudget({ per: 'agent', unit: 'concurrent', window: 'total', limit: '2', mode: 'hard' })
   const nowMs = Date.now()
@@ -256,9 +256,24 @@ test('the next window tells values apart anew, and those of a minute are kept fo
   }
   const ended = await listEndedCopies(env.db, older.startMs, nowMs)
   assert.equal(ended.filter(copy => copy.budgetId === budgetId).length, mostToldApart)
-  const old = minuteAgo(4)
-  await name(budgetId, old, ['agent 1'])
+  const hourly = await newBudget({ per: 'agent', window: 'hour' })
+  const [recent, old] = [2, 4].map(days => ({
+    minute: minuteAgo(days),
+    hour: windowAt('hour', 'UTC', nowMs - days * 86_400_000),
+  }))
+  assert.ok(recent && old)
+  for (const { hour } of [recent, old]) await name(hourly.budgetId, hour, ['agent 1'])
+  await name(budgetId, old.minute, ['agent 1'])
   await pruneOld(env.db, nowMs)
+  const hours = await env.db
+    .selectFrom('budget_windows')
+    .select('window_start_ms')
+    .where('budget_id', '=', hourly.budgetId)
+    .execute()
+  assert.deepEqual(
+    hours.map(row => Number(row.window_start_ms)),
+    [recent.hour.startMs],
+  )
   const kept = await env.db
     .selectFrom('budget_windows')
     .select(({ fn }) => fn.countAll<string>().as('rows'))
