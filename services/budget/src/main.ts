@@ -84,6 +84,7 @@ import { settleSeatBudgets } from './seat-budget-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
 import { repairBuckets } from './state-publisher.ts'
 import { manageStops } from './stop-store.ts'
+import { freeUnusedPlaces } from './told-apart-store.ts'
 import { applyUsage, replayDeadLetter } from './usage-store.ts'
 import { startWindowPublisher } from './window-publisher.ts'
 import { listBudgetIds, listFactHours, rebuildWindows } from './window-rebuild-store.ts'
@@ -233,6 +234,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   }
   // Buckets are repaired: what has ended before is not in them.
   let endedUntilMs = startedAtMs
+  let freedAtMs = 0
   closing.use(
     startRollover({
       endRaises: async nowMs => {
@@ -244,6 +246,12 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       tellEnded: async nowMs => {
         windows.touch(await listEndedCopies(db, endedUntilMs, nowMs))
         endedUntilMs = nowMs
+      },
+      freePlaces: async nowMs => {
+        // All that run are looked through.
+        if (nowMs - freedAtMs < 60_000) return
+        freedAtMs = nowMs
+        windows.touch(await freeUnusedPlaces(db, nowMs))
       },
       endCutoffs: nowMs => endCutoffs(db, nowMs),
       pruneOld: nowMs => pruneOld(db, nowMs),

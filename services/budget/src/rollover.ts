@@ -8,6 +8,8 @@ export interface RolloverDeps {
   endRaises: (nowMs: number) => Promise<void>
   /** Tells of copies whose window is over and that may never come again. */
   tellEnded: (nowMs: number) => Promise<void>
+  /** Frees places of copies that nobody uses. */
+  freePlaces: (nowMs: number) => Promise<void>
   /** Forgets a little of what is old; answers whether there is more. */
   pruneOld: (nowMs: number) => Promise<boolean>
   /** Called after each commit with what has changed. */
@@ -30,6 +32,7 @@ export function startRollover(deps: RolloverDeps): { close: () => Promise<void> 
       }
       await deps.endRaises(Date.now())
       await deps.tellEnded(Date.now())
+      await deps.freePlaces(Date.now())
       while (!closed && (await deps.pruneOld(Date.now()))) {}
     } catch (err) {
       deps.log.warn({ err }, 'tidying up failed, will be tried again')

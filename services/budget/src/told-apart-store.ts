@@ -1,9 +1,10 @@
-import { isPerChosen, isPlaceless, mostToldApart, otherCopy, unclaimed } from '@sluice/contracts'
-import type { Kysely, Transaction } from '@sluice/postgres'
+import { type Budget, isPerChosen, isPlaceless, mostToldApart, otherCopy, unclaimed } from '@sluice/contracts'
+import { type Kysely, type Transaction, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { type CountedBudget, type WindowSum, windowKey } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { PoolName } from './homes/command.ts'
+import { isChosenOf } from './window-store.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
 
@@ -80,12 +81,54 @@ export async function freePlaces(trx: Transaction<BudgetTables>, pools: readonly
       ${pools.map(({ copy }) => copy)}::text[], ${pools.map(({ windowStartMs }) => windowStartMs)}::bigint[])
       as unused(budget_id, copy, window_start_ms)
     where (w.budget_id, w.copy, w.window_start_ms) = (unused.budget_id, unused.copy, unused.window_start_ms)
-      and w.spent = 0 and w.forgiven = 0 and w.leased_settled = 0 and w.unresolved = 0 and w.outstanding = 0
+      and ${isUnused}
       and not exists (select from leases l where l.budget_id = w.budget_id and l.copy = w.copy
         and l.window_start_ms = w.window_start_ms and l.state <> 'closed')
     returning w.budget_id, w.copy, w.window_start_ms`.execute(trx)
-  return rows.map(row => ({ budgetId: row.budget_id, copy: row.copy, windowStartMs: Number(row.window_start_ms) }))
+  return rows.map(toPoolName)
 }
+
+function toPoolName(row: { budget_id: string; copy: string; window_start_ms: string }): PoolName {
+  return { budgetId: row.budget_id, copy: row.copy, windowStartMs: Number(row.window_start_ms) }
+}
+
+/** Whoever a place is made for has got what it needs, or was refused, long before. */
+const unusedForMs = 60_000
+/** So many are freed at a time; the next time has the rest. */
+const mostFreed = 5_000
+
+/**
+ * Frees places in running windows that have been of no use for a minute: a service that stops between making one and granting of it
+ * leaves it taken. @returns those that were freed
+ */
+export function freeUnusedPlaces(db: Kysely<BudgetTables>, nowMs: number): Promise<PoolName[]> {
+  return transact(db, async trx => {
+    // Nobody is waited for: a row that is locked is of use to somebody.
+    const { rows } = await sql<{ budget_id: string; copy: string; window_start_ms: string }>`
+      select w.budget_id, w.copy, w.window_start_ms from budgets b join budget_windows w using (budget_id)
+      where ${isChosenOf('b')} and b.deleted_at_ms is null
+        and w.window_start_ms > ${nowMs}::bigint - (${longestMs}::jsonb ->> b.window_kind)::bigint
+        and coalesce(w.window_end_ms > ${nowMs}, true) and not ${isPlacelessCopy} and ${isUnused}
+        and w.updated_at_ms < ${nowMs - unusedForMs}
+      limit ${mostFreed} for update of w skip locked`.execute(trx)
+    return rows.length === 0 ? [] : freePlaces(trx, rows.map(toPoolName))
+  })
+}
+
+const dayMs = 86_400_000
+/** Each kind of window has begun so long ago at most, in any time zone: what lies further back is not looked through. */
+const longestMs = JSON.stringify({
+  minute: 120_000,
+  hour: 2 * 3_600_000,
+  day: 2 * dayMs,
+  week: 8 * dayMs,
+  month: 32 * dayMs,
+  quarter: 93 * dayMs,
+  total: Number.MAX_SAFE_INTEGER,
+} satisfies Record<Budget['window'], number>)
+
+/** Of windows `w`: nothing is counted in it, or held of it by what is in its row. */
+const isUnused = sql`w.spent = 0 and w.forgiven = 0 and w.leased_settled = 0 and w.unresolved = 0 and w.outstanding = 0`
 
 /** Those that have no copy of their own yet, and whether none is left for them. */
 async function listUnnamed(

@@ -295,6 +295,37 @@ test('the next window tells values apart anew, and those of a minute or an hour 
   assert.ok(projectId)
 })
 
+test('places that a service has made and stopped before it could grant of them are free again after a minute', async () => {
+  const { projectId, budgetId, copies } = await newBudget({ per: 'agent', unit: 'requests', mode: 'hard', limit: '5' })
+  const window = windowAt('day', 'UTC', Date.now())
+  const many = Array.from({ length: mostToldApart }, (_, at) => `agent ${at}`)
+  const name = (values: string[], atMs: number) =>
+    transact(env.db, trx =>
+      nameCopies(
+        trx,
+        values.map(copy => ({ budgetId, copy, window, amount: 0n })),
+        atMs,
+      ),
+    )
+  const gateway = leaseClient(env.gateway, 'gw_left', 1, partitionOf(projectId))
+  const askOf = (copy: string) => gateway.ask({ budgetId, copy, windowStartMs: window.startMs, want: 1 })
+  assert.equal((await askOf('used')).grants[0]?.amount, 1)
+  await name(many.slice(0, -2), Date.now() - 61_000)
+  await name(['agent new'], Date.now())
+  assert.equal((await askOf('late')).refusal?.reason, 'other_copy')
+  assert.equal((await askOf('other')).grants[0]?.amount, 1)
+  const shown = await followBucket(env.gateway, 'budget-windows', BudgetWindow, { log: env.log })
+  const other = () => shown.get(cutoffKey(budgetId, 'other'))
+  await eventually(() => other()?.full === true)
+
+  await startService(fileScope, env)
+  await eventually(async () => (await copies()).size === 3)
+  assert.deepEqual([...(await copies()).keys()].sort(), ['agent new', 'other', 'used'])
+  await eventually(() => other() !== undefined && other()?.full === undefined)
+  await shown.close()
+  assert.equal((await askOf('late')).grants[0]?.amount, 1)
+})
+
 test('a copy without a running window is taken out of what gateways see, and one that another instance has begun meanwhile stays', async () => {
   const { budgetId } = await newBudget({ per: 'agent' })
   const budgetBus = await env.connectAs('budget')
