@@ -35,6 +35,8 @@ export async function runMigrations<Tables>(
       for (const migration of migrations) {
         if (applied.has(migration.name)) continue
         await connection.transaction().execute(async trx => {
+          // It takes as long as its tables are large.
+          await sql`set local statement_timeout = 0`.execute(trx)
           await migration.up(trx as unknown as Kysely<never>)
           await sql`insert into migrations (name) values (${migration.name})`.execute(trx)
         })

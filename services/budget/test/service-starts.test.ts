@@ -3,7 +3,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { type Migration, openDatabase, runMigrations } from '@sluice/postgres'
 import { eventually, testNats, testPostgres } from '@sluice/test-env'
+import { sql } from 'kysely'
 
 const run = (file: string, env: Record<string, string>, args: string[] = []) =>
   spawn(process.execPath, [fileURLToPath(new URL(`../src/${file}`, import.meta.url)), ...args], {
@@ -44,4 +46,18 @@ test('the program checks its variables, migrates twice without harm, listens, an
   assert.deepEqual(await ready.json(), { status: 'ready' })
   service.kill('SIGTERM')
   assert.deepEqual(await ended, [0, null])
+})
+
+test('a migration may take as long as its tables are large, and no other statement', async t => {
+  const { url } = await testPostgres(t, { schemas: ['budget'] })
+  const { db, close } = openDatabase({ url, schema: 'budget' })
+  t.after(close)
+  const timeouts: string[] = []
+  const note: Migration['up'] = async trx => {
+    const { rows } = await sql<{ timeout: string }>`select current_setting('statement_timeout') as timeout`.execute(trx)
+    timeouts.push(rows[0]?.timeout ?? '')
+  }
+  await runMigrations(db, 'budget', [{ name: '001-note-timeout', up: note }])
+  await note(db as never)
+  assert.deepEqual(timeouts, ['0', '30s'])
 })
