@@ -6,6 +6,9 @@ import type { OpenWindow } from './window-store.ts'
 
 type Copy = { budgetId: string; copy: string }
 
+/** Copies that are written side by side: where windows of a minute end, a thousand of each budget end together. */
+const mostAtOnce = 500
+
 export interface WindowPublisher {
   /** Notes that these copies have changed; they are written within `intervalMs`, once for all changes since. One without a running window is taken out. */
   touch: (copies: readonly Copy[]) => void
@@ -32,7 +35,11 @@ export async function startWindowPublisher(
   async function write(): Promise<void> {
     const copies = [...touched]
     touched.clear()
-    if (copies.length === 0) return
+    for (let at = 0; at < copies.length; at += mostAtOnce) await writeSome(copies.slice(at, at + mostAtOnce))
+  }
+
+  /** What cannot be written keeps nothing else waiting. */
+  async function writeSome(copies: readonly [string, Copy][]): Promise<void> {
     try {
       const windows = await readByKey(copies)
       await Promise.all([...windows].map(([key, window]) => writer.put(key, window)))

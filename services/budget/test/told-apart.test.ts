@@ -108,7 +108,12 @@ test('of what callers choose a thousand values in a window have a copy each, all
     const { budgets } = await findMetBudgets(env.db, { ...asked, admitted_at_ms: atMs, ended_at_ms: atMs }, windowAt)
     return budgets.flatMap(({ copy, spent_before }) => (copy === '' ? [] : [[copy, Number(spent_before)]]))
   }
-  assert.deepEqual([await metBy(3), await metBy(mostToldApart)], [[[session(3), 2 * cents]], [['other', 150 * cents]]])
+  // Sums that a crowded database has no time for are left out.
+  const met = await eventually(async () => {
+    const both = [await metBy(3), await metBy(mostToldApart)]
+    return both.every(([copy]) => !Number.isNaN(copy?.[1])) && both
+  })
+  assert.deepEqual(met, [[[session(3), 2 * cents]], [['other', 150 * cents]]])
   const rebuilt = await rebuildWindows(env.db, parent, budgetId, windowAt, Date.now(), 0)
   assert.equal(rebuilt.corrected, 0)
 
@@ -350,6 +355,34 @@ test('a copy without a running window is taken out of what gateways see, and one
   await eventually(async () => (await bucket.get(gone.key)) === undefined)
   await publisher.close()
   assert.equal((await bucket.get(begun.key))?.spent, 2)
+})
+
+test('copies that end together are written some at a time, and those that cannot be written keep no others waiting', async () => {
+  const { budgetId } = await newBudget({ per: 'agent' })
+  const budgetBus = await env.connectAs('budget')
+  const bucket = await openBucket(budgetBus, 'budget-windows', BudgetWindow)
+  const copies = Array.from({ length: 1_200 }, (_, at) => ({ budgetId, copy: `agent ${at}` }))
+  const asked: number[] = []
+  const publisher = await startWindowPublisher(
+    budgetBus,
+    async some => {
+      asked.push(some.length)
+      if (asked.length === 1) throw new Error('the database is away')
+      return some.map(({ copy }) => {
+        const sum = { budgetId, copy, window: windowAt('day', 'UTC', Date.now()), amount: 1n }
+        const held = { settled: 0n, unresolved: 0n, outstanding: 0n }
+        return { sum: { ...sum, ...held }, limit: 1, isFull: false, updatedAtMs: 1 }
+      })
+    },
+    { log: env.log, intervalMs: 1 },
+  )
+  publisher.touch(copies)
+  const keyOf = (at: number) => cutoffKey(budgetId, `agent ${at}`)
+  await eventually(async () => (await bucket.get(keyOf(1_199)))?.spent === 1)
+  assert.deepEqual(asked.slice(0, 3), [500, 500, 200])
+  await eventually(async () => (await bucket.get(keyOf(0)))?.spent === 1)
+  await publisher.close()
+  assert.deepEqual(asked, [500, 500, 200, 500])
 })
 
 test('tags that every object has are tags like others: nothing else stops being counted', async () => {
