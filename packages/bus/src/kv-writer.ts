@@ -1,4 +1,11 @@
-import { DeliverPolicy, JetStreamApiCodes, JetStreamApiError, jetstream } from '@nats-io/jetstream'
+import {
+  DeliverPolicy,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JsMsg,
+  jetstream,
+  jetstreamManager,
+} from '@nats-io/jetstream'
 import { Kvm } from '@nats-io/kv'
 import type { BucketName, DocumentContract } from '@sluice/contracts'
 import type { Static, TSchema } from 'typebox'
@@ -16,9 +23,15 @@ export interface KvWriter<T> {
   keys: () => Promise<string[]>
   /** Everything the bucket holds, as bytes and unchecked, a few hundred at a time; what is written meanwhile may be left out. */
   contents: () => AsyncGenerator<{ key: string; value: Uint8Array }>
+  /**
+   * Removes what keys that were deleted before an instant have left behind: each stands there for ever as a message that says so, and every
+   * view reads it at its start. Only of buckets whose deletions are forgotten (contracts, `buckets`). @returns how many, `most` or fewer
+   */
+  forgetDeletions: (beforeMs: number, most: number) => Promise<number>
 }
 
 const contentsAtOnce = 500
+const forgottenAtOnce = 100
 /** What JetStream answers to whoever expected another revision. */
 const otherRevision: ReadonlySet<number> = new Set([
   JetStreamApiCodes.StreamWrongLastSequence,
@@ -62,24 +75,54 @@ export async function openBucket<Schema extends TSchema>(
       return keys
     },
     contents: () => readContents(bus, bucket),
+    forgetDeletions: (beforeMs, most) => forgetDeletions(bus, bucket, beforeMs, most),
   }
 }
 
 async function* readContents(bus: Bus, bucket: BucketName): AsyncGenerator<{ key: string; value: Uint8Array }> {
+  const prefix = `$KV.${bucket}.`
+  for await (const message of readMessages(bus, bucket, false))
+    if (!isDeletion(message)) yield { key: message.subject.slice(prefix.length), value: message.data }
+}
+
+async function forgetDeletions(bus: Bus, bucket: BucketName, beforeMs: number, most: number): Promise<number> {
+  const deletions: { filter: string; seq: number }[] = []
+  for await (const message of readMessages(bus, bucket, true)) {
+    if (!isDeletion(message) || message.time.getTime() >= beforeMs) continue
+    // What is written behind it meanwhile stays.
+    deletions.push({ filter: message.subject, seq: message.seq + 1 })
+    if (deletions.length >= most) break
+  }
+  const { streams } = await jetstreamManager(bus.connection, { checkAPI: false, timeout: 5_000 })
+  for (let at = 0; at < deletions.length; at += forgottenAtOnce) {
+    const some = deletions.slice(at, at + forgottenAtOnce)
+    await Promise.all(some.map(deletion => streams.purge(`KV_${bucket}`, deletion)))
+  }
+  return deletions.length
+}
+
+/** Deletions stay behind as messages that say so. */
+function isDeletion({ headers }: JsMsg): boolean {
+  return headers?.has('KV-Operation') === true || headers?.has('Nats-Marker-Reason') === true
+}
+
+/** The last message of each key. */
+async function* readMessages(bus: Bus, bucket: BucketName, headersOnly: boolean): AsyncGenerator<JsMsg> {
   const consumer = await jetstream(bus.connection, { timeout: 5_000 }).consumers.get(`KV_${bucket}`, {
     name_prefix: `contents-${bucket}-${Date.now()}`,
     deliver_policy: DeliverPolicy.LastPerSubject,
+    headers_only: headersOnly,
   })
-  const prefix = `$KV.${bucket}.`
-  for (let isDone = (await consumer.info()).num_pending === 0; !isDone; ) {
-    isDone = true
-    for await (const message of await consumer.fetch({ max_messages: contentsAtOnce, expires: 2_000 })) {
-      isDone = message.info.pending === 0
-      // Deletions stay behind as messages that say so.
-      if (!message.headers?.has('KV-Operation') && !message.headers?.has('Nats-Marker-Reason'))
-        yield { key: message.subject.slice(prefix.length), value: message.data }
-      if (isDone) break
+  try {
+    for (let isDone = (await consumer.info()).num_pending === 0; !isDone; ) {
+      isDone = true
+      for await (const message of await consumer.fetch({ max_messages: contentsAtOnce, expires: 2_000 })) {
+        isDone = message.info.pending === 0
+        yield message
+        if (isDone) break
+      }
     }
+  } finally {
+    await consumer.delete()
   }
-  await consumer.delete()
 }

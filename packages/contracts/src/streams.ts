@@ -93,6 +93,8 @@ export interface BucketDefinition {
   description: string
   maxAgeMs?: number
   maxBytes?: number
+  /** Keys come and go without end: its writer removes what their deletions leave behind. */
+  forgetsDeletions?: true
 }
 
 /**
@@ -106,8 +108,16 @@ export const buckets = {
   rooms: { writer: 'accounts', description: 'Rooms of projects' },
   sessions: { writer: 'accounts', description: 'Bearer tokens of people, by hash' },
   budgets: { writer: 'budget', description: 'Budgets' },
-  'budget-windows': { writer: 'budget', description: 'What each budget copy has spent in its window' },
-  cutoffs: { writer: 'budget', description: 'Budget copies whose calls are ended and refused' },
+  'budget-windows': {
+    writer: 'budget',
+    description: 'What each budget copy has spent in its window',
+    forgetsDeletions: true,
+  },
+  cutoffs: {
+    writer: 'budget',
+    description: 'Budget copies whose calls are ended and refused',
+    forgetsDeletions: true,
+  },
   stops: { writer: 'budget', description: 'Calls that an admin has stopped' },
   'price-books': { writer: 'billing', description: 'Price books by id; the books are in the object store' },
   marks: { writer: 'billing', description: 'How far each series is posted' },

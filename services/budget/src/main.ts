@@ -82,7 +82,7 @@ import { startRollover } from './rollover.ts'
 import { endCutoffs, keptMs, listEndedCopies, pruneOld } from './rollover-store.ts'
 import { settleSeatBudgets } from './seat-budget-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
-import { repairBuckets } from './state-publisher.ts'
+import { forgetDeletions, repairBuckets } from './state-publisher.ts'
 import { manageStops } from './stop-store.ts'
 import { freeUnusedPlaces } from './told-apart-store.ts'
 import { applyUsage, replayDeadLetter } from './usage-store.ts'
@@ -235,6 +235,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   // Buckets are repaired: what has ended before is not in them.
   let endedUntilMs = startedAtMs
   let freedAtMs = 0
+  let forgottenAtMs = 0
   closing.use(
     startRollover({
       endRaises: async nowMs => {
@@ -252,6 +253,12 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         if (nowMs - freedAtMs < 60_000) return
         freedAtMs = nowMs
         windows.touch(await freeUnusedPlaces(db, nowMs))
+      },
+      forgetDeletions: async nowMs => {
+        // The whole of the buckets is looked through.
+        if (nowMs - forgottenAtMs < 60 * 60_000) return
+        forgottenAtMs = nowMs
+        if (await forgetDeletions(bus, nowMs)) forgottenAtMs = 0
       },
       endCutoffs: nowMs => endCutoffs(db, nowMs),
       pruneOld: nowMs => pruneOld(db, nowMs),

@@ -12,6 +12,8 @@ export interface RolloverDeps {
   freePlaces: (nowMs: number) => Promise<void>
   /** Forgets a little of what is old; answers whether there is more. */
   pruneOld: (nowMs: number) => Promise<boolean>
+  /** Removes what deletions have left behind in buckets. */
+  forgetDeletions: (nowMs: number) => Promise<void>
   /** Called after each commit with what has changed. */
   onChange: (cutoffs: readonly Cutoff[]) => void
   intervalMs: number
@@ -34,6 +36,7 @@ export function startRollover(deps: RolloverDeps): { close: () => Promise<void> 
       await deps.tellEnded(Date.now())
       await deps.freePlaces(Date.now())
       while (!closed && (await deps.pruneOld(Date.now()))) {}
+      await deps.forgetDeletions(Date.now())
     } catch (err) {
       deps.log.warn({ err }, 'tidying up failed, will be tried again')
     }

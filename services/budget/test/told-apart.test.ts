@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { jetstreamManager } from '@nats-io/jetstream'
 import { followBucket, openBucket } from '@sluice/bus'
 import { BudgetWindow, cutoffKey, type LeaseTotals, mostToldApart, partitionOf } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
@@ -10,6 +11,7 @@ import { pruneLeases } from '../src/homes/sweep-store.ts'
 import { findMetBudgets } from '../src/met-budgets-store.ts'
 import { listEndedCopies, pruneOld } from '../src/rollover-store.ts'
 import { sumFacts } from '../src/spend-fact-store.ts'
+import { forgetDeletions } from '../src/state-publisher.ts'
 import { nameCopies } from '../src/told-apart-store.ts'
 import { startWindowPublisher } from '../src/window-publisher.ts'
 import { rebuildWindows } from '../src/window-rebuild-store.ts'
@@ -383,6 +385,34 @@ test('copies that end together are written some at a time, and those that cannot
   await eventually(async () => (await bucket.get(keyOf(0)))?.spent === 1)
   await publisher.close()
   assert.deepEqual(asked, [500, 500, 200, 500])
+})
+
+test('of copies that have gone nothing is left in the buckets after an hour; those that are there stay', async () => {
+  const budgetBus = await env.connectAs('budget')
+  const { streams } = await jetstreamManager(budgetBus.connection)
+  const here = async (key: string) => {
+    const { state } = await streams.info('KV_budget-windows', { subjects_filter: `$KV.budget-windows.${key}` })
+    return state.subjects !== undefined
+  }
+  const bucket = await openBucket(budgetBus, 'budget-windows', BudgetWindow)
+  const documentOf = (copy: string): BudgetWindow => ({
+    ...{ budget_id: 'bud_gone', copy, window_start_ms: 0, spent: 1, held: 0, limit: 1, updated_at_ms: 1 },
+  })
+  const [gone = '', again = '', stays = ''] = ['gone', 'again', 'stays'].map(copy => cutoffKey('bud_gone', copy))
+  for (const [key, copy] of [
+    [gone, 'gone'],
+    [again, 'again'],
+    [stays, 'stays'],
+  ] as const)
+    await bucket.put(key, documentOf(copy))
+  for (const key of [gone, again]) await bucket.delete(key)
+  await bucket.put(again, documentOf('again'))
+
+  await forgetDeletions(budgetBus, Date.now())
+  assert.equal(await here(gone), true, 'gateways that were away for a while hear of it')
+  assert.equal(await forgetDeletions(budgetBus, Date.now() + 61 * 60_000), false)
+  assert.deepEqual([await here(gone), await here(again), await here(stays)], [false, true, true])
+  assert.equal((await bucket.get(again))?.copy, 'again')
 })
 
 test('tags that every object has are tags like others: nothing else stops being counted', async () => {
