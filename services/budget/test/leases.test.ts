@@ -475,7 +475,6 @@ test('messages that no gateway sends are counted, answered nothing, and hold nob
     gateway.ask({ budgetId, want: 5 }),
     refused('{'),
     refused(JSON.stringify({ ...ask, items: [] })),
-    refused(JSON.stringify({ ...ask, items: [{ ...items[0], copy: 'nul \u0000' }] })),
     refused(JSON.stringify({ ...ask, seq: 1e300, items: [{ ...items[0], copy: '' }] })),
   ])
   assert.deepEqual(
