@@ -106,6 +106,50 @@ export const leaseMistakes: readonly Mistake[] = [
     replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (!hello.more)', to: 'if (hello.at_ms < 0)' }],
   },
   {
+    name: 'the hello of an earlier run ends what a later one has',
+    seed: 1,
+    replacements: [
+      {
+        file: `${leases}/decide-report.ts`,
+        from: "if (lease.gatewayId !== gatewayId || lease.epoch !== endedEpoch || lease.state === 'closed') continue",
+        to: "if (lease.gatewayId !== gatewayId || lease.state === 'closed') continue",
+      },
+    ],
+  },
+  {
+    name: 'a hello ends leases and settles nothing of them',
+    seed: 1,
+    replacements: [
+      {
+        file: `${leases}/decide-report.ts`,
+        from: "const changed: Lease = { ...withTotals(lease, totals), state: 'closed' }",
+        to: "const changed: Lease = { ...lease, state: 'closed' }",
+      },
+    ],
+  },
+  {
+    name: 'what a hello names goes on',
+    seed: 2,
+    replacements: [
+      {
+        file: `${leases}/decide-report.ts`,
+        from: "const changed: Lease = { ...withTotals(lease, totals), state: 'closed' }",
+        to: 'const changed: Lease = withTotals(lease, totals)',
+      },
+    ],
+  },
+  {
+    name: 'a hello fences nobody',
+    seed: 116,
+    replacements: [
+      {
+        file: `${leases}/decide-report.ts`,
+        from: 'epoch: Math.max(endedEpoch + 1, known?.epoch ?? 0),',
+        to: 'epoch: Math.max(endedEpoch, known?.epoch ?? 0),',
+      },
+    ],
+  },
+  {
     name: 'a grant that nobody heard of stays',
     seed: 6,
     replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (whole)\n', to: 'if (whole && nowMs < 0)\n' }],
