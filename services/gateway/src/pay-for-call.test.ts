@@ -27,8 +27,13 @@ const dollar = 1_000_000_000
 /**
  * A gateway, and the home of its only budget, of which so much is left in nano-USD and the rest is held by others.
  * @param home.busyWith what it answers instead: others, or nobody
+ * @param onUnknown what the budget says of that
  */
-function begin(t: TestContext, home: { left: number; busyWith?: 'others' | 'nobody' }) {
+function begin(
+  t: TestContext,
+  home: { left: number; busyWith?: 'others' | 'nobody' },
+  onUnknown: Budget['on_unknown'] = 'deny',
+) {
   t.mock.timers.enable({ apis: ['Date'], now: 120_000 })
   const wallet = new Wallet({ gatewayId: 'gw_a', epoch: 1 })
   const send = ({ message }: OpenAsk): void => {
@@ -74,7 +79,7 @@ function begin(t: TestContext, home: { left: number; busyWith?: 'others' | 'nobo
       route: { provider: call.dialect, access: 'int_1', origin, basePath: '' },
       admittedAtMs: Date.now(),
       streamed: asked.streamed,
-      hold: { hard: [{ budget, copy: '' }] },
+      hold: { hard: [{ budget: { ...budget, on_unknown: onUnknown }, copy: '' }] },
     } as unknown as AdmittedCall
     const paying = payForCall({ leases, prompts, journal }, admitted, asked)
     assert.ok(paying instanceof Promise, 'the gateway holds nothing yet')
@@ -139,6 +144,18 @@ for (const [busyWith, reason] of [
     assert.equal(call.refusal?.reason, reason, call.refusal?.message)
     assert.equal(call.refusal?.retryAfterS, 1)
   })
+
+test('calls go on without money while its home is silent, up to what the budget allows for that, and no further', async t => {
+  const { pay, pass } = begin(t, { left: dollar, busyWith: 'nobody' }, { allow_up_to: 200_000_000 })
+  const request = { model: 'claude-opus-4-5', max_tokens: 20, ...asked }
+  const first = pay('messages', request)
+  await pass(2_500)
+  assert.deepEqual([first.paid?.clampedTo, first.paid?.money.budgets], [undefined, []], 'nothing is held for it')
+  // Both come to more than the budget lets go on without.
+  const second = pay('messages', request)
+  await pass(2_500)
+  assert.equal(second.refusal?.reason, 'budget_unknown')
+})
 
 for (const [name, thinking, model] of [
   ['that does not think', undefined, 'claude-sonnet-4-6'],
