@@ -73,9 +73,9 @@ export class BudgetState {
     if (this.#windows.delete(copy)) this.version++
   }
 
-  /** Nothing more is told of a cutoff: one whose window is over says nothing any more. */
-  forgetCutoff(copy: string, nowMs: number): void {
-    if ((this.#cutoffs.get(copy)?.until_ms ?? Infinity) <= nowMs) this.#cutoffs.delete(copy)
+  /** Nothing more is told of a cutoff: its window is over, or it was lifted long ago, whether that was heard or not. */
+  forgetCutoff(copy: string): void {
+    if (this.#cutoffs.delete(copy)) this.version++
   }
 
   /** A home has said that a value shares the copy of all others, in a window that ends then. */

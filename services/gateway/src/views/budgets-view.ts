@@ -96,7 +96,7 @@ export async function followBudgets(
         return
       }
       const gone = copyOfKey(key)
-      if (gone) states.get(gone.budgetId)?.forgetCutoff(gone.copy, Date.now())
+      if (gone) states.get(gone.budgetId)?.forgetCutoff(gone.copy)
     },
   })
   /** By project, and in it by id. */
