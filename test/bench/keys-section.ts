@@ -126,7 +126,7 @@ async function longestBlockMs({ services: { gateway } }: TestStack): Promise<num
 
 /** More keys like the company's, as accounts would announce them. */
 async function addKeys(stack: TestStack, company: Company, count: number): Promise<void> {
-  const bus = { connection: stack.natsAdmin, isConnected: () => true, close: async () => {} }
+  const bus = { connection: stack.natsAdmin, isConnected: () => true, onBack: () => () => {}, close: async () => {} }
   const bucket = await openBucket(bus, 'keys', Key)
   const samples = await Promise.all(company.keys.slice(0, 50).map(({ id }) => bucket.get(id)))
   const writing = new Set<Promise<void>>()

@@ -18,6 +18,8 @@ export interface Bus {
   connection: NatsConnection
   /** False while the server is away. */
   isConnected: () => boolean
+  /** Tells of each return of the server, and for how long it was away. @returns ends that */
+  onBack: (tell: (awayMs: number) => void) => () => void
   /** Flushes and closes; running consumers end. */
   close: () => Promise<void>
 }
@@ -49,10 +51,18 @@ export async function connectBus(config: BusConfig, name: string, log: Logger): 
     throw new Error(`NATS server ${version} is older than ${floor.join('.')}, which Sluice needs: upgrade nats-server`)
   }
   let connected = true
+  let awaySinceMs = Date.now()
+  const hearers = new Set<(awayMs: number) => void>()
   void (async () => {
     for await (const status of connection.status()) {
-      if (status.type === 'disconnect') connected = false
-      if (status.type === 'reconnect') connected = true
+      if (status.type === 'disconnect') {
+        connected = false
+        awaySinceMs = Date.now()
+      }
+      if (status.type === 'reconnect') {
+        connected = true
+        for (const tell of hearers) tell(Date.now() - awaySinceMs)
+      }
       if (status.type === 'disconnect' || status.type === 'reconnect')
         log.warn({ status: status.type }, 'bus connection')
       if (status.type === 'error') log.warn({ err: status.error }, 'bus error')
@@ -61,6 +71,10 @@ export async function connectBus(config: BusConfig, name: string, log: Logger): 
   return {
     connection,
     isConnected: () => connected && !connection.isClosed(),
+    onBack: tell => {
+      hearers.add(tell)
+      return () => void hearers.delete(tell)
+    },
     close: async () => {
       if (connection.isClosed()) return
       // A drain waits for the server, for ever where it has just gone: what is then left could not be sent anyway.

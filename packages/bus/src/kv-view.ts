@@ -1,5 +1,11 @@
 import { Kvm, type KvWatchEntry } from '@nats-io/kv'
-import { type BucketName, ContractError, type DocumentContract } from '@sluice/contracts'
+import {
+  type BucketDefinition,
+  type BucketName,
+  buckets,
+  ContractError,
+  type DocumentContract,
+} from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import type { Static, TSchema } from 'typebox'
 import type { Bus } from './connect.ts'
@@ -20,12 +26,15 @@ export interface KvViewOptions<T> {
   onChange?: (key: string, value: T | undefined) => void
   /** False: values are handed to `onChange` alone, and the view holds none. */
   keep?: boolean
+  /** After so long without the server deletions may have been missed for good. Default: half of what the bucket keeps them; without: never. */
+  longAwayMs?: number
   log: Logger
 }
 
 /**
  * Follows a bucket: resolves once every current value is in memory. A watch repeats values after a reconnect and may skip
- * intermediate ones, so values are states, not events. A value that does not match its schema is logged and skipped: the
+ * intermediate ones, so values are states, not events. Where deletions are not kept for ever, a view that was away for long looks
+ * which of its keys are there still. A value that does not match its schema is logged and skipped: the
  * one held before stays.
  */
 export async function followBucket<Schema extends TSchema>(
@@ -67,6 +76,24 @@ export async function followBucket<Schema extends TSchema>(
   })()
   await filled
 
+  const { deletionsKeptMs = Infinity }: BucketDefinition = buckets[bucket]
+  const { longAwayMs = deletionsKeptMs / 2 } = options
+  const dropGone = async (): Promise<void> => {
+    const held = [...values]
+    const there = new Set<string>()
+    for await (const key of await kv.keys()) there.add(key)
+    // One that has changed meanwhile is there.
+    for (const [key, value] of held) {
+      if (there.has(key) || values.get(key) !== value) continue
+      values.delete(key)
+      options.onChange?.(key, undefined)
+    }
+  }
+  const stopLooking = bus.onBack(awayMs => {
+    if (awayMs < longAwayMs) return
+    void dropGone().catch((err: unknown) => options.log.warn({ err, bucket }, 'keys of a bucket not looked through'))
+  })
+
   return {
     get: key => values.get(key),
     values: () => values.values(),
@@ -79,6 +106,7 @@ export async function followBucket<Schema extends TSchema>(
       return lastSeenMs
     },
     close: async () => {
+      stopLooking()
       watch.stop()
       await running
     },

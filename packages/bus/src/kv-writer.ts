@@ -7,7 +7,7 @@ import {
   jetstreamManager,
 } from '@nats-io/jetstream'
 import { Kvm } from '@nats-io/kv'
-import type { BucketName, DocumentContract } from '@sluice/contracts'
+import { type BucketDefinition, type BucketName, buckets, type DocumentContract } from '@sluice/contracts'
 import type { Static, TSchema } from 'typebox'
 import type { Bus } from './connect.ts'
 
@@ -24,10 +24,10 @@ export interface KvWriter<T> {
   /** Everything the bucket holds, as bytes and unchecked, a few hundred at a time; what is written meanwhile may be left out. */
   contents: () => AsyncGenerator<{ key: string; value: Uint8Array }>
   /**
-   * Removes what keys that were deleted before an instant have left behind: each stands there for ever as a message that says so, and every
-   * view reads it at its start. Only of buckets whose deletions are forgotten (contracts, `buckets`). @returns how many, `most` or fewer
+   * Removes what keys that were deleted long ago have left behind: each stands there for ever as a message that says so, and every view
+   * reads it at its start. Only of buckets that say how long deletions are kept (contracts, `buckets`). @returns how many, `most` or fewer
    */
-  forgetDeletions: (beforeMs: number, most: number) => Promise<number>
+  forgetDeletions: (nowMs: number, most: number) => Promise<number>
 }
 
 const contentsAtOnce = 500
@@ -75,7 +75,7 @@ export async function openBucket<Schema extends TSchema>(
       return keys
     },
     contents: () => readContents(bus, bucket),
-    forgetDeletions: (beforeMs, most) => forgetDeletions(bus, bucket, beforeMs, most),
+    forgetDeletions: (nowMs, most) => forgetDeletions(bus, bucket, nowMs, most),
   }
 }
 
@@ -85,7 +85,9 @@ async function* readContents(bus: Bus, bucket: BucketName): AsyncGenerator<{ key
     if (!isDeletion(message)) yield { key: message.subject.slice(prefix.length), value: message.data }
 }
 
-async function forgetDeletions(bus: Bus, bucket: BucketName, beforeMs: number, most: number): Promise<number> {
+async function forgetDeletions(bus: Bus, bucket: BucketName, nowMs: number, most: number): Promise<number> {
+  const { deletionsKeptMs = Infinity }: BucketDefinition = buckets[bucket]
+  const beforeMs = nowMs - deletionsKeptMs
   const deletions: { filter: string; seq: number }[] = []
   for await (const message of readMessages(bus, bucket, true)) {
     if (!isDeletion(message) || message.time.getTime() >= beforeMs) continue

@@ -93,8 +93,8 @@ export interface BucketDefinition {
   description: string
   maxAgeMs?: number
   maxBytes?: number
-  /** Keys come and go without end: its writer removes what their deletions leave behind. */
-  forgetsDeletions?: true
+  /** Keys come and go without end: its writer removes what a deletion leaves behind after so long. */
+  deletionsKeptMs?: number
 }
 
 /**
@@ -111,12 +111,12 @@ export const buckets = {
   'budget-windows': {
     writer: 'budget',
     description: 'What each budget copy has spent in its window',
-    forgetsDeletions: true,
+    deletionsKeptMs: 60 * 60_000,
   },
   cutoffs: {
     writer: 'budget',
     description: 'Budget copies whose calls are ended and refused',
-    forgetsDeletions: true,
+    deletionsKeptMs: 60 * 60_000,
   },
   stops: { writer: 'budget', description: 'Calls that an admin has stopped' },
   'price-books': { writer: 'billing', description: 'Price books by id; the books are in the object store' },

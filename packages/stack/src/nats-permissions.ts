@@ -64,9 +64,9 @@ export function natsPermissions(service: ServiceName): NatsPermissions {
     allow.add(`$JS.API.CONSUMER.MSG.NEXT.${consumer.stream}.${durable}`)
     allow.add(`$JS.ACK.${consumer.stream}.${durable}.>`)
   }
-  for (const [bucket, { writer, forgetsDeletions }] of Object.entries(buckets) as [BucketName, BucketDefinition][]) {
+  for (const [bucket, { writer, deletionsKeptMs }] of Object.entries(buckets) as [BucketName, BucketDefinition][]) {
     if (writer === service) allow.add(`$KV.${bucket}.>`)
-    if (writer === service && forgetsDeletions) allow.add(`$JS.API.STREAM.PURGE.KV_${bucket}`)
+    if (writer === service && deletionsKeptMs !== undefined) allow.add(`$JS.API.STREAM.PURGE.KV_${bucket}`)
     if (writer === service || bucketReaders[bucket].includes(service)) readStreams.add(`KV_${bucket}`)
   }
   for (const [store, { writer }] of Object.entries(objectStores) as [

@@ -22,8 +22,6 @@ export async function repairBuckets(bus: Bus, state: PublishedState, log: Logger
   await repairBucket(bus, 'stops', Stop, state.stops, log)
 }
 
-/** A gateway that was away for less has heard of each deletion. What it keeps of others is of windows that are over, or of copies that its homes refuse. */
-const toldForMs = 60 * 60_000
 /** So many are forgotten at a time, for nobody to wait for it long. */
 const most = 10_000
 
@@ -31,8 +29,7 @@ const most = 10_000
 export async function forgetDeletions(bus: Bus, nowMs: number): Promise<boolean> {
   const windows = await openBucket(bus, 'budget-windows', BudgetWindow)
   const cutoffs = await openBucket(bus, 'cutoffs', Cutoff)
-  const before = nowMs - toldForMs
-  const forgotten = [await windows.forgetDeletions(before, most), await cutoffs.forgetDeletions(before, most)]
+  const forgotten = [await windows.forgetDeletions(nowMs, most), await cutoffs.forgetDeletions(nowMs, most)]
   return forgotten.some(count => count >= most)
 }
 

@@ -19,7 +19,7 @@ import { givenUpSoon, sharedGateway } from './shared-gateway.ts'
 import { unreadResultsAreEstimated } from './unread-results.ts'
 
 const gateway = await sharedGateway(givenUpSoon)
-const connected = { isConnected: () => true, close: async () => {} }
+const connected = { isConnected: () => true, onBack: () => () => {}, close: async () => {} }
 const operator = gateway.stack.services.gateway.plan.readyUrl.replace('/health/ready', '')
 
 const request = (custom_id: string, directives: string, model = 'claude-haiku-4-5') => ({

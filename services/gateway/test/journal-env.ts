@@ -172,7 +172,7 @@ export function toldLeases(leases: readonly LeaseTotals[]): Map<string, number> 
 
 /** Marks of billing: everything that the stream holds is posted. */
 export async function postAll(admin: NatsConnection): Promise<void> {
-  const bus = { connection: admin, isConnected: () => true, close: async () => {} }
+  const bus = { connection: admin, isConnected: () => true, onBack: () => () => {}, close: async () => {} }
   const marks = await openBucket(bus, 'marks', Mark)
   for (const [key, numbers] of (await readStream(admin)).series) {
     const last = Math.max(...numbers)

@@ -168,7 +168,12 @@ test('a container that one gateway has charged is not charged by another that it
   }
   const made = await run(first, { type: 'auto' })
   assert.deepEqual(made.charged, [1, 5])
-  const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
+  const bus = {
+    connection: gateway.stack.natsAdmin,
+    isConnected: () => true,
+    onBack: () => () => {},
+    close: async () => {},
+  }
   const told = await openBucket(bus, 'containers', ChargedContainer)
   await eventually(() => told.get(containerKey(project.projectId, hash('sha256', made.used, 'hex').slice(0, 40))))
   const again = await run(sibling, made.used)

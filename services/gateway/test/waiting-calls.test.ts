@@ -21,7 +21,12 @@ import { trickle } from './waiting/trickled-request.ts'
 
 // What is taken away from a call while it waits, for its body or for a record: it counts as if it had come just now.
 const gateway = await sharedGateway()
-const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
+const bus = {
+  connection: gateway.stack.natsAdmin,
+  isConnected: () => true,
+  onBack: () => () => {},
+  close: async () => {},
+}
 const classes = { settings: { path_classes: { stored: true, batches: true, free: true } } }
 
 const asJson = (body: object) => ({ type: 'application/json', body: Buffer.from(JSON.stringify(body)) })

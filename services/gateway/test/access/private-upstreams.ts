@@ -24,7 +24,12 @@ export function privateUpstreamsAreClosed(gateway: GatewayStack): void {
       try {
         const { port } = new URL(canary.url)
         const script = canary.add({ chunks: ['{}'] })
-        const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
+        const bus = {
+          connection: gateway.stack.natsAdmin,
+          isConnected: () => true,
+          onBack: () => () => {},
+          close: async () => {},
+        }
         const projects = await openBucket(bus, 'projects', Project)
         const made = await gateway.newProject()
         for (const host of ['127.0.0.1', '2130706433', '127.1', '[::ffff:127.0.0.1]', '0.0.0.0', 'localhost']) {

@@ -292,7 +292,12 @@ export function cutsAreClean(gateway: GatewayStack): void {
     const [chatEnd, messagesEnd] = [outcomeOf(all(stream)), outcomeOf(messages.finalMessage())]
     await messages.emitted('text')
     const stop = adminStop(project.projectId, budget.id, { version: 1, active: true })
-    const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
+    const bus = {
+      connection: gateway.stack.natsAdmin,
+      isConnected: () => true,
+      onBack: () => () => {},
+      close: async () => {},
+    }
     await (await openBucket(bus, 'cutoffs', Cutoff)).put(cutoffKey(budget.id, ''), stop)
     const [chatError, messagesError] = [(await chatEnd).error, (await messagesEnd).error]
     assert.ok(chatError instanceof OpenAI.APIError, String(chatError))

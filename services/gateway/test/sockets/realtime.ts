@@ -110,7 +110,12 @@ export function realtimeIsMetered(gateway: GatewayStack): void {
     const client = await openSocket(gateway, realtime, project.apiKey)
     client.send(hearWith('whisper-1', { type: 'server_vad' }))
     await client.until('session.updated')
-    const bus = { connection: gateway.stack.natsAdmin, isConnected: () => true, close: async () => {} }
+    const bus = {
+      connection: gateway.stack.natsAdmin,
+      isConnected: () => true,
+      onBack: () => () => {},
+      close: async () => {},
+    }
     const books = await openBucket(bus, 'price-books', PriceBookEntry)
     const price_book_id = `pb_${'0'.repeat(64)}`
     t.after(() => books.delete(price_book_id))
