@@ -2,7 +2,8 @@ import { type Dialect, responseHeaders } from '@sluice/contracts'
 import type { RefusalClass } from './client-app.ts'
 import { formatAmount } from './format-amount.ts'
 import { nextMinute, pushRate } from './limit-headers.ts'
-import { type Refusal, type RefusalBudget, type RefusalReason, refusalReasons } from './refusal.ts'
+import { type Refusal, type RefusalBudget, refusalReasons } from './refusal.ts'
+import { anthropicType, openaiNames } from './refusal-names.ts'
 
 /** A refusal as it goes over the wire. */
 export interface RefusalAnswer {
@@ -48,7 +49,8 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
   headers.push(responseHeaders.errorMessage, toHeaderText(words))
   if (more !== undefined) headers.push(responseHeaders.requestMore, more)
   let status: number = refusalReasons[refusal.reason]
-  let openaiType = openaiTypes[refusal.reason] ?? defaultOpenaiType(status)
+  const { code, type } = openaiNames(refusal)
+  let openaiType = type
   const extra: Record<string, unknown> = {}
   if (refusal.reason === 'budget_spent') {
     const resetsAtMs = refusal.budget?.resets_at_ms
@@ -70,7 +72,6 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
   } else {
     if (refusal.retryAfterS !== undefined) headers.push('retry-after', String(refusal.retryAfterS))
     if (refusal.reason === 'rate_limited') {
-      if (refusal.budget?.unit === 'tokens') openaiType = 'tokens'
       tellRate(headers, refusal, audience)
       // Whoever does not look at headers would ask again and again for what is never there.
       if (refusal.retryAfterS === undefined && audience.refusalClass === 'unknown') status = 400
@@ -95,7 +96,7 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
           error: {
             message,
             type: openaiType,
-            code: openaiCodes[refusal.reason] ?? refusal.reason,
+            code,
             param: null,
             ...extra,
             metadata,
@@ -103,47 +104,10 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
         }
       : {
           type: 'error',
-          error: { type: anthropicTypes[refusal.reason] ?? defaultAnthropicType(status), message, ...extra, metadata },
+          error: { type: anthropicType(refusal), message, ...extra, metadata },
           request_id: audience.callId,
         }
   return { status, headers, body: JSON.stringify(body) }
-}
-
-const openaiTypes: Partial<Record<RefusalReason, string>> = {
-  balance_exhausted: 'insufficient_quota',
-  budget_spent: 'insufficient_quota',
-  budget_held: 'requests',
-  rate_limited: 'requests',
-}
-const openaiCodes: Partial<Record<RefusalReason, string>> = {
-  balance_exhausted: 'insufficient_quota',
-  budget_spent: 'insufficient_quota',
-  unauthorized: 'invalid_api_key',
-  budget_held: 'rate_limit_exceeded',
-  rate_limited: 'rate_limit_exceeded',
-}
-const anthropicTypes: Partial<Record<RefusalReason, string>> = {
-  balance_exhausted: 'billing_error',
-  budget_spent: 'billing_error',
-  budget_held: 'rate_limit_error',
-  rate_limited: 'rate_limit_error',
-  body_too_large: 'request_too_large',
-  not_found: 'not_found_error',
-}
-
-function defaultOpenaiType(status: number): string {
-  return status >= 500
-    ? 'server_error'
-    : status === 401
-      ? 'authentication_error'
-      : status === 403
-        ? 'permission_error'
-        : 'invalid_request_error'
-}
-
-function defaultAnthropicType(status: number): string {
-  if (status >= 500) return status === 503 ? 'overloaded_error' : 'api_error'
-  return status === 401 ? 'authentication_error' : status === 403 ? 'permission_error' : 'invalid_request_error'
 }
 
 const codexWords = 'x-codex-promo-message'

@@ -46,11 +46,6 @@ export function isOfBudgets(reason: RefusalReason): boolean {
   return reason.startsWith('budget_') || reason === 'rate_limited' || reason === 'balance_exhausted'
 }
 
-/** The money is gone, and asking again does not help. */
-export function isOutOfMoney(reason: RefusalReason): boolean {
-  return reason === 'budget_spent' || reason === 'balance_exhausted'
-}
-
 /** The budget that said no. Amounts in the budget's unit; nano-USD for `usd`. */
 export interface RefusalBudget {
   budget_id: string

@@ -1,7 +1,7 @@
 import { totalInputTokens, totalOutputTokens } from '@sluice/contracts'
 import type { ChatState } from '@sluice/usage'
-import { isOutOfMoney } from '../refusal.ts'
 import { metadataOf } from '../refusal-answer.ts'
+import { openaiNames } from '../refusal-names.ts'
 import { type StreamEnding, sseEvent } from './stream-ending.ts'
 
 /**
@@ -18,11 +18,9 @@ export function endChat(state: ChatState, ending: StreamEnding): string {
   const open = state.choices.filter(choice => choice.finishReason === null)
   if (ending.style === 'explicit' || open.some(choice => choice.inToolCall)) {
     const { refusal } = ending
-    const code = isOutOfMoney(refusal.reason) ? 'insufficient_quota' : refusal.reason
     const error = {
       message: refusal.message,
-      type: code,
-      code,
+      ...openaiNames(refusal),
       param: null,
       metadata: metadataOf(refusal, ending.callId),
     }

@@ -1,5 +1,5 @@
-import { isOutOfMoney } from '../refusal.ts'
 import { metadataOf } from '../refusal-answer.ts'
+import { openaiNames } from '../refusal-names.ts'
 import { type StreamEnding, sseEvent } from './stream-ending.ts'
 
 /**
@@ -7,7 +7,11 @@ import { type StreamEnding, sseEvent } from './stream-ending.ts'
  * no words for an end before the end, and sound or an image without its rest must not pass for the whole.
  */
 export function endMedia({ refusal, callId }: StreamEnding): string {
-  const code = isOutOfMoney(refusal.reason) ? 'insufficient_quota' : refusal.reason
-  const error = { type: code, code, message: refusal.message, param: null, metadata: metadataOf(refusal, callId) }
+  const error = {
+    ...openaiNames(refusal),
+    message: refusal.message,
+    param: null,
+    metadata: metadataOf(refusal, callId),
+  }
   return sseEvent({ type: 'error', error }, 'error')
 }

@@ -1,7 +1,7 @@
 import { totalOutputTokens } from '@sluice/contracts'
 import type { MessagesState } from '@sluice/usage'
-import { isOutOfMoney, refusalReasons } from '../refusal.ts'
 import { metadataOf } from '../refusal-answer.ts'
+import { anthropicType } from '../refusal-names.ts'
 import { type StreamEnding, sseEvent } from './stream-ending.ts'
 
 /**
@@ -11,14 +11,7 @@ import { type StreamEnding, sseEvent } from './stream-ending.ts'
 export function endMessages(state: MessagesState, ending: StreamEnding): string {
   if (ending.style === 'explicit' || state.inToolCall || state.id === undefined) {
     const { refusal } = ending
-    const status = refusalReasons[refusal.reason]
-    const type = isOutOfMoney(refusal.reason)
-      ? 'billing_error'
-      : status === 401
-        ? 'authentication_error'
-        : status === 403
-          ? 'permission_error'
-          : 'api_error'
+    const type = anthropicType(refusal)
     return sseEvent(
       { type: 'error', error: { type, message: refusal.message, metadata: metadataOf(refusal, ending.callId) } },
       'error',

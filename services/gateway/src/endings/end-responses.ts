@@ -1,7 +1,7 @@
 import { totalInputTokens, totalOutputTokens } from '@sluice/contracts'
 import type { ResponsesState } from '@sluice/usage'
-import { isOutOfMoney } from '../refusal.ts'
 import { metadataOf } from '../refusal-answer.ts'
+import { openaiNames } from '../refusal-names.ts'
 import { type StreamEnding, sseEvent } from './stream-ending.ts'
 
 /**
@@ -16,7 +16,7 @@ export function endResponses(state: ResponsesState, ending: StreamEnding): strin
 
   if (ending.style === 'explicit' || state.overflow || state.openItems.some(item => item.isToolCall)) {
     const { refusal } = ending
-    const code = isOutOfMoney(refusal.reason) ? 'insufficient_quota' : refusal.reason
+    const { code } = openaiNames(refusal)
     const error = { code, message: refusal.message, metadata: metadataOf(refusal, ending.callId) }
     return event('response.failed', { response: { ...response, status: 'failed', error } })
   }

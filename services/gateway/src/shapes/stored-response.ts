@@ -8,8 +8,8 @@ import {
   type StreamTap,
 } from '@sluice/usage'
 import { sseEvent } from '../endings/stream-ending.ts'
-import { isOutOfMoney } from '../refusal.ts'
 import { metadataOf } from '../refusal-answer.ts'
+import { openaiNames } from '../refusal-names.ts'
 import { maxParsedBytes, parse } from './read-json.ts'
 import type { ReplyShape } from './reply-shape.ts'
 
@@ -39,7 +39,7 @@ export const storedResponse: ReplyShape = {
           {
             type: 'error',
             sequence_number: tap.state.sequenceNumber + 1,
-            code: isOutOfMoney(refusal.reason) ? 'insufficient_quota' : refusal.reason,
+            code: openaiNames(refusal).code,
             message: refusal.message,
             param: null,
             metadata: metadataOf(refusal, callId),

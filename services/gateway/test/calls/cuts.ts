@@ -301,7 +301,7 @@ export function cutsAreClean(gateway: GatewayStack): void {
     await (await openBucket(bus, 'cutoffs', Cutoff)).put(cutoffKey(budget.id, ''), stop)
     const [chatError, messagesError] = [(await chatEnd).error, (await messagesEnd).error]
     assert.ok(chatError instanceof OpenAI.APIError, String(chatError))
-    assert.equal(chatError.code, 'stopped_by_admin')
+    assert.deepEqual([chatError.code, chatError.type], ['stopped_by_admin', 'permission_error'])
     assert.ok(messagesError instanceof Anthropic.APIError, String(messagesError))
     assert.match(String(messagesError), /permission_error/)
     const next = await outcomeOf(openai.responses.create({ model, input: 'x' }))
