@@ -23,7 +23,7 @@ interface BudgetAnswer {
 const patiently: typeof fetch = async (input, init) => {
   for (;;) {
     const answer = await fetch(input, init)
-    if (answer.ok || !/budget_unknown|Too many calls wait/.test(await answer.clone().text())) return answer
+    if (answer.ok || !/budget_unavailable|Too many calls wait/.test(await answer.clone().text())) return answer
     await new Promise(resolve => setTimeout(resolve, 200))
   }
 }

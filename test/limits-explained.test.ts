@@ -55,7 +55,7 @@ async function call(apiKey: string, tokens: number, maxTokens: number, headers: 
         messages: [{ role: 'user', content: `Write. [[sim output_tokens=${tokens}]]` }],
       }),
     })
-    const isLater = /budget_unknown|Too many calls wait/.test(await answer.text())
+    const isLater = /budget_unavailable|Too many calls wait/.test(await answer.text())
     return !isLater && { status: answer.status, callId: answer.headers.get('sluice-call-id') ?? '' }
   })
 }

@@ -23,6 +23,7 @@ const budget = {
   on_unknown: 'deny',
 } as unknown as Budget
 const dollar = 1_000_000_000
+const told = { budget_id: 'bud_1', copy: '', window_start_ms: 0, limit: dollar, spent: 40, held: 2, updated_at_ms: 0 }
 
 /**
  * A gateway, and the home of its only budget, of which so much is left in nano-USD and the rest is held by others.
@@ -59,7 +60,7 @@ function begin(
   const line = new WaitingLine(wallet, { send })
   const leases: LeaseDeps = {
     client: { wallet, line, send, spare: new SpareMoney() } as unknown as LeaseDeps['client'],
-    copies: { noteOther: () => {}, findWindow: () => undefined },
+    copies: { noteOther: () => {}, findWindow: () => told },
     findWindow: createWindowFinder(),
     allowance: new UnknownAllowance(),
     tokenLengths: new TokenLengths(),
@@ -129,7 +130,7 @@ test('a call whose tokens nobody here can count waits for what others hold as lo
 
 for (const [busyWith, reason] of [
   ['others', 'budget_held'],
-  ['nobody', 'budget_unknown'],
+  ['nobody', 'budget_unavailable'],
 ] as const)
   test(`a call whose budget’s home answers ${busyWith} for 2 s is refused: ${reason}`, async t => {
     const { pay, pass, home } = begin(t, { left: dollar })
@@ -143,6 +144,11 @@ for (const [busyWith, reason] of [
     await pass(200)
     assert.equal(call.refusal?.reason, reason, call.refusal?.message)
     assert.equal(call.refusal?.retryAfterS, 1)
+    assert.deepEqual(call.refusal?.budget, {
+      ...{ budget_id: budget.budget_id, name: budget.name, copy: '', scope: budget.scope, unit: budget.unit },
+      ...{ window: budget.window, resets_at_ms: 86_400_000, limit: dollar, spent: 40, held: 2 },
+    })
+    assert.ok(call.refusal?.message.includes(`"${budget.name}"`), call.refusal?.message)
   })
 
 test('calls go on without money while its home is silent, up to what the budget allows for that, and no further', async t => {

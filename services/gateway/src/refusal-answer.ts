@@ -2,7 +2,7 @@ import { type Dialect, responseHeaders } from '@sluice/contracts'
 import type { RefusalClass } from './client-app.ts'
 import { formatAmount } from './format-amount.ts'
 import { nextMinute, pushRate } from './limit-headers.ts'
-import { type Refusal, type RefusalBudget, refusalReasons } from './refusal.ts'
+import { type Refusal, refusalReasons } from './refusal.ts'
 import { anthropicType, openaiNames } from './refusal-names.ts'
 
 /** A refusal as it goes over the wire. */
@@ -41,7 +41,8 @@ export function answerRefusal(refusal: Refusal, audience: RefusalAudience): Refu
     'x-request-id',
     audience.callId,
   ]
-  const more = refusal.budget && `${audience.publicOrigin ?? ''}${pathForMore(refusal.budget)}`
+  const path = pathForMore(refusal)
+  const more = path && `${audience.publicOrigin ?? ''}${path}`
   const words =
     more !== undefined && refusal.reason === 'budget_spent'
       ? `${refusal.message} Or ask here: ${more}`
@@ -147,15 +148,15 @@ export function metadataOf(refusal: Refusal, callId: string): Record<string, unk
     window: budget.window,
     resets_at: budget.resets_at_ms === undefined ? null : new Date(budget.resets_at_ms).toISOString(),
     request_id: callId,
-    request_more: pathForMore(budget),
+    request_more: pathForMore(refusal) ?? null,
     // One's own: most of those who are refused may not see that of the whole project.
     my_usage: budget.scope.project === undefined ? null : `/accounts/projects/${budget.scope.project}/llm-proxy/usage`,
   }
 }
 
-/** Where to ask for more: the link says which budget, and nothing that opens anything. */
-function pathForMore({ budget_id }: RefusalBudget): string {
-  return `/ask/${budget_id}`
+/** Where to ask for more: the link says which budget, and nothing that opens anything. Undefined: nobody knows whether more is wanted. */
+function pathForMore({ reason, budget }: Refusal): string | undefined {
+  return budget && reason !== 'budget_unavailable' ? `/ask/${budget.budget_id}` : undefined
 }
 
 /** Header values are printable ASCII: anything else would let a name split the head. Of our own words something readable stays. */

@@ -32,7 +32,7 @@ export const refusalReasons = {
   provider_timeout: 504,
   metering_unavailable: 503,
   view_stale: 503,
-  budget_unknown: 503,
+  budget_unavailable: 503,
   records_unavailable: 503,
   overloaded: 503,
   shutting_down: 503,

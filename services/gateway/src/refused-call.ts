@@ -57,7 +57,7 @@ const ownWords: ReadonlySet<RefusalReason> = new Set([
   'balance_exhausted',
   'budget_held',
   'budget_spent',
-  'budget_unknown',
+  'budget_unavailable',
   'rate_limited',
   'stopped_by_admin',
 ])

@@ -1,11 +1,12 @@
 import type { Hold, JournaledHold, Need, WalletLease, WalletPool } from '@sluice/leases'
 import type { UsageResult } from '@sluice/usage'
 import type { CallBound } from '../bounds/call-bound.ts'
+import type { MatchedBudget } from '../budget-index.ts'
 import { amountOf } from '../rate-limit.ts'
-import { meteringUnavailable, type Refusal } from '../refusal.ts'
+import { meteringUnavailable, type Refusal, type RefusalBudget } from '../refusal.ts'
 import type { Money } from './money.ts'
 import type { SpareHolder } from './spare-money.ts'
-import { budgetUnknown, type LeaseDeps, refusalOf, tooManyWait, trancheTokens } from './take-money.ts'
+import { budgetUnavailable, knownOf, type LeaseDeps, refusalOf, tooManyWait, trancheTokens } from './take-money.ts'
 import { speakerOf } from './token-lengths.ts'
 import type { ToldInput } from './told-input.ts'
 
@@ -206,16 +207,28 @@ export class PaceStream implements SpareHolder {
             this.#extend()
             return
           }
-          const first = money.budgets[0]
           if (waited.outcome === 'refused') this.#refusal = refusalOf(money.budgets, waited.refused, needs)
-          else if (waited.outcome === 'crowded') this.#refusal = tooManyWait()
-          else if (first) this.#refusal = budgetUnknown(first.budget)
+          // What was granted has gone to others meanwhile.
+          else if (waited.outcome === 'held') this.#refusal = this.#refusalOfHome(tooManyWait, needs[0]?.pool)
+          else
+            this.#refusal = this.#refusalOfHome(
+              waited.outcome === 'crowded' ? tooManyWait : budgetUnavailable,
+              waited.pool,
+            )
           this.#askAgainAtMs = Date.now() + askAgainMs
           this.#endIfShort()
         },
       },
       nowMs,
     )
+  }
+
+  /** Of the budget that this pool is of. */
+  #refusalOfHome(nameBudget: (budget: RefusalBudget) => Refusal, pool: WalletPool | undefined): Refusal | undefined {
+    const { budgets } = this.#options.money
+    const isOf = ({ budget, copy }: MatchedBudget) => budget.budget_id === pool?.budgetId && copy === pool.copy
+    const matched = budgets.find(isOf) ?? budgets[0]
+    return matched && nameBudget(knownOf(this.#deps, matched, pool?.windowEndMs, Date.now()))
   }
 
   /** Of the window that it was let in in, however long it runs. */

@@ -282,7 +282,9 @@ function waitInLine(
 ): Promise<Exclude<Waited, { outcome: 'left' }>> {
   const { attemptId } = paying
   const { line } = deps.client
-  if (line.length >= mostWaiting || needs.some(({ pool }) => pool.waiting >= mostOfPool)) throw tooManyWait()
+  const full = needs.findIndex(({ pool }) => line.length >= mostWaiting || pool.waiting >= mostOfPool)
+  const [crowded, asked] = [paying.budgets[full], needs[full]]
+  if (crowded && asked) throw tooManyWait(knownOf(deps, crowded, asked.pool.windowEndMs, nowMs))
   const leastTokens = leastTokensOf(paying)
   const isPaced = mayPace(paying)
   const fit = (available: readonly number[]): readonly number[] | undefined => {
@@ -353,7 +355,8 @@ function goWithout(
   { outcome, pool: { home } }: Extract<Waited, { pool: WalletPool }>,
 ): Taken {
   const { attemptId, budgets, bound } = paying
-  const refusal = (budget: Budget | undefined) => (outcome === 'crowded' ? tooManyWait() : budgetUnknown(budget))
+  const nowMs = Date.now()
+  const refusalOfHome = outcome === 'crowded' ? tooManyWait : budgetUnavailable
   const rest: { need: Need; matched: MatchedBudget }[] = []
   const without: { need: Need; matched: MatchedBudget }[] = []
   for (const [at, need] of needs.entries()) {
@@ -363,11 +366,13 @@ function goWithout(
     ;(isKnown ? rest : without).push({ need, matched })
   }
   const refused = without.find(({ need, matched }) => !deps.allowance.has(matched.budget, need.pool, need.want))
-  if (refused) throw refusal(refused.matched.budget)
+  if (refused) throw refusalOfHome(knownOf(deps, refused.matched, refused.need.pool.windowEndMs, nowMs))
   const known = rest.map(({ need }) => need)
   // Of no budget at all nothing is held, and nobody is asked.
-  const hold = deps.client.wallet.hold(attemptId, known, Date.now())
-  if (!hold) throw refusal((rest[0] ?? without[0])?.matched.budget)
+  const hold = deps.client.wallet.hold(attemptId, known, nowMs)
+  const short = rest[0] ?? without[0]
+  if (!short) throw new Error('nothing is needed')
+  if (!hold) throw refusalOfHome(knownOf(deps, short.matched, short.need.pool.windowEndMs, nowMs))
   const allowed = without.map(({ need: { pool, want } }) => deps.allowance.take(pool, want))
   const money = new Money(
     deps.client,
@@ -380,19 +385,27 @@ function goWithout(
   return { money, bound, outputTokens: undefined, isPaced: false }
 }
 
-/** Their budgets are there, and have more to answer than they come to. */
-export function tooManyWait(): Refusal {
-  return new Refusal('budget_held', 'Too many calls wait for money of their budgets. Try again in a moment.', {
-    retryAfterS: 1,
-  })
+/** A home has more to answer than it comes to. */
+export function tooManyWait(budget: RefusalBudget): Refusal {
+  const words = `Too many calls wait for budget "${budget.name}". Please try again in 1s.`
+  return new Refusal('budget_held', words, { retryAfterS: 1, budget })
 }
 
-export function budgetUnknown(budget: Budget | undefined): Refusal {
-  return new Refusal(
-    'budget_unknown',
-    `What budget "${budget?.name ?? ''}" has left cannot be asked right now, and it lets no call go on without. Try again in a moment.`,
-    { retryAfterS: 1 },
-  )
+export function budgetUnavailable(budget: RefusalBudget): Refusal {
+  const words = `What budget "${budget.name}" has left cannot be asked right now, and it lets no call go on without. Try again in a moment.`
+  return new Refusal('budget_unavailable', words, { retryAfterS: 1, budget })
+}
+
+/** What was told of a budget last, where its home does not say. */
+export function knownOf(
+  { copies }: Pick<LeaseDeps, 'copies'>,
+  { budget, copy }: MatchedBudget,
+  resetsAtMs: number | undefined,
+  nowMs: number,
+): RefusalBudget {
+  const { budget_id, name, scope, unit, window } = budget
+  const { limit, spent, held } = copies.findWindow(budget_id, copy, nowMs) ?? { limit: budget.limit, spent: 0, held: 0 }
+  return { budget_id, name, copy, scope, unit, limit, spent, held, window, resets_at_ms: resetsAtMs }
 }
 
 export function refusalOf(budgets: readonly MatchedBudget[], refused: Refused, needs: readonly Need[]): Refusal {
