@@ -160,7 +160,23 @@ test('calls go on without money while its home is silent, up to what the budget 
   // Both come to more than the budget lets go on without.
   const second = pay('messages', request)
   await pass(2_500)
-  assert.equal(second.refusal?.reason, 'budget_unknown')
+  assert.equal(second.refusal?.reason, 'budget_unavailable')
+})
+
+test('a call is held to what its budget’s home has said before it fell silent; the next goes on as the budget lets it', async t => {
+  const { pay, pass, home } = begin(t, { left: 0 }, { allow_up_to: 10 * dollar })
+  const request = { model: 'claude-opus-4-5', max_tokens: 2_000, ...asked }
+  const call = pay('messages', request)
+  await pass(300)
+  home.busyWith = 'nobody'
+  await pass(1_600)
+  assert.deepEqual(call, {})
+  await pass(100)
+  assert.equal(call.refusal?.reason, 'budget_held', call.refusal?.message)
+  assert.match(call.refusal?.message ?? '', /is held by calls that run now/)
+  const next = pay('messages', request)
+  await pass(2_000)
+  assert.ok(next.paid, next.refusal?.message)
 })
 
 for (const [name, thinking, model] of [
