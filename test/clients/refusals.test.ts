@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { suite, test } from 'node:test'
+import { suite, type TestContext, test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
 import { eventually } from '@sluice/test-env'
+import OpenAI from 'openai'
 import { newProject } from '../new-project.ts'
 import { storyStack } from '../story-stack.ts'
 import { type Talker, type Told, talkers } from './talkers.ts'
@@ -23,7 +25,9 @@ interface Ended {
   way: Way
   told: Told | undefined
   raised: string | undefined
+  error: unknown
   statuses: number[]
+  durationMs: number
   headers: Headers | undefined
   bodies: string[]
 }
@@ -57,16 +61,20 @@ function begin(talker: Talker, way: Way, apiKey: string, prompt: string, room?: 
   const below = room === undefined ? '' : `/rooms/${room}`
   const openaiBaseUrl = `${stack.url}${below}/openai/v1`
   const anthropicBaseUrl = `${stack.url}${below}/anthropic`
+  const begunAtMs = performance.now()
   const talk = { openaiBaseUrl, anthropicBaseUrl, apiKey, headers: {}, prompt, fetch: counting }
   const ended = talker[way](talk).then(
-    told => ({ told, raised: undefined }),
-    (error: unknown) => ({ told: undefined, raised: error instanceof Error ? error.message : JSON.stringify(error) }),
+    told => ({ told, raised: undefined, error: undefined }),
+    (error: unknown) => ({
+      ...{ told: undefined, error },
+      raised: error instanceof Error ? error.message : JSON.stringify(error),
+    }),
   )
   return {
     begun,
-    ended: ended.then(({ told, raised }) => ({
-      ...{ who: `${talker.name}, ${way}`, talker, way, told, raised },
-      ...{ statuses, headers, bodies },
+    ended: ended.then(({ told, raised, error }) => ({
+      ...{ who: `${talker.name}, ${way}`, talker, way, told, raised, error },
+      ...{ statuses, headers, bodies, durationMs: performance.now() - begunAtMs },
     })),
   }
 }
@@ -74,6 +82,27 @@ function begin(talker: Talker, way: Way, apiKey: string, prompt: string, room?: 
 const everybody = (apiKey: string, prompt: string): Running[] =>
   talkers.flatMap(talker => ways.map(way => begin(talker, way, apiKey, prompt)))
 const endsOf = (running: readonly Running[]): Promise<Ended[]> => Promise.all(running.map(({ ended }) => ended))
+
+const errorsOf = {
+  401: [OpenAI.AuthenticationError, Anthropic.AuthenticationError],
+  402: [OpenAI.APIError, Anthropic.APIError],
+  403: [OpenAI.PermissionDeniedError, Anthropic.PermissionDeniedError],
+  429: [OpenAI.RateLimitError, Anthropic.RateLimitError],
+}
+
+/** Programs that catch errors by their class, as both SDKs document it, find the one of this status. */
+function assertClass({ who, talker, error }: Ended, status: keyof typeof errorsOf): void {
+  if (!talker.isOfficial) return
+  const [ofOpenai, ofAnthropic] = errorsOf[status].map(each => error instanceof each)
+  assert.ok(ofOpenai || ofAnthropic, `${who}: ${error}`)
+  assert.equal((error as { status?: number }).status, status, who)
+}
+
+function tellSlowest(t: TestContext, ends: readonly Ended[]): void {
+  const [slowest] = [...ends].sort((a, b) => b.durationMs - a.durationMs)
+  if (slowest)
+    t.diagnostic(`the last of ${ends.length} raised after ${Math.round(slowest.durationMs)} ms: ${slowest.who}`)
+}
 
 async function projectWith(wish?: Record<string, unknown>) {
   const made = await newProject(stack, admin, {})
@@ -122,11 +151,15 @@ async function whileHeld<Result>(apiKey: string, maxTokens: number, work: () => 
 }
 
 suite('a refusal, as each client feels it', { concurrency: 3 }, () => {
-  test('spent: one request, the budget’s words, and an exception: 429 to those who obey, 402 to all others', async () => {
+  test('spent: one request, the budget’s words, and an exception: 429 to those who obey, 402 to all others', async t => {
     const { apiKey } = await projectWith({ unit: 'usd', limit: '0.000001', mode: 'soft' })
     await eventually(async () => (await raw(apiKey, {})).status === 402)
-    for (const { who, talker, raised, statuses, headers, bodies } of await endsOf(everybody(apiKey, quick))) {
+    const ends = await endsOf(everybody(apiKey, quick))
+    tellSlowest(t, ends)
+    for (const ended of ends) {
+      const { who, talker, raised, statuses, headers, bodies } = ended
       assert.deepEqual(statuses, [talker.isOfficial ? 429 : 402], who)
+      assertClass(ended, 429)
       assert.match(raised ?? '', /Budget \\?"the limit\\?" is spent.*out of credits/, who)
       assert.equal(headers?.get('x-should-retry') ?? null, talker.isOfficial ? 'false' : null, who)
       assert.match(bodies[0] ?? '', /insufficient_quota|billing_error/, who)
@@ -137,8 +170,10 @@ suite('a refusal, as each client feels it', { concurrency: 3 }, () => {
     const { apiKey, path } = await projectWith()
     await useUpBalance(path)
     await eventually(async () => (await raw(apiKey, {})).status === 402)
-    for (const { who, raised, statuses, headers, bodies } of await endsOf(everybody(apiKey, quick))) {
+    for (const ended of await endsOf(everybody(apiKey, quick))) {
+      const { who, raised, statuses, headers, bodies } = ended
       assert.deepEqual(statuses, [402], who)
+      assertClass(ended, 402)
       assert.match(raised ?? '', /prepaid balance of this project is used up, so this call is out of credits/, who)
       assert.equal(headers?.get('x-should-retry'), 'false', who)
       assert.match(bodies[0] ?? '', /insufficient_quota|billing_error/, who)
@@ -149,11 +184,13 @@ suite('a refusal, as each client feels it', { concurrency: 3 }, () => {
     const { apiKey } = await projectWith({ unit: 'concurrent', limit: '1', mode: 'hard', window: 'total' })
     await eventually(async () => (await raw(apiKey, {})).headers.get('sluice-budget-name') === 'the limit')
     const ends = await whileHeld(apiKey, 4_000, () => endsOf(everybody(apiKey, quick)))
-    for (const { who, talker, raised, statuses, headers } of ends) {
+    for (const ended of ends) {
+      const { who, talker, raised, statuses, headers } = ended
       assert.ok(
         statuses.every(status => status === 429),
         `${who}: ${statuses}`,
       )
+      assertClass(ended, 429)
       assert.equal(statuses.length, talker.name === 'an unknown client' ? 1 : 2, who)
       assert.match(headers?.get('retry-after') ?? '', /^[1-5]$/, who)
       assert.equal(headers?.get('x-should-retry'), null, who)
@@ -179,10 +216,14 @@ suite('a refusal, as each client feels it', { concurrency: 3 }, () => {
     }
   })
 
-  test('a key that is revoked: 401, and nobody tries again', async () => {
+  test('a key that is revoked: 401, and nobody tries again', async t => {
     const { apiKey } = await revokedKey()
-    for (const { who, raised, statuses } of await endsOf(everybody(apiKey, quick))) {
+    const ends = await endsOf(everybody(apiKey, quick))
+    tellSlowest(t, ends)
+    for (const ended of ends) {
+      const { who, raised, statuses } = ended
       assert.deepEqual(statuses, [401], who)
+      assertClass(ended, 401)
       assert.ok(raised, who)
     }
   })
@@ -222,12 +263,14 @@ suite('an end in the middle, as each client feels it', { concurrency: 3 }, () =>
     await eventually(async () => (await raw(apiKey, {})).headers.get('sluice-budget-name') === 'the limit')
     const { body } = await admin.call<{ budgets: { id: string }[] }>('GET', `${path}/budgets`)
     const lower = () => admin.call('PATCH', `${path}/budgets/${body.budgets[0]?.id}`, { limit: '0.000001' })
-    for (const { who, talker, way, told, raised, statuses } of await endedWhileRunning(apiKey, lower)) {
+    for (const ended of await endedWhileRunning(apiKey, lower)) {
+      const { who, talker, way, told, raised, statuses } = ended
       if (way === 'streamed') {
         assert.deepEqual([statuses, raised, told?.finish], [[200], undefined, talker.atLimit], who)
         assert.ok((told?.text.length ?? 0) > 0, who)
       } else {
         assert.deepEqual(statuses, [talker.isOfficial ? 429 : 402], who)
+        assertClass(ended, 429)
         assert.match(raised ?? '', /Budget \\?"the limit\\?" is spent/, who)
       }
     }
@@ -255,7 +298,9 @@ suite('an end in the middle, as each client feels it', { concurrency: 3 }, () =>
   test('an admin’s stop of the project: every client raises, a call that is not streamed is 403, and so is the next', async () => {
     const { apiKey, path } = await projectWith()
     const stop = () => admin.call('POST', `${path}/stops`, { reason: 'It is late.' })
-    for (const { who, way, raised, statuses } of await endedWhileRunning(apiKey, stop)) {
+    for (const ended of await endedWhileRunning(apiKey, stop)) {
+      const { who, way, raised, statuses } = ended
+      if (way === 'plain') assertClass(ended, 403)
       assert.match(raised ?? '', /stopped by an admin/, who)
       assert.deepEqual(statuses, [way === 'streamed' ? 200 : 403], who)
     }
@@ -265,7 +310,9 @@ suite('an end in the middle, as each client feels it', { concurrency: 3 }, () =>
 
   test('a key that is revoked: every client raises, a call that is not streamed is 401', async () => {
     const { apiKey, revoke } = await anotherKey()
-    for (const { who, way, raised, statuses } of await endedWhileRunning(apiKey, revoke)) {
+    for (const ended of await endedWhileRunning(apiKey, revoke)) {
+      const { who, way, raised, statuses } = ended
+      if (way === 'plain') assertClass(ended, 401)
       assert.match(raised ?? '', /has been revoked/, who)
       assert.deepEqual(statuses, [way === 'streamed' ? 200 : 401], who)
     }
