@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
+import WebSocket from 'ws'
 import { storyStack } from './story-stack.ts'
 
 const { stack, admin } = await storyStack()
@@ -184,4 +186,54 @@ test('an unknown client reads 402 and when the money comes back; a raised limit 
   const { status } = await admin.call('PATCH', `${admin.project}/budgets/${budgetId}`, { limit: '1' })
   assert.equal(status, 200)
   await eventually(async () => (await call()).status === 200)
+})
+
+test('before the wall each agent’s own gauge shows it: Claude Code by its headers, Codex by its own and on its socket, nobody else', async t => {
+  const { key } = await keyWithBudget('gauge')
+  const post = async (path: string, agent: string, body: object) => {
+    const answer = await fetch(`${stack.url}${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'user-agent': agent },
+      body: JSON.stringify(body),
+    })
+    assert.equal(answer.status, 200, await answer.text())
+    return answer.headers
+  }
+  const messages = [{ role: 'user', content: 'x' }]
+  const [claudeCode, codex] = ['claude-cli/2.1.0 (external, cli)', 'codex_cli_rs/0.169.0']
+  // About 0.85 of a cent.
+  const most = [{ role: 'user', content: 'Write. [[sim output_tokens=560]]' }]
+  await post('/openai/v1/chat/completions', 'any', { model: 'gpt-5.4', messages: most })
+  const ask = () => post('/anthropic/v1/messages', claudeCode, { model: 'claude-haiku-4-5', max_tokens: 1, messages })
+  const told = await eventually(async () => {
+    const headers = await ask()
+    return Number(headers.get('anthropic-ratelimit-unified-5h-utilization')) > 0.75 && headers
+  })
+  const gauge = (name: string) => told.get(`anthropic-ratelimit-unified-${name}`)
+  const spent = Number(told.get('sluice-budget-spent')) / 0.01
+  assert.ok(Math.abs(Number(gauge('5h-utilization')) - spent) < 0.001, `${gauge('5h-utilization')}: ${spent}`)
+  assert.deepEqual([gauge('status'), gauge('representative-claim')], ['allowed_warning', 'five_hour'])
+  assert.equal(Number(gauge('reset')) * 1_000, Date.parse(told.get('sluice-budget-reset') ?? ''))
+
+  const headers = await post('/openai/v1/responses', codex, { model: 'gpt-4o-mini', input: 'x' })
+  const percent = Number(headers.get('x-codex-primary-used-percent'))
+  assert.ok(percent >= 75 && percent < 95, `${percent}`)
+  assert.equal(headers.get('x-codex-primary-window-minutes'), '1440')
+  assert.equal(headers.get('x-codex-primary-reset-at'), gauge('reset'))
+  const socket = new WebSocket(`${stack.url.replace('http', 'ws')}/openai/v1/responses`, {
+    headers: { authorization: `Bearer ${key}`, 'user-agent': codex },
+  })
+  t.after(() => socket.terminate())
+  await once(socket, 'open')
+  socket.send(JSON.stringify({ type: 'response.create', model: 'gpt-4o-mini', input: 'x' }))
+  const [data] = await once(socket, 'message')
+  const event = JSON.parse(String(data))
+  assert.equal(event.type, 'codex.rate_limits')
+  assert.ok(event.rate_limits.primary.used_percent >= percent, String(data))
+
+  const others = await post('/openai/v1/chat/completions', 'any', { model: 'gpt-4o-mini', messages })
+  assert.deepEqual(
+    [...others.keys()].filter(name => /^x-codex-|-unified-/.test(name)),
+    [],
+  )
 })
