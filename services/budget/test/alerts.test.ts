@@ -6,6 +6,7 @@ import { openBucket } from '@sluice/bus'
 import { Stop } from '@sluice/contracts'
 import { homeOfBudget, windowAt } from '@sluice/leases'
 import { transact } from '@sluice/postgres'
+import { metricsText } from '@sluice/telemetry'
 import { eventually } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { SMTPServer } from 'smtp-server'
@@ -280,6 +281,13 @@ test('a limit that is lowered for thousands of copies is lowered, and each of th
   await call('DELETE', `${path}/alert-destinations/${deaf.id}`)
 })
 
+async function countGivenUp(): Promise<number> {
+  const [, count] =
+    /^sluice_budget_alert_attempts_total\{kind="webhook",outcome="given_up"\} (\d+)$/m.exec(await metricsText()) ?? []
+  assert.ok(count, 'it is told from the beginning')
+  return Number(count)
+}
+
 test('what a receiver refuses comes again under the same id, its words are kept nowhere, and it can be sent again by hand', async () => {
   const { call, path, receiver, destination, newBudget, alerts, spend } = await newAlerting()
   await newBudget({ thresholds: [100] })
@@ -306,9 +314,11 @@ test('what a receiver refuses comes again under the same id, its words are kept 
   await eventually(() => receiver.heard.length === 2)
   receiver.state.status = 410
   await eventually(async () => (await alerts())[0].deliveries[0].last_status === 302)
+  const before = await countGivenUp()
   await env.db.updateTable('alert_deliveries').set({ next_at_ms: 0 }).where('delivery_id', '=', delivery.id).execute()
   await eventually(async () => (await alerts())[0].deliveries[0].state === 'given_up')
   const [givenUp] = await env.toldTrail(destination.id, 'alert-destination.alert-given-up')
+  assert.equal(await countGivenUp(), before + 1, 'of which the alarm hears')
   const about = { alert_id: waiting.id, delivery_id: delivery.id, attempts: 3, error: 'The receiver answered 410.' }
   assert.deepEqual([givenUp?.actor_kind, givenUp?.after], ['system', about])
   receiver.state.status = 200
