@@ -1,4 +1,4 @@
-import type { TestStack } from '@sluice/test-env'
+import { eventually, type TestStack } from '@sluice/test-env'
 
 /** A project admin's hands: management calls through the public origin. */
 export interface Management {
@@ -13,7 +13,7 @@ export interface Management {
   project: string
 }
 
-/** Signs the bootstrap admin in. */
+/** Signs the bootstrap admin in, and waits until each service knows the session: they hear of it a moment later. */
 export async function signIn(stack: TestStack): Promise<Management> {
   const answer = await fetch(`${stack.url}/accounts/sign-in`, {
     method: 'POST',
@@ -22,9 +22,16 @@ export async function signIn(stack: TestStack): Promise<Management> {
   })
   if (!answer.ok) throw new Error(`sign-in: ${answer.status} ${await answer.text()}`)
   const { access_token: token } = (await answer.json()) as { access_token: string }
+  const project = `/accounts/projects/${stack.projectId}`
+  for (const path of ['budgets', 'balance', 'usage'])
+    await eventually(async () => {
+      const known = await fetch(`${stack.url}${project}/${path}`, { headers: { authorization: `Bearer ${token}` } })
+      await known.arrayBuffer()
+      return known.status !== 401
+    })
   return {
     token,
-    project: `/accounts/projects/${stack.projectId}`,
+    project,
     async call<T>(method: string, path: string, body?: unknown) {
       const response = await fetch(`${stack.url}${path}`, {
         method,
