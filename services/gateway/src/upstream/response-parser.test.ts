@@ -263,7 +263,7 @@ test('a connection keeps nothing of a large first head, nor does a header that s
     Buffer.from(
       `HTTP/1.1 200 Very well\r\nrequest-id: req_0123456789abcdef\r\nlarge: ${'x'.repeat(size)}\r\ncontent-length: 0\r\n\r\n`,
     )
-  const connections = 200
+  const connections = 50
   /** Of that many connections, each with one head read, and one header of it kept. */
   const keptBytes = (size: number): number => {
     const kept: unknown[] = []
