@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { findNatsServer, natsUsers, writeFrontRoutes, writeNatsConfig } from '@sluice/stack'
-import { testNats, testPostgres } from '@sluice/test-env'
+import { programEnvironment, testNats, testPostgres } from '@sluice/test-env'
 import pg from 'pg'
 
 const deploy = join(import.meta.dirname, '..', 'deploy')
@@ -80,7 +80,7 @@ test('each mode of the journal can be chosen in the example, and the gateway tak
   const program = join(deploy, '../services/gateway/src/main.ts')
   const check = (mode: string) =>
     execFileSync(process.execPath, [program, '--check-config'], {
-      env: { PATH: process.env.PATH, ...chosen(mode) },
+      env: { ...programEnvironment, ...chosen(mode) },
       stdio: 'pipe',
     })
   for (const mode of ['group', 'strict', 'replicated']) check(mode)
@@ -91,7 +91,7 @@ test('the provision step prepares servers that it is given, and may run again', 
   const [nats, postgres] = await Promise.all([testNats(t, { provision: false }), testPostgres(t)])
   const program = join(deploy, '../packages/stack/src/migrate.ts')
   const env = {
-    PATH: process.env.PATH,
+    ...programEnvironment,
     DATABASE_URL: postgres.url,
     NATS_URL: nats.url,
     NATS_ADMIN_PASSWORD: nats.users.admin.pass,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { bundlePrograms } from '@sluice/test-env'
+import { bundlePrograms, programEnvironment } from '@sluice/test-env'
 
 const root = join(import.meta.dirname, '..')
 
@@ -26,7 +26,7 @@ async function checkConfig(service: string, ...program: string[]): Promise<{ loa
   const hook = `data:text/javascript,${encodeURIComponent(listing)}`
   const run = promisify(execFile)(process.execPath, ['--import', hook, ...program, '--check-config'], {
     cwd: join(root, 'services', service),
-    env: { PATH: process.env.PATH },
+    env: programEnvironment,
   })
   const { stdout, stderr } = await run.catch((error: { stdout: string; stderr: string }) => error)
   const said = stderr.split('\n').filter(line => / (is|are) not set/.test(line))

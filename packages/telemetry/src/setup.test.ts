@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import test, { type TestContext } from 'node:test'
-import { testPostgres } from '@sluice/test-env'
+import { programEnvironment, testPostgres } from '@sluice/test-env'
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 
@@ -27,7 +27,7 @@ async function run(env: Record<string, string>, program = service): Promise<stri
     ['--import', '@sluice/telemetry/setup', '--input-type=module', '--eval', program],
     {
       cwd: import.meta.dirname,
-      env: { PATH: process.env.PATH ?? '', ...env },
+      env: { ...programEnvironment, ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     },
   )

@@ -10,7 +10,7 @@ import { connectBus, publishEvent } from '@sluice/bus'
 import { AuditRecorded, type AuditRecordedData } from '@sluice/contracts'
 import { openDatabase, runMigrations } from '@sluice/postgres'
 import { withinScope } from '@sluice/runtime'
-import { closeInReverse, eventually, testFolder, testPostgres } from '@sluice/test-env'
+import { closeInReverse, eventually, programEnvironment, testFolder, testPostgres } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { type ChainedEntry, chainEntry, chainStart } from '../src/audit-chain.ts'
 import { listAuditedAccounts, readAuditTrail } from '../src/audit-store.ts'
@@ -144,7 +144,7 @@ test('the audit trail', async t => {
   })
 
   await t.test('who changes the database finds the trail broken where they did', async () => {
-    const env = { PATH: process.env.PATH, ACCOUNTS_DATABASE_URL: url }
+    const env = { ...programEnvironment, ACCOUNTS_DATABASE_URL: url }
     const verdictOf = async () => (await get('/accounts/audit/verify')).body.first_broken
     const { entries } = (await get('/accounts/audit/verify')).body
     await tamper(`update audit_entries set actor_id = 'mem_other' where account_id = '${accountId}' and number = 3`)

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { openDatabase } from '@sluice/postgres'
-import { eventually, testFolder, testNats, testPostgres } from '@sluice/test-env'
+import { eventually, programEnvironment, testFolder, testNats, testPostgres } from '@sluice/test-env'
 import { bootstrapInstallation } from '../src/bootstrap-installation.ts'
 import { schemaName } from '../src/db/migrations/index.ts'
 import type { Tables } from '../src/db/schema.ts'
@@ -21,7 +21,7 @@ test('an installation is bootstrapped from nothing', async t => {
   const { url } = await testPostgres(t, { schemas: [schemaName] })
   const file = join(testFolder(t, 'bootstrap'), 'installation.json')
   const env = {
-    PATH: process.env.PATH,
+    ...programEnvironment,
     ACCOUNTS_DATABASE_URL: url,
     SLUICE_MASTER_KEY: masterKey,
     SLUICE_ADMIN_EMAIL: 'admin@example.com',

@@ -5,11 +5,19 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { eventually, makeUsageEvent, publishUsage, testFolder, testNats, testPostgres } from '@sluice/test-env'
+import {
+  eventually,
+  makeUsageEvent,
+  programEnvironment,
+  publishUsage,
+  testFolder,
+  testNats,
+  testPostgres,
+} from '@sluice/test-env'
 
 const run = (file: string, env: Record<string, string>, args: string[] = []) =>
   spawn(process.execPath, [fileURLToPath(new URL(`../src/${file}`, import.meta.url)), ...args], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...programEnvironment, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
 

@@ -4,12 +4,12 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { eventually, publishUsage, testNats, testPostgres } from '@sluice/test-env'
+import { eventually, programEnvironment, publishUsage, testNats, testPostgres } from '@sluice/test-env'
 import { ratedEvent } from './billing-env.ts'
 
 const run = (file: string, env: Record<string, string>) =>
   spawn(process.execPath, [fileURLToPath(new URL(`../src/${file}`, import.meta.url))], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...programEnvironment, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
 

@@ -4,12 +4,12 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type Migration, openDatabase, runMigrations } from '@sluice/postgres'
-import { eventually, testNats, testPostgres } from '@sluice/test-env'
+import { eventually, programEnvironment, testNats, testPostgres } from '@sluice/test-env'
 import { sql } from 'kysely'
 
 const run = (file: string, env: Record<string, string>, args: string[] = []) =>
   spawn(process.execPath, [fileURLToPath(new URL(`../src/${file}`, import.meta.url)), ...args], {
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...programEnvironment, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
 
