@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { eventually } from '@sluice/test-env'
 import { storyStack } from './story-stack.ts'
 
 const rules = readFileSync(join(import.meta.dirname, '..', 'deploy', 'alerts.yaml'), 'utf8')
@@ -21,25 +20,18 @@ function metricsOf(expression: string): string[] {
 test('an alarm looks at metrics that exist, and its counters stand at zero before there is anything to count', async () => {
   const expressions = [...rules.matchAll(/^\s*expr: (.+)$/gm)].map(([, expression = '']) => expression)
   assert.ok(expressions.length > 10)
-  const listKnown = async () => {
-    const shown = await Promise.all(
-      Object.values(stack.services).map(async ({ plan }) => {
-        const { origin } = new URL(plan.readyUrl)
-        return (await fetch(`${origin}/metrics`)).text()
-      }),
-    )
-    const text = shown.join('\n')
-    const gauges = [...text.matchAll(/^# TYPE ([a-z_]+) gauge$/gm)].map(([, name]) => name)
-    return new Set([...gauges, ...(text.match(/^[a-z_]+(?=[{ ])/gm) ?? [])])
+  const shown = await Promise.all(
+    Object.values(stack.services).map(async ({ plan }) => {
+      const { origin } = new URL(plan.readyUrl)
+      return (await fetch(`${origin}/metrics`)).text()
+    }),
+  )
+  const text = shown.join('\n')
+  const gauges = [...text.matchAll(/^# TYPE ([a-z_]+) gauge$/gm)].map(([, name]) => name)
+  const known = new Set([...gauges, ...(text.match(/^[a-z_]+(?=[{ ])/gm) ?? [])])
+  for (const expression of expressions) {
+    const metrics = metricsOf(expression)
+    assert.ok(metrics.length > 0, expression)
+    for (const metric of metrics) assert.ok(known.has(metric), `no service shows ${metric}`)
   }
-  // Some are known once a service has looked at its database, a moment after it is ready.
-  await eventually(async () => {
-    const known = await listKnown()
-    for (const expression of expressions) {
-      const metrics = metricsOf(expression)
-      assert.ok(metrics.length > 0, expression)
-      for (const metric of metrics) assert.ok(known.has(metric), `no service shows ${metric}`)
-    }
-    return true
-  })
 })

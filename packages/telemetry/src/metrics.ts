@@ -106,7 +106,7 @@ export function gauge<const Label extends string = never>(
 export async function metricsText(): Promise<string> {
   if (!processMetrics) {
     processMetrics = true
-    const { collectDefaultMetrics } = await import('prom-client')
+    const collectDefaultMetrics: typeof client.collectDefaultMetrics = part('prom-client/lib/defaultMetrics.js')
     collectDefaultMetrics({ register: registry })
   }
   const texts = await Promise.all([registry.metrics(), ...sources.map(source => source())])

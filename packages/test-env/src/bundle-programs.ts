@@ -63,6 +63,7 @@ export async function bundlePrograms(): Promise<string> {
       plugins: [atHome, installed],
       logLevel: 'error',
     })
+    refuseNamesLost(draft)
     renameSync(draft, folder)
   } catch (error) {
     // Another run may have made the same meanwhile.
@@ -72,6 +73,15 @@ export async function bundlePrograms(): Promise<string> {
     await stop()
   }
   return folder
+}
+
+/** CommonJS that is imported when it is needed has no exports by name in a bundle, as it has without. @throws Error */
+function refuseNamesLost(folder: string): void {
+  for (const path of globSync(join(folder, '*.mjs')))
+    if (/^export default require_\w+\(\);$/m.test(readFileSync(path, 'utf8')))
+      throw new Error(
+        `${basename(path)} is CommonJS and imported when it is needed: require it, or it has no names in a bundle`,
+      )
 }
 
 function fingerprint(): string {
