@@ -66,6 +66,8 @@ export async function followBucket<Schema extends TSchema>(
 
   const status = await kv.status()
   const watch = await kv.watch()
+  // It would look for its server for ever, and keep the process, where the connection is closed before the view.
+  void bus.connection.closed().then(() => watch.stop())
   if (status.values === 0) markFilled()
   const running = (async () => {
     for await (const entry of watch) {
