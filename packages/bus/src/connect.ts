@@ -56,8 +56,8 @@ export async function connectBus(config: BusConfig, name: string, log: Logger): 
   void (async () => {
     for await (const status of connection.status()) {
       if (status.type === 'disconnect') {
+        if (connected) awaySinceMs = Date.now()
         connected = false
-        awaySinceMs = Date.now()
       }
       if (status.type === 'reconnect') {
         connected = true
@@ -77,10 +77,10 @@ export async function connectBus(config: BusConfig, name: string, log: Logger): 
     },
     close: async () => {
       if (connection.isClosed()) return
-      // A drain waits for the server, for ever where it has just gone: what is then left could not be sent anyway.
+      // A drain waits for the server, for ever where it has just gone, or fails: what is then left could not be sent anyway.
       const patience = new AbortController()
       if (connected)
-        await Promise.race([connection.drain(), delay(drainMs, undefined, { signal: patience.signal }).catch(() => {})])
+        await Promise.race([connection.drain(), delay(drainMs, undefined, { signal: patience.signal })]).catch(() => {})
       patience.abort()
       if (!connection.isClosed()) await connection.close()
     },
