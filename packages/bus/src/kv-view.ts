@@ -31,6 +31,8 @@ export interface KvViewOptions<T> {
   log: Logger
 }
 
+const lookAgainMs = 1_000
+
 /**
  * Follows a bucket: resolves once every current value is in memory. A watch repeats values after a reconnect and may skip
  * intermediate ones, so values are states, not events. Where deletions are not kept for ever, a view that was away for long looks
@@ -91,9 +93,18 @@ export async function followBucket<Schema extends TSchema>(
       options.onChange?.(key, undefined)
     }
   }
-  const stopLooking = bus.onBack(awayMs => {
+  let lookAgain: NodeJS.Timeout | undefined
+  const look = (): void => {
+    dropGone().catch((err: unknown) => {
+      if (bus.connection.isClosed()) return
+      options.log.warn({ err, bucket }, 'keys of a bucket not looked through, will be tried again')
+      lookAgain = setTimeout(look, lookAgainMs)
+    })
+  }
+  const stopHearing = bus.onBack(awayMs => {
     if (awayMs < longAwayMs) return
-    void dropGone().catch((err: unknown) => options.log.warn({ err, bucket }, 'keys of a bucket not looked through'))
+    clearTimeout(lookAgain)
+    look()
   })
 
   return {
@@ -108,7 +119,8 @@ export async function followBucket<Schema extends TSchema>(
       return lastSeenMs
     },
     close: async () => {
-      stopLooking()
+      stopHearing()
+      clearTimeout(lookAgain)
       watch.stop()
       await running
     },
