@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openBucket } from '@sluice/bus'
 import { Key } from '@sluice/contracts'
-import { startTestStack, type TestStack } from '@sluice/test-env'
+import { busOf, startTestStack, type TestStack } from '@sluice/test-env'
 import { type Company, loadCompany } from '../load-company.ts'
 import { type Management, signIn } from '../management.ts'
 import { residentBytes, until } from './processes.ts'
@@ -126,7 +126,7 @@ async function longestBlockMs({ services: { gateway } }: TestStack): Promise<num
 
 /** More keys like the company's, as accounts would announce them. */
 async function addKeys(stack: TestStack, company: Company, count: number): Promise<void> {
-  const bus = { connection: stack.natsAdmin, isConnected: () => true, onBack: () => () => {}, close: async () => {} }
+  const bus = busOf(stack.natsAdmin)
   const bucket = await openBucket(bus, 'keys', Key)
   const samples = await Promise.all(company.keys.slice(0, 50).map(({ id }) => bucket.get(id)))
   const writing = new Set<Promise<void>>()

@@ -75,7 +75,7 @@ export async function bundlePrograms(): Promise<string> {
   return folder
 }
 
-/** CommonJS that is imported when it is needed has no exports by name in a bundle, as it has without. @throws Error */
+/** CommonJS that is imported when it is needed has its exports by name, but not in a bundle. @throws Error */
 function refuseNamesLost(folder: string): void {
   for (const path of globSync(join(folder, '*.mjs')))
     if (/^export default require_\w+\(\);$/m.test(readFileSync(path, 'utf8')))

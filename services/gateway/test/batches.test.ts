@@ -8,7 +8,7 @@ import { openBucket } from '@sluice/bus'
 import { StoredFile, storedFileKey } from '@sluice/contracts'
 import { type BillRecord, hashCredential } from '@sluice/simulator'
 import { freePort, startService } from '@sluice/stack'
-import { eventually } from '@sluice/test-env'
+import { busOf, eventually } from '@sluice/test-env'
 import OpenAI, { toFile } from 'openai'
 import pg from 'pg'
 import { startAlteredProvider } from './altered-provider.ts'
@@ -19,7 +19,6 @@ import { givenUpSoon, sharedGateway } from './shared-gateway.ts'
 import { unreadResultsAreEstimated } from './unread-results.ts'
 
 const gateway = await sharedGateway(givenUpSoon)
-const connected = { isConnected: () => true, onBack: () => () => {}, close: async () => {} }
 const operator = gateway.stack.services.gateway.plan.readyUrl.replace('/health/ready', '')
 
 const request = (custom_id: string, directives: string, model = 'claude-haiku-4-5') => ({
@@ -526,7 +525,7 @@ suite('batches of files', () => {
     const project = await gateway.newProject({ ownCredential: true, settings: { path_classes: { batches: true } } })
     const client = gateway.openai(project.apiKey)
     const { id } = await upload(client, [line('a', 'output_tokens=2')])
-    const files = await openBucket({ connection: gateway.stack.natsAdmin, ...connected }, 'files', StoredFile)
+    const files = await openBucket(busOf(gateway.stack.natsAdmin), 'files', StoredFile)
     const key = storedFileKey(project.projectId, createHash('sha256').update(id).digest('hex').slice(0, 32))
     const kept = await files.get(key)
     assert.ok(kept)

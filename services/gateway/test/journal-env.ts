@@ -14,6 +14,7 @@ import {
 } from '@sluice/contracts'
 import { createLogger } from '@sluice/runtime'
 import type { TestNats } from '@sluice/test-env'
+import { busOf } from '@sluice/test-env'
 import { uuidv7 } from 'uuidv7'
 import { type JournalOptions, openJournal } from '../src/journal/journal.ts'
 import type { OpenRecord, RateDraft, UsageDraft } from '../src/journal/open-record.ts'
@@ -172,7 +173,7 @@ export function toldLeases(leases: readonly LeaseTotals[]): Map<string, number> 
 
 /** Marks of billing: everything that the stream holds is posted. */
 export async function postAll(admin: NatsConnection): Promise<void> {
-  const bus = { connection: admin, isConnected: () => true, onBack: () => () => {}, close: async () => {} }
+  const bus = busOf(admin)
   const marks = await openBucket(bus, 'marks', Mark)
   for (const [key, numbers] of (await readStream(admin)).series) {
     const last = Math.max(...numbers)

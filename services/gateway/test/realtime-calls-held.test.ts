@@ -6,7 +6,7 @@ import { before, suite, test } from 'node:test'
 import { openBucket } from '@sluice/bus'
 import { ChargedContainer, containerKey, type UsageRecordedData } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
-import { eventually } from '@sluice/test-env'
+import { busOf, eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
 import type { ProjectOptions, TestProject } from './gateway-stack.ts'
 import { givenUpSoon, sharedGateway, sharedScope } from './shared-gateway.ts'
@@ -168,12 +168,7 @@ test('a container that one gateway has charged is not charged by another that it
   }
   const made = await run(first, { type: 'auto' })
   assert.deepEqual(made.charged, [1, 5])
-  const bus = {
-    connection: gateway.stack.natsAdmin,
-    isConnected: () => true,
-    onBack: () => () => {},
-    close: async () => {},
-  }
+  const bus = busOf(gateway.stack.natsAdmin)
   const told = await openBucket(bus, 'containers', ChargedContainer)
   await eventually(() => told.get(containerKey(project.projectId, hash('sha256', made.used, 'hex').slice(0, 40))))
   const again = await run(sibling, made.used)

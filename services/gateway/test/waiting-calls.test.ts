@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { openBucket } from '@sluice/bus'
 import { BackgroundResponse, Cutoff, cutoffKey, Key, Project } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
-import { eventually } from '@sluice/test-env'
+import { busOf, eventually } from '@sluice/test-env'
 import { keyOf } from '../src/views/stored-responses-view.ts'
 import { mintToken } from './access/mint-token.ts'
 import { adminStop } from './admin-stop.ts'
@@ -21,12 +21,7 @@ import { trickle } from './waiting/trickled-request.ts'
 
 // What is taken away from a call while it waits, for its body or for a record: it counts as if it had come just now.
 const gateway = await sharedGateway()
-const bus = {
-  connection: gateway.stack.natsAdmin,
-  isConnected: () => true,
-  onBack: () => () => {},
-  close: async () => {},
-}
+const bus = busOf(gateway.stack.natsAdmin)
 const classes = { settings: { path_classes: { stored: true, batches: true, free: true } } }
 
 const asJson = (body: object) => ({ type: 'application/json', body: Buffer.from(JSON.stringify(body)) })

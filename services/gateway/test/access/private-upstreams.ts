@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { openBucket } from '@sluice/bus'
 import { Project } from '@sluice/contracts'
-import { eventually, privateHosts } from '@sluice/test-env'
+import { busOf, eventually, privateHosts } from '@sluice/test-env'
 import type { GatewayStack } from '../gateway-stack.ts'
 import { startScriptedProvider } from '../scripted-provider.ts'
 
@@ -24,12 +24,7 @@ export function privateUpstreamsAreClosed(gateway: GatewayStack): void {
       try {
         const { port } = new URL(canary.url)
         const script = canary.add({ chunks: ['{}'] })
-        const bus = {
-          connection: gateway.stack.natsAdmin,
-          isConnected: () => true,
-          onBack: () => () => {},
-          close: async () => {},
-        }
+        const bus = busOf(gateway.stack.natsAdmin)
         const projects = await openBucket(bus, 'projects', Project)
         const made = await gateway.newProject()
         for (const host of ['127.0.0.1', '2130706433', '127.1', '[::ffff:127.0.0.1]', '0.0.0.0', 'localhost']) {

@@ -3,7 +3,7 @@ import { before, suite, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import { openBucket } from '@sluice/bus'
 import { Cutoff, cutoffKey } from '@sluice/contracts'
-import { eventually } from '@sluice/test-env'
+import { busOf, eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
 import { adminStop } from '../admin-stop.ts'
 import { type GatewayStack, sseData, type TestProject } from '../gateway-stack.ts'
@@ -292,12 +292,7 @@ export function cutsAreClean(gateway: GatewayStack): void {
     const [chatEnd, messagesEnd] = [outcomeOf(all(stream)), outcomeOf(messages.finalMessage())]
     await messages.emitted('text')
     const stop = adminStop(project.projectId, budget.id, { version: 1, active: true })
-    const bus = {
-      connection: gateway.stack.natsAdmin,
-      isConnected: () => true,
-      onBack: () => () => {},
-      close: async () => {},
-    }
+    const bus = busOf(gateway.stack.natsAdmin)
     await (await openBucket(bus, 'cutoffs', Cutoff)).put(cutoffKey(budget.id, ''), stop)
     const [chatError, messagesError] = [(await chatEnd).error, (await messagesEnd).error]
     assert.ok(chatError instanceof OpenAI.APIError, String(chatError))

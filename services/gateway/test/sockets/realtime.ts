@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openBucket } from '@sluice/bus'
 import { PriceBookEntry } from '@sluice/contracts'
-import { eventually } from '@sluice/test-env'
+import { busOf, eventually } from '@sluice/test-env'
 import { OpenAIRealtimeWS } from 'openai/realtime/ws'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
 import { openSocket, plainConnection, type SocketEvent } from './socket-client.ts'
@@ -110,12 +110,7 @@ export function realtimeIsMetered(gateway: GatewayStack): void {
     const client = await openSocket(gateway, realtime, project.apiKey)
     client.send(hearWith('whisper-1', { type: 'server_vad' }))
     await client.until('session.updated')
-    const bus = {
-      connection: gateway.stack.natsAdmin,
-      isConnected: () => true,
-      onBack: () => () => {},
-      close: async () => {},
-    }
+    const bus = busOf(gateway.stack.natsAdmin)
     const books = await openBucket(bus, 'price-books', PriceBookEntry)
     const price_book_id = `pb_${'0'.repeat(64)}`
     t.after(() => books.delete(price_book_id))
