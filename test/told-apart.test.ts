@@ -102,7 +102,7 @@ for (const mode of ['hard', 'soft'] as const)
       await eventually(async () => (await copies()).get('other') === spent)
     }
     const refused = await eventually(() => call('invented 3'))
-    assert.match(refused.text, new RegExp(`Budget "${mode} sessions" for other is spent`))
+    assert.match(refused.text, new RegExp(`Budget "${mode} sessions" for every other session is spent`))
     assert.equal(await call('session 5'), undefined, 'whoever is told apart has what is theirs')
     assert.equal(await call(), undefined, 'and whoever says nothing')
     await eventually(async () => (await copies()).get('unknown') === '1')

@@ -3,7 +3,7 @@ import type { Principal } from './authenticate.ts'
 import { formatAmount } from './format-amount.ts'
 import { type Hold, nothingHeld } from './met-budgets.ts'
 import { isRateLimit, refusalOfRate } from './rate-limit.ts'
-import { Refusal, type RefusalBudget } from './refusal.ts'
+import { nameOf, Refusal, type RefusalBudget } from './refusal.ts'
 import type { RouteResolver } from './resolve-route.ts'
 import type { BudgetsView } from './views/budgets-view.ts'
 
@@ -55,7 +55,7 @@ export function refusalOfStop({ stop_id: stopId, reason, kind }: Stop): Refusal 
 }
 
 /** The no of a cutoff, for a call before it or in it. */
-export function refusalOfCutoff(cutoff: Cutoff, scope: Budget['scope']): Refusal {
+export function refusalOfCutoff(cutoff: Cutoff, matched: Pick<Budget, 'scope' | 'per'> | undefined): Refusal {
   if (cutoff.reason === 'stopped_by_admin') {
     return new Refusal(
       'stopped_by_admin',
@@ -66,7 +66,8 @@ export function refusalOfCutoff(cutoff: Cutoff, scope: Budget['scope']): Refusal
     budget_id: cutoff.budget_id,
     name: cutoff.name,
     copy: cutoff.copy,
-    scope,
+    per: matched?.per,
+    scope: matched?.scope ?? {},
     unit: cutoff.unit as Budget['unit'],
     limit: cutoff.limit,
     spent: cutoff.spent,
@@ -87,6 +88,7 @@ export function refusalOfSpent(
     budget_id: budget.budget_id,
     name: budget.name,
     copy,
+    per: budget.per,
     scope: budget.scope,
     unit: budget.unit,
     limit,
@@ -108,9 +110,8 @@ function budgetMessage(budget: RefusalBudget, need?: number): string {
     budget.resets_at_ms === undefined
       ? 'It does not reset by itself.'
       : `It resets at ${new Date(budget.resets_at_ms).toISOString()}.`
-  const copy = budget.copy === '' ? '' : ` for ${budget.copy}`
   if (need !== undefined && budget.spent < budget.limit)
-    return `Budget "${budget.name}"${copy} has too little left: ${amount(budget.spent)} of ${amount(budget.limit)} (${budget.window}) is spent, and this call needs ${amount(need)} at least, so it is out of credits. ${resets} Ask its owner to raise it, or ask for less.`
+    return `Budget ${nameOf(budget)} has too little left: ${amount(budget.spent)} of ${amount(budget.limit)} (${budget.window}) is spent, and this call needs ${amount(need)} at least, so it is out of credits. ${resets} Ask its owner to raise it, or ask for less.`
   // MeshAgent's clients know a final "no money" by the words "out of credits".
-  return `Budget "${budget.name}"${copy} is spent: ${amount(budget.spent)} of ${amount(budget.limit)} (${budget.window}), so this call is out of credits. ${resets} Ask its owner to raise it.`
+  return `Budget ${nameOf(budget)} is spent: ${amount(budget.spent)} of ${amount(budget.limit)} (${budget.window}), so this call is out of credits. ${resets} Ask its owner to raise it.`
 }

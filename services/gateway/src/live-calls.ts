@@ -80,14 +80,14 @@ export class LiveCalls {
   /** Cuts the calls that count against a budget copy. @param copyOf in which copy a budget counts them now */
   cutBudget(
     cutoff: Cutoff,
-    order: (scope: MatchedBudget['budget']['scope']) => CutOrder,
+    order: (budget: MatchedBudget['budget'] | undefined) => CutOrder,
     copyOf = ({ copy }: MatchedBudget) => copy,
   ): number {
     const countsAgainst = (matched: MatchedBudget) =>
       matched.budget.budget_id === cutoff.budget_id && copyOf(matched) === cutoff.copy
     return this.cutWhere(
       call => call.budgets.some(countsAgainst),
-      call => order(call.budgets.find(countsAgainst)?.budget.scope ?? {}),
+      call => order(call.budgets.find(countsAgainst)?.budget),
     )
   }
 

@@ -144,7 +144,7 @@ export class MetBudgets {
    * What a call finds that comes now.
    * @throws what `refusalOf` makes of the first cutoff that is in force
    */
-  hold(nowMs: number, refusalOf: (cutoff: Cutoff, scope: Budget['scope']) => Error): Hold {
+  hold(nowMs: number, refusalOf: (cutoff: Cutoff, budget: Budget) => Error): Hold {
     if (this.#budgets.length === 0) return nothingHeld
     let versions = 0
     for (let at = 0; at < this.#states.length; at++) versions += this.#states[at]?.version ?? 0
@@ -155,7 +155,7 @@ export class MetBudgets {
     return this.#hold
   }
 
-  #find(nowMs: number, refusalOf: (cutoff: Cutoff, scope: Budget['scope']) => Error): Hold {
+  #find(nowMs: number, refusalOf: (cutoff: Cutoff, budget: Budget) => Error): Hold {
     const windows: BudgetWindow[] = []
     let untilMs = Number.POSITIVE_INFINITY
     let urgent = false
@@ -165,7 +165,7 @@ export class MetBudgets {
     for (const [at, { budget, copy }] of this.#budgets.entries()) {
       const state = this.#states[at]
       const cutoff = state?.findCutoff(copy, nowMs)
-      if (cutoff) throw refusalOf(cutoff, budget.scope)
+      if (cutoff) throw refusalOf(cutoff, budget)
       const window = state?.findWindow(copy, nowMs) ?? unusedWindow(budget, copy, nowMs)
       windows.push(window)
       const { spent, held, window_end_ms: resetsAtMs } = window

@@ -1,7 +1,7 @@
 import type { Budget } from '@sluice/contracts'
 import type { Refused } from '@sluice/leases'
 import type { CallBound } from './bounds/call-bound.ts'
-import { Refusal, type RefusalBudget } from './refusal.ts'
+import { nameOf, Refusal, type RefusalBudget } from './refusal.ts'
 
 /** A limit on how fast a scope may call: it is not out of money, and asking again after a moment helps. */
 export function isRateLimit({ unit, window }: { unit: string; window: string }): boolean {
@@ -40,7 +40,7 @@ export function refusalOfRate(limit: RefusalBudget, nowMs: number, need = 0): Re
   if (need > limit.limit)
     return new Refusal(
       'rate_limited',
-      `${nameOf(limit)} lets ${passing(limit)} pass, and this call alone needs ${need}. Ask for less, or have its owner raise it.`,
+      `Rate limit ${nameOf(limit)} lets ${passing(limit)} pass, and this call alone needs ${need}. Ask for less, or have its owner raise it.`,
       { budget: { ...limit, need } },
     )
   return used(limit, secondsUntil(limit.resets_at_ms ?? nowMs, nowMs))
@@ -48,12 +48,12 @@ export function refusalOfRate(limit: RefusalBudget, nowMs: number, need = 0): Re
 
 /** The no of one that running calls hold the rest of. */
 export function refusalOfHeldRate(
-  { budget_id, name, scope, unit, window, limit }: Budget,
+  { budget_id, name, per, scope, unit, window, limit }: Budget,
   { copy, spent, held }: Pick<Refused, 'copy' | 'spent' | 'held'>,
   resetsAtMs: number | undefined,
   nowMs: number,
 ): Refusal {
-  const about = { budget_id, name, copy, scope, unit, window, limit, spent, held, resets_at_ms: resetsAtMs }
+  const about = { budget_id, name, copy, per, scope, unit, window, limit, spent, held, resets_at_ms: resetsAtMs }
   const untilReset = resetsAtMs === undefined ? Number.POSITIVE_INFINITY : secondsUntil(resetsAtMs, nowMs)
   const soon = unit === 'concurrent' || unit === 'tokens' ? heldRetryS[unit] : Number.POSITIVE_INFINITY
   return used(about, Math.min(soon, untilReset))
@@ -62,13 +62,9 @@ export function refusalOfHeldRate(
 function used(limit: RefusalBudget, retryAfterS: number): Refusal {
   return new Refusal(
     'rate_limited',
-    `${nameOf(limit)} lets ${passing(limit)} pass, and ${limit.limit === 1 ? 'it is' : 'they are'} used. Please try again in ${retryAfterS}s.`,
+    `Rate limit ${nameOf(limit)} lets ${passing(limit)} pass, and ${limit.limit === 1 ? 'it is' : 'they are'} used. Please try again in ${retryAfterS}s.`,
     { budget: limit, retryAfterS },
   )
-}
-
-function nameOf({ name, copy }: RefusalBudget): string {
-  return copy === '' ? `Rate limit "${name}"` : `Rate limit "${name}" for ${copy}`
 }
 
 function passing({ limit, unit }: RefusalBudget): string {

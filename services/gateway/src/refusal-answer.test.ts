@@ -181,6 +181,15 @@ test('a rate limit of one says so, and one of tokens is of that type to OpenAI�
   assert.equal(JSON.parse(tokens.body).error.type, 'tokens')
 })
 
+test('a limit with copies says for whom the one is that says no', () => {
+  const words = (copy: string, per: RefusalBudget['per']) => refusalOfRate({ ...perMinute, copy, per }, 100).message
+  assert.match(words('mem_1', 'member'), /^Rate limit "burst" for mem_1 lets/)
+  assert.match(words('unknown', 'room'), /^Rate limit "burst" for unknown lets/)
+  assert.match(words('s1', 'session'), /^Rate limit "burst" for session s1 lets/)
+  assert.match(words('unknown', 'session'), /^Rate limit "burst" for calls that name no session lets/)
+  assert.match(words('other', 'tag:ticket'), /^Rate limit "burst" for every other tag ticket lets/)
+})
+
 test('what a header cannot say is put into what it can', () => {
   const { headers } = answerRefusal(new Refusal('unauthorized', 'Send a key (ma-…), it’s Zoë’s.'), audience)
   assert.equal(headerOf(headers, 'x-meshagent-error-message'), "Send a key (ma-...), it's Zo?'s.")

@@ -1,4 +1,4 @@
-import type { Budget } from '@sluice/contracts'
+import { type Budget, isPerChosen, otherCopy, unclaimed } from '@sluice/contracts'
 
 /** Every no that the gateway can say, with its default status. `refusal-answer.ts` writes it in the client's dialect. */
 export const refusalReasons = {
@@ -51,6 +51,7 @@ export interface RefusalBudget {
   budget_id: string
   name: string
   copy: string
+  per?: Budget['per']
   scope: Budget['scope']
   unit: Budget['unit']
   limit: number
@@ -61,6 +62,18 @@ export interface RefusalBudget {
   need?: number
   window: Budget['window']
   resets_at_ms: number | undefined
+}
+
+/** What a budget is called in messages, and for whom it stands where it has copies. */
+export function nameOf(budget: RefusalBudget): string {
+  const { name, copy } = budget
+  return copy === '' ? `"${name}"` : `"${name}" for ${isPerChosen(budget) ? wordsOfChosen(budget) : copy}`
+}
+
+function wordsOfChosen({ per, copy }: RefusalBudget): string {
+  const what = String(per).replace(':', ' ')
+  if (copy === unclaimed) return `calls that name no ${what}`
+  return copy === otherCopy ? `every other ${what}` : `${what} ${copy}`
 }
 
 /** A no, before it is put into a dialect. The message is for the caller: what happened, to whom, what to do. */

@@ -16,7 +16,7 @@ export function endsCalls(cutoff: Cutoff): boolean {
 export function cutBudget(calls: LiveCalls, cutoff: Cutoff, copyOf?: (matched: MatchedBudget) => string): number {
   if (!endsCalls(cutoff)) return 0
   const style = cutoff.reason === 'budget_spent' ? 'soft' : 'explicit'
-  return calls.cutBudget(cutoff, scope => ({ refusal: refusalOfCutoff(cutoff, scope), style }), copyOf)
+  return calls.cutBudget(cutoff, budget => ({ refusal: refusalOfCutoff(cutoff, budget), style }), copyOf)
 }
 
 /** An admin has stopped who calls in a scope, or the money of their prepaid project is gone: that ends streams softly, and those alone that it pays for. */

@@ -16,7 +16,7 @@ import type { MatchedBudget } from '../budget-index.ts'
 import { refusalOfSpent } from '../hold-budget.ts'
 import { withOther } from '../paid-hold.ts'
 import { amountOf, isLoose, isRateLimit, outputWithinOf, refusalOfHeldRate } from '../rate-limit.ts'
-import { Refusal, type RefusalBudget } from '../refusal.ts'
+import { nameOf, Refusal, type RefusalBudget } from '../refusal.ts'
 import type { LeaseClient } from './lease-client.ts'
 import { isExact, Money } from './money.ts'
 import type { TokenLengths } from './token-lengths.ts'
@@ -387,12 +387,12 @@ function goWithout(
 
 /** A home has more to answer than it comes to. */
 export function tooManyWait(budget: RefusalBudget): Refusal {
-  const words = `Too many calls wait for budget "${budget.name}". Please try again in 1s.`
+  const words = `Too many calls wait for budget ${nameOf(budget)}. Please try again in 1s.`
   return new Refusal('budget_held', words, { retryAfterS: 1, budget })
 }
 
 export function budgetUnavailable(budget: RefusalBudget): Refusal {
-  const words = `What budget "${budget.name}" has left cannot be asked right now, and it lets no call go on without. Try again in a moment.`
+  const words = `What budget ${nameOf(budget)} has left cannot be asked right now, and it lets no call go on without. Try again in a moment.`
   return new Refusal('budget_unavailable', words, { retryAfterS: 1, budget })
 }
 
@@ -403,9 +403,9 @@ export function knownOf(
   resetsAtMs: number | undefined,
   nowMs: number,
 ): RefusalBudget {
-  const { budget_id, name, scope, unit, window } = budget
+  const { budget_id, name, per, scope, unit, window } = budget
   const { limit, spent, held } = copies.findWindow(budget_id, copy, nowMs) ?? { limit: budget.limit, spent: 0, held: 0 }
-  return { budget_id, name, copy, scope, unit, limit, spent, held, window, resets_at_ms: resetsAtMs }
+  return { budget_id, name, copy, per, scope, unit, limit, spent, held, window, resets_at_ms: resetsAtMs }
 }
 
 export function refusalOf(budgets: readonly MatchedBudget[], refused: Refused, needs: readonly Need[]): Refusal {
@@ -420,14 +420,15 @@ export function refusalOf(budgets: readonly MatchedBudget[], refused: Refused, n
   if (reason === 'spent')
     return refusalOfSpent(budget, { copy: refused.copy, limit, spent, held, need: asked.need }, asked.pool.windowEndMs)
   if (isRateLimit(budget)) return refusalOfHeldRate(budget, { ...refused, held }, asked.pool.windowEndMs, Date.now())
+  const about = heldBudget(budget, { ...refused, held }, asked)
   return new Refusal(
     'budget_held',
-    `What budget "${budget.name}" has left is held by calls that run now. Please try again in ${heldRetryS}s.`,
-    { retryAfterS: heldRetryS, budget: heldBudget(budget, { ...refused, held }, asked) },
+    `What budget ${nameOf(about)} has left is held by calls that run now. Please try again in ${heldRetryS}s.`,
+    { retryAfterS: heldRetryS, budget: about },
   )
 }
 
 function heldBudget(budget: Budget, { copy, limit, spent, held }: Refused, { pool, need }: Need): RefusalBudget {
-  const { budget_id, name, scope, unit, window } = budget
-  return { budget_id, name, copy, scope, unit, limit, spent, held, need, window, resets_at_ms: pool.windowEndMs }
+  const { budget_id, name, per, scope, unit, window } = budget
+  return { budget_id, name, copy, per, scope, unit, limit, spent, held, need, window, resets_at_ms: pool.windowEndMs }
 }
