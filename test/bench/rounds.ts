@@ -1,6 +1,6 @@
 import { type ClosedResult, runClosed } from './load-closed.ts'
 import type { Route } from './nginx.ts'
-import { cpuMicroseconds } from './processes.ts'
+import { compilerMicroseconds, cpuMicroseconds } from './processes.ts'
 import { median, minimum } from './statistics.ts'
 import type { Target } from './targets.ts'
 
@@ -30,10 +30,13 @@ export interface RoundsOptions {
   rounds: number
   seconds: number
   folder: string
+  say: (line: string) => void
 }
 
-/** Until the compilers of those that have one are done with what the load runs through. */
-const warmUpSeconds = 10
+/** Load before anything counts, in rounds: at least two of them, at most eight. */
+const warmUp = { seconds: 5, fewest: 2, most: 8 }
+/** The compilers of a target are done with what the load runs through when they take less of its CPU than this. */
+const quietShare = 0.01
 
 /**
  * Short windows that go around the targets, nginx in each round as the thermometer of the machine: a single run varies by
@@ -41,7 +44,7 @@ const warmUpSeconds = 10
  */
 export async function runRounds(targets: readonly Target[], options: RoundsOptions): Promise<Measured[]> {
   const taking = targets.filter(target => target.endpoint(options.route) !== undefined)
-  for (const target of taking) await runWindow(target, { ...options, seconds: warmUpSeconds })
+  await warmAll(taking, options)
   const rounds: Map<string, Window>[] = []
   for (let round = 0; round < options.rounds; round++) {
     const windows = new Map<string, Window>()
@@ -65,6 +68,26 @@ export async function runRounds(targets: readonly Target[], options: RoundsOptio
       bytesPerRequest: median(all.map(window => window.bytes / Math.max(1, window.requests))),
     }
   })
+}
+
+/**
+ * Services run for weeks, windows for seconds: what is measured is code that the engine has done optimising. Targets take turns,
+ * since two of them may be one process that compiles anew what the second finds different.
+ */
+async function warmAll(targets: readonly Target[], options: RoundsOptions): Promise<void> {
+  let loud = targets
+  for (let round = 1; round <= warmUp.most && loud.length > 0; round++) {
+    const still: Target[] = []
+    for (const target of loud) {
+      const before = compilerMicroseconds(target.pid(options.route))
+      const { cpuPerRequest, requests } = await runWindow(target, { ...options, seconds: warmUp.seconds })
+      const compilers = compilerMicroseconds(target.pid(options.route)) - before
+      if (round < warmUp.fewest || compilers > quietShare * cpuPerRequest * requests) still.push(target)
+    }
+    loud = still
+  }
+  for (const target of loud)
+    options.say(`${target.name}: its compilers are not done after ${warmUp.most * warmUp.seconds} s`)
 }
 
 async function runWindow(target: Target, options: RoundsOptions): Promise<Window> {

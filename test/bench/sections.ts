@@ -42,7 +42,7 @@ async function closed(
     const got = await fetchBody(target, section.route, body)
     same.set(target.name, got === undefined ? '–' : expected === undefined || expected.equals(got) ? 'same' : 'changed')
   }
-  const measured = await runRounds(targets, { ...section, ...rounds, body, folder: options.folder })
+  const measured = await runRounds(targets, { ...section, ...rounds, body, folder: options.folder, say: options.say })
   const portkey = measured.find(row => row.target === 'Portkey')
   const perEvent = section.eventsPerCall
   const rows = measured.map(row => [
