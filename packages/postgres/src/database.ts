@@ -2,6 +2,7 @@ import { currentScope, type TenantScope } from '@sluice/runtime'
 import { Kysely, PostgresDialect, type Transaction } from 'kysely'
 import pg from 'pg'
 import { workingRoleOf } from './isolate-tenants.ts'
+import { type Statement, sendTogether } from './together.ts'
 
 export type { Kysely, Transaction } from 'kysely'
 
@@ -151,10 +152,25 @@ async function tellScope(client: pg.PoolClient, scope: TenantScope | undefined):
   told.set(client, said)
 }
 
-/** Runs `work` in one transaction. @throws what `work` throws, after the rollback */
-export function transact<Tables, Result>(
+/** Has statements run last in a transaction, on one way with its commit: for writes whose rows nobody needs. */
+export type WithCommit = (statements: readonly Statement<unknown>[]) => void
+
+/** Runs `work` in one transaction. @throws what `work` throws, or what goes with the commit, after the rollback */
+export async function transact<Tables, Result>(
   db: Kysely<Tables>,
-  work: (trx: Transaction<Tables>) => Promise<Result>,
+  work: (trx: Transaction<Tables>, withCommit: WithCommit) => Promise<Result>,
 ): Promise<Result> {
-  return db.transaction().execute(work)
+  let sent: Awaited<ReturnType<typeof sendTogether>> | undefined
+  try {
+    return await db.transaction().execute(async trx => {
+      const last: Statement<unknown>[] = []
+      const result = await work(trx, statements => last.push(...statements))
+      sent = await sendTogether(trx, last)
+      return result
+    })
+  } catch (error) {
+    // The commit says that something has failed, the statement what.
+    await sent?.results
+    throw error
+  }
 }

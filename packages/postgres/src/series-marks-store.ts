@@ -45,8 +45,10 @@ export interface MarkSession {
   receive: (series: Series, first: number, last: number) => NewRange[]
   /** Notes the ends of an epoch's series. */
   close: (closed: GatewayEpochClosedData) => void
-  /** Writes the changed marks, and what else is to be written with them. Call it last in the transaction. */
-  save: (also?: readonly Statement<unknown>[]) => Promise<void>
+  /** Writes the changed marks. Call it last in the transaction. */
+  save: () => Promise<void>
+  /** What {@link save} does, as statements to be run last in the transaction. */
+  saves: () => Statement<unknown>[]
   /** The changed marks, for whoever tells others how far this consumer is. */
   changed: () => MarkPosition[]
   /** Every mark that was opened, changed or not: a redelivery finds nothing new, and may still be what others wait to hear. */
@@ -88,6 +90,15 @@ export async function openMarks<Tables>(trx: Transaction<Tables>, wanted: readon
     return entry
   }
 
+  const saves = () =>
+    [...marks.values()]
+      .filter(({ dirty }) => dirty)
+      .map(
+        ({ series, mark, closedAt }) =>
+          sql`update series_marks set last = ${mark.last}, gaps = ${JSON.stringify(mark.gaps)}::jsonb,
+            closed_at_number = ${closedAt ?? null}, updated_at = now() where ${isOf(series)}`,
+      )
+
   return {
     receive(series, first, last) {
       const entry = find(series)
@@ -107,17 +118,10 @@ export async function openMarks<Tables>(trx: Transaction<Tables>, wanted: readon
         entry.dirty = true
       }
     },
-    async save(also = []) {
-      const changed = [...marks.values()].filter(({ dirty }) => dirty)
-      await together(trx, [
-        ...also,
-        ...changed.map(
-          ({ series, mark, closedAt }) =>
-            sql`update series_marks set last = ${mark.last}, gaps = ${JSON.stringify(mark.gaps)}::jsonb,
-              closed_at_number = ${closedAt ?? null}, updated_at = now() where ${isOf(series)}`,
-        ),
-      ])
+    async save() {
+      await together(trx, saves())
     },
+    saves,
     changed: () => [...marks.values()].filter(entry => entry.dirty).map(positionOf),
     opened: () => [...marks.values()].map(positionOf),
   }

@@ -1,4 +1,4 @@
-import type { CompiledQuery, QueryExecutorProvider, Transaction } from 'kysely'
+import type { CompiledQuery, QueryExecutorProvider, QueryResult, Transaction } from 'kysely'
 
 /** A statement that has not run yet: one of Kysely's builders, or its `sql`. */
 export interface Statement<Row> {
@@ -20,11 +20,22 @@ export async function together<Tables, const Statements extends readonly Stateme
   trx: Transaction<Tables>,
   statements: Statements,
 ): Promise<Rows<Statements>> {
-  if (statements.length === 0) return [] as Rows<Statements>
+  const { results } = await sendTogether(trx, statements)
+  return (await results).map(({ rows }) => rows) as Rows<Statements>
+}
+
+/** Sends statements as {@link together} does, and returns before they are answered: what is sent next runs behind them. */
+export async function sendTogether<Tables>(
+  trx: Transaction<Tables>,
+  statements: readonly Statement<unknown>[],
+): Promise<{ results: Promise<QueryResult<unknown>[]> }> {
+  if (statements.length === 0) return { results: Promise.resolve([]) }
   const compiled = statements.map(statement => statement.compile(trx))
   // Kysely sends one statement of a transaction at a time; whoever has its connection sends as many as it likes.
-  const results = await trx
-    .getExecutor()
-    .provideConnection(connection => Promise.all(compiled.map(one => connection.executeQuery(one))))
-  return results.map(({ rows }) => rows) as Rows<Statements>
+  return await trx.getExecutor().provideConnection(async connection => {
+    const results = Promise.all(compiled.map(one => connection.executeQuery(one)))
+    // Whoever waits hears of it.
+    results.catch(() => undefined)
+    return { results }
+  })
 }

@@ -1,6 +1,6 @@
 import { type Cutoff, cutoffKey, type UsageAdjustedData, type UsageRecordedData } from '@sluice/contracts'
 import type { windowAt } from '@sluice/leases'
-import { type Transaction, together } from '@sluice/postgres'
+import { type Transaction, together, type WithCommit } from '@sluice/postgres'
 import type { SpentWindow } from './alerts/fire-alerts-store.ts'
 import {
   type BudgetParent,
@@ -13,7 +13,7 @@ import {
   windowKey,
 } from './budget.ts'
 import { fromRow, lockParentsForUsage, selectBudgetsUnder } from './budget-store.ts'
-import { crossLimits } from './cross-limits-store.ts'
+import { decideCrossings } from './cross-limits-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { DeadLetter } from './dead-letter-store.ts'
 import { type ResolvedHold, resolveHolds } from './homes/resolved-hold-store.ts'
@@ -38,7 +38,7 @@ export interface CountedSpend {
 
 /** Counts events and adjustments: facts → sums of windows → crossings. Whether they are new to their series is known already. */
 export async function countSpend(
-  trx: Transaction<BudgetTables>,
+  { trx, withCommit }: { trx: Transaction<BudgetTables>; withCommit: WithCommit },
   events: readonly UsageRecordedData[],
   adjustments: readonly PlacedAdjustment[],
   findWindow: typeof windowAt,
@@ -58,7 +58,9 @@ export async function countSpend(
   const windows = await addToWindows(trx, sums, nowMs)
   const byId = new Map(budgets.map(budget => [budget.budget_id, budget]))
   const suspects = findSuspects(byId, sums, windows)
-  const cutoffs = await crossLimits(trx, byId, { suspects, spent: spentBy(byId, sums, windows) }, nowMs)
+  const spent = spentBy(byId, sums, windows)
+  const { cutoffs, writes } = await decideCrossings(trx, byId, { suspects, spent }, nowMs)
+  withCommit(writes)
   return { cutoffs, copies: [...freed, ...windows.map(({ budgetId, copy }) => ({ budgetId, copy }))], letters }
 }
 

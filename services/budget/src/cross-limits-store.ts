@@ -1,5 +1,5 @@
 import { type Cutoff, cutoffKey } from '@sluice/contracts'
-import { type Transaction, together } from '@sluice/postgres'
+import { type Statement, type Transaction, together } from '@sluice/postgres'
 import {
   claimThresholds,
   draftAlerts,
@@ -23,27 +23,38 @@ export interface ChangedWindows {
 
 /**
  * Decides for windows whether calls are cut off, and writes what changes, with KV's copy in the outbox; tells people of thresholds,
- * each once for a copy and a window. A cutoff waits for this: what is read goes together, then what is written.
+ * each once for a copy and a window.
  *
  * @returns new versions of cutoffs, to be pushed after the commit
  */
 export async function crossLimits(
   trx: Transaction<BudgetTables>,
   budgets: ReadonlyMap<string, CountedBudget>,
-  { suspects, spent }: ChangedWindows,
+  changed: ChangedWindows,
   nowMs: number,
 ): Promise<Cutoff[]> {
+  const { cutoffs, writes } = await decideCrossings(trx, budgets, changed, nowMs)
+  await together(trx, writes)
+  return cutoffs
+}
+
+/** What {@link crossLimits} does, but for its writes. A cutoff waits for this: what is read goes together, and what is written may go with the commit. */
+export async function decideCrossings(
+  trx: Transaction<BudgetTables>,
+  budgets: ReadonlyMap<string, CountedBudget>,
+  { suspects, spent }: ChangedWindows,
+  nowMs: number,
+): Promise<{ cutoffs: Cutoff[]; writes: Statement<unknown>[] }> {
   const reached = findReached(spent, nowMs)
-  if (suspects.length === 0 && reached.length === 0) return []
+  if (suspects.length === 0 && reached.length === 0) return { cutoffs: [], writes: [] }
   const [locked, claimed, hearers] = await together(trx, [
     lockCutoffs(suspects),
     claimThresholds(reached, nowMs),
     selectHearers(reached.map(({ budget }) => parentOf(budget))),
   ])
-  const changed = decideCutoffs(budgets, suspects, toCutoffs(locked), nowMs)
+  const cutoffs = decideCutoffs(budgets, suspects, toCutoffs(locked), nowMs)
   const alerts = draftAlerts(reached, claimed)
-  await together(trx, [...putCutoffs(trx, changed), ...insertAlerts(alerts, hearers, nowMs)])
-  return changed
+  return { cutoffs, writes: [...putCutoffs(trx, cutoffs), ...insertAlerts(alerts, hearers, nowMs)] }
 }
 
 function decideCutoffs(

@@ -33,7 +33,7 @@ export function countAgain(
   nowMs: number,
   forgottenBeforeMs: number,
 ): Promise<CountedSpend> {
-  return transact(db, async trx => {
+  return transact(db, async (trx, withCommit) => {
     const marks = await openMarks(
       trx,
       batches.map(({ range }) => range),
@@ -55,7 +55,7 @@ export function countAgain(
       const isNew = (seq: number) => fresh.some(part => part.first <= seq && seq <= part.last)
       letters.push(...decoded.letters.filter(letter => letter.first !== undefined && isNew(letter.first)))
     }
-    const spend = await countSpend(trx, events, [], findWindow, nowMs)
+    const spend = await countSpend({ trx, withCommit }, events, [], findWindow, nowMs)
     await insertDeadLetters(trx, letters, nowMs)
     await marks.save()
     return spend
@@ -69,7 +69,7 @@ export function adjustAgain(
   findWindow: typeof windowAt,
   nowMs: number,
 ): Promise<CountedSpend> {
-  return transact(db, async trx => {
+  return transact(db, async (trx, withCommit) => {
     const marks = await openMarks(trx, [adjustmentSeries])
     for (const { seq } of adjustments) marks.receive(adjustmentSeries, seq, seq)
     const letter: DeadLetter = {
@@ -83,7 +83,7 @@ export function adjustAgain(
     }
     const placed = adjustments.map(adjustment => ({ ...adjustment, letter }))
     // One of an event that is no fact here adjusts what was forgotten long ago.
-    const spend = await countSpend(trx, [], placed, findWindow, nowMs)
+    const spend = await countSpend({ trx, withCommit }, [], placed, findWindow, nowMs)
     await marks.save()
     return { ...spend, letters: [] }
   })

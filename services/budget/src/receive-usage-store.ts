@@ -1,5 +1,5 @@
 import { adjustmentSeries, type Series, seriesKey, type UsageRecordedData } from '@sluice/contracts'
-import { openMarks, seriesOfEpoch, type Transaction } from '@sluice/postgres'
+import { openMarks, type Statement, seriesOfEpoch, type Transaction } from '@sluice/postgres'
 import type { PlacedAdjustment } from './count-spend-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import type { DeadLetter } from './dead-letter-store.ts'
@@ -7,7 +7,7 @@ import { advancePositions } from './series-position-store.ts'
 import { decodeEvents, type UsageMessage } from './usage-message.ts'
 
 /**
- * Locks the marks of the messages' series, and sorts out what is new of them. `save` writes the marks: call it last in the
+ * Locks the marks of the messages' series, and sorts out what is new of them. `saves` write the marks, last in the
  * transaction.
  */
 export async function receiveMessages(trx: Transaction<BudgetTables>, messages: readonly UsageMessage[]) {
@@ -58,10 +58,10 @@ export async function receiveMessages(trx: Transaction<BudgetTables>, messages: 
     events,
     adjustments,
     letters,
-    save: async () => {
+    saves: (): Statement<unknown>[] => {
       const gapFree = marks.changed().filter(({ last, contiguous }) => contiguous === last)
       const reached = gapFree.map(({ series }) => [seriesKey(series), positions.get(seriesKey(series)) ?? 0] as const)
-      await marks.save(reached.length === 0 ? [] : [advancePositions(new Map(reached))])
+      return [...(reached.length === 0 ? [] : [advancePositions(new Map(reached))]), ...marks.saves()]
     },
   }
 }

@@ -22,12 +22,12 @@ export function applyUsage(
   findWindow: typeof windowAt,
   nowMs: number,
 ): Promise<AppliedUsage> {
-  return transact(db, async trx => {
+  return transact(db, async (trx, withCommit) => {
     const received = await receiveMessages(trx, messages)
-    const spend = await countSpend(trx, received.events, received.adjustments, findWindow, nowMs)
+    const spend = await countSpend({ trx, withCommit }, received.events, received.adjustments, findWindow, nowMs)
     const letters = [...received.letters, ...spend.letters]
     await insertDeadLetters(trx, letters, nowMs)
-    await received.save()
+    withCommit(received.saves())
     return { ...spend, events: received.events.length, deadLetters: letters.length }
   })
 }
@@ -45,13 +45,13 @@ export function replayDeadLetter(
   findWindow: typeof windowAt,
   nowMs: number,
 ): Promise<Replay> {
-  return transact(db, async (trx: Transaction<BudgetTables>): Promise<Replay> => {
+  return transact(db, async (trx: Transaction<BudgetTables>, withCommit): Promise<Replay> => {
     const letter = await lockDeadLetter(trx, id)
     if (!letter) return { outcome: 'unknown' }
     const read = readDeadLetter(letter)
     if (!read) return { outcome: 'still-dead' }
     const adjustments = read.adjustments.map(adjustment => ({ ...adjustment, letter }))
-    const spend = await countSpend(trx, read.events, adjustments, findWindow, nowMs)
+    const spend = await countSpend({ trx, withCommit }, read.events, adjustments, findWindow, nowMs)
     if (spend.letters.length > 0) return { outcome: 'still-dead' }
     await deleteDeadLetter(trx, id)
     return { outcome: 'applied', spend }
