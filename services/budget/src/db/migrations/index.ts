@@ -29,6 +29,7 @@ import { letParticipantsAsk } from './018-let-participants-ask.ts'
 import { tellOfRequests } from './019-tell-of-requests.ts'
 import { forgiveSpent } from './020-forgive-spent.ts'
 import { tellCopiesApart } from './021-tell-copies-apart.ts'
+import { indexUnresolved } from './022-index-unresolved.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -59,6 +60,7 @@ export const migrations: readonly Migration[] = [
   indexOutboxBeside([AuditRecorded.type]),
   forgiveSpent,
   tellCopiesApart,
+  indexUnresolved,
 ]
 
 /** The one schema of this service. */

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { openDatabase, runMigrations } from '@sluice/postgres'
+import { testPostgres } from '@sluice/test-env'
+import { sql } from 'kysely'
+import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
+import type { BudgetTables } from '../src/db/schema.ts'
+import { sumHoldings } from '../src/homes/holdings-store.ts'
+import { findDueSweeps } from '../src/homes/sweep-store.ts'
+import { fileScope } from './budget-service.ts'
+
+const { url } = await testPostgres(fileScope, { schemas: [databaseSchema] })
+const { db, close } = openDatabase<BudgetTables>({ url, schema: databaseSchema, maxConnections: 1 })
+fileScope.after(close)
+const closedLeases = 2_000
+
+test('looking for what is unresolved reads no lease that is closed, also where PostgreSQL knows nothing of them yet', async () => {
+  await runMigrations(db, databaseSchema, migrations)
+  await sql`alter table leases set (autovacuum_enabled = off)`.execute(db)
+  // Leases without their budget, which nobody looks at here.
+  await sql`set session_replication_role = replica`.execute(db)
+  await sql`insert into leases select i % 8, 'lease_' || i, i, 'bud_1', '', 0, 'gateway', 1, 100, 100, 0,
+      case when i = 1 then '{"attempt": {"amount": 7, "since_ms": 1}}' else '{}' end::jsonb, 1, 'closed', '{}', 0, 0
+    from generate_series(1, ${closedLeases}::int) as i`.execute(db)
+
+  const homes = [0, 1, 2, 3, 4, 5, 6, 7]
+  await db.transaction().execute(async trx => {
+    const due = await findDueSweeps(trx, homes, { silentBeforeMs: 1, sinceMs: 2, nowMs: 3 })
+    await sumHoldings(trx, homes)
+    assert.deepEqual([...due.silent], [])
+    const { rows } = await sql<{ read: number }>`select (seq_tup_read + idx_tup_fetch)::int as read
+      from pg_stat_xact_user_tables where relname = 'leases'`.execute(trx)
+    const read = rows[0]?.read ?? Number.NaN
+    assert.ok(read < 100, `${read} of ${closedLeases} leases read`)
+  })
+})
