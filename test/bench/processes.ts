@@ -7,7 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /** Load, mock and stores on the first core; what is measured alone on the second. */
 export const loadCore = 0
-export const targetCore = availableParallelism() > 1 ? 1 : 0
+const cores = availableParallelism()
+export const targetCore = cores > 1 ? 1 : 0
 
 const ticksPerSecond = 100
 
@@ -43,6 +44,14 @@ export function pinTree(root: number, core: number): void {
       }
     }
   }
+}
+
+/** Lets this process, and what it starts from now on, run on any core. @returns what brings it back to the core of the load */
+export function takeAllCores(): () => void {
+  const run = (on: string) =>
+    execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', on, String(process.pid)], { stdio: 'ignore' })
+  run(`0-${cores - 1}`)
+  return () => run(String(loadCore))
 }
 
 /** Lets this process and what it starts open many files, where the machine allows it. */
