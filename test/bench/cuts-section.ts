@@ -1,9 +1,12 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { BudgetCutoff } from '@sluice/contracts'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { eventually, startTestStack } from '@sluice/test-env'
 import { startSibling } from '../faults/more-gateways.ts'
 import { type Management, signIn } from '../management.ts'
 import { newProject } from '../new-project.ts'
+import type { CutJob, CutTimes } from './cut-client.ts'
 import { takeAllCores } from './processes.ts'
 import type { SectionOptions } from './sections.ts'
 import { percentile } from './statistics.ts'
@@ -12,8 +15,8 @@ import { short, type Table } from './table.ts'
 const gateways = 10
 
 interface Cast {
-  stack: TestStack
   admin: Management
+  client: ChildProcess
   origins: string[]
   apiKey: string
   /** Path of the budget. */
@@ -75,70 +78,57 @@ async function startCast(scope: Parameters<typeof startTestStack>[0], options: S
   const { status, body } = await admin.call<{ id: string }>('POST', path, wish)
   if (status !== 201) throw new Error(`no budget: ${status} ${JSON.stringify(body)}`)
   await delay(1_000)
-  return { stack, admin, origins, apiKey, path: `${path}/${body.id}` }
+  if (!stack.nats) throw new Error('no NATS server of its own')
+  const job = { nats: { url: stack.nats.url, ...stack.nats.users.admin }, origins, apiKey, body: streamBody }
+  const client = await startClient(job)
+  scope.after(() => client.disconnect())
+  return { admin, client, origins, apiKey, path: `${path}/${body.id}` }
+}
+
+async function startClient(job: CutJob): Promise<ChildProcess> {
+  // One that collects garbage sees what has come meanwhile late.
+  const execArgv = ['--max-semi-space-size=64', '--single-threaded-gc']
+  const client = fork(join(import.meta.dirname, 'cut-client.ts'), { execArgv })
+  client.send(job)
+  await once(client, 'message')
+  return client
 }
 
 /** Each round counts its streams, and the call that ends them. */
 const requestsOfRound = gateways + 1
 
-/** From when the bus has the event. */
-interface CutTimes {
-  pushedMs: number
-  endedMs: number[]
-}
-
-async function cutOnce({ stack, admin, origins, apiKey, path }: Cast, round: number): Promise<CutTimes> {
+async function cutOnce({ admin, client, origins, apiKey, path }: Cast, round: number): Promise<CutTimes> {
   const { status } = await admin.call('PATCH', path, { limit: round * requestsOfRound + 1 })
   if (status !== 200 && round > 0) throw new Error(`the limit was not raised: ${status}`)
-  const streams = await Promise.all(origins.map(origin => eventually(() => openStream(origin, apiKey))))
-  const ends = streams.map(async stream => {
-    for await (const _ of stream) {
-      // Only its end is looked at.
-    }
-    return performance.now()
-  })
-  let publishedAt = Number.NaN
-  const heard = stack.natsAdmin.subscribe('usage.recorded.v1.*', {
-    max: 1,
-    callback: () => {
-      publishedAt = performance.now()
-    },
-  })
-  let pushedAt = Number.NaN
-  const told = stack.natsAdmin.subscribe(BudgetCutoff.subject(), {
-    max: 1,
-    callback: () => {
-      pushedAt = performance.now()
-    },
-  })
-  await stack.natsAdmin.flush()
-  await call(origins[round % origins.length] ?? '', apiKey, 'output_tokens=5', false)
-  const endedAt = await Promise.all(ends)
-  for (const subscription of [heard, told]) subscription.unsubscribe()
+  client.send('open')
+  await once(client, 'message')
+  const told = once(client, 'message')
+  await call(origins[round % origins.length] ?? '', apiKey)
+  const [times] = (await told) as [CutTimes]
   // Those that were cut count, too, before the next limit is set.
   await eventually(async () => {
     const { body } = await admin.call<{ spent: string }>('GET', path)
     return Number(body.spent) === (round + 1) * requestsOfRound
   })
-  return { pushedMs: pushedAt - publishedAt, endedMs: endedAt.map(at => at - publishedAt) }
+  return times
 }
 
-function call(origin: string, apiKey: string, directives: string, stream: boolean): Promise<Response> {
-  return fetch(`${origin}/openai/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: 'gpt-4o-mini',
-      messages: [{ role: 'user', content: `Write. [[sim ${directives}]]` }],
-      stream,
-    }),
+const streamBody = bodyOf('output_tokens=4000 tokens_per_chunk=1 delay_ms=100', true)
+
+function bodyOf(directives: string, stream: boolean): string {
+  return JSON.stringify({
+    model: 'gpt-4o-mini',
+    messages: [{ role: 'user', content: `Write. [[sim ${directives}]]` }],
+    stream,
   })
 }
 
-/** Undefined: this gateway has not heard yet that there is money again. */
-async function openStream(origin: string, apiKey: string): Promise<AsyncIterable<Uint8Array> | undefined> {
-  const answer = await call(origin, apiKey, 'output_tokens=4000 tokens_per_chunk=1 delay_ms=100', true)
-  if (answer.ok && answer.body) return answer.body
+async function call(origin: string, apiKey: string): Promise<void> {
+  const answer = await fetch(`${origin}/openai/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
+    body: bodyOf('output_tokens=5', false),
+  })
+  if (!answer.ok) throw new Error(`the call that spends the budget: ${answer.status} ${await answer.text()}`)
   await answer.arrayBuffer()
-  return undefined
 }
