@@ -2,6 +2,7 @@ import { currentScope, type TenantScope } from '@sluice/runtime'
 import { Kysely, PostgresDialect, type Transaction } from 'kysely'
 import pg from 'pg'
 import { workingRoleOf } from './isolate-tenants.ts'
+import { PreparingClient } from './prepared.ts'
 import { type Statement, sendTogether } from './together.ts'
 
 export type { Kysely, Transaction } from 'kysely'
@@ -35,6 +36,7 @@ const types = {
 /** Opens a pool. Connects on first use; a statement takes 30 s at most, a connection 5 s to open. */
 export function openDatabase<Tables>(config: DatabaseConfig): Database<Tables> {
   const pool = new pg.Pool({
+    Client: PreparingClient,
     connectionString: config.url,
     max: config.maxConnections ?? 10,
     connectionTimeoutMillis: 5_000,

@@ -1,0 +1,33 @@
+import { sql } from 'kysely'
+import pg from 'pg'
+
+const begin = '/* prepared */ '
+
+/**
+ * Stands at the beginning of a statement that each connection is to prepare once: for those that are made all the time and
+ * whose plan takes longer than what they read. Their text is always the same, and so are their columns, which are named one by
+ * one: with `*` a migration would change them beneath a connection that has prepared it.
+ */
+export const prepared = sql.raw(begin)
+
+/** By their text. */
+const names = new Map<string, string>()
+
+/** A connection that prepares what is marked so. */
+export class PreparingClient extends pg.Client {
+  // Of the ways in which a query may be given, one is meant: all others are passed on as they are.
+  override query: typeof pg.Client.prototype.query = ((...given: unknown[]): unknown => {
+    const send = super.query as (...sent: unknown[]) => unknown
+    const [text, values] = given
+    if (typeof text !== 'string' || !text.startsWith(begin)) return send.apply(this, given)
+    return send.call(this, { name: nameOf(text), text, values })
+  }) as typeof pg.Client.prototype.query
+}
+
+function nameOf(text: string): string {
+  const known = names.get(text)
+  if (known !== undefined) return known
+  const name = `sluice_${names.size + 1}`
+  names.set(text, name)
+  return name
+}
