@@ -1,5 +1,5 @@
 import { HOMES } from '@sluice/contracts'
-import type { Kysely, Transaction } from '@sluice/postgres'
+import { type Kysely, prepared, type Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from '../db/schema.ts'
 
@@ -43,7 +43,7 @@ async function renew(
   owner: string,
   homes: readonly OwnedHome[],
 ): Promise<{ share: number; renewed: OwnedHome[] }> {
-  const { rows } = await sql<{ share: number; home: number | null; term: string | null }>`
+  const { rows } = await sql<{ share: number; home: number | null; term: string | null }>`${prepared}
     with lives as (insert into budget_instances values (${owner}, clock_timestamp() + ${ownedFor})
         on conflict (owner) do update set expires_at = excluded.expires_at),
       gone as (delete from budget_instances
@@ -94,7 +94,11 @@ export async function lockOwnHome(
   { home, term }: OwnedHome,
   nowMs: number,
 ): Promise<LockedHome | undefined> {
-  const { rows } = await sql<{ timeline: string | null; current: string; recovering_since_ms: string | null }>`
+  const { rows } = await sql<{
+    timeline: string | null
+    current: string
+    recovering_since_ms: string | null
+  }>`${prepared}
     select timeline, recovering_since_ms, ${currentTimeline} as current
     from partition_owners
     where home = ${home} and owner = ${owner} and term = ${term} and expires_at > clock_timestamp() for update`.execute(

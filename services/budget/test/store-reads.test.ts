@@ -6,6 +6,7 @@ import { sql } from 'kysely'
 import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
 import { sumHoldings } from '../src/homes/holdings-store.ts'
+import { loadHome } from '../src/homes/home-store.ts'
 import { findDueSweeps } from '../src/homes/sweep-store.ts'
 import { fileScope } from './budget-service.ts'
 
@@ -33,4 +34,12 @@ test('looking for what is unresolved reads no lease that is closed, also where P
     const read = rows[0]?.read ?? Number.NaN
     assert.ok(read < 100, `${read} of ${closedLeases} leases read`)
   })
+})
+
+test('what requests about leases read of their home is planned once on a connection, not for each of them', async () => {
+  for (const leaseId of ['lease_1', 'lease_2'])
+    await db.transaction().execute(trx => loadHome(trx, 1, { pools: [], leaseIds: [leaseId], runs: [] }))
+  const { rows } = await sql<{ uses: number }>`select (generic_plans + custom_plans)::int as uses
+    from pg_prepared_statements where statement like '%from leases where home =%'`.execute(db)
+  assert.deepEqual(rows, [{ uses: 2 }])
 })
