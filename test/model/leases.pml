@@ -109,6 +109,10 @@ byte firm;  /* settled + unresolved */
 
 /* ---- the truth, which nobody sees ---- */
 
+/* Scratch: whoever reads it has written it since the last choice. No part of any state. */
+hidden int m, said;
+hidden byte k, i, j, sum, idle;
+
 byte spent;   /* what calls have cost, with what those may yet cost that run or whose end nobody saw */
 byte counted; /* what the gateways have settled: measured, and the estimated part of what a crash cut off */
 
@@ -497,6 +501,7 @@ inline onRecall() {
 
 inline bury() {
   k = 0;
+
   do
   :: k < NET ->
      if
@@ -512,8 +517,8 @@ inline bury() {
 
 /* One place of the network. */
 proctype Slot(byte slot) {
-  int got, m;
-  byte l, g, k, i, j;
+  int got;
+  byte l, g;
 
 end:
   do
@@ -563,22 +568,18 @@ end:
 
 /* One ask of a gateway, and the lease that comes of it. */
 proctype Asked(byte l) {
-  int m;
-  byte i, j, k, g;
-  g = GATEWAY_OF(l);
-
 end:
   do
   :: atomic { /* a call does not fit what is leased */
-       !calm && gateway[g].state == UP && lease[l].phase == UNASKED && (l == FIRST_OF(g) || lease[l - 1].phase != UNASKED) ->
+       !calm && gateway[GATEWAY_OF(l)].state == UP && lease[l].phase == UNASKED && (l == FIRST_OF(GATEWAY_OF(l)) || lease[l - 1].phase != UNASKED) ->
        lease[l].phase = ASKING;
-       lease[l].born = gateway[g].listed;
+       lease[l].born = gateway[GATEWAY_OF(l)].listed;
        if
        :: lease[l].need = 1
        :: lease[l].need = 2
        fi
      }
-  :: d_step { lease[l].phase == ASKING && gateway[g].state == UP && ROOM && !UNDER_WAY(ASK_OF(l)) && WORTH_ASKING(l) -> put(ASK_OF(l)) }
+  :: d_step { lease[l].phase == ASKING && gateway[GATEWAY_OF(l)].state == UP && ROOM && !UNDER_WAY(ASK_OF(l)) && WORTH_ASKING(l) -> put(ASK_OF(l)) }
   :: d_step { /* a call takes its hold from what is idle */
        !calm && lease[l].phase == LEASED && !lease[l].stopped && lease[l].free > 0 && lease[l].held < 3 ->
 #ifndef CHECK_WITHOUT_HOLD
@@ -625,7 +626,7 @@ end:
 #endif
 #ifdef NEW_ASK_ID
   :: d_step { /* a retry under a new number */
-       !calm && lease[l].phase == ASKING && l + 1 < FIRST_OF(g) + ASKS && lease[l + 1].phase == UNASKED ->
+       !calm && lease[l].phase == ASKING && l + 1 < FIRST_OF(GATEWAY_OF(l)) + ASKS && lease[l + 1].phase == UNASKED ->
        lease[l + 1].phase = ASKING;
        lease[l + 1].need = lease[l].need;
        lease[l].phase = OVER;
@@ -715,8 +716,7 @@ inline sayList() {
 
 /* A run of a gateway: its end, the replay of its journal by its next run or by its sibling, its hello. */
 proctype Run(byte g) {
-  int m, said;
-  byte l, k, i;
+  byte l, nth;
 
 end:
   do
@@ -749,8 +749,8 @@ end:
      }
   :: atomic { /* replayed: of a call that was open a part is estimated, the rest is unresolved */
        gateway[g].state == DOWN ->
-       for (k : 0 .. ASKS - 1) {
-         l = FIRST_OF(g) + k;
+       for (nth : 0 .. ASKS - 1) {
+         l = FIRST_OF(g) + nth;
          do
          :: lease[l].held > 0 ->
             lease[l].held--;
@@ -761,7 +761,7 @@ end:
          :: else -> break
          od
        }
-       k = 0; l = 0;
+       nth = 0; l = 0;
        gateway[g].epoch++;
        if
        :: gateway[g].state = UP
@@ -797,8 +797,6 @@ end:
 
 /* What a home notices by itself, for one gateway. */
 proctype Watch(byte g) {
-  byte j, l;
-
 end:
   do
   :: d_step { /* silent for long */
@@ -815,10 +813,10 @@ end:
   :: d_step { /* another owner: what the old one had in memory is gone, what the database has is not */
        !calm && peer[g].listed > 0 ->
        peer[g].listed = 0;
-       for (l : FIRST_OF(g) .. FIRST_OF(g) + ASKS - 1) {
-         row[l].missed = 0
+       for (k : FIRST_OF(g) .. FIRST_OF(g) + ASKS - 1) {
+         row[k].missed = 0
        }
-       l = 0
+       k = 0
      }
 #endif
   od
@@ -827,8 +825,6 @@ end:
 #ifdef PROMOTED
 /* A database that lacks a grant takes over. */
 proctype Promotion(byte l) {
-  byte j;
-
 end:
   do
   :: d_step {
@@ -862,18 +858,18 @@ end:
 
 /* III, IV: when all was delivered, all gateways are back or adopted and all calls have ended. */
 proctype Rest() {
-  byte l, sum, idle;
-
   d_step { net[0] == 0 && !CALLS_RUN && gateway[0].state != DOWN && gateway[1].state != DOWN -> calm = 1 }
   timeout ->
   d_step {
     assert(net[0] == 0);
-    for (l : 0 .. LEASES - 1) {
-      assert(lease[l].phase != ASKING); /* an ask that fits is granted in the end */
-      assert(lease[l].held == 0);
-      assert(row[l].state != OPEN || (lease[l].phase == LEASED && gateway[GATEWAY_OF(l)].state == UP)); /* nothing leaks */
-      sum = sum + row[l].settled;
-      idle = idle + lease[l].free
+    sum = 0;
+    idle = 0;
+    for (k : 0 .. LEASES - 1) {
+      assert(lease[k].phase != ASKING); /* an ask that fits is granted in the end */
+      assert(lease[k].held == 0);
+      assert(row[k].state != OPEN || (lease[k].phase == LEASED && gateway[GATEWAY_OF(k)].state == UP)); /* nothing leaks */
+      sum = sum + row[k].settled;
+      idle = idle + lease[k].free
     }
     assert(gateway[0].state != DOWN && gateway[1].state != DOWN);
     assert(taken - firm == idle || peer[0].silent || peer[1].silent);
@@ -883,25 +879,24 @@ proctype Rest() {
 }
 
 init {
-  byte l;
   atomic {
     peer[0].met = 1;
     peer[1].met = 1;
     gateway[0].state = UP;
     gateway[1].state = UP;
-    for (l : 0 .. NET - 1) {
-      run Slot(l)
+    for (k : 0 .. NET - 1) {
+      run Slot(k)
     }
-    for (l : 0 .. LEASES - 1) {
-      run Asked(l)
+    for (k : 0 .. LEASES - 1) {
+      run Asked(k)
     }
     run Run(0);
     run Run(1);
     run Watch(0);
     run Watch(1);
 #ifdef PROMOTED
-    for (l : 0 .. LEASES - 1) {
-      run Promotion(l)
+    for (k : 0 .. LEASES - 1) {
+      run Promotion(k)
     }
 #endif
     run Rest()

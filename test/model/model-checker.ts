@@ -44,8 +44,9 @@ export async function checkModel(
   const at = { cwd: folder, maxBuffer: 64 << 20, signal: options.signal }
   await run('spin', [...check.defines.map(define => `-D${define}`), '-a', model], at)
   // The model's steps are atomic already: there is no order of them to reduce.
-  const flags = [options.optimise ? '-O2' : '-O0', '-DSAFETY', '-DNOREDUCE', '-DCOLLAPSE', '-DMEMLIM=4000']
-  await run('cc', [...flags, '-o', 'pan', 'pan.c'], at)
+  const speed = options.optimise ? ['-O3', '-march=native'] : ['-O0']
+  // States are kept as they are: they are small, and to tell their parts apart (COLLAPSE) takes half of the time again.
+  await run('cc', [...speed, '-DSAFETY', '-DNOREDUCE', '-DMEMLIM=4000', '-o', 'pan', 'pan.c'], at)
   // 2^25 slots: with 2^23 the longest search takes twice as long.
   const { stdout } = await run(join(folder, 'pan'), ['-m100000', options.optimise ? '-w25' : '-w18'], at)
   writeFileSync(join(folder, 'pan.log'), stdout)
