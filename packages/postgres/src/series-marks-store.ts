@@ -1,6 +1,7 @@
 import { type GatewayEpochClosedData, PARTITIONS, type Series, seriesKey } from '@sluice/contracts'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { Migration } from './migrate.ts'
+import { prepared } from './prepared.ts'
 import { contiguousTo, emptyMark, type NewRange, receiveRange, type SeriesMark } from './series-mark.ts'
 import { type Statement, together } from './together.ts'
 
@@ -95,7 +96,7 @@ export async function openMarks<Tables>(trx: Transaction<Tables>, wanted: readon
       .filter(({ dirty }) => dirty)
       .map(
         ({ series, mark, closedAt }) =>
-          sql`update series_marks set last = ${mark.last}, gaps = ${JSON.stringify(mark.gaps)}::jsonb,
+          sql`${prepared}update series_marks set last = ${mark.last}, gaps = ${JSON.stringify(mark.gaps)}::jsonb,
             closed_at_number = ${closedAt ?? null}, updated_at = now() where ${isOf(series)}`,
       )
 
@@ -129,12 +130,12 @@ export async function openMarks<Tables>(trx: Transaction<Tables>, wanted: readon
 
 /** Makes the row of a new series, so that there is something to lock. */
 function makeMark({ gatewayId, epoch, partition }: Series): Statement<MarkRow> {
-  return sql<MarkRow>`insert into series_marks (gateway_id, epoch, partition, last) values (${gatewayId}, ${epoch}, ${partition}, 0)
+  return sql<MarkRow>`${prepared}insert into series_marks (gateway_id, epoch, partition, last) values (${gatewayId}, ${epoch}, ${partition}, 0)
     on conflict do nothing`
 }
 
 function lockMark(series: Series): Statement<MarkRow> {
-  return sql<MarkRow>`select gateway_id, epoch, partition, last, gaps, closed_at_number from series_marks
+  return sql<MarkRow>`${prepared}select gateway_id, epoch, partition, last, gaps, closed_at_number from series_marks
     where ${isOf(series)} for update`
 }
 

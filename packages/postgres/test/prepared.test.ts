@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import { testPostgres } from '@sluice/test-env'
 import { sql } from 'kysely'
-import { type Kysely, openDatabase, prepared, together } from '../src/index.ts'
+import { createSeriesMarks, type Kysely, openDatabase, openMarks, prepared, together } from '../src/index.ts'
 
 async function open(t: TestContext): Promise<Kysely<never>> {
   const { url } = await testPostgres(t, { schemas: ['sums'] })
@@ -49,4 +49,17 @@ test('one that was prepared before its table has got another column goes on', as
   assert.deepEqual((await put(1).execute(db)).rows, [{ id: 1 }])
   await sql`alter table sums add column text text`.execute(db)
   assert.deepEqual((await put(2).execute(db)).rows, [{ id: 2 }])
+})
+
+test('marks of whatever series are locked and saved by the same three statements', async t => {
+  const db = await open(t)
+  await createSeriesMarks.up(db)
+  for (const partition of [1, 2, 3])
+    await db.transaction().execute(async trx => {
+      const series = { gatewayId: 'gateway', epoch: 1, partition }
+      const marks = await openMarks(trx, [series])
+      marks.receive(series, 1, 2)
+      await marks.save()
+    })
+  assert.equal(await countPrepared(db), 3)
 })
