@@ -23,6 +23,7 @@ const querySeconds = 20
 /**
  * Opens the clients. A server is not asked for yet: the first statement finds out whether it is there. Embedded, the
  * library is loaded here, which takes 0.2 to 0.7 s.
+ * @throws where it is to be embedded on a platform for which there is no library, saying what to do
  */
 export async function openClickhouse(target: ClickhouseTarget): Promise<Clickhouse> {
   const open = 'url' in target ? () => openRemote(target.url) : await openEmbedded(target.chdbDir)
@@ -52,8 +53,16 @@ function openRemote(url: string): ClickHouseClient {
 
 async function openEmbedded(dir: string): Promise<() => ClickHouseClient> {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const { createChdbConnection } = await import('chdb/connection')
+  const { createChdbConnection } = await import('chdb/connection').catch(refuseOn)
   // The two packages carry the same interface in two releases of its declaration.
   const connect = () => createChdbConnection({ path: dir }) as unknown as InjectedConnection
   return () => createClient({ connection: connect(), ...quiet })
+}
+
+function refuseOn(cause: unknown): never {
+  if (!(cause instanceof Error && cause.name === 'ChdbPlatformUnsupportedError')) throw cause
+  throw new Error(
+    `ClickHouse cannot be embedded on ${process.platform}-${process.arch}: its package has no build for it. Set CLICKHOUSE_URL to a ClickHouse server.`,
+    { cause },
+  )
 }

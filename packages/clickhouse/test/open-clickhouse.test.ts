@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
 import { type Clickhouse, isClickhouseUnavailable, openClickhouse, runClickhouseMigrations } from '../src/index.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'sluice-clickhouse-'))
@@ -64,4 +66,15 @@ test('more queries than clients all get their answer', async () => {
     answers.flat(),
     Array.from({ length: 20 }, (_, n) => ({ n })),
   )
+})
+
+test('where it cannot be embedded, that is said with what to do instead', async () => {
+  const elsewhere = "Object.defineProperty(process, 'arch', { value: 'arm' })"
+  const opened = import.meta.resolve('../src/open-clickhouse.ts')
+  const open = `(await import(process.argv[1])).openClickhouse({ chdbDir: process.argv[2] })`
+  const failed = promisify(execFile)(process.execPath, [
+    ...['--import', `data:text/javascript,${encodeURIComponent(elsewhere)}`],
+    ...['--input-type=module', '--eval', open, opened, join(folder, 'elsewhere')],
+  ])
+  await assert.rejects(failed, /ClickHouse cannot be embedded on \w+-arm: .*Set CLICKHOUSE_URL/)
 })

@@ -29,7 +29,7 @@ export function findNatsServer(env: Record<string, string | undefined>): string 
   const found = findInPath('nats-server', env.PATH ?? '')
   if (found) return checkVersion(found)
   throw new StackError(
-    'There is no nats-server. Install it (macOS: brew install nats-server; else github.com/nats-io/nats-server/releases), ' +
+    'There is no nats-server. Install it (macOS: brew install nats-server; Debian 13 and later: apt-get install nats-server; else github.com/nats-io/nats-server/releases), ' +
       'or set NATS_SERVER_BIN to the program, or NATS_URL to a server of your own.',
   )
 }
