@@ -145,7 +145,8 @@ for (const [busyWith, reason] of [
     assert.equal(call.refusal?.reason, reason, call.refusal?.message)
     assert.equal(call.refusal?.retryAfterS, 1)
     assert.deepEqual(call.refusal?.budget, {
-      ...{ budget_id: budget.budget_id, name: budget.name, copy: '', scope: budget.scope, unit: budget.unit },
+      ...{ budget_id: budget.budget_id, name: budget.name, copy: '', per: undefined },
+      ...{ scope: budget.scope, unit: budget.unit },
       ...{ window: budget.window, resets_at_ms: 86_400_000, limit: dollar, spent: 40, held: 2 },
     })
     assert.ok(call.refusal?.message.includes(`"${budget.name}"`), call.refusal?.message)
