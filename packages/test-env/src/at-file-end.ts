@@ -36,24 +36,27 @@ export async function loadFiles(files: readonly string[], load: (file: string) =
   goOn?.()
 }
 
+/**
+ * A process none of whose tests is to be run any more is at its end, and there are none until the next file is loaded: what this
+ * puts behind the tests of a file lasts until then.
+ */
 async function endFile(file: string): Promise<void> {
   const goOnBefore = goOn
-  goOn = undefined
-  if (ofFile.length > 0 && !isFiltered)
+  const closes = ofFile.length > 0
+  if (!isFiltered)
     await new Promise<void>(resolve => {
-      suite(`${file} closes what it has opened`, () => {
+      const nextIsLoaded = new Promise<void>(next => {
+        goOn = next
+      })
+      suite(`${file} ${closes ? 'closes what it has opened' : 'is over'}`, () => {
         after(async () => {
-          // A process none of whose tests is to be run any more is at its end: there are none until the next file is loaded.
-          const nextIsLoaded = new Promise<void>(next => {
-            goOn = next
-          })
-          await runSteps(ofFile).finally(resolve)
+          if (closes) await runSteps(ofFile).finally(resolve)
           await nextIsLoaded
         })
       })
       goOnBefore?.()
+      if (!closes) resolve()
     })
-  else goOnBefore?.()
 }
 
 /** Last given, first run: a database goes before its server. */
