@@ -6,7 +6,8 @@ const begin = '/* prepared */ '
 /**
  * Stands at the beginning of a statement that each connection is to prepare once: for those that are made all the time and
  * whose plan takes longer than what they read. Their text is always the same, and so are their columns, which are named one by
- * one: with `*` a migration would change them beneath a connection that has prepared it.
+ * one: with `*` a migration would change them beneath a connection that has prepared it. Its plan is made without the values: not
+ * for arrays of any length to be joined with tables that grow, which would be read in full.
  */
 export const prepared = sql.raw(begin)
 

@@ -8,7 +8,7 @@ import {
   type Pool,
   poolKey,
 } from '@sluice/leases'
-import { prepared, type Transaction } from '@sluice/postgres'
+import type { Transaction } from '@sluice/postgres'
 import { type Selectable, sql } from 'kysely'
 import type { CountedBudget } from '../budget.ts'
 import { fromRow as budgetOf } from '../budget-store.ts'
@@ -92,7 +92,7 @@ interface NamedRows {
 async function readNamed(trx: Transaction<BudgetTables>, home: number, names: Named): Promise<NamedRows> {
   const { runs } = names
   const budgetIds = new Set(names.pools.map(({ budgetId }) => budgetId))
-  const { rows } = await sql<NamedRows>`${prepared}
+  const { rows } = await sql<NamedRows>`
     with held as (
       select * from leases where home = ${home} and lease_id = any(${[...new Set(names.leaseIds)]}::text[])
       union all
@@ -179,7 +179,7 @@ async function write(
 ): Promise<void> {
   const rows = leases.map(lease => toRow(home, loaded, lease, nowMs))
   const gateways = [...gatewayIds].flatMap(gatewayId => loaded.state.gateways.get(gatewayId) ?? [])
-  await sql`${prepared}with changed_leases as (
+  await sql`with changed_leases as (
       insert into leases select * from jsonb_populate_recordset(null::leases, ${JSON.stringify(rows)}::jsonb)
         on conflict (home, lease_id) do update set settled = excluded.settled, returned = excluded.returned,
           unresolved = excluded.unresolved, version = excluded.version, state = excluded.state,
