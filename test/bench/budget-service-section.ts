@@ -5,7 +5,7 @@ import type { Hold } from '@sluice/leases'
 import { startTestStack, type TestStack } from '@sluice/test-env'
 import pg from 'pg'
 import { LeasedGateway } from './leased-gateway.ts'
-import { cpuMicroseconds, residentBytes } from './processes.ts'
+import { cpuMicroseconds, residentBytes, takeAllCores } from './processes.ts'
 import type { SectionOptions } from './sections.ts'
 import { percentile } from './statistics.ts'
 import { short, type Table } from './table.ts'
@@ -28,7 +28,7 @@ export async function budgetService(options: SectionOptions): Promise<Table> {
   const count = options.quick ? 10_000 : 100_000
   const title = `Hard budgets: ${count} active budgets on one budget service`
   options.say(title)
-  const cleanUps: (() => void | Promise<void>)[] = []
+  const cleanUps: (() => void | Promise<void>)[] = [takeAllCores()]
   const stack = await startTestStack(
     { after: clean => cleanUps.push(clean) },
     { ownPostgres: true, services: ['accounts', 'budget'], env: { SLUICE_LOG_LEVEL: 'warn' } },

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { startTestStack } from '@sluice/test-env'
 import { makeBudgets, runWorkload, type WorkloadResult } from './lease-workload.ts'
-import { targetCore } from './processes.ts'
+import { takeAllCores, targetCore } from './processes.ts'
 import type { SectionOptions } from './sections.ts'
 import { short, type Table } from './table.ts'
 
@@ -36,7 +36,7 @@ export async function workload(options: SectionOptions): Promise<Table> {
     : { seats: 2_000, teams: 60, gateways: 4, everyMs: 15_000, seconds: 40 }
   const title = `Hard budgets: ${size.seats} seats, a call each ${size.everyMs / 1_000} s, eight budgets, ${size.gateways} gateways`
   options.say(title)
-  const cleanUps: (() => void | Promise<void>)[] = []
+  const cleanUps: (() => void | Promise<void>)[] = [takeAllCores()]
   const stack = await startTestStack(
     { after: clean => cleanUps.push(clean) },
     {

@@ -8,10 +8,10 @@ import { loadCore, pinTree, raiseFileLimit } from './processes.ts'
 import { writeReport } from './report.ts'
 import { ensureRequirements } from './requirements.ts'
 import { runSections } from './sections.ts'
-import { toMarkdown } from './table.ts'
+import { type Table, toMarkdown } from './table.ts'
 import { startDirect, startTargets, type Target } from './targets.ts'
 
-const usage = `npm run bench -- [--quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets,keys,budgets,budget-service,cuts]
+const usage = `npm run bench -- [--quick] [--only json,latency,burst,paced,memory,prompts,tls,sockets,keys,budgets,leased,budget-service,cuts]
   [--targets gateway,portkey] [--write] [--profile folder]
 `
 
@@ -37,6 +37,7 @@ raiseFileLimit()
 pinTree(process.pid, loadCore)
 const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
 const targets: Target[] = []
+const tables: Table[] = []
 let failed = false
 try {
   const tls = makeCertificate(folder)
@@ -47,7 +48,7 @@ try {
       folder,
       mock: mock.ports,
       tls,
-      leased: list(values.only).includes('budgets'),
+      leased: ['budgets', 'leased'].some(name => list(values.only).includes(name)),
       ...(values.profile === undefined ? {} : { profileFolder: values.profile }),
     },
     direct,
@@ -55,7 +56,7 @@ try {
   )
   targets.splice(0, targets.length, ...started)
   const say = (line: string) => process.stderr.write(`· ${line}\n`)
-  const tables = await runSections(targets, list(values.only), { quick: values.quick, folder, say })
+  await runSections(targets, list(values.only), { quick: values.quick, folder, say }, tables)
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
   const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'CPU'}, Node ${process.version}, commit ${commit}, load average ${loadavg()[0]?.toFixed(2)}`
   const text = `${machine}${values.quick ? ', --quick' : ''}\n\n${tables.map(toMarkdown).join('\n')}`
@@ -63,6 +64,7 @@ try {
   if (values.write) writeReport(join(import.meta.dirname, 'README.md'), text)
 } catch (error) {
   failed = true
+  process.stdout.write(tables.map(toMarkdown).join('\n'))
   process.stderr.write(`${error instanceof Error ? error.message : error}\nLogs are in ${folder}\n`)
 } finally {
   for (const target of targets.reverse()) await target.stop()
