@@ -5,6 +5,8 @@ import { test } from 'node:test'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { provisionBus } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
+import type { CheckpointRecord } from '../src/journal/open-record.ts'
+import { readFrame, recordType } from '../src/journal/record.ts'
 import { requestIdOf, type TestProject } from './gateway-stack.ts'
 import { recordsOf } from './paths/references.ts'
 import { isPaidOnce } from './paths/stored.ts'
@@ -69,11 +71,19 @@ const isAtProvider = (project: TestProject) => eventually(async () => (await gat
 const isInJournal = (project: TestProject) =>
   eventually(() => {
     const directory = gateway.stack.services.gateway.plan.env.GATEWAY_JOURNAL_DIR ?? ''
-    const noted = new RegExp(`"background":\\{.{0,4000}${project.projectId}`, 's')
     return readdirSync(directory).some(
-      name => name.endsWith('.journal') && noted.test(readFileSync(join(directory, name), 'latin1')),
+      name => name.endsWith('.journal') && notesBackground(readFileSync(join(directory, name)), project),
     )
   })
+
+function notesBackground(segment: Buffer, { projectId }: TestProject): boolean {
+  for (let frame = readFrame(segment, 0); typeof frame === 'object'; frame = readFrame(segment, frame.end)) {
+    if (frame.type !== recordType.checkpoint) continue
+    const { background } = JSON.parse(frame.json.toString()) as CheckpointRecord
+    if (background?.identity.project_id === projectId) return true
+  }
+  return false
+}
 
 async function killAndStart(): Promise<void> {
   const { gateway: service } = gateway.stack.services
