@@ -304,8 +304,14 @@ const mistakes: readonly Mistake[] = [
         to: 'if (this.#refusal && this.#seenTokens >= Number.MAX_SAFE_INTEGER)',
       },
     ],
-    // Answers that are longer than what they are paid for at first.
-    size: { models: [chat], limitUsd: '10.00', promptTokens: [4_000, 15_000], outputTokens: [2_000, 6_000] },
+    // Answers that are much longer than what they are paid for at first, to prompts so small that what is held for them pays for no more of it.
+    size: {
+      models: [chat],
+      limitUsd: '2.00',
+      promptTokens: [400, 1_500],
+      outputTokens: [3_000, 8_000],
+      answerMs: 3_000,
+    },
     breaks: 'what stands above a limit',
   },
 ]
