@@ -150,6 +150,21 @@ test('a call that its budget cannot pay whole is answered with less output, and 
   assert.ok(Number(spent) <= 0.01)
 })
 
+test('a rate limit of tokens makes no call fail that another of its budgets pays for with less output', async () => {
+  const { openai, projectId } = await hardBudget('short', { limit: '0.01' })
+  const rate = { name: 'rate', unit: 'tokens', limit: '1000000', window: 'minute', mode: 'hard' }
+  assert.equal((await admin.call('POST', `/accounts/projects/${projectId}/budgets`, rate)).status, 201)
+  const ask = (max_tokens: number) =>
+    openai.chat.completions
+      .create({ model: 'gpt-4o', messages: [{ role: 'user', content: write(5_000) }], max_tokens })
+      .withResponse()
+  await eventually(async () => (await ask(1)).response.headers.get('x-ratelimit-limit-tokens') === '1000000')
+  const { data, response } = await ask(4_000)
+  const clampedTo = Number(response.headers.get('sluice-clamped'))
+  assert.ok(clampedTo >= 256 && clampedTo < 1_000, `clamped to ${clampedTo}`)
+  assert.equal(data.usage?.completion_tokens, clampedTo)
+})
+
 test('a paced budget pays for a stream as it goes on, and ends it cleanly where the money does', async () => {
   const { openai } = await hardBudget('paced', { limit: '0.08', hold: 'paced' })
   const bill = await billSince()

@@ -263,9 +263,10 @@ function isWhole(needs: readonly Need[], amounts: readonly number[]): boolean {
 function takenOf(deps: LeaseDeps, paying: Paying, hold: Hold, amounts: readonly number[]): Taken {
   const { bound, budgets } = paying
   const money = new Money(deps.client, hold, budgets)
-  const within = outputWithin(paying, amounts)
+  const each = paidOutputs(paying, amounts)
+  const within = Math.min(...each)
   if (within >= bound.outputTokens) return { money, bound, outputTokens: undefined, isPaced: false }
-  const limitedBy = budgets[withinEach(paying, amounts).indexOf(within)]
+  const limitedBy = budgets[each.indexOf(within)]
   return { money, bound, outputTokens: within, limitedBy, isPaced: mayPace(paying) }
 }
 
@@ -332,6 +333,12 @@ function withinEach(paying: Paying, amounts: readonly number[]): number[] {
   return paying.budgets.map((matched, at) =>
     outputWithinOf(matched.budget, boundFor(paying, matched), amounts[at] ?? 0),
   )
+}
+
+/** So much output is paid for by what a call holds. A rate limit of which it holds a first part sets none, however small that part may be. */
+function paidOutputs(paying: Paying, amounts: readonly number[]): number[] {
+  const each = withinEach(paying, amounts)
+  return paying.budgets.map(({ budget }, at) => (isLoose(budget) ? paying.bound.outputTokens : (each[at] ?? 0)))
 }
 
 function requireBounded(paying: Paying): void {
