@@ -70,3 +70,15 @@ test('a member that a body must not have is named', async t => {
   assert.equal(answer.statusCode, 400)
   assert.equal(answer.json().error.message, 'body must not have "adress"')
 })
+
+test('a content type without a body is fine where none is needed, and named where one is', async t => {
+  const app = createRestApp(pino({ level: 'silent' }), [])
+  t.after(() => app.close())
+  app.delete('/things/:id', (_request, reply) => reply.code(204).send())
+  app.post('/things', { schema: { body: { type: 'object', properties: {} } } }, () => ({}))
+  const headers = { 'content-type': 'application/json' }
+  assert.equal((await app.inject({ method: 'DELETE', url: '/things/a', headers })).statusCode, 204)
+  const answer = await app.inject({ method: 'POST', url: '/things', headers })
+  assert.deepEqual([answer.statusCode, answer.json().error.message], [400, 'body must be object'])
+  assert.equal((await app.inject({ method: 'POST', url: '/things', headers, payload: '{' })).statusCode, 400)
+})

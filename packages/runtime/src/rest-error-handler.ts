@@ -26,6 +26,7 @@ export function createRestApp(
     frameworkErrors: ({ code }, request, reply) => refuseAddress(code, request.id, reply as unknown as FastifyReply),
   })
   limitClosing(app, 5_000)
+  allowEmptyBodies(app)
   app.addHook('onRequest', async request => requireStorable(request))
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id)
@@ -40,6 +41,15 @@ export function createRestApp(
   })
   answerErrors(app, log)
   return app
+}
+
+/** Clients that name a content type on every request send it with what has no body, too. */
+function allowEmptyBodies(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined)
+    else parse(request, body.toString(), done)
+  })
 }
 
 /** What PostgreSQL cannot hold it cannot be asked for either. @throws AppError 404 for a name in the path, 400 in the query */

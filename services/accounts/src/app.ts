@@ -1,7 +1,7 @@
 import { createRestApp, type Logger, type SecretBox, serveOpenApi } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import { enterScopes, guardRoutes } from './access.ts'
-import { allowEmptyBodies, validateStrictly } from './body-validation.ts'
+import { validateStrictly } from './body-validation.ts'
 import type { Changes } from './change-store.ts'
 import type { Db } from './db/schema.ts'
 import { nameNotOffered } from './not-offered.ts'
@@ -83,7 +83,6 @@ export interface AppDeps {
 export function buildApp(deps: AppDeps): FastifyInstance {
   const app = createRestApp(deps.log, deps.trustedProxies, nameNotOffered)
   validateStrictly(app)
-  allowEmptyBodies(app)
   guardRoutes(app, deps)
   enterScopes(app)
   serveOpenApi(app, '/accounts/openapi.json', 'Sluice accounts')

@@ -23,15 +23,6 @@ export function validateStrictly(app: FastifyInstance): void {
   })
 }
 
-/** Clients that name a content type on every request send it with DELETE and sign-out too, without a body. */
-export function allowEmptyBodies(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error')
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined)
-    else parse(request, body.toString(), done)
-  })
-}
-
 /** A query whose integers are numbers and whose yes and no are booleans. What is not written as one stays text, and is refused. */
 function withValues(schema: TSchema, query: Record<string, unknown>): Record<string, unknown> {
   const { properties } = schema as { properties?: Record<string, { type?: string }> }
