@@ -71,6 +71,21 @@ test('a member that a body must not have is named', async t => {
   assert.equal(answer.json().error.message, 'body must not have "adress"')
 })
 
+test('the values that a member may have are named', async t => {
+  const app = createRestApp(pino({ level: 'silent' }), [])
+  t.after(() => app.close())
+  const size = { anyOf: [{ type: 'string', enum: ['small', 'large'] }, { type: 'integer' }] }
+  const body = { type: 'object', properties: { color: { type: 'string', enum: ['red', 'blue'] }, size } }
+  app.post('/things', { schema: { body } }, () => ({}))
+  const refusal = async (payload: object) =>
+    (await app.inject({ method: 'POST', url: '/things', payload })).json().error.message
+  assert.equal(await refusal({ color: 'green' }), 'body/color must be one of "red", "blue"')
+  assert.match(
+    await refusal({ size: 'huge' }),
+    /^body\/size must be one of "small", "large", body\/size must be integer/,
+  )
+})
+
 test('a content type without a body is fine where none is needed, and named where one is', async t => {
   const app = createRestApp(pino({ level: 'silent' }), [])
   t.after(() => app.close())

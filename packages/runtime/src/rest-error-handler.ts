@@ -144,17 +144,26 @@ function toAppError(error: unknown): AppError | undefined {
 /** What a validator found, as far as it is looked at here. */
 interface SchemaProblem {
   keyword: string
-  params: { additionalProperty?: unknown }
+  params: { additionalProperty?: unknown; allowedValues?: unknown }
 }
 
-/** The validator says that there is a member too many, and not which. */
+/** The validator says that there is a member too many, or a value of another list, and not which. */
 function nameUnknown(problems: readonly SchemaProblem[], message = 'The request does not match the schema.'): string {
-  const unknown = problems.find(({ keyword }) => keyword === 'additionalProperties')?.params.additionalProperty
-  if (typeof unknown !== 'string') return message
-  return message.replace(
-    'must NOT have additional properties',
-    `must not have ${JSON.stringify(unknown.slice(0, 100))}`,
-  )
+  let named = message
+  for (const { keyword, params } of problems) {
+    const { additionalProperty: unknown, allowedValues: values } = params
+    if (keyword === 'additionalProperties' && typeof unknown === 'string')
+      named = named.replace(
+        'must NOT have additional properties',
+        () => `must not have ${JSON.stringify(unknown.slice(0, 100))}`,
+      )
+    if (keyword === 'enum' && Array.isArray(values))
+      named = named.replace(
+        'must be equal to one of the allowed values',
+        () => `must be one of ${values.map(value => JSON.stringify(value)).join(', ')}`,
+      )
+  }
+  return named
 }
 
 /** PostgreSQL's class 57 (shutting down) and 08 (connection), and the socket errors below it. */
