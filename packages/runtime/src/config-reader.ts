@@ -122,6 +122,17 @@ export class ConfigReader {
   }
 }
 
+/** Reads the configuration of a program, which ends where that is wrong: the problems are printed, and no stack. */
+export function readOrEnd<T>(read: (env: NodeJS.ProcessEnv) => T, env: NodeJS.ProcessEnv): T {
+  try {
+    return read(env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    process.stderr.write(`${error.name}: ${error.message}\n`)
+    process.exit(1)
+  }
+}
+
 /** What every service's configuration has. */
 export interface ServiceConfig {
   host: string

@@ -1,6 +1,13 @@
 import { answerMemberMailboxes, answerParticipantProofs, connectBus } from '@sluice/bus'
 import { startOutboxRelay, watchOutbox } from '@sluice/postgres'
-import { ClosingStack, createLogger, createSecretBox, startOperatorServer, withinScope } from '@sluice/runtime'
+import {
+  ClosingStack,
+  createLogger,
+  createSecretBox,
+  readOrEnd,
+  startOperatorServer,
+  withinScope,
+} from '@sluice/runtime'
 import { metricsText, outboxMetrics } from '@sluice/telemetry'
 import { createAccountPublisher } from './account-publisher.ts'
 import { buildApp } from './app.ts'
@@ -24,7 +31,7 @@ import { sweep } from './sweep.ts'
 import { askGateways } from './test-integration.ts'
 import { startUpkeep } from './upkeep.ts'
 
-const { config, secrets } = readConfig(process.env)
+const { config, secrets } = readOrEnd(readConfig, process.env)
 if (!process.argv.includes('--check-config')) {
   const log = createLogger('accounts', config.logLevel)
   const closing = new ClosingStack(log)

@@ -2,7 +2,7 @@ import { answerUsageHours, askMetBudgets, connectBus, followCredentials } from '
 import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
 import { usageHoursSubjects } from '@sluice/contracts'
 import { gapRecord, letterArchive, openDatabase, rebuildStore, watchCompleteness } from '@sluice/postgres'
-import { ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
+import { ClosingStack, createLogger, readOrEnd, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText } from '@sluice/telemetry'
 import { buildApp } from './app.ts'
 import { readConfig } from './config.ts'
@@ -25,7 +25,7 @@ import { usageHourStore } from './usage-hour-store.ts'
 import { usageRowStore } from './usage-row-store.ts'
 import { usageSumStore } from './usage-sum-store.ts'
 
-const config = readConfig(process.env)
+const config = readOrEnd(readConfig, process.env)
 // Embedded ClickHouse runs each statement on a thread of Node's pool: with the default of four, four slow reports would
 // hold up inserts, files and name look-ups. Read when the pool is first used, which is later.
 process.env.UV_THREADPOOL_SIZE ??= '12'

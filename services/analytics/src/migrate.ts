@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
 import { openDatabase, runMigrations } from '@sluice/postgres'
+import { readOrEnd } from '@sluice/runtime'
 import { readConfig } from './config.ts'
 import { migrations } from './db/migrations/index.ts'
 import type { AnalyticsTables } from './db/schema.ts'
@@ -20,7 +21,7 @@ export async function migrateDatabase(url: string): Promise<string[]> {
 
 // A server is migrated here. Embedded data belongs to one process at a time: the service migrates it as it starts.
 if (import.meta.main) {
-  const config = readConfig(process.env)
+  const config = readOrEnd(readConfig, process.env)
   const done = await migrateDatabase(config.databaseUrl)
   if ('url' in config.clickhouse) {
     const clickhouse = await openClickhouse(config.clickhouse)

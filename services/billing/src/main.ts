@@ -8,7 +8,7 @@ import {
   watchCompleteness,
   watchOutbox,
 } from '@sluice/postgres'
-import { addGapRoutes, ClosingStack, createLogger, startOperatorServer } from '@sluice/runtime'
+import { addGapRoutes, ClosingStack, createLogger, readOrEnd, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText, outboxMetrics } from '@sluice/telemetry'
 import { sql } from 'kysely'
 import { adjustmentStore } from './adjustment-store.ts'
@@ -48,7 +48,7 @@ import { usageHourStore } from './usage-hour-store.ts'
 import { usageLogStore } from './usage-log-store.ts'
 import { usageStore } from './usage-store.ts'
 
-const config = readConfig(process.env)
+const config = readOrEnd(readConfig, process.env)
 if (!process.argv.includes('--check-config')) await run()
 
 async function run(): Promise<void> {

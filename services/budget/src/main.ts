@@ -21,7 +21,7 @@ import {
   watchOutbox,
   whileOutboxRests,
 } from '@sluice/postgres'
-import { ClosingStack, createLogger, type Logger, startOperatorServer } from '@sluice/runtime'
+import { ClosingStack, createLogger, type Logger, readOrEnd, startOperatorServer } from '@sluice/runtime'
 import { completenessMetrics, metricsText, outboxMetrics } from '@sluice/telemetry'
 import { uuidv7 } from 'uuidv7'
 import { manageAlerts } from './alerts/alert-management.ts'
@@ -419,7 +419,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
 }
 
 if (import.meta.main) {
-  const config = readConfig(process.env)
+  const config = readOrEnd(readConfig, process.env)
   if (!process.argv.includes('--check-config')) {
     const log = createLogger('budget', config.logLevel)
     const closing = new ClosingStack(log)

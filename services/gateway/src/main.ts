@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { answerRequests, connectBus } from '@sluice/bus'
 import { IntegrationTestRequest, IntegrationTestResult, integrationTestSubject } from '@sluice/contracts'
 import { createWindowFinder } from '@sluice/leases'
-import { ClosingStack, createLogger, createSecretBox, startOperatorServer } from '@sluice/runtime'
+import { ClosingStack, createLogger, createSecretBox, readOrEnd, startOperatorServer } from '@sluice/runtime'
 import { metricsText, noSpans, openSpans } from '@sluice/telemetry'
 import { createAdmissionGate } from './admission-gate.ts'
 import { type AppDeps, buildApp } from './app.ts'
@@ -67,7 +67,7 @@ import { StoredResponses } from './views/stored-responses-view.ts'
 // A few bytes that a slow call keeps hold on to all of their slab: with Node's 64 kB, as much as everything else it keeps.
 Buffer.poolSize = 8 * 1024
 
-const { config, secrets } = readConfig(process.env)
+const { config, secrets } = readOrEnd(readConfig, process.env)
 if (process.argv.includes('--check-config')) process.exit(0)
 const log = createLogger('gateway', config.logLevel)
 const closing = new ClosingStack(log)
