@@ -221,6 +221,11 @@ export const errors = {
     message:
       'Budgets with window "minute" and those of unit "concurrent" have no thresholds and no forecast: they would tell of each minute anew.',
   },
+  neverChanges: {
+    code: 'invalid_request',
+    statusCode: 400,
+    message: 'This never changes: make a new budget.',
+  },
   nothingToChange: {
     code: 'nothing_to_change',
     statusCode: 400,

@@ -237,8 +237,11 @@ test('a budget that cannot hold is refused in words, never taken for something w
 test('unit, window, scope and time zone never change, and a wrong field is named', async () => {
   const { projectId, call } = await readyProject()
   const { body } = await call('POST', `${projectId}/budgets`, spend)
-  for (const change of [{ unit: 'tokens' }, { window: 'month' }, { scope: { team: 'a' } }, { time_zone: 'UTC' }])
-    assert.equal((await call('PATCH', `${projectId}/budgets/${body.id}`, change)).status, 400, JSON.stringify(change))
+  for (const change of [{ unit: 'tokens' }, { window: 'month' }, { scope: { team: 'a' } }, { time_zone: 'UTC' }]) {
+    const { status, body: answer } = await call('PATCH', `${projectId}/budgets/${body.id}`, change)
+    const words = `"${Object.keys(change)[0]}" of a budget never changes: make a new budget, and delete this one.`
+    assert.deepEqual([status, answer.error.code, answer.error.message], [400, 'invalid_request', words])
+  }
   assert.equal((await call('PATCH', `${projectId}/budgets/${body.id}`, {})).body.error.code, 'nothing_to_change')
   const zone = await call('POST', `${projectId}/budgets`, { ...spend, time_zone: 'Mars/Olympus' })
   assert.equal(zone.body.error.code, 'invalid_time_zone')

@@ -25,6 +25,16 @@ export const ChangeBudgetBody = Type.Object(
   { additionalProperties: false },
 )
 
+const fixed = ['unit', 'window', 'scope', 'per', 'time_zone', 'starts_at']
+
+/** @throws AppError 400 where what never changes is to be changed */
+async function requireChangeable({ body }: { body: unknown }): Promise<void> {
+  const member = fixed.find(name => typeof body === 'object' && body !== null && Object.hasOwn(body, name))
+  if (member === undefined) return
+  const message = `"${member}" of a budget never changes: make a new budget, and delete this one.`
+  throw errorOf(errors.neverChanges, { message })
+}
+
 const changes = [
   ['PATCH', 'Change what is named of a budget'],
   ['PUT', 'Change a budget'],
@@ -37,6 +47,7 @@ export function changeBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, p
       url: `${place.path}/:id`,
       config: { access: place.writes },
       schema: { summary: place.words(summary), body: ChangeBudgetBody, response: responses({ 200: BudgetAnswer }) },
+      preValidation: requireChangeable,
       handler: async request => {
         const nowMs = deps.now()
         const parent = place.parentOf(request, deps)
