@@ -2,9 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 import type { Replacement } from './mutant.ts'
+import { progressMark } from './programs/tell-progress.ts'
 import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
 const here = import.meta.dirname
@@ -53,7 +55,12 @@ export async function runProgram(
     },
   )
   run.scope.after(() => void child.kill())
-  const [printed, said] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
+  let said = ''
+  createInterface(child.stderr).on('line', line => {
+    if (line.startsWith(progressMark)) run.say(line.slice(progressMark.length))
+    else said += `${line}\n`
+  })
+  const [printed] = await Promise.all([text(child.stdout), once(child, 'close')])
   writeFileSync(join(run.logs, `${program}.log`), printed + said)
   if (child.exitCode !== 0)
     return { figures: {}, kept: [{ promise: 'it ends without an exception', kept: false, found: said.slice(0, 400) }] }

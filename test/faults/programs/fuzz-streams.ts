@@ -10,6 +10,7 @@ import { isDeepStrictEqual } from 'node:util'
 import * as usage from '@sluice/usage'
 import { seededRandom } from '../random.ts'
 import type { Outcome } from '../scenario.ts'
+import { tellProgress } from './tell-progress.ts'
 
 const { runs, repeatedMiB, seed } = JSON.parse(process.argv[2] ?? '{}') as {
   runs: number
@@ -168,8 +169,15 @@ const startedAt = performance.now()
 for (const pair of own) play(pair, Math.min(runs, 200))
 for (const pair of foreign) play(pair, Math.min(Math.ceil(runs / 50), 200))
 const before = await alive()
-for (const pair of own) play(pair, runs)
-for (const pair of foreign) play(pair, Math.ceil(runs / 50))
+const progress = tellProgress(own.length + foreign.length, 'pairs of a stream and a tap')
+for (const [done, pair] of own.entries()) {
+  progress(done)
+  play(pair, runs)
+}
+for (const [done, pair] of foreign.entries()) {
+  progress(own.length + done)
+  play(pair, Math.ceil(runs / 50))
+}
 const grownBytes = (await alive()) - before
 
 /** One stream without end: its whole over and over, in one tap. What the tap keeps of it is what it grows by. */

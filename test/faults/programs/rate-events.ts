@@ -21,6 +21,7 @@ import {
 import { importCatalogue } from '@sluice/pricing/catalogue'
 import { seededRandom } from '../random.ts'
 import type { Outcome } from '../scenario.ts'
+import { tellProgress } from './tell-progress.ts'
 
 const { events, seed } = JSON.parse(process.argv[2] ?? '{}') as { events: number; seed: number }
 const random = seededRandom(seed)
@@ -92,7 +93,11 @@ function randomModifiers(): UsageModifiers {
 const found = { lines: [] as string[], sums: [] as string[], again: [] as string[], left: [] as string[] }
 const figures = { lines: 0, halves: 0, assumed: 0, unpriced: 0, parts: 0 }
 const startedAt = performance.now()
-for (let number = 0; number < events; number++) checkOne(number)
+const progress = tellProgress(events, 'events')
+for (let number = 0; number < events; number++) {
+  progress(number)
+  checkOne(number)
+}
 
 function checkOne(number: number): void {
   const override = random() < 0.3 ? oneOf(overrides) : undefined

@@ -5,6 +5,7 @@
 import { simulate } from '@sluice/leases/simulation'
 import { seededRandom } from '../random.ts'
 import type { Outcome } from '../scenario.ts'
+import { tellProgress } from './tell-progress.ts'
 
 const { schedules, gateways, seed } = JSON.parse(process.argv[2] ?? '{}') as {
   schedules: number
@@ -15,8 +16,10 @@ const startedAt = performance.now()
 const broken: string[] = []
 const refused: Record<string, number> = {}
 const sums = { calls: 0, local: 0, charged: 0, settled: 0, unresolved: 0 }
+const progress = tellProgress(schedules, 'schedules')
 let ran = 0
 for (; ran < schedules && broken.length === 0; ran++) {
+  progress(ran)
   const random = seededRandom(seed + ran)
   const between = (least: number, most: number): number => least + Math.floor(random() * (most - least + 1))
   const { violations, figures } = simulate({
