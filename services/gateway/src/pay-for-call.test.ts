@@ -162,6 +162,10 @@ test('calls go on without money while its home is silent, up to what the budget 
   const second = pay('messages', request)
   await pass(2_500)
   assert.equal(second.refusal?.reason, 'budget_unavailable')
+  assert.match(
+    second.refusal?.message ?? '',
+    /cannot be asked right now, and what calls may use of it without an answer/,
+  )
 })
 
 test('a call is held to what its budget’s home has said before it fell silent; the next goes on as the budget lets it', async t => {

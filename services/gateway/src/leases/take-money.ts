@@ -363,7 +363,10 @@ function goWithout(
 ): Taken {
   const { attemptId, budgets, bound } = paying
   const nowMs = Date.now()
-  const refusalOfHome = outcome === 'crowded' ? tooManyWait : budgetUnavailable
+  const refusalOfHome = (at: { need: Need; matched: MatchedBudget }, isAllowanceUsed = false): Refusal => {
+    const known = knownOf(deps, at.matched, at.need.pool.windowEndMs, nowMs)
+    return outcome === 'crowded' ? tooManyWait(known) : budgetUnavailable(known, isAllowanceUsed)
+  }
   const rest: { need: Need; matched: MatchedBudget }[] = []
   const without: { need: Need; matched: MatchedBudget }[] = []
   for (const [at, need] of needs.entries()) {
@@ -373,13 +376,13 @@ function goWithout(
     ;(isKnown ? rest : without).push({ need, matched })
   }
   const refused = without.find(({ need, matched }) => !deps.allowance.has(matched.budget, need.pool, need.want))
-  if (refused) throw refusalOfHome(knownOf(deps, refused.matched, refused.need.pool.windowEndMs, nowMs))
+  if (refused) throw refusalOfHome(refused, refused.matched.budget.on_unknown !== 'deny')
   const known = rest.map(({ need }) => need)
   // Of no budget at all nothing is held, and nobody is asked.
   const hold = deps.client.wallet.hold(attemptId, known, nowMs)
   const short = rest[0] ?? without[0]
   if (!short) throw new Error('nothing is needed')
-  if (!hold) throw refusalOfHome(knownOf(deps, short.matched, short.need.pool.windowEndMs, nowMs))
+  if (!hold) throw refusalOfHome(short)
   const allowed = without.map(({ need: { pool, want } }) => deps.allowance.take(pool, want))
   const money = new Money(
     deps.client,
@@ -398,8 +401,12 @@ export function tooManyWait(budget: RefusalBudget): Refusal {
   return new Refusal('budget_held', words, { retryAfterS: 1, budget })
 }
 
-export function budgetUnavailable(budget: RefusalBudget): Refusal {
-  const words = `What budget ${nameOf(budget)} has left cannot be asked right now, and it lets no call go on without. Try again in a moment.`
+/** @param isAllowanceUsed it lets calls go on without an answer, and they have used what they may */
+export function budgetUnavailable(budget: RefusalBudget, isAllowanceUsed = false): Refusal {
+  const without = isAllowanceUsed
+    ? 'what calls may use of it without an answer (on_unknown) does not pay for this one'
+    : 'it lets no call go on without'
+  const words = `What budget ${nameOf(budget)} has left cannot be asked right now, and ${without}. Try again in a moment.`
   return new Refusal('budget_unavailable', words, { retryAfterS: 1, budget })
 }
 
