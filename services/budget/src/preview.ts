@@ -22,8 +22,8 @@ export interface MetBudget {
 }
 
 /**
- * The budgets that a call of these dimensions meets, in the order in which gateways ask them. A hard one says no where too
- * little is left, a soft one where its limit is reached; alerts never do.
+ * The budgets that a call of these dimensions meets, in the order in which gateways ask them. One whose limit is reached
+ * says no, and a hard one where too little is left; alerts never do.
  */
 export function previewCall(
   states: readonly BudgetState[],
@@ -55,7 +55,7 @@ function toldIn(windows: BudgetState['windows'], value: string): string {
 
 function refusalOf(mode: string, amount: bigint, left: bigint, open: bigint): MetBudget['refuses'] {
   if (mode === 'alert') return undefined
-  if (mode === 'soft') return open <= 0n ? 'spent' : undefined
-  if (left >= amount) return undefined
+  if (open <= 0n) return 'spent'
+  if (mode === 'soft' || left >= amount) return undefined
   return open < amount ? 'spent' : 'held'
 }

@@ -726,6 +726,9 @@ test('a preview says which budgets a call meets, what is left, and which says no
       [alert, '', '0.00', '0.001', null],
     ],
   ])
+  await gateway.report(gateway.totals(1, budgetId, { granted: 100, settled_total: 100, done: true }))
+  const spent = await preview({ amounts: { requests: 0 } })
+  assert.deepEqual([spent[0], spent[1][0]], [budgetId, [budgetId, '', '0', '0', 'spent']])
   const wrong = await call('POST', `${projectId}/budgets/preview`, { amounts: { usd: 'two' } })
   assert.equal(wrong.body.error.code, 'invalid_amount')
 })
