@@ -229,6 +229,17 @@ export const leaseMistakes: readonly Mistake[] = [
     ],
   },
   {
+    name: 'a pool that stands above a lowered limit grants again',
+    seed: 7,
+    replacements: [
+      {
+        file: `${leases}/decide-ask.ts`,
+        from: "import { leftOf, type Pool, poolKey, spentOf } from './pool.ts'",
+        to: "import { leftOf as signedLeftOf, type Pool, poolKey, spentOf } from './pool.ts'; const leftOf = (pool: Pool) => Math.abs(signedLeftOf(pool))",
+      },
+    ],
+  },
+  {
     name: 'who is killed forgets what it was to hand over',
     seed: 1,
     replacements: [

@@ -66,6 +66,8 @@ function endOf(budgetId: string, cost: number, leases: readonly HeldLease[], now
 }
 
 const silentMs = 60_000
+/** A gateway whose clock is further off has no windows. */
+const mostAheadMs = 4_900
 /** Longer than any pool of these runs is kept without use. */
 const restMs = 11 * 60_000
 
@@ -83,6 +85,8 @@ export function simulate(options: SimulationOptions): Simulated {
   ]
   const budgetIds = Array.from({ length: count }, (_, at) => `bud_${at}`)
   const charged = new Map<string, number>()
+  /** By pool, the highest limit that it has had. */
+  const highest = new Map<string, number>()
   const beyondHolds = new Map<string, number>()
   const recorded = new Map<string, { settled: number; unresolved: number }>()
   const refused: Record<string, number> = {}
@@ -106,6 +110,7 @@ export function simulate(options: SimulationOptions): Simulated {
         outstanding: 0,
       })
       charged.set(key, 0)
+      highest.set(key, limit)
       recorded.set(key, { settled: 0, unresolved: 0 })
     }
   const homes = databases.map((database, home) =>
@@ -129,9 +134,10 @@ export function simulate(options: SimulationOptions): Simulated {
         const key = poolKey(budgetId, copy, windowStartMs)
         const sum = (charged.get(key) ?? 0) + amount
         charged.set(key, sum)
-        const most = limit + (beyondHolds.get(key) ?? 0) + beyond
-        beyondHolds.set(key, most - limit)
-        if (sum > most) world.violate(`the provider has charged ${sum} of ${limit} to ${key}`)
+        const mostHeld = highest.get(key) ?? limit
+        const most = mostHeld + (beyondHolds.get(key) ?? 0) + beyond
+        beyondHolds.set(key, most - mostHeld)
+        if (sum > most) world.violate(`the provider has charged ${sum} of ${mostHeld} to ${key}`)
       }
     },
     settle: (pools: readonly PoolName[], settled: number, unresolved: number) => {
@@ -186,13 +192,23 @@ export function simulate(options: SimulationOptions): Simulated {
     }
   }
   tellEnds()
-  for (let at = 0; at < options.gateways; at++)
-    gateways.push(new SimulatedGateway(`gw${at}`, world, homes, books, nextOf))
+  // In some lives alone: those of the others stay what they were.
+  const isChangeable = options.seed % 7 === 0
+  for (let at = 0; at < options.gateways; at++) {
+    const aheadMs = isChangeable ? world.between(-mostAheadMs, mostAheadMs) : 0
+    gateways.push(new SimulatedGateway(`gw${at}`, world, homes, books, nextOf, aheadMs))
+  }
 
-  const window = () =>
-    (world.nowMs < rolledAtMs ? windows[0] : windows[1]) ?? { windowStartMs: 0, windowEndMs: undefined }
-  const poolsNow = (): PoolName[] =>
-    budgetIds.map(budgetId => ({ budgetId, copy: '', ...window(), home: homeOf(budgetId), isConcurrent: false }))
+  const windowAt = (nowMs: number) =>
+    (nowMs < rolledAtMs ? windows[0] : windows[1]) ?? { windowStartMs: 0, windowEndMs: undefined }
+  const poolsAt = (nowMs: number): PoolName[] =>
+    budgetIds.map(budgetId => ({
+      budgetId,
+      copy: '',
+      ...windowAt(nowMs),
+      home: homeOf(budgetId),
+      isConcurrent: false,
+    }))
 
   world.weather = {
     loss: world.between(0, 20) / 100,
@@ -210,7 +226,7 @@ export function simulate(options: SimulationOptions): Simulated {
       const bound = world.between(1, options.largestCall)
       const gateway = gateways[world.between(0, gateways.length - 1)]
       gateway?.call({
-        pools: poolsNow(),
+        pools: poolsAt(gateway.nowMs),
         bound,
         need: world.between(1, bound),
         cost: world.between(0, bound),
@@ -244,6 +260,16 @@ export function simulate(options: SimulationOptions): Simulated {
         instance.isUp = true
       })
     })
+  const changeLimit = () => {
+    const budgetId = budgetIds[world.between(0, budgetIds.length - 1)] ?? ''
+    const { windowStartMs } = windowAt(world.nowMs)
+    const key = poolKey(budgetId, '', windowStartMs)
+    const next = world.between(1, 2 * limit)
+    highest.set(key, Math.max(next, highest.get(key) ?? 0))
+    for (const instance of homes[homeOf(budgetId)] ?? []) instance.changeLimit(key, next)
+  }
+  for (let at = isChangeable ? world.between(1, 8) : 0; at > 0; at--)
+    world.clock.after(world.between(0, lastsMs), changeLimit)
   for (let at = 0; at < options.cuts; at++)
     world.clock.after(world.between(0, lastsMs), () => {
       const gateway = gateways[world.between(0, gateways.length - 1)]
@@ -284,15 +310,15 @@ export function simulate(options: SimulationOptions): Simulated {
     }
   // What is not spent can be spent.
   const [gateway] = gateways
-  const rests = poolsNow().map(name => {
+  const rests = poolsAt(world.nowMs).map(name => {
     const pool = databases[name.home]?.state.pools.get(poolKey(name.budgetId, '', name.windowStartMs))
-    return pool ? limit - spentOf(pool) - pool.unresolved : 0
+    return pool ? pool.limit - spentOf(pool) - pool.unresolved : 0
   })
   const rest = Math.min(...rests)
   if (gateway && rest > 0) {
     const before = held
     gateway.call({
-      pools: poolsNow(),
+      pools: poolsAt(world.nowMs),
       bound: rest,
       need: rest,
       cost: rest,

@@ -67,6 +67,8 @@ export class SimulatedGateway {
   epoch = 1
   isUp = true
   readonly #world: World
+  /** How far its clock is before that of the homes. */
+  readonly #aheadMs: number
   readonly #homes: readonly SimulatedHome[][]
   readonly #books: Books
   readonly #nextOf: (pool: PoolName) => PoolName | undefined
@@ -89,15 +91,21 @@ export class SimulatedGateway {
     homes: readonly SimulatedHome[][],
     books: Books,
     nextOf: (pool: PoolName) => PoolName | undefined,
+    aheadMs: number,
   ) {
     this.gatewayId = gatewayId
     this.#world = world
     this.#homes = homes
     this.#books = books
     this.#nextOf = nextOf
+    this.#aheadMs = aheadMs
     this.#wallet = new Wallet({ gatewayId, epoch: 1, nextOf, ttlMs })
     this.#line = new WaitingLine(this.#wallet, { send: ask => this.#sendAsk(ask) })
     this.#start()
+  }
+
+  get nowMs(): number {
+    return this.#world.nowMs + this.#aheadMs
   }
 
   get running(): number {
@@ -119,13 +127,13 @@ export class SimulatedGateway {
       this.#world.clock.after(this.#world.between(1, everyMs), tick)
     }
     repeat(100, () => this.#report())
-    repeat(250, () => this.#line.poll(this.#world.nowMs))
+    repeat(250, () => this.#line.poll(this.nowMs))
     repeat(500, () => this.#repeatAsks())
     repeat(500, () => this.#sayHello())
     repeat(1_000, () => this.#beat())
     repeat(1_000, () => {
-      this.#wallet.returnIdle(this.#world.nowMs)
-      for (const ask of this.#wallet.askNextWindows(this.#world.nowMs)) this.#sendAsk(ask)
+      this.#wallet.returnIdle(this.nowMs)
+      for (const ask of this.#wallet.askNextWindows(this.nowMs)) this.#sendAsk(ask)
     })
   }
 
@@ -136,7 +144,7 @@ export class SimulatedGateway {
     const attemptId = `${this.gatewayId}-${this.epoch}-a${++this.#attempts}`
     const run = this.#run
     const needs = call.pools.map(name => ({ pool: this.#wallet.pool(name), want: call.bound, need: call.need }))
-    const hold = this.#wallet.hold(attemptId, needs, this.#world.nowMs)
+    const hold = this.#wallet.hold(attemptId, needs, this.nowMs)
     if (hold) {
       this.#books.held(true)
       this.#begin({ ...call, attemptId, hold })
@@ -157,13 +165,13 @@ export class SimulatedGateway {
           } else this.#books.refused(waited.outcome === 'refused' ? waited.refused.reason : waited.outcome)
         },
       },
-      this.#world.nowMs,
+      this.nowMs,
     )
   }
 
   /** Told by messages alone, whatever the wallet makes of them. */
   #requireLasting({ items }: Hold): void {
-    const { nowMs } = this.#world
+    const nowMs = this.nowMs
     for (const { pool, parts } of items)
       for (const { lease } of parts) {
         const endMs = Math.min(
@@ -201,7 +209,7 @@ export class SimulatedGateway {
     })
     this.#running.set(call.attemptId, call)
     const pools = call.hold.items.map(({ pool }) => pool)
-    for (const ask of this.#wallet.askAhead(pools, this.#world.nowMs)) this.#sendAsk(ask)
+    for (const ask of this.#wallet.askAhead(pools, this.nowMs)) this.#sendAsk(ask)
     const run = this.#run
     const later = (afterMs: number, work: () => void) =>
       this.#world.clock.after(afterMs, () => {
@@ -218,7 +226,7 @@ export class SimulatedGateway {
     for (const item of call.hold.items) this.#wallet.lower(item, call.bound)
     // So much stays in any case.
     call.bound = Math.max(1, call.bound)
-    this.#line.poll(this.#world.nowMs)
+    this.#line.poll(this.nowMs)
   }
 
   #end(call: Running): void {
@@ -242,7 +250,7 @@ export class SimulatedGateway {
       unresolved: settled.unresolved,
     })
     this.#books.settle(call.pools, used, isUnmeasured ? call.bound - used : 0)
-    this.#line.poll(this.#world.nowMs)
+    this.#line.poll(this.nowMs)
   }
 
   #totalsOf({ drawn }: SettledHold): [string, number][] {
@@ -368,27 +376,27 @@ export class SimulatedGateway {
   }
 
   #sendAsk(ask: OpenAsk): void {
-    const sentAtMs = this.#world.nowMs
+    const sentAtMs = this.nowMs
     this.#request<Parameters<Wallet['answer']>[0]>(
       ask.home,
       (home, reply) => home.ask(ask.message, reply),
       answer => {
         if (answer.refusal?.reason !== 'fenced') this.#heard(ask.home, sentAtMs)
-        this.#wallet.answer(answer, this.#world.nowMs)
-        this.#line.answered(answer, this.#world.nowMs)
+        this.#wallet.answer(answer, this.nowMs)
+        this.#line.answered(answer, this.nowMs)
       },
     )
   }
 
   #repeatAsks(): void {
-    for (const ask of this.#wallet.openAsks) if (this.#world.nowMs - ask.sentAtMs >= 500) this.#sendAsk(ask)
+    for (const ask of this.#wallet.openAsks) if (this.nowMs - ask.sentAtMs >= 500) this.#sendAsk(ask)
   }
 
   #report(): void {
     // A segment begins with every lease; the ones before it may go.
     if (this.#journal.length > 200 && this.#running.size === 0)
       this.#journal = this.#wallet.totals().map(totals => ({ type: 'lease', totals }))
-    for (const { home, message } of this.#wallet.reports(this.#world.nowMs))
+    for (const { home, message } of this.#wallet.reports(this.nowMs))
       this.#request<Parameters<Wallet['reported']>[2]>(
         home,
         (instance, reply) => instance.report(message, reply),
@@ -397,7 +405,7 @@ export class SimulatedGateway {
   }
 
   #beat(): void {
-    const sentAtMs = this.#world.nowMs
+    const sentAtMs = this.nowMs
     const isWhole = sentAtMs - this.#lastWholeMs >= wholeListMs
     if (isWhole) this.#lastWholeMs = sentAtMs
     for (const { home, messages } of this.#wallet.heartbeats(sentAtMs, isWhole))
@@ -424,7 +432,7 @@ export class SimulatedGateway {
         home,
         (instance, reply: (receipt: unknown) => void) =>
           instance.hello(
-            { gateway_id: gatewayId, ended_epoch: endedEpoch, at_ms: this.#world.nowMs, leases, more: false },
+            { gateway_id: gatewayId, ended_epoch: endedEpoch, at_ms: this.nowMs, leases, more: false },
             reply,
           ),
         () => {

@@ -118,15 +118,29 @@ export class SimulatedHome {
 
   #recallFor(ask: LeaseAsk): void {
     const asked = new Set(ask.items.map(item => item.budget_id))
+    // Who asks has used up its own.
+    this.#recall(({ budgetId }, gatewayId) => gatewayId !== ask.gateway_id && asked.has(budgetId))
+  }
+
+  #recall(isMeant: (pool: Pool, gatewayId: string) => boolean): void {
     const byGateway = new Map<string, string[]>()
     for (const lease of this.#database.state.leases.values()) {
       const pool = this.#database.state.pools.get(lease.pool)
-      // Who asks has used up its own.
-      if (lease.gatewayId === ask.gateway_id) continue
-      if (lease.state !== 'open' || !pool || !asked.has(pool.budgetId)) continue
+      if (lease.state !== 'open' || !pool || !isMeant(pool, lease.gatewayId)) continue
       byGateway.set(lease.gatewayId, [...(byGateway.get(lease.gatewayId) ?? []), lease.leaseId])
     }
     for (const [gatewayId, leaseIds] of byGateway) this.#rules.recall(gatewayId, leaseIds, this.name)
+  }
+
+  /** A person changes the limit of a budget; where it is lowered, what gateways have is called back. */
+  changeLimit(key: string, limit: number): void {
+    this.#transact(() => {
+      const { pools } = this.#database.state
+      const pool = pools.get(key)
+      if (!pool) return
+      pools.set(key, { ...pool, limit })
+      if (limit < pool.limit) this.#recall(other => other.key === key)
+    })
   }
 
   report(report: LeaseReport, reply: (receipt: LeaseReceipt) => void): void {
