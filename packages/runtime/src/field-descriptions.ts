@@ -26,7 +26,7 @@ const byName: Readonly<Record<string, string>> = {
   given_up: 'Holds that were given up: what they may have used is free again',
   granted: inUnit,
   hash: 'SHA-256, in hex',
-  held: `Set aside for calls that run: ${inUnit}`,
+  held: `Set aside for calls that run, at gateways for those that come next, and for what is unresolved: ${inUnit}`,
   hold: '`exact`: all that a call can use is set aside; `paced`: what it will use next, and more as it goes on',
   ip_ranges: 'CIDR ranges that calls may come from; null: from anywhere',
   last_used_at: `When a call with it was let in last, within a minute: ${time}; null: never`,
