@@ -659,6 +659,34 @@ test('what is unresolved for too long is given up, and stands in the list', asyn
   assert.deepEqual([entry.action, entry.by, entry.note.amount], ['unresolved-expired', 'service budget', 12])
 })
 
+test('slots of a gateway that is gone are free an hour after it fell silent, its money a day after', async () => {
+  const { projectId, budgetId, home, call, newGateway, amounts } = await newPool({
+    unit: 'concurrent',
+    window: 'total',
+    limit: '3',
+  })
+  const money = { name: 'Money', unit: 'usd', limit: '1', window: 'total', mode: 'hard' }
+  const made = (await call('POST', `${projectId}/budgets`, money)).body.id
+  const unresolvedMoney = async () => (await call('GET', `${projectId}/budgets/${made}`)).body.unresolved
+  const gateway = newGateway()
+  await gateway.ask({ budgetId, want: 2 }, { budgetId: made, want: 1_000_000_000 })
+  const { owner, owned } = await ownedHome(home)
+  await sweepSilent(env.db, owner, owned, Date.now() + 1_000, Date.now())
+  assert.deepEqual([await amounts(), await unresolvedMoney()], [[0, 2, 2, 1], '1.00'])
+  const minute = 60_000
+  const sweep = async (afterMs: number) => {
+    const nowMs = Date.now() + afterMs
+    const since = { silentBeforeMs: 0, sinceMs: nowMs - 24 * 60 * minute, nowMs }
+    const isDue = (await findDueSweeps(env.db, [home], since)).unresolved.has(home)
+    await expireUnresolved(env.db, owner, owned, since.sinceMs, nowMs)
+    return isDue
+  }
+  assert.equal(await sweep(59 * minute), false)
+  assert.deepEqual(await amounts(), [0, 2, 2, 1])
+  assert.equal(await sweep(61 * minute), true)
+  assert.deepEqual([await amounts(), await unresolvedMoney()], [[0, 0, 0, 3], '1.00'])
+})
+
 test('a raise lifts the limit until its time, by itself, and is in every answer', async () => {
   const { budgetId, path, call, newGateway, get } = await newPool({ limit: '10' })
   const gateway = newGateway()

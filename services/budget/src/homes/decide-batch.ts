@@ -45,7 +45,8 @@ export interface DecidedBatch {
 
 /** A gateway counts among those that share what is left while it was heard of within this time. */
 const livelyMs = 10_000
-const longestCallMs = 60 * 60_000
+/** No call runs for longer. */
+export const longestCallMs = 60 * 60_000
 /** Gateways' clocks and ours may differ by so much. */
 const clockSkewMs = 5_000
 

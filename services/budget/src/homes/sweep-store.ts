@@ -2,6 +2,7 @@ import { decideSilence, evolve, wholeLease } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
 import { type RawBuilder, sql } from 'kysely'
 import type { BudgetTables } from '../db/schema.ts'
+import { longestCallMs } from './decide-batch.ts'
 import { loadHome, saveHome } from './home-store.ts'
 import { currentTimeline, lockOwnHome, type OwnedHome } from './ownership-store.ts'
 import { giveUpHolds } from './write-off-store.ts'
@@ -35,13 +36,18 @@ const silentLeases = (home: RawBuilder<number>, silentBeforeMs: number, nowMs: n
   select lease_id, gateway_id from leases where home = ${home} and state = 'open'
     and (starts_with(gateway_id, 'batch_') or starts_with(gateway_id, 'background_')) and changed_at_ms < ${nowMs - forgottenMs}`
 
-/** What has been unresolved in a home since before `sinceMs`. */
-const unresolvedHolds = (home: RawBuilder<number>, sinceMs: number) => sql<{ lease_id: string; attempt_id: string }>`
+/** What has been unresolved in a home since before `sinceMs`; slots of a gateway that is silent, for as long as a call may run. */
+const unresolvedHolds = (home: RawBuilder<number>, sinceMs: number, nowMs: number) => sql<{
+  lease_id: string
+  attempt_id: string
+}>`
   select lease_id, attempt.key as attempt_id from leases, jsonb_each(unresolved) as attempt
   where home = ${home} and unresolved <> '{}' and (attempt.value ->> 'since_ms')::bigint < ${sinceMs}
   union all
   select lease_id, ${wholeLease} from leases
-  where home = ${home} and state = 'silent' and changed_at_ms < ${sinceMs} and not ${wholeLease} = any(given_up)`
+  where home = ${home} and state = 'silent' and not ${wholeLease} = any(given_up) and (changed_at_ms < ${sinceMs}
+    or changed_at_ms < ${nowMs - longestCallMs} and exists (
+      select from budgets where budgets.budget_id = leases.budget_id and unit = 'concurrent'))`
 
 /** Asked of all homes at once, for there is seldom anything to sweep: nobody waits for a home in which there is not. */
 export async function findDueSweeps(
@@ -52,7 +58,7 @@ export async function findDueSweeps(
   const home = sql<number>`owned.home`
   const { rows } = await sql<{ home: number; silent: boolean; unresolved: boolean }>`
     select owned.home, exists (${silentLeases(home, silentBeforeMs, nowMs)}) as silent,
-      exists (${unresolvedHolds(home, sinceMs)}) or timeline is distinct from current as unresolved
+      exists (${unresolvedHolds(home, sinceMs, nowMs)}) or timeline is distinct from current as unresolved
     from unnest(${[...homes]}::int[]) as owned(home) join partition_owners using (home),
       (select ${currentTimeline} as current) as database`.execute(db)
   const homesOf = (what: 'silent' | 'unresolved') => new Set(rows.filter(row => row[what]).map(row => row.home))
@@ -99,7 +105,7 @@ export function expireUnresolved(
     const nothing = { silent: 0, expired: 0, copies: [] }
     if (!(await lockOwnHome(trx, owner, owned, nowMs))) return nothing
     const { rows } = await sql<{ lease_id: string; attempt_id: string }>`
-      ${unresolvedHolds(sql.val(owned.home), sinceMs)}
+      ${unresolvedHolds(sql.val(owned.home), sinceMs, nowMs)}
       limit ${mostLeases}`.execute(trx)
     if (rows.length === 0) return nothing
     const loaded = await loadHome(trx, owned.home, { pools: [], leaseIds: rows.map(row => row.lease_id), runs: [] })
