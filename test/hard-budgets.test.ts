@@ -873,6 +873,24 @@ test('two calls at a time are two: a third waits, and is told to try again', asy
   await call(0)
 })
 
+test('a call that comes to more than its bound counts whole, and its operator is told', async () => {
+  const { openai, read } = await hardBudget('above', { limit: '9000', unit: 'tokens' })
+  const exceeded = async (): Promise<number> => {
+    const { origin } = new URL(stack.services.gateway.plan.readyUrl)
+    const metrics = await (await fetch(`${origin}/metrics`)).text()
+    return Number(/^gateway_bounds_exceeded_total (\d+)$/m.exec(metrics)?.[1])
+  }
+  const before = await exceeded()
+  // Counted by the vocabulary, since its bytes do not fit; its provider takes it for more.
+  const { usage } = await openai.chat.completions.create({
+    model: 'gpt-4o',
+    messages: [{ role: 'user', content: ' international'.repeat(2_000) }],
+    max_tokens: 20,
+  })
+  await eventually(async () => (await exceeded()) === before + 1)
+  await eventually(async () => Number((await read()).spent) >= (usage?.total_tokens ?? Number.NaN))
+})
+
 test('what would have no bound is refused under an exact budget, in words', async () => {
   const { openai, apiKey } = await hardBudget('bounded', { limit: '5.00' })
   await assert.rejects(

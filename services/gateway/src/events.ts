@@ -16,6 +16,10 @@ const refusals = counter('gateway_calls_refused_total', 'Calls refused', ['reaso
 const cuts = counter('gateway_calls_cut_total', 'Running calls ended by a cutoff, a revocation or a stop', ['reason'])
 const faults = counter('gateway_internal_errors_total', 'Calls that met a fault of the gateway')
 const doubted = counter('gateway_usage_doubts_total', 'Calls whose provider told numbers that want a look', ['doubt'])
+const exceeded = counter(
+  'gateway_bounds_exceeded_total',
+  'Calls that have used more of a hard budget than the bound they were let in with',
+)
 const assumed = counter('gateway_calls_assumed_total', 'Calls whose cost holds a rate that was assumed')
 const unpriced = counter('gateway_calls_unpriced_total', 'Calls settled with a quantity that has no rate')
 
@@ -48,12 +52,22 @@ function countCall({ dialect, status }: UsageRecordedData): void {
 
 /** What the gateway tells its operator, one function an event: counter, and log line where one is worth its cost. */
 export function createGatewayEvents(log: Logger, spans: SampledSpans) {
+  /** A stream that is paid for as it goes on may run over what it holds: that says nothing of its bound. */
+  function tellExceeded({ pace, money }: AdmittedCall, event: UsageRecordedData): void {
+    if (pace || !money || money.exceeded.length === 0) return
+    exceeded.inc()
+    const budgetIds = money.exceeded.map(({ budget }) => budget.budget_id)
+    const { call_id: callId, event_id: eventId, endpoint } = event
+    log.warn({ callId, eventId, endpoint, budgetIds }, 'a call has used more of its budgets than it was bounded by')
+  }
+
   return {
     callSettled(call: AdmittedCall, event: UsageRecordedData): void {
       countCall(event)
       if (!event.priced) unpriced.inc()
       if (event.assumed) assumed.inc()
       for (const doubt of event.doubts ?? []) doubted.labels(doubt).inc()
+      tellExceeded(call, event)
       if (event.status === 'cut') cuts.labels(event.cut_by?.reason ?? 'unknown').inc()
       const inputTokens = totalInputTokens(event.quantities)
       const outputTokens = totalOutputTokens(event.quantities)

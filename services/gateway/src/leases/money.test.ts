@@ -71,6 +71,19 @@ test('what an attempt uses beyond what it holds counts in each of its budgets, w
   )
 })
 
+test('budgets of which an attempt has used more than it held are named, whichever way it held that', () => {
+  const { hold, moneyOf, rowOf } = runWith(['bud_a', 'bud_b'])
+  const namedBy = (money: Money, tokens: number) => {
+    money.settle(used(tokens), false, now)
+    return money.exceeded.map(({ budget }) => budget.budget_id)
+  }
+  assert.deepEqual(namedBy(moneyOf(100, 50), 50), [])
+  assert.deepEqual(namedBy(rowOf(100, 50), 51), ['bud_b'])
+  const extended = moneyOf(10, 20)
+  extended.extend(hold(0, 30), () => true)
+  assert.deepEqual(namedBy(extended, 50), ['bud_a'])
+})
+
 test('what an attempt uses beyond what it has given back counts whole', () => {
   const { wallet, hold, moneyOf } = runWith(['bud_a', 'bud_b'])
   const money = moneyOf(200, 200)

@@ -19,11 +19,13 @@ import {
   type WalletPool,
 } from '@sluice/leases'
 import type { MatchedBudget } from '../budget-index.ts'
+import { isLoose } from '../rate-limit.ts'
 import type { LeaseClient } from './lease-client.ts'
 
 const nothing = (): void => {}
 
 const notExtended: readonly Hold[] = []
+const noBudgets: readonly MatchedBudget[] = []
 
 /** An attempt that costs nothing. */
 const free = { cost_nano_usd: 0, http_status: 200, quantities: {}, status: 'completed' } as const
@@ -49,6 +51,7 @@ export class Money {
   readonly #onEnded: () => void
   #slots: Money | undefined
   #isSettled = false
+  #exceeded: readonly MatchedBudget[] = noBudgets
 
   /**
    * @param budgets in the order of the hold's items
@@ -72,6 +75,11 @@ export class Money {
 
   get isSettled(): boolean {
     return this.#isSettled
+  }
+
+  /** Budgets of which its attempt has used more than it held. Nobody knows before it is settled. */
+  get exceeded(): readonly MatchedBudget[] {
+    return this.#exceeded
   }
 
   /** Slots of the same attempt that were taken by themselves, before its OPEN: they end with it. */
@@ -198,6 +206,9 @@ export class Money {
     this.#onEnded()
     const used: number[] = []
     for (const { budget } of this.budgets) used.push(usedAmount(budget.unit, attempt))
+    if (this.budgets.some((each, at) => this.#isExceeded(each, at, used))) {
+      this.#exceeded = this.budgets.filter((each, at) => this.#isExceeded(each, at, used))
+    }
     const staysOpen = isUnmeasured && this.isExact ? this.budgets.map(({ budget }) => isExact(budget)) : false
     const settled = this.#settleHolds(used, staysOpen, holder)
     const { unresolved, handed } = settled
@@ -214,6 +225,13 @@ export class Money {
       unresolved: unresolved.length > 0 ? unresolved : undefined,
       handed: holder === undefined ? undefined : { holder, leases: handed },
     }
+  }
+
+  #isExceeded({ budget }: MatchedBudget, at: number, used: readonly number[]): boolean {
+    if (isLoose(budget)) return false
+    const { row, amounts } = this.#first
+    const held = row && this.#extensions === notExtended ? (amounts[at] ?? 0) : this.heldOf(at)
+    return (used[at] ?? 0) > held
   }
 
   #settleHolds(used: readonly number[], staysOpen: boolean | readonly boolean[], holder?: string): SettledHold {
