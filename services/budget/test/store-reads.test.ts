@@ -7,6 +7,7 @@ import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
 import { sumHoldings } from '../src/homes/holdings-store.ts'
 import { loadHome } from '../src/homes/home-store.ts'
+import { currentTimeline } from '../src/homes/ownership-store.ts'
 import { findDueSweeps } from '../src/homes/sweep-store.ts'
 import { fileScope } from './budget-service.ts'
 
@@ -50,4 +51,21 @@ test('a request about leases reads its own of the thousands of a home, the tenth
       const read = rows[0]?.read ?? Number.NaN
       assert.ok(read < 100, `request ${request}: ${read} of ${openLeases} leases read`)
     })
+})
+
+test('looking for what silent gateways had reads none of the thousands of leases of those that live', async () => {
+  await sql`update partition_owners set timeline = ${currentTimeline}`.execute(db)
+  await db.transaction().execute(async trx => {
+    const readSoFar = async () => {
+      const { rows } = await sql<{ read: number }>`select (seq_tup_read + idx_tup_fetch)::int as read
+        from pg_stat_xact_user_tables where relname = 'leases'`.execute(trx)
+      return rows[0]?.read ?? Number.NaN
+    }
+    const before = await readSoFar()
+    const due = await findDueSweeps(trx, [1], { silentBeforeMs: 1, sinceMs: 1, nowMs: 3 })
+    assert.deepEqual([...due.silent, ...due.unresolved], [])
+    const read = (await readSoFar()) - before
+    // Those of batches and responses in the background, which have no gateway, are looked for among all of them: once.
+    assert.ok(read < openLeases * 1.5, `${read} of ${openLeases} leases read`)
+  })
 })

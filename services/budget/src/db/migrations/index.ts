@@ -30,6 +30,7 @@ import { tellOfRequests } from './019-tell-of-requests.ts'
 import { forgiveSpent } from './020-forgive-spent.ts'
 import { tellCopiesApart } from './021-tell-copies-apart.ts'
 import { indexUnresolved } from './022-index-unresolved.ts'
+import { indexSilent } from './023-index-silent.ts'
 
 /** Every step of schema `budget`, in order. */
 export const migrations: readonly Migration[] = [
@@ -61,6 +62,7 @@ export const migrations: readonly Migration[] = [
   forgiveSpent,
   tellCopiesApart,
   indexUnresolved,
+  indexSilent,
 ]
 
 /** The one schema of this service. */
