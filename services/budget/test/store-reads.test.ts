@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openDatabase, runMigrations } from '@sluice/postgres'
+import { openDatabase, runMigrations, type Transaction } from '@sluice/postgres'
 import { testPostgres } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
@@ -17,6 +17,13 @@ fileScope.after(close)
 const closedLeases = 2_000
 const openLeases = 20_000
 
+/** Rows of leases that a transaction has read so far. */
+async function leasesRead(trx: Transaction<BudgetTables>): Promise<number> {
+  const { rows } = await sql<{ read: number }>`select (seq_tup_read + idx_tup_fetch)::int as read
+    from pg_stat_xact_user_tables where relname = 'leases'`.execute(trx)
+  return rows[0]?.read ?? Number.NaN
+}
+
 test('looking for what is unresolved reads no lease that is closed, also where PostgreSQL knows nothing of them yet', async () => {
   await runMigrations(db, databaseSchema, migrations)
   await sql`alter table leases set (autovacuum_enabled = off)`.execute(db)
@@ -31,9 +38,7 @@ test('looking for what is unresolved reads no lease that is closed, also where P
     const due = await findDueSweeps(trx, homes, { silentBeforeMs: 1, sinceMs: 2, nowMs: 3 })
     await sumHoldings(trx, homes)
     assert.deepEqual([...due.silent], [])
-    const { rows } = await sql<{ read: number }>`select (seq_tup_read + idx_tup_fetch)::int as read
-      from pg_stat_xact_user_tables where relname = 'leases'`.execute(trx)
-    const read = rows[0]?.read ?? Number.NaN
+    const read = await leasesRead(trx)
     assert.ok(read < 100, `${read} of ${closedLeases} leases read`)
   })
 })
@@ -46,9 +51,7 @@ test('a request about leases reads its own of the thousands of a home, the tenth
   for (let request = 1; request <= 10; request++)
     await db.transaction().execute(async trx => {
       await loadHome(trx, 1, { pools: [], leaseIds: ['open_1'], runs: [run] })
-      const { rows } = await sql<{ read: number }>`select (seq_tup_read + idx_tup_fetch)::int as read
-        from pg_stat_xact_user_tables where relname = 'leases'`.execute(trx)
-      const read = rows[0]?.read ?? Number.NaN
+      const read = await leasesRead(trx)
       assert.ok(read < 100, `request ${request}: ${read} of ${openLeases} leases read`)
     })
 })
@@ -56,15 +59,9 @@ test('a request about leases reads its own of the thousands of a home, the tenth
 test('looking for what silent gateways had reads none of the thousands of leases of those that live', async () => {
   await sql`update partition_owners set timeline = ${currentTimeline}`.execute(db)
   await db.transaction().execute(async trx => {
-    const readSoFar = async () => {
-      const { rows } = await sql<{ read: number }>`select (seq_tup_read + idx_tup_fetch)::int as read
-        from pg_stat_xact_user_tables where relname = 'leases'`.execute(trx)
-      return rows[0]?.read ?? Number.NaN
-    }
-    const before = await readSoFar()
     const due = await findDueSweeps(trx, [1], { silentBeforeMs: 1, sinceMs: 1, nowMs: 3 })
     assert.deepEqual([...due.silent, ...due.unresolved], [])
-    const read = (await readSoFar()) - before
+    const read = await leasesRead(trx)
     // Those of batches and responses in the background, which have no gateway, are looked for among all of them: once.
     assert.ok(read < openLeases * 1.5, `${read} of ${openLeases} leases read`)
   })
