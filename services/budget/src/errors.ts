@@ -16,7 +16,7 @@ export const errors = {
     code: 'invalid_limit',
     statusCode: 400,
     message:
-      'Give a positive amount as text: decimal USD with at most nine decimal places ("0.01") for unit usd, a whole number for the others. The limit of a budget is "limit" or "limit_nano_usd", not both.',
+      'Give "limit" as text: decimal USD with at most nine decimal places ("0.01") for unit usd, a whole number for the others, more than nothing and at most 9007199.254740991 USD or 9007199254740991. Or, for unit usd, "limit_nano_usd" as a whole number; not both.',
   },
   invalidTimeZone: {
     code: 'invalid_time_zone',
@@ -48,7 +48,8 @@ export const errors = {
   invalidAmount: {
     code: 'invalid_amount',
     statusCode: 400,
-    message: 'Give "amounts.usd" as decimal USD with at most nine decimal places, such as "0.05".',
+    message:
+      'as text: decimal USD with at most nine decimal places ("0.05") for unit usd, a whole number for the others.',
   },
   tooManyRaises: {
     code: 'too_many_raises',
@@ -238,6 +239,8 @@ export const budgetNotFound = (): AppError => errorOf(errors.budgetNotFound)
 export const budgetOfTeam = (): AppError => errorOf(errors.budgetOfTeam)
 export const sharedBudgetMissing = (name: string): AppError =>
   errorOf(errors.sharedBudgetMissing, { message: `Budget "${name}" ${errors.sharedBudgetMissing.message}` })
+export const invalidAmount = (name: string): AppError =>
+  errorOf(errors.invalidAmount, { message: `Give "${name}" ${errors.invalidAmount.message}` })
 export const tooManyRaises = (): AppError => errorOf(errors.tooManyRaises)
 export const holdNotFound = (): AppError => errorOf(errors.holdNotFound)
 export const requestNotFound = (): AppError => errorOf(errors.requestNotFound)

@@ -1,8 +1,8 @@
 import { type Budget, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { Static } from 'typebox'
-import { maxAmount, parseAmount } from './amount.ts'
-import { errors } from './errors.ts'
+import { formatAmount, maxAmount, parseAmount } from './amount.ts'
+import { errors, invalidAmount } from './errors.ts'
 
 /** A limit as a caller may give it: text in the budget's unit, or whole nano-USD. */
 export interface LimitInput {
@@ -21,6 +21,24 @@ export function readLimit(unit: Budget['unit'], input: LimitInput): number | und
   return Number(amount)
 }
 
+/**
+ * An amount in the unit of a budget.
+ * @param name of the member, in the caller's words
+ * @throws AppError 400
+ */
+export function readAmount(unit: Budget['unit'], name: string, text: string, least = 1n): number {
+  const amount = parseAmount(unit, text)
+  if (amount === undefined || amount < least) throw invalidAmount(name)
+  return Number(amount)
+}
+
+/** @throws AppError 400 where a limit, raised by so much, would be more than is counted exactly */
+export function requireRaisable(unit: Budget['unit'], limit: number, amount: number): void {
+  if (BigInt(limit) + BigInt(amount) <= maxAmount) return
+  const message = `Raised by so much, a limit of ${formatAmount(unit, BigInt(limit))} would be above ${formatAmount(unit, maxAmount)}, the most that is counted exactly. Raise it by less.`
+  throw errorOf(errors.invalidAmount, { message })
+}
+
 /** What budgets with `on_unknown` say to usage that cannot be bounded: nothing of it, or so much. */
 export const OnUnknownInput = Type.Union([
   Type.Literal('deny'),
@@ -30,7 +48,5 @@ export const OnUnknownInput = Type.Union([
 /** @throws AppError 400 */
 export function readOnUnknown(unit: Budget['unit'], input: Static<typeof OnUnknownInput>): Budget['on_unknown'] {
   if (input === 'deny') return input
-  const amount = parseAmount(unit, input.allow_up_to)
-  if (amount === undefined) throw errorOf(errors.invalidLimit)
-  return { allow_up_to: Number(amount) }
+  return { allow_up_to: readAmount(unit, 'allow_up_to', input.allow_up_to, 0n) }
 }

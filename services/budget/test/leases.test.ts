@@ -698,10 +698,11 @@ test('a raise lifts the limit until its time, by itself, and is in every answer'
   for (const [body, code] of [
     [{ amount: '5', until: '2001-01-01', reason: 'late' }, 'invalid_until'],
     [{ amount: '5', until: '2401-01-01', reason: 'for ever' }, 'invalid_until'],
-    [{ amount: '0', until, reason: 'nothing' }, 'invalid_limit'],
-    [{ amount: '9007199254740991', until, reason: 'too much' }, 'invalid_limit'],
+    [{ amount: '0', until, reason: 'nothing' }, 'invalid_amount'],
+    [{ amount: 'five', until, reason: 'words' }, 'invalid_amount'],
+    [{ amount: '9007199254740991', until, reason: 'too much' }, 'invalid_amount'],
   ] as const)
-    assert.equal((await call('POST', `${path}/raises`, body)).body.error.code, code)
+    assert.equal((await call('POST', `${path}/raises`, body)).body.error.code, code, body.reason)
   const raised = await call('POST', `${path}/raises`, { amount: '5', until, reason: 'release day' })
   assert.deepEqual(
     [raised.status, raised.body.limit, raised.body.limit_in_force, raised.body.left, raised.body.cutoff.active],
@@ -759,6 +760,7 @@ test('a preview says which budgets a call meets, what is left, and which says no
   assert.deepEqual([spent[0], spent[1][0]], [budgetId, [budgetId, '', '0', '0', 'spent']])
   const wrong = await call('POST', `${projectId}/budgets/preview`, { amounts: { usd: 'two' } })
   assert.equal(wrong.body.error.code, 'invalid_amount')
+  assert.match(wrong.body.error.message, /^Give "amounts\.usd" as text: decimal USD/)
 })
 
 test('a database that was restored grants nothing until gateways have said what they hold, and then holds it', async () => {

@@ -188,6 +188,33 @@ test('a limit is exact, from text or from whole nano-dollars', async () => {
   }
 })
 
+test('an amount that is none is refused under one code, which names its field', async () => {
+  const { projectId, call } = await readyProject()
+  const path = `${projectId}/budgets`
+  const { body: budget } = await call('POST', path, { ...spend, limit: '9000000' })
+  const reason = 'The job is not done.'
+  const wish = { budget_id: budget.id, amount: '9000000', reason }
+  const { body: asked } = await call('POST', `${projectId}/llm-proxy/requests`, wish)
+  const until = new Date(Date.now() + 600_000).toISOString()
+  const approve = `${path}/requests/${asked.id}/approve`
+  const noAmount = (name: string) => new RegExp(`^Give "${name}" as text: decimal USD with at most nine decimal places`)
+  const tooMuch = /^Raised by so much, a limit of 9000000\.00 would be above 9007199\.254740991/
+  for (const [at, body, message] of [
+    [`${path}/${budget.id}/raises`, { amount: 'five', until, reason }, noAmount('amount')],
+    [`${path}/${budget.id}/raises`, { amount: '0', until, reason }, noAmount('amount')],
+    [`${path}/${budget.id}/raises`, { amount: '9000000', until, reason }, tooMuch],
+    [approve, { amount: '0.0000000001', until }, noAmount('amount')],
+    [approve, { until }, tooMuch],
+    [`${projectId}/llm-proxy/requests`, { ...wish, amount: '-1' }, noAmount('amount')],
+    [`${path}/preview`, { amounts: { usd: '1e3' } }, noAmount('amounts\\.usd')],
+    [path, { ...spend, mode: 'hard', on_unknown: { allow_up_to: 'all' } }, noAmount('allow_up_to')],
+  ] as const) {
+    const answer = await call('POST', at, body)
+    assert.deepEqual([answer.status, answer.body.error.code], [400, 'invalid_amount'], JSON.stringify(body))
+    assert.match(answer.body.error.message, message)
+  }
+})
+
 test('a hard budget says how it holds, what is unknown to it, and what is left', async () => {
   const { projectId, call } = await readyProject()
   const { status, body } = await call('POST', `${projectId}/budgets`, {
@@ -229,7 +256,7 @@ test('a budget that cannot hold is refused in words, never taken for something w
   ])
   assert.deepEqual(await make({ hold: 'exact' }), [400, 'hold_is_hard'])
   assert.deepEqual(await make({ window: undefined }), [400, 'window_missing'])
-  assert.deepEqual(await make({ mode: 'hard', on_unknown: { allow_up_to: '-1' } }), [400, 'invalid_limit'])
+  assert.deepEqual(await make({ mode: 'hard', on_unknown: { allow_up_to: '-1' } }), [400, 'invalid_amount'])
   assert.deepEqual(await change(soft.id, { hold: 'exact' }), [400, 'hold_is_hard'])
   assert.deepEqual(await change(slots.id, { mode: 'alert' }), [400, 'concurrent_is_hard'])
 })

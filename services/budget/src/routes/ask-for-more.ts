@@ -1,4 +1,4 @@
-import { linesOfText, Type } from '@sluice/contracts'
+import { type Budget, linesOfText, Type } from '@sluice/contracts'
 import {
   ContinuationToken,
   credentialOf,
@@ -16,7 +16,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import { errors } from '../errors.ts'
-import { readLimit } from '../limit-input.ts'
+import { readAmount } from '../limit-input.ts'
 import type { Asker } from '../more-request.ts'
 import { actorOf, makingOf } from './budget-place.ts'
 import { OwnRequestAnswer, toOwnAnswer } from './more-request-answer.ts'
@@ -59,7 +59,7 @@ export function askForMoreRoutes(app: FastifyInstance, deps: BudgetRouteDeps): v
     const draft = {
       requestId: deps.newRequestId(),
       budgetId,
-      readAmount: (unit: Parameters<typeof readLimit>[0]) => readLimit(unit, { limit: amount }) ?? 0,
+      readAmount: (unit: Budget['unit']) => readAmount(unit, 'amount', amount),
       reason,
       atMs: deps.now(),
     }

@@ -2,10 +2,9 @@ import { lineOfText, Type } from '@sluice/contracts'
 import { ContinuationToken, errorOf, PageQuery, readPage, responses, toPage } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { maxAmount } from '../amount.ts'
 import type { BudgetRouteDeps } from '../app.ts'
 import { errors } from '../errors.ts'
-import { readLimit } from '../limit-input.ts'
+import { readAmount, requireRaisable } from '../limit-input.ts'
 import type { MoreRequest } from '../more-request.ts'
 import { actorOf, type BudgetPlace } from './budget-place.ts'
 import { RequestAnswer, toAnswer } from './more-request-answer.ts'
@@ -69,7 +68,7 @@ export function decideRequestRoutes(app: FastifyInstance, deps: BudgetRouteDeps,
       const untilMs = Date.parse(until)
       if (!(untilMs > nowMs && untilMs <= nowMs + longestRaiseMs)) throw errorOf(errors.invalidUntil)
       const decide = (asked: MoreRequest) => {
-        const read = amount === undefined ? Number(asked.amount) : (readLimit(asked.unit, { limit: amount }) ?? 0)
+        const read = amount === undefined ? Number(asked.amount) : readAmount(asked.unit, 'amount', amount)
         return {
           raise: {
             raiseId: deps.newRaiseId(),
@@ -81,9 +80,7 @@ export function decideRequestRoutes(app: FastifyInstance, deps: BudgetRouteDeps,
             createdAtMs: nowMs,
           },
           word,
-          check: ({ limit }: { limit: number }) => {
-            if (BigInt(limit) + BigInt(read) > maxAmount) throw errorOf(errors.invalidLimit)
-          },
+          check: ({ limit }: { limit: number }) => requireRaisable(asked.unit, limit, read),
         }
       }
       const approved = await deps.moreRequests.approve(place.parentOf(request, deps), request.params.request, decide)

@@ -1,10 +1,10 @@
 import { Type } from '@sluice/contracts'
-import { errorOf, principalOf, responses } from '@sluice/runtime'
+import { principalOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { formatAmount, parseAmount } from '../amount.ts'
+import { formatAmount } from '../amount.ts'
 import type { BudgetRouteDeps } from '../app.ts'
-import { errors } from '../errors.ts'
+import { readAmount } from '../limit-input.ts'
 import { previewCall } from '../preview.ts'
 import { DimensionValue, scopeMembers } from './scope-members.ts'
 
@@ -68,8 +68,7 @@ export function previewCallRoute(app: FastifyInstance, deps: BudgetRouteDeps): v
     async request => {
       const { pid } = request.params
       const { dimensions, amounts = {} } = request.body
-      const usd = parseAmount('usd', amounts.usd ?? '0')
-      if (usd === undefined) throw errorOf(errors.invalidAmount)
+      const usd = BigInt(readAmount('usd', 'amounts.usd', amounts.usd ?? '0', 0n))
       const accountId = deps.views.accountOfProject(pid) ?? principalOf(request).accountId
       const parents = [
         { accountId, projectId: pid },

@@ -2,11 +2,10 @@ import { linesOfText, Type } from '@sluice/contracts'
 import { errorOf, responses } from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
-import { maxAmount } from '../amount.ts'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
-import { readLimit } from '../limit-input.ts'
+import { readAmount, requireRaisable } from '../limit-input.ts'
 import { actorOf, type BudgetPlace, makingOf } from './budget-place.ts'
 
 export const RaiseBudgetBody = Type.Object(
@@ -41,7 +40,7 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
       const untilMs = Date.parse(until)
       if (!(untilMs > nowMs && untilMs <= nowMs + longestRaiseMs)) throw errorOf(errors.invalidUntil)
       const { budget } = await deps.budgets.find(parent, id, nowMs)
-      const read = readLimit(budget.unit, { limit: amount }) ?? 0
+      const read = readAmount(budget.unit, 'amount', amount)
       const raise = {
         raiseId: deps.newRaiseId(),
         budgetId: id,
@@ -51,9 +50,7 @@ export function raiseBudgetRoute(app: FastifyInstance, deps: BudgetRouteDeps, pl
         by: actorOf(request),
         createdAtMs: nowMs,
       }
-      const check = ({ limit }: { limit: number }) => {
-        if (BigInt(limit) + BigInt(read) > maxAmount) throw errorOf(errors.invalidLimit)
-      }
+      const check = ({ limit }: { limit: number }) => requireRaisable(budget.unit, limit, read)
       await deps.budgets.raise(parent, raise, check, makingOf(request))
       return reply.code(201).send(toAnswer(await deps.budgets.find(parent, id, nowMs), nowMs))
     },
