@@ -11,6 +11,8 @@ export interface OwnedHome {
 
 /** A home lasts so long without being renewed, on the database's clock. */
 const ownedFor = sql`interval '3 seconds'`
+/** One that has less than this left was locked each time it should have been renewed. */
+const runsOutWithin = sql`interval '1.5 seconds'`
 
 /**
  * Says that an instance lives, renews its homes, gives up what is more than its even share, and takes what nobody owns.
@@ -37,7 +39,11 @@ async function takeFree(db: Kysely<BudgetTables>, owner: string, most: number): 
   return rows.map(fromRow)
 }
 
-/** Twice a second, also where nothing happens: in one statement. @returns the even share, and what is still owned of it */
+/**
+ * Twice a second, also where nothing happens: in one statement. It waits for no transaction: a home that is locked is worked for,
+ * nobody can take it meanwhile, and it renews itself ({@link lockOwnHome}).
+ * @returns the even share, and what is still owned of it
+ */
 async function renew(
   db: Kysely<BudgetTables>,
   owner: string,
@@ -50,13 +56,15 @@ async function renew(
         where owner <> ${owner} and expires_at < clock_timestamp() - interval '1 minute'),
       even as (select ceil(${HOMES}::numeric / (1 + count(*)))::int as share
         from budget_instances where owner <> ${owner} and expires_at > clock_timestamp()),
-      mine as (select p.home from partition_owners p
+      mine as (select p.home, p.term from partition_owners p
         join unnest(${homes.map(({ home }) => home)}::int[], ${homes.map(({ term }) => term)}::bigint[])
           with ordinality as named(home, term, place) using (home, term), even
-        where p.owner = ${owner} and place <= even.share order by p.home for update of p),
+        where p.owner = ${owner} and place <= even.share),
+      idle as (select p.home from partition_owners p join mine using (home, term)
+        where p.owner = ${owner} order by p.home for update of p skip locked),
       renewed as (update partition_owners p set expires_at = clock_timestamp() + ${ownedFor}
-        from mine where p.home = mine.home returning p.home, p.term)
-    select share, home, term from even left join renewed on true`.execute(db)
+        from idle where p.home = idle.home)
+    select share, home, term from even left join mine on true`.execute(db)
   const renewed = rows.flatMap(({ home, term }) => (home === null || term === null ? [] : [fromRow({ home, term })]))
   return { share: rows[0]?.share ?? HOMES, renewed }
 }
@@ -84,9 +92,9 @@ export const currentTimeline = sql<string>`(select system_identifier from pg_con
   left(pg_walfile_name(pg_current_wal_lsn()), 8)`
 
 /**
- * Locks the row of a home to the end of the transaction. Undefined: it is another's, or was not renewed in time. Where the
- * database is another one than that which had its leases last (a replica that was promoted, a backup), grants may be missing
- * from it: the home recovers from then on.
+ * Locks the row of a home to the end of the transaction. Undefined: it is another's, or given up. One that has run out and that nobody
+ * has taken is still its owner's: nobody takes what is locked. Where the database is another one than that which had its leases last
+ * (a replica that was promoted, a backup), grants may be missing from it: the home recovers from then on.
  */
 export async function lockOwnHome(
   trx: Transaction<BudgetTables>,
@@ -98,14 +106,18 @@ export async function lockOwnHome(
     timeline: string | null
     current: string
     recovering_since_ms: string | null
+    runs_out: boolean
   }>`${prepared}
-    select timeline, recovering_since_ms, ${currentTimeline} as current
+    select timeline, recovering_since_ms, ${currentTimeline} as current,
+      expires_at < clock_timestamp() + ${runsOutWithin} as runs_out
     from partition_owners
-    where home = ${home} and owner = ${owner} and term = ${term} and expires_at > clock_timestamp() for update`.execute(
-    trx,
-  )
+    where home = ${home} and owner = ${owner} and term = ${term} and expires_at > '-infinity' for update`.execute(trx)
   const [row] = rows
   if (!row) return undefined
+  if (row.runs_out)
+    await sql`update partition_owners set expires_at = clock_timestamp() + ${ownedFor} where home = ${home}`.execute(
+      trx,
+    )
   const sinceMs = row.recovering_since_ms === null ? undefined : Number(row.recovering_since_ms)
   if (row.timeline === row.current) return { recoveringSinceMs: sinceMs }
   const recoveringSinceMs = row.timeline === null ? undefined : nowMs
