@@ -46,7 +46,9 @@ export interface Holdings {
 
 const mostRows = 1_000
 
-const unresolvedSum = sql`(select coalesce(sum((value ->> 'amount')::bigint), 0) from jsonb_each(l.unresolved))`
+/** Nearly all leases have nothing unresolved: for none of them a query of its own is run. */
+const unresolvedSum = sql`case when l.unresolved = '{}' then 0
+  else (select coalesce(sum((value ->> 'amount')::bigint), 0) from jsonb_each(l.unresolved)) end`
 const restSum = sql`greatest(0, l.granted - l.settled - l.returned - ${unresolvedSum})`
 
 export async function readHoldings(db: Kysely<BudgetTables>, budgetId: string): Promise<Holdings> {
