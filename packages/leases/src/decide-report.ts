@@ -182,7 +182,8 @@ function handedOver(state: HomeState, totals: LeaseTotals): HomeEvent[] {
 
 function isHeldBy(state: HomeState, gatewayId: string, leaseId: string): boolean {
   const lease = state.leases.get(leaseId)
-  return lease !== undefined && lease.gatewayId === gatewayId && lease.state !== 'closed'
+  if (!lease) return state.held.get(leaseId) === gatewayId
+  return lease.gatewayId === gatewayId && lease.state !== 'closed'
 }
 
 /** A lease that only its gateway knows of. Undefined: nor is its pool known. */

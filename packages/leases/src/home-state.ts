@@ -17,6 +17,8 @@ export interface HomeState {
   readonly pools: Map<string, Pool>
   readonly leases: Map<string, Lease>
   readonly gateways: Map<string, KnownGateway>
+  /** Leases that are not closed and not loaded, since a command only says that they are there: by whom they are held. */
+  readonly held: Map<string, string>
 }
 
 /** What has happened to a home. */
@@ -32,7 +34,7 @@ export type HomeEvent =
 const nothing: LeaseWeight = { settled: 0, unresolved: 0, outstanding: 0 }
 
 export function emptyHome(): HomeState {
-  return { pools: new Map(), leases: new Map(), gateways: new Map() }
+  return { pools: new Map(), leases: new Map(), gateways: new Map(), held: new Map() }
 }
 
 /** Puts an event into effect. A lease's pool follows its weight. */

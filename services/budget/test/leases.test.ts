@@ -13,6 +13,7 @@ import {
   type UsageAdjustedData,
 } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
+import { transact } from '@sluice/postgres'
 import { eventually, makeUsageEvent } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { findBudget } from '../src/budget-store.ts'
@@ -207,6 +208,36 @@ test('a whole list closes what was granted and never heard of, and nothing that 
   })
   assert.deepEqual(unknown, ['gw-1-9-0'])
   assert.deepEqual(await amounts(), [0, 5, 0, 95])
+})
+
+test("a list that says nothing new waits for nobody; what is silent is held again, what is another's or closed is unknown", async () => {
+  const { budgetId, home, newGateway, amounts } = await newPool()
+  const [gateway, other] = [newGateway(), newGateway()]
+  for (const want of [1, 2, 4]) await gateway.ask({ budgetId, want })
+  await other.ask({ budgetId, want: 8 })
+  const [first, second, third] = [1, 2, 3].map(number => gateway.totals(number, budgetId).lease_id)
+  const { lease_id: foreign } = other.totals(1, budgetId)
+  assert.ok(first && second && third)
+  await gateway.report(gateway.totals(3, budgetId, { granted: 4, returned_total: 4, done: true }))
+  const list = (...leaseIds: string[]) => gateway.heartbeat([], { from_seq: 1, below_seq: 4, lease_ids: leaseIds })
+  await transact(env.db, async trx => {
+    // As usage that is being counted.
+    await sql`select from budget_windows where budget_id = ${budgetId} for update`.execute(trx)
+    assert.deepEqual((await list(first, second)).unknown, [])
+    assert.deepEqual((await gateway.heartbeat([[second, 2]])).unknown, [])
+  })
+  assert.deepEqual((await list(first, second, third, foreign)).unknown, [third, foreign])
+  assert.deepEqual((await gateway.heartbeat([[foreign, 1]])).unknown, [foreign])
+  await sql`update leases set state = 'silent' where home = ${home} and lease_id = ${first}`.execute(env.db)
+  assert.deepEqual((await list(first, second)).unknown, [])
+  const { rows } = await sql<{ state: string }>`select state from leases
+    where budget_id = ${budgetId} order by lease_id`.execute(env.db)
+  assert.deepEqual(
+    rows.map(({ state }) => state),
+    ['open', 'open', 'closed', 'open'],
+  )
+  await list(second)
+  assert.deepEqual((await amounts()).slice(1, 2), [2 + 8])
 })
 
 test('less left than wanted calls idle money back, and who asked gets it', async () => {

@@ -5,6 +5,7 @@ import { testPostgres } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
+import { namingNothing } from '../src/homes/command.ts'
 import { sumHoldings } from '../src/homes/holdings-store.ts'
 import { loadHome } from '../src/homes/home-store.ts'
 import { currentTimeline } from '../src/homes/ownership-store.ts'
@@ -17,11 +18,16 @@ fileScope.after(close)
 const closedLeases = 2_000
 const openLeases = 20_000
 
-/** Rows of leases that a transaction has read so far. */
-async function leasesRead(trx: Transaction<BudgetTables>): Promise<number> {
-  const { rows } = await sql<{ read: number }>`select (seq_tup_read + idx_tup_fetch)::int as read
-    from pg_stat_xact_user_tables where relname = 'leases'`.execute(trx)
-  return rows[0]?.read ?? Number.NaN
+/** How many rows of leases work reads. What is counted before a transaction may still stand in its numbers. */
+async function leasesRead(trx: Transaction<BudgetTables>, work: () => Promise<unknown>): Promise<number> {
+  const count = async () => {
+    const { rows } = await sql<{ read: number }>`select (seq_tup_read + idx_tup_fetch)::int as read
+      from pg_stat_xact_user_tables where relname = 'leases'`.execute(trx)
+    return rows[0]?.read ?? Number.NaN
+  }
+  const before = await count()
+  await work()
+  return (await count()) - before
 }
 
 test('looking for what is unresolved reads no lease that is closed, also where PostgreSQL knows nothing of them yet', async () => {
@@ -35,10 +41,11 @@ test('looking for what is unresolved reads no lease that is closed, also where P
 
   const homes = [0, 1, 2, 3, 4, 5, 6, 7]
   await db.transaction().execute(async trx => {
-    const due = await findDueSweeps(trx, homes, { silentBeforeMs: 1, sinceMs: 2, nowMs: 3 })
-    await sumHoldings(trx, homes)
-    assert.deepEqual([...due.silent], [])
-    const read = await leasesRead(trx)
+    const read = await leasesRead(trx, async () => {
+      const due = await findDueSweeps(trx, homes, { silentBeforeMs: 1, sinceMs: 2, nowMs: 3 })
+      await sumHoldings(trx, homes)
+      assert.deepEqual([...due.silent], [])
+    })
     assert.ok(read < 100, `${read} of ${closedLeases} leases read`)
   })
 })
@@ -50,18 +57,39 @@ test('a request about leases reads its own of the thousands of a home, the tenth
   const run = { gatewayId: 'gateway', epoch: 2, fromSeq: 7, belowSeq: 9 }
   for (let request = 1; request <= 10; request++)
     await db.transaction().execute(async trx => {
-      await loadHome(trx, 1, { pools: [], leaseIds: ['open_1'], runs: [run] })
-      const read = await leasesRead(trx)
+      const names = { ...namingNothing(), leaseIds: ['open_1'], runs: [run] }
+      const read = await leasesRead(trx, () => loadHome(trx, 1, names))
       assert.ok(read < 100, `request ${request}: ${read} of ${openLeases} leases read`)
     })
+})
+
+test('of thousands of leases that are listed again none is loaded, and the one of which that is news is', async () => {
+  const run = { gatewayId: 'gateway', epoch: 2, fromSeq: 1, belowSeq: openLeases + 1 }
+  const ids = Array.from({ length: openLeases }, (_, at) => `open_${at + 1}`)
+  const listing = (leaseIds: readonly string[]) => ({
+    ...namingNothing(),
+    listed: [run],
+    said: leaseIds.map(leaseId => ({ gatewayId: 'gateway', leaseId })),
+  })
+  await db.transaction().execute(async trx => {
+    const read = await leasesRead(trx, async () => {
+      const { state } = await loadHome(trx, 1, listing([...ids, 'lease_1']))
+      assert.deepEqual([state.leases.size, state.held.size], [0, openLeases])
+    })
+    assert.ok(read <= 2 * (openLeases + closedLeases), `${read} of ${openLeases} leases read`)
+    // Not of the budget, which is not there.
+    const { held } = (await loadHome(trx, 1, listing(ids.slice(1)))).state
+    assert.equal(held.has('open_1'), false)
+  })
 })
 
 test('looking for what silent gateways had reads none of the thousands of leases of those that live', async () => {
   await sql`update partition_owners set timeline = ${currentTimeline}`.execute(db)
   await db.transaction().execute(async trx => {
-    const due = await findDueSweeps(trx, [1], { silentBeforeMs: 1, sinceMs: 1, nowMs: 3 })
-    assert.deepEqual([...due.silent, ...due.unresolved], [])
-    const read = await leasesRead(trx)
+    const read = await leasesRead(trx, async () => {
+      const due = await findDueSweeps(trx, [1], { silentBeforeMs: 1, sinceMs: 1, nowMs: 3 })
+      assert.deepEqual([...due.silent, ...due.unresolved], [])
+    })
     // Those of batches and responses in the background, which have no gateway, are looked for among all of them: once.
     assert.ok(read < openLeases * 1.5, `${read} of ${openLeases} leases read`)
   })

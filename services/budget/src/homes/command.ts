@@ -38,12 +38,28 @@ export interface PoolName {
   windowStartMs: number
 }
 
+/** A part of what a run of a gateway has asked for. */
+export interface RunPart {
+  gatewayId: string
+  epoch: number
+  fromSeq: number
+  belowSeq: number
+}
+
 /** What a batch of commands must find loaded. */
 export interface Named {
   pools: PoolName[]
   leaseIds: string[]
-  /** Leases of these runs that are not closed, from asks in this range. */
-  runs: { gatewayId: string; epoch: number; fromSeq: number; belowSeq: number }[]
+  /** Leases of these that are not closed. */
+  runs: RunPart[]
+  /** Of these what `said` names is open: it is loaded only where it is not. */
+  listed: RunPart[]
+  /** Leases that gateways have and that nothing is to be done about: whether each has it is looked at. */
+  said: { gatewayId: string; leaseId: string }[]
+}
+
+export function namingNothing(): Named {
+  return { pools: [], leaseIds: [], runs: [], listed: [], said: [] }
 }
 
 /** A lease, and what of it was handed over. */
@@ -62,7 +78,7 @@ export function mayBeThere({ copy }: Pick<Pooled, 'copy'>): boolean {
 }
 
 export function namedBy(commands: readonly Command[], leaseIdsOf: (ask: AskCommand['message']) => string[]): Named {
-  const named: Named = { pools: [], leaseIds: [], runs: [] }
+  const named = namingNothing()
   const addPool = (pool: Pooled) => {
     const { budget_id: budgetId, copy, window_start_ms: windowStartMs } = pool
     if (mayBeThere(pool)) named.pools.push({ budgetId, copy, windowStartMs })
@@ -88,16 +104,13 @@ export function namedBy(commands: readonly Command[], leaseIdsOf: (ask: AskComma
             belowSeq: Number.MAX_SAFE_INTEGER,
           })
         break
-      case 'heartbeat':
-        named.leaseIds.push(...message.idle.map(([leaseId]) => leaseId))
-        if (!message.whole) break
-        // Those that are in it and not closed are found with their run.
-        named.runs.push({
-          gatewayId: message.gateway_id,
-          epoch: message.epoch,
-          fromSeq: message.whole.from_seq,
-          belowSeq: message.whole.below_seq,
-        })
+      case 'heartbeat': {
+        const { gateway_id: gatewayId, epoch, idle, whole } = message
+        for (const [leaseId] of idle) named.said.push({ gatewayId, leaseId })
+        if (!whole) break
+        for (const leaseId of whole.lease_ids) named.said.push({ gatewayId, leaseId })
+        named.listed.push({ gatewayId, epoch, fromSeq: whole.from_seq, belowSeq: whole.below_seq })
+      }
     }
   }
   return named

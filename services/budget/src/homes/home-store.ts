@@ -15,7 +15,7 @@ import { fromRow as budgetOf } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { freePlaces } from '../told-apart-store.ts'
 import { toPoolAmount } from '../window-store.ts'
-import type { Named, PoolName } from './command.ts'
+import type { Named, PoolName, RunPart } from './command.ts'
 
 /** What of a home a batch needs, as the database has it. Its windows are locked. */
 export interface LoadedHome {
@@ -38,6 +38,9 @@ export async function loadHome(trx: Transaction<BudgetTables>, home: number, nam
   const pools = new Map<string, PoolName>()
   for (const pool of names.pools) pools.set(poolKey(pool.budgetId, pool.copy, pool.windowStartMs), pool)
   const named = await readNamed(trx, home, names)
+  const missing = new Set(named.missing)
+  for (const [place, { gatewayId, leaseId }] of names.said.entries())
+    if (!missing.has(place)) state.held.set(leaseId, gatewayId)
   for (const row of named.leases) {
     const { lease, since } = fromRow(row)
     state.leases.set(lease.leaseId, lease)
@@ -64,7 +67,11 @@ export async function loadHome(trx: Transaction<BudgetTables>, home: number, nam
     windowEnds.set(pool.key, row.window_end_ms === null ? undefined : Number(row.window_end_ms))
   }
   // Its window was forgotten with the year it was in: so is the lease.
-  for (const [leaseId, { pool }] of state.leases) if (!state.pools.has(pool)) state.leases.delete(leaseId)
+  for (const [leaseId, { pool }] of state.leases)
+    if (!state.pools.has(pool)) {
+      state.leases.delete(leaseId)
+      state.held.delete(leaseId)
+    }
   const listedAt = new Map<string, number>()
   for (const row of named.gateways) {
     state.gateways.set(row.gateway_id, {
@@ -83,29 +90,42 @@ interface NamedRows {
   budgets: Selectable<BudgetTables['budgets_in_force']>[]
   /** All that the home has heard of. */
   gateways: { gateway_id: string; epoch: string; heard_at_ms: string; listed_at_ms: string }[]
+  /** What a gateway says that it has, and has not, at its place in `said`. */
+  missing: number[]
 }
 
 /**
  * One statement: each costs more on the way than for what it reads. Budgets by an array: what is in force is told by the clock, and
- * would be told of all of them where they are joined.
+ * would be told of all of them where they are joined. Of thousands of leases that are listed again, only those are loaded of which the
+ * list says something new.
  */
 async function readNamed(trx: Transaction<BudgetTables>, home: number, names: Named): Promise<NamedRows> {
-  const { runs } = names
+  const { said } = names
   const budgetIds = new Set(names.pools.map(({ budgetId }) => budgetId))
+  const openIn = (parts: readonly RunPart[]) => sql`select leases.* from unnest(
+      ${parts.map(part => part.gatewayId)}::text[], ${parts.map(part => part.epoch)}::bigint[],
+      ${parts.map(part => part.fromSeq)}::bigint[], ${parts.map(part => part.belowSeq)}::bigint[])
+      as part(gateway, epoch, from_seq, below_seq)
+    join leases on home = ${home} and leases.gateway_id = part.gateway and leases.epoch = part.epoch
+      and ask_seq >= from_seq and ask_seq < below_seq and state <> 'closed'`
   const { rows } = await sql<NamedRows>`
-    with held as (
+    with said as materialized (
+      select * from unnest(${said.map(({ gatewayId }) => gatewayId)}::text[], ${said.map(({ leaseId }) => leaseId)}::text[])
+        with ordinality as said(gateway, lease_id, place)),
+    held as (
       select * from leases where home = ${home} and lease_id = any(${[...new Set(names.leaseIds)]}::text[])
       union all
-      select leases.* from unnest(${runs.map(run => run.gatewayId)}::text[], ${runs.map(run => run.epoch)}::bigint[],
-          ${runs.map(run => run.fromSeq)}::bigint[], ${runs.map(run => run.belowSeq)}::bigint[])
-          as run(gateway, epoch, from_seq, below_seq)
-        join leases on home = ${home} and leases.gateway_id = run.gateway and leases.epoch = run.epoch
-          and ask_seq >= from_seq and ask_seq < below_seq and state <> 'closed')
+      ${openIn(names.runs)}
+      union all
+      ${openIn(names.listed)} and (state <> 'open' or leases.lease_id not in (select lease_id from said)))
     select
       (select coalesce(json_agg(held), '[]') from held) as leases,
       (select coalesce(json_agg(b), '[]') from budgets_in_force b
         where b.budget_id = any(array(select budget_id from held union select unnest(${[...budgetIds]}::text[])))) as budgets,
-      (select coalesce(json_agg(g), '[]') from lease_gateways g where g.home = ${home}) as gateways`.execute(trx)
+      (select coalesce(json_agg(g), '[]') from lease_gateways g where g.home = ${home}) as gateways,
+      (select coalesce(json_agg(place - 1), '[]') from said where not exists (
+        select from leases where home = ${home} and leases.lease_id = said.lease_id
+          and leases.gateway_id = said.gateway and state <> 'closed')) as missing`.execute(trx)
   const [row] = rows
   if (!row) throw new Error(`home ${home} was not read`)
   return row

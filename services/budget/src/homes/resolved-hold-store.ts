@@ -3,6 +3,7 @@ import type { Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { WindowSum } from '../budget.ts'
 import type { BudgetTables } from '../db/schema.ts'
+import { namingNothing } from './command.ts'
 import { loadHome, lockWindowRows, saveHome } from './home-store.ts'
 import { lockHomes } from './ownership-store.ts'
 
@@ -34,7 +35,7 @@ export async function resolveHolds(
   await lockWindows(trx, leaseIds, sums)
   const copies: { budgetId: string; copy: string }[] = []
   for (const home of homes) {
-    const loaded = await loadHome(trx, home, { pools: [], leaseIds, runs: [] })
+    const loaded = await loadHome(trx, home, { ...namingNothing(), leaseIds })
     const { state } = loaded
     const events = resolved.flatMap(({ leaseId, attemptId }) => {
       const decided = decideResolved(state, leaseId, attemptId)

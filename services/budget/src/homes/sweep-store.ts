@@ -2,6 +2,7 @@ import { decideSilence, evolve, wholeLease } from '@sluice/leases'
 import { type Kysely, transact } from '@sluice/postgres'
 import { type RawBuilder, sql } from 'kysely'
 import type { BudgetTables } from '../db/schema.ts'
+import { namingNothing } from './command.ts'
 import { longestCallMs } from './decide-batch.ts'
 import { loadHome, saveHome } from './home-store.ts'
 import { currentTimeline, lockOwnHome, type OwnedHome } from './ownership-store.ts'
@@ -83,7 +84,7 @@ export function sweepSilent(
       ${silentLeases(sql.val(owned.home), silentBeforeMs, nowMs)}
       limit ${mostLeases}`.execute(trx)
     if (rows.length === 0) return { silent: 0, expired: 0, copies: [] }
-    const loaded = await loadHome(trx, owned.home, { pools: [], leaseIds: rows.map(row => row.lease_id), runs: [] })
+    const loaded = await loadHome(trx, owned.home, { ...namingNothing(), leaseIds: rows.map(row => row.lease_id) })
     const { state } = loaded
     for (const gatewayId of new Set(rows.map(row => row.gateway_id)))
       for (const event of decideSilence(state, gatewayId)) evolve(state, event)
@@ -108,7 +109,7 @@ export function expireUnresolved(
       ${unresolvedHolds(sql.val(owned.home), sinceMs, nowMs)}
       limit ${mostLeases}`.execute(trx)
     if (rows.length === 0) return nothing
-    const loaded = await loadHome(trx, owned.home, { pools: [], leaseIds: rows.map(row => row.lease_id), runs: [] })
+    const loaded = await loadHome(trx, owned.home, { ...namingNothing(), leaseIds: rows.map(row => row.lease_id) })
     const holds = rows.map(row => ({ leaseId: row.lease_id, attemptId: row.attempt_id }))
     const given = await giveUpHolds(trx, owned.home, loaded, holds, {
       actor: { kind: 'service', id: 'budget' },

@@ -6,6 +6,7 @@ import type { BudgetParent } from '../budget.ts'
 import { findBudget } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { budgetNotFound, holdNotFound } from '../errors.ts'
+import { namingNothing } from './command.ts'
 import { type LoadedHome, loadHome, saveHome } from './home-store.ts'
 import { lockHomes } from './ownership-store.ts'
 
@@ -102,7 +103,7 @@ export function writeOffHold(
       .executeTakeFirst()
     if (!row) throw holdNotFound()
     await lockHomes(trx, [row.home])
-    const loaded = await loadHome(trx, row.home, { pools: [], leaseIds: [hold.leaseId], runs: [] })
+    const loaded = await loadHome(trx, row.home, { ...namingNothing(), leaseIds: [hold.leaseId] })
     const [givenUp] = await giveUpHolds(trx, row.home, loaded, [hold], { ...given, action: 'written-off' })
     if (!givenUp) throw holdNotFound()
     return givenUp
