@@ -70,13 +70,14 @@ class Exchange implements UpstreamController {
 
 /**
  * One HTTP/1.1 connection to a provider: one exchange at a time, no pipelining. It is *connecting* until the system says
- * otherwise (its first exchange waits), then *busy* with an exchange or *idle*, and *closed* in the end; any error closes it.
+ * otherwise (its first exchange waits), then *busy* with an exchange, *ending* for a moment where its request may not be out, or
+ * *idle*, and *closed* in the end; any error closes it.
  */
 export class Connection implements ResponseSink {
   readonly #owner: ConnectionOwner
   readonly #socket: Socket
   readonly #parser = new ResponseParser(this)
-  #phase: 'connecting' | 'busy' | 'idle' | 'closed' = 'connecting'
+  #phase: 'connecting' | 'busy' | 'ending' | 'idle' | 'closed' = 'connecting'
   #exchange: Exchange | undefined
   #paused = false
   #deadlineMs: number
@@ -159,9 +160,9 @@ export class Connection implements ResponseSink {
     if (!exchange) return
     this.#exchange = undefined
     exchange.detach()
-    // An answer that came before its request was out: the rest of that request must not meet the next exchange.
-    if (reusable && this.#socket.writableLength === 0) this.#becomeIdle()
-    else this.fail(new UpstreamError('CLOSED', 'not to be used again'))
+    if (!reusable) this.fail(notToBeUsedAgain())
+    else if (this.#socket.writableLength === 0) this.#becomeIdle()
+    else this.#endBehindRequest()
     try {
       exchange.handler.onResponseEnd()
     } catch (cause) {
@@ -173,6 +174,19 @@ export class Connection implements ResponseSink {
   }
 
   #idleS: number | undefined
+
+  /**
+   * The answer is there, and its request is not out as far as Node has told: with TLS it tells so a turn late, of every write.
+   * The rest of a request that is really not out must not meet the next exchange.
+   */
+  #endBehindRequest(): void {
+    this.#phase = 'ending'
+    setImmediate(() => {
+      if (this.#phase !== 'ending') return
+      if (this.#socket.writableLength === 0) this.#becomeIdle()
+      else this.fail(notToBeUsedAgain())
+    })
+  }
 
   #becomeIdle(): void {
     if (this.#paused) this.resume()
@@ -247,6 +261,10 @@ export class Connection implements ResponseSink {
     const exchange = this.#exchange
     if (this.#headSeen && exchange) this.#deadlineMs = this.#owner.nowMs + exchange.request.idleTimeoutMs
   }
+}
+
+function notToBeUsedAgain(): UpstreamError {
+  return new UpstreamError('CLOSED', 'not to be used again')
 }
 
 function otherSideClosed(): UpstreamError {

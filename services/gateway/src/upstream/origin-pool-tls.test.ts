@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer as createTcpServer, type LookupFunction, type Server } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer, type LookupFunction, type Server } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { createSecureContext, createServer, type TLSSocket } from 'node:tls'
-import { callProvider, startRawProvider } from '../../test/raw-provider.ts'
+import { Worker } from 'node:worker_threads'
+import { type CallResult, callProvider, startRawProvider } from '../../test/raw-provider.ts'
+import type { TlsProviderThread } from '../../test/tls-provider-thread.ts'
 import { describeFailure } from '../provider-failure.ts'
+import { OriginPool } from './origin-pool.ts'
 
 const pem = (name: string) => readFileSync(new URL(`../../test/fixtures/tls/${name}.pem`, import.meta.url), 'utf8')
 const key = pem('provider-key')
@@ -48,6 +51,30 @@ test('a certificate that holds: the name is told and checked, and the connection
   for (let i = 0; i < 3; i++) assert.equal((await callProvider(pool)).body, 'ok')
   assert.deepEqual([names, connections()], [['provider.test'], 1])
   assert.deepEqual(seen, Array(3).fill('http/1.1 POST /v1/x?a=1 HTTP/1.1'))
+})
+
+test('a connection whose answer is here before Node tells that its request is out serves the next', async t => {
+  const counts = new Int32Array(new SharedArrayBuffer(8))
+  const workerData: TlsProviderThread = { key, cert: pem('trusted'), answer, counts }
+  const thread = new Worker(new URL('../../test/tls-provider-thread.ts', import.meta.url), { workerData })
+  const [{ port }] = (await once(thread, 'message')) as [AddressInfo]
+  const pool = new OriginPool(`https://provider.test:${port}`, { secureContext, lookup })
+  t.after(async () => {
+    pool.close(new Error('test is over'))
+    await thread.terminate()
+  })
+  assert.equal((await callProvider(pool)).body, 'ok')
+  const early = await new Promise<CallResult>(resolve => {
+    setImmediate(() => {
+      resolve(callProvider(pool))
+      for (let answers = 0; answers < 2; answers = Atomics.load(counts, 1))
+        assert.notEqual(Atomics.wait(counts, 1, answers, 5_000), 'timed-out')
+    })
+  })
+  assert.equal(early.body, 'ok')
+  await new Promise(setImmediate)
+  assert.equal((await callProvider(pool)).body, 'ok')
+  assert.equal(counts[0], 1, 'connections')
 })
 
 test('a provider that is named by its address is checked by that address', async t => {
