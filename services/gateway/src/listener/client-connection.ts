@@ -74,6 +74,8 @@ export class ClientConnection implements AnswerSink {
   #isOver = false
   #isScheduled = false
   #deadlineMs: number
+  /** What it may take once the client has all that is written; undefined: it had when {@link #deadlineMs} was set. */
+  #afterwardsMs: number | undefined
 
   constructor(accepted: Socket, owner: ConnectionOwner, nowMs: number) {
     this.#reading = readClient(accepted, bytes => this.#onBytes(bytes))
@@ -93,7 +95,12 @@ export class ClientConnection implements AnswerSink {
 
   /** Called each few seconds: ends what has waited for too long. */
   check(nowMs: number): void {
-    if (this.#exchange || nowMs < this.#deadlineMs) return
+    if (this.#exchange) return
+    if (this.#afterwardsMs !== undefined && this.#socket.writableLength === 0) {
+      this.#deadlineMs = Math.min(this.#deadlineMs, nowMs + this.#afterwardsMs)
+      this.#afterwardsMs = undefined
+    }
+    if (nowMs < this.#deadlineMs) return
     if (this.#coming && !this.#socket.writableEnded) this.#end(timedOut)
     else this.#socket.destroy()
   }
@@ -127,7 +134,7 @@ export class ClientConnection implements AnswerSink {
       this.#end()
       return
     }
-    this.#deadlineMs = performance.now() + (this.#socket.writableLength > 0 ? stalledMs : keptForMs)
+    this.#allow(keptForMs)
     // Answers of a client that reads none would fill the memory.
     if (this.#socket.writableNeedDrain) {
       this.#isBlocked = true
@@ -296,8 +303,15 @@ export class ClientConnection implements AnswerSink {
     this.#exchange?.onClosed()
   }
 
+  /** Time for what comes next, and for the client to take what is written: with TLS that is never known at once. */
+  #allow(ms: number): void {
+    const waits = this.#socket.writableLength > 0
+    this.#deadlineMs = performance.now() + (waits ? stalledMs : ms)
+    this.#afterwardsMs = waits ? ms : undefined
+  }
+
   #end(lastWords?: string): void {
-    this.#deadlineMs = performance.now() + (this.#socket.writableLength > 0 ? stalledMs : endingMs)
+    this.#allow(endingMs)
     if (lastWords === undefined) this.#socket.end()
     else this.#socket.end(lastWords)
   }

@@ -1,11 +1,20 @@
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
-import { createServer, request as httpRequest, type IncomingMessage } from 'node:http'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import { readFileSync } from 'node:fs'
+import {
+  createServer as createHttpServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestListener,
+  type RequestOptions,
+} from 'node:http'
+import { createServer as createHttpsServer, request as httpsRequest } from 'node:https'
+import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import test, { type TestContext } from 'node:test'
+import testOnce, { type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 import { promisify } from 'node:util'
 import type { Endpoint } from '../endpoints.ts'
 import { BodyMemory } from '../read-request.ts'
@@ -16,13 +25,51 @@ import { WholeRequests } from './whole-requests.ts'
 const endpoint = { maxBodyBytes: 1024 * 1024 } as Endpoint
 const memory = new BodyMemory(1024 * 1024 * 1024)
 
+const pem = (name: string) => readFileSync(new URL(`../../test/fixtures/tls/${name}.pem`, import.meta.url), 'utf8')
+const certificate = { key: pem('provider-key'), cert: pem('trusted') }
+const trusting = { host: '127.0.0.1', servername: 'provider.test', ca: pem('ca') }
+
+/** How a server of these tests listens: what stands in front of it does the same on both. */
+const wires = {
+  plain: {
+    createServer: (answer: RequestListener) => createHttpServer(answer),
+    event: 'connection',
+    connect: (port: number) => ({ socket: connectTcp(port, '127.0.0.1'), readyEvent: 'connect' }),
+    request: (port: number, options: RequestOptions) => httpRequest({ ...options, host: '127.0.0.1', port }),
+  },
+  TLS: {
+    createServer: (answer: RequestListener) => createHttpsServer(certificate, answer),
+    event: 'secureConnection',
+    connect: (port: number) => ({ socket: connectTls({ ...trusting, port }), readyEvent: 'secureConnect' }),
+    request: (port: number, options: RequestOptions) => httpsRequest({ ...options, ...trusting, port }),
+  },
+} as const
+type Wire = (typeof wires)[keyof typeof wires]
+const wireOfTest = new WeakMap<TestContext, Wire>()
+
+function wireOf(t: TestContext): Wire {
+  const wire = wireOfTest.get(t)
+  assert.ok(wire)
+  return wire
+}
+
+/** On both wires. */
+function test(name: string, body: (t: TestContext) => Promise<void>): void {
+  for (const [wireName, wire] of Object.entries(wires))
+    testOnce(`${wireName}: ${name}`, t => {
+      wireOfTest.set(t, wire)
+      return body(t)
+    })
+}
+
 /** A server that says who answered, and with which body; `/mine` is answered in front of it. */
 async function serve(t: TestContext, answer: (exchange: WholeExchange) => void = echo) {
-  const server = createServer(async (request, response) => {
+  const wire = wireOf(t)
+  const server = wire.createServer(async (request, response) => {
     const body = await text(request)
     response.end(`server ${request.method} ${request.url} ${body.length} ${body.slice(0, 20)}`)
   })
-  const whole = new WholeRequests(server, 'connection', head => (head.target === '/mine' ? answer : undefined))
+  const whole = new WholeRequests(server, wire.event, head => (head.target === '/mine' ? answer : undefined))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => {
@@ -47,14 +94,14 @@ function ask(body: string, path = '/mine', more = ''): string {
 
 /** A raw client, and all that it has been answered. */
 async function client(t: TestContext, port: number): Promise<{ socket: Socket; answered: () => string }> {
-  const socket = connect(port, '127.0.0.1')
+  const { socket, readyEvent } = wireOf(t).connect(port)
   let all = ''
   socket.on('data', bytes => {
     all += bytes.toString('latin1')
   })
   socket.on('error', () => {})
   t.after(() => socket.destroy())
-  await once(socket, 'connect')
+  await once(socket, readyEvent)
   return { socket, answered: () => all }
 }
 
@@ -173,8 +220,9 @@ test('a connection that the server takes over may change its protocol, and is sl
 test('a server that closes waits for its connections, whoever reads them', async t => {
   const { server, port } = await serve(t)
   const clients = await Promise.all([client(t, port), client(t, port)])
-  await delay(20)
-  assert.equal(await promisify(server.getConnections.bind(server))(), 2)
+  const count = promisify(server.getConnections.bind(server))
+  while ((await count()) < 2) await delay(5)
+  assert.equal(await count(), 2)
   clients[0]?.socket.write(ask('{}', '/other'))
   await until(() => clients[0]?.answered().includes('server POST') === true)
   const closed = once(server, 'close')
@@ -314,7 +362,7 @@ test('an answer without a body has none, whatever is written', async t => {
   assert.ok(answered().endsWith('\r\n\r\n'))
 })
 
-test('small pieces cost little: a head byte by byte, a body in a buffer of its own size', t => {
+testOnce('small pieces cost little: a head byte by byte, a body in a buffer of its own size', t => {
   let room = 0
   const socket = Object.assign(new EventEmitter(), { destroyed: false, writableEnded: false, destroy: () => {} })
   const owner = {
@@ -352,7 +400,7 @@ test('an answer without a length is chunked, and read whole by a client of Nodeâ
     }
     exchange.end('data: [DONE]\n\n')
   })
-  const sent = httpRequest({ port, host: '127.0.0.1', path: '/mine', method: 'POST' })
+  const sent = wireOf(t).request(port, { path: '/mine', method: 'POST' })
   sent.setHeader('content-length', 2).setHeader('connection', 'keep-alive')
   sent.end('{}')
   const [response] = (await once(sent, 'response')) as [IncomingMessage]
@@ -452,6 +500,33 @@ test('a connection that asks nothing, or does not finish asking, is ended; one t
   whole.check(performance.now() + 1_000_000)
   await delay(20)
   assert.equal(waiting.socket.closed, false)
+})
+
+test('a connection is kept for 72 s behind its answer, for 300 s while its client has not taken it', async t => {
+  const { whole, port } = await serve(t, exchange => {
+    const length = Number(String(exchange.receive(endpoint, memory)))
+    exchange.writeHead(200, ['content-length', String(length)])
+    exchange.end(Buffer.alloc(length, 'x'))
+  })
+  const quick = await client(t, port)
+  const slow = await client(t, port)
+  slow.socket.pause()
+  slow.socket.write(ask(String(32 * 1024 * 1024)))
+  quick.socket.write(ask('5'))
+  await until(() => quick.answered().endsWith('xxxxx'))
+  await new Promise(setImmediate)
+  const now = performance.now()
+  for (const seconds of [1, 65]) whole.check(now + seconds * 1_000)
+  await delay(20)
+  assert.deepEqual([quick.socket.closed, slow.socket.closed], [false, false])
+  whole.check(now + 75_000)
+  await until(() => quick.socket.closed)
+  for (const seconds of [80, 290]) whole.check(now + seconds * 1_000)
+  await delay(20)
+  assert.equal(slow.socket.closed, false)
+  whole.check(now + 310_000)
+  slow.socket.resume()
+  await until(() => slow.socket.closed)
 })
 
 test('where too much waits already, the server waits for the rest', async t => {
