@@ -230,14 +230,18 @@ export class GatewayStack {
     return readFileSync(this.stack.services.gateway.logFile, 'utf8')
   }
 
-  /** Sends bytes over a socket of their own and reads until the gateway closes it or is silent. */
-  raw(bytes: string | Buffer, idleMs = 400): Promise<string> {
+  /**
+   * Sends bytes over a socket of their own and reads until the gateway closes it or, once it has answered, says nothing more;
+   * with `silentMs` also where it is silent for so long from the start.
+   */
+  raw(bytes: string | Buffer, silentMs?: number): Promise<string> {
     const { hostname, port } = new URL(this.url)
     return new Promise((resolve, reject) => {
       const socket = connectSocket(Number(port), hostname)
       let text = ''
-      socket.setTimeout(idleMs, () => socket.destroy())
+      socket.setTimeout(silentMs ?? 60_000, () => socket.destroy())
       socket.on('data', chunk => {
+        if (text === '') socket.setTimeout(silentMs ?? 400)
         text += chunk.toString('latin1')
       })
       socket.on('error', error => ((error as NodeJS.ErrnoException).code === 'ECONNRESET' ? undefined : reject(error)))
