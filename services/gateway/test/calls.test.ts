@@ -22,10 +22,10 @@ const provider = await startScriptedProvider()
 after(() => provider.close())
 const credentials = testFolder({ after }, 'credentials')
 const gateway = await sharedGateway({
-  ...impatience,
   ...credentialsEnv(credentials),
   GATEWAY_CLIENT_STALL_MS: String(stallMs),
 })
+const impatient = await sharedGateway(impatience)
 const scripted = await gateway.newProject({
   settings: { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } },
   integrations: {
@@ -42,7 +42,7 @@ bytesPassUntouched(gateway, provider, scripted)
 integrationsAreUsed(gateway, provider, credentials)
 abortsAreSettled(gateway, { cancel, drain })
 cutsAreClean(gateway)
-errorsAreTold(gateway, provider, scripted)
+errorsAreTold(gateway, impatient, provider, scripted)
 liesAreDoubted(gateway)
 theUnknownPasses(gateway, provider, scripted)
 largeRepliesAreRead(gateway, provider, scripted)
