@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { eventually } from '@sluice/test-env'
+import { beforeTheEnd } from '../before-the-end.ts'
 import { type GatewayStack, requestIdOf, type TestProject } from '../gateway-stack.ts'
 
 /** A client that leaves: the provider hears of it, and the event exists, whatever the policy and the moment. */
@@ -147,20 +148,6 @@ export function abortsAreSettled(gateway: GatewayStack, projects: Record<'cancel
       assert.deepEqual([...new Set(events.map(event => event.status))].sort(), ['aborted', 'completed'])
     })
   })
-}
-
-/**
- * Calls that their clients leave before they end: where the machine is so slow that one has ended first, others are made whose
- * provider takes longer.
- */
-async function beforeTheEnd<T>(
-  leave: (everyMs: number) => Promise<T>,
-  eventsOf: (left: T) => readonly { status: string }[],
-): Promise<T> {
-  for (let everyMs = 15; ; everyMs *= 4) {
-    const left = await leave(everyMs)
-    if (everyMs > 500 || eventsOf(left).every(({ status }) => status !== 'completed')) return left
-  }
 }
 
 function chat(text: string): Record<string, unknown> {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
+import { beforeTheEnd } from '../before-the-end.ts'
 import { type GatewayStack, requestIdOf, type TestProject } from '../gateway-stack.ts'
 import { mediaCalls } from './media-calls.ts'
 
@@ -72,10 +73,19 @@ export function mediaIsSettled(gateway: GatewayStack, projects: Record<'cancel' 
   }
 
   suite('clients that leave', { concurrency: 6 }, () => {
-    // The same pace for all: the work is under way and far from done.
-    const headers = { 'x-sim-delay-ms': '350', 'x-sim-first-delay-ms': '300', 'x-sim-tokens-per-chunk': '4' }
     /** Leaves when the provider is at work. @returns the provider's record and the event */
-    async function leaveInTheMiddle(policy: 'cancel' | 'drain', { ask }: (typeof mediaCalls)[number]) {
+    async function leaveInTheMiddle(policy: 'cancel' | 'drain', call: (typeof mediaCalls)[number]) {
+      const left = await beforeTheEnd(
+        everyMs => leaveAfterAWhile(policy, call, everyMs),
+        each => [each.event],
+        350,
+      )
+      assert.equal(left.event.status, 'aborted')
+      return left
+    }
+    async function leaveAfterAWhile(policy: 'cancel' | 'drain', { ask }: (typeof mediaCalls)[number], everyMs: number) {
+      // The same pace for all: the work is under way and far from done.
+      const headers = { 'x-sim-delay-ms': `${everyMs}`, 'x-sim-first-delay-ms': '300', 'x-sim-tokens-per-chunk': '4' }
       const project = await gateway.newProject({
         ownCredential: true,
         settings: { on_client_abort: { openai: policy } },
@@ -92,7 +102,6 @@ export function mediaIsSettled(gateway: GatewayStack, projects: Record<'cancel' 
         (await gateway.billsOf(project)).find(found => found.ended !== 'running'),
       )
       const event = await eventually(() => gateway.eventsOf(project.projectId)[0])
-      assert.equal(event.status, 'aborted')
       return { bill, event }
     }
 

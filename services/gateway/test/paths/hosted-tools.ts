@@ -5,6 +5,7 @@ import type { BillRecord } from '@sluice/simulator'
 import { eventually } from '@sluice/test-env'
 import type OpenAI from 'openai'
 import { toFile } from 'openai'
+import { beforeTheEnd } from '../before-the-end.ts'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
 import { openSocket } from '../sockets/socket-client.ts'
 
@@ -168,14 +169,17 @@ export function hostedToolsSettle(gateway: GatewayStack): void {
         settings: { on_client_abort: { openai: 'drain', anthropic: 'drain' } },
       })
       const { orders, call } = calls.at(-1) ?? assert.fail()
-      const input = `[[sim ${orders} output_tokens=60 delay_ms=5]]`
-      const leave = new AbortController()
-      const { data, response } = await gateway
-        .openai(owner.apiKey)
-        .responses.create({ ...call, input, stream: true }, { signal: leave.signal })
-        .withResponse()
-      for await (const _ of data) leave.abort()
-      const { event, bill } = await settled(response)
+      const leaveAtOnce = async (everyMs: number) => {
+        const input = `[[sim ${orders} output_tokens=60 delay_ms=${everyMs}]]`
+        const leave = new AbortController()
+        const { data, response } = await gateway
+          .openai(owner.apiKey)
+          .responses.create({ ...call, input, stream: true }, { signal: leave.signal })
+          .withResponse()
+        for await (const _ of data) leave.abort()
+        return settled(response)
+      }
+      const { event, bill } = await beforeTheEnd(leaveAtOnce, each => [each.event], 5)
       assert.deepEqual([event.status, event.priced, bill.ended], ['aborted', true, 'completed'])
       assert.equal(event.cost_nano_usd, bill.cost_nano_usd)
     })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { UsageRecordedData } from '@sluice/contracts'
 import type { BillRecord } from '@sluice/simulator'
+import { beforeTheEnd } from '../before-the-end.ts'
 import { type GatewayStack, requestIdOf, type TestProject } from '../gateway-stack.ts'
 
 interface TextPath {
@@ -169,13 +170,16 @@ export function textPathsSettle(gateway: GatewayStack, project: TestProject): vo
     const bodyOf = textPaths.find(row => row.name === 'complete')?.bodyOf ?? assert.fail()
 
     test('a client that leaves a drained one pays for all its words, estimated', async () => {
-      const leave = new AbortController()
-      const body = { ...bodyOf('output_tokens=60 delay_ms=10'), stream: true }
-      const answer = await gateway.post('/anthropic/v1/complete', project.apiKey, body, { signal: leave.signal })
-      await answer.body?.getReader().read()
-      leave.abort()
-      const bill = await gateway.closedBillOf(requestIdOf(answer))
-      const event = await gateway.eventOf(answer.headers.get('sluice-call-id'))
+      const leaveAfterSome = async (everyMs: number) => {
+        const leave = new AbortController()
+        const body = { ...bodyOf(`output_tokens=60 delay_ms=${everyMs}`), stream: true }
+        const answer = await gateway.post('/anthropic/v1/complete', project.apiKey, body, { signal: leave.signal })
+        await answer.body?.getReader().read()
+        leave.abort()
+        const bill = await gateway.closedBillOf(requestIdOf(answer))
+        return { bill, event: await gateway.eventOf(answer.headers.get('sluice-call-id')) }
+      }
+      const { bill, event } = await beforeTheEnd(leaveAfterSome, each => [each.event], 10)
       assert.equal(event.status, 'aborted')
       settledAs('by estimate', event, bill)
     })

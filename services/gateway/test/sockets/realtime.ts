@@ -4,6 +4,7 @@ import { openBucket } from '@sluice/bus'
 import { PriceBookEntry } from '@sluice/contracts'
 import { busOf, eventually } from '@sluice/test-env'
 import { OpenAIRealtimeWS } from 'openai/realtime/ws'
+import { beforeTheEnd } from '../before-the-end.ts'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
 import { openSocket, plainConnection, type SocketEvent } from './socket-client.ts'
 
@@ -172,23 +173,28 @@ export function realtimeIsMetered(gateway: GatewayStack): void {
   })
 
   test('a client that leaves in the middle of a turn, under drain: it is read to its end and settles to the bill', async () => {
-    const project = await gateway.newProject({
-      ownCredential: true,
-      settings: { on_client_abort: { openai: 'drain', anthropic: 'drain' } },
-    })
-    const client = await openSocket(gateway, realtime, project.apiKey)
-    client.send(hearWith('gpt-4o-transcribe'))
-    client.send(sound(1_200))
-    client.send({ type: 'input_audio_buffer.commit' })
-    client.send(create('output_tokens=80 delay_ms=10'))
-    await client.until('response.output_audio.delta', 10)
-    client.socket.terminate()
-    const found = await settled(project, 2)
+    const leaveAfterSome = async (everyMs: number) => {
+      const project = await gateway.newProject({
+        ownCredential: true,
+        settings: { on_client_abort: { openai: 'drain', anthropic: 'drain' } },
+      })
+      const client = await openSocket(gateway, realtime, project.apiKey)
+      client.send(hearWith('gpt-4o-transcribe'))
+      client.send(sound(1_200))
+      client.send({ type: 'input_audio_buffer.commit' })
+      client.send(create(`output_tokens=80 delay_ms=${everyMs}`))
+      await client.until('response.output_audio.delta', 10)
+      client.socket.terminate()
+      return settled(project, 2)
+    }
+    const turnsOf = (left: Awaited<ReturnType<typeof settled>>) =>
+      left.map(({ event }) => event).filter(({ endpoint }) => endpoint === 'realtime')
+    const found = await beforeTheEnd(leaveAfterSome, turnsOf, 10)
     for (const { event, bill } of found) {
       assert.equal(event.cost_nano_usd, bill?.cost_nano_usd, JSON.stringify(event.quantities))
       assert.equal(bill?.ended, 'completed')
     }
-    const turn = found.find(({ event }) => event.endpoint === 'realtime')?.event
+    const [turn] = turnsOf(found)
     assert.deepEqual([turn?.status, turn?.provenance.out_audio], ['aborted', 'drained'])
     assert.equal(turn?.quantities.out_text, 80)
   })

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { eventually } from '@sluice/test-env'
 import { ResponsesWS } from 'openai/resources/responses/ws'
 import { WebSocketServer } from 'ws'
+import { beforeTheEnd } from '../before-the-end.ts'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
 import { openSocket, type SocketEvent } from './socket-client.ts'
 
@@ -252,15 +253,19 @@ export function responsesSocketsAreMetered(gateway: GatewayStack): void {
 
   test('a client that leaves: drained to the provider’s bill, or cancelled and estimated, as the project has it', async () => {
     for (const policy of ['drain', 'cancel'] as const) {
-      const project = await gateway.newProject({
-        ownCredential: true,
-        settings: { on_client_abort: { openai: policy, anthropic: policy } },
-      })
-      const client = await openSocket(gateway, '/v1/responses', project.apiKey)
-      client.send({ type: 'response.create', model, input: '[[sim output_tokens=60 delay_ms=10]]' })
-      await client.until('response.output_text.delta', 5)
-      client.socket.terminate()
-      const [only] = await settled(project, 1)
+      const leaveAfterSome = async (everyMs: number) => {
+        const project = await gateway.newProject({
+          ownCredential: true,
+          settings: { on_client_abort: { openai: policy, anthropic: policy } },
+        })
+        const client = await openSocket(gateway, '/v1/responses', project.apiKey)
+        const tokens = policy === 'drain' ? 60 : 4_000
+        client.send({ type: 'response.create', model, input: `[[sim output_tokens=${tokens} delay_ms=${everyMs}]]` })
+        await client.until('response.output_text.delta', 5)
+        client.socket.terminate()
+        return settled(project, 1)
+      }
+      const [only] = await beforeTheEnd(leaveAfterSome, left => left.map(({ event }) => event), 10)
       assert.equal(only?.event.status, 'aborted')
       if (policy === 'drain') {
         assert.equal(only?.event.provenance.out_text, 'drained')
