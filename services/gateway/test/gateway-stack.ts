@@ -106,6 +106,11 @@ export class GatewayStack {
     return this.stack.url
   }
 
+  /** Where the gateway keeps its journal. */
+  get journalDir(): string {
+    return this.stack.services.gateway.plan.env.GATEWAY_JOURNAL_DIR ?? ''
+  }
+
   /** A call to the management routes, as the admin. */
   async manage(method: string, path: string, body?: unknown): Promise<RestAnswer> {
     const answer = await fetch(`${this.url}${path}`, {

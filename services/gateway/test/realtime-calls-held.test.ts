@@ -9,6 +9,7 @@ import { freePort, type ServiceProcess, startService } from '@sluice/stack'
 import { busOf, eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
 import type { ProjectOptions, TestProject } from './gateway-stack.ts'
+import { attemptsIn, spokenIn } from './journal-attempts.ts'
 import { givenUpSoon, sharedGateway, sharedScope } from './shared-gateway.ts'
 import { openSocket, untilHungUp } from './sockets/socket-client.ts'
 
@@ -24,8 +25,7 @@ mkdirSync(journals)
 interface Sibling {
   url: string
   service: ServiceProcess
-  /** Attempts that have begun there and are not settled. */
-  running: () => Promise<number>
+  journalDir: string
 }
 
 /** Another gateway of the installation. `adopts`: it and others of the kind settle each other's journals. */
@@ -35,7 +35,7 @@ async function startSibling(name: string, { adopts }: { adopts: boolean }): Prom
   const home = join(gateway.stack.home, name)
   mkdirSync(join(home, 'logs'), { recursive: true })
   const url = `http://127.0.0.1:${port}`
-  const operator = `http://127.0.0.1:${operatorPort}`
+  const journalDir = adopts ? join(journals, name) : join(home, 'journal')
   const service = await startService(
     {
       ...plan,
@@ -43,21 +43,19 @@ async function startSibling(name: string, { adopts }: { adopts: boolean }): Prom
         ...plan.env,
         GATEWAY_PORT: String(port),
         GATEWAY_OPERATOR_PORT: String(operatorPort),
-        GATEWAY_JOURNAL_DIR: adopts ? join(journals, name) : join(home, 'journal'),
+        GATEWAY_JOURNAL_DIR: journalDir,
         ...(adopts ? { GATEWAY_JOURNAL_ROOT: journals } : {}),
       },
       url,
-      readyUrl: `${operator}/health/ready`,
+      readyUrl: `http://127.0.0.1:${operatorPort}/health/ready`,
     },
     { home, restart: false, log: () => {} },
   )
   stopping.push(() => service.stop())
   await service.untilReady()
-  const running = async () => activeCalls(await (await fetch(`${operator}/metrics`)).text())
-  return { url, service, running }
+  return { url, service, journalDir }
 }
-const activeCalls = (metrics: string) => Number(/^gateway_active_calls (\S+)/m.exec(metrics)?.[1])
-const first: Omit<Sibling, 'service'> = { url: gateway.url, running: async () => activeCalls(await gateway.metrics()) }
+const first: Omit<Sibling, 'service'> = { url: gateway.url, journalDir: gateway.journalDir }
 
 const open: ProjectOptions = { ownCredential: true, settings: { path_classes: { realtime_calls: true } } }
 const clientOf = (project: TestProject, at: { url: string } = gateway) =>
@@ -83,11 +81,10 @@ async function makeCall(project: TestProject, at: { url: string }, directives: s
   })
   return answer.headers.get('location')?.split('/').at(-1) ?? ''
 }
-/** Makes a call that speaks for a minute and more, where nothing else does. Resolves when its gateway has its turn in the journal. */
+/** Makes a call that speaks for a minute and more. Resolves when its gateway has its turn in the journal. */
 async function makeLongCall(project: TestProject, at: Omit<Sibling, 'service'>): Promise<string> {
-  const before = await at.running()
   const callId = await makeCall(project, at, 'output_tokens=9000 delay_ms=10 call_turns=1 call_gap_ms=50')
-  await eventually(async () => (await at.running()) > before)
+  await eventually(() => attemptsIn(at.journalDir, project).some(({ open }) => open.in_call?.call_id === callId))
   return callId
 }
 /** Each event once: what billing had not posted of an adopted journal is published again. */
@@ -194,7 +191,6 @@ suite('a gateway is killed with calls', () => {
     for (const part of ['talking', 'thinking', 'spending', 'revoked'] as const)
       projects[part] = await newProject(dying, sibling)
     await withBudget(projects.spending, [first, sibling, dying])
-    // The long ones first: what else speaks there comes and goes.
     spokenElsewhere = await makeLongCall(projects.spending, sibling)
     calls.revoked = await makeLongCall(projects.revoked, dying)
     const talk = 'output_tokens=4 call_turns=1000 call_gap_ms=100'
@@ -206,9 +202,7 @@ suite('a gateway is killed with calls', () => {
       dying,
       'output_tokens=400 delay_ms=10 call_turns=1 call_gap_ms=100',
     )
-    await eventually(async () => (await gateway.billsOf(projects.thinking)).length === 1)
-    // Two checkpoints.
-    await new Promise(resolve => setTimeout(resolve, 500))
+    await eventually(() => spokenIn(dying.journalDir, projects.thinking).some(tokens => tokens > 0))
     await dying.service.kill()
     killedAt = performance.now()
     const { projectId, keyId } = projects.revoked

@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { provisionBus } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
-import type { CheckpointRecord } from '../src/journal/open-record.ts'
-import { readFrame, recordType } from '../src/journal/record.ts'
 import { requestIdOf, type TestProject } from './gateway-stack.ts'
+import { attemptsIn } from './journal-attempts.ts'
 import { recordsOf } from './paths/references.ts'
 import { isPaidOnce } from './paths/stored.ts'
 import { sharedGateway } from './shared-gateway.ts'
@@ -69,21 +66,7 @@ const isAtProvider = (project: TestProject) => eventually(async () => (await gat
 
 /** Its gateway knows by now what the provider has begun: a next run goes on from there. */
 const isInJournal = (project: TestProject) =>
-  eventually(() => {
-    const directory = gateway.stack.services.gateway.plan.env.GATEWAY_JOURNAL_DIR ?? ''
-    return readdirSync(directory).some(
-      name => name.endsWith('.journal') && notesBackground(readFileSync(join(directory, name)), project),
-    )
-  })
-
-function notesBackground(segment: Buffer, { projectId }: TestProject): boolean {
-  for (let frame = readFrame(segment, 0); typeof frame === 'object'; frame = readFrame(segment, frame.end)) {
-    if (frame.type !== recordType.checkpoint) continue
-    const { background } = JSON.parse(frame.json.toString()) as CheckpointRecord
-    if (background?.identity.project_id === projectId) return true
-  }
-  return false
-}
+  eventually(() => attemptsIn(gateway.journalDir, project).some(({ checkpoint }) => checkpoint?.background))
 
 async function killAndStart(): Promise<void> {
   const { gateway: service } = gateway.stack.services

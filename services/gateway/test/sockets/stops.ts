@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventually } from '@sluice/test-env'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
+import { spokenIn } from '../journal-attempts.ts'
 import { openSocket, untilHungUp } from './socket-client.ts'
 
 const model = 'gpt-5.4-mini'
@@ -264,6 +265,8 @@ export function socketsEnd(gateway: GatewayStack): void {
     speaking.send(speakSlowly)
     await client.until('response.output_text.delta', 20)
     await speaking.until('response.output_audio.delta', 20)
+    // Each has a checkpoint behind words of its own.
+    await eventually(() => spokenIn(gateway.journalDir, project).filter(tokens => tokens > 0).length === 2)
     await gateway.stack.services.gateway.kill()
     assert.equal((await client.closed).code, 1006)
     await gateway.stack.services.gateway.start()
