@@ -27,6 +27,8 @@ export interface ProjectOptions {
   key?: { models?: string[] }
   /** A credential of its own at the simulator, by which its calls are found on the bill. */
   ownCredential?: boolean
+  /** With one of its own: what leads to the simulator as OpenAI, where a test stands in between. */
+  openaiOrigin?: string
 }
 
 export interface RestAnswer {
@@ -136,7 +138,7 @@ export class GatewayStack {
       await this.manage('PUT', `${path}/settings/router`, { allowedModels: options.allowedModels })
     const credential = options.ownCredential ? `sk-${randomUUID()}` : 'simulator'
     const own = {
-      openai: { base_url: `${this.stack.simulatorUrl}/v1`, api_key: credential },
+      openai: { base_url: `${options.openaiOrigin ?? this.stack.simulatorUrl}/v1`, api_key: credential },
       anthropic: { base_url: this.stack.simulatorUrl, api_key: credential },
     }
     const integrations = options.integrations ?? (options.ownCredential ? own : {})

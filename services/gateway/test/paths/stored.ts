@@ -6,6 +6,7 @@ import type { UsageRecordedData } from '@sluice/contracts'
 import { eventually } from '@sluice/test-env'
 import { type AlteredProvider, startAlteredProvider } from '../altered-provider.ts'
 import { type GatewayStack, requestIdOf, sseData, type TestProject } from '../gateway-stack.ts'
+import { type HeldWay, startHeldWay } from '../waiting/held-way.ts'
 
 const model = 'gpt-5.4-mini'
 const asked = (directives: string, members: object = {}) => ({
@@ -134,38 +135,41 @@ export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: Tes
       await eventually(async () => (await postedCost(gateway, project)) === billed)
     })
 
-    test('a client that leaves before it hears of its response: its asking is free, the response is cancelled and settled once', async () => {
+    /** A way on which a provider's answer can be held back, and a project of which every word goes by it. */
+    async function heldProject(t: TestContext, settings: object = {}): Promise<{ way: HeldWay; project: TestProject }> {
+      const way = await startHeldWay(gateway.stack.simulatorUrl)
+      t.after(() => way.close())
+      const project = await gateway.newProject({
+        settings: { ...stored.settings, ...settings },
+        ownCredential: true,
+        openaiOrigin: `http://${way.host}`,
+      })
+      return { way, project }
+    }
+
+    test('a client that leaves before it hears of its response: its asking is free, the response is cancelled and settled once', async t => {
       for (const stream of [false, true]) {
-        const project = await gateway.newProject({
-          settings: { ...stored.settings, on_client_abort: { openai: 'cancel' } },
-          ownCredential: true,
-        })
-        await leaveBeforeAnswer(
-          gateway,
-          project,
-          asked('output_tokens=5000 delay_ms=10 answer_delay_ms=500', { stream }),
-        )
+        const { way, project } = await heldProject(t, { on_client_abort: { openai: 'cancel' } })
+        await leaveBeforeAnswer(gateway, way, project, asked('output_tokens=5000 delay_ms=10', { stream }))
         await isPaidOnce(gateway, project, { asking: 'aborted', settlement: 'aborted', bill: 'aborted' })
       }
     })
 
-    test('where the project has what was left finished, a response that nobody heard of is finished and settled once', async () => {
-      const project = await gateway.newProject({ ...stored, ownCredential: true })
-      await leaveBeforeAnswer(gateway, project, asked('output_tokens=60 delay_ms=10 answer_delay_ms=500'))
+    test('where the project has what was left finished, a response that nobody heard of is finished and settled once', async t => {
+      const { way, project } = await heldProject(t)
+      await leaveBeforeAnswer(gateway, way, project, asked('output_tokens=60 delay_ms=10'))
       await isPaidOnce(gateway, project, { asking: 'aborted', settlement: 'completed', bill: 'completed' })
     })
 
-    test('a call that is cut before its response is known: it is refused at once, and the response is cut and settled once', async () => {
-      const project = await gateway.newProject({ ...stored, ownCredential: true })
-      const answer = gateway.post(
-        '/v1/responses',
-        project.apiKey,
-        asked('output_tokens=5000 delay_ms=10 answer_delay_ms=1500'),
-      )
+    test('a call that is cut before its response is known: it is refused at once, and the response is cut and settled once', async t => {
+      const { way, project } = await heldProject(t)
+      way.holdAnswers()
+      const answer = gateway.post('/v1/responses', project.apiKey, asked('output_tokens=5000 delay_ms=10'))
       await eventually(async () => (await gateway.billsOf(project)).length === 1)
       await gateway.manage('DELETE', `/accounts/projects/${project.projectId}/api-keys/${project.keyId}`)
       assert.equal((await answer).status, 401)
       assert.equal((await gateway.billsOf(project))[0]?.ended, 'running')
+      way.release()
       await isPaidOnce(gateway, project, { asking: 'cut', settlement: 'cut', bill: 'aborted' })
     })
 
@@ -173,7 +177,8 @@ export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: Tes
       const project = await gateway.newProject(stored)
       const openai = gateway.openai(project.apiKey)
       const queued = await openai.responses.create({ ...asked('output_tokens=5000 delay_ms=10'), background: true })
-      await new Promise(resolve => setTimeout(resolve, 150))
+      for await (const { type } of await openai.responses.retrieve(queued.id, { stream: true }))
+        if (type === 'response.output_text.delta') break
       const cancelled = await openai.responses.cancel(queued.id)
       assert.equal(cancelled.status, 'cancelled')
       const event = await settled(project, queued.id)
@@ -245,20 +250,6 @@ export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: Tes
       await eventually(async () => (await postedCost(gateway, mine)) === cost_nano_usd)
     })
 
-    test('a deleted response is gone; one that is being made is not deleted before it is paid', async () => {
-      const project = await gateway.newProject(stored)
-      const answer = await create(project, asked('output_tokens=40 delay_ms=20'))
-      const { id } = (await answer.json()) as { id: string }
-      const early = await ask('DELETE', `/v1/responses/${id}`, project.apiKey)
-      assert.equal(early.status, 400)
-      assert.match(await early.text(), /is still being made/)
-      const event = await settled(project, id)
-      assert.equal(event.cost_nano_usd, (await gateway.closedBillOf(requestIdOf(answer))).cost_nano_usd)
-      const deleted = await ask('DELETE', `/v1/responses/${id}`, project.apiKey)
-      assert.equal(deleted.status, 200)
-      await eventually(async () => (await ask('GET', `/v1/responses/${id}`, project.apiKey)).status === 404)
-    })
-
     /** A response that has ended at a provider whose answers a test may hold back or change, and its look-ups there. */
     async function endedElsewhere(t: TestContext, alter: AlteredProvider['alter'] = () => undefined) {
       const provider = await startAlteredProvider(gateway.stack.simulatorUrl)
@@ -272,25 +263,47 @@ export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: Tes
       const answer = await create(project, asked('output_tokens=40 delay_ms=10'))
       const { id } = (await answer.json()) as { id: string }
       const hasEnded = () =>
-        eventually(async () => (await gateway.billsOf({ ...project, credential }))[0]?.ended === 'completed')
+        eventually(async () =>
+          (await gateway.billsOf({ ...project, credential })).find(({ ended }) => ended === 'completed'),
+        )
       return { project, provider, id, hasEnded, remove: () => ask('DELETE', `/v1/responses/${id}`, project.apiKey) }
     }
 
+    test('a deleted response is gone; one that is being made is not deleted before it is paid', async t => {
+      let queued = ''
+      const { project, provider, id, hasEnded, remove } = await endedElsewhere(t, (method, _, { body }) => {
+        if (method === 'POST') queued = body
+        return method === 'GET' ? { status: 200, body: queued } : undefined
+      })
+      const early = await remove()
+      assert.equal(early.status, 400)
+      assert.match(await early.text(), /is still being made/)
+      provider.alter = () => undefined
+      const event = await settled(project, id)
+      assert.equal(event.cost_nano_usd, (await hasEnded()).cost_nano_usd)
+      assert.equal((await remove()).status, 200)
+      await eventually(async () => (await ask('GET', `/v1/responses/${id}`, project.apiKey)).status === 404)
+    })
+
     test('a response that has ended is deleted, also where a look that began before its end is still under way', async t => {
       const under = Promise.withResolvers<void>()
-      const release = Promise.withResolvers<undefined>()
-      t.after(() => release.resolve(undefined))
-      const { hasEnded, remove } = await endedElsewhere(t, (method, path, { body }) => {
-        if (method !== 'GET' || !path.includes('/responses/') || !/queued|in_progress/.test(body)) return undefined
+      const release = Promise.withResolvers<void>()
+      t.after(() => release.resolve())
+      let queued = ''
+      let looks = 0
+      const { hasEnded, remove } = await endedElsewhere(t, async (method, path, { body }) => {
+        if (method === 'POST') queued = body
+        if (method !== 'GET' || !path.includes('/responses/') || ++looks > 1) return undefined
         under.resolve()
-        return release.promise
+        await release.promise
+        return { status: 200, body: queued }
       })
       await under.promise
       await hasEnded()
       const deleted = remove()
       const isEarly = await Promise.race([deleted.then(() => true), delay(150, false)])
       assert.equal(isEarly, false, 'it waits for the look')
-      release.resolve(undefined)
+      release.resolve()
       const answer = await deleted
       assert.equal(answer.status, 200, await answer.text())
     })
@@ -312,13 +325,22 @@ export function backgroundResponsesSettleOnce(gateway: GatewayStack, closed: Tes
 }
 
 /** Begins a response and leaves while its provider has it and nobody else knows of it. */
-async function leaveBeforeAnswer(gateway: GatewayStack, project: TestProject, body: object): Promise<void> {
+async function leaveBeforeAnswer(
+  gateway: GatewayStack,
+  way: HeldWay,
+  project: TestProject,
+  body: object,
+): Promise<void> {
+  way.holdAnswers()
   const leave = new AbortController()
   const answer = gateway.post('/v1/responses', project.apiKey, body, { signal: leave.signal })
   const left = assert.rejects(answer, { name: 'AbortError' })
   await eventually(async () => (await gateway.billsOf(project)).length === 1)
   leave.abort()
   await left
+  // Who answers what came later has seen who left before.
+  await gateway.metrics()
+  way.release()
 }
 
 /** The one response of a project was paid as its provider has billed it, once, and to ask for it was free. */

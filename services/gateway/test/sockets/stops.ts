@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { eventually } from '@sluice/test-env'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
 import { spokenIn } from '../journal-attempts.ts'
+import { startHeldWay } from '../waiting/held-way.ts'
 import { openSocket, untilHungUp } from './socket-client.ts'
 
 const model = 'gpt-5.4-mini'
@@ -130,12 +131,19 @@ export function socketsEnd(gateway: GatewayStack): void {
     )
   })
 
+  /** A project of which all that its provider says can be held back: a turn ends no sooner than that is let go on. */
+  async function heldProject(t: TestContext) {
+    const way = await startHeldWay(gateway.stack.simulatorUrl)
+    t.after(() => way.close())
+    return { way, project: await gateway.newProject({ ownCredential: true, openaiOrigin: `http://${way.host}` }) }
+  }
+
   for (const [how, change] of [
     ['changed', (path: string) => gateway.manage('PUT', path, { api_key: 'sk-other' })],
     ['removed', (path: string) => gateway.manage('DELETE', path)],
   ] as const)
-    test(`an integration that is ${how}: idle sockets close with 1012 at once, others when their turn has ended, as it was`, async () => {
-      const project = await gateway.newProject({ ownCredential: true })
+    test(`an integration that is ${how}: idle sockets close with 1012 at once, others when their turn has ended, as it was`, async t => {
+      const { way, project } = await heldProject(t)
       const settings = `/accounts/projects/${project.projectId}/settings`
       const open = (path: string) => openSocket(gateway, path, project.apiKey)
       const [idle, speaking, running] = await Promise.all([
@@ -153,12 +161,14 @@ export function socketsEnd(gateway: GatewayStack): void {
       for (const { socket } of [idle, speaking, running]) assert.equal(socket.readyState, socket.OPEN)
       running.send({ type: 'response.create', model, input: '[[sim output_tokens=60 delay_ms=20]]' })
       await running.until('response.output_text.delta')
+      way.holdAnswers()
       await change(`${settings}/openai`)
       const ends = await Promise.all([idle.closed, speaking.closed])
       for (const { code, reason } of ends) assert.deepEqual([code, /Connect again/.test(reason)], [1012, true])
       running.send({ type: 'response.create', model, input: 'Say it.' })
       const [error] = await running.until('error')
       assert.deepEqual([error.status, error.error.metadata.reason], [503, 'view_stale'])
+      way.release()
       await running.until('response.completed')
       assert.equal((await running.closed).code, 1012)
       const [event, ...others] = await eventually(() => {
@@ -171,8 +181,8 @@ export function socketsEnd(gateway: GatewayStack): void {
       assert.equal(event?.cost_nano_usd, bill?.cost_nano_usd)
     })
 
-  test('a member goes over to a team with an access of its own: no turn is billed to one team’s and booked on the other', async () => {
-    const project = await gateway.newProject({ ownCredential: true })
+  test('a member goes over to a team with an access of its own: no turn is billed to one team’s and booked on the other', async t => {
+    const { way, project } = await heldProject(t)
     const path = `/accounts/projects/${project.projectId}`
     const create = (of: string, body: object) => gateway.manage('POST', `${path}/${of}`, body)
     const [{ body: red }, { body: blue }] = [
@@ -207,12 +217,14 @@ export function socketsEnd(gateway: GatewayStack): void {
     ])
     running.send({ type: 'response.create', model, input: '[[sim output_tokens=60 delay_ms=20]]' })
     await running.until('response.output_text.delta')
+    way.holdAnswers()
     await payBy(blue)
     const { code, reason } = await idle.closed
     assert.deepEqual([code, /Connect again/.test(reason)], [1012, true])
     running.send({ type: 'response.create', model, input: 'Say it.' })
     const [error] = await running.until('error')
     assert.deepEqual([error.status, error.error.metadata.reason], [503, 'view_stale'])
+    way.release()
     await running.until('response.completed')
     assert.equal((await running.closed).code, 1012)
     const again = await openSocket(gateway, '/v1/responses', key.value)
