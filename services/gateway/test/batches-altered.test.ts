@@ -63,6 +63,7 @@ suite('batches whose provider is odd', () => {
     const stuck = await eventually(async () => (await shown()).stuck.find(({ batch_id }) => batch_id === id))
     assert.match(await gateway.metrics(), /^gateway_batches_stuck 1$/m)
     assert.ok(stuck.key)
+    await eventually(() => resultsOf(project).length >= 38)
     await delay(500)
     assert.equal(resultsOf(project).length, 38, 'each event was written once')
     assert.equal(downloads(), 3)

@@ -148,6 +148,7 @@ test('the 65th turn that a client asks for is refused, whether those before it w
   ask()
   const [refused] = await client.until('error')
   assert.deepEqual([refused?.status, refused?.error.code], [503, 'overloaded'])
+  await eventually(() => end.length === 64)
   for (const act of end) act()
   await client.until('response.done', 64)
   assert.equal(client.socket.readyState, client.socket.OPEN)
@@ -202,6 +203,7 @@ test('a provider that begins turns whatever it is told hears once for each chang
   }
   let updates = 0
   const { base_url } = await ownProvider(t, socket => {
+    updates = 0
     socket.send(JSON.stringify({ type: 'session.created', session }))
     socket.on('message', data => {
       const { type } = JSON.parse(String(data)) as { type: string }
@@ -223,6 +225,7 @@ test('a provider that begins turns whatever it is told hears once for each chang
     return isTold && opened
   })
   assert.match(client.events.find(({ type }) => type === 'error')?.error.message, /Budget "Tiny" has too little left/)
+  await eventually(() => updates >= 1)
   updates = 0
   client.send({ type: 'session.update', session: { type: 'realtime', instructions: 'x' } })
   await eventually(() => updates >= 2)

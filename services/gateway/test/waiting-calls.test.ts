@@ -406,6 +406,7 @@ suite('what changes while a record or the provider is waited for', () => {
     await lift()
     await heldTurn(ids[2], () => revoke(project, origin))
     assert.equal((await client.closed).code, 1008)
+    await eventually(() => turnsOf(project).length > 0)
     assert.deepEqual(
       turnsOf(project).map(({ status, http_status }) => [status, http_status]),
       [['failed', 400]],

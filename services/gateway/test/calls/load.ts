@@ -164,13 +164,17 @@ export function streamsAreBounded(
       await (await gateway.post('/v1/chat/completions', gateway.stack.apiKey, body)).arrayBuffer()
     }
     await (await gateway.post('/v1/chat/completions', 'ma-nobody', chat)).arrayBuffer()
-    const after = await read()
+    const calls = ['gateway_calls_total', 'dialect="openai"', 'status="completed"'] as const
+    const after = await eventually(async () => {
+      const now = await read()
+      return now(...calls) - before(...calls) >= 2 && now
+    })
     const more = (name: string, ...labels: string[]) => after(name, ...labels) - before(name, ...labels)
     assert.equal(more('gen_ai_client_operation_duration_seconds_count', model, 'gen_ai_operation_name="chat"'), 2)
     assert.equal(more('gen_ai_client_token_usage_sum', model, 'gen_ai_token_type="input"'), 2_000)
     assert.equal(more('gen_ai_client_token_usage_sum', model, 'gen_ai_token_type="output"'), 200)
     assert.equal(more('gen_ai_client_token_usage_count', model, 'gen_ai_token_type="output"'), 2)
-    assert.equal(more('gateway_calls_total', 'dialect="openai"', 'status="completed"'), 2)
+    assert.equal(more(...calls), 2)
     assert.equal(more('gateway_calls_refused_total', 'reason="unauthorized"'), 1)
     assert.equal(more('gateway_internal_errors_total'), 0)
   })

@@ -34,7 +34,11 @@ export function callsAreMeteredBeside(gateway: GatewayStack): void {
     await client.realtime.calls.hangup(callId)
     await untilHungUp(gateway, callId)
     const bills = await gateway.billsOf(project)
-    const events = gateway.eventsOf(project.projectId)
+    // What is written down of the call is an event of its own, which may come after those of the turns.
+    const events = await eventually(() => {
+      const found = gateway.eventsOf(project.projectId)
+      return found.length >= bills.length && found
+    })
     assert.equal(events.length, bills.length)
     for (const event of events) {
       const bill = bills.find(({ response_id }) => response_id === event.response_id)
