@@ -94,7 +94,7 @@ export function moneyOutlivesItsCall(gateway: GatewayStack): void {
       await loseLeases(budget.id, project.projectId)
       await gateway.stack.services.budget.start()
       await eventually(() => read().catch(() => false))
-      await eventually(async () => (await called(openai)) === undefined, { timeoutMs: 30_000 })
+      await eventually(async () => (await called(openai)) === undefined)
       await eventually(
         async () =>
           (await holders()).some(holder => holder.startsWith('batch_')) && Number((await read()).held) > 0.0075,

@@ -46,7 +46,7 @@ test('while NATS is away calls go on, and when it is back their usage is publish
     }
     assert.ok(journal.unpublishedEvents() >= 2_000)
     nats = await startNats({ dataDir, port, durable: false })
-    assert.ok(await journal.drain(15_000))
+    assert.ok(await journal.drain(60_000))
   }
   const after = await connect({ servers: nats.url, ...nats.users.admin })
   scope.after(() => after.close())
@@ -66,7 +66,7 @@ test('what billing misses is published again', async t => {
     journal.open(record)
     partition = journal.close(draftOf(record), { urgent: false }).partition
   }
-  assert.ok(await journal.drain(5_000))
+  assert.ok(await journal.drain(60_000))
   const before = await readStream(nats.admin)
   const marks = await openBucket({ ...bus, connection: nats.admin }, 'marks', Mark)
   const key = `${journal.gatewayId}.${journal.epoch}.${partition}`

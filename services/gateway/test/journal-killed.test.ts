@@ -89,7 +89,7 @@ test('a gateway killed again and again loses nothing it wrote, numbers without g
   const bus = await connectGateway(scope, nats)
   const journal = await openTestJournal(scope, { directory, bus })
   assert.equal(journal.epoch, kills + 1)
-  assert.ok(await journal.drain(10_000))
+  assert.ok(await journal.drain(60_000))
   const published = await eventually(async () => {
     const found = await readStream(nats.admin)
     return found.closed.length === kills && found

@@ -150,7 +150,8 @@ test('while JetStream does not answer no replicated call leaves, and all is well
   const bus = await connectGateway(scope, nats)
   const options = { ...replicated, directory: join(root, 'own'), root, bus, securedTimeoutMs: 300 }
   const journal = await openTestJournal(scope, options)
-  assert.equal(await admit(journal, openRecord()), undefined)
+  const isAdmitted = () => eventually(async () => (await admit(journal, openRecord())) === undefined)
+  await isAdmitted()
   const manager = await jetstreamManager(nats.admin)
   const { config } = await manager.streams.info('JOURNAL')
   await manager.streams.update('JOURNAL', { ...config, max_bytes: 1 })
@@ -159,7 +160,7 @@ test('while JetStream does not answer no replicated call leaves, and all is well
   assert.deepEqual([error?.statusCode, error?.attemptIsOpen], [503, true])
   journal.close(draftOf(refused), { urgent: false })
   await manager.streams.update('JOURNAL', config)
-  await eventually(async () => (await admit(journal, openRecord())) === undefined)
+  await isAdmitted()
 })
 
 test('while the copy is late no call is let in, nothing is written for those that come, and it recovers alone', async t => {

@@ -36,7 +36,7 @@ test('what is closed is published once, in order, gap-free, as the very event th
     given.push({ ...journal.close(draftOf(record), { urgent: i % 50 === 0 }) })
     if (i % 97 === 0) await journal.synced()
   }
-  assert.ok(await journal.drain(5_000))
+  assert.ok(await journal.drain(60_000))
   const published = await readStream(nats.admin)
   assert.ok(areGapless(published.series))
   const byId = (a: { event_id: string }, b: { event_id: string }) => (a.event_id < b.event_id ? -1 : 1)
@@ -53,7 +53,7 @@ test('an attempt is paid once: closing it again is refused', async t => {
   journal.open(record)
   journal.close(draftOf(record), { urgent: true })
   assert.throws(() => journal.close(draftOf(record), { urgent: true }), /is not open/)
-  assert.ok(await journal.drain(5_000))
+  assert.ok(await journal.drain(60_000))
   assert.equal((await readStream(nats.admin)).events.length, 1)
 })
 
@@ -109,7 +109,7 @@ test('segments are deleted only when billing has posted their events and nothing
       journal.close(draftOf(record), { urgent: false })
       if (i % 20 === 0) await journal.synced()
     }
-    assert.ok(await journal.drain(5_000))
+    assert.ok(await journal.drain(60_000))
   }
   await write()
   const before = listSegments(directory).length
@@ -124,7 +124,7 @@ test('segments are deleted only when billing has posted their events and nothing
   })
   assert.ok(kept.length > 2)
   journal.close(draftOf(running), { urgent: true })
-  assert.ok(await journal.drain(5_000))
+  assert.ok(await journal.drain(60_000))
   await postAll(nats.admin)
   await eventually(() => listSegments(directory).length === 1)
 })

@@ -317,15 +317,15 @@ export function cutsAreClean(gateway: GatewayStack): void {
       return { id: team.body.id, key: key.body.value }
     }
     const [red, blue] = await Promise.all([make('red'), make('blue')])
-    const begin = (key: string, userAgent: string) =>
+    const begin = (key: string, userAgent: string, orders = 'output_tokens=60 delay_ms=30') =>
       gateway
         .openai(key)
         .chat.completions.create(
-          { model, stream: true, messages: say('[[sim output_tokens=60 delay_ms=30]]') },
+          { model, stream: true, messages: say(`[[sim ${orders}]]`) },
           { headers: { 'user-agent': userAgent } },
         )
     const streams = await Promise.all([
-      begin(red.key, 'opencode/1'),
+      begin(red.key, 'opencode/1', slow),
       begin(red.key, 'aider/1'),
       begin(blue.key, 'opencode/1'),
     ])

@@ -307,7 +307,6 @@ export function socketsEnd(gateway: GatewayStack): void {
     ]
     // Of another project, so of another batch: it may come later than those of the sockets.
     await eventually(() => turnsOfCall().some(({ status }) => status === 'killed'), {
-      timeoutMs: 15_000,
       message: 'the killed turn of the call that was metered on',
     })
     const turns = turnsOfCall()
