@@ -616,20 +616,30 @@ test('a realtime session holds its next turn ahead: without money its provider b
 })
 
 test('a realtime turn that holds its money ends by itself when its budget is spent; the next is refused, and let in with money again', async t => {
-  const { apiKey, path, read } = await hardBudget('spent while spoken', { limit: '3.00' })
-  await eventually(async () => Number((await read()).spent) > 0)
-  const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
-  const create = { type: 'response.create', response: { instructions: '[[sim output_tokens=60 delay_ms=30]]' } }
-  client.send(create)
-  await client.until('response.created')
-  const lowered = await admin.call<{ cutoff: { active: boolean } }>('PATCH', path, { limit: '0.000000001' })
-  assert.deepEqual([lowered.status, lowered.body.cutoff.active], [200, true])
-  assert.equal(client.all('response.done').length, 0, 'the turn runs')
+  const create = (everyMs: number) => ({
+    type: 'response.create',
+    response: { instructions: `[[sim output_tokens=60 delay_ms=${everyMs}]]` },
+  })
+  const spend = async (everyMs: number) => {
+    const { apiKey, path, read } = await hardBudget('spent while spoken', { limit: '3.00' })
+    await eventually(async () => Number((await read()).spent) > 0)
+    const client = await openSocket(t, '/v1/realtime?model=gpt-realtime', apiKey)
+    client.send(create(everyMs))
+    await client.until('response.created')
+    const lowered = await admin.call<{ cutoff: { active: boolean } }>('PATCH', path, { limit: '0.000000001' })
+    assert.deepEqual([lowered.status, lowered.body.cutoff.active], [200, true])
+    return { client, path, isSpoken: client.all('response.done').length > 0 }
+  }
+  // On a machine that is so slow that the turn has ended by then another one takes longer.
+  let spent = await spend(30)
+  for (let everyMs = 120; spent.isSpoken && everyMs < 1_000; everyMs *= 4) spent = await spend(everyMs)
+  const { client, path, isSpoken } = spent
+  assert.ok(!isSpoken, 'the turn runs')
   const [done] = await client.until('response.done')
   assert.equal(done?.response.status, 'completed')
   const [told] = await client.until('error')
   assert.match(told?.error.message ?? '', /out of credits/)
-  client.send(create)
+  client.send(create(30))
   await client.until('error', 2)
   assert.deepEqual(
     [client.lastOf('error')?.error.code, client.all('response.created').length, client.socket.readyState],
@@ -637,9 +647,9 @@ test('a realtime turn that holds its money ends by itself when its budget is spe
   )
   assert.equal((await admin.call('PATCH', path, { limit: '5.00' })).status, 200)
   await eventually(async () => {
-    client.send(create)
+    client.send(create(30))
     await new Promise(resolve => setTimeout(resolve, 300))
-    return client.all('response.created').length === 2
+    return client.all('response.created').length >= 2
   })
 })
 
