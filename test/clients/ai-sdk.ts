@@ -7,6 +7,8 @@ import {
   generateText,
   type LanguageModel,
   streamText,
+  type TextStreamPart,
+  type ToolSet,
   experimental_transcribe as transcribe,
 } from 'ai'
 import { type ClientCalls, promptOf, type Setup } from './client-calls.ts'
@@ -30,13 +32,23 @@ function textCalls(endpoint: string, orders: string, modelOf: (setup: Setup) => 
     plain: (setup, asked, abortSignal) =>
       generateText({ model: modelOf(setup), prompt: promptOf(asked), maxRetries: 0, abortSignal }),
     streamed: async (setup, asked, abortSignal) =>
-      streamText({
-        model: modelOf(setup),
-        prompt: promptOf(asked),
-        maxRetries: 0,
-        abortSignal,
-        onError: () => undefined,
-      }).fullStream,
+      raising(
+        streamText({
+          model: modelOf(setup),
+          prompt: promptOf(asked),
+          maxRetries: 0,
+          abortSignal,
+          onError: () => undefined,
+        }).fullStream,
+      ),
+  }
+}
+
+/** The parts of a stream, of which an error is one: it is thrown. */
+async function* raising(parts: AsyncIterable<TextStreamPart<ToolSet>>): AsyncGenerator {
+  for await (const part of parts) {
+    if (part.type === 'error') throw part.error
+    yield part
   }
 }
 
