@@ -905,7 +905,15 @@ test('what would have no bound is refused under an exact budget, in words', asyn
   const { openai, apiKey } = await hardBudget('bounded', { limit: '5.00' })
   await assert.rejects(
     openai.responses.create({ model: 'gpt-4o', input: 'x', tools: [{ type: 'web_search' }] }),
-    /Budget "bounded" holds all that a call can cost before it is sent, and nothing bounds what this one can cost: .*max_tool_calls/,
+    ({ message, error }: InstanceType<typeof OpenAI.APIError>) => {
+      assert.match(
+        message,
+        /Budget "bounded" holds all that a call can cost before it is sent, and nothing bounds what this one can cost: .*max_tool_calls/,
+      )
+      const { reason, budget_name, limit } = (error as { metadata: Record<string, unknown> }).metadata
+      assert.deepEqual([reason, budget_name, limit], ['budget_not_bounded', 'bounded', '5.00'])
+      return true
+    },
   )
   const answer = await fetch(`${stack.openaiBaseUrl}/chat/completions`, {
     method: 'POST',

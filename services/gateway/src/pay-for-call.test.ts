@@ -68,7 +68,7 @@ function begin(
   }
   const prompts = new CountedPrompts()
   const journal = { extend: () => true, secured: undefined }
-  const pay = (name: string, request: object, origin = 'https://provider.test') => {
+  const pay = (name: string, request: object, origin = 'https://provider.test', hold = budget.hold) => {
     const { request: asked, call } = readCall(name, JSON.stringify(request))
     const admitted = {
       eventId: 'attempt',
@@ -80,7 +80,7 @@ function begin(
       route: { provider: call.dialect, access: 'int_1', origin, basePath: '' },
       admittedAtMs: Date.now(),
       streamed: asked.streamed,
-      hold: { hard: [{ budget: { ...budget, on_unknown: onUnknown }, copy: '' }] },
+      hold: { hard: [{ budget: { ...budget, hold, on_unknown: onUnknown }, copy: '' }] },
     } as unknown as AdmittedCall
     const paying = payForCall({ leases, prompts, journal }, admitted, asked)
     assert.ok(paying instanceof Promise, 'the gateway holds nothing yet')
@@ -113,6 +113,22 @@ function answerAnother(wallet: Wallet): void {
   assert.ok(ask)
   wallet.answer({ seq: ask.message.seq, term: 1, grants: [] }, Date.now())
 }
+
+test('a call that nothing bounds is refused by an exact budget, which stands in the refusal as in any other', t => {
+  const { pay } = begin(t, { left: dollar })
+  const request = { model: 'gpt-4o', input: 'x', tools: [{ type: 'web_search' }] }
+  assert.throws(
+    () => pay('responses', request, undefined, 'exact'),
+    ({ reason, message, budget: told }: Refusal) => {
+      assert.match(message, /^Budget "a day" holds all that a call can cost before it is sent.*max_tool_calls/)
+      assert.deepEqual(
+        [reason, told?.budget_id, told?.limit, told?.spent, told?.held, told?.resets_at_ms],
+        ['budget_not_bounded', 'bud_1', dollar, 40, 2, 86_400_000],
+      )
+      return true
+    },
+  )
+})
 
 const words = 'All that there is to say. '.repeat(1_000)
 const asked = { stream: true, messages: [{ role: 'user', content: words }] }

@@ -9,12 +9,12 @@ import type { AdmittedCall } from './call.ts'
 import type { Journal } from './journal/journal.ts'
 import type { Money } from './leases/money.ts'
 import { PaceStream } from './leases/pace-stream.ts'
-import { type LeaseDeps, type Paying, type Taken, takeMoney, takeNow } from './leases/take-money.ts'
+import { knownNow, type LeaseDeps, type Paying, type Taken, takeMoney, takeNow } from './leases/take-money.ts'
 import { readToldInput, type ToldInput } from './leases/told-input.ts'
 import { type Hold, unusedWindow } from './met-budgets.ts'
 import { holdOfPaid } from './paid-hold.ts'
 import type { ModelRequest } from './read-request.ts'
-import { Refusal } from './refusal.ts'
+import { nameOf, Refusal } from './refusal.ts'
 import { counterOf } from './resolve-route.ts'
 import { JsonScanError } from './scan-json.ts'
 
@@ -52,7 +52,7 @@ export function payForCall(
   const { eventId: attemptId, admittedAtMs, streamed } = admitted
   // What goes on without its client is not seen to its end.
   const isHeard = streamed && !asked.background && asked.sound?.speaks !== true
-  const { bound, text, prompt } = boundOf(deps.prompts, admitted, asked)
+  const { bound, text, prompt } = boundOf(deps, admitted, asked)
   const isVisible = isHeard && text !== undefined && !mayThink(text)
   const paying: Paying = { attemptId, budgets: hard, bound, isVisible }
   if (text && isCountable(text)) paying.tighten = () => tightenTextBound(text, bound, deps.leases.countText)
@@ -131,30 +131,35 @@ export function payForBegun(
   boundOf: (admitted: AdmittedCall) => CallBound,
 ): Refusal | undefined {
   const { hard } = admitted.hold
-  if (hard.length === 0) return undefined
+  const [first] = hard
+  if (!first) return undefined
   const bound = boundOf(admitted)
   const { eventId: attemptId, admittedAtMs } = admitted
   const money = takeNow(leases, { attemptId, budgets: hard, bound, isVisible: false }, admittedAtMs)
-  if (!money)
+  if (!money) {
+    const budget = knownNow(leases, first, admittedAtMs)
     return new Refusal(
       'budget_held',
-      `Budget "${hard[0]?.budget.name}" is hard, and this gateway holds too little of it for what the provider has begun by itself. Try again in a moment.`,
-      { retryAfterS: 1 },
+      `Budget ${nameOf(budget)} is hard, and this gateway holds too little of it for what the provider has begun by itself. Try again in a moment.`,
+      { retryAfterS: 1, budget },
     )
+  }
   admitted.money = money
   return undefined
 }
 
-function notHeld({ hard }: Pick<Hold, 'hard'>, what: string): Refusal {
+function notHeld(leases: LeaseDeps, { hard: [first] }: Pick<Hold, 'hard'>, what: string): Refusal {
+  const budget = first && knownNow(leases, first, Date.now())
   return new Refusal(
     'budget_not_bounded',
-    `Budget "${hard[0]?.budget.name}" is hard, and money for ${what} cannot be held before it is sent. Set a soft budget for it, or use another path.`,
+    `Budget ${budget && nameOf(budget)} is hard, and money for ${what} cannot be held before it is sent. Set a soft budget for it, or use another path.`,
+    budget && { budget },
   )
 }
 
 /** `text`: what it was told from, where that is text. */
 function boundOf(
-  prompts: CountedPrompts,
+  { leases, prompts }: Pick<PayDeps, 'leases' | 'prompts'>,
   { endpoint, match, requestedModel, prices, principal, hold, route }: AdmittedCall,
   asked: ModelRequest,
 ): { bound: CallBound; text?: TextCall; prompt?: MarkedPrompt | undefined } {
@@ -180,7 +185,7 @@ function boundOf(
     }
     return boundText(prompts, text, principal.project.project_id, counterOf(route))
   }
-  throw notHeld(hold, `a call of ${endpoint.name}`)
+  throw notHeld(leases, hold, `a call of ${endpoint.name}`)
 }
 
 /** @throws Refusal 400 where a text that the bound is told by is none */

@@ -46,6 +46,14 @@ test('official SDKs and Claude Code get a 429 that tells them not to retry', () 
   }
 })
 
+test('a budget under which a call has no bound is named, and no more of it is offered: that would not help', () => {
+  const unbounded = new Refusal('budget_not_bounded', 'Nothing bounds what this one can cost.', { budget })
+  const { status, headers, body } = answerRefusal(unbounded, audience)
+  const { reason, budget_id, budget_name, copy, request_more } = JSON.parse(body).error.metadata
+  assert.deepEqual([status, reason, budget_id, budget_name, copy], [400, unbounded.reason, 'bud_1', budget.name, ''])
+  assert.deepEqual([request_more, headerOf(headers, 'sluice-request-more')], [null, undefined])
+})
+
 test('a budget without a reset names no time to wait', () => {
   const total = new Refusal('budget_spent', 'spent', {
     budget: { ...budget, window: 'total', resets_at_ms: undefined },

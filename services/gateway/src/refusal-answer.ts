@@ -2,7 +2,7 @@ import { type Dialect, responseHeaders } from '@sluice/contracts'
 import type { RefusalClass } from './client-app.ts'
 import { formatAmount } from './format-amount.ts'
 import { nextMinute, pushRate } from './limit-headers.ts'
-import { type Refusal, refusalReasons } from './refusal.ts'
+import { type Refusal, type RefusalReason, refusalReasons } from './refusal.ts'
 import { anthropicType, openaiNames } from './refusal-names.ts'
 
 /** A refusal as it goes over the wire. */
@@ -154,9 +154,12 @@ export function metadataOf(refusal: Refusal, callId: string): Record<string, unk
   }
 }
 
-/** Where to ask for more: the link says which budget, and nothing that opens anything. Undefined: nobody knows whether more is wanted. */
+/** No more of a budget helps, or nobody knows whether it would. */
+const notForMore: ReadonlySet<RefusalReason> = new Set(['budget_unavailable', 'budget_not_bounded'])
+
+/** Where to ask for more: the link says which budget, and nothing that opens anything. */
 function pathForMore({ reason, budget }: Refusal): string | undefined {
-  return budget && reason !== 'budget_unavailable' ? `/ask/${budget.budget_id}` : undefined
+  return budget && !notForMore.has(reason) ? `/ask/${budget.budget_id}` : undefined
 }
 
 /** Header values are printable ASCII: anything else would let a name split the head. Of our own words something readable stays. */

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { StoredFile } from '@sluice/contracts'
 import { books } from '../../test/bounds/bound-witness.ts'
 import type { BatchBound } from '../bounds/batch-bound.ts'
+import type { Refusal, RefusalBudget } from '../refusal.ts'
 import { readFileRequests, readMessageRequests } from './batch-requests.ts'
 import { boundMessageRequests, boundOfFile, FileBound, keptBound } from './bound-requests.ts'
 import { batchTargets } from './openai-batches.ts'
@@ -102,5 +103,10 @@ test('what cannot be read may be for any model', () => {
 
 test('a file that was uploaded before a hard budget could count it has to be uploaded again', () => {
   const unbounded = { file_id: 'file-1', requests: {} } as StoredFile
-  assert.throws(() => boundOfFile(unbounded, terms), /"file-1" .*before there was a hard budget. Upload it again/)
+  const budget = { budget_id: 'bud_1' } as RefusalBudget
+  assert.throws(
+    () => boundOfFile(unbounded, terms, budget),
+    (error: Refusal) =>
+      /"file-1" .*before there was a hard budget. Upload it again/.test(error.message) && error.budget === budget,
+  )
 })

@@ -5,7 +5,7 @@ import { BatchBound } from '../bounds/batch-bound.ts'
 import { boundTextCall } from '../bounds/call-bound.ts'
 import { type Endpoint, endpoints } from '../endpoints.ts'
 import { readModelRequest } from '../read-request.ts'
-import { Refusal } from '../refusal.ts'
+import { Refusal, type RefusalBudget } from '../refusal.ts'
 import { JsonScanError, parseString, scanObject } from '../scan-json.ts'
 import { ElementReader } from './element-reader.ts'
 
@@ -125,8 +125,16 @@ export function keptBound(bound: BatchBound, terms: BatchTerms): StoredFile['req
   }
 }
 
-/** The bound that was kept with a file. @throws Refusal where there is none by the terms of now */
-export function boundOfFile({ file_id: id, requests }: StoredFile, { prices, assumeDearest }: BatchTerms): BatchBound {
+/**
+ * The bound that was kept with a file.
+ * @param budget is to pay for it
+ * @throws Refusal where there is none by the terms of now
+ */
+export function boundOfFile(
+  { file_id: id, requests }: StoredFile,
+  { prices, assumeDearest }: BatchTerms,
+  budget?: RefusalBudget,
+): BatchBound {
   const { bound } = requests
   if (
     !bound ||
@@ -137,6 +145,7 @@ export function boundOfFile({ file_id: id, requests }: StoredFile, { prices, ass
     throw new Refusal(
       'budget_not_bounded',
       `What the requests of file "${id}" can cost is not known: it was uploaded at other prices, or before there was a hard budget. Upload it again, and make the batch of the new file.`,
+      budget && { budget },
     )
   // The creation is no request of the file.
   const whole = { ...bound, model: undefined, requests: bound.requests - 1 }

@@ -44,7 +44,7 @@ export async function createFileBatch(deps: GatewayDeps, call: HttpCall): Promis
     return admitRequests(deps, call, plain, { models, named }, reads.shape)
   }
   const first = admitAll()
-  const admitted = await payForBatch(deps, call, first, () => boundOfFile(upload, termsOf(first)), admitAll)
+  const admitted = await payForBatch(deps, call, first, budget => boundOfFile(upload, termsOf(first), budget), admitAll)
   const headers = headersToForward(deps, call, admitted)
   const created = await recordCreation(deps, admitted, {
     requests: { models, named, count, bytes, inputFileId: fileId, targetEndpoint: target },

@@ -84,7 +84,12 @@ test('no hard budget pays for a batch of which something that it counts has no b
   for (const hold of ['exact', 'paced'] as const) {
     const bounded = { model: 's', nanoUsd: 500, unboundedBy: undefined }
     const other = { model: 't', nanoUsd: 500, unboundedBy: 'a tool' }
-    await assert.rejects(pay([bounded, other], hold), refused(/^Budget "both" is hard.*: a tool\./))
+    await assert.rejects(pay([bounded, other], hold), error => {
+      assert.ok(refused(/^Budget "both" is hard.*: a tool\./)(error))
+      const { reason, budget } = error as Refusal
+      assert.deepEqual([reason, budget?.budget_id, budget?.window], ['budget_not_bounded', 'both', 'total'])
+      return true
+    })
     await assert.rejects(pay([{ ...other, model: undefined }], hold), refused(/: a tool\./))
   }
 })

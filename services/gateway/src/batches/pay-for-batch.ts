@@ -3,9 +3,9 @@ import type { BatchBound } from '../bounds/batch-bound.ts'
 import type { CallBound } from '../bounds/call-bound.ts'
 import type { MatchedBudget } from '../budget-index.ts'
 import type { AdmittedCall } from '../call.ts'
-import { type LeaseDeps, takeMoney } from '../leases/take-money.ts'
+import { knownNow, type LeaseDeps, takeMoney } from '../leases/take-money.ts'
 import { paidHoldOf } from '../pay-for-call.ts'
-import { Refusal } from '../refusal.ts'
+import { nameOf, Refusal, type RefusalBudget } from '../refusal.ts'
 import type { AuthenticatedCall } from '../request-path.ts'
 import type { BatchTerms } from './bound-requests.ts'
 
@@ -17,7 +17,7 @@ export function termsOf({ prices, principal }: Pick<AdmittedCall, 'prices' | 'pr
 /**
  * Holds all that the requests of a batch can cost, and of a budget for one model what those for that model can: what they have used
  * is settled as their results are, and none of them can be made smaller now. From the creation's end on the money is the batch's own.
- * @param boundOf reads the requests: asked only where some hard budget counts them
+ * @param boundOf reads the requests: asked only where some hard budget counts them, and told the first of these
  * @param admitAgain admits what has waited
  * @throws Refusal
  */
@@ -25,15 +25,16 @@ export async function payForBatch(
   { leases }: { leases: LeaseDeps },
   call: Pick<AuthenticatedCall, 'response'>,
   admitted: AdmittedCall,
-  boundOf: () => BatchBound | Promise<BatchBound>,
+  boundOf: (budget: RefusalBudget) => BatchBound | Promise<BatchBound>,
   admitAgain: () => AdmittedCall,
 ): Promise<AdmittedCall> {
   const { hard } = admitted.hold
-  if (hard.length === 0) return admitted
+  const [first] = hard
+  if (!first) return admitted
   const { eventId, hold } = admitted
-  const batch = await boundOf()
+  const batch = await boundOf(knownNow(leases, first, Date.now()))
   const boundFor = (matched: MatchedBudget) => batch.within(hold.modelsOf?.(matched))
-  for (const matched of hard) requireBounded(matched.budget.name, boundFor(matched))
+  for (const matched of hard) requireBounded(leases, matched, boundFor(matched))
   const paying = { attemptId: eventId, budgets: hard, bound: batch.within(), boundFor, isVisible: false }
   const { money } = await takeMoney(leases, paying, Date.now())
   try {
@@ -48,10 +49,12 @@ export async function payForBatch(
 }
 
 /** Nobody sees a batch run: what is not held before it is made, a paced budget can never hold. */
-function requireBounded(budgetName: string, { unboundedBy }: CallBound): void {
+function requireBounded(leases: LeaseDeps, matched: MatchedBudget, { unboundedBy }: CallBound): void {
   if (unboundedBy === undefined) return
+  const budget = knownNow(leases, matched, Date.now())
   throw new Refusal(
     'budget_not_bounded',
-    `Budget "${budgetName}" is hard: it holds all that a batch can cost before it is made, and nothing bounds what this one can cost: ${unboundedBy}. Set a limit there, or leave it out.`,
+    `Budget ${nameOf(budget)} is hard: it holds all that a batch can cost before it is made, and nothing bounds what this one can cost: ${unboundedBy}. Set a limit there, or leave it out.`,
+    { budget },
   )
 }

@@ -84,7 +84,7 @@ const mostWaiting = 2_000
  * @throws Refusal at once, or later: spent, held by others, unknown, or nothing bounds what it can use
  */
 export function takeMoney(deps: LeaseDeps, paying: Paying, nowMs: number): Taken | Promise<Taken> {
-  requireBounded(paying)
+  requireBounded(deps, paying, nowMs)
   const atOnce = takeOfOldest(deps, paying, nowMs)
   if (atOnce) return atOnce
   const needs = needsOf(deps, paying, nowMs)
@@ -341,16 +341,18 @@ function paidOutputs(paying: Paying, amounts: readonly number[]): number[] {
   return paying.budgets.map(({ budget }, at) => (isLoose(budget) ? paying.bound.outputTokens : (each[at] ?? 0)))
 }
 
-function requireBounded(paying: Paying): void {
+function requireBounded(deps: LeaseDeps, paying: Paying, nowMs: number): void {
   if (paying.bound.unboundedBy === undefined) return
   const exact = paying.budgets.find(
     matched => isExact(matched.budget) && boundFor(paying, matched).unboundedBy !== undefined,
   )
   if (!exact) return
   const { unboundedBy } = boundFor(paying, exact)
+  const budget = knownNow(deps, exact, nowMs)
   throw new Refusal(
     'budget_not_bounded',
-    `Budget "${exact.budget.name}" holds all that a call can cost before it is sent, and nothing bounds what this one can cost: ${unboundedBy}. Set a limit there, or leave it out.`,
+    `Budget ${nameOf(budget)} holds all that a call can cost before it is sent, and nothing bounds what this one can cost: ${unboundedBy}. Set a limit there, or leave it out.`,
+    { budget },
   )
 }
 
@@ -420,6 +422,17 @@ export function knownOf(
   const { budget_id, name, per, scope, unit, window } = budget
   const { limit, spent, held } = copies.findWindow(budget_id, copy, nowMs) ?? { limit: budget.limit, spent: 0, held: 0 }
   return { budget_id, name, copy, per, scope, unit, limit, spent, held, window, resets_at_ms: resetsAtMs }
+}
+
+/** The same, of its window that runs. */
+export function knownNow(
+  deps: Pick<LeaseDeps, 'copies' | 'findWindow'>,
+  matched: MatchedBudget,
+  nowMs: number,
+): RefusalBudget {
+  const { unit, window, time_zone: timeZone } = matched.budget
+  const endMs = unit === 'concurrent' ? undefined : deps.findWindow(window, timeZone, nowMs).endMs
+  return knownOf(deps, matched, endMs, nowMs)
 }
 
 export function refusalOf(budgets: readonly MatchedBudget[], refused: Refused, needs: readonly Need[]): Refusal {
