@@ -61,6 +61,19 @@ test('what cannot be read or asked for is refused in our own words, and no answe
   assert.deepEqual([headers['cache-control'], headers['x-content-type-options']], ['no-store', 'nosniff'])
 })
 
+test('a number that would be rounded is refused, and said which', async t => {
+  const app = createRestApp(pino({ level: 'silent' }), [])
+  t.after(() => app.close())
+  app.post('/things', ({ body }) => body)
+  const post = (payload: string) =>
+    app.inject({ method: 'POST', url: '/things', payload, headers: { 'content-type': 'application/json' } })
+  assert.equal((await post('{"size": 0.1, "name": "9007199254740993"}')).body, '{"size":0.1,"name":"9007199254740993"}')
+  const refused = await post('{"size": [1, 9007199254740993]}')
+  const { code, message } = refused.json().error
+  assert.deepEqual([refused.statusCode, code], [400, 'invalid_request'])
+  assert.match(message, /^The body holds a number with more digits than are read of one: 9007199254740993\./)
+})
+
 test('a member that a body must not have is named', async t => {
   const app = createRestApp(pino({ level: 'silent' }), [])
   t.after(() => app.close())

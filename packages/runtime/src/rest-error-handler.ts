@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { AppError } from './app-error.ts'
+import { findInexactNumber } from './inexact-number.ts'
 import { isInIpRanges } from './ip-ranges.ts'
 import { limitClosing } from './limit-closing.ts'
 import type { Logger } from './logger.ts'
@@ -26,7 +27,7 @@ export function createRestApp(
     frameworkErrors: ({ code }, request, reply) => refuseAddress(code, request.id, reply as unknown as FastifyReply),
   })
   limitClosing(app, 5_000)
-  allowEmptyBodies(app)
+  parseBodies(app)
   app.addHook('onRequest', async request => requireStorable(request))
   app.addHook('onSend', async (request, reply) => {
     reply.header('x-request-id', request.id)
@@ -43,13 +44,26 @@ export function createRestApp(
   return app
 }
 
-/** Clients that name a content type on every request send it with what has no body, too. */
-function allowEmptyBodies(app: FastifyInstance): void {
+/**
+ * Clients that name a content type on every request send it with what has no body, too. Of those that have one, each number is
+ * what it says: none is rounded in silence, above all no amount.
+ */
+function parseBodies(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined)
-    else parse(request, body.toString(), done)
+    const text = body.toString()
+    if (text === '') return done(null, undefined)
+    parse(request, text, (error, parsed) => {
+      const inexact = error ? undefined : findInexactNumber(text)
+      if (inexact === undefined) done(error, parsed)
+      else done(tooManyDigits(inexact))
+    })
   })
+}
+
+function tooManyDigits(number: string): AppError {
+  const message = `The body holds a number with more digits than are read of one: ${number.slice(0, 40)}. Send fewer, or an amount as text.`
+  return new AppError('invalid_request', 400, message)
 }
 
 /** What PostgreSQL cannot hold it cannot be asked for either. @throws AppError 404 for a name in the path, 400 in the query */
