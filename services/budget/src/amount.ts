@@ -12,11 +12,15 @@ export const maxAmount = BigInt(Number.MAX_SAFE_INTEGER)
  * Undefined where it is neither, or too large.
  */
 export function parseAmount(unit: Unit, text: string): bigint | undefined {
-  const match = (unit === 'usd' ? /^(\d{1,16})(?:\.(\d{1,9}))?$/ : /^(\d{1,16})$/).exec(text)
-  if (!match?.[1]) return undefined
-  const scale = unit === 'usd' ? nanoDigits : 0
-  const amount = BigInt(match[1] + (match[2] ?? '').padEnd(scale, '0'))
-  return amount <= maxAmount ? amount : undefined
+  if (unit !== 'usd') return parseCount(text)
+  const [, whole, fraction = ''] = /^(\d{1,16})(?:\.(\d{1,9}))?$/.exec(text) ?? []
+  return whole === undefined ? undefined : parseCount(whole + fraction.padEnd(nanoDigits, '0'))
+}
+
+/** Reads a whole number; undefined where it is none, or too large. */
+export function parseCount(text: string): bigint | undefined {
+  const amount = /^\d{1,25}$/.test(text) ? BigInt(text) : undefined
+  return amount !== undefined && amount <= maxAmount ? amount : undefined
 }
 
 /** The reverse of {@link parseAmount}, at least two digits of cents for USD. */

@@ -1,14 +1,26 @@
 import { type Budget, Type } from '@sluice/contracts'
 import { errorOf } from '@sluice/runtime'
 import type { Static } from 'typebox'
-import { formatAmount, maxAmount, parseAmount } from './amount.ts'
+import { formatAmount, maxAmount, parseAmount, parseCount } from './amount.ts'
 import { errors, invalidAmount } from './errors.ts'
 
-/** A limit as a caller may give it: text in the budget's unit, or whole nano-USD. */
+/** An amount as a caller may give it. A number is read by its digits: a body has none that a float does not hold. */
+export const AmountInput = Type.Union([Type.String({ maxLength: 32 }), Type.Number()], {
+  description:
+    'In the unit of the budget: decimal USD with at most nine decimal places, or a whole number. As text, or as a number without an exponent',
+})
+
+export const NanoUsdInput = Type.Union([Type.String({ maxLength: 32 }), Type.Integer({ minimum: 1 })], {
+  description: 'The limit in nano-USD, 10⁻⁹ of a dollar: a whole number, also as text',
+})
+
+/** A limit as a caller may give it: in the budget's unit, or in whole nano-USD. */
 export interface LimitInput {
-  limit?: string
-  limit_nano_usd?: number
+  limit?: Amount
+  limit_nano_usd?: Amount
 }
+
+type Amount = Static<typeof AmountInput>
 
 /** The limit in nano-USD or as a count; undefined where none is given. @throws AppError 400 */
 export function readLimit(unit: Budget['unit'], input: LimitInput): number | undefined {
@@ -16,7 +28,7 @@ export function readLimit(unit: Budget['unit'], input: LimitInput): number | und
   if (limit === undefined && nanoUsd === undefined) return undefined
   if ((limit !== undefined && nanoUsd !== undefined) || (nanoUsd !== undefined && unit !== 'usd'))
     throw errorOf(errors.invalidLimit)
-  const amount = limit === undefined ? BigInt(nanoUsd ?? 0) : parseAmount(unit, limit)
+  const amount = limit === undefined ? parseCount(String(nanoUsd)) : parseAmount(unit, String(limit))
   if (amount === undefined || amount < 1n || amount > maxAmount) throw errorOf(errors.invalidLimit)
   return Number(amount)
 }
@@ -26,8 +38,8 @@ export function readLimit(unit: Budget['unit'], input: LimitInput): number | und
  * @param name of the member, in the caller's words
  * @throws AppError 400
  */
-export function readAmount(unit: Budget['unit'], name: string, text: string, least = 1n): number {
-  const amount = parseAmount(unit, text)
+export function readAmount(unit: Budget['unit'], name: string, input: Amount, least = 1n): number {
+  const amount = parseAmount(unit, String(input))
   if (amount === undefined || amount < least) throw invalidAmount(name)
   return Number(amount)
 }
@@ -42,7 +54,7 @@ export function requireRaisable(unit: Budget['unit'], limit: number, amount: num
 /** What budgets with `on_unknown` say to usage that cannot be bounded: nothing of it, or so much. */
 export const OnUnknownInput = Type.Union([
   Type.Literal('deny'),
-  Type.Object({ allow_up_to: Type.String({ maxLength: 32 }) }, { additionalProperties: false }),
+  Type.Object({ allow_up_to: AmountInput }, { additionalProperties: false }),
 ])
 
 /** @throws AppError 400 */

@@ -204,7 +204,7 @@ export async function openService(t: TestScope, overrides: Partial<BudgetConfig>
     async (
       method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
       path: string,
-      payload?: object,
+      payload?: object | string,
       headers: object = {},
     ) => {
       const answer = await service.app.inject({

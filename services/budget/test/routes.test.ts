@@ -179,6 +179,12 @@ test('a limit is exact, from text or from whole nano-dollars', async () => {
     { limit: '-1' },
     { limit: '0.0000000001' },
     { limit: '1e3' },
+    { limit: 1e-7 },
+    { limit: 1e21 },
+    { limit: 0.30000000000000004 },
+    { limit_nano_usd: 0 },
+    { limit_nano_usd: '1.5' },
+    { limit_nano_usd: '9007199254740990.5' },
     { unit: 'tokens', limit: '1.5' },
     { unit: 'tokens', limit_nano_usd: 5 },
     { limit: '1', limit_nano_usd: 5 },
@@ -186,6 +192,25 @@ test('a limit is exact, from text or from whole nano-dollars', async () => {
     const answer = await make(wrong)
     assert.deepEqual([answer.status, answer.body.error.code], [400, 'invalid_limit'], JSON.stringify(wrong))
   }
+})
+
+test('an amount as a number is the digits that were sent, or refused', async () => {
+  const { projectId, call } = await readyProject()
+  const { body: budget } = await call('POST', `${projectId}/budgets`, spend)
+  const json = { 'content-type': 'application/json' }
+  const change = async (text: string) => {
+    const { status, body } = await call('PATCH', `${projectId}/budgets/${budget.id}`, text, json)
+    return status === 200 ? body.limit_nano_usd : body.error.code
+  }
+  assert.equal(await change('{"limit": 25}'), 25_000_000_000)
+  assert.equal(await change('{"limit": 1234567.123456789}'), 1_234_567_123_456_789)
+  assert.equal(await change('{"limit_nano_usd": 9007199254740991}'), Number.MAX_SAFE_INTEGER)
+  assert.equal(await change('{"limit_nano_usd": "9007199254740991"}'), Number.MAX_SAFE_INTEGER)
+  for (const digits of ['9007199.2547409905', '0.10000000000000001', '9007199254740993'])
+    for (const member of ['limit', 'limit_nano_usd'])
+      assert.equal(await change(`{"${member}": ${digits}}`), 'invalid_request', digits)
+  const { body } = await call('POST', `${projectId}/budgets/preview`, { amounts: { usd: 0.000001 } })
+  assert.equal(body.budgets[0].amount, '0.000001')
 })
 
 test('an amount that is none is refused under one code, which names its field', async () => {

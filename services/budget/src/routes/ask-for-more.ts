@@ -16,15 +16,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import { errors } from '../errors.ts'
-import { readAmount } from '../limit-input.ts'
+import { AmountInput, readAmount } from '../limit-input.ts'
 import type { Asker } from '../more-request.ts'
 import { actorOf, makingOf } from './budget-place.ts'
 import { OwnRequestAnswer, toOwnAnswer } from './more-request-answer.ts'
 
 const Body = Type.Object(
   {
-    /** As limits: decimal USD as text, or a whole number. */
-    amount: Type.String({ minLength: 1, maxLength: 32 }),
+    amount: AmountInput,
     reason: Type.String({ minLength: 1, maxLength: 500, pattern: linesOfText }),
   },
   { additionalProperties: false },

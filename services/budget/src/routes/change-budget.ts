@@ -6,7 +6,7 @@ import { orderThresholds } from '../alerts/threshold.ts'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
-import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
+import { AmountInput, NanoUsdInput, OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
 import { ForecastAlert, requireNoRate, Thresholds } from './alert-input.ts'
 import { actorOf, type BudgetPlace } from './budget-place.ts'
 
@@ -14,8 +14,8 @@ import { actorOf, type BudgetPlace } from './budget-place.ts'
 export const ChangeBudgetBody = Type.Object(
   {
     name: Type.Optional(Type.String({ minLength: 1, maxLength: 128, pattern: lineOfText })),
-    limit: Type.Optional(Type.String({ maxLength: 32 })),
-    limit_nano_usd: Type.Optional(Type.Integer({ minimum: 1 })),
+    limit: Type.Optional(AmountInput),
+    limit_nano_usd: Type.Optional(NanoUsdInput),
     mode: Type.Optional(Type.Enum([...budgetModes])),
     hold: Type.Optional(Type.Enum([...holdPolicies])),
     on_unknown: Type.Optional(OnUnknownInput),

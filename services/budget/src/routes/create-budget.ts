@@ -20,7 +20,7 @@ import { defaultThresholds, orderThresholds } from '../alerts/threshold.ts'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
-import { OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
+import { AmountInput, NanoUsdInput, OnUnknownInput, readLimit, readOnUnknown } from '../limit-input.ts'
 import { ForecastAlert, requireNoRate, Thresholds } from './alert-input.ts'
 import { actorOf, type BudgetPlace, makingOf } from './budget-place.ts'
 import { scopeMembers } from './scope-members.ts'
@@ -51,8 +51,8 @@ export const CreateBudgetBody = Type.Object(
     ),
     per: Type.Optional(Per),
     unit: Type.Enum([...budgetUnits]),
-    limit: Type.Optional(Type.String({ maxLength: 32 })),
-    limit_nano_usd: Type.Optional(Type.Integer({ minimum: 1 })),
+    limit: Type.Optional(AmountInput),
+    limit_nano_usd: Type.Optional(NanoUsdInput),
     /** Of unit `concurrent` it is `total`. */
     window: Type.Optional(Type.Enum([...budgetWindows])),
     time_zone: Type.Optional(Type.String({ maxLength: 64 })),

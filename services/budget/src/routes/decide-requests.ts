@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import { errors } from '../errors.ts'
-import { readAmount, requireRaisable } from '../limit-input.ts'
+import { AmountInput, readAmount, requireRaisable } from '../limit-input.ts'
 import type { MoreRequest } from '../more-request.ts'
 import { actorOf, type BudgetPlace } from './budget-place.ts'
 import { RequestAnswer, toAnswer } from './more-request-answer.ts'
@@ -14,7 +14,7 @@ const Word = Type.String({ minLength: 1, maxLength: 300, pattern: lineOfText })
 const Approval = Type.Object(
   {
     /** Absent: as much as was asked for. */
-    amount: Type.Optional(Type.String({ minLength: 1, maxLength: 32 })),
+    amount: Type.Optional(AmountInput),
     until: Type.String({ maxLength: 40 }),
     word: Type.Optional(Word),
   },

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Static } from 'typebox'
 import { formatAmount } from '../amount.ts'
 import type { BudgetRouteDeps } from '../app.ts'
-import { readAmount } from '../limit-input.ts'
+import { AmountInput, readAmount } from '../limit-input.ts'
 import { previewCall } from '../preview.ts'
 import { DimensionValue, scopeMembers } from './scope-members.ts'
 
@@ -25,7 +25,7 @@ export const PreviewBody = Type.Object(
     amounts: Type.Optional(
       Type.Object(
         {
-          usd: Type.Optional(Type.String({ maxLength: 32 })),
+          usd: Type.Optional(AmountInput),
           tokens: Type.Optional(count),
           requests: Type.Optional(count),
         },

@@ -5,12 +5,12 @@ import type { Static } from 'typebox'
 import type { BudgetRouteDeps } from '../app.ts'
 import { BudgetAnswer, toAnswer } from '../budget-answer.ts'
 import { errors } from '../errors.ts'
-import { readAmount, requireRaisable } from '../limit-input.ts'
+import { AmountInput, readAmount, requireRaisable } from '../limit-input.ts'
 import { actorOf, type BudgetPlace, makingOf } from './budget-place.ts'
 
 export const RaiseBudgetBody = Type.Object(
   {
-    amount: Type.String({ maxLength: 32 }),
+    amount: AmountInput,
     until: Type.String({ maxLength: 40 }),
     reason: Type.String({ minLength: 1, maxLength: 500, pattern: linesOfText }),
   },
