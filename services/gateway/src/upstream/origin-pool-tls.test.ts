@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { type AddressInfo, createServer as createTcpServer, type LookupFunction, type Server } from 'node:net'
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  type LookupFunction,
+  type Server,
+  type Socket,
+} from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { createSecureContext, createServer, type TLSSocket } from 'node:tls'
 import { Worker } from 'node:worker_threads'
@@ -21,7 +27,12 @@ const lookup: LookupFunction = (_, options, callback) => {
 }
 
 /** A provider behind TLS, and what has reached it inside. */
-async function startTlsProvider(t: TestContext, certificate: string, origin = 'https://provider.test') {
+async function startTlsProvider(
+  t: TestContext,
+  certificate: string,
+  origin = 'https://provider.test',
+  onRequest: (socket: Socket) => void = () => {},
+) {
   const names: (string | undefined)[] = []
   const seen: string[] = []
   const context = createSecureContext({ key, cert: pem(certificate) })
@@ -40,6 +51,7 @@ async function startTlsProvider(t: TestContext, certificate: string, origin = 'h
     (socket, text) => {
       seen.push(`${(socket as TLSSocket).alpnProtocol} ${text.split('\r\n', 1)[0]}`)
       socket.write(answer)
+      onRequest(socket)
     },
     { server, origin, secureContext, lookup },
   )
@@ -75,6 +87,17 @@ test('a connection whose answer is here before Node tells that its request is ou
   await new Promise(setImmediate)
   assert.equal((await callProvider(pool)).body, 'ok')
   assert.equal(counts[0], 1, 'connections')
+})
+
+test('an early answer to a body that is still going out does not leave its rest on a connection', {
+  timeout: 20_000,
+}, async t => {
+  const { pool, seen } = await startTlsProvider(t, 'trusted', undefined, socket => socket.pause())
+  assert.equal((await callProvider(pool, { body: Buffer.alloc(32 * 1024 * 1024, 'x') })).body, 'ok')
+  // The connection is looked at once more.
+  await new Promise(setImmediate)
+  assert.equal((await callProvider(pool)).body, 'ok')
+  assert.deepEqual(seen, Array(2).fill('http/1.1 POST /v1/x?a=1 HTTP/1.1'))
 })
 
 test('a provider that is named by its address is checked by that address', async t => {

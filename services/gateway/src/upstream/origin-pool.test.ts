@@ -57,7 +57,9 @@ test('an answer that breaks off is an error, and nothing of it reaches the next 
   assert.equal((await callProvider(pool)).body, 'whole')
 })
 
-test('an early answer to a body that is still going out does not leave its rest on a connection', async t => {
+test('an early answer to a body that is still going out does not leave its rest on a connection', {
+  timeout: 20_000,
+}, async t => {
   const { pool, connections } = await startRawProvider(t, (socket, text, connection) => {
     if (connection > 1) socket.write(answer('second'))
     else if (text.startsWith('POST')) {
@@ -66,6 +68,8 @@ test('an early answer to a body that is still going out does not leave its rest 
     }
   })
   assert.equal((await callProvider(pool, { body: Buffer.alloc(32 * 1024 * 1024) })).body, 'early')
+  // The connection is looked at once more.
+  await new Promise(setImmediate)
   assert.equal((await callProvider(pool)).body, 'second')
   assert.equal(connections(), 2)
 })
