@@ -44,8 +44,8 @@ suite('strict mode on a disk that hangs', () => {
     assert.deepEqual([refused.status, error.code], [503, 'metering_unavailable'])
     t.diagnostic(`refused after ${Math.round(tookMs)} ms; the disk is given ${waitMs}`)
     assert.ok(tookMs >= waitMs, `${tookMs} ms`)
-    const answered = await chat('', false)
-    assert.equal(answered.status, 200)
+    // A busy disk may hang by itself for as long.
+    await eventually(async () => (await chat('', false)).status === 200)
     assert.equal((await readBill(stack)).length, sent + 1)
     const callId = refused.headers.get('sluice-call-id')
     const event = await eventually(async () =>
@@ -55,12 +55,14 @@ suite('strict mode on a disk that hangs', () => {
   })
 
   test('in strict mode no byte is seen of a stream whose CHECKPOINT cannot be synced, and what it cost is on record', async () => {
-    // Its OPEN is still synced, and the call leaves.
-    writeFileSync(flag, 'hang after one')
-    const seen = await chat('delay_ms=50 tokens_per_chunk=1', true)
-      .then(stream => stream.text())
-      .catch(() => 'broken')
-    rmSync(flag)
+    const seen = await eventually(async () => {
+      // Its OPEN is still synced, and the call leaves: unless the disk, which others use, takes too long for that one.
+      writeFileSync(flag, 'hang after one')
+      const answer = await chat('delay_ms=50 tokens_per_chunk=1', true).catch(() => undefined)
+      const said = answer ? await answer.text().catch(() => 'broken') : 'broken'
+      rmSync(flag)
+      return answer?.status !== 503 && said
+    })
     assert.equal(seen, 'broken')
     await eventually(async () => {
       const { events } = await readLedger(stack, stack.projectId)
