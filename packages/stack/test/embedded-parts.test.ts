@@ -21,7 +21,7 @@ function makeFolder(t: TestContext, mode = 0o711): string {
 }
 
 async function until(check: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + 60_000
   while (!(await check())) {
     if (Date.now() > deadline) throw new Error(`never: ${what}`)
     await delay(10)
