@@ -26,6 +26,8 @@ interface Cast {
 /** How soon a stream ends at each of ten gateways once the event is published that spends its budget. */
 export async function cuts(options: SectionOptions): Promise<Table> {
   const rounds = options.quick ? 10 : 60
+  // Ways that are taken for the first times are not yet compiled: in an installation that runs, somebody has been cut before.
+  const untimed = options.quick ? 1 : 30
   const title = `A budget is spent: its streams end at ${gateways} gateways`
   options.say(title)
   // What is measured is a way through all of them: nothing of it is the load.
@@ -36,10 +38,9 @@ export async function cuts(options: SectionOptions): Promise<Table> {
     const pushed: number[] = []
     const each: number[] = []
     const last: number[] = []
-    for (let round = 0; round <= rounds; round++) {
+    for (let round = 0; round < untimed + rounds; round++) {
       const { pushedMs, endedMs } = await cutOnce(cast, round)
-      // The first finds code that nobody has run.
-      if (round === 0) continue
+      if (round < untimed) continue
       pushed.push(pushedMs)
       each.push(...endedMs)
       last.push(Math.max(...endedMs))
@@ -50,7 +51,7 @@ export async function cuts(options: SectionOptions): Promise<Table> {
     }
     return {
       title,
-      note: `${rounds} times: a stream has run at each gateway for half a second, then a call is settled that spends their soft budget. From when the bus has that call's event to when a client has the end of its stream. All on the same two cores. Wanted: p99 below 50 ms.`,
+      note: `${rounds} times, after ${untimed} that are not counted: a stream has run at each gateway for half a second, then a call is settled that spends their soft budget. From when the bus has that call's event to when a client has the end of its stream. All on the same two cores. Wanted: p99 below 50 ms.`,
       columns: ['ms', 'p50', 'p99', 'most'],
       rows: [row('the cutoff is pushed', pushed), row('each gateway', each), row('the last of them', last)],
     }
