@@ -62,6 +62,11 @@ export function toPage<Item>(
 ): { items: Item[]; continuation_token: string | null } {
   const items = rows.slice(0, page.limit)
   const last = items.at(-1)
-  const token = last && rows.length > page.limit ? Buffer.from(`${list}\n${idOf(last)}`).toString('base64url') : null
+  const token = last && rows.length > page.limit ? continuationToken(list, idOf(last)) : null
   return { items, continuation_token: token }
+}
+
+/** The token by which a list goes on behind an id. */
+export function continuationToken(list: string, after: string): string {
+  return Buffer.from(`${list}\n${after}`).toString('base64url')
 }

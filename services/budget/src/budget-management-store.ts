@@ -8,8 +8,8 @@ import { findBudget, listBudgetPage, listBudgetsUnder } from './budget-store.ts'
 import { listActiveCutoffs } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { budgetNotFound } from './errors.ts'
-import { type Holdings, readHoldings } from './homes/holdings-store.ts'
 import { type GivenUpHold, writeOffHold } from './homes/write-off-store.ts'
+import { type LeasePage, readLeasePage } from './lease-page-store.ts'
 import { listRaises, type Raise, raiseBudget } from './raise-store.ts'
 import { listOpenWindows } from './window-store.ts'
 
@@ -46,7 +46,7 @@ export interface BudgetManagement {
   remove: (...args: Rest<Parameters<typeof deleteBudget>>) => Promise<CountedBudget>
   raise: (...args: Rest<Parameters<typeof raiseBudget>>) => Promise<CountedBudget>
   /** What gateways hold of a budget. */
-  holdings: (budgetId: string) => Promise<Holdings>
+  leases: (...args: Rest<Parameters<typeof readLeasePage>>) => Promise<LeasePage>
   audit: (...args: Rest<Parameters<typeof listAuditEntries>>) => Promise<AuditEntry[]>
   /** @throws AppError 404 */
   writeOff: (...args: Rest<Parameters<typeof writeOffHold>>) => Promise<GivenUpHold>
@@ -89,7 +89,7 @@ export function manageBudgets(
     change: (...args) => told(changeBudget(db, ...args)),
     remove: (...args) => told(deleteBudget(db, ...args)),
     raise: (...args) => told(raiseBudget(db, ...args)),
-    holdings: budgetId => readHoldings(db, budgetId),
+    leases: (...args) => readLeasePage(db, ...args),
     audit: (...args) => listAuditEntries(db, ...args),
     writeOff: async (parent, hold, given) => {
       const givenUp = await writeOffHold(db, parent, hold, given)

@@ -196,6 +196,55 @@ test('a hard budget over all projects of an account has a home of its own', asyn
   assert.equal((await admin('DELETE', `budgets/${body.id}`)).status, 204)
 })
 
+test('what gateways hold and what is unresolved comes in pages, each row once, and a token of another budget opens none', async () => {
+  const { call, budgetId, home, path, newGateway } = await newPool()
+  const holders = [newGateway(), newGateway(), newGateway()]
+  for (const gateway of holders) await gateway.ask({ budgetId, want: 1 })
+  const [silent] = holders
+  assert.ok(silent)
+  const lost = { attempt_id: 'att_1', amount: 1 }
+  await silent.report(silent.totals(1, budgetId, { granted: 1, unresolved: [lost], done: true }))
+  for (const gateway of holders) await gateway.ask({ budgetId, want: 2 })
+  const { owner, owned } = await ownedHome(home)
+  await sweepSilent(env.db, owner, owned, Date.now() + 1_000, Date.now())
+
+  interface Page {
+    gateways: { gateway_id: string; leases: number }[]
+    unresolved: { lease_id: string; attempt_id: string }[]
+    continuation_token: string | null
+  }
+  const pages: Page[] = []
+  for (let token: string | null | undefined; token !== null && pages.length < 20; ) {
+    const query: string = token === undefined ? '?page_size=2' : `?page_size=2&continuation_token=${token}`
+    const page: Page = (await call('GET', `${path}/leases${query}`)).body
+    pages.push(page)
+    token = page.continuation_token
+  }
+  const whole: Page = (await call('GET', `${path}/leases`)).body
+  assert.equal(whole.continuation_token, null)
+  assert.deepEqual([whole.gateways.length, whole.unresolved.length], [3, 6])
+  assert.deepEqual(
+    pages.map(({ gateways, unresolved }) => [gateways.length, unresolved.length]),
+    [
+      [2, 2],
+      [1, 2],
+      [0, 2],
+    ],
+  )
+  assert.deepEqual(
+    pages.flatMap(({ gateways }) => gateways),
+    whole.gateways,
+  )
+  assert.deepEqual(
+    pages.flatMap(({ unresolved }) => unresolved),
+    whole.unresolved,
+  )
+
+  const other = await newPool()
+  const refused = await other.call('GET', `${other.path}/leases?continuation_token=${pages[0]?.continuation_token}`)
+  assert.deepEqual([refused.status, refused.body.error.code], [400, 'invalid_request'])
+})
+
 test('a whole list closes what was granted and never heard of, and nothing that is under way', async () => {
   const { budgetId, newGateway, amounts } = await newPool()
   const gateway = newGateway()

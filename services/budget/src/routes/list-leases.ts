@@ -1,9 +1,20 @@
-import { Type } from '@sluice/contracts'
-import { responses } from '@sluice/runtime'
+import { checkOf, Type } from '@sluice/contracts'
+import {
+  ContinuationToken,
+  continuationToken,
+  PageQuery,
+  readPage,
+  responses,
+  sizeForOlderClients,
+} from '@sluice/runtime'
 import type { FastifyInstance } from 'fastify'
+import type { Static } from 'typebox'
 import { formatAmount } from '../amount.ts'
 import type { BudgetRouteDeps } from '../app.ts'
+import type { LeasePlace } from '../lease-page-store.ts'
 import type { BudgetPlace } from './budget-place.ts'
+
+const Query = Type.Object(PageQuery, { additionalProperties: false })
 
 const Holdings = Type.Object({
   gateways: Type.Array(
@@ -35,17 +46,26 @@ const Holdings = Type.Object({
   given_up: Type.Array(
     Type.Object({ at: Type.String(), action: Type.String(), by: Type.String(), note: Type.Unknown() }),
   ),
+  continuation_token: ContinuationToken,
 })
 
+const Place = checkOf(
+  Type.Object({
+    gateways: Type.Union([Type.String(), Type.Null()]),
+    unresolved: Type.Union([Type.Tuple([Type.Integer(), Type.String(), Type.String()]), Type.Null()]),
+  }),
+)
+
 export function listLeasesRoute(app: FastifyInstance, deps: BudgetRouteDeps, place: BudgetPlace): void {
-  app.get<{ Params: { id: string } }>(
+  app.get<{ Params: { id: string }; Querystring: Static<typeof Query> }>(
     `${place.path}/:id/leases`,
     {
       config: { access: place.reads },
       schema: {
         summary: place.words('List what gateways hold of a budget, and what is unresolved'),
         description:
-          'At most 1,000 runs of gateways and 1,000 unresolved holds, the oldest first, and the latest 100 that were given up: the audit lists have all of those, in pages.',
+          'Each page has up to page_size runs of gateways and as many unresolved holds, the oldest first; the first one has the latest 100 that were given up, too: the audit lists have all of those.',
+        querystring: Query,
         response: responses({ 200: Holdings }),
       },
     },
@@ -53,7 +73,10 @@ export function listLeasesRoute(app: FastifyInstance, deps: BudgetRouteDeps, pla
       const parent = place.parentOf(request, deps)
       const { id } = request.params
       const { budget } = await deps.budgets.find(parent, id, deps.now())
-      const { gateways, unresolved, givenUp } = await deps.budgets.holdings(id)
+      const list = `leases ${id}`
+      const { after, limit } = readPage(list, request.query, sizeForOlderClients, text => readPlace(text) !== undefined)
+      const page = { after: after === undefined ? undefined : readPlace(after), limit }
+      const { gateways, unresolved, givenUp, next } = await deps.budgets.leases(id, page)
       const amount = (value: bigint) => formatAmount(budget.unit, value)
       return {
         gateways: gateways.map(holding => ({
@@ -78,9 +101,19 @@ export function listLeasesRoute(app: FastifyInstance, deps: BudgetRouteDeps, pla
           since: toIso(hold.sinceMs),
         })),
         given_up: givenUp.map(({ atMs, action, by, note }) => ({ at: toIso(atMs), action, by, note })),
+        continuation_token: next ? continuationToken(list, JSON.stringify(next)) : null,
       }
     },
   )
+}
+
+function readPlace(text: string): LeasePlace | undefined {
+  try {
+    const place: unknown = JSON.parse(text)
+    return Place.matches(place) ? place : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function toIso(ms: number): string {
