@@ -911,7 +911,7 @@ test('what would have no bound is refused under an exact budget, in words', asyn
         /Budget "bounded" holds all that a call can cost before it is sent, and nothing bounds what this one can cost: .*max_tool_calls/,
       )
       const { reason, budget_name, limit } = (error as { metadata: Record<string, unknown> }).metadata
-      assert.deepEqual([reason, budget_name, limit], ['budget_not_bounded', 'bounded', '5.00'])
+      assert.deepEqual([reason, budget_name, limit], ['budget_not_bounded', 'bounded', '5'])
       return true
     },
   )
