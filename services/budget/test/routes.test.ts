@@ -465,7 +465,7 @@ test('whoever may call models sees what is left of their own budgets, and nobody
     ...subject,
     enabled: false,
     monthly_quota: null,
-    spent: null,
+    spent: 0,
     balance: null,
     budgets: [],
   })

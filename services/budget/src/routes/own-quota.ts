@@ -14,7 +14,7 @@ const Quota = Type.Object({
   project_id: Type.String(),
   subject_type: Type.Enum(['user', 'service_account', 'key']),
   subject_id: Type.String(),
-  /** Whether there is one; else the amounts are null. */
+  /** Whether there is one; else quota and balance are null, and nothing of it is spent. */
   enabled: Type.Boolean(),
   monthly_quota: Usd,
   spent: Usd,
@@ -64,7 +64,7 @@ export function ownQuotaRoute(app: FastifyInstance, deps: BudgetRouteDeps): void
         subject_id: owner.id,
         enabled: monthly !== undefined,
         monthly_quota: monthly ? usd(BigInt(monthly.budget.limit)) : null,
-        spent: monthly ? usd(monthly.spent) : null,
+        spent: usd(monthly?.spent ?? 0n),
         balance: monthly ? usd(monthly.left) : null,
         resets_at: endOf('month', monthly?.budget.time_zone ?? 'UTC', nowMs) ?? '',
         budgets: own.map(({ budget, spent, held, left }) => ({
