@@ -69,3 +69,41 @@ test('gateways that a home could not hear before are not taken for silent yet', 
   await sweeps.close()
   assert.deepEqual(swept, [])
 })
+
+test('gateways that a service could not hear, paused or without its database, are not taken for silent yet', async t => {
+  const minuteMs = 60_000
+  const intervalMs = 5_000
+  t.mock.timers.enable({ apis: ['setInterval', 'Date'], now: minuteMs })
+  let swept = 0
+  const sweeps = startSweeps({
+    owned: () => homes,
+    findDue: async () => ({ silent: new Set([1]), unresolved: new Set() }),
+    sweepSilent: async () => {
+      swept++
+      return nothing
+    },
+    expireUnresolved: async () => nothing,
+    onSwept: () => {},
+    measure: async () => {},
+    silentMs: 15 * minuteMs,
+    unresolvedMs: 60 * minuteMs,
+    intervalMs,
+    log: createLogger('budget', 'silent'),
+  })
+  t.after(sweeps.close)
+  /** Sweeps that begin behind so much time, of which the first alone runs. @returns how often homes were swept */
+  const after = async (ms: number) => {
+    const before = swept
+    t.mock.timers.tick(ms)
+    await new Promise(setImmediate)
+    return swept - before
+  }
+  await after(intervalMs)
+  assert.equal(await after(intervalMs), 0)
+  await after(minuteMs)
+  assert.equal(await after(intervalMs), 1)
+  await after(20 * minuteMs)
+  assert.equal(await after(intervalMs), 0, 'none was heard meanwhile')
+  await after(minuteMs)
+  assert.equal(await after(intervalMs), 1)
+})

@@ -20,12 +20,13 @@ export interface SweepDeps {
   log: Logger
 }
 
-/** A home that was taken just now may not have been able to hear anyone: gateways get this long to be heard. */
+/** A home that was taken just now, or has stood still, may not have been able to hear anyone: gateways get this long to be heard. */
 const graceMs = 60_000
 
 /** Looks for gateways that are silent and for holds that are unresolved for too long, in the homes that are owned. */
 export function startSweeps(deps: SweepDeps): { close: () => Promise<void> } {
   const ownedSince = new Map<string, number>()
+  let lookedAtMs = Date.now()
   let running: Promise<void> | undefined
   let isClosed = false
 
@@ -34,6 +35,8 @@ export function startSweeps(deps: SweepDeps): { close: () => Promise<void> } {
     const known = new Set(owned.map(keyOf))
     for (const key of ownedSince.keys()) if (!known.has(key)) ownedSince.delete(key)
     const nowMs = Date.now()
+    // This process was paused, or its database was away: nobody was heard, and homes that nobody took are owned as before.
+    if (nowMs - lookedAtMs > Math.max(graceMs, deps.silentMs / 2)) ownedSince.clear()
     for (const home of owned) if (!ownedSince.has(keyOf(home))) ownedSince.set(keyOf(home), nowMs)
     const silentBeforeMs = nowMs - deps.silentMs
     const sinceMs = nowMs - deps.unresolvedMs
@@ -41,6 +44,7 @@ export function startSweeps(deps: SweepDeps): { close: () => Promise<void> } {
       owned.map(({ home }) => home),
       { silentBeforeMs, sinceMs, nowMs },
     )
+    lookedAtMs = nowMs
     const hasHeard = (home: OwnedHome) =>
       nowMs - (ownedSince.get(keyOf(home)) ?? nowMs) >= Math.min(graceMs, deps.silentMs)
     for (const home of owned) {
