@@ -123,11 +123,11 @@ export function decideHeartbeat(state: HomeState, heartbeat: LeaseHeartbeat, now
   if (whole)
     for (const lease of state.leases.values()) {
       if (lease.gatewayId !== heartbeat.gateway_id || lease.epoch !== heartbeat.epoch) continue
+      if (lease.askSeq < whole.from_seq || lease.askSeq >= whole.below_seq) continue
       // Heard again after a long silence: it has it still, whatever of it is not settled can come back.
       if (lease.state === 'silent' && named.has(lease.leaseId) && !lease.givenUp.has(wholeLease))
         events.push({ type: 'lease-changed', lease: { ...lease, state: 'open' } })
       if (lease.state === 'closed' || named.has(lease.leaseId)) continue
-      if (lease.askSeq < whole.from_seq || lease.askSeq >= whole.below_seq) continue
       events.push({ type: 'lease-changed', lease: { ...lease, state: 'closed' } })
     }
   return { events, unknown: [...unknown], fenced: false }

@@ -52,10 +52,18 @@ export interface Named {
   leaseIds: string[]
   /** Leases of these that are not closed. */
   runs: RunPart[]
-  /** Of these what `said` names is open: it is loaded only where it is not. */
+  /** What of these is open and named by its own list is not loaded. */
   listed: RunPart[]
   /** Leases that gateways have and that nothing is to be done about: whether each has it is looked at. */
-  said: { gatewayId: string; leaseId: string }[]
+  said: SaidLease[]
+}
+
+/** A lease that a gateway says it has. */
+export interface SaidLease {
+  gatewayId: string
+  leaseId: string
+  /** Of the list that names it, its place in `listed`. Absent: it is only called idle. */
+  list?: number
 }
 
 export function namingNothing(): Named {
@@ -108,7 +116,7 @@ export function namedBy(commands: readonly Command[], leaseIdsOf: (ask: AskComma
         const { gateway_id: gatewayId, epoch, idle, whole } = message
         for (const [leaseId] of idle) named.said.push({ gatewayId, leaseId })
         if (!whole) break
-        for (const leaseId of whole.lease_ids) named.said.push({ gatewayId, leaseId })
+        for (const leaseId of whole.lease_ids) named.said.push({ gatewayId, leaseId, list: named.listed.length })
         named.listed.push({ gatewayId, epoch, fromSeq: whole.from_seq, belowSeq: whole.below_seq })
       }
     }

@@ -96,8 +96,8 @@ interface NamedRows {
 
 /**
  * One statement: each costs more on the way than for what it reads. Budgets by an array: what is in force is told by the clock, and
- * would be told of all of them where they are joined. Of thousands of leases that are listed again, only those are loaded of which the
- * list says something new.
+ * would be told of all of them where they are joined. Of thousands of leases that are listed again, only those are loaded of which one
+ * of the lists says something new: that it has not got it, or that it still has what is silent.
  */
 async function readNamed(trx: Transaction<BudgetTables>, home: number, names: Named): Promise<NamedRows> {
   const { said } = names
@@ -105,19 +105,20 @@ async function readNamed(trx: Transaction<BudgetTables>, home: number, names: Na
   const openIn = (parts: readonly RunPart[]) => sql`select leases.* from unnest(
       ${parts.map(part => part.gatewayId)}::text[], ${parts.map(part => part.epoch)}::bigint[],
       ${parts.map(part => part.fromSeq)}::bigint[], ${parts.map(part => part.belowSeq)}::bigint[])
-      as part(gateway, epoch, from_seq, below_seq)
+      with ordinality as part(gateway, epoch, from_seq, below_seq, place)
     join leases on home = ${home} and leases.gateway_id = part.gateway and leases.epoch = part.epoch
       and ask_seq >= from_seq and ask_seq < below_seq and state <> 'closed'`
   const { rows } = await sql<NamedRows>`
     with said as materialized (
-      select * from unnest(${said.map(({ gatewayId }) => gatewayId)}::text[], ${said.map(({ leaseId }) => leaseId)}::text[])
-        with ordinality as said(gateway, lease_id, place)),
+      select * from unnest(${said.map(({ gatewayId }) => gatewayId)}::text[], ${said.map(({ leaseId }) => leaseId)}::text[],
+          ${said.map(({ list }) => (list === undefined ? 0 : list + 1))}::bigint[])
+        with ordinality as said(gateway, lease_id, list, place)),
     held as (
       select * from leases where home = ${home} and lease_id = any(${[...new Set(names.leaseIds)]}::text[])
       union all
       ${openIn(names.runs)}
       union all
-      ${openIn(names.listed)} and (state <> 'open' or leases.lease_id not in (select lease_id from said)))
+      ${openIn(names.listed)} and (state <> 'open' or (part.place, leases.lease_id) not in (select list, lease_id from said)))
     select
       (select coalesce(json_agg(held), '[]') from held) as leases,
       (select coalesce(json_agg(b), '[]') from budgets_in_force b
