@@ -2,7 +2,40 @@ import { wholeLease } from '@sluice/leases'
 import type { Kysely } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from './db/schema.ts'
-import type { GatewayHolding, GivenUp, UnresolvedHold } from './homes/holdings-store.ts'
+import { restSum } from './homes/holdings-store.ts'
+
+/** What one run of a gateway holds of one copy of a budget. */
+export interface GatewayHolding {
+  gatewayId: string
+  epoch: number
+  copy: string
+  windowStartMs: number
+  leases: number
+  granted: bigint
+  settled: bigint
+  outstanding: bigint
+  /** It has not been heard of for long: what was outstanding is unresolved. */
+  isSilent: boolean
+  heardAtMs: number | undefined
+}
+
+/** What an attempt may have used beyond what was settled for it. */
+export interface UnresolvedHold {
+  leaseId: string
+  attemptId: string
+  gatewayId: string
+  copy: string
+  windowStartMs: number
+  amount: bigint
+  sinceMs: number
+}
+
+export interface GivenUp {
+  atMs: number
+  action: string
+  by: string
+  note: unknown
+}
 
 /** Where both lists go on, behind what each has shown last; null: that one has ended. */
 export interface LeasePlace {
@@ -22,9 +55,6 @@ export interface LeasePage {
 
 /** The audit has all of those. */
 const mostGivenUp = 100
-
-const unresolvedSum = sql`(select coalesce(sum((value ->> 'amount')::bigint), 0) from jsonb_each(l.unresolved))`
-const restSum = sql`greatest(0, l.granted - l.settled - l.returned - ${unresolvedSum})`
 
 /** @param after undefined: the first page */
 export async function readLeasePage(
