@@ -13,10 +13,7 @@ interface Size {
   beforeSeconds: number
   awaySeconds: number
   afterSeconds: number
-  /**
-   * How much slower calls may be while NATS is away: times their p99 before, and so many ms. What calls to the provider itself have
-   * become slower meanwhile is the machine's.
-   */
+  /** How much slower calls may be while NATS is away: times their p99 before, and so many ms. */
   slower: { times: number; ms: number }
 }
 
@@ -55,7 +52,6 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     perSecond: size.perSecond,
     streamed: 0.1,
   })
-  const beside = callBeside(stack.simulatorUrl, Math.min(50, size.perSecond))
   let goneAt = 0
   let backAt = 0
   let caughtUpMs = Number.POSITIVE_INFINITY
@@ -74,24 +70,21 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     caughtUpMs = await untilPosted(stack, missing)
     await delay(Math.max(0, size.afterSeconds * 1000 - caughtUpMs))
   } finally {
-    await Promise.all([load.stop(), beside.stop()])
+    await load.stop()
   }
   const outcome = await judgeRun(at, stack, load.calls)
   const notReady = await listNotReady(stack)
   const failed = load.calls.filter(call => call.ended !== 'whole')
-  const p99Between = (calls: readonly TimedCall[], from: number, to: number): number =>
-    usualP99(calls.filter(call => call.startedAtMs >= from && call.startedAtMs < to))
-  const beforeAt = goneAt - size.beforeSeconds * 1000
-  const before = p99Between(load.calls, beforeAt, goneAt)
-  const away = p99Between(load.calls, goneAt, backAt)
-  const machine = p99Between(beside.calls, goneAt, backAt) - p99Between(beside.calls, beforeAt, goneAt)
+  const beginsBetween = (from: number, to: number) => (call: ClientCall) =>
+    call.startedAtMs >= from && call.startedAtMs < to
+  const before = usualP99(load.calls.filter(beginsBetween(goneAt - size.beforeSeconds * 1000, goneAt)))
+  const away = usualP99(load.calls.filter(beginsBetween(goneAt, backAt)))
   const awayS = (backAt - goneAt) / 1000
   Object.assign(outcome.figures, {
     'NATS away, s': awayS.toFixed(1),
     'client p99 of a usual second before, ms': before.toFixed(1),
     'client p99 of a usual second while away, ms': away.toFixed(1),
     'change, ms': (away - before).toFixed(1),
-    'change of calls that no gateway takes part in, ms': machine.toFixed(1),
     'caught up after the return of NATS, s': (caughtUpMs / 1000).toFixed(1),
     'caught up in a share of the time away': `${Math.round(caughtUpMs / awayS / 10)} %`,
   })
@@ -105,8 +98,8 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     },
     {
       promise: `client p99 while away is at most ${times} times that before and ${ms} ms`,
-      kept: away <= before * times + ms + Math.max(0, machine),
-      found: `${before.toFixed(1)} → ${away.toFixed(1)} ms, ${machine.toFixed(1)} ms without a gateway`,
+      kept: away <= before * times + ms,
+      found: `${before.toFixed(1)} → ${away.toFixed(1)} ms`,
     },
     {
       promise: `everything is posted within ${caughtUpWithinS} s of the return of NATS`,
@@ -142,35 +135,11 @@ async function untilPosted(stack: TestStack, events: number): Promise<number> {
   )
 }
 
-type TimedCall = Pick<ClientCall, 'startedAtMs' | 'durationMs' | 'streamed'>
-
-/** Calls the provider itself at a steady rate: what else the machine does shows in how long that takes. */
-function callBeside(origin: string, perSecond: number): { calls: readonly TimedCall[]; stop: () => Promise<void> } {
-  const calls: TimedCall[] = []
-  let running = true
-  const call = async (): Promise<void> => {
-    const startedAtMs = Date.now()
-    const begun = performance.now()
-    await (await fetch(origin)).arrayBuffer()
-    calls.push({ startedAtMs, durationMs: performance.now() - begun, streamed: false })
-  }
-  const calling = (async () => {
-    while (running) await Promise.all([call(), delay(1000 / perSecond)])
-  })()
-  return {
-    calls,
-    stop: async () => {
-      running = false
-      await calling
-    },
-  }
-}
-
 /**
  * The p99 of the second in the middle, when seconds are put in order of theirs: a neighbour that takes the machine for some
  * seconds changes it little. Of whole answers: a stream lasts as long as its provider wants.
  */
-function usualP99(calls: readonly TimedCall[]): number {
+function usualP99(calls: readonly ClientCall[]): number {
   const seconds = Map.groupBy(
     calls.filter(call => !call.streamed),
     call => Math.floor(call.startedAtMs / 1000),
