@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { relative, resolve } from 'node:path'
 import type { TestEvent } from 'node:test/reporters'
 import { cpuSeconds } from './cpu-seconds.ts'
+import type { UsedCpu } from './tell-cpu.ts'
 
 interface Row {
   file: string
@@ -11,6 +12,8 @@ interface Row {
 }
 
 const cores = availableParallelism()
+/** Of the files of a group, those are told that take more. */
+const muchCpuSeconds = 3
 
 /** A reporter of `node --test`: at the end of a run, what each of its processes took, and how long cores had nothing to do. */
 export default async function* filesTable(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
@@ -31,7 +34,7 @@ export default async function* filesTable(source: AsyncIterable<TestEvent>): Asy
   const cpu = readCpu()
   yield '\n    wall s    CPU s  tests\n'
   for (const row of rows.toSorted((a, b) => b.endedAtMs - b.beganAtMs - (a.endedAtMs - a.beganAtMs)))
-    yield `${seconds(row.endedAtMs - row.beganAtMs)} ${told(cpu.get(row.file))} ${String(testsOf.get(resolve(row.file)) ?? '-').padStart(6)}  ${row.file}\n`
+    yield `${seconds(row.endedAtMs - row.beganAtMs)} ${told(cpu.get(row.file)?.seconds)} ${String(testsOf.get(resolve(row.file)) ?? '-').padStart(6)}  ${row.file}\n${membersOf(cpu.get(row.file))}`
   yield `${seconds(performance.now() - beganAtMs)} ${told(cpuSeconds(process.pid))}         all, with the server that they share\n`
   yield `${seconds(tailMs(rows))}          less than ${cores} of them still ran, at the end\n`
 }
@@ -42,17 +45,32 @@ function tailMs(rows: readonly Row[]): number {
   return (ends[0] ?? 0) - (ends[cores - 1] ?? ends.at(-1) ?? 0)
 }
 
-/** What each process has said at its end (`tell-cpu.ts`), by its file. */
-function readCpu(): Map<string, number> {
+interface FileCpu {
+  seconds: number | undefined
+  members: { member: string; seconds: number }[]
+}
+
+/** What each process has said (`tell-cpu.ts`), by its file. */
+function readCpu(): Map<string, FileCpu> {
   const table = process.env.SLUICE_TEST_CPU
-  if (table === undefined) return new Map()
-  const lines = readFileSync(table, 'utf8').split('\n').filter(Boolean)
-  return new Map(
-    lines.map(line => {
-      const told = JSON.parse(line) as { file: string; seconds: number }
-      return [relative(process.cwd(), told.file), told.seconds]
-    }),
-  )
+  const byFile = new Map<string, FileCpu>()
+  if (table === undefined) return byFile
+  for (const line of readFileSync(table, 'utf8').split('\n').filter(Boolean)) {
+    const told = JSON.parse(line) as UsedCpu
+    const file = relative(process.cwd(), told.file)
+    const { seconds, members } = byFile.get(file) ?? { seconds: undefined, members: [] }
+    if (told.member === undefined) byFile.set(file, { seconds: told.seconds, members })
+    else byFile.set(file, { seconds, members: [...members, { member: told.member, seconds: told.seconds }] })
+  }
+  return byFile
+}
+
+function membersOf(cpu: FileCpu | undefined): string {
+  const large = (cpu?.members ?? []).filter(({ seconds }) => seconds >= muchCpuSeconds)
+  return large
+    .toSorted((a, b) => b.seconds - a.seconds)
+    .map(({ member, seconds }) => `${' '.repeat(11)}${told(seconds)}           ${member}\n`)
+    .join('')
 }
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(1).padStart(10)

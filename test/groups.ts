@@ -1,5 +1,6 @@
 import { globSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { tellMember } from './tell-cpu.ts'
 
 /**
  * Test files that share a process each, which loads once what a process for every file would load a hundred times: those
@@ -120,5 +121,8 @@ export function filesOfGroups(name?: string): string[] {
 export async function runGroup(file: string): Promise<void> {
   if (process.env.NODE_TEST_CONTEXT === undefined) return
   const { loadFiles } = await import('@sluice/test-env')
-  await loadFiles(filesOfGroups(basename(file, '.ts')), member => import(join(root, member)))
+  await loadFiles(filesOfGroups(basename(file, '.ts')), member => {
+    tellMember(member)
+    return import(join(root, member))
+  })
 }

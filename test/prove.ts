@@ -2,6 +2,8 @@
  * `npm run prove [name…] [-- --seed N] [--small] [--no-mutant]`: promises at their full figure, each with the mutant that
  * must break it. Raw logs stay below `.logs/prove/`.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -69,6 +71,7 @@ const scenarios: Record<string, (options: Options) => Promise<boolean>> = {
   [gapFound.name]: options => prove(gapFound, options),
   [companyLoaded.name]: options => prove(companyLoaded, options),
   [slowReaders.name]: options => prove(slowReaders, options),
+  suite: wholeSuite,
 }
 
 interface Options {
@@ -120,6 +123,17 @@ async function prove<Size>(scenario: Scenario<Size>, options: Options): Promise<
   const caught = brokenPromises(mutated)
   print(caught.length > 0 ? `  caught: ${caught.join('; ')}` : '  NOT CAUGHT: the scenario proves nothing')
   return broken.length === 0 && caught.length > 0
+}
+
+/** Every test of `npm test` at its full size: each client in each way, every crawl as every role, properties for longer. */
+async function wholeSuite({ seed, small }: Options): Promise<boolean> {
+  process.stdout.write(`\nsuite: every test at its full size (seed ${seed})\n`)
+  const run = spawn(process.execPath, [join(import.meta.dirname, 'run.ts'), ...(small ? [] : ['--full'])], {
+    env: { ...process.env, SLUICE_SEED: String(seed) },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  await once(run, 'close')
+  return run.exitCode === 0
 }
 
 async function runOnce(name: string, options: Options, run: (at: ScenarioRun) => Promise<Outcome>): Promise<Outcome> {

@@ -3,13 +3,14 @@ import { availableParallelism, constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from 'node:test'
 import { globalSetup, globalTeardown } from '@sluice/test-env/global-setup'
+import { fullSizeVariable } from '@sluice/test-env/test-size'
 import { longestFirst } from './file-order.ts'
 import { filesOfGroups, groupFiles } from './groups.ts'
 import { readRunArguments } from './run-arguments.ts'
 import { reportersNamed } from './run-reporters.ts'
 
-// `npm test [-- --only <part of a path>]…`: every test of the repository in one run, a few processes at a time: one for each
-// file that is asked for, else one for each group (`groups.ts`) and each other file. It ends with what each of them took.
+// `npm test [-- [--full] [--only <part of a path>]…]`: every test of the repository in one run, a few processes at a time: one for
+// each file that is asked for, else one for each group (`groups.ts`) and each other file. It ends with what each of them took.
 // `run`, and not `node --test`, which begins files in the order of their names.
 const root = join(import.meta.dirname, '..')
 const patterns = ['packages/*/test/**/*.test.ts', 'services/*/test/**/*.test.ts', 'test/**/*.test.ts']
@@ -21,7 +22,7 @@ const fileTimeoutMs = 900_000
  */
 const filesAtOnce = availableParallelism() + 1
 
-const { only, reporters, names, skippedNames, ofNode } = readRunArguments(process.argv.slice(2))
+const { only, reporters, names, skippedNames, isFull, ofNode } = readRunArguments(process.argv.slice(2))
 const grouped = filesOfGroups()
 const single = globSync(patterns, { cwd: root, exclude: ['**/node_modules/**'] }).filter(
   file => !grouped.includes(file),
@@ -41,6 +42,8 @@ const told = mkdtempSync(join(tmpdir(), 'sluice-run-'))
 process.on('exit', () => rmSync(told, { recursive: true, force: true }))
 process.env.SLUICE_TEST_CPU = join(told, 'cpu.ndjson')
 writeFileSync(process.env.SLUICE_TEST_CPU, '')
+
+if (isFull) process.env[fullSizeVariable] = '1'
 
 // Few of the gateways of a run ever count a token.
 process.env.GATEWAY_LOAD_VOCABULARY ??= 'when-needed'

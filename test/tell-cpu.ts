@@ -4,5 +4,37 @@ import { cpuSeconds } from './cpu-seconds.ts'
 // Loaded before each test file of a run: what its process, and all that it had started, has used goes to the run's table.
 const table = process.env.SLUICE_TEST_CPU
 const [, file] = process.argv
-if (table !== undefined && file !== undefined && process.env.NODE_TEST_CONTEXT !== undefined)
-  process.on('exit', () => appendFileSync(table, `${JSON.stringify({ file, seconds: cpuSeconds(process.pid) })}\n`))
+const isToTell = table !== undefined && file !== undefined && process.env.NODE_TEST_CONTEXT !== undefined
+
+/** What one process has used; `member`: of that, what one of the files did that share it. */
+export interface UsedCpu {
+  file: string
+  member?: string
+  seconds: number
+}
+
+let running: { member: string; before: number } | undefined
+
+/** From here on what this process uses is for a member of its group. */
+export function tellMember(member: string): void {
+  tellLastMember()
+  const before = cpuSeconds(process.pid)
+  running = before === undefined ? undefined : { member, before }
+}
+
+function tellLastMember(): void {
+  const now = cpuSeconds(process.pid)
+  if (running && now !== undefined) tell({ member: running.member, seconds: now - running.before })
+  running = undefined
+}
+
+function tell(used: Omit<UsedCpu, 'file'>): void {
+  if (isToTell) appendFileSync(table, `${JSON.stringify({ file, ...used } satisfies Partial<UsedCpu>)}\n`)
+}
+
+if (isToTell)
+  process.on('exit', () => {
+    tellLastMember()
+    const seconds = cpuSeconds(process.pid)
+    if (seconds !== undefined) tell({ seconds })
+  })
