@@ -4,20 +4,10 @@
  */
 import { registerHooks } from 'node:module'
 import type { Replacement } from '../mutant.ts'
+import { replaceSource } from './replaced-source.ts'
 
 const replacements = JSON.parse(process.env.SLUICE_MUTANT ?? '[]') as Replacement[]
 
 registerHooks({
-  load(url, context, nextLoad) {
-    const loaded = nextLoad(url, context)
-    const wanted = replacements.filter(replacement => url.endsWith(replacement.file))
-    if (wanted.length === 0) return loaded
-    let text = loaded.source?.toString() ?? ''
-    for (const { file, from, to } of wanted) {
-      // A mutant that changes nothing would survive for the wrong reason.
-      if (!text.includes(from)) throw new Error(`mutant: ${file} does not hold ${JSON.stringify(from)}`)
-      text = text.replace(from, () => to)
-    }
-    return { ...loaded, source: text }
-  },
+  load: (url, context, nextLoad) => replaceSource(url, nextLoad(url, context), replacements),
 })
