@@ -120,7 +120,7 @@ export const leaseModel: Scenario<Size> = {
   },
   small: {
     right: [{ name: 'one lease for each gateway', defines: ['ASKS=1', 'NET=2'] }],
-    mistakes: [mistakes.freeOnExpiry, mistakes.noJournal, mistakes.newAskId, mistakes.byIncrements],
+    mistakes: [mistakes.noJournal],
     optimise: false,
   },
   run,

@@ -6,7 +6,7 @@ export const streamsFuzzed = pureScenario({
   promise: 'however a stream is chunked or cut off, its usage is that of the same bytes in one piece',
   program: 'fuzz-streams.ts',
   full: { runs: 100_000, repeatedMiB: 16 },
-  small: { runs: 150, repeatedMiB: 1 },
+  small: { runs: 50, repeatedMiB: 2 },
   mutant: {
     name: 'an event whose blank line is split between two chunks does not end',
     size: { runs: 400, repeatedMiB: 1 },
