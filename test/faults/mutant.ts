@@ -17,6 +17,9 @@ export interface Preload {
   env: Record<string, string>
 }
 
+/** Of `mutants/`, those that change Node itself, and nothing of the program that they are loaded before. */
+const changeNode: ReadonlySet<string> = new Set(['broken-disk.ts', 'witness-syncs.ts'])
+
 const preload = (name: string) => pathToFileURL(join(import.meta.dirname, 'mutants', name)).href
 
 /** Sources of a service that are read otherwise. */
@@ -39,13 +42,15 @@ export async function restartWith(service: ServiceProcess, { name, env }: Preloa
   await service.untilReady()
 }
 
-/** The environment of a service that loads this module, and no other, before its program. */
-export function environmentOf({ name, env }: Preload): Record<string, string> {
-  return { NODE_OPTIONS: `--import ${preload(name)}`, ...env }
+/** What of its plan makes a service load this module, and no other, before its program. */
+export function planOf({ name, env }: Preload): Pick<ServiceProcess['plan'], 'env' | 'imports'> {
+  return changeNode.has(name)
+    ? { env, imports: [preload(name)] }
+    : { env: { NODE_OPTIONS: `--import ${preload(name)}`, ...env } }
 }
 
 /** Loads a module of `mutants/` before the service's program, from its next start on. */
-export function addPreload(service: ServiceProcess, name: string): void {
-  const before = service.plan.env.NODE_OPTIONS
-  service.plan.env.NODE_OPTIONS = [before, `--import ${preload(name)}`].filter(Boolean).join(' ')
+export function addPreload({ plan }: ServiceProcess, name: string): void {
+  if (changeNode.has(name)) plan.imports = [...(plan.imports ?? []), preload(name)]
+  else plan.env.NODE_OPTIONS = [plan.env.NODE_OPTIONS, `--import ${preload(name)}`].filter(Boolean).join(' ')
 }

@@ -5,7 +5,7 @@ import { startTestStack, type TestStack, type TestStackOptions } from '@sluice/t
 import { signIn } from '../management.ts'
 import { newProject } from '../new-project.ts'
 import { readBill } from './accounts-of-a-run.ts'
-import { environmentOf } from './mutant.ts'
+import { planOf } from './mutant.ts'
 import type { RunStack, StackWish } from './scenario.ts'
 
 type Environment = Record<string, string | undefined>
@@ -38,8 +38,8 @@ export async function borrowStack({ preloads = {}, ...options }: StackWish = {})
   await Promise.all(
     [...environments].map(([name, environment]) => {
       const { [name]: preload } = preloads
-      const loaded = preload === undefined ? {} : environmentOf(preload)
-      return asWanted(stack.services[name], { ...environment, ...of(name, env), ...loaded })
+      const loaded = preload === undefined ? undefined : planOf(preload)
+      return asWanted(stack.services[name], { ...environment, ...of(name, env), ...loaded?.env }, loaded?.imports)
     }),
   )
   const billedBefore = new Set((await readBill(stack)).map(line => line.id))
@@ -75,13 +75,15 @@ async function start(
   return started
 }
 
-async function asWanted(service: ServiceProcess, wanted: Environment): Promise<void> {
+async function asWanted(service: ServiceProcess, wanted: Environment, imports: string[] = []): Promise<void> {
   const { env } = service.plan
   const names = new Set([...Object.keys(env), ...Object.keys(wanted)])
-  const isWanted = [...names].every(name => env[name] === wanted[name])
+  const isWanted =
+    [...names].every(name => env[name] === wanted[name]) && imports.join() === (service.plan.imports ?? []).join()
   if (!isWanted) await service.stop()
   for (const name of names) delete env[name]
   Object.assign(env, wanted)
+  service.plan.imports = imports
   await service.start()
   await service.untilReady()
 }

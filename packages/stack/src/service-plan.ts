@@ -12,6 +12,8 @@ export interface ServicePlan {
   args: string[]
   /** The same program from its bundle, where there is one: for whoever starts it again and again. */
   bundledArgs?: string[]
+  /** Modules that are loaded before the program and change Node itself alone: before its bundle too, unlike those of `NODE_OPTIONS`. */
+  imports?: string[]
   env: Record<string, string | undefined>
   /** Public routes. */
   url: string

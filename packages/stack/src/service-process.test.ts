@@ -5,10 +5,16 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { startService } from './service-process.ts'
 
-for (const [what, env, expected] of [
+const imports = ["data:text/javascript,console.log('imported')"]
+for (const [what, more, expected] of [
   ['runs from its bundle', {}, 'bundle'],
-  ['that loads modules before its program runs from its sources', { NODE_OPTIONS: '--no-warnings' }, 'sources'],
-  ['that is traced runs from its sources', { OTEL_TRACES_EXPORTER: 'console' }, 'sources'],
+  ['that loads modules which change Node alone runs from its bundle, behind them', { imports }, 'imported\nbundle'],
+  [
+    'that loads modules before its program runs from its sources',
+    { env: { NODE_OPTIONS: '--no-warnings' } },
+    'sources',
+  ],
+  ['that is traced runs from its sources', { env: { OTEL_TRACES_EXPORTER: 'console' } }, 'sources'],
 ] as const)
   test(`a service ${what}`, async t => {
     const home = mkdtempSync(join(tmpdir(), 'service-'))
@@ -19,7 +25,8 @@ for (const [what, env, expected] of [
       cwd: home,
       args: says('sources'),
       bundledArgs: says('bundle'),
-      env: { PATH: process.env.PATH, ...env },
+      ...more,
+      env: { PATH: process.env.PATH, ...('env' in more ? more.env : {}) },
       url: 'http://127.0.0.1:1',
       readyUrl: 'http://127.0.0.1:1/',
     }

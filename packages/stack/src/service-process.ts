@@ -123,9 +123,9 @@ export async function startService(plan: ServicePlan, options: ServiceProcessOpt
 }
 
 /** Modules that are loaded before a program, or that trace what it loads, must find its own: those of its sources. */
-function argsOf({ args, bundledArgs, env }: ServicePlan): string[] {
+function argsOf({ args, bundledArgs, env, imports = [] }: ServicePlan): string[] {
   const isLookedInto = Object.keys(env).some(name => /^(NODE_OPTIONS$|OTEL_)/.test(name) && env[name])
-  return isLookedInto ? args : (bundledArgs ?? args)
+  return [...imports.map(module => `--import=${module}`), ...(isLookedInto ? args : (bundledArgs ?? args))]
 }
 
 /** Runs one of a service's own programs (`migrate.ts`, `bootstrap.ts`) to its end. @returns what it printed */
