@@ -7,7 +7,7 @@ import { playDemo } from './play-demo.ts'
 test('the demo ends with numbers that add up: the bill within the budget, every call in the ledger once', async t => {
   const said: string[] = []
   const size = {
-    limit: '0.10',
+    limit: '0.05',
     gateways: 2,
     streams: 6,
     outputTokens: 1_000,

@@ -232,6 +232,7 @@ function judge(
       'chunks recorded that the client had not seen (p50, p99, max)': [0.5, 0.99, 1]
         .map(part => percentile(ahead, part))
         .join(', '),
+      'left calls recorded within one chunk of what their client had seen, of 100': (near * 100).toFixed(1),
       'texts told from bytes for want of time': byBytes,
       ...Object.fromEntries(
         abortKinds
@@ -334,7 +335,7 @@ export const aborts: Scenario<Size> = {
   promise: 'Whoever leaves at whatever byte, the call is settled: to the bill when drained, else by what was visible',
   full: { each: 200, connections: 12, heardInTime: 99, withinOneChunk: 90 },
   // How soon a provider hears is printed: a quiet machine needs 39 ms at most, but other tests take the same two cores.
-  small: { each: 2, connections: 12, withinOneChunk: 80, isBusy: true },
+  small: { each: 1, connections: 12, withinOneChunk: 80, isBusy: true },
   run,
   mutant: {
     name: 'calls that do not hear their client leave',

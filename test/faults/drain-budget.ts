@@ -19,7 +19,7 @@ export interface Drained {
   state: BudgetState
 }
 
-const tokensACall = 16_000
+const tokensACall = 32_000
 const mostCalls = 2_000
 
 /** Spends what is left, one call after the other, each at another gateway: what one of them has idle the next one needs. */

@@ -319,10 +319,10 @@ export const hardBudgetLive: Scenario<Size> = {
   },
   small: {
     gateways: 2,
-    streams: 50,
-    seeds: 2,
+    streams: 25,
+    seeds: 1,
     together: [0.03, 0.06],
-    faults: number => [number % 2 === 0 ? 'budget killed' : 'gateway killed'],
+    faults: () => ['budget killed', 'gateway killed'],
     adoptable: false,
   },
   run,

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { eventually, type TestScope, type TestStack } from '@sluice/test-env'
@@ -12,6 +13,8 @@ interface Size {
   /** How long clients rest between calls; absent: not at all. */
   pauseMs?: number
   connections: number
+  /** Made before it breaks, at least. */
+  callsBefore: number
   brokenSeconds: number
   /** `full`: no room. `eio`: writes and syncs fail. */
   fault: 'full' | 'eio'
@@ -59,9 +62,11 @@ async function smallFileSystem(scope: TestScope, stack: TestStack): Promise<Disk
   }
 }
 
-const disguise = (flag: string): Preload => ({ name: 'broken-disk.ts', env: { SLUICE_FAULT_DISK: flag } })
+/** The same for all runs of this process: a gateway that looks for it serves them all. */
+const flag = join(tmpdir(), `sluice-disk-is-broken-${process.pid}`)
+const disguise: Preload = { name: 'broken-disk.ts', env: { SLUICE_FAULT_DISK: flag } }
 
-function disguisedDisk(flag: string, fault: Size['fault']): Disk {
+function disguisedDisk(fault: Size['fault']): Disk {
   return {
     kind: fault === 'full' ? 'writes that grow a file answer ENOSPC' : 'writes and syncs answer EIO',
     breakDown: () => writeFileSync(flag, fault),
@@ -70,12 +75,11 @@ function disguisedDisk(flag: string, fault: Size['fault']): Disk {
 }
 
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const flag = join(at.logs, 'disk-is-broken')
-  const stack = await at.stack(size.realDisk ? {} : { preloads: { gateway: disguise(flag) } })
+  const stack = await at.stack(size.realDisk ? {} : { preloads: { gateway: disguise } })
   const { gateway } = stack.services
   const real = size.realDisk ? await smallFileSystem(at.scope, stack) : undefined
-  if (size.realDisk && !real) await restartWith(gateway, disguise(flag))
-  const disk = real ?? disguisedDisk(flag, size.fault)
+  if (size.realDisk && !real) await restartWith(gateway, disguise)
+  const disk = real ?? disguisedDisk(size.fault)
   if (mutant.length > 0) await restartAsMutant(gateway, mutant)
   const load = startLoad({
     origin: stack.url,
@@ -90,7 +94,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   let mendedAt = 0
   let recoveredAt = 0
   try {
-    await eventually(() => load.calls.length > 50, { message: '50 calls' })
+    await eventually(() => load.calls.length > size.callsBefore, { message: `${size.callsBefore} calls` })
     brokenAt = Date.now()
     disk.breakDown()
     at.say(`the disk is broken: ${disk.kind}`)
@@ -152,12 +156,12 @@ const withoutOpen: Replacement[] = [
 export const journalFull: Scenario<Size> = {
   name: 'journal-full',
   promise: 'With no room for the journal no new call is let in, running calls settle, and it recovers by itself',
-  full: { connections: 24, brokenSeconds: 20, fault: 'full', realDisk: true },
-  small: { connections: 8, pauseMs: 100, brokenSeconds: 3, fault: 'full', realDisk: false },
+  full: { connections: 24, callsBefore: 50, brokenSeconds: 20, fault: 'full', realDisk: true },
+  small: { connections: 6, pauseMs: 250, callsBefore: 20, brokenSeconds: 3, fault: 'full', realDisk: false },
   run,
   mutant: {
     name: 'calls without an OPEN',
-    size: { connections: 8, brokenSeconds: 3, fault: 'full', realDisk: false },
+    size: { connections: 8, callsBefore: 50, brokenSeconds: 3, fault: 'full', realDisk: false },
     run: (at, size) => run(at, size, withoutOpen),
   },
 }
@@ -166,12 +170,12 @@ export const journalFailing: Scenario<Size> = {
   name: 'journal-failing',
   promise:
     'While the journal’s disk fails every write and sync no call is let in, running calls settle, and it recovers by itself',
-  full: { connections: 24, brokenSeconds: 20, fault: 'eio', realDisk: false },
-  small: { connections: 8, pauseMs: 100, brokenSeconds: 3, fault: 'eio', realDisk: false },
+  full: { connections: 24, callsBefore: 50, brokenSeconds: 20, fault: 'eio', realDisk: false },
+  small: { connections: 6, pauseMs: 250, callsBefore: 20, brokenSeconds: 3, fault: 'eio', realDisk: false },
   run,
   mutant: {
     name: 'calls without an OPEN',
-    size: { connections: 8, brokenSeconds: 3, fault: 'eio', realDisk: false },
+    size: { connections: 8, callsBefore: 50, brokenSeconds: 3, fault: 'eio', realDisk: false },
     run: (at, size) => run(at, size, withoutOpen),
   },
 }

@@ -35,22 +35,23 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   })
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
   const { silenceMs } = size
-  const thoughts = await Promise.all([
-    think(stack, 'stream, before its first token', true, `first_delay_ms=${silenceMs}`, silenceMs),
-    think(stack, 'stream, in its middle', true, `fault=silence silence_ms=${silenceMs} at=5`, silenceMs),
-    think(stack, 'plain answer', false, `first_delay_ms=${silenceMs}`, silenceMs),
-  ])
   // One that never ends is given up, and told so: patience has an end.
-  const forever =
+  const thinksForever =
     size.timeoutsMs === undefined
       ? undefined
-      : await think(
+      : think(
           stack,
           'stream that stays silent',
           true,
           `fault=silence silence_ms=${size.timeoutsMs * 3} at=5`,
           size.timeoutsMs,
         )
+  const thoughts = await Promise.all([
+    think(stack, 'stream, before its first token', true, `first_delay_ms=${silenceMs}`, silenceMs),
+    think(stack, 'stream, in its middle', true, `fault=silence silence_ms=${silenceMs} at=5`, silenceMs),
+    think(stack, 'plain answer', false, `first_delay_ms=${silenceMs}`, silenceMs),
+  ])
+  const forever = await thinksForever
   writeFileSync(join(at.logs, 'thoughts.json'), JSON.stringify({ thoughts, forever }, null, 2))
   const broken = thoughts.filter(thought => thought.status !== 200 || thought.error !== undefined)
   const expected = thoughts.length + (forever ? 1 : 0)

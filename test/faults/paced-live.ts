@@ -358,23 +358,24 @@ const full: Size = {
   models: [chat, messages, { ...messages, isCached: false }],
   mostPerMillion: 1_000,
 }
-/** A twenty-fifth of money, prompts and limits, on a machine that others use at the same time. */
+/** A twenty-fifth of money for a session, prompts and limits, on a machine that others use at the same time. */
 const small: Size = {
   ...full,
   gateways: 2,
   budgetServices: 1,
-  seats: 3,
-  limitUsd: '1.00',
+  seats: 2,
+  sessions: 3,
+  limitUsd: '0.60',
   promptTokens: [1_600, 6_000],
-  outputTokens: [60, 200],
-  everyMs: 400,
+  outputTokens: [60, 600],
+  everyMs: 300,
   answerMs: 150,
   models: [
     { ...chat, maxTokens: 1_310 },
     { ...messages, maxTokens: 1_280 },
   ],
-  // Of four hundred calls a thousandth is none: up to four may meet a gateway that others have kept from running.
-  mostPerMillion: 10_000,
+  // Of a hundred and forty calls a thousandth is none: up to two may meet a gateway that others have kept from running.
+  mostPerMillion: 15_000,
 }
 
 export const pacedLive: Scenario<Size> = {

@@ -105,7 +105,7 @@ export const powerLost: Scenario<Size> = {
   name: 'power-lost',
   promise: 'A power cut takes no more than the last 10 ms of records',
   full: { mode: 'group', cuts: 50, connections: 24, callsBetween: 100 },
-  small: { mode: 'group', cuts: 2, connections: 8, callsBetween: 20, pauseMs: 100 },
+  small: { mode: 'group', cuts: 2, connections: 6, callsBetween: 8, pauseMs: 250 },
   run,
   mutant: {
     name: 'a sync each five seconds',
@@ -118,7 +118,7 @@ export const powerLostStrict: Scenario<Size> = {
   name: 'power-lost-strict',
   promise: 'In strict mode a power cut takes no call, and each answer that a client has whole is on record exactly',
   full: { mode: 'strict', cuts: 50, connections: 24, callsBetween: 100 },
-  small: { mode: 'strict', cuts: 2, connections: 8, callsBetween: 20, pauseMs: 100 },
+  small: { mode: 'strict', cuts: 2, connections: 6, callsBetween: 8, pauseMs: 250 },
   run,
   mutant: {
     name: 'answers that do not wait',

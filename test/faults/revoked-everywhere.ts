@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ServiceProcess } from '@sluice/stack'
 import { eventually } from '@sluice/test-env'
 import WebSocket from 'ws'
 import { type Management, signIn } from '../management.ts'
@@ -14,12 +15,15 @@ import type { Outcome, RunStack, Scenario, ScenarioRun } from './scenario.ts'
 interface Size {
   /** How long clients of the load rest between calls; absent: not at all. */
   pauseMs?: number
+  gateways: number
   /** Keys that are made, used everywhere and revoked, one after the other. */
   keys: number
   /** Of each key on each gateway, running when it is revoked. */
   streams: number
   sockets: number
   connections: number
+  /** How long it takes until each gateway is asked again whether it still takes the key. */
+  askEveryMs: number
   /** From the request that revokes a key until nothing of it runs anywhere. */
   boundMs: number
 }
@@ -44,12 +48,14 @@ const withoutCutting: Replacement[] = [
   },
 ]
 
-/** Keys are revoked by REST while three gateways work with them and are under load. */
+/** Keys are revoked by REST while several gateways work with them and are under load. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
   const stack = await at.stack({ services: ['accounts', 'billing', 'budget', 'gateway'] })
   const first = stack.services.gateway
   if (mutant.length > 0) await restartAsMutant(first, mutant)
-  const siblings = [await startSibling(at, stack, 'second'), await startSibling(at, stack, 'third')]
+  const siblings: ServiceProcess[] = []
+  for (let number = 2; number <= size.gateways; number++)
+    siblings.push(await startSibling(at, stack, `gateway-${number}`))
   const gateways = [first, ...siblings]
   await Promise.all(gateways.map(gateway => gateway.untilReady()))
   const origins = gateways.map(gateway => gateway.plan.url ?? '')
@@ -96,7 +102,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const late = rounds.reduce((sum, round) => sum + round.takenAgain, 0)
   return {
     figures: {
-      'keys revoked, each used on three gateways': size.keys,
+      [`keys revoked, each used on ${size.gateways} gateways`]: size.keys,
       'calls of other keys meanwhile': load.calls.length,
       ...Object.fromEntries(
         Object.entries(kinds).map(([what, found]) => [
@@ -142,7 +148,7 @@ async function revokeOne(admin: Management, stack: RunStack, origins: readonly s
     Promise.all(origins.flatMap(origin => Array.from({ length: count }, () => open(origin))))
   const streams = await each(size.streams, origin => openStream(origin, key.value))
   const sockets = await each(size.sockets, origin => openSocket(origin, key.value))
-  const asking = origins.map(origin => untilRefused(origin, key.value))
+  const asking = origins.map(origin => untilRefused(origin, key.value, size.askEveryMs))
   await delay(20)
   const revokedAt = performance.now()
   const { status } = await admin.call('DELETE', `${keys}/${key.id}`)
@@ -172,11 +178,12 @@ async function ask(origin: string, key: string): Promise<number> {
 async function untilRefused(
   origin: string,
   key: string,
+  askEveryMs: number,
 ): Promise<{ refusedAt: number | undefined; takenAgain: number }> {
   const endsAt = performance.now() + givenUpMs
   while ((await ask(origin, key)) !== 401) {
     if (performance.now() > endsAt) return { refusedAt: undefined, takenAgain: 0 }
-    await delay(5)
+    await delay(askEveryMs)
   }
   const refusedAt = performance.now()
   let takenAgain = 0
@@ -241,13 +248,22 @@ function atShare(values: readonly number[], share: number): number {
 export const revokedEverywhere: Scenario<Size> = {
   name: 'revoked-everywhere',
   promise: 'A revoked key is refused on every gateway at once, and ends what runs with it',
-  full: { keys: 60, streams: 4, sockets: 4, connections: 12, boundMs: 1_000 },
+  full: { gateways: 3, keys: 60, streams: 4, sockets: 4, connections: 12, askEveryMs: 5, boundMs: 1_000 },
   // How long it takes is printed here, and asserted at full size, where nothing else runs.
-  small: { keys: 3, streams: 2, sockets: 2, connections: 3, pauseMs: 50, boundMs: givenUpMs },
+  small: {
+    gateways: 2,
+    keys: 2,
+    streams: 2,
+    sockets: 2,
+    connections: 3,
+    pauseMs: 250,
+    askEveryMs: 50,
+    boundMs: givenUpMs,
+  },
   run,
   mutant: {
     name: 'what runs with a revoked key goes on',
-    size: { keys: 1, streams: 1, sockets: 1, connections: 2, pauseMs: 50, boundMs: 1_000 },
+    size: { gateways: 3, keys: 1, streams: 1, sockets: 1, connections: 2, pauseMs: 50, askEveryMs: 5, boundMs: 1_000 },
     run: (at, size) => run(at, size, withoutCutting),
   },
 }
