@@ -106,7 +106,14 @@ function settings(port: number, options: PostgresOptions): string[] {
     log_min_messages: 'warning',
   }
   if (options.durable === false)
-    Object.assign(values, { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', ...cheapPasswords })
+    Object.assign(values, {
+      fsync: 'off',
+      full_page_writes: 'off',
+      synchronous_commit: 'off',
+      // Copies of databases are made by the kernel, where `strategy file_copy` asks for files: less than half the work.
+      file_copy_method: 'clone',
+      ...cheapPasswords,
+    })
   return setting(values)
 }
 
