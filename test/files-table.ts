@@ -35,7 +35,14 @@ export default async function* filesTable(source: AsyncIterable<TestEvent>): Asy
   yield '\n    wall s    CPU s  tests\n'
   for (const row of rows.toSorted((a, b) => b.endedAtMs - b.beganAtMs - (a.endedAtMs - a.beganAtMs)))
     yield `${seconds(row.endedAtMs - row.beganAtMs)} ${told(cpu.get(row.file)?.seconds)} ${String(testsOf.get(resolve(row.file)) ?? '-').padStart(6)}  ${row.file}\n${membersOf(cpu.get(row.file))}`
-  yield `${seconds(performance.now() - beganAtMs)} ${told(cpuSeconds(process.pid))}         all, with the server that they share\n`
+  const all = cpuSeconds(process.pid)
+  const { user, system } = process.cpuUsage()
+  const own = (user + system) / 1e6
+  const ofFiles = [...cpu.values()].reduce((sum, file) => sum + (file.seconds ?? 0), 0)
+  yield `${' '.repeat(11)}${told(own)}         this process\n`
+  if (all !== undefined)
+    yield `${' '.repeat(11)}${told(all - own - ofFiles)}         PostgreSQL, and what makes it and the bundles\n`
+  yield `${seconds(performance.now() - beganAtMs)} ${told(all)}         all\n`
   yield `${seconds(tailMs(rows))}          less than ${cores} of them still ran, at the end\n`
 }
 
