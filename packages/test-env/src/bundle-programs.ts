@@ -13,18 +13,12 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { serviceNames } from '@sluice/contracts'
-import { build, type Plugin, stop } from 'esbuild'
-
-/** Where a test process finds the bundles of its run. */
-export const bundlesVariable = 'SLUICE_TEST_BUNDLES'
+import type { Plugin } from 'esbuild'
+import { bundledPrograms } from './bundled-programs.ts'
 
 const root = join(import.meta.dirname, '..', '..', '..')
 const kept = join(root, 'node_modules', '.cache', 'sluice-bundles')
-const programs: Record<string, string> = {
-  ...Object.fromEntries(serviceNames.map(name => [name, `services/${name}/src/main.ts`])),
-  simulator: 'packages/simulator/src/main.ts',
-  setup: 'packages/telemetry/src/setup.ts',
-}
+const programs = bundledPrograms(serviceNames)
 /** Native, patched as they are loaded, or large and seldom used: loaded from where they are installed. */
 const leftAlone = /^(@aws-sdk\/|@opentelemetry\/|@smithy\/|chdb|gpt-tokenizer|pg-native)/
 
@@ -45,6 +39,8 @@ export async function bundlePrograms(): Promise<string> {
   dropOld()
   // Under another name until it is whole.
   const draft = mkdtempSync(join(kept, 'draft-'))
+  // Not in every test process.
+  const { build, stop } = await import('esbuild')
   try {
     await build({
       absWorkingDir: root,
@@ -100,7 +96,7 @@ function dropOld(): void {
     if (Date.now() - statSync(path).mtimeMs > 86_400_000) rmSync(path, { recursive: true, force: true })
 }
 
-/** Sources find what lies beside them, and are asked whether they are the program, as if they had stayed where they are. */
+/** Sources find what lies beside them as if they had stayed where they are, and are the program where their bundle is. */
 const atHome: Plugin = {
   name: 'at home',
   setup(bundle) {
@@ -120,7 +116,12 @@ function placeAt(path: string, text: string): string {
     .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
     .replaceAll('import.meta.dirname', JSON.stringify(dirname(path)))
     .replaceAll('import.meta.filename', JSON.stringify(path))
-    .replaceAll('import.meta.main', String(basename(path) === 'main.ts'))
+    .replaceAll('import.meta.main', isProgram(path))
+}
+
+function isProgram(path: string): string {
+  const [name] = Object.entries(programs).find(([, source]) => join(root, source) === path) ?? []
+  return name === undefined ? 'false' : `(process.argv[1] ?? '').endsWith(${JSON.stringify(`/${name}.mjs`)})`
 }
 
 /** What is left alone is found from the module that asks for it. */

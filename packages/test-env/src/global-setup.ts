@@ -1,4 +1,5 @@
-import { bundlePrograms, bundlesVariable } from './bundle-programs.ts'
+import { bundlePrograms } from './bundle-programs.ts'
+import { bundlesVariable } from './bundled-programs.ts'
 import { sharedPostgresVariable, startSharedPostgres } from './shared-postgres.ts'
 
 // `node --test --test-global-setup=packages/test-env/src/global-setup.ts`: for every test file of the run, one PostgreSQL, and

@@ -1,5 +1,6 @@
 export * from './at-file-end.ts'
 export { bundlePrograms } from './bundle-programs.ts'
+export { programFile } from './bundled-programs.ts'
 export * from './bus-of.ts'
 export * from './cheap-password.ts'
 export * from './close-in-reverse.ts'

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import {
   createDatabase,
   type DatabaseService,
@@ -7,14 +9,14 @@ import {
   pickEnvironment,
   provisionDatabases,
   readKeptSecrets,
-  runServiceProgram,
 } from '@sluice/stack'
 import pg from 'pg'
+import { programFile } from './bundled-programs.ts'
 import { hashCheaply } from './cheap-password.ts'
 import { makeFolder, type TestScope } from './test-folder.ts'
 import { testPostgres } from './test-postgres.ts'
 
-const root = join(import.meta.dirname, '..', '..', '..')
+const run = promisify(execFile)
 const template = 'stack_template'
 /** Roles belong to the server: every stack on it has the same ones, and a database of its own. */
 const rolePrefix = 'stack_'
@@ -81,23 +83,22 @@ async function install(adminUrl: string): Promise<Record<string, string>> {
     await Promise.all(
       databaseServices.map(async service => {
         const prefix = service.toUpperCase()
-        const plan = {
-          name: service,
-          cwd: join(root, 'services', service),
-          env: {
-            ...pickEnvironment(process.env, prefix),
-            [`${prefix}_DATABASE_URL`]: urls[service],
-            SLUICE_MASTER_KEY_FILE: secrets.masterKeyFile,
-            // Asked for, and left alone: embedded ClickHouse is migrated by its service.
-            ...(service === 'analytics' ? { ANALYTICS_CHDB_DIR: join(home, 'clickhouse') } : {}),
-          },
+        const env = {
+          ...pickEnvironment(process.env, prefix),
+          [`${prefix}_DATABASE_URL`]: urls[service],
+          SLUICE_MASTER_KEY_FILE: secrets.masterKeyFile,
+          // Asked for, and left alone: embedded ClickHouse is migrated by its service.
+          ...(service === 'analytics' ? { ANALYTICS_CHDB_DIR: join(home, 'clickhouse') } : {}),
         }
-        await runServiceProgram(plan, 'migrate.ts')
+        await run(process.execPath, [programFile(`services/${service}/src/migrate.ts`)], { env })
         if (service === 'accounts')
-          await runServiceProgram(plan, 'bootstrap.ts', {
-            SLUICE_ADMIN_EMAIL: secrets.adminEmail,
-            SLUICE_ADMIN_PASSWORD: secrets.adminPassword,
-            SLUICE_BOOTSTRAP_FILE: join(home, 'bootstrap.json'),
+          await run(process.execPath, [programFile('services/accounts/src/bootstrap.ts')], {
+            env: {
+              ...env,
+              SLUICE_ADMIN_EMAIL: secrets.adminEmail,
+              SLUICE_ADMIN_PASSWORD: secrets.adminPassword,
+              SLUICE_BOOTSTRAP_FILE: join(home, 'bootstrap.json'),
+            },
           })
       }),
     )

@@ -10,7 +10,7 @@ import { connectBus, publishEvent } from '@sluice/bus'
 import { AuditRecorded, type AuditRecordedData } from '@sluice/contracts'
 import { openDatabase, runMigrations } from '@sluice/postgres'
 import { withinScope } from '@sluice/runtime'
-import { closeInReverse, eventually, programEnvironment, testFolder, testPostgres } from '@sluice/test-env'
+import { closeInReverse, eventually, programEnvironment, programFile, testFolder, testPostgres } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { type ChainedEntry, chainEntry, chainStart } from '../src/audit-chain.ts'
 import { listAuditedAccounts, readAuditTrail } from '../src/audit-store.ts'
@@ -22,7 +22,7 @@ import { verifyAccount } from '../src/verify-audit-trail.ts'
 import { addAccount, addMember, signInAs, startAccounts, startBus } from './start-accounts.ts'
 
 const run = promisify(execFile)
-const program = join(import.meta.dirname, '../src/verify-audit.ts')
+const program = programFile('services/accounts/src/verify-audit.ts')
 
 test('the audit trail', async t => {
   const { app, db, deps, installation, url } = await startAccounts(closeInReverse(t))

@@ -4,25 +4,25 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import {
   eventually,
   makeUsageEvent,
   programEnvironment,
+  programFile,
   publishUsage,
   testFolder,
   testNats,
   testPostgres,
 } from '@sluice/test-env'
 
-const run = (file: string, env: Record<string, string>, args: string[] = []) =>
-  spawn(process.execPath, [fileURLToPath(new URL(`../src/${file}`, import.meta.url)), ...args], {
+const run = (program: 'main' | 'migrate', env: Record<string, string>, args: string[] = []) =>
+  spawn(process.execPath, [programFile(`services/analytics/src/${program}.ts`), ...args], {
     env: { ...programEnvironment, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
 
 async function start(env: Record<string, string>) {
-  const service = run('main.ts', env)
+  const service = run('main', env)
   let output = ''
   service.stdout.on('data', chunk => {
     output += chunk
@@ -46,7 +46,7 @@ test('the program checks its variables, migrates twice, listens, keeps its rows 
     NATS_USER: 'analytics',
     NATS_PASSWORD: nats.users.analytics.pass,
   }
-  const ends = [run('main.ts', env, ['--check-config']), run('migrate.ts', env), run('migrate.ts', env)].map(child =>
+  const ends = [run('main', env, ['--check-config']), run('migrate', env), run('migrate', env)].map(child =>
     once(child, 'exit'),
   )
   for (const end of await Promise.all(ends)) assert.deepEqual(end, [0, null])

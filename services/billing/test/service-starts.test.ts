@@ -3,12 +3,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import { eventually, programEnvironment, publishUsage, testNats, testPostgres } from '@sluice/test-env'
+import { eventually, programEnvironment, programFile, publishUsage, testNats, testPostgres } from '@sluice/test-env'
 import { ratedEvent } from './billing-env.ts'
 
-const run = (file: string, env: Record<string, string>) =>
-  spawn(process.execPath, [fileURLToPath(new URL(`../src/${file}`, import.meta.url))], {
+const run = (program: 'main' | 'migrate', env: Record<string, string>) =>
+  spawn(process.execPath, [programFile(`services/billing/src/${program}.ts`)], {
     env: { ...programEnvironment, ...env },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
@@ -25,7 +24,7 @@ test('the program migrates, posts usage, answers, and ends on a signal', async t
     NATS_PASSWORD: pass,
     SLUICE_LOG_LEVEL: 'warn',
   }
-  assert.deepEqual(await once(run('migrate.ts', env), 'exit'), [0, null])
+  assert.deepEqual(await once(run('migrate', env), 'exit'), [0, null])
 
   const sent = await publishUsage(
     { connection: nats.admin },
@@ -33,7 +32,7 @@ test('the program migrates, posts usage, answers, and ends on a signal', async t
     [ratedEvent()],
   )
   assert.equal(sent.length, 1)
-  const service = run('main.ts', env)
+  const service = run('main', env)
   const ended = once(service, 'exit')
   t.after(() => service.kill('SIGKILL'))
   const operator = `http://127.0.0.1:${env.BILLING_OPERATOR_PORT}`

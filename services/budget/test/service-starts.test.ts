@@ -2,13 +2,12 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { type Migration, openDatabase, runMigrations } from '@sluice/postgres'
-import { eventually, programEnvironment, testNats, testPostgres } from '@sluice/test-env'
+import { eventually, programEnvironment, programFile, testNats, testPostgres } from '@sluice/test-env'
 import { sql } from 'kysely'
 
-const run = (file: string, env: Record<string, string>, args: string[] = []) =>
-  spawn(process.execPath, [fileURLToPath(new URL(`../src/${file}`, import.meta.url)), ...args], {
+const run = (program: 'main' | 'migrate', env: Record<string, string>, args: string[] = []) =>
+  spawn(process.execPath, [programFile(`services/budget/src/${program}.ts`), ...args], {
     env: { ...programEnvironment, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -23,7 +22,7 @@ test('the program checks its variables, migrates twice without harm, listens, an
     NATS_USER: 'budget',
     NATS_PASSWORD: nats.users.budget.pass,
   }
-  const ends = [run('main.ts', env, ['--check-config']), run('migrate.ts', env), run('migrate.ts', env)].map(child =>
+  const ends = [run('main', env, ['--check-config']), run('migrate', env), run('migrate', env)].map(child =>
     once(child, 'exit'),
   )
   assert.deepEqual(await Promise.all(ends), [
@@ -31,7 +30,7 @@ test('the program checks its variables, migrates twice without harm, listens, an
     [0, null],
     [0, null],
   ])
-  const service = run('main.ts', env)
+  const service = run('main', env)
   const ended = once(service, 'exit')
   t.after(() => void service.kill('SIGKILL'))
   let output = ''
