@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { provisionBus, type RunningNats, startNats } from '@sluice/stack'
+import { copyNatsTemplate } from './nats-template.ts'
 import { keepsData, makeFolder, type TestScope } from './test-folder.ts'
 
 export interface TestNats extends RunningNats {
@@ -14,6 +15,7 @@ export interface TestNats extends RunningNats {
  */
 export async function testNats(t: TestScope, options: { provision?: boolean; port?: number } = {}): Promise<TestNats> {
   const dataDir = makeFolder('nats')
+  const isProvisioned = options.provision !== false && copyNatsTemplate(dataDir)
   const server = await startNats({
     dataDir,
     durable: false,
@@ -26,6 +28,6 @@ export async function testNats(t: TestScope, options: { provision?: boolean; por
     if (!keepsData(t)) rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })
   })
   admin = await connect({ servers: server.url, ...server.users.admin, maxReconnectAttempts: -1 })
-  if (options.provision !== false) await provisionBus(admin)
+  if (options.provision !== false && !isProvisioned) await provisionBus(admin)
   return { ...server, admin }
 }

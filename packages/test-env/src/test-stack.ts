@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { ServiceName } from '@sluice/contracts'
 import { freePort, type ManagedProvider, type RunningStack, runStack } from '@sluice/stack'
 import { bundlesVariable } from './bundled-programs.ts'
+import { copyNatsTemplate } from './nats-template.ts'
 import { sharedPostgresVariable } from './shared-postgres.ts'
 import { copyInstallation } from './stack-template.ts'
 import { keepsData, makeFolder, type TestScope } from './test-folder.ts'
@@ -54,6 +55,7 @@ export async function startTestStack(t: TestScope, options: TestStackOptions = {
   const shared = options.ownPostgres ? undefined : process.env[sharedPostgresVariable]
   const bundles = process.env[bundlesVariable]
   const databaseUrls = shared ? await copyInstallation(t, shared, home) : undefined
+  copyNatsTemplate(join(home, 'nats'))
   stack = await runStack({
     root,
     home,
