@@ -1,4 +1,5 @@
 import { sampleOf } from './schema-sample.ts'
+import { sized } from './test-size.ts'
 
 /** One operation of an OpenAPI document. */
 export interface Operation {
@@ -31,6 +32,8 @@ export interface Crawl<Credential> {
   operations: readonly Operation[]
   /** By the name of the role. */
   credentials: Readonly<Record<string, Credential>>
+  /** The role that may do most: a small run calls each operation as it, and as one of the others in turn. */
+  strongest?: string
   call: (
     method: string,
     url: string,
@@ -46,6 +49,8 @@ export interface Crawl<Credential> {
   mayAnswer: (operation: Operation) => boolean
 }
 
+let crawls = 0
+
 /**
  * Calls every operation as every role.
  * @returns what must not be: `read: …` for answers with the canary in them, `answered: …` where there must be no answer, and
@@ -56,8 +61,10 @@ export async function crawlRoutes<Credential>(
 ): Promise<{ requests: number; leaks: string[] }> {
   const leaks: string[] = []
   let requests = 0
+  // Another one each time: what is crawled again, with other ids or without a wall, is seen by others.
+  let turn = crawls++
   for (const operation of crawl.operations)
-    for (const [role, credential] of Object.entries(crawl.credentials)) {
+    for (const [role, credential] of rolesOf(crawl, turn++)) {
       requests++
       const url = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
         encodeURIComponent(crawl.places[name] ?? 'none'),
@@ -71,4 +78,15 @@ export async function crawlRoutes<Credential>(
       if (found) leaks.push(`${found}: ${role}: ${operation.method} ${operation.path}: ${status} ${body.slice(0, 200)}`)
     }
   return { requests, leaks }
+}
+
+function rolesOf<Credential>(
+  { credentials, strongest }: Pick<Crawl<Credential>, 'credentials' | 'strongest'>,
+  turn: number,
+): [string, Credential][] {
+  const all = Object.entries(credentials)
+  const others = all.filter(([role]) => role !== strongest)
+  const inTurn = others[turn % others.length]?.[0]
+  const small = all.filter(([role]) => role === strongest || role === inTurn)
+  return strongest === undefined ? all : sized({ small, full: all })
 }
