@@ -43,14 +43,40 @@ const silent = createLogger('budget-test', process.env.SLUICE_LOG_LEVEL ?? 'sile
 /** For what all tests of a file share: cleaned up after the last one, last opened first. */
 export const fileScope: TestScope = { after: clean => atFileEnd(async () => clean()) }
 
+/** A database with the schema of this service, which each file gets a copy of: migrations take longer than most of the tests. */
+let template: Promise<string> | undefined
+
+async function makeTemplate(): Promise<string> {
+  const { url } = await testPostgres({ after: () => {} }, { schemas: [databaseSchema], shared: true })
+  const { db, close } = openDatabase<BudgetTables>({ url, schema: databaseSchema, maxConnections: 1 })
+  try {
+    await runMigrations(db, databaseSchema, migrations)
+    await isolateTenants(db)
+  } finally {
+    // Copied where nobody is connected to it.
+    await close()
+  }
+  return new URL(url).pathname.slice(1)
+}
+
+/** A fresh database of this service, with its own connections. */
+export async function openBudgetDatabase(t: TestScope, maxConnections?: number) {
+  template ??= makeTemplate()
+  const { url } = await testPostgres(t, { template: await template })
+  const { db, close } = openDatabase<BudgetTables>({
+    url,
+    schema: databaseSchema,
+    ...(maxConnections === undefined ? {} : { maxConnections }),
+  })
+  t.after(close)
+  return { url, db }
+}
+
 /** Real stores with nothing running on them. */
 export async function openStores(t: TestScope) {
   const nats = await testNats(t)
-  const postgres = await testPostgres(t, { schemas: [databaseSchema] })
-  const { db, close } = openDatabase<BudgetTables>({ url: postgres.url, schema: databaseSchema })
-  t.after(close)
-  await runMigrations(db, databaseSchema, migrations)
-  await isolateTenants(db)
+  const postgres = await openBudgetDatabase(t)
+  const { db } = postgres
   const connectAs = async (user: 'accounts' | 'gateway' | 'budget'): Promise<Bus> => {
     const { pass } = nats.users[user]
     const bus = await connectBus({ url: nats.url, user, password: pass }, user, silent)

@@ -2,27 +2,21 @@ import assert from 'node:assert/strict'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import type { Cutoff, Key, Role } from '@sluice/contracts'
-import { type Kysely, openDatabase, openTenants, runMigrations } from '@sluice/postgres'
+import { type Kysely, openTenants } from '@sluice/postgres'
 import { createLogger, createSecretBox, hashCredential, type RestCredentialViews, withinScope } from '@sluice/runtime'
-import {
-  closeInReverse,
-  crawlRoutes,
-  forgetTenants,
-  type Operation,
-  operationsOf,
-  testPostgres,
-} from '@sluice/test-env'
+import { closeInReverse, crawlRoutes, forgetTenants, type Operation, operationsOf } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { manageAlerts } from '../src/alerts/alert-management.ts'
 import { buildApp } from '../src/app.ts'
 import { manageBudgets } from '../src/budget-management-store.ts'
 import { isolateTenants } from '../src/db/isolate-tenants.ts'
-import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
+import { databaseSchema } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
 import { createDecisionBell } from '../src/decision-bell.ts'
 import { manageMoreRequests } from '../src/more-request-store.ts'
 import { manageQuotas } from '../src/quota-store.ts'
 import { manageStops } from '../src/stop-store.ts'
+import { openBudgetDatabase } from './budget-service.ts'
 
 const canary = 'canary-of-the-other-project'
 const [own, victim] = [randomUUID(), randomUUID()]
@@ -152,12 +146,7 @@ async function fill(db: Kysely<BudgetTables>, budgetId: string, projectId: strin
 
 test('a crawl over every route of budgets as every role of another project, also where no query names a project', async t => {
   const scope = closeInReverse(t)
-  const { url } = await testPostgres(scope, { schemas: [databaseSchema] })
-  const database = openDatabase<BudgetTables>({ url, schema: databaseSchema, maxConnections: 3 })
-  scope.after(() => database.close())
-  const { db } = database
-  await runMigrations(db, databaseSchema, migrations)
-  await isolateTenants(db)
+  const { url, db } = await openBudgetDatabase(scope, 3)
   const tenants = openTenants<BudgetTables>({ url, schema: databaseSchema, maxConnections: 3 })
   scope.after(() => tenants.close())
   const app = routesOn(tenants.db)
@@ -226,6 +215,7 @@ test('a crawl over every route of budgets as every role of another project, also
         ...Object.fromEntries(roles.map(role => [role, bearerOf(own, role)])),
         'account admin': sessionOf(own),
       },
+      strongest: 'account admin',
       call: async (method, path, bearer, payload) => {
         const headers = { authorization: `Bearer ${bearer}` }
         const answer = await routes.inject({

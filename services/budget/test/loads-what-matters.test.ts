@@ -3,22 +3,19 @@ import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { handedLeaseId, holderOf, type LeaseTotals, leaseIdOf, partitionOf } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
-import { openDatabase, runMigrations, type Transaction } from '@sluice/postgres'
-import { testPostgres } from '@sluice/test-env'
+import type { Transaction } from '@sluice/postgres'
+import { sized } from '@sluice/test-env'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import { createBudget } from '../src/budget-change-store.ts'
-import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
 import { type Command, type Named, namedBy, namingNothing } from '../src/homes/command.ts'
 import { decideBatch, leaseIdsOf } from '../src/homes/decide-batch.ts'
 import { loadHome } from '../src/homes/home-store.ts'
 import { makeWindows } from '../src/window-store.ts'
-import { fileScope } from './budget-service.ts'
+import { fileScope, openBudgetDatabase } from './budget-service.ts'
 
-const { url } = await testPostgres(fileScope, { schemas: [databaseSchema] })
-const { db, close } = openDatabase<BudgetTables>({ url, schema: databaseSchema, maxConnections: 1 })
-fileScope.after(close)
+const { db } = await openBudgetDatabase(fileScope, 1)
 
 const projectId = randomUUID()
 const home = partitionOf(projectId)
@@ -181,7 +178,6 @@ async function decide(trx: Transaction<BudgetTables>, said: readonly object[], n
 }
 
 test('a batch comes to the same whether it loads what it names, or everything that its home has', async () => {
-  await runMigrations(db, databaseSchema, migrations)
   for (const budget_id of budgetIds)
     await createBudget(
       db,
@@ -251,6 +247,6 @@ test('a batch comes to the same whether it loads what it names, or everything th
           if (error !== rolledBack) throw error
         })
     }),
-    { numRuns: 30 },
+    { numRuns: sized({ small: 30, full: 300 }) },
   )
 })

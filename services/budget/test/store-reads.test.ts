@@ -1,22 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openDatabase, runMigrations, type Transaction } from '@sluice/postgres'
-import { testPostgres } from '@sluice/test-env'
+import type { Transaction } from '@sluice/postgres'
+import { sized } from '@sluice/test-env'
 import { sql } from 'kysely'
-import { databaseSchema, migrations } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
 import { namingNothing } from '../src/homes/command.ts'
 import { sumHoldings } from '../src/homes/holdings-store.ts'
 import { loadHome } from '../src/homes/home-store.ts'
 import { currentTimeline } from '../src/homes/ownership-store.ts'
 import { findDueSweeps } from '../src/homes/sweep-store.ts'
-import { fileScope } from './budget-service.ts'
+import { fileScope, openBudgetDatabase } from './budget-service.ts'
 
-const { url } = await testPostgres(fileScope, { schemas: [databaseSchema] })
-const { db, close } = openDatabase<BudgetTables>({ url, schema: databaseSchema, maxConnections: 1 })
-fileScope.after(close)
+const { db } = await openBudgetDatabase(fileScope, 1)
 const closedLeases = 2_000
-const openLeases = 20_000
+const openLeases = sized({ small: 5_000, full: 20_000 })
 
 /** How many rows of leases work reads. What is counted before a transaction may still stand in its numbers. */
 async function leasesRead(trx: Transaction<BudgetTables>, work: () => Promise<unknown>): Promise<number> {
@@ -31,7 +28,6 @@ async function leasesRead(trx: Transaction<BudgetTables>, work: () => Promise<un
 }
 
 test('looking for what is unresolved reads no lease that is closed, also where PostgreSQL knows nothing of them yet', async () => {
-  await runMigrations(db, databaseSchema, migrations)
   await sql`alter table leases set (autovacuum_enabled = off)`.execute(db)
   // Leases without their budget, which nobody looks at here.
   await sql`set session_replication_role = replica`.execute(db)
