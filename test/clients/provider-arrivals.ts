@@ -10,8 +10,15 @@ export class ProviderArrivals {
   readonly #arrived = new Set<string>()
   #looking: Promise<void> | undefined
 
-  constructor(simulatorUrl: string) {
+  private constructor(simulatorUrl: string) {
     this.#requests = `${simulatorUrl}/simulator/requests`
+  }
+
+  /** Those that come from now on: what came before is not looked into. */
+  static async fromNowOn(simulatorUrl: string): Promise<ProviderArrivals> {
+    const arrivals = new ProviderArrivals(simulatorUrl)
+    for (const id of await arrivals.#ids()) arrivals.#seen.add(id)
+    return arrivals
   }
 
   /** Resolves when the provider has all of the call's request, and works on it. */
@@ -34,9 +41,8 @@ export class ProviderArrivals {
   }
 
   async #look(): Promise<void> {
-    const { ids } = (await (await fetch(this.#requests)).json()) as { ids: string[] }
     await Promise.all(
-      ids
+      (await this.#ids())
         .filter(id => !this.#seen.has(id))
         .map(async id => {
           const answer = await fetch(`${this.#requests}/${id}?digest`)
@@ -45,5 +51,9 @@ export class ProviderArrivals {
           for (const [name, value] of headers) if (name.toLowerCase() === caseHeader) this.#arrived.add(value)
         }),
     )
+  }
+
+  async #ids(): Promise<string[]> {
+    return ((await (await fetch(this.#requests)).json()) as { ids: string[] }).ids
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { suite, type TestContext, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
-import { eventually } from '@sluice/test-env'
+import { eventually, sized } from '@sluice/test-env'
 import OpenAI from 'openai'
 import { newProject } from '../new-project.ts'
 import { storyStack } from '../story-stack.ts'
@@ -79,8 +79,13 @@ function begin(talker: Talker, way: Way, apiKey: string, prompt: string, room?: 
   }
 }
 
-const everybody = (apiKey: string, prompt: string): Running[] =>
-  talkers.flatMap(talker => ways.map(way => begin(talker, way, apiKey, prompt)))
+/** Both ways; in small one of them, which changes with the number. */
+const waysOf = (number: number): readonly Way[] =>
+  sized<readonly Way[]>({ small: ways.filter((_, which) => which === number % 2), full: ways })
+
+/** @param turn in small, who calls in one way at 0 calls in the other at 1 */
+const everybody = (turn: 0 | 1, apiKey: string, prompt: string): Running[] =>
+  talkers.flatMap((talker, at) => waysOf(at + turn).map(way => begin(talker, way, apiKey, prompt)))
 const endsOf = (running: readonly Running[]): Promise<Ended[]> => Promise.all(running.map(({ ended }) => ended))
 
 const sdks = new Set(['openai, chat', 'openai, responses', '@anthropic-ai/sdk'])
@@ -151,85 +156,6 @@ async function whileHeld<Result>(apiKey: string, maxTokens: number, work: () => 
   }
 }
 
-suite('a refusal, as each client feels it', { concurrency: 3 }, () => {
-  test('spent: one request, the budget’s words, and an exception: 429 to those who obey, 402 to all others', async t => {
-    const { apiKey } = await projectWith({ unit: 'usd', limit: '0.000001', mode: 'soft' })
-    await eventually(async () => (await raw(apiKey, {})).status === 402)
-    const ends = await endsOf(everybody(apiKey, quick))
-    tellSlowest(t, ends)
-    for (const ended of ends) {
-      const { who, talker, raised, statuses, headers, bodies } = ended
-      assert.deepEqual(statuses, [talker.isOfficial ? 429 : 402], who)
-      assertClass(ended, 429)
-      assert.match(raised ?? '', /Budget \\?"the limit\\?" is spent.*out of credits/, who)
-      assert.equal(headers?.get('x-should-retry') ?? null, talker.isOfficial ? 'false' : null, who)
-      assert.match(bodies[0] ?? '', /insufficient_quota|billing_error/, who)
-    }
-  })
-
-  test('a prepaid balance that is used up: one request, 402, and the words', async () => {
-    const { apiKey, path } = await projectWith()
-    await useUpBalance(path)
-    await eventually(async () => (await raw(apiKey, {})).status === 402)
-    for (const ended of await endsOf(everybody(apiKey, quick))) {
-      const { who, raised, statuses, headers, bodies } = ended
-      assert.deepEqual(statuses, [402], who)
-      assertClass(ended, 402)
-      assert.match(raised ?? '', /prepaid balance of this project is used up, so this call is out of credits/, who)
-      assert.equal(headers?.get('x-should-retry'), 'false', who)
-      assert.match(bodies[0] ?? '', /insufficient_quota|billing_error/, who)
-    }
-  })
-
-  test('a rate limit: 429 with the time to wait, and clients that try again do', async () => {
-    const { apiKey } = await projectWith({ unit: 'concurrent', limit: '1', mode: 'hard', window: 'total' })
-    await eventually(async () => (await raw(apiKey, {})).headers.get('sluice-budget-name') === 'the limit')
-    const ends = await whileHeld(apiKey, 4_000, () => endsOf(everybody(apiKey, quick)))
-    for (const ended of ends) {
-      const { who, talker, raised, statuses, headers } = ended
-      assert.ok(
-        statuses.every(status => status === 429),
-        `${who}: ${statuses}`,
-      )
-      assertClass(ended, 429)
-      assert.equal(statuses.length, talker.name === 'an unknown client' ? 1 : 2, who)
-      assert.match(headers?.get('retry-after') ?? '', /^[1-5]$/, who)
-      assert.equal(headers?.get('x-should-retry'), null, who)
-      assert.match(raised ?? '', /Please try again in \d+s|tries|attempts/, who)
-    }
-  })
-
-  test('money that others hold: 429 after a wait, with seconds to try again, and the budget by its name', async () => {
-    const wish = { unit: 'usd', limit: '0.042', mode: 'hard', hold: 'exact' }
-    const { apiKey } = await projectWith(wish)
-    await eventually(
-      async () => (await raw(apiKey, { max_tokens: 1 })).headers.get('sluice-budget-name') === 'the limit',
-    )
-    const ends = await whileHeld(apiKey, 4_000, () => endsOf(everybody(apiKey, quick)))
-    for (const { who, statuses, headers, bodies } of ends) {
-      assert.ok(
-        statuses.every(status => status === 429),
-        `${who}: ${statuses} ${bodies.join()}`,
-      )
-      assert.match(headers?.get('retry-after') ?? '', /^[1-5]$/, who)
-      const { error } = JSON.parse(bodies[0] ?? '') as { error: { metadata: { reason: string; budget_name: string } } }
-      assert.deepEqual([error.metadata.reason, error.metadata.budget_name], ['budget_held', 'the limit'], who)
-    }
-  })
-
-  test('a key that is revoked: 401, and nobody tries again', async t => {
-    const { apiKey } = await revokedKey()
-    const ends = await endsOf(everybody(apiKey, quick))
-    tellSlowest(t, ends)
-    for (const ended of ends) {
-      const { who, raised, statuses } = ended
-      assert.deepEqual(statuses, [401], who)
-      assertClass(ended, 401)
-      assert.ok(raised, who)
-    }
-  })
-})
-
 /** A key beside the first of a project, and how it is deleted. */
 async function anotherKey() {
   const { projectId, path } = await projectWith()
@@ -249,8 +175,8 @@ async function revokedKey() {
 }
 
 /** Lets everybody begin what takes a minute, ends it for all of them at once, and says what became of it. */
-async function endedWhileRunning(apiKey: string, end: () => Promise<unknown>): Promise<Ended[]> {
-  const running = everybody(apiKey, slow)
+async function endedWhileRunning(turn: 0 | 1, apiKey: string, end: () => Promise<unknown>): Promise<Ended[]> {
+  const running = everybody(turn, apiKey, slow)
   await Promise.all(running.map(({ begun }) => begun))
   // A plain call is at its provider when that says so: a moment is enough, and one that is not refused before it.
   await new Promise(resolve => setTimeout(resolve, 500))
@@ -258,141 +184,225 @@ async function endedWhileRunning(apiKey: string, end: () => Promise<unknown>): P
   return endsOf(running)
 }
 
-suite('an end in the middle, as each client feels it', { concurrency: 3 }, () => {
-  test('money gone: streams end as at their limit and raise nothing; a call that is not streamed gets the refusal', async () => {
-    const { apiKey, path } = await projectWith({ unit: 'usd', limit: '5', mode: 'soft' })
-    await eventually(async () => (await raw(apiKey, {})).headers.get('sluice-budget-name') === 'the limit')
-    const { body } = await admin.call<{ budgets: { id: string }[] }>('GET', `${path}/budgets`)
-    const lower = () => admin.call('PATCH', `${path}/budgets/${body.budgets[0]?.id}`, { limit: '0.000001' })
-    for (const ended of await endedWhileRunning(apiKey, lower)) {
-      const { who, talker, way, told, raised, statuses } = ended
-      if (way === 'streamed') {
-        assert.deepEqual([statuses, raised, told?.finish], [[200], undefined, talker.atLimit], who)
-        assert.ok((told?.text.length ?? 0) > 0, who)
-      } else {
+// Most of the time they wait until they may try again.
+suite('what each client makes of it', { concurrency: 3 }, () => {
+  suite('a refusal, as each client feels it', { concurrency: 3 }, () => {
+    test('spent: one request, the budget’s words, and an exception: 429 to those who obey, 402 to all others', async t => {
+      const { apiKey } = await projectWith({ unit: 'usd', limit: '0.000001', mode: 'soft' })
+      await eventually(async () => (await raw(apiKey, {})).status === 402)
+      const ends = await endsOf(everybody(0, apiKey, quick))
+      tellSlowest(t, ends)
+      for (const ended of ends) {
+        const { who, talker, raised, statuses, headers, bodies } = ended
         assert.deepEqual(statuses, [talker.isOfficial ? 429 : 402], who)
         assertClass(ended, 429)
-        assert.match(raised ?? '', /Budget \\?"the limit\\?" is spent/, who)
+        assert.match(raised ?? '', /Budget \\?"the limit\\?" is spent.*out of credits/, who)
+        assert.equal(headers?.get('x-should-retry') ?? null, talker.isOfficial ? 'false' : null, who)
+        assert.match(bodies[0] ?? '', /insufficient_quota|billing_error/, who)
       }
-    }
-    for (const { who, talker, statuses } of await endsOf(everybody(apiKey, quick)))
-      assert.deepEqual(statuses, [talker.isOfficial ? 429 : 402], `${who}, the next`)
-  })
+    })
 
-  test('a prepaid balance is used up: streams end as at their limit and raise nothing; a call that is not streamed, and the next, is 402', async () => {
-    const { apiKey, path } = await projectWith()
-    for (const { who, talker, way, told, raised, statuses } of await endedWhileRunning(apiKey, () =>
-      useUpBalance(path),
-    )) {
-      if (way === 'streamed') {
-        assert.deepEqual([statuses, raised, told?.finish], [[200], undefined, talker.atLimit], who)
-        assert.ok((told?.text.length ?? 0) > 0, who)
-      } else {
+    test('a prepaid balance that is used up: one request, 402, and the words', async () => {
+      const { apiKey, path } = await projectWith()
+      await useUpBalance(path)
+      await eventually(async () => (await raw(apiKey, {})).status === 402)
+      for (const ended of await endsOf(everybody(1, apiKey, quick))) {
+        const { who, raised, statuses, headers, bodies } = ended
         assert.deepEqual(statuses, [402], who)
-        assert.match(raised ?? '', /out of credits/, who)
+        assertClass(ended, 402)
+        assert.match(raised ?? '', /prepaid balance of this project is used up, so this call is out of credits/, who)
+        assert.equal(headers?.get('x-should-retry'), 'false', who)
+        assert.match(bodies[0] ?? '', /insufficient_quota|billing_error/, who)
       }
-    }
-    for (const { who, statuses } of await endsOf(everybody(apiKey, quick)))
-      assert.deepEqual(statuses, [402], `${who}, the next`)
+    })
+
+    test('a rate limit: 429 with the time to wait, and clients that try again do', async () => {
+      const { apiKey } = await projectWith({ unit: 'concurrent', limit: '1', mode: 'hard', window: 'total' })
+      await eventually(async () => (await raw(apiKey, {})).headers.get('sluice-budget-name') === 'the limit')
+      const ends = await whileHeld(apiKey, 4_000, () => endsOf(everybody(0, apiKey, quick)))
+      for (const ended of ends) {
+        const { who, talker, raised, statuses, headers } = ended
+        assert.ok(
+          statuses.every(status => status === 429),
+          `${who}: ${statuses}`,
+        )
+        assertClass(ended, 429)
+        assert.equal(statuses.length, talker.name === 'an unknown client' ? 1 : 2, who)
+        assert.match(headers?.get('retry-after') ?? '', /^[1-5]$/, who)
+        assert.equal(headers?.get('x-should-retry'), null, who)
+        assert.match(raised ?? '', /Please try again in \d+s|tries|attempts/, who)
+      }
+    })
+
+    test('money that others hold: 429 after a wait, with seconds to try again, and the budget by its name', async () => {
+      const wish = { unit: 'usd', limit: '0.042', mode: 'hard', hold: 'exact' }
+      const { apiKey } = await projectWith(wish)
+      await eventually(
+        async () => (await raw(apiKey, { max_tokens: 1 })).headers.get('sluice-budget-name') === 'the limit',
+      )
+      const ends = await whileHeld(apiKey, 4_000, () => endsOf(everybody(1, apiKey, quick)))
+      for (const { who, statuses, headers, bodies } of ends) {
+        assert.ok(
+          statuses.every(status => status === 429),
+          `${who}: ${statuses} ${bodies.join()}`,
+        )
+        assert.match(headers?.get('retry-after') ?? '', /^[1-5]$/, who)
+        const { error } = JSON.parse(bodies[0] ?? '') as {
+          error: { metadata: { reason: string; budget_name: string } }
+        }
+        assert.deepEqual([error.metadata.reason, error.metadata.budget_name], ['budget_held', 'the limit'], who)
+      }
+    })
+
+    test('a key that is revoked: 401, and nobody tries again', async t => {
+      const { apiKey } = await revokedKey()
+      const ends = await endsOf(everybody(1, apiKey, quick))
+      tellSlowest(t, ends)
+      for (const ended of ends) {
+        const { who, raised, statuses } = ended
+        assert.deepEqual(statuses, [401], who)
+        assertClass(ended, 401)
+        assert.ok(raised, who)
+      }
+    })
   })
 
-  test('an admin’s stop of the project: every client raises, a call that is not streamed is 403, and so is the next', async () => {
+  suite('an end in the middle, as each client feels it', { concurrency: 3 }, () => {
+    test('money gone: streams end as at their limit and raise nothing; a call that is not streamed gets the refusal', async () => {
+      const { apiKey, path } = await projectWith({ unit: 'usd', limit: '5', mode: 'soft' })
+      await eventually(async () => (await raw(apiKey, {})).headers.get('sluice-budget-name') === 'the limit')
+      const { body } = await admin.call<{ budgets: { id: string }[] }>('GET', `${path}/budgets`)
+      const lower = () => admin.call('PATCH', `${path}/budgets/${body.budgets[0]?.id}`, { limit: '0.000001' })
+      for (const ended of await endedWhileRunning(0, apiKey, lower)) {
+        const { who, talker, way, told, raised, statuses } = ended
+        if (way === 'streamed') {
+          assert.deepEqual([statuses, raised, told?.finish], [[200], undefined, talker.atLimit], who)
+          assert.ok((told?.text.length ?? 0) > 0, who)
+        } else {
+          assert.deepEqual(statuses, [talker.isOfficial ? 429 : 402], who)
+          assertClass(ended, 429)
+          assert.match(raised ?? '', /Budget \\?"the limit\\?" is spent/, who)
+        }
+      }
+      for (const { who, talker, statuses } of await endsOf(everybody(1, apiKey, quick)))
+        assert.deepEqual(statuses, [talker.isOfficial ? 429 : 402], `${who}, the next`)
+    })
+
+    test('a prepaid balance is used up: streams end as at their limit and raise nothing; a call that is not streamed, and the next, is 402', async () => {
+      const { apiKey, path } = await projectWith()
+      for (const { who, talker, way, told, raised, statuses } of await endedWhileRunning(1, apiKey, () =>
+        useUpBalance(path),
+      )) {
+        if (way === 'streamed') {
+          assert.deepEqual([statuses, raised, told?.finish], [[200], undefined, talker.atLimit], who)
+          assert.ok((told?.text.length ?? 0) > 0, who)
+        } else {
+          assert.deepEqual(statuses, [402], who)
+          assert.match(raised ?? '', /out of credits/, who)
+        }
+      }
+      for (const { who, statuses } of await endsOf(everybody(0, apiKey, quick)))
+        assert.deepEqual(statuses, [402], `${who}, the next`)
+    })
+
+    test('an admin’s stop of the project: every client raises, a call that is not streamed is 403, and so is the next', async () => {
+      const { apiKey, path } = await projectWith()
+      const stop = () => admin.call('POST', `${path}/stops`, { reason: 'It is late.' })
+      for (const ended of await endedWhileRunning(0, apiKey, stop)) {
+        const { who, way, raised, statuses } = ended
+        if (way === 'plain') assertClass(ended, 403)
+        assert.match(raised ?? '', /stopped by an admin/, who)
+        assert.deepEqual(statuses, [way === 'streamed' ? 200 : 403], who)
+      }
+      for (const { who, statuses } of await endsOf(everybody(1, apiKey, quick)))
+        assert.deepEqual(statuses, [403], `${who}, the next`)
+    })
+
+    test('a key that is revoked: every client raises, a call that is not streamed is 401', async () => {
+      const { apiKey, revoke } = await anotherKey()
+      for (const ended of await endedWhileRunning(1, apiKey, revoke)) {
+        const { who, way, raised, statuses } = ended
+        if (way === 'plain') assertClass(ended, 401)
+        assert.match(raised ?? '', /has been revoked/, who)
+        assert.deepEqual(statuses, [way === 'streamed' ? 200 : 401], who)
+      }
+    })
+  })
+
+  test('whoever is stopped, removed or shut out is ended in the middle with the reason, and everybody beside them goes on', async () => {
     const { apiKey, path } = await projectWith()
-    const stop = () => admin.call('POST', `${path}/stops`, { reason: 'It is late.' })
-    for (const ended of await endedWhileRunning(apiKey, stop)) {
-      const { who, way, raised, statuses } = ended
-      if (way === 'plain') assertClass(ended, 403)
-      assert.match(raised ?? '', /stopped by an admin/, who)
-      assert.deepEqual(statuses, [way === 'streamed' ? 200 : 403], who)
+    const make = async <T>(at: string, body: object): Promise<T> => {
+      const answer = await admin.call<T>('POST', `${path}${at}`, body)
+      assert.ok(answer.status < 300, `${at}: ${JSON.stringify(answer.body)}`)
+      return answer.body
     }
-    for (const { who, statuses } of await endsOf(everybody(apiKey, quick)))
-      assert.deepEqual(statuses, [403], `${who}, the next`)
+    const person = async (email: string) =>
+      (await make<{ user_id: string }>('/users', { email, can_use_llm_proxy: true })).user_id
+    const keyOf = (name: string, owner: object = {}) =>
+      make<{ id: string; value: string }>('/api-keys', { name, ...owner })
+    const { id: team } = await make<{ id: string }>('/teams', { name: 'stopped' })
+    const [stopped, removed] = [await person('stopped@example.com'), await person('removed@example.com')]
+    const ofTeam = await keyOf('of the team', { team_id: team })
+    const ofStopped = await keyOf('of one who is stopped', { member_id: stopped })
+    const ofRemoved = await keyOf('of one who is removed', { member_id: removed })
+    const itself = await keyOf('stopped itself')
+    await make('/rooms', { name: 'den' })
+    const token = new ParticipantToken({ name: 'worker' })
+    token.addRoomGrant('den')
+    token.addApiGrant(new ApiScope({ llm: new LLMGrant({}) }))
+    const inRoom = await token.toJwt({ apiKey })
+
+    const stop = (scope: object, reason: string) => make('/stops', { scope, reason })
+    const cases = [
+      {
+        who: 'a team',
+        key: ofTeam.value,
+        status: 403,
+        words: /Not this team\./,
+        end: () => stop({ team }, 'Not this team.'),
+      },
+      {
+        ...{ who: 'a member', key: ofStopped.value, status: 403, words: /Not this member\./ },
+        end: () => stop({ member: stopped }, 'Not this member.'),
+      },
+      {
+        ...{ who: 'a key', key: itself.value, status: 403, words: /Not this key\./ },
+        end: () => stop({ key: itself.id }, 'Not this key.'),
+      },
+      {
+        ...{ who: 'a removed member', key: ofRemoved.value, status: 401, words: /revoked|no longer|removed/ },
+        end: () => admin.call('DELETE', `${path}/users/${removed}`),
+      },
+      {
+        ...{ who: 'a closed room', key: inRoom, room: 'den', status: 403, words: /Room \\?"den/ },
+        end: () => admin.call('DELETE', `${path}/rooms/den`),
+      },
+    ] as const
+    for (const { key } of cases.slice(0, 4))
+      await eventually(async () => (await raw(key, { max_tokens: 1 })).status === 200)
+
+    const official = talkers.filter(({ name }) => name === 'openai, chat' || name === '@anthropic-ai/sdk')
+    const bystanders = official.map(talker => begin(talker, 'streamed', apiKey, slow))
+    const running = cases.map((each, number) => ({
+      each,
+      calls: official.flatMap((talker, at) =>
+        waysOf(number + at).map(way => begin(talker, way, each.key, slow, 'room' in each ? each.room : undefined)),
+      ),
+    }))
+    await Promise.all([...bystanders, ...running.flatMap(({ calls }) => calls)].map(({ begun }) => begun))
+    await new Promise(resolve => setTimeout(resolve, 500))
+    for (const { each } of running) await each.end()
+    for (const { each, calls } of running)
+      for (const { who, way, raised, statuses } of await endsOf(calls)) {
+        assert.match(raised ?? '', each.words, `${each.who}: ${who}`)
+        assert.deepEqual(statuses, [way === 'streamed' ? 200 : each.status], `${each.who}: ${who}`)
+      }
+
+    // An app is stopped by what it says of itself: the other SDK's stream is not its.
+    await stop({ app: 'openai-sdk-js' }, 'Not this app.')
+    const [openai, anthropic] = bystanders
+    assert.match((await openai?.ended)?.raised ?? '', /Not this app\./)
+    await stop({}, 'Now everybody.')
+    assert.match((await anthropic?.ended)?.raised ?? '', /Now everybody\./)
   })
-
-  test('a key that is revoked: every client raises, a call that is not streamed is 401', async () => {
-    const { apiKey, revoke } = await anotherKey()
-    for (const ended of await endedWhileRunning(apiKey, revoke)) {
-      const { who, way, raised, statuses } = ended
-      if (way === 'plain') assertClass(ended, 401)
-      assert.match(raised ?? '', /has been revoked/, who)
-      assert.deepEqual(statuses, [way === 'streamed' ? 200 : 401], who)
-    }
-  })
-})
-
-test('whoever is stopped, removed or shut out is ended in the middle with the reason, and everybody beside them goes on', async () => {
-  const { apiKey, path } = await projectWith()
-  const make = async <T>(at: string, body: object): Promise<T> => {
-    const answer = await admin.call<T>('POST', `${path}${at}`, body)
-    assert.ok(answer.status < 300, `${at}: ${JSON.stringify(answer.body)}`)
-    return answer.body
-  }
-  const person = async (email: string) =>
-    (await make<{ user_id: string }>('/users', { email, can_use_llm_proxy: true })).user_id
-  const keyOf = (name: string, owner: object = {}) =>
-    make<{ id: string; value: string }>('/api-keys', { name, ...owner })
-  const { id: team } = await make<{ id: string }>('/teams', { name: 'stopped' })
-  const [stopped, removed] = [await person('stopped@example.com'), await person('removed@example.com')]
-  const ofTeam = await keyOf('of the team', { team_id: team })
-  const ofStopped = await keyOf('of one who is stopped', { member_id: stopped })
-  const ofRemoved = await keyOf('of one who is removed', { member_id: removed })
-  const itself = await keyOf('stopped itself')
-  await make('/rooms', { name: 'den' })
-  const token = new ParticipantToken({ name: 'worker' })
-  token.addRoomGrant('den')
-  token.addApiGrant(new ApiScope({ llm: new LLMGrant({}) }))
-  const inRoom = await token.toJwt({ apiKey })
-
-  const stop = (scope: object, reason: string) => make('/stops', { scope, reason })
-  const cases = [
-    {
-      who: 'a team',
-      key: ofTeam.value,
-      status: 403,
-      words: /Not this team\./,
-      end: () => stop({ team }, 'Not this team.'),
-    },
-    {
-      ...{ who: 'a member', key: ofStopped.value, status: 403, words: /Not this member\./ },
-      end: () => stop({ member: stopped }, 'Not this member.'),
-    },
-    {
-      ...{ who: 'a key', key: itself.value, status: 403, words: /Not this key\./ },
-      end: () => stop({ key: itself.id }, 'Not this key.'),
-    },
-    {
-      ...{ who: 'a removed member', key: ofRemoved.value, status: 401, words: /revoked|no longer|removed/ },
-      end: () => admin.call('DELETE', `${path}/users/${removed}`),
-    },
-    {
-      ...{ who: 'a closed room', key: inRoom, room: 'den', status: 403, words: /Room \\?"den/ },
-      end: () => admin.call('DELETE', `${path}/rooms/den`),
-    },
-  ] as const
-  for (const { key } of cases.slice(0, 4))
-    await eventually(async () => (await raw(key, { max_tokens: 1 })).status === 200)
-
-  const official = talkers.filter(({ name }) => name === 'openai, chat' || name === '@anthropic-ai/sdk')
-  const bystanders = official.map(talker => begin(talker, 'streamed', apiKey, slow))
-  const running = cases.map(each => ({
-    each,
-    calls: official.flatMap(talker =>
-      ways.map(way => begin(talker, way, each.key, slow, 'room' in each ? each.room : undefined)),
-    ),
-  }))
-  await Promise.all([...bystanders, ...running.flatMap(({ calls }) => calls)].map(({ begun }) => begun))
-  await new Promise(resolve => setTimeout(resolve, 500))
-  for (const { each } of running) await each.end()
-  for (const { each, calls } of running)
-    for (const { who, way, raised, statuses } of await endsOf(calls)) {
-      assert.match(raised ?? '', each.words, `${each.who}: ${who}`)
-      assert.deepEqual(statuses, [way === 'streamed' ? 200 : each.status], `${each.who}: ${who}`)
-    }
-
-  // An app is stopped by what it says of itself: the other SDK's stream is not its.
-  await stop({ app: 'openai-sdk-js' }, 'Not this app.')
-  const [openai, anthropic] = bystanders
-  assert.match((await openai?.ended)?.raised ?? '', /Not this app\./)
-  await stop({}, 'Now everybody.')
-  assert.match((await anthropic?.ended)?.raised ?? '', /Now everybody\./)
 })
