@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { eventually } from '@sluice/test-env'
 import { newProject } from './new-project.ts'
 import { storyStack } from './story-stack.ts'
@@ -121,111 +121,113 @@ test('budgets on project, team, member, room and key, and per member, count the 
   })
 })
 
-test('a hard budget of the account holds over all of its projects together, and is refused by its name', async () => {
-  const model = 'gpt-4.1-mini'
-  const answer = await admin.call<Budget>('POST', '/accounts/budgets', {
-    name: 'small experiments',
-    scope: { model },
-    unit: 'requests',
-    limit: '3',
-    window: 'total',
-    mode: 'hard',
-  })
-  assert.equal(answer.status, 201, JSON.stringify(answer.body))
-  const path = `/accounts/budgets/${answer.body.id}`
-  const keys = [(await newProject(stack, admin, {})).apiKey, (await newProject(stack, admin, {})).apiKey]
-  const call = (key: string) =>
-    fetch(`${stack.url}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ model, max_tokens: 5, messages: [{ role: 'user', content: 'x' }] }),
+suite('seats, and budgets of the account', { concurrency: 4 }, () => {
+  test('a hard budget of the account holds over all of its projects together, and is refused by its name', async () => {
+    const model = 'gpt-4.1-mini'
+    const answer = await admin.call<Budget>('POST', '/accounts/budgets', {
+      name: 'small experiments',
+      scope: { model },
+      unit: 'requests',
+      limit: '3',
+      window: 'total',
+      mode: 'hard',
     })
-  const statuses: number[] = []
-  let refusal = ''
-  for (let times = 0; times < 4; times++)
-    for (const key of keys) {
-      const response = await call(key)
-      statuses.push(response.status)
-      const text = await response.text()
-      if (response.status !== 200) refusal = text
+    assert.equal(answer.status, 201, JSON.stringify(answer.body))
+    const path = `/accounts/budgets/${answer.body.id}`
+    const keys = [(await newProject(stack, admin, {})).apiKey, (await newProject(stack, admin, {})).apiKey]
+    const call = (key: string) =>
+      fetch(`${stack.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model, max_tokens: 5, messages: [{ role: 'user', content: 'x' }] }),
+      })
+    const statuses: number[] = []
+    let refusal = ''
+    for (let times = 0; times < 4; times++)
+      for (const key of keys) {
+        const response = await call(key)
+        statuses.push(response.status)
+        const text = await response.text()
+        if (response.status !== 200) refusal = text
+      }
+    assert.deepEqual(
+      statuses.filter(status => status === 200),
+      [200, 200, 200],
+      refusal,
+    )
+    assert.deepEqual(statuses.slice(3), [402, 402, 402, 402, 402])
+    assert.match(refusal, /small experiments/)
+    const { body } = await admin.call<Budget>('GET', path)
+    assert.equal(body.spent, '3')
+    assert.equal((await admin.call('DELETE', path)).status, 204)
+  })
+
+  test('what a team gives each seat holds for each person in it, and for nobody else', async () => {
+    const { body: me } = await admin.call<{ id: string }>('GET', '/accounts/profiles/me')
+    const seat = { amount_nano_usd: 1, window: 'month', mode: 'hard' }
+    const team = (await make<{ id: string }>('/teams', { name: 'green', seat_budget: seat })).id
+    const mine = await makeKey('seated', { team_id: team, member_id: me.id })
+    const shared = await makeKey('unseated', { team_id: team })
+    const call = (key: string) =>
+      fetch(`${stack.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'gpt-5.4', messages: [{ role: 'user', content: 'Hello' }] }),
+      })
+    const refused = await eventually(async () => {
+      const answer = await call(mine.value)
+      const text = await answer.text()
+      return answer.status === 402 ? text : undefined
+    })
+    assert.match(refused, /Seats of green/)
+    assert.equal((await call(shared.value)).status, 200)
+    assert.equal((await call(await tokenForRoom(mine.value, 'anywhere'))).status, 402, 'under another name')
+    assert.equal((await call(await tokenForRoom(shared.value, 'anywhere'))).status, 200)
+    const own = { name: 'mine', scope: { team, member: me.id }, unit: 'usd', limit: '100', window: 'month' }
+    const { id } = await make<Budget>('/budgets', own)
+    await eventually(async () => (await call(mine.value)).status === 200)
+    assert.equal((await admin.call('DELETE', `${project}/budgets/${id}`)).status, 204)
+    await eventually(async () => (await call(mine.value)).status === 402)
+    await admin.call('PUT', `${project}/teams/${team}`, { name: 'green', seat_budget: { ...seat, window: 'day' } })
+    await admin.call('PUT', `${project}/teams/${team}`, { name: 'green' })
+    await eventually(async () => (await call(mine.value)).status === 200)
+  })
+
+  test('whoever is merely put into a team has its seat and its models, and cannot choose otherwise', async () => {
+    const person = await addColleague('seated@example.com')
+    const own = await makeKey('own', { member_id: person })
+    const call = async (model: string) => {
+      const answer = await fetch(`${stack.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${own.value}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model, max_tokens: 5, messages: [{ role: 'user', content: 'Hello' }] }),
+      })
+      await answer.text()
+      return answer.status
     }
-  assert.deepEqual(
-    statuses.filter(status => status === 200),
-    [200, 200, 200],
-    refusal,
-  )
-  assert.deepEqual(statuses.slice(3), [402, 402, 402, 402, 402])
-  assert.match(refusal, /small experiments/)
-  const { body } = await admin.call<Budget>('GET', path)
-  assert.equal(body.spent, '3')
-  assert.equal((await admin.call('DELETE', path)).status, 204)
-})
-
-test('what a team gives each seat holds for each person in it, and for nobody else', async () => {
-  const { body: me } = await admin.call<{ id: string }>('GET', '/accounts/profiles/me')
-  const seat = { amount_nano_usd: 1, window: 'month', mode: 'hard' }
-  const team = (await make<{ id: string }>('/teams', { name: 'green', seat_budget: seat })).id
-  const mine = await makeKey('seated', { team_id: team, member_id: me.id })
-  const shared = await makeKey('unseated', { team_id: team })
-  const call = (key: string) =>
-    fetch(`${stack.url}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ model: 'gpt-5.4', messages: [{ role: 'user', content: 'Hello' }] }),
+    assert.equal(await call('gpt-5.4'), 200)
+    const seat_budget = { amount_nano_usd: 1, window: 'month', mode: 'hard' }
+    const limits = { allowed_models: ['openai/gpt-5.4-mini'], seat_budget }
+    const team = (await make<{ id: string }>('/teams', { name: 'limited', ...limits })).id
+    await admin.call('PUT', `${project}/teams/${team}/members/${person}`, {})
+    await eventually(async () => (await call('gpt-5.4')) === 403 && (await call('gpt-5.4-mini')) === 402)
+    const { body } = await admin.call<{ token: string }>('POST', `/accounts/members/${person}/password-link`)
+    const post = (path: string, payload: unknown) =>
+      fetch(stack.url + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(payload),
+      })
+    const password = 'a seat by the window 42'
+    assert.equal((await post('/accounts/password', { token: body.token, new_password: password })).status, 204)
+    const session = await post('/accounts/sign-in', { email: 'seated@example.com', password })
+    const { access_token } = (await session.json()) as { access_token: string }
+    const chosen = await fetch(`${stack.url}${project}/users/me/default-team`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ team_id: null }),
     })
-  const refused = await eventually(async () => {
-    const answer = await call(mine.value)
-    const text = await answer.text()
-    return answer.status === 402 ? text : undefined
+    assert.equal(chosen.status, 403, await chosen.text())
+    assert.deepEqual([await call('gpt-5.4'), await call('gpt-5.4-mini')], [403, 402])
   })
-  assert.match(refused, /Seats of green/)
-  assert.equal((await call(shared.value)).status, 200)
-  assert.equal((await call(await tokenForRoom(mine.value, 'anywhere'))).status, 402, 'under another name')
-  assert.equal((await call(await tokenForRoom(shared.value, 'anywhere'))).status, 200)
-  const own = { name: 'mine', scope: { team, member: me.id }, unit: 'usd', limit: '100', window: 'month' }
-  const { id } = await make<Budget>('/budgets', own)
-  await eventually(async () => (await call(mine.value)).status === 200)
-  assert.equal((await admin.call('DELETE', `${project}/budgets/${id}`)).status, 204)
-  await eventually(async () => (await call(mine.value)).status === 402)
-  await admin.call('PUT', `${project}/teams/${team}`, { name: 'green', seat_budget: { ...seat, window: 'day' } })
-  await admin.call('PUT', `${project}/teams/${team}`, { name: 'green' })
-  await eventually(async () => (await call(mine.value)).status === 200)
-})
-
-test('whoever is merely put into a team has its seat and its models, and cannot choose otherwise', async () => {
-  const person = await addColleague('seated@example.com')
-  const own = await makeKey('own', { member_id: person })
-  const call = async (model: string) => {
-    const answer = await fetch(`${stack.url}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${own.value}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ model, max_tokens: 5, messages: [{ role: 'user', content: 'Hello' }] }),
-    })
-    await answer.text()
-    return answer.status
-  }
-  assert.equal(await call('gpt-5.4'), 200)
-  const seat_budget = { amount_nano_usd: 1, window: 'month', mode: 'hard' }
-  const limits = { allowed_models: ['openai/gpt-5.4-mini'], seat_budget }
-  const team = (await make<{ id: string }>('/teams', { name: 'limited', ...limits })).id
-  await admin.call('PUT', `${project}/teams/${team}/members/${person}`, {})
-  await eventually(async () => (await call('gpt-5.4')) === 403 && (await call('gpt-5.4-mini')) === 402)
-  const { body } = await admin.call<{ token: string }>('POST', `/accounts/members/${person}/password-link`)
-  const post = (path: string, payload: unknown) =>
-    fetch(stack.url + path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(payload),
-    })
-  const password = 'a seat by the window 42'
-  assert.equal((await post('/accounts/password', { token: body.token, new_password: password })).status, 204)
-  const session = await post('/accounts/sign-in', { email: 'seated@example.com', password })
-  const { access_token } = (await session.json()) as { access_token: string }
-  const chosen = await fetch(`${stack.url}${project}/users/me/default-team`, {
-    method: 'PUT',
-    headers: { authorization: `Bearer ${access_token}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ team_id: null }),
-  })
-  assert.equal(chosen.status, 403, await chosen.text())
-  assert.deepEqual([await call('gpt-5.4'), await call('gpt-5.4-mini')], [403, 402])
 })
