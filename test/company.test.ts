@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { eventually } from '@sluice/test-env'
+import { eventually, sized } from '@sluice/test-env'
 import { EventFeed } from './event-feed.ts'
 import { loadCompany } from './load-company.ts'
 import { storyStack } from './story-stack.ts'
 
-const size = { members: 20, teams: 4, keys: 50 }
+const { pageSize, ...size } = sized({
+  small: { members: 8, teams: 3, keys: 21, pageSize: 6 },
+  full: { members: 20, teams: 4, keys: 50, pageSize: 15 },
+})
 
 test('a company is loaded by REST, listed whole, and every key of it works at once, paid by its team', async t => {
   const { stack, admin } = await storyStack()
@@ -16,7 +19,7 @@ test('a company is loaded by REST, listed whole, and every key of it works at on
     const ids: string[] = []
     let token = ''
     do {
-      const query = `page_size=15${token && `&continuation_token=${token}`}`
+      const query = `page_size=${pageSize}${token && `&continuation_token=${token}`}`
       const { body } = await admin.call<Record<string, { id: string }[]> & { continuation_token: string | null }>(
         'GET',
         `${company.path}/${kind}?${query}`,

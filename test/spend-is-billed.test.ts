@@ -120,6 +120,9 @@ test('what the official SDKs spend is the same in event, ledger, budget, ClickHo
       const event = ledger.events.find(candidate => candidate.providerRequestId === line.id)
       assert.equal(event?.costNanoUsd, line.costNanoUsd, line.id)
     }
+    return true
+  })
+  await eventually(async () => {
     const { body: seen } = await admin.call<{ events: UsageEvent[] }>(
       'GET',
       `${admin.project}/usage/events?page_size=100`,
@@ -129,6 +132,9 @@ test('what the official SDKs spend is the same in event, ledger, budget, ClickHo
       billed,
       'ClickHouse',
     )
+    return true
+  })
+  await eventually(async () => {
     const { body: spent } = await admin.call<{ spent_nano_usd?: number | string; spent: string }>(
       'GET',
       `${admin.project}/budgets/${budget.id}`,
