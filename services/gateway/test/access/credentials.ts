@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { eventually, goodToken, hostileTokens } from '@sluice/test-env'
+import { eventually, goodToken, hostileTokens, sized } from '@sluice/test-env'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
 import { claimsOf, forgedKeys, partsOf, sign } from './forged-tokens.ts'
 import { mintToken as mint } from './mint-token.ts'
@@ -80,7 +80,7 @@ export function credentialsAreProved(
     test('no forged, altered or oddly written token passes, in either header', async t => {
       const key = { ...partsOf(apiKey), value: apiKey }
       const attacks = hostileTokens(key, partsOf(theirs.apiKey))
-      assert.ok(attacks.length >= 450)
+      assert.ok(attacks.length >= sized({ small: 250, full: 450 }))
       t.diagnostic(`${attacks.length} tokens`)
       assert.equal(await askWith(goodToken(key)), 200, 'the one they are made from does')
       const passed: string[] = []
