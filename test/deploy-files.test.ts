@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { findNatsServer, natsUsers, writeFrontRoutes, writeNatsConfig } from '@sluice/stack'
-import { programEnvironment, testNats, testPostgres } from '@sluice/test-env'
+import { bundlePrograms, programEnvironment, testNats, testPostgres } from '@sluice/test-env'
 import pg from 'pg'
 
 const deploy = join(import.meta.dirname, '..', 'deploy')
@@ -65,7 +65,7 @@ test('a gateway starts, and is replaced, behind the services whose word it needs
   assert.deepEqual(healthy.sort(), ['accounts', 'billing', 'budget'])
 })
 
-test('each mode of the journal can be chosen in the example, and the gateway takes it', () => {
+test('each mode of the journal can be chosen in the example, and the gateway takes it', async () => {
   const gateway = /^ {2}gateway:\n([\s\S]*?)\n\n {2}\w/m.exec(read('compose.yaml'))?.[1] ?? ''
   const chosen = (mode: string) =>
     Object.fromEntries(
@@ -77,7 +77,7 @@ test('each mode of the journal can be chosen in the example, and the gateway tak
           .replace(/\$\{[A-Z_]+:\?.*?\}/, 'c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0MTI='),
       ]),
     )
-  const program = join(deploy, '../services/gateway/src/main.ts')
+  const program = join(await bundlePrograms(), 'gateway.mjs')
   const check = (mode: string) =>
     execFileSync(process.execPath, [program, '--check-config'], {
       env: { ...programEnvironment, ...chosen(mode) },

@@ -12,7 +12,6 @@ const seconds: Record<string, number> = {
   'test/groups/faults-of-stores.ts': 75,
   'test/groups/gateway-settings.ts': 70,
   'test/groups/billing.ts': 58,
-  'services/gateway/test/access': 57,
   'test/groups/faults-of-pure-code.ts': 45,
   'test/groups/gateway-journals.ts': 41,
   'test/groups/budget.ts': 40,

@@ -8,10 +8,11 @@ import { tellMember } from './tell-cpu.ts'
  * installation. Files that measure their process, change it or take long have one of their own.
  */
 const groups: Record<string, readonly string[]> = {
-  // The first of these wants counters at zero, the last leaves letters that nobody can read.
+  // The first of these wants counters at zero, the second the provider's bill empty, the last leaves letters that nobody can read.
   stories: [
     'test/alerts.test.ts',
     'test/spend-is-billed.test.ts',
+    'test/secrets.test.ts',
     'test/budget-stops-traffic.test.ts',
     'test/budgets-by-scope.test.ts',
     'test/alerts-and-credit.test.ts',
@@ -39,6 +40,7 @@ const groups: Record<string, readonly string[]> = {
     'services/gateway/test/drains.test.ts',
     'services/gateway/test/sockets-settings.test.ts',
     'services/gateway/test/sockets-secured.test.ts',
+    'services/gateway/test/access.test.ts',
   ],
   // The first of these wants no batch of others to run.
   'gateway-batches': [
@@ -88,6 +90,8 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/streams-fuzzed.test.ts',
     'test/faults/ratings-add-up.test.ts',
   ],
+  // What the files of the repository say, and what its programs make of them.
+  repository: ['test/arrows.test.ts', 'test/deploy-files.test.ts', 'test/start-loads.test.ts'],
   // Each starts programs of its own.
   stack: ['packages/stack/test/*.test.ts'],
   units: [

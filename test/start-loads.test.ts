@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { bundlePrograms, programEnvironment } from '@sluice/test-env'
+import { serviceNames } from '@sluice/contracts'
+import { bundlePrograms, programEnvironment, sized } from '@sluice/test-env'
 
 const root = join(import.meta.dirname, '..')
 
@@ -38,6 +39,9 @@ const notAtStart =
   /@opentelemetry\/|prom-client\/(?:index\.js|lib\/metrics\/)|undici\/(?:index\.js|lib\/(?:web|mock)\/)/
 
 const setup = '@sluice/telemetry/setup'
+const bundles = await bundlePrograms()
+/** Of the others it is their bundles that are looked at: those load nothing beside them, tracing neither. */
+const seenFromSources = sized<readonly string[]>({ small: ['gateway'], full: serviceNames })
 
 for (const [service, ...flags] of [
   ['gateway'],
@@ -52,26 +56,26 @@ for (const [service, ...flags] of [
     return asked
   }
 
-  test(`${service} starts without tracing where nobody collects traces, and without what it uses of no library`, async () => {
-    const { loaded } = await fromSources()
-    assert.ok(loaded.length > 300, `${loaded.length} files`)
-    assert.deepEqual(
-      loaded.filter(url => notAtStart.test(url)),
-      [],
-    )
-  })
+  const isSeen = seenFromSources.includes(service)
+  if (isSeen)
+    test(`${service} starts without tracing where nobody collects traces, and without what it uses of no library`, async () => {
+      const { loaded } = await fromSources()
+      assert.ok(loaded.length > 300, `${loaded.length} files`)
+      assert.deepEqual(
+        loaded.filter(url => notAtStart.test(url)),
+        [],
+      )
+    })
 
-  test(`${service} bundled reads the same configuration, of a few files`, async () => {
-    const bundles = await bundlePrograms()
+  test(`${service} bundled reads ${isSeen ? 'the same' : 'its'} configuration, of a few files`, async () => {
     const ofBundle = (name: string) => join(bundles, `${name}.mjs`)
     const bundled = await checkConfig(
       service,
       ...flags.map(flag => (flag === setup ? ofBundle('setup') : flag)),
       ofBundle(service),
     )
-    const { said } = await fromSources()
-    assert.ok(said.length > 0)
-    assert.deepEqual(bundled.said, said)
+    assert.ok(bundled.said.length > 0)
+    if (isSeen) assert.deepEqual(bundled.said, (await fromSources()).said)
     assert.ok(bundled.loaded.length < 30, bundled.loaded.join('\n'))
     assert.deepEqual(
       bundled.loaded.filter(url => !url.startsWith(pathToFileURL(bundles).href)),
