@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
 import { jetstreamManager } from '@nats-io/jetstream'
-import { eventually, testFolder } from '@sluice/test-env'
+import { atFileEnd, eventually, testFolder } from '@sluice/test-env'
 import type { TestProject } from './gateway-stack.ts'
 import { sharedGateway } from './shared-gateway.ts'
 import { openSocket, type SocketClient } from './sockets/socket-client.ts'
@@ -15,6 +15,8 @@ const gateway = await sharedGateway({
   GATEWAY_JOURNAL_DIR: join(root, 'own'),
   GATEWAY_JOURNAL_WAIT_MS: '10000',
 })
+// The next file of its process begins when this one has ended.
+atFileEnd(() => gateway.stack.services.gateway.stop())
 const manager = await jetstreamManager(gateway.stack.natsAdmin)
 const { config } = await manager.streams.info('JOURNAL')
 const model = 'gpt-5.4-mini'
