@@ -27,7 +27,7 @@ function findAnswer(asked: string, query: URLSearchParams, state: ControlState):
     state.attempts.clear()
     return [204]
   }
-  if (asked === 'GET /simulator/requests') return [200, { ids: state.requests.ids() }]
+  if (asked === 'GET /simulator/requests') return [200, { ids: state.requests.ids(query.get('target') ?? '') }]
   if (asked === 'DELETE /simulator/requests') {
     state.requests.reset()
     return [204]

@@ -71,9 +71,9 @@ export class RequestLog {
     return { ...rest, headers, body_sha256: createHash('sha256').update(body).digest('hex') }
   }
 
-  /** Ids, oldest first. */
-  ids(): string[] {
-    return [...this.#requests.keys()]
+  /** Ids of those whose target holds this text, oldest first. */
+  ids(text = ''): string[] {
+    return [...this.#requests.values()].flatMap(({ received: { id, target } }) => (target.includes(text) ? [id] : []))
   }
 
   reset(): void {

@@ -112,6 +112,14 @@ test('a request is shown as it arrived, byte for byte, but for its credentials',
   const { credential_sha256 } = onlyRecord(simulator)
   assert.equal(headers.get('authorization'), `sha256:${credential_sha256}`)
   assert.ok(!JSON.stringify(shown).includes('sk-secret'))
+  for (const [text, ids] of [
+    ['', [id]],
+    ['completions?x=1', [id]],
+    ['/v1/messages', []],
+  ] as const) {
+    const query = new URLSearchParams({ target: text })
+    assert.deepEqual(await readJson(`${simulator.url}/simulator/requests?${query}`), { ids })
+  }
 })
 
 interface BillReply {
