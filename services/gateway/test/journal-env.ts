@@ -123,6 +123,13 @@ export interface Published {
   messages: number
 }
 
+/** How many runs of gateways the stream says to be at their end: what is asked again and again, where reading it all takes long. */
+export async function closedRuns(admin: NatsConnection): Promise<number> {
+  const subject = GatewayEpochClosed.subject()
+  const { state } = await (await jetstreamManager(admin)).streams.info('USAGE', { subjects_filter: subject })
+  return state.subjects?.[subject] ?? 0
+}
+
 /** Everything the stream holds; a range that is there twice counts once, as for any consumer. */
 export async function readStream(admin: NatsConnection): Promise<Published> {
   const published: Published = { events: [], series: new Map(), closed: [], messages: 0 }

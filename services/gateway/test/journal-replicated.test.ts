@@ -6,13 +6,14 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { jetstreamManager } from '@nats-io/jetstream'
-import { eventually, testFolder, testNats } from '@sluice/test-env'
+import { eventually, sized, testFolder, testNats } from '@sluice/test-env'
 import type { Journal } from '../src/journal/journal.ts'
 import { JournalUnavailableError } from '../src/journal/journal.ts'
 import type { OpenRecord } from '../src/journal/open-record.ts'
 import type { OnRunEnded } from '../src/journal/past-epoch.ts'
 import {
   areGapless,
+  closedRuns,
   connectGateway,
   draftOf,
   openRecord,
@@ -67,10 +68,9 @@ test('a gateway that is gone with its disk loses nothing: a sibling ends its jou
     replica: { silentMs: 300 },
     onRunEnded: async run => void ended.push(run),
   })
-  const { events, series } = await eventually(async () => {
-    const found = await readStream(nats.admin)
-    return found.closed.some(end => end.gateway_id === dyingId && end.closed_by === sibling.gatewayId) && found
-  })
+  await eventually(async () => (await closedRuns(nats.admin)) === 1)
+  const { events, series, closed } = await readStream(nats.admin)
+  assert.deepEqual([closed[0]?.gateway_id, closed[0]?.closed_by], [dyingId, sibling.gatewayId])
   const byId = new Map(events.map(event => [event.event_id, event]))
   for (const [, id = ''] of known('open')) assert.ok(byId.has(id), `${id} was let in and is not published`)
   for (const [, id = '', partition, seq] of known('close')) {
@@ -234,7 +234,7 @@ test('what waiting for JetStream adds to a call is printed', async t => {
   const root = testFolder(t, 'journals')
   const bus = await connectGateway(scope, nats)
   const journal = await openTestJournal(scope, { ...replicated, directory: join(root, 'own'), root, bus })
-  for (const callers of [1, 100]) {
+  for (const callers of [1, sized({ small: 20, full: 100 })]) {
     const waits: number[] = []
     const call = async (): Promise<void> => {
       for (let i = 0; i < 30; i++) {
