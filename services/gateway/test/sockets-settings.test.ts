@@ -146,10 +146,10 @@ test('what the operator sets as access to a provider is what calls go by that ha
 
 /** The command of a gateway beside ours that may open so many files. */
 async function withFiles(openFiles: number, { GATEWAY_MAX_SOCKETS }: { GATEWAY_MAX_SOCKETS?: string } = {}) {
-  const { env, args, cwd } = gateway.stack.services.gateway.plan
+  const { env, args, bundledArgs = args, cwd } = gateway.stack.services.gateway.plan
   const [port, operatorPort] = [await freePort(), await freePort()]
   return {
-    args: ['-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, process.execPath, ...args],
+    args: ['-c', `ulimit -n ${openFiles} && exec "$0" "$@"`, process.execPath, ...bundledArgs],
     options: {
       cwd,
       env: {

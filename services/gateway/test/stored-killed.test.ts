@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { before, suite, test } from 'node:test'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { provisionBus } from '@sluice/stack'
-import { eventually } from '@sluice/test-env'
+import { eventually, sized } from '@sluice/test-env'
 import { requestIdOf, type TestProject } from './gateway-stack.ts'
 import { attemptsIn } from './journal-attempts.ts'
 import { recordsOf } from './paths/references.ts'
@@ -10,50 +10,6 @@ import { isPaidOnce } from './paths/stored.ts'
 import { sharedGateway } from './shared-gateway.ts'
 
 const gateway = await sharedGateway()
-
-test('a gateway that is killed while responses are made in the background leaves none unpaid and none paid twice', async t => {
-  const { gateway: service } = gateway.stack.services
-  const project = await gateway.newProject({ settings: { path_classes: { stored: true } } })
-  const made: { id: string; requestId: string | null }[] = []
-  for (const [delayMs, stream] of [
-    [40, false],
-    [5, false],
-    [20, true],
-  ] as const) {
-    const answer = await gateway.post('/v1/responses', project.apiKey, {
-      model: 'gpt-5.4-mini',
-      input: `Think of the sea. [[sim output_tokens=60 delay_ms=${delayMs}]]`,
-      background: true,
-      stream,
-    })
-    assert.equal(answer.status, 200)
-    let text = ''
-    // Of a stream the first event is enough: whoever has heard of a response can be sure that it is recorded.
-    for await (const chunk of answer.body ?? []) {
-      text += Buffer.from(chunk).toString()
-      if (/resp_\w+/.test(text)) break
-    }
-    made.push({ id: /resp_\w+/.exec(text)?.[0] ?? '', requestId: requestIdOf(answer) })
-    await service.kill()
-    await service.start()
-    await service.untilReady()
-  }
-  const startedAt = performance.now()
-  let billed = 0
-  for (const { id, requestId } of made) {
-    const event = await eventually(() =>
-      gateway.eventsOf(project.projectId).find(({ settlement_key }) => settlement_key === id),
-    )
-    const bill = await gateway.closedBillOf(requestId)
-    assert.deepEqual([event.cost_nano_usd, event.status], [bill.cost_nano_usd, 'completed'])
-    billed += bill.cost_nano_usd
-  }
-  const posted = async () =>
-    Number((await gateway.manage('GET', `/accounts/projects/${project.projectId}/balance`)).body.cost_nano_usd)
-  await eventually(async () => (await posted()) >= billed)
-  assert.equal(await posted(), billed)
-  t.diagnostic(`${made.length} responses settled ${Math.round(performance.now() - startedAt)} ms after the last start`)
-})
 
 const stored = { path_classes: { stored: true } }
 
@@ -75,15 +31,67 @@ async function killAndStart(): Promise<void> {
   await service.untilReady()
 }
 
-test('a gateway that has just started knows what its project made before', async () => {
-  const project = await gateway.newProject()
-  const ask = (body: object) =>
+suite('a gateway that is killed', () => {
+  const ask = (project: TestProject, body: object) =>
     gateway.post('/v1/responses', project.apiKey, { model: 'gpt-5.4-mini', input: 'x', ...body })
-  const made = (await (await ask({})).json()) as { id: string; output: { id: string }[] }
-  await eventually(async () => (await recordsOf(gateway, project)) === 2)
-  await killAndStart()
-  const input = [{ type: 'item_reference', id: made.output[0]?.id }]
-  assert.equal((await ask({ previous_response_id: made.id, input })).status, 200)
+  let early: TestProject
+  let madeEarly: { id: string; output: { id: string }[] }
+  before(async () => {
+    early = await gateway.newProject()
+    madeEarly = (await (await ask(early, {})).json()) as typeof madeEarly
+    await eventually(async () => (await recordsOf(gateway, early)) === 2)
+  })
+
+  test('while responses are made in the background leaves none unpaid and none paid twice', async t => {
+    const project = await gateway.newProject({ settings: { path_classes: { stored: true } } })
+    const made: { id: string; requestId: string | null }[] = []
+    const ways = [
+      [40, false],
+      [5, false],
+      [20, true],
+    ] as const
+    for (const [delayMs, stream] of ways) {
+      const answer = await gateway.post('/v1/responses', project.apiKey, {
+        model: 'gpt-5.4-mini',
+        input: `Think of the sea. [[sim output_tokens=60 delay_ms=${delayMs}]]`,
+        background: true,
+        stream,
+      })
+      assert.equal(answer.status, 200)
+      let text = ''
+      // Of a stream the first event is enough: whoever has heard of a response can be sure that it is recorded.
+      for await (const chunk of answer.body ?? []) {
+        text += Buffer.from(chunk).toString()
+        if (/resp_\w+/.test(text)) break
+      }
+      made.push({ id: /resp_\w+/.exec(text)?.[0] ?? '', requestId: requestIdOf(answer) })
+      // Behind each of them, or once while all are made.
+      if (!sized({ small: made.length === ways.length, full: true })) continue
+      await killAndStart()
+    }
+    const startedAt = performance.now()
+    let billed = 0
+    for (const { id, requestId } of made) {
+      const event = await eventually(() =>
+        gateway.eventsOf(project.projectId).find(({ settlement_key }) => settlement_key === id),
+      )
+      const bill = await gateway.closedBillOf(requestId)
+      assert.deepEqual([event.cost_nano_usd, event.status], [bill.cost_nano_usd, 'completed'])
+      billed += bill.cost_nano_usd
+    }
+    const posted = async () =>
+      Number((await gateway.manage('GET', `/accounts/projects/${project.projectId}/balance`)).body.cost_nano_usd)
+    await eventually(async () => (await posted()) >= billed)
+    assert.equal(await posted(), billed)
+    t.diagnostic(
+      `${made.length} responses settled ${Math.round(performance.now() - startedAt)} ms after the last start`,
+    )
+  })
+
+  test('knows, once it has started again, what its project made before', async () => {
+    const input = [{ type: 'item_reference', id: madeEarly.output[0]?.id }]
+    assert.equal((await ask(early, { previous_response_id: madeEarly.id, input })).status, 200)
+  })
 })
 
 test('a kill between the record of a response and the end of its asking charges its input once', async () => {
@@ -166,7 +174,7 @@ test('a response that cannot be recorded is refused, cancelled at its provider a
   const project = await gateway.newProject({ settings: stored, ownCredential: true })
   nats.process.signal('SIGSTOP')
   try {
-    const answer = await begin(project, 'output_tokens=50000 delay_ms=10')
+    const answer = await begin(project, 'output_tokens=5000 delay_ms=100')
     assert.equal(answer.status, 503)
     assert.match(await answer.text(), /could not be recorded \(NATS is away\), so it is cancelled/)
     await eventually(async () => (await gateway.billsOf(project))[0]?.ended === 'aborted')

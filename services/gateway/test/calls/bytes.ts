@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { sized } from '@sluice/test-env'
 import { type GatewayStack, readChunks, requestIdOf, type TestProject } from '../gateway-stack.ts'
 import { inPieces, type ScriptedProvider } from '../scripted-provider.ts'
 
@@ -11,6 +12,8 @@ const paths = {
   embeddings: '/openai/v1/embeddings',
 } as const
 type Shape = keyof typeof paths
+/** Of each stream, which is cut into pieces of three bytes. */
+const words = sized({ small: 12, full: 60 })
 
 function requestOf(shape: Shape, text: string, more: Record<string, unknown> = {}): Record<string, unknown> {
   const messages = [{ role: 'user', content: text }]
@@ -49,24 +52,24 @@ export function bytesPassUntouched(gateway: GatewayStack, provider: ScriptedProv
 
   suite('bytes', { concurrency: 3 }, () => {
     const streams: [string, Shape, string, Record<string, unknown>][] = [
-      ['chat, text of many bytes a character', 'chat', 'alphabet=emoji output_tokens=60', asksUsage],
+      ['chat, text of many bytes a character', 'chat', 'alphabet=emoji', asksUsage],
       ['chat, a tool call', 'chat', 'tool=look tool_args={"where":"östlich","n":1}', { ...asksUsage, tools: [tool] }],
       ['chat, fields and events nobody knows', 'chat', 'fault=unknown', asksUsage],
       ['chat, lines that end in CRLF', 'chat', 'fault=crlf alphabet=cjk', asksUsage],
       ['chat, broken JSON', 'chat', 'fault=garbage', asksUsage],
-      ['responses, text', 'responses', 'alphabet=cjk output_tokens=60', {}],
+      ['responses, text', 'responses', 'alphabet=cjk', {}],
       ['responses, fields and events nobody knows', 'responses', 'fault=unknown', {}],
       [
         'messages, thinking and text',
         'messages',
-        'reasoning=20 alphabet=emoji',
+        `reasoning=${words / 3} alphabet=emoji`,
         { thinking: { type: 'enabled', budget_tokens: 1024 } },
       ],
       ['messages, fields and events nobody knows', 'messages', 'fault=unknown,crlf', {}],
     ]
     for (const [name, shape, directives, more] of streams) {
       test(`a stream is the provider's byte for byte, however it is cut into chunks: ${name}`, async () => {
-        const body = requestOf(shape, `[[sim ${directives}]]`, { stream: true, ...more })
+        const body = requestOf(shape, `[[sim output_tokens=${words} ${directives}]]`, { stream: true, ...more })
         const { type, bytes } = await record(shape, body)
         assert.match(type, /^text\/event-stream/)
         for (const size of [bytes.length, 1021, 3]) {
@@ -79,7 +82,8 @@ export function bytesPassUntouched(gateway: GatewayStack, provider: ScriptedProv
 
     for (const shape of ['chat', 'responses', 'messages', 'countTokens', 'embeddings'] as const) {
       test(`a whole answer is the provider's byte for byte: ${shape}`, async () => {
-        const body = requestOf(shape, 'naïve [[sim alphabet=cjk output_tokens=50]]')
+        const more = shape === 'embeddings' ? { dimensions: sized({ small: 96, full: 1_536 }) } : {}
+        const body = requestOf(shape, `naïve [[sim alphabet=cjk output_tokens=${words}]]`, more)
         const { bytes, type } = await record(shape, body)
         // As no program would write it: a proxy that parses and writes anew would change it.
         const odd = Buffer.from(
@@ -106,7 +110,7 @@ export function bytesPassUntouched(gateway: GatewayStack, provider: ScriptedProv
     })
 
     test('only the usage chunk is kept from a client that did not ask for it, however it is cut', async () => {
-      const body = requestOf('chat', '[[sim alphabet=emoji]]', { stream: true })
+      const body = requestOf('chat', `[[sim output_tokens=${words} alphabet=emoji]]`, { stream: true })
       const { bytes, type } = await record('chat', { ...body, ...asksUsage })
       const text = bytes.toString()
       const from = text.lastIndexOf('data: {')

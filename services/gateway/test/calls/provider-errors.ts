@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { suite, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import type { UsageRecordedData } from '@sluice/contracts'
+import { sized } from '@sluice/test-env'
 import OpenAI from 'openai'
 import { type GatewayStack, requestIdOf, sseData, type TestProject } from '../gateway-stack.ts'
 import type { ScriptedProvider } from '../scripted-provider.ts'
@@ -31,12 +32,13 @@ export function errorsAreTold(
 ): void {
   const { apiKey } = gateway.stack
   suite('provider errors', { concurrency: 4 }, () => {
-    for (const [dialect, path, body] of [
-      ['openai', '/v1/chat/completions', chat('x')],
-      ['anthropic', '/anthropic/v1/messages', message('x', { stream: true })],
+    const statuses: readonly number[] = [400, 401, 402, 403, 404, 409, 422, 429, 500, 502, 503, 529]
+    for (const [dialect, path, body, some] of [
+      ['openai', '/v1/chat/completions', chat('x'), [400, 402, 404, 422, 429, 500, 503]],
+      ['anthropic', '/anthropic/v1/messages', message('x', { stream: true }), [401, 403, 409, 429, 500, 502, 529]],
     ] as const) {
       test(`status and body of a refusal by the provider pass untouched and cost nothing: ${dialect}`, async () => {
-        for (const status of [400, 401, 402, 403, 404, 409, 422, 429, 500, 502, 503, 529]) {
+        for (const status of sized({ small: some, full: statuses })) {
           const odd = `{ "error" : {"code":"of_the_provider", "big":12345678901234567890}}\n`
           const script = provider.add({
             status,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { suite, test } from 'node:test'
-import { eventually } from '@sluice/test-env'
+import { eventually, sized } from '@sluice/test-env'
 import OpenAI, { toFile } from 'openai'
 import { type GatewayStack, readChunks, requestIdOf, type TestProject } from '../gateway-stack.ts'
 import { inPieces, type ScriptedProvider } from '../scripted-provider.ts'
@@ -98,25 +98,31 @@ export function mediaEndsCleanly(gateway: GatewayStack, provider: ScriptedProvid
   })
 
   suite('what providers do', { concurrency: 3 }, () => {
-    for (const fault of ['unknown', 'crlf', 'duplicate', 'garbage', 'unknown,crlf,duplicate'] as const) {
+    const faults = ['unknown', 'crlf', 'duplicate', 'garbage', 'unknown,crlf,duplicate']
+    for (const [index, fault] of faults.entries()) {
       test(`odd events change no cost: ${fault}`, async () => {
         const { apiKey } = gateway.stack
         const client = gateway.openai(apiKey)
         const options = { headers: { 'x-sim-fault': fault, 'x-sim-chop': '1000' } }
-        const answers = [
-          await client.images
-            .generate({ model: 'gpt-image-1-mini', prompt: 'x', stream: true, partial_images: 2 }, options)
-            .asResponse(),
-          await client.audio.speech.create({ model: 'gpt-4o-mini-tts', ...speak, stream_format: 'sse' }, options),
-          await client.audio.speech.create({ model: 'gpt-4o-mini-tts', ...speak, response_format: 'wav' }, options),
-          await client.audio.transcriptions
-            .create(
-              { model: 'gpt-4o-transcribe', file: await toFile(soundOf('mp3', 2_400), 'a'), stream: true },
-              options,
-            )
-            .asResponse(),
+        const ways = [
+          () =>
+            client.images
+              .generate({ model: 'gpt-image-1-mini', prompt: 'x', stream: true, partial_images: 2 }, options)
+              .asResponse(),
+          () => client.audio.speech.create({ model: 'gpt-4o-mini-tts', ...speak, stream_format: 'sse' }, options),
+          async () =>
+            client.audio.transcriptions
+              .create(
+                { model: 'gpt-4o-transcribe', file: await toFile(soundOf('mp3', 2_400), 'a'), stream: true },
+                options,
+              )
+              .asResponse(),
+          () => client.audio.speech.create({ model: 'gpt-4o-mini-tts', ...speak, response_format: 'wav' }, options),
         ]
-        for (const answer of answers) {
+        // In each way, or all faults at once in each way, of the others one in one half of them and the next in the other.
+        for (const [at, ask] of ways.entries()) {
+          if (!sized({ small: fault.includes(',') || at % 2 === index % 2, full: true })) continue
+          const answer = await ask()
           await answer.arrayBuffer()
           const bill = await gateway.closedBillOf(requestIdOf(answer))
           const event = await gateway.eventOf(answer.headers.get('sluice-call-id'))
@@ -190,7 +196,7 @@ export function mediaEndsCleanly(gateway: GatewayStack, provider: ScriptedProvid
     })
 
     test('ten large images pass as they come, byte for byte, with little memory, and are counted', async () => {
-      const picture = Buffer.alloc(3 * MiB, 'A').toString('latin1')
+      const picture = 'A'.repeat(sized({ small: 1, full: 3 }) * MiB)
       const usage = {
         input_tokens: 12,
         input_tokens_details: { text_tokens: 12, image_tokens: 0 },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { before, suite, type TestContext, test } from 'node:test'
+import { after, before, suite, type TestContext, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { eventually } from '@sluice/test-env'
 import type { GatewayStack, TestProject } from '../gateway-stack.ts'
@@ -28,7 +28,10 @@ export function socketsOutliveTheirDisk(gateway: GatewayStack): void {
   suite('a disk that refuses the records of what a provider begins by itself', () => {
     const { plan } = gateway.stack.services.gateway
     const flag = join(gateway.stack.home, 'disk')
+    const own = { args: plan.args, env: { ...plan.env } }
     before(async () => {
+      // What breaks the disk stands before the modules of Node itself, so a bundle does, which is started sooner.
+      plan.args = plan.bundledArgs ?? plan.args
       plan.env.NODE_OPTIONS = [plan.env.NODE_OPTIONS, `--import ${pathToFileURL(preload).href}`]
         .filter(Boolean)
         .join(' ')
@@ -36,6 +39,8 @@ export function socketsOutliveTheirDisk(gateway: GatewayStack): void {
       await gateway.stack.services.gateway.start()
       await gateway.stack.services.gateway.untilReady()
     })
+    // Whoever starts it again has it as it was.
+    after(() => Object.assign(plan, own))
 
     function breakDisk(t: TestContext, fault: 'eio' | 'full'): void {
       t.after(() => rmSync(flag, { force: true }))
