@@ -25,7 +25,11 @@ export function attemptsIn(directory: string, { projectId }: { projectId: string
       if (frame.type === recordType.open) {
         const { record: open } = opens.read(json)
         if (open?.identity.project_id === projectId) attempts.set(open.event_id, { open, isClosed: false })
-      } else if (frame.type === recordType.checkpoint) {
+        continue
+      }
+      // What stands before the project's first attempt is none of its own.
+      if (attempts.size === 0) continue
+      if (frame.type === recordType.checkpoint) {
         const checkpoint = JSON.parse(json) as CheckpointRecord
         const attempt = attempts.get(checkpoint.event_id)
         if (attempt) attempt.checkpoint = checkpoint
