@@ -104,7 +104,11 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/overshoot.test.ts',
     'test/faults/power-cut.test.ts',
   ],
-  simulator: ['packages/simulator/test/*.test.ts', 'packages/pricing/test/*.test.ts'],
+  simulator: [
+    'packages/simulator/test/*.test.ts',
+    'packages/pricing/test/*.test.ts',
+    'packages/postgres/test/*.test.ts',
+  ],
   accounts: ['services/accounts/test/*.test.ts'],
   budget: ['services/budget/test/*.test.ts'],
   billing: ['services/billing/test/*.test.ts'],
