@@ -5,7 +5,7 @@ import { followBucket, openBucket } from '@sluice/bus'
 import { BudgetWindow, cutoffKey, type LeaseTotals, mostToldApart, partitionOf } from '@sluice/contracts'
 import { windowAt } from '@sluice/leases'
 import { transact } from '@sluice/postgres'
-import { eventually, type UsageOverrides } from '@sluice/test-env'
+import { eventually, sized, type UsageOverrides } from '@sluice/test-env'
 import { findBudget } from '../src/budget-store.ts'
 import { pruneLeases } from '../src/homes/sweep-store.ts'
 import { findMetBudgets } from '../src/met-budgets-store.ts'
@@ -144,8 +144,9 @@ test('gateways and usage that name values at the same time name a thousand, and 
   const gateways = [1, 2].map(number => leaseClient(env.gateway, `gw_told_${number}`, 1, home))
   const pool = (copy: string) => ({ budgetId, copy, windowStartMs: startMs, want: cents })
   const reasons = new Map<string, string>()
+  const asked = sized({ small: 120, full: 600 })
   const askAll = async (gateway: (typeof gateways)[number], from: number) => {
-    for (let at = from; at < from + 600; at += 60)
+    for (let at = from; at < from + asked; at += 60)
       await Promise.all(
         Array.from({ length: 60 }, async (_, more) => {
           const app = `app ${at + more}`
@@ -155,10 +156,21 @@ test('gateways and usage that name values at the same time name a thousand, and 
   }
   const [first, second] = gateways
   assert.ok(first && second)
+  // Those that are named already; a third of what two gateways name is the same.
+  const before = sized({ small: 800, full: 0 })
+  await transact(env.db, trx =>
+    addToWindows(
+      trx,
+      Array.from({ length: before }, (_, at) => ({
+        ...{ budgetId, copy: `before ${at}`, window: windowAt('day', 'UTC', Date.now()), amount: 1n },
+      })),
+      Date.now(),
+    ),
+  )
   await Promise.all([
     askAll(first, 0),
-    askAll(second, 400),
-    send(Array.from({ length: 200 }, (_, at) => ({ claimed: { app: `app ${1_000 + at}` }, cost_nano_usd: 1 }))),
+    askAll(second, (asked * 2) / 3),
+    send(Array.from({ length: asked / 3 }, (_, at) => ({ claimed: { app: `used ${at}` }, cost_nano_usd: 1 }))),
   ])
   const found = await eventually(async () => {
     const all = await copies()
