@@ -16,7 +16,7 @@ export type ReadUsageHours = (query: {
 }) => Promise<UsageHourSum[]>
 
 /** A row is about 140 bytes, and a message takes 1 MB. */
-const rowsPerPage = 4_000
+const mostRowsPerPage = 4_000
 
 /** Answers what this service has counted, page by page, to whoever may ask. */
 export function answerUsageHours(
@@ -24,6 +24,7 @@ export function answerUsageHours(
   subject: Subject,
   read: ReadUsageHours,
   log: Logger,
+  rowsPerPage = mostRowsPerPage,
 ): { close: () => Promise<void> } {
   return answerRequests(
     bus,

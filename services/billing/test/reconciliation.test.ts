@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { answerUsageHours, connectBus, type UsageHourSum } from '@sluice/bus'
 import { usageHoursSubjects } from '@sluice/contracts'
 import { runMigrations } from '@sluice/postgres'
+import { sized } from '@sluice/test-env'
 import { sql } from 'kysely'
 import { reconcileUsage } from '../src/consumers/reconcile-usage.ts'
 import { migrations } from '../src/db/migrations/index.ts'
@@ -16,7 +17,7 @@ const start = Date.parse('2026-11-20T10:00:00Z')
 test('sums are compared over pages of any size, and each difference is named by place, project and hour', async t => {
   const stores = await billingStores(t)
   const env = await billingBus(t)
-  const projects = Array.from({ length: 1_700 }, () => randomUUID())
+  const projects = Array.from({ length: sized({ small: 170, full: 1_700 }) }, () => randomUUID())
   const events = projects.flatMap((project, index) =>
     [0, 1, 2].map(at =>
       ratedEvent({
@@ -40,7 +41,7 @@ test('sums are compared over pages of any size, and each difference is named by 
     await stores.usage.post([message], { streamSeq: 1, checkRating: () => undefined })
   }
 
-  // What each place says: the truth, changed where the test wants it. 5,100 rows are two pages.
+  // What each place says: the truth, changed where the test wants it, in two pages.
   const truth = events.map(event => ({
     project_id: event.identity.project_id,
     hour_ms: start + Math.floor((event.admitted_at_ms - start) / hour) * hour,
@@ -79,6 +80,7 @@ test('sums are compared over pages of any size, and each difference is named by 
           )
           .slice(0, limit),
       log,
+      sized({ small: 400, full: undefined }),
     )
     await bus.connection.flush()
     env.defer(() => answering.close())
