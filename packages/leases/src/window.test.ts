@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
 import { createWindowFinder, type WindowKind, windowAt } from './window.ts'
 
@@ -114,7 +115,7 @@ test('every instant is in exactly one window: its own holds it, and both neighbo
       assert.equal(windowAt(kind, zone, endMs).startMs, endMs)
       assert.equal(windowAt(kind, zone, startMs - 1).endMs, startMs)
     }),
-    { numRuns: 600 },
+    { numRuns: sized({ small: 150, full: 600 }) },
   )
 })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
 import { fromMessage, messageMembers } from './anthropic/message.ts'
 import { JsonPicker, type PickedMembers } from './json-picker.ts'
@@ -109,14 +110,14 @@ test('any JSON is read as JSON.parse reads it, whatever the borders of chunks', 
       assert.equal(picker.isWhole, true)
       assert.deepEqual(picker.value(), JSON.parse(JSON.stringify({ kept: JSON.parse(json) })))
     }),
-    { numRuns: 500, seed: 7 },
+    { numRuns: sized({ small: 100, full: 500 }), seed: 7 },
   )
 })
 
 test('what breaks off is kept up to there', () => {
   const { reply } = replies.responses as { reply: object }
   const text = JSON.stringify(reply)
-  for (let end = 1; end < text.length; end++) {
+  for (let end = 1; end < text.length; end += sized({ small: 7, full: 1 })) {
     const picker = pick(text.slice(0, end), responseMembers)
     assert.equal(picker.isWhole, false)
     assert.ok(typeof picker.value() === 'object')
@@ -127,7 +128,7 @@ test('what breaks off is kept up to there', () => {
 test('what is no object, or has more to keep than fits, reads as nothing, in bounded memory', () => {
   assert.equal(pick('<html>"{', responseMembers).value(), undefined)
   assert.equal(pick('', responseMembers).value(), undefined)
-  const usage = pick(`{"usage":[${'1,'.repeat(2_000_000)}1]}`, responseMembers)
+  const usage = pick(`{"usage":[${'1,'.repeat(sized({ small: 600_000, full: 2_000_000 }))}1]}`, responseMembers)
   assert.equal(usage.value(), undefined)
   const deep = pick(`{"usage":${'['.repeat(100_000)}`, responseMembers)
   assert.equal(deep.isWhole, false)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
 import { openMessagesTap } from './anthropic/messages-tap.ts'
 import { openChatTap } from './openai/chat-tap.ts'
@@ -72,7 +73,7 @@ for (const [name, open] of streams) {
           assert.deepEqual(counted(usageOf(open, odd.join(''))), counted(expected))
         },
       ),
-      { numRuns: 300 },
+      { numRuns: sized({ small: 60, full: 300 }) },
     )
   })
 
@@ -82,7 +83,7 @@ for (const [name, open] of streams) {
         const spliced = events.map((event, index) => (index === at ? event.slice(0, -1) : event)).join('')
         assert.deepEqual(usageOf(open, spliced), expected)
       }),
-      { numRuns: 50 },
+      { numRuns: sized({ small: 15, full: 50 }) },
     )
   })
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { type Quantities, totalOutputTokens } from '@sluice/contracts'
+import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
 import { openCompletionTap } from './anthropic/completion-tap.ts'
 import { openMessagesTap } from './anthropic/messages-tap.ts'
@@ -105,7 +106,7 @@ for (const row of streams) {
         assert.equal(tap.outputBytes, whole.outputBytes)
         assert.ok(tap.atEventBoundary)
       }),
-      { numRuns: 100, seed: 3 },
+      { numRuns: sized({ small: 25, full: 100 }), seed: 3 },
     )
     const tap = open()
     for (const byte of bytes) tap.write(Uint8Array.of(byte))
@@ -126,7 +127,7 @@ for (const row of streams) {
           if (border > 0) assert.match(bytes.toString('utf8', 0, border), /\r?\n\r?\n$/)
         }
       }),
-      { numRuns: 60, seed: 5 },
+      { numRuns: sized({ small: 15, full: 60 }), seed: 5 },
     )
   })
 
@@ -136,7 +137,7 @@ for (const row of streams) {
     // What is sold by the second or the character has no output tokens, however much comes out.
     const saysTokens = totalOutputTokens(row.quantities) > 0
     let before = 0
-    for (let length = 0; length <= bytes.length; length += 7) {
+    for (let length = 0; length <= bytes.length; length += sized({ small: 29, full: 7 })) {
       const tap = open()
       tap.write(bytes.subarray(0, length))
       const usage = tap.usage({ inputTokens: 100 })
@@ -165,7 +166,9 @@ test('a part of an event that has been sent is completed with the fewest bytes',
   for (const row of streams) {
     const bytes = read(row.stream)
     const open = () => openTap(row)
-    for (let at = 1; at < bytes.length; at += 3) {
+    for (let at = 1; at < bytes.length; at++) {
+      // Every time between the two bytes of a line's end.
+      if (at % sized({ small: 17, full: 3 }) !== 1 && bytes[at - 1] !== 0x0d) continue
       const tap = open()
       tap.write(bytes.subarray(0, at))
       if (tap.atEventBoundary) continue
@@ -203,7 +206,7 @@ test('garbage passes unseen', () => {
         assert.deepEqual(tap.usage(), openTap(row).usage())
       }
     }),
-    { numRuns: 100, seed: 13 },
+    { numRuns: sized({ small: 25, full: 100 }), seed: 13 },
   )
 })
 
@@ -226,7 +229,7 @@ test('the usage chunk is kept from a client that did not ask, and nothing else i
     run([...bytes].map(byte => Buffer.of(byte)))
     fc.assert(
       fc.property(fc.array(fc.nat(), { maxLength: 30 }), cuts => run(cutAt(bytes, cuts))),
-      { numRuns: 150, seed: 17 },
+      { numRuns: sized({ small: 30, full: 150 }), seed: 17 },
     )
   }
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
 import { JsonWalker } from './json-walker.ts'
 import { JsonScanError } from './scan-json.ts'
@@ -54,7 +55,7 @@ test('texts and their paths are those of a parser, wherever the pieces are cut',
       const sorted = cuts.map(cut => cut % (bytes.length + 1)).sort((a, b) => a - b)
       assert.deepEqual(walk(bytes, { cuts: sorted }).texts, textsOf(made))
     }),
-    { numRuns: 500 },
+    { numRuns: sized({ small: 100, full: 500 }) },
   )
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
+import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
 import { elementsOf, isTrue, JsonScanError, parseCount, parseString, scanObject } from './scan-json.ts'
 
@@ -21,7 +22,7 @@ test('a scan finds what a parser would find, in any object', () => {
         }
       },
     ),
-    { seed: 4, numRuns: 500 },
+    { seed: 4, numRuns: sized({ small: 100, full: 500 }) },
   )
 })
 
@@ -37,7 +38,7 @@ test('the elements of an array are those that a parser finds, and nothing else h
         JSON.parse(JSON.stringify(array)),
       )
     }),
-    { numRuns: 200 },
+    { numRuns: sized({ small: 60, full: 200 }) },
   )
   const body = Buffer.from('{"model": {"a": [1, 2]}}')
   assert.deepEqual([...elementsOf(body, { start: 10, end: 23 })], [])

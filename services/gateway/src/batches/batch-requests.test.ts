@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sized } from '@sluice/test-env/test-size'
 import { Refusal, type RefusalReason } from '../refusal.ts'
 import { readFileRequests, readMessageRequests } from './batch-requests.ts'
 
@@ -71,11 +72,13 @@ test('a request whose model has two readings is refused', () => {
 })
 
 test('a hundred thousand requests are read, and not one more', () => {
-  const many = (count: number) => ({
-    requests: Array.from({ length: count }, (_, index) => request(`request-${index}`, 'claude-haiku-4-5')),
-  })
-  assert.equal(read(many(100_000)).count, 100_000)
-  assert.throws(() => read(many(100_001)), refusedAs('invalid_request'))
+  const requests = Array.from({ length: 100_000 }, (_, index) => request(`request-${index}`, 'claude-haiku-4-5'))
+  const reader = readMessageRequests({ isShared: false })
+  const many = Buffer.from(JSON.stringify({ requests }))
+  reader.write(many.subarray(0, -']}'.length))
+  const oneMore = Buffer.from(`,${JSON.stringify(request('one more', 'claude-haiku-4-5'))}`)
+  assert.throws(() => reader.write(oneMore), refusedAs('invalid_request'))
+  for (const whole of sized({ small: [], full: [many.toString()] })) assert.equal(read(whole).count, 100_000)
   const models = Array.from({ length: 65 }, (_, index) => request(`r${index}`, `model-${index}`))
   assert.throws(() => read({ requests: models }), refusedAs('invalid_request'))
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
 import { ElementReader } from './element-reader.ts'
 
@@ -24,7 +25,7 @@ test('the elements of the wanted array are cut out whole, wherever the text is c
         )
       },
     ),
-    { numRuns: 300 },
+    { numRuns: sized({ small: 60, full: 300 }) },
   )
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { findProvider } from '@pydantic/genai-prices'
+import { sized } from '@sluice/test-env/test-size'
 import { readCall } from '../../test/bounds/bound-witness.ts'
 import { findModelLimits } from './model-limits.ts'
 import { tightenTextBound } from './tighten-bound.ts'
@@ -131,7 +132,10 @@ const chat = { model: 'gpt-4o', messages: hello, max_tokens: 100 }
 const claude = { model: 'claude-opus-4-6', messages: hello, max_tokens: 100 }
 const picture = { type: 'image_url', image_url: { url: 'https://example.com/a.png' } }
 const kept = { type: 'text', text: 'Hello', cache_control: { type: 'ephemeral', ttl: '1h' } }
-const sound = { type: 'input_audio', input_audio: { format: 'wav', data: 'UklGR'.repeat(400_000) } }
+const sound = {
+  type: 'input_audio',
+  input_audio: { format: 'wav', data: 'UklGR'.repeat(sized({ small: 40_000, full: 400_000 })) },
+}
 const file = { type: 'input_file', file_url: 'https://example.com/a.pdf' }
 for (const [word, name, request] of [
   ['priority', 'chat.completions', { ...chat, service_tier: 'priority' }],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { countTokens, type Simulator, startSimulator } from '@sluice/simulator'
+import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
 import { billOf, readCall, tokensOf } from '../../test/bounds/bound-witness.ts'
 import type { CallBound } from './call-bound.ts'
@@ -173,7 +174,7 @@ for (const [name, requests] of kinds)
         const bill = await billOf(simulator, name, read.body as Buffer)
         assertWithin(bound, bound.outputTokens, bill)
       }),
-      { numRuns: 40 },
+      { numRuns: sized({ small: 20, full: 40 }) },
     )
   })
 
@@ -190,7 +191,7 @@ for (const [name, requests] of kinds.slice(0, 3))
         const bill = await billOf(simulator, name, clamped.body)
         assertWithin(bound, clamped.outputTokens, bill)
       }),
-      { numRuns: 20 },
+      { numRuns: sized({ small: 10, full: 20 }) },
     )
   })
 
@@ -206,7 +207,7 @@ for (const [name, requests] of kinds.slice(0, 3))
         assert.ok(tight.amount('usd', 0) <= bound.amount('usd', 0))
         assertWithin(tight, tight.outputTokens, await billOf(simulator, name, read.body as Buffer))
       }),
-      { numRuns: 20 },
+      { numRuns: sized({ small: 10, full: 20 }) },
     )
   })
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type Simulator, startSimulator } from '@sluice/simulator'
 import { silence } from '@sluice/test-env'
+import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
 import { billOf, billOfForm, books, tokensOf } from '../../test/bounds/bound-witness.ts'
 import { type MediaShape, readAskedMedia } from '../media-request.ts'
@@ -92,7 +93,7 @@ for (const [name, shape, requests] of [
         const bill = await billOf(simulator, name, Buffer.from(JSON.stringify(request)))
         assertWithin(boundOf(shape, request, undefined), bill)
       }),
-      { numRuns: 40 },
+      { numRuns: sized({ small: 15, full: 40 }) },
     )
   })
 
@@ -107,7 +108,7 @@ test('audio.transcriptions: nothing that the provider charges is above the bound
       const bill = await billOfForm(simulator, 'audio.transcriptions', form)
       assertWithin(boundOf('transcript', { model, prompt }, { durationMs }), bill)
     }),
-    { numRuns: 25 },
+    { numRuns: sized({ small: 10, full: 25 }) },
   )
 })
 
