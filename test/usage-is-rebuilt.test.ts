@@ -30,8 +30,8 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
     env: {
       SLUICE_ARCHIVE: archiveFolder,
       BILLING_ARCHIVE_DROP_AFTER_DAYS: '1',
-      ANALYTICS_ROLLUP_MS: '200',
-      ANALYTICS_INSERT_WINDOW_MS: '50',
+      ANALYTICS_ROLLUP_MS: '1000',
+      ANALYTICS_INSERT_WINDOW_MS: '200',
     },
   })
   const admin = await signIn(stack)
