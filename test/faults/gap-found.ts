@@ -1,8 +1,10 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { jetstreamManager } from '@nats-io/jetstream'
-import { eventually, startTestStack, type TestStack } from '@sluice/test-env'
+import { seriesHeaders } from '@sluice/contracts'
+import { eventually, type TestStack } from '@sluice/test-env'
 import { ringingAlarms } from './alert-rules.ts'
+import { storesThatMayDie } from './audit-stores.ts'
 import { askCompleteness } from './completeness.ts'
 import { startLoad } from './load-client.ts'
 import { type Replacement, restartAsMutant } from './mutant.ts'
@@ -11,6 +13,8 @@ import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
 interface Size {
   calls: number
+  /** How long clients rest between calls; absent: not at all. */
+  pauseMs?: number
   /** Messages of usage that are taken from the stream before anybody has read them. */
   dropped: number
   /** Calls whose events the stream does not take before their gateway is lost. */
@@ -31,13 +35,15 @@ const gapsForgotten: Replacement[] = [
  * is lost with its journal and a call under way. Billing's query must name exactly those numbers, and the alarms must ring.
  */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const stack = await startTestStack(at.scope, {
+  const stack = await at.stack({
+    ...storesThatMayDie,
     services: ['accounts', 'billing', 'budget', 'gateway'],
     env: size.silentMs === undefined ? {} : { BILLING_GATEWAY_SILENT_MS: String(size.silentMs) },
   })
+  const beganAfter = await lastSequence(stack)
   const { billing, gateway } = stack.services
   if (mutant.length > 0) await restartAsMutant(billing, mutant)
-  const load = callSteadily(at, stack, 'client.ndjson')
+  const load = callSteadily(at, size, stack, 'client.ndjson')
   await eventually(() => load.calls.length > 20)
   const before = await askCompleteness(stack)
   const quiet = await alarmsOf(stack, size)
@@ -48,11 +54,11 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   const dropped = await dropMessages(stack, size.dropped, seededRandom(at.seed))
   at.say(`${dropped} messages dropped`)
   await refuseMessages(stack)
-  const unpublished = callSteadily(at, stack, 'client-unpublished.ndjson')
+  const unpublished = callSteadily(at, size, stack, 'client-unpublished.ndjson')
   await eventually(() => unpublished.calls.length >= size.unpublished)
   await unpublished.stop()
   const numbered = load.calls.length + unpublished.calls.length
-  const missing = await missingNumbers(stack, numbered)
+  const missing = missingNumbers(await listMessages(stack, beganAfter), numbered)
   const openCall = leaveOpen(stack)
   const startedAt = Date.now()
   await billing.start()
@@ -117,13 +123,14 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
 
 const alarms = ['SluiceUsageMissing', 'SluiceGatewaySilent']
 
-const callSteadily = (at: ScenarioRun, stack: TestStack, logFile: string) =>
+const callSteadily = (at: ScenarioRun, size: Size, stack: TestStack, logFile: string) =>
   startLoad({
     origin: stack.url,
     apiKey: stack.apiKey,
     seed: at.seed,
     logFile: join(at.logs, logFile),
     connections: 4,
+    pauseMs: size.pauseMs,
     streamed: 0,
   })
 
@@ -152,7 +159,7 @@ async function leaveOpen(stack: TestStack): Promise<void> {
 async function dropMessages(stack: TestStack, count: number, random: () => number): Promise<number> {
   const manager = await jetstreamManager(stack.natsAdmin)
   const { delivered } = await manager.consumers.info('USAGE', 'billing-ledger')
-  const unread = (await listMessages(stack)).filter(({ seq }) => seq > delivered.stream_seq)
+  const unread = await listMessages(stack, delivered.stream_seq)
   let dropped = 0
   // No neighbours: they are one gap.
   for (let at = Math.floor(random() * 2); at < unread.length && dropped < count; at += 2) {
@@ -171,26 +178,36 @@ async function refuseMessages(stack: TestStack): Promise<void> {
   await manager.streams.update('USAGE', { max_msgs: state.messages })
 }
 
-/** The messages of usage that the stream holds. All are of one series: one gateway, one project. */
-async function listMessages(stack: TestStack): Promise<{ seq: number; first: number; last: number }[]> {
+/** Of what the stream of usage has taken last. */
+async function lastSequence(stack: TestStack): Promise<number> {
+  const manager = await jetstreamManager(stack.natsAdmin)
+  return (await manager.streams.info('USAGE')).state.last_seq
+}
+
+/** The messages of usage that the stream has taken since. All are of one series: one gateway, one project. */
+async function listMessages(
+  stack: TestStack,
+  afterSeq: number,
+): Promise<{ seq: number; first: number; last: number }[]> {
   const manager = await jetstreamManager(stack.natsAdmin)
   const { state } = await manager.streams.info('USAGE')
   const messages: { seq: number; first: number; last: number }[] = []
-  for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+  for (let seq = Math.max(state.first_seq, afterSeq + 1); seq <= state.last_seq; seq++) {
     const message = await manager.streams.getMessage('USAGE', { seq })
     if (!message?.subject.startsWith('usage.recorded.')) continue
     const header = (name: string): number => Number(message.header.get(name))
-    messages.push({ seq, first: header('Sluice-First'), last: header('Sluice-Last') })
+    messages.push({ seq, first: header(seriesHeaders.first), last: header(seriesHeaders.last) })
   }
   return messages
 }
 
-/** What of the numbers from 1 to `numbered` is in no message, as gaps are named. */
-async function missingNumbers(stack: TestStack, numbered: number): Promise<string[]> {
-  const kept = (await listMessages(stack)).sort((a, b) => a.first - b.first)
+/** What of so many numbers, from that of the first message on, is in no message, as gaps are named. */
+function missingNumbers(messages: readonly { first: number; last: number }[], numbered: number): string[] {
+  const kept = [...messages].sort((a, b) => a.first - b.first)
   const missing: string[] = []
-  let next = 1
-  for (const { first, last } of [...kept, { first: numbered + 1, last: numbered + 1 }]) {
+  let next = kept[0]?.first ?? 1
+  const end = next + numbered
+  for (const { first, last } of [...kept, { first: end, last: end }]) {
     if (first > next) missing.push(`${next}-${first - 1}`)
     next = Math.max(next, last + 1)
   }
@@ -201,7 +218,7 @@ export const gapFound: Scenario<Size> = {
   name: 'gap-found',
   promise: 'Usage that was lost for good, also with a gateway and its disk, is named to the number, and alarms ring',
   full: { calls: 2_000, dropped: 20, unpublished: 200 },
-  small: { calls: 100, dropped: 2, unpublished: 20, alarmAfterS: 1, silentMs: 3_000 },
+  small: { calls: 40, pauseMs: 50, dropped: 2, unpublished: 10, alarmAfterS: 1, silentMs: 3_000 },
   run,
   mutant: {
     name: 'what never came is forgotten',
