@@ -119,7 +119,7 @@ export const clickhouseDown: Scenario<Size> = {
   name: 'clickhouse-down',
   promise: 'ClickHouse away, lying about what it committed, and its writer killed: rows and rollups equal the ledger',
   full: { kills: 50, awaySeconds: 600, perSecond: 60 },
-  small: { kills: 2, awaySeconds: 4, perSecond: 20 },
+  small: { kills: 1, awaySeconds: 2, perSecond: 15 },
   run,
   mutant: {
     name: 'marks are set although the insert failed',

@@ -59,7 +59,7 @@ export const natsKilled: Scenario<Size> = {
   name: 'nats-killed',
   promise: 'A bus that is killed again and again under load loses no usage and counts none twice',
   full: { kills: 10, perSecond: 150, callsBetween: 400 },
-  small: { kills: 2, perSecond: 40, callsBetween: 40 },
+  small: { kills: 2, perSecond: 20, callsBetween: 20 },
   run,
   mutant: {
     name: 'publish and forget',

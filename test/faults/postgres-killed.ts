@@ -92,7 +92,7 @@ export const postgresKilled: Scenario<Size> = {
   name: 'postgres-killed',
   promise: 'PostgreSQL killed in the middle of batches, and away for long, loses no usage and counts none twice',
   full: { kills: 50, awaySeconds: 300, perSecond: 80 },
-  small: { kills: 2, awaySeconds: 4, perSecond: 30 },
+  small: { kills: 1, awaySeconds: 2, perSecond: 20 },
   run,
   mutant: {
     name: 'a failed batch is acknowledged, and nobody looks for gaps',
