@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from '@nats-io/transport-node'
 import pg from 'pg'
@@ -13,12 +13,16 @@ import { startNats } from '../src/start-nats.ts'
 import { startPostgres } from '../src/start-postgres.ts'
 import { startWatchedProcess } from '../src/watched-process.ts'
 
-function makeFolder(t: TestContext, mode = 0o711): string {
+function makeFolder(t: { after: (step: () => void) => void }): string {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-parts-'))
-  chmodSync(folder, mode)
+  chmodSync(folder, 0o711)
   t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
   return folder
 }
+
+/** Data that those tests begin with that do not look at how it is made, which takes longer than all else. */
+const shared = makeFolder({ after })
+const dataDir = join(shared, 'pg')
 
 async function until(check: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = Date.now() + 60_000
@@ -40,11 +44,12 @@ async function ask(url: string, sql: string): Promise<unknown[]> {
 }
 
 /** A process that starts both parts, tells their ids, and is there to be killed. */
-function startHolder(folder: string): ChildProcess {
+function startHolder(): ChildProcess {
   const program = `
-    import { startPostgres, startNats } from ${JSON.stringify(new URL('../src/index.ts', import.meta.url).href)}
-    const postgres = await startPostgres({ dataDir: ${JSON.stringify(join(folder, 'pg'))}, durable: false })
-    const nats = await startNats({ dataDir: ${JSON.stringify(join(folder, 'nats'))}, durable: false })
+    import { startNats } from ${JSON.stringify(import.meta.resolve('../src/start-nats.ts'))}
+    import { startPostgres } from ${JSON.stringify(import.meta.resolve('../src/start-postgres.ts'))}
+    const postgres = await startPostgres({ dataDir: ${JSON.stringify(dataDir)}, durable: false })
+    const nats = await startNats({ dataDir: ${JSON.stringify(join(shared, 'nats'))}, durable: false })
     console.log(postgres.process.pid, nats.process.pid)
     setInterval(() => {}, 1000)
   `
@@ -60,52 +65,53 @@ async function readPids(holder: ChildProcess): Promise<number[]> {
   return text.trim().split(' ').map(Number)
 }
 
-test('PostgreSQL keeps its data over a stop, is reached with its password alone, and only from this machine', async t => {
-  const folder = makeFolder(t)
-  const first = await startPostgres({ dataDir: join(folder, 'pg'), durable: false })
-  t.after(() => first.stop())
-  await ask(first.url, 'create table kept as select 1 as one')
-  assert.deepEqual(await ask(first.url, 'show listen_addresses'), [{ listen_addresses: '127.0.0.1' }])
-  const wrong = new URL(first.url)
-  wrong.password = 'wrong'
-  await assert.rejects(ask(wrong.href, 'select 1'), { code: '28P01' })
-  assert.equal(statSync(join(folder, 'pg', 'password')).mode & 0o777, 0o600)
-  await first.stop()
-  const second = await startPostgres({ dataDir: join(folder, 'pg'), durable: false })
-  t.after(() => second.stop())
-  assert.deepEqual(await ask(second.url, 'select one from kept'), [{ one: 1 }])
+test('PostgreSQL keeps its data over a stop, is reached with its password alone, and only from this machine; below a private folder too, as root', async () => {
+  chmodSync(shared, 0o700)
+  const first = await startPostgres({ dataDir, durable: false })
+  try {
+    await ask(first.url, 'create table kept as select 1 as one')
+    assert.deepEqual(await ask(first.url, 'show listen_addresses'), [{ listen_addresses: '127.0.0.1' }])
+    const wrong = new URL(first.url)
+    wrong.password = 'wrong'
+    await assert.rejects(ask(wrong.href, 'select 1'), { code: '28P01' })
+    assert.equal(statSync(join(dataDir, 'password')).mode & 0o777, 0o600)
+  } finally {
+    await first.stop()
+    chmodSync(shared, 0o711)
+  }
+  const second = await startPostgres({ dataDir, durable: false })
+  try {
+    assert.deepEqual(await ask(second.url, 'select one from kept'), [{ one: 1 }])
+  } finally {
+    await second.stop()
+  }
 })
 
+const waits = 'waiting for the sessions of a PostgreSQL that was killed to end'
+
 test('PostgreSQL whose predecessor was killed starts as soon as the sessions that outlived it have ended', async t => {
-  const folder = makeFolder(t)
-  const dataDir = join(folder, 'pg')
   const first = await startPostgres({ dataDir })
   t.after(() => first.stop())
-  await ask(first.url, 'create table kept as select 1 as one')
-  // Nothing in it looks up for two seconds or more.
-  const busy = ask(first.url, 'select count(*) from generate_series(1, 30000000)').catch(() => undefined)
-  await until(async () => {
-    const rows = await ask(
-      first.url,
-      "select 1 from pg_stat_activity where state = 'active' and query like '%series(%'",
-    )
-    return rows.length > 1
-  }, 'the session is busy')
+  await ask(first.url, 'create table committed as select 1 as one')
+  const session = new pg.Client({ connectionString: first.url })
+  session.on('error', () => {})
+  await session.connect()
+  const { rows } = await session.query<{ pid: number }>('select pg_backend_pid() as pid')
+  const pid = rows[0]?.pid ?? 0
+  // As one that is busy: it does not look up.
+  process.kill(pid, 'SIGSTOP')
+  t.after(() => identifyProcess(pid) && process.kill(pid, 'SIGKILL'))
   first.process.signal('SIGKILL')
   await first.process.exited
   const lines: string[] = []
-  const second = await startPostgres({ dataDir, log: line => lines.push(line) })
+  const log = (line: string) => {
+    lines.push(line)
+    if (line === waits) process.kill(pid, 'SIGCONT')
+  }
+  const second = await startPostgres({ dataDir, log })
   t.after(() => second.stop())
-  assert.ok(lines.includes('waiting for the sessions of a PostgreSQL that was killed to end'), lines.join())
-  assert.deepEqual(await ask(second.url, 'select one from kept'), [{ one: 1 }])
-  await busy
-})
-
-test('PostgreSQL starts in a private folder, as root too', async t => {
-  const folder = makeFolder(t, 0o700)
-  const server = await startPostgres({ dataDir: join(folder, 'pg'), durable: false })
-  t.after(() => server.stop())
-  assert.deepEqual(await ask(server.url, 'select 1 as one'), [{ one: 1 }])
+  assert.ok(lines.includes(waits), lines.join())
+  assert.deepEqual(await ask(second.url, 'select one from committed'), [{ one: 1 }])
 })
 
 test('a data directory of another version or of another program is refused in one sentence and left alone', async t => {
@@ -124,9 +130,8 @@ test('a data directory of another version or of another program is refused in on
   assert.equal(readFileSync(join(foreign, 'thesis.txt'), 'utf8'), 'keep me')
 })
 
-test('nothing stays behind when whoever started the parts is killed', async t => {
-  const folder = makeFolder(t)
-  const holder = startHolder(folder)
+test('nothing stays behind when whoever started the parts is killed', async () => {
+  const holder = startHolder()
   const pids = await readPids(holder)
   for (const pid of pids) assert.ok(identifyProcess(pid))
   holder.kill('SIGKILL')
@@ -134,8 +139,7 @@ test('nothing stays behind when whoever started the parts is killed', async t =>
 })
 
 test('parts whose watchdogs were killed as well are ended by the next start, which has their data', async t => {
-  const folder = makeFolder(t)
-  const holder = startHolder(folder)
+  const holder = startHolder()
   const [postgresPid = 0, natsPid = 0] = await readPids(holder)
   // The watchdogs are the holder's children beside the parts themselves.
   const children = readFileSync(`/proc/${holder.pid}/task/${holder.pid}/children`, 'utf8').trim().split(' ').map(Number)
@@ -148,9 +152,9 @@ test('parts whose watchdogs were killed as well are ended by the next start, whi
 
   const lines: string[] = []
   const log = (line: string) => void lines.push(line)
-  const server = await startPostgres({ dataDir: join(folder, 'pg'), durable: false, log })
+  const server = await startPostgres({ dataDir, durable: false, log })
   t.after(() => server.stop())
-  const nats = await startNats({ dataDir: join(folder, 'nats'), durable: false, log })
+  const nats = await startNats({ dataDir: join(shared, 'nats'), durable: false, log })
   t.after(() => nats.stop())
   assert.deepEqual(lines, ['ended the PostgreSQL of an earlier run', 'ended the NATS server of an earlier run'])
   assert.equal(identifyProcess(postgresPid), undefined)

@@ -6,8 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { sized } from '@sluice/test-env/test-size'
 
-const program = join(import.meta.dirname, '..', 'src', 'start.ts')
+const program = [
+  ...sized({ small: ['--import', import.meta.resolve('./from-bundles.ts')], full: [] }),
+  join(import.meta.dirname, '..', 'src', 'start.ts'),
+]
 
 /** `npm start` as a process, and all that it has printed. */
 export interface Start {
@@ -16,11 +20,11 @@ export interface Start {
   ended: Promise<number | null>
 }
 
-/** Runs `npm start`'s program; `wrapper` is a command that runs the one after it. */
+/** Runs `npm start`'s program, as users do where tests have their full size; `wrapper` is a command that runs the one after it. */
 export function start(t: TestContext, env: Record<string, string>, wrapper: readonly string[] = []): Start {
   let text = ''
   const { NODE_TEST_CONTEXT: _, ...inherited } = process.env
-  const [command = process.execPath, ...args] = [...wrapper, process.execPath, program]
+  const [command = process.execPath, ...args] = [...wrapper, process.execPath, ...program]
   const child = spawn(command, args, { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (text += String(chunk)))
   t.after(() => child.kill('SIGKILL'))

@@ -3,6 +3,7 @@ import { chmodSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { serviceNames } from '@sluice/contracts'
+import { sized } from '@sluice/test-env/test-size'
 import getPort from 'get-port'
 import pg from 'pg'
 import { startNats } from '../src/start-nats.ts'
@@ -31,6 +32,8 @@ test('on a PostgreSQL and a NATS of the operator a call works and is billed ther
     ANTHROPIC_API_KEY: '',
     DATABASE_URL: postgres.url,
     NATS_URL: nats.url,
+    // Without the one that has nothing in either but what it reads.
+    ...sized({ small: { SLUICE_TEST_SERVICES: 'accounts,billing,budget,gateway' }, full: {} }),
   })
   const client = new pg.Client({ connectionString: postgres.url })
   t.after(async () => {

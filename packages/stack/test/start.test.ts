@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { sized } from '@sluice/test-env/test-size'
 import getPort from 'get-port'
 import { identifyProcess, parseIdentity } from '../src/process-identity.ts'
 import {
@@ -30,24 +31,26 @@ test('a busy port is named, with how to choose another one', async t => {
   )
 })
 
-test('a home that a running start holds is left to it', async t => {
-  const home = makeHome(t)
-  writeFileSync(join(home, 'lock'), JSON.stringify({ ...identifyProcess(process.pid), url: 'http://127.0.0.1:1' }))
-  await assertRefused(
-    start(t, { SLUICE_HOME: home }),
-    new RegExp(`already runs from ${home}: process ${process.pid}, .*http://127.0.0.1:1`),
-  )
-})
-
-test('a folder with other files, or of another version, is left alone', async t => {
-  const foreign = makeHome(t)
-  writeFileSync(join(foreign, 'thesis.txt'), 'keep me')
-  await assertRefused(start(t, { SLUICE_HOME: foreign }), /holds files that are not Sluice's/)
-  assert.deepEqual(readdirSync(foreign), ['thesis.txt'])
-  const newer = makeHome(t)
-  writeFileSync(join(newer, 'sluice.json'), '{"layout":99}')
-  await assertRefused(start(t, { SLUICE_HOME: newer }), /layout 99, this one reads 1/)
-})
+// Small: of the functions that the start calls, in `home.test.ts`.
+for (const [name, file, content, refused] of sized<[name: string, file: string, content: string, refused: RegExp][]>({
+  small: [],
+  full: [
+    [
+      'a running start holds',
+      'lock',
+      JSON.stringify({ ...identifyProcess(process.pid), url: 'http://127.0.0.1:1' }),
+      new RegExp(`already runs from .*: process ${process.pid}, .*http://127.0.0.1:1`),
+    ],
+    ['holds other files', 'thesis.txt', 'keep me', /holds files that are not Sluice's/],
+    ['another version has written', 'sluice.json', '{"layout":99}', /layout 99, this one reads 1/],
+  ],
+}))
+  test(`a home that ${name} is left alone`, async t => {
+    const home = makeHome(t)
+    writeFileSync(join(home, file), content)
+    await assertRefused(start(t, { SLUICE_HOME: home }), refused)
+    assert.equal(readFileSync(join(home, file), 'utf8'), content)
+  })
 
 test('a missing NATS server is one sentence, and nothing is left running', async t => {
   const home = makeHome(t)
