@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test'
 import { countTokens, type Simulator, startSimulator } from '@sluice/simulator'
 import { sized } from '@sluice/test-env/test-size'
 import fc from 'fast-check'
+import { anyCharacter } from '../../test/any-character.ts'
 import { billOf, readCall, tokensOf } from '../../test/bounds/bound-witness.ts'
 import type { CallBound } from './call-bound.ts'
 import { clampOutput } from './clamp-output.ts'
@@ -20,7 +21,7 @@ const words = fc.array(
 )
 const text = fc.oneof(
   words.map(parts => parts.join(' ')),
-  fc.string({ unit: 'binary', maxLength: 40 }),
+  fc.string({ unit: anyCharacter, maxLength: 40 }),
   fc.string({ maxLength: 200 }),
 )
 
