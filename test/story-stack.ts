@@ -30,6 +30,10 @@ async function start(): Promise<StoryStack> {
     env: {
       GATEWAY_BATCH_POLL_MS: '100',
       GATEWAY_BACKGROUND_POLL_MS: '200',
+      // What clients have left is read on to its end, which nobody waits for when all has been told.
+      GATEWAY_DRAIN_MS: '1000',
+      BUDGET_ALERT_POLL_MS: '2000',
+      ANALYTICS_INSERT_WINDOW_MS: '450',
       SLUICE_SMTP_URL: mail.url,
       SLUICE_MAIL_FROM: 'Sluice <alerts@sluice.example>',
     },

@@ -111,7 +111,8 @@ function tellSlowest(t: TestContext, ends: readonly Ended[]): void {
 }
 
 async function projectWith(wish?: Record<string, unknown>) {
-  const made = await newProject(stack, admin, {})
+  // Whoever leaves has left: nothing is read on for them.
+  const made = await newProject(stack, admin, { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } })
   const path = `/accounts/projects/${made.projectId}`
   if (wish) {
     const { status, body } = await admin.call('POST', `${path}/budgets`, { name: 'the limit', window: 'day', ...wish })

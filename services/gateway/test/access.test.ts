@@ -11,6 +11,8 @@ const gateway = await sharedGateway({
   SLUICE_ALLOW_PRIVATE_UPSTREAMS: '0',
   GATEWAY_TRUSTED_PROXIES: `${trustedProxy}/32`,
   GATEWAY_KEYS_USED_MS: '200',
+  // What its clients have left is read on for longer than anybody looks at it.
+  GATEWAY_DRAIN_MS: '1000',
 })
 const mine = await gateway.newProject()
 const theirs = await gateway.newProject()
