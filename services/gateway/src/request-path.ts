@@ -466,8 +466,8 @@ function refuseCall(deps: GatewayDeps, context: RefusedContext, refusal: Refusal
   const answer = asFailedResponse(refusal, plain, audience, asked) ?? plain
   const write = (): void => {
     if (response.headersSent || response.destroyed) return
-    // A body that nobody reads would hold the connection; its end is waited for no longer.
-    if (!exchange.isComplete) answer.headers.push('connection', 'close')
+    // A body that nobody reads would hold the connection; its end is waited for no longer. Without Node's server that is known.
+    if (exchange.http && !exchange.isComplete) answer.headers.push('connection', 'close')
     answer.headers.push('content-length', String(Buffer.byteLength(answer.body)))
     response.writeHead(answer.status, answer.headers)
     response.end(answer.body)

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { writeTogether } from '../wire/write-together.ts'
 import { type ClientReading, readClient } from './client-reading.ts'
+import { ComingBody } from './coming-body.ts'
 import { maxHeadBytes, type RequestHead, RequestHeadReader } from './read-request-head.ts'
 import { type AnswerSink, WholeExchange } from './whole-exchange.ts'
 
@@ -32,8 +33,12 @@ const stalledMs = 300_000
 const endingMs = 1_000
 /** What a client may send ahead of its answer. */
 const maxAheadBytes = 64 * 1024
-/** Larger bodies are received by those who look at the credential first. */
+/** Larger bodies are received once the credential has been looked at. */
 const maxBodyBytes = 64 * 1024
+/** Of still larger ones Node's server hands on what comes, whatever length their head tells. */
+const maxComingBytes = 1024 * 1024
+/** How long such a body may take to come. */
+const bodyMs = 300_000
 
 const timedOut = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n'
 
@@ -65,6 +70,8 @@ export class ClientConnection implements AnswerSink {
   /** Who answers requests like the last one. */
   #found: { method: string; target: string; answer: ReturnType<FindAnswerer> } | undefined
   #exchange: WholeExchange | undefined
+  /** Of the exchange, where not all of it has come. */
+  #body: ComingBody | undefined
   #coming: ComingRequest | undefined
   /** Bytes behind the request that is being answered. */
   #ahead: Buffer[] = []
@@ -95,13 +102,13 @@ export class ClientConnection implements AnswerSink {
 
   /** Called each few seconds: ends what has waited for too long. */
   check(nowMs: number): void {
-    if (this.#exchange) return
+    if (this.#exchange && !this.#body) return
     if (this.#afterwardsMs !== undefined && this.#socket.writableLength === 0) {
       this.#deadlineMs = Math.min(this.#deadlineMs, nowMs + this.#afterwardsMs)
       this.#afterwardsMs = undefined
     }
     if (nowMs < this.#deadlineMs) return
-    if (this.#coming && !this.#socket.writableEnded) this.#end(timedOut)
+    if ((this.#coming || this.#body) && !this.#socket.writableEnded) this.#end(timedOut)
     else this.#socket.destroy()
   }
 
@@ -130,7 +137,10 @@ export class ClientConnection implements AnswerSink {
 
   onAnswered(): void {
     this.#exchange = undefined
-    if (this.#owner.isClosing) {
+    const rest = this.#body
+    this.#body = undefined
+    rest?.close()
+    if (this.#owner.isClosing || rest) {
       this.#end()
       return
     }
@@ -144,8 +154,10 @@ export class ClientConnection implements AnswerSink {
 
   // ── requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** @param bytes only until this returns */
   #onBytes(bytes: Buffer): void {
-    if (this.#exchange || this.#aheadBytes > 0 || this.#isBlocked) this.#keepAhead(bytes)
+    if (this.#body) this.#takeComing(this.#body, bytes)
+    else if (this.#exchange || this.#aheadBytes > 0 || this.#isBlocked) this.#keepAhead(bytes)
     else this.#take(bytes)
   }
 
@@ -164,9 +176,10 @@ export class ClientConnection implements AnswerSink {
       if (!coming) this.#wait(bytes, maxHeadBytes, { head: undefined, answer: undefined, sinceMs: performance.now() })
       return
     }
-    const answer = head && head.bodyBytes <= maxBodyBytes ? this.#answererOf(head) : undefined
+    const answer = head && head.bodyBytes <= maxComingBytes ? this.#answererOf(head) : undefined
     if (!head || !answer) this.#handOver(all)
-    else if (all.length >= head.bodyStart + head.bodyBytes) this.#answer(head, answer, all)
+    else if (all.length >= head.bodyStart + head.bodyBytes) this.#answerFirst(head, answer, all)
+    else if (head.bodyBytes > maxBodyBytes) this.#begin(head, answer, all)
     else {
       const sinceMs = coming?.sinceMs ?? performance.now()
       this.#forget()
@@ -188,7 +201,8 @@ export class ClientConnection implements AnswerSink {
     coming.length += taken
     if (coming.length < buffer.length || !answer) return
     if (taken < bytes.length && !this.#keepAhead(bytes.subarray(taken))) return
-    this.#answer(head, answer, buffer)
+    this.#forget()
+    this.#answer(head, answer, buffer.subarray(head.bodyStart))
   }
 
   /** For more of a request. Where too much waits already, Node's server does that. */
@@ -215,15 +229,42 @@ export class ClientConnection implements AnswerSink {
   }
 
   /** @param all the request, and what came behind it */
-  #answer(head: RequestHead, answer: (exchange: WholeExchange) => void, all: Buffer): void {
+  #answerFirst(head: RequestHead, answer: (exchange: WholeExchange) => void, all: Buffer): void {
     this.#forget()
     const wholeBytes = head.bodyStart + head.bodyBytes
     if (all.length > wholeBytes && !this.#keepAhead(all.subarray(wholeBytes))) return
-    const body = all.subarray(head.bodyStart, wholeBytes)
-    // A view of a small part would keep all of it for as long as the call goes on.
-    const exchange = new WholeExchange(head, all.length > 2 * wholeBytes ? Buffer.from(body) : body, this)
+    this.#answer(head, answer, Buffer.from(all.subarray(head.bodyStart, wholeBytes)))
+  }
+
+  #answer(head: RequestHead, answer: (exchange: WholeExchange) => void, body: Buffer | ComingBody): void {
+    const exchange = new WholeExchange(head, body, this)
     this.#exchange = exchange
     answer(exchange)
+  }
+
+  /** @param all the head of a request with a large body, and what has come of that */
+  #begin(head: RequestHead, answer: (exchange: WholeExchange) => void, all: Buffer): void {
+    const early = all.subarray(head.bodyStart)
+    if (!this.#owner.takeRoom(early.length)) {
+      this.#handOver(all)
+      return
+    }
+    this.#forget()
+    const body = new ComingBody(head.bodyBytes, early, {
+      pause: () => this.#socket.pause(),
+      resume: () => this.#socket.resume(),
+      onTaken: () => this.#owner.freeRoom(early.length),
+    })
+    this.#body = body
+    this.#deadlineMs = performance.now() + bodyMs
+    this.#answer(head, answer, body)
+    body.keep()
+  }
+
+  #takeComing(body: ComingBody, bytes: Buffer): void {
+    const taken = body.take(bytes)
+    if (body.isComplete) this.#body = undefined
+    if (taken < bytes.length) this.#keepAhead(bytes.subarray(taken))
   }
 
   /** A client may send its next request before it has its answer. @returns false where it sends too much, and is let go */
@@ -233,7 +274,7 @@ export class ClientConnection implements AnswerSink {
       this.#socket.destroy()
       return false
     }
-    this.#ahead.push(bytes)
+    this.#ahead.push(Buffer.from(bytes))
     this.#aheadBytes += bytes.length
     return true
   }
@@ -269,7 +310,7 @@ export class ClientConnection implements AnswerSink {
     socket.off('close', this.#onClose)
     this.#owner.onClosed(this)
     socket.pause()
-    socket.unshift(bytes)
+    socket.unshift(Buffer.from(bytes))
     this.#owner.handOver(socket)
     process.nextTick(() => socket.resume())
   }

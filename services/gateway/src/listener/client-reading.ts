@@ -24,7 +24,7 @@ const readBuffer = Buffer.allocUnsafeSlow(64 * 1024)
 /**
  * Reads a connection that was accepted just now. What is no plain socket is read from its stream: with TLS, what comes is Node's
  * to decrypt.
- * @param onBytes given what has come; it is the receiver's to keep
+ * @param onBytes given what has come; until it returns: who keeps any of it copies it
  */
 export function readClient(accepted: Socket, onBytes: (bytes: Buffer) => void): ClientReading {
   if (accepted.constructor !== Socket) {
@@ -33,9 +33,8 @@ export function readClient(accepted: Socket, onBytes: (bytes: Buffer) => void): 
   }
   let isStopped = false
   const onRead = (length: number): boolean => {
-    const bytes = Buffer.allocUnsafe(length)
-    readBuffer.copy(bytes, 0, 0, length)
-    if (isStopped) return socket.push(bytes)
+    const bytes = readBuffer.subarray(0, length)
+    if (isStopped) return socket.push(Buffer.from(bytes))
     onBytes(bytes)
     return true
   }

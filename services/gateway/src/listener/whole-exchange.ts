@@ -3,6 +3,7 @@ import type { Endpoint } from '../endpoints.ts'
 import { type BodyMemory, bodyTooLarge } from '../read-request.ts'
 import { type ReadHeaders, readHeaders } from '../request-headers.ts'
 import { encodeAnswerHead, type Framing } from './answer-head.ts'
+import type { ComingBody } from './coming-body.ts'
 import type { RequestHead } from './read-request-head.ts'
 
 /** What an answer is written to. */
@@ -21,16 +22,15 @@ export interface AnswerSink {
 const noHead: readonly string[] = []
 const lastChunk = '0\r\n\r\n'
 
-/** One request that came whole, and its answer. Answers are framed as Node's server frames them. */
+/** One request that came whole, or whose large body comes, and its answer. Answers are framed as Node's server frames them. */
 export class WholeExchange implements ClientExchange, ClientAnswer {
   readonly #request: RequestHead
-  readonly isComplete = true
   headersSent = false
   /** Nothing reaches the client any more. */
   destroyed = false
   /** The answer is written to its end: nothing more comes of this exchange, whatever its connection goes on with. */
   writableFinished = false
-  #body: Buffer
+  #body: Buffer | ComingBody
   readonly #sink: AnswerSink
   readonly #onClose: (() => void)[] = []
   readonly #onDrain: (() => void)[] = []
@@ -39,7 +39,7 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   #framing: Framing = 'none'
   #isClosed = false
 
-  constructor(request: RequestHead, body: Buffer, sink: AnswerSink) {
+  constructor(request: RequestHead, body: Buffer | ComingBody, sink: AnswerSink) {
     this.#request = request
     this.#body = body
     this.#sink = sink
@@ -63,15 +63,22 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
     return this
   }
 
-  receive(endpoint: Endpoint, memory: BodyMemory): Buffer {
+  get isComplete(): boolean {
+    return Buffer.isBuffer(this.#body) || this.#body.isComplete
+  }
+
+  receive(endpoint: Endpoint, memory: BodyMemory): Buffer | Promise<Buffer> {
     const body = this.#body
+    if (!Buffer.isBuffer(body)) return body.receive(endpoint, memory)
     if (body.length > endpoint.maxBodyBytes) throw bodyTooLarge(endpoint)
     memory.take(body.length)
     this.#body = nothing
     return body
   }
 
-  async takeRest(): Promise<void> {}
+  async takeRest(): Promise<void> {
+    if (!Buffer.isBuffer(this.#body)) await this.#body.takeRest()
+  }
 
   on(event: 'close' | 'drain', listener: () => void): void {
     if (event === 'drain') this.#onDrain.push(listener)
@@ -83,7 +90,9 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
   /** @throws TypeError where a value would end its header */
   writeHead(status: number, headers: readonly string[]): void {
     if (this.headersSent) throw new Error('the head of this answer is out')
-    const { pieces, framing } = encodeAnswerHead(status, headers, this.#sink.keptForS)
+    // What still comes of a body would be read as the next request.
+    const keptForS = this.isComplete ? this.#sink.keptForS : undefined
+    const { pieces, framing } = encodeAnswerHead(status, headers, keptForS)
     this.#head = pieces
     this.#framing = framing
     this.headersSent = true
@@ -127,6 +136,7 @@ export class WholeExchange implements ClientExchange, ClientAnswer {
     if (this.#isClosed) return
     this.#isClosed = true
     this.destroyed = true
+    if (!Buffer.isBuffer(this.#body)) this.#body.close()
     for (const listener of this.#onClose) listener()
   }
 

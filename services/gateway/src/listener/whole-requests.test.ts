@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import {
@@ -18,7 +19,9 @@ import { connect as connectTls } from 'node:tls'
 import { promisify } from 'node:util'
 import type { Endpoint } from '../endpoints.ts'
 import { BodyMemory } from '../read-request.ts'
+import type { Refusal } from '../refusal.ts'
 import { ClientConnection } from './client-connection.ts'
+import { ComingBody } from './coming-body.ts'
 import type { WholeExchange } from './whole-exchange.ts'
 import { WholeRequests } from './whole-requests.ts'
 
@@ -86,6 +89,11 @@ function echo(exchange: WholeExchange): void {
   const answer = `mine ${body}`
   exchange.writeHead(200, ['content-type', 'text/plain', 'content-length', String(Buffer.byteLength(answer))])
   exchange.end(answer, 'latin1')
+}
+
+function echoNothing(exchange: WholeExchange): void {
+  exchange.writeHead(200, ['content-length', '0'])
+  exchange.end()
 }
 
 function ask(body: string, path = '/mine', more = ''): string {
@@ -166,7 +174,7 @@ test('what is not for the front is the server’s, byte for byte, and so is all 
       'POST /mine HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
       'server POST /mine 3 abc',
     ],
-    ['a large body', ask('b'.repeat(100_000)), 'server POST /mine 100000 bbb'],
+    ['a very large body', ask('b'.repeat(1_100_000)), 'server POST /mine 1100000 bbb'],
   ] as const) {
     const { socket, answered } = await client(t, port)
     socket.write(ask('first'))
@@ -229,6 +237,126 @@ test('a server that closes waits for its connections, whoever reads them', async
   server.close()
   for (const { socket } of clients) socket.destroy()
   await closed
+})
+
+/** What a body is told by, where all of it would be too much to compare by eye. */
+const told = (body: Buffer): string => `${body.length} ${createHash('sha256').update(body).digest('hex')}`
+const large = randomBytes(300_000)
+const askLarge = (body: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(`POST /mine HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n`), body])
+
+test('a large body is received byte for byte, wherever it is cut, asked for at once or later; then comes the next request', async t => {
+  let waits = 0
+  const memory = new BodyMemory(8 * 1024 * 1024)
+  const { port } = await serve(t, async exchange => {
+    if (waits > 0) await delay(waits)
+    const body = await exchange.receive(endpoint, memory)
+    assert.equal(memory.usedBytes, body.length)
+    memory.release(body.length)
+    exchange.writeHead(200, [])
+    exchange.end(`mine ${told(body)}`)
+  })
+  for (const at of [1, 40, 70, 65_000, 66_000, 200_000, 300_000, 300_070])
+    for (waits of [0, 15]) {
+      const { socket, answered } = await client(t, port)
+      socket.setNoDelay(true)
+      const bytes = Buffer.concat([askLarge(large), Buffer.from(ask('next'))])
+      socket.write(bytes.subarray(0, at))
+      await delay(5)
+      socket.write(bytes.subarray(at))
+      await until(() => answered().includes(`mine ${told(Buffer.from('next'))}`))
+      assert.ok(answered().includes(`mine ${told(large)}`))
+      assert.equal(memory.usedBytes, 0)
+      socket.destroy()
+    }
+})
+
+test('nothing more is read of a large body that nobody has asked for', async t => {
+  let ask = (): void => {}
+  const { whole, port } = await serve(t, exchange => {
+    ask = () => void Promise.resolve(exchange.receive(endpoint, memory)).then(() => echoNothing(exchange))
+  })
+  const taken = t.mock.method(whole, 'takeRoom')
+  const { socket, answered } = await client(t, port)
+  let read = 0
+  socket.write(askLarge(Buffer.alloc(1024 * 1024, 'b')))
+  await until(() => taken.mock.callCount() > 0)
+  const server = t.mock.method(ComingBody.prototype, 'take', function (this: ComingBody, bytes: Buffer) {
+    read += bytes.length
+    return bytes.length
+  })
+  await delay(50)
+  server.mock.restore()
+  // With TLS, what was decrypted before.
+  assert.ok(read <= 128 * 1024, `${read} bytes`)
+  ask()
+  await until(() => answered().includes('HTTP/1.1 200'))
+})
+
+test('a refused client with a large body is answered, and its connection ends: nothing of the body is read as a request', async t => {
+  let answers = 0
+  const { port } = await serve(t, async exchange => {
+    answers++
+    await exchange.takeRest()
+    exchange.writeHead(401, ['content-length', '0'])
+    exchange.end()
+  })
+  const whole = await client(t, port)
+  whole.socket.write(askLarge(large))
+  await until(() => whole.answered().includes('HTTP/1.1 401'))
+  assert.match(whole.answered(), /Connection: keep-alive/)
+  const partly = await client(t, port)
+  const hidden = Buffer.concat([Buffer.alloc(100_000, 'b'), Buffer.from(ask('EVIL'))])
+  partly.socket.write(askLarge(Buffer.alloc(300_000, 'b')).subarray(0, 100_000))
+  await until(() => partly.answered().includes('HTTP/1.1 401'))
+  assert.match(partly.answered(), /Connection: close/)
+  partly.socket.write(hidden)
+  await until(() => partly.socket.closed)
+  assert.equal(answers, 2)
+})
+
+test('a large body is refused where it is larger than its path or the memory, where that is full, and where it ends early', async t => {
+  const refusals: string[] = []
+  const memory = new BodyMemory(350_000)
+  const { port } = await serve(t, async exchange => {
+    try {
+      await exchange.receive({ maxBodyBytes: 320_000 } as Endpoint, memory)
+    } catch (refusal) {
+      refusals.push((refusal as Refusal).reason)
+    }
+    await exchange.takeRest()
+    echoNothing(exchange)
+  })
+  const askFor = async (bytes: number, sent = bytes) => {
+    const { socket } = await client(t, port)
+    socket.write(askLarge(Buffer.alloc(bytes, 'b')).subarray(0, sent))
+    return socket
+  }
+  await askFor(330_000)
+  await until(() => refusals.length === 1)
+  const early = await askFor(300_000, 200_000)
+  await until(() => memory.usedBytes > 190_000)
+  await askFor(310_000)
+  await until(() => refusals.length === 2)
+  early.destroy()
+  await until(() => refusals.length === 3)
+  assert.deepEqual(refusals, ['body_too_large', 'overloaded', 'invalid_request'])
+  assert.equal(memory.usedBytes, 0)
+})
+
+test('a large body that does not come is waited for for five minutes', async t => {
+  const { whole, port } = await serve(t, async exchange => {
+    await Promise.resolve(exchange.receive(endpoint, memory)).catch(() => {})
+  })
+  const { socket, answered } = await client(t, port)
+  socket.write(askLarge(large).subarray(0, 100_000))
+  await delay(30)
+  whole.check(performance.now() + 290_000)
+  await delay(20)
+  assert.equal(answered(), '')
+  whole.check(performance.now() + 301_000)
+  await until(() => answered() === 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n')
+  await until(() => socket.closed)
 })
 
 test('what is malformed is refused by the server', async t => {
