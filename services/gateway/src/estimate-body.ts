@@ -15,12 +15,13 @@ const binary = /[A-Za-z0-9+/=_-]{120}/
 export interface BodySample {
   textBytes: number
   binaryParts: number
-  text: string
+  /** Of its beginning, its middle and its end, as they are. */
+  pieces: readonly string[]
 }
 
 /** @param binary what of it is no text, where that is known; else the body is looked through */
 export function sampleBody(body: Buffer, binary: BinaryContent = findBinary(body)): BodySample {
-  return { textBytes: Math.max(0, body.length - binary.bytes), binaryParts: binary.parts, text: sampleOf(body) }
+  return { textBytes: Math.max(0, body.length - binary.bytes), binaryParts: binary.parts, pieces: piecesOf(body) }
 }
 
 /**
@@ -28,7 +29,9 @@ export function sampleBody(body: Buffer, binary: BinaryContent = findBinary(body
  * the tokens that chat templates add. Undefined where counting has no time left, or no sample is text.
  */
 export function estimateBodyTokens(counter: TokenCounter, sample: BodySample): number | undefined {
-  const tokens = counter.countBySample(sample.textBytes, sample.text)
+  // Looked at here, and not when a body is let go: few samples are ever counted.
+  const text = sample.pieces.filter(piece => !binary.test(piece)).join('')
+  const tokens = counter.countBySample(sample.textBytes, text)
   return tokens === undefined ? undefined : tokens + sample.binaryParts * tokensPerBinaryPart
 }
 
@@ -83,16 +86,10 @@ export class CountedCall implements CountedTokens {
   }
 }
 
-function sampleOf(body: Buffer): string {
-  if (body.length <= samples * sampleBytes) return withoutBinary(body.toString('utf8'))
-  let sample = ''
-  for (let i = 0; i < samples; i++) {
+function piecesOf(body: Buffer): string[] {
+  if (body.length <= samples * sampleBytes) return [body.toString('utf8')]
+  return Array.from({ length: samples }, (_, i) => {
     const from = Math.floor((i * (body.length - sampleBytes)) / (samples - 1))
-    sample += withoutBinary(body.toString('utf8', from, from + sampleBytes))
-  }
-  return sample
-}
-
-function withoutBinary(text: string): string {
-  return binary.test(text) ? '' : text
+    return body.toString('utf8', from, from + sampleBytes)
+  })
 }
