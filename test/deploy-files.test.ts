@@ -3,7 +3,14 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { findNatsServer, natsUsers, writeFrontRoutes, writeNatsConfig } from '@sluice/stack'
+import {
+  findNatsServer,
+  gatewayFlags,
+  memoryOfBodies,
+  natsUsers,
+  writeFrontRoutes,
+  writeNatsConfig,
+} from '@sluice/stack'
 import { bundlePrograms, programEnvironment, testNats, testPostgres } from '@sluice/test-env'
 import pg from 'pg'
 
@@ -29,6 +36,15 @@ test('the NATS configuration is the one the contracts ask for (SLUICE_UPDATE=1 w
 test('a NATS server takes that configuration', () => {
   const env = Object.fromEntries(natsUsers.map(user => [variableOf(user), `n-${user}`]))
   execFileSync(findNatsServer(process.env), ['-t', '--config', join(deploy, 'nats/nats.conf')], { env, stdio: 'pipe' })
+})
+
+test('a gateway in a container has the engine and the allocator set as on one machine', () => {
+  const words = read('run.sh').split(/\s+/)
+  const wanted = [...gatewayFlags, ...Object.entries(memoryOfBodies).map(([name, value]) => `${name}=${value}`)]
+  assert.deepEqual(
+    wanted.filter(word => !words.includes(word)),
+    [],
+  )
 })
 
 test('the gateway hands paths to their owners as on one machine', () => {

@@ -19,7 +19,10 @@ interface LargeRequest {
   ofSize: (bytes: number) => { type: string; body: Buffer }
   /** How often it is asked, one after the other. */
   times: number
-  /** Most that the gateway may grow by. A body in memory lies there twice for a moment; a form is spooled, however many come. */
+  /**
+   * Most that the gateway may grow by. A body in memory lies there twice for a moment; a form is spooled, and what has passed of it
+   * lies there until it is collected, but never all of those that have come.
+   */
   mayGrowBy: number
   refusal: RegExp
 }
@@ -51,7 +54,7 @@ const requests: Record<string, LargeRequest> = {
       return parts(Buffer.alloc(bytes - parts(Buffer.alloc(0)).body.length, 'pixels'))
     },
     times: 3,
-    mayGrowBy: 2 * 51 * MiB,
+    mayGrowBy: 3 * 51 * MiB,
     refusal: inOpenAi(51 * MiB),
   },
   'a message of 32 MB': {
