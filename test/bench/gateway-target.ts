@@ -11,6 +11,8 @@ const path = '/openai/v1/chat/completions'
 const socketPath = '/openai/v1/responses'
 /** The same process, with other budgets. */
 const leasedName = 'gateway, hard'
+/** With TLS to its provider alone, as a gateway that cannot listen with it. */
+const plainName = 'gateway, plain to the client'
 
 /** Signs in as the administrator and speaks JSON. */
 async function administrator(stack: TestStack) {
@@ -110,7 +112,14 @@ export async function startGateway(ground: Ground): Promise<Target[]> {
     },
   }
   await answers(target)
-  if (leasedKey === undefined) return [target]
+  const plain: Target = {
+    name: plainName,
+    pid: () => pid,
+    endpoint: route =>
+      route === 'tls' ? { url: `${stack.url}${path}`, headers: { authorization: `Bearer ${keys.tls}` } } : undefined,
+    stop: async () => {},
+  }
+  if (leasedKey === undefined) return [target, plain]
   const leased: Target = {
     name: leasedName,
     pid: target.pid,
@@ -119,7 +128,7 @@ export async function startGateway(ground: Ground): Promise<Target[]> {
     stop: async () => {},
   }
   await answers(leased)
-  return [target, leased]
+  return [target, plain, leased]
 }
 
 /** The same gateway once more, listening with TLS, with a journal of its own. */

@@ -289,7 +289,7 @@ export async function runSections(
           ...small,
           route: 'tls',
           title: 'JSON 1 kB with TLS, 64 connections',
-          note: 'TLS to the provider for all; to the client too where the target listens with TLS (nginx does, Portkey cannot). Connections are kept.',
+          note: 'TLS to the provider for all; to the client too where the target listens with TLS (nginx and ours do, Portkey cannot: what compares with it is ours without). Connections are kept.',
         })
       ).table,
     )
