@@ -14,6 +14,8 @@ interface Size {
   /** Then away for so long. */
   awaySeconds: number
   perSecond: number
+  /** Calls answered before the first kill, and once everything is back. */
+  answered: number
 }
 
 /**
@@ -88,7 +90,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   }
   let awayMs = 0
   try {
-    await answered(50)
+    await answered(size.answered)
     for (let kill = 1; kill <= size.kills; kill++) {
       await delay(random() * 400)
       await analytics.kill()
@@ -103,7 +105,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
     rmSync(downFile)
     awayMs = performance.now() - goneAt
     at.say('ClickHouse is back')
-    await answered(50)
+    await answered(size.answered)
   } finally {
     await load.stop()
   }
@@ -118,12 +120,12 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
 export const clickhouseDown: Scenario<Size> = {
   name: 'clickhouse-down',
   promise: 'ClickHouse away, lying about what it committed, and its writer killed: rows and rollups equal the ledger',
-  full: { kills: 50, awaySeconds: 600, perSecond: 60 },
-  small: { kills: 1, awaySeconds: 2, perSecond: 15 },
+  full: { kills: 50, awaySeconds: 600, perSecond: 60, answered: 50 },
+  small: { kills: 1, awaySeconds: 2, perSecond: 15, answered: 15 },
   run,
   mutant: {
     name: 'marks are set although the insert failed',
-    size: { kills: 1, awaySeconds: 4, perSecond: 30 },
+    size: { kills: 1, awaySeconds: 4, perSecond: 30, answered: 50 },
     run: (at, size) => run(at, size, markAnyway),
   },
 }

@@ -103,7 +103,7 @@ async function openClients(begin: () => Promise<unknown>, running: () => boolean
   for (let begun = 0; running(); ) {
     const due = Math.floor(((performance.now() - startedAt) * perSecond) / 1000)
     for (; begun < due; begun++) void begin()
-    await delay(1)
+    await delay(Math.max(1, startedAt + ((begun + 1) * 1000) / perSecond - performance.now()))
   }
 }
 

@@ -14,6 +14,8 @@ interface Size {
   /** Then away for so long. */
   awaySeconds: number
   perSecond: number
+  /** Calls answered before the first kill, and once everything is back. */
+  answered: number
 }
 
 /** A batch whose transaction fails is acknowledged all the same, and no gateway looks for the gap and sends it again. */
@@ -44,7 +46,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
   })
   let awayMs = 0
   try {
-    await answered(load, 50)
+    await answered(load, size.answered)
     for (let kill = 1; kill <= size.kills; kill++) {
       await delay(random() * 300)
       await killPostgres(stack)
@@ -61,7 +63,7 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
       await stack.restartStore('postgres')
       awayMs = performance.now() - goneAt
       at.say('PostgreSQL is back')
-      await answered(load, 50)
+      await answered(load, size.answered)
     }
   } finally {
     await load.stop()
@@ -91,12 +93,12 @@ async function answered(load: Load, calls: number): Promise<void> {
 export const postgresKilled: Scenario<Size> = {
   name: 'postgres-killed',
   promise: 'PostgreSQL killed in the middle of batches, and away for long, loses no usage and counts none twice',
-  full: { kills: 50, awaySeconds: 300, perSecond: 80 },
-  small: { kills: 1, awaySeconds: 2, perSecond: 20 },
+  full: { kills: 50, awaySeconds: 300, perSecond: 80, answered: 50 },
+  small: { kills: 1, awaySeconds: 2, perSecond: 20, answered: 20 },
   run,
   mutant: {
     name: 'a failed batch is acknowledged, and nobody looks for gaps',
-    size: { kills: 3, awaySeconds: 4, perSecond: 60 },
+    size: { kills: 3, awaySeconds: 4, perSecond: 60, answered: 50 },
     run: (at, size) => run(at, size, acknowledgeFailures),
   },
 }

@@ -62,8 +62,8 @@ export async function judgeRun(
         `catching up: ${comparison.lost.length} calls without an event, ${comparison.differsInAnalytics.length} events without a row`,
       )
     }
-    // Reading is work for those who are catching up: it takes no more than a third of the time.
-    await delay(Math.max(250, 2 * (now - beganAt)))
+    // Reading is work for those who are catching up: it takes no more than a third of the time, and less the longer they take.
+    await delay(Math.max(250, 2 * (now - beganAt), Math.min(2_000, (now - startedAt) / 10)))
   }
 }
 
