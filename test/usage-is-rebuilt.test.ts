@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import type { ServiceName } from '@sluice/contracts'
-import { eventually, startTestStack, type TestStack, testFolder } from '@sluice/test-env'
+import { eventually, sized, startTestStack, type TestStack, testFolder } from '@sluice/test-env'
 import pg from 'pg'
 import { readLedger } from './faults/accounts-of-a-run.ts'
 import { ownPrices } from './faults/ledger-rerated.ts'
@@ -16,6 +16,12 @@ import { type Management, signIn } from './management.ts'
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '..')
+
+/** Calls a second; so many at the prices of all, at those of the project, and after everything has come back. */
+const size = sized({
+  small: { perSecond: 30, usual: 40, own: 50, later: 30 },
+  full: { perSecond: 60, usual: 60, own: 70, later: 60 },
+})
 
 interface Reconciliation {
   equal: boolean
@@ -45,7 +51,7 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
       seed: 7 + loads,
       logFile: join(logs, `client-${++loads}.ndjson`),
       connections: 16,
-      perSecond: 60,
+      perSecond: size.perSecond,
       streamed: 0.2,
     })
   const untilCalled = (load: Load, count: number) => eventually(() => load.calls.length >= count)
@@ -56,12 +62,12 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
 
   // Half of it at prices of the project's own, however long these take to be in force.
   const load = startCalls()
-  await untilCalled(load, 60)
+  await untilCalled(load, size.usual)
   const { status } = await admin.call('PUT', `${admin.project}/price-book`, { prices: ownPrices(7) })
   assert.equal(status, 201)
-  await untilCalled(load, load.calls.length + 70)
+  await untilCalled(load, load.calls.length + size.own)
   const answered = await answeredBy(load)
-  assert.ok(answered > 100, `${answered} calls`)
+  assert.ok(answered >= size.usual + size.own, `${answered} calls`)
   const { events } = await eventually(async () => {
     const ledger = await readLedger(stack)
     return ledger.total.events >= answered && ledger
@@ -150,7 +156,7 @@ test('ClickHouse and what budgets have counted are deleted, and come back from l
 
   // And both go on from the stream: what comes now counts once, also after they have read the stream again.
   const later = startCalls()
-  await untilCalled(later, 60)
+  await untilCalled(later, size.later)
   const more = await answeredBy(later)
   await budget.stop()
   await budget.start()
