@@ -8,8 +8,6 @@ import type { Outcome, Scenario, ScenarioRun } from './scenario.ts'
 
 interface Size {
   silenceMs: number
-  /** As an operator may set them; absent: the defaults. */
-  timeoutsMs?: number
 }
 
 interface Thought {
@@ -28,42 +26,25 @@ const impatient: Replacement[] = [
 
 /** Calls whose provider thinks for a long time before, in the middle of, and instead of saying something. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
-  const timeouts = size.timeoutsMs === undefined ? undefined : String(size.timeoutsMs)
-  const stack = await at.stack({
-    services: ['accounts', 'billing', 'budget', 'gateway'],
-    env: timeouts === undefined ? {} : { GATEWAY_IDLE_TIMEOUT_MS: timeouts, GATEWAY_HEADERS_TIMEOUT_MS: timeouts },
-  })
+  const stack = await at.stack({ services: ['accounts', 'billing', 'budget', 'gateway'] })
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)
   const { silenceMs } = size
-  // One that never ends is given up, and told so: patience has an end.
-  const thinksForever =
-    size.timeoutsMs === undefined
-      ? undefined
-      : think(
-          stack,
-          'stream that stays silent',
-          true,
-          `fault=silence silence_ms=${size.timeoutsMs * 3} at=5`,
-          size.timeoutsMs,
-        )
   const thoughts = await Promise.all([
     think(stack, 'stream, before its first token', true, `first_delay_ms=${silenceMs}`, silenceMs),
     think(stack, 'stream, in its middle', true, `fault=silence silence_ms=${silenceMs} at=5`, silenceMs),
     think(stack, 'plain answer', false, `first_delay_ms=${silenceMs}`, silenceMs),
   ])
-  const forever = await thinksForever
-  writeFileSync(join(at.logs, 'thoughts.json'), JSON.stringify({ thoughts, forever }, null, 2))
+  writeFileSync(join(at.logs, 'thoughts.json'), JSON.stringify(thoughts, null, 2))
   const broken = thoughts.filter(thought => thought.status !== 200 || thought.error !== undefined)
-  const expected = thoughts.length + (forever ? 1 : 0)
   const { events } = await eventually(
     async () => {
       const ledger = await readLedger(stack, stack.projectId)
-      return ledger.events.length >= expected && ledger
+      return ledger.events.length >= thoughts.length && ledger
     },
-    { message: `${expected} events` },
+    { message: `${thoughts.length} events` },
   )
   const completed = events.filter(event => event.status === 'completed')
-  const outcome: Outcome = {
+  return {
     figures: { 'silent for, s': silenceMs / 1000, calls: thoughts.length },
     kept: [
       {
@@ -78,13 +59,6 @@ async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] =
       },
     ],
   }
-  if (forever)
-    outcome.kept.push({
-      promise: 'silence that has no end is told as an error in the stream, and settled',
-      kept: forever.bytes > 0 && forever.error === 'error event' && events.some(event => event.status === 'failed'),
-      found: `${forever.status} ${forever.error ?? 'ended well'}`,
-    })
-  return outcome
 }
 
 async function think(
@@ -127,11 +101,11 @@ export const longThink: Scenario<Size> = {
   name: 'long-think',
   promise: 'A call whose provider is silent for nine minutes goes on where it stopped',
   full: { silenceMs: 9 * 60_000 },
-  small: { silenceMs: 3_000, timeoutsMs: 6_000 },
+  small: { silenceMs: 3_000 },
   run,
   mutant: {
     name: 'a second of silence is too long',
-    size: { silenceMs: 3_000, timeoutsMs: 6_000 },
+    size: { silenceMs: 3_000 },
     run: (at, size) => run(at, size, impatient),
   },
 }

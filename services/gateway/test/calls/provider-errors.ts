@@ -218,15 +218,31 @@ export function errorsAreTold(
     })
 
     test('a provider that falls silent in mid-stream ends with its dialect’s error', async () => {
-      const body = message('[[sim output_tokens=40 delay_ms=1 fault=silence at=5 silence_ms=20000]]', { stream: true })
-      const answer = await impatient.post('/anthropic/v1/messages', apiKey, body)
-      assert.match(await answer.text(), /event: error\ndata: \{"type":"error",.*did not answer in time.*\n\n$/)
-      const event = await impatient.eventOf(answer.headers.get('sluice-call-id'))
-      assert.deepEqual(
-        [event.status, event.error_code, event.provenance.out_text],
-        ['failed', 'provider_timeout', 'estimated'],
+      const silence = '[[sim output_tokens=40 delay_ms=1 fault=silence at=5 silence_ms=20000]]'
+      const told = [
+        [
+          '/v1/chat/completions',
+          chat(silence, { stream: true }),
+          /\ndata: \{.*"error":\{.*did not answer in time.*\n\ndata: \[DONE\]\n\n$/,
+        ],
+        [
+          '/anthropic/v1/messages',
+          message(silence, { stream: true }),
+          /event: error\ndata: \{"type":"error",.*did not answer in time.*\n\n$/,
+        ],
+      ] as const
+      await Promise.all(
+        told.map(async ([path, body, end]) => {
+          const answer = await impatient.post(path, apiKey, body)
+          assert.match(await answer.text(), end)
+          const event = await impatient.eventOf(answer.headers.get('sluice-call-id'))
+          assert.deepEqual(
+            [event.status, event.error_code, event.provenance.out_text],
+            ['failed', 'provider_timeout', 'estimated'],
+          )
+          assert.equal((await impatient.closedBillOf(requestIdOf(answer))).ended, 'aborted')
+        }),
       )
-      assert.equal((await impatient.closedBillOf(requestIdOf(answer))).ended, 'aborted')
     })
 
     test('usage that is not sent is estimated and says so', async () => {
