@@ -71,7 +71,7 @@ export const gatewayKilled: Scenario<Size> = {
   name: 'gateway-killed',
   promise: 'A gateway killed under load loses no usage and counts none twice',
   full: { kills: 100, connections: 24, callsBetween: 400 },
-  small: { kills: 20, connections: 8, callsBetween: 4, pauseMs: 400 },
+  small: { kills: 20, connections: 6, callsBetween: 3, pauseMs: 400 },
   run,
   mutant: {
     name: 'buffered journal',

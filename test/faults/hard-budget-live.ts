@@ -321,7 +321,7 @@ export const hardBudgetLive: Scenario<Size> = {
     gateways: 2,
     streams: 25,
     seeds: 1,
-    together: [0.03, 0.06],
+    together: [0.02, 0.04],
     faults: () => ['budget killed', 'gateway killed'],
     adoptable: false,
   },

@@ -105,7 +105,7 @@ export const powerLost: Scenario<Size> = {
   name: 'power-lost',
   promise: 'A power cut takes no more than the last 10 ms of records',
   full: { mode: 'group', cuts: 50, connections: 24, callsBetween: 100 },
-  small: { mode: 'group', cuts: 2, connections: 6, callsBetween: 8, pauseMs: 250 },
+  small: { mode: 'group', cuts: 1, connections: 6, callsBetween: 8, pauseMs: 250 },
   run,
   mutant: {
     name: 'a sync each five seconds',

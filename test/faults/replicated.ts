@@ -118,7 +118,7 @@ export const replicated: Scenario<Size> = {
   name: 'replicated',
   promise: 'Gateways that are killed and lose their disk with it lose no usage and count none twice',
   full: { kills: 20, connections: 24, callsBetween: 300, takenOverWithinMs: 420_000, impatient: false },
-  small: { kills: 2, connections: 6, pauseMs: 250, callsBetween: 8, takenOverWithinMs: 12_000, impatient: true },
+  small: { kills: 1, connections: 6, pauseMs: 250, callsBetween: 8, takenOverWithinMs: 12_000, impatient: true },
   run,
   mutant: {
     name: 'answers before JetStream has the records',

@@ -102,7 +102,7 @@ export const rollingRestart: Scenario<Size> = {
   name: 'rolling-restart',
   promise: 'Gateways that are ended in good order behind a balancer break no answer and refuse no call',
   full: { restarts: 100, leaveMs: 500, connections: 24, callsBetween: 100 },
-  small: { restarts: 2, leaveMs: 1_000, connections: 6, callsBetween: 8, pauseMs: 250 },
+  small: { restarts: 2, leaveMs: 1_000, connections: 5, callsBetween: 8, pauseMs: 350 },
   run,
   mutant: {
     name: 'ended without waiting',
