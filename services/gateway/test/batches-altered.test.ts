@@ -152,14 +152,19 @@ suite('batches whose provider is odd', () => {
       file: await toFile(Buffer.from(chatLine('a', 'batch_ms=60000 output_tokens=3')), 'a'),
       purpose: 'batch',
     })
-    for (let index = 0; index < 25; index++)
-      await client.batches.create({
+    const batches: string[] = []
+    for (let index = 0; index < 25; index++) {
+      const { id } = await client.batches.create({
         input_file_id: input.id,
         endpoint: '/v1/chat/completions',
         completion_window: '24h',
       })
+      batches.push(id)
+    }
     await assert.rejects(client.files.delete(fileId), { status: 503 }, 'five were not asked')
     assert.equal((await client.files.delete(fileId)).deleted, true, 'asked again, they were')
+    // As long as they run they are looked at, again and again.
+    await Promise.all(batches.map(id => client.batches.cancel(id)))
   })
 
   const adopt = (key: string, body: Record<string, unknown>) =>

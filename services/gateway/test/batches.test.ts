@@ -8,7 +8,7 @@ import { openBucket } from '@sluice/bus'
 import { StoredFile, storedFileKey } from '@sluice/contracts'
 import { type BillRecord, hashCredential } from '@sluice/simulator'
 import { freePort, startService } from '@sluice/stack'
-import { busOf, eventually } from '@sluice/test-env'
+import { busOf, eventually, sized } from '@sluice/test-env'
 import OpenAI, { toFile } from 'openai'
 import pg from 'pg'
 import { startAlteredProvider } from './altered-provider.ts'
@@ -264,7 +264,7 @@ suite('message batches', () => {
     const integrations = { anthropic: { base_url: provider.url, api_key: credential } }
     const project = { ...(await gateway.newProject({ integrations })), credential }
     const client = gateway.anthropic(project.apiKey)
-    const [count, given] = [1_000, 300]
+    const { count, given } = sized({ small: { count: 200, given: 60 }, full: { count: 1_000, given: 300 } })
     let isWhole = false
     provider.alter = (_method, path, { status, body }) =>
       !isWhole && path.endsWith('/results')
@@ -351,7 +351,7 @@ suite('message batches', () => {
       apiKey: project.apiKey,
       maxRetries: 0,
     })
-    const batches = 12
+    const batches = sized({ small: 4, full: 12 })
     const began = performance.now()
     for (let index = 0; index < batches; index++) {
       const maker = index % 2 === 0 ? client : elsewhere

@@ -42,21 +42,19 @@ export class GatewayStack {
   readonly stack: TestStack
   readonly #adminToken: string
   readonly #settings: Readonly<Record<string, string>>
-  readonly #events = new Map<string, UsageRecordedData[]>()
+  /** By call, of all gateways of the installation. */
+  readonly #events: Map<string, UsageRecordedData[]>
 
-  private constructor(stack: TestStack, adminToken: string, settings: Readonly<Record<string, string>> = {}) {
+  private constructor(
+    stack: TestStack,
+    adminToken: string,
+    events: Map<string, UsageRecordedData[]>,
+    settings: Readonly<Record<string, string>> = {},
+  ) {
     this.stack = stack
     this.#adminToken = adminToken
+    this.#events = events
     this.#settings = settings
-    stack.natsAdmin.subscribe('usage.recorded.v1.*', {
-      callback: (_error, message) => {
-        for (const line of message.string().split('\n')) {
-          if (line === '') continue
-          const event = JSON.parse(line) as UsageRecordedData
-          this.#events.set(event.call_id, [...(this.#events.get(event.call_id) ?? []), event])
-        }
-      },
-    })
   }
 
   static async start(t: TestScope, options: TestStackOptions = {}): Promise<GatewayStack> {
@@ -67,7 +65,7 @@ export class GatewayStack {
       body: JSON.stringify(stack.admin),
     })
     const { access_token } = (await answer.json()) as { access_token: string }
-    return new GatewayStack(stack, access_token, options.env)
+    return new GatewayStack(stack, access_token, eventsOn(stack), options.env)
   }
 
   /** One more gateway of the same installation, with a journal and settings of its own and none of the first one's. */
@@ -101,7 +99,7 @@ export class GatewayStack {
       anthropicBaseUrl: `${url}/anthropic`,
       services: { ...this.stack.services, gateway },
     })
-    return new GatewayStack(stack, this.#adminToken, settings)
+    return new GatewayStack(stack, this.#adminToken, this.#events, settings)
   }
 
   get url(): string {
@@ -256,6 +254,21 @@ export class GatewayStack {
       socket.on('connect', () => socket.write(bytes))
     })
   }
+}
+
+/** What is published on an installation's bus from now on, by call. */
+function eventsOn(stack: TestStack): Map<string, UsageRecordedData[]> {
+  const events = new Map<string, UsageRecordedData[]>()
+  stack.natsAdmin.subscribe('usage.recorded.v1.*', {
+    callback: (_error, message) => {
+      for (const line of message.string().split('\n')) {
+        if (line === '') continue
+        const event = JSON.parse(line) as UsageRecordedData
+        events.set(event.call_id, [...(events.get(event.call_id) ?? []), event])
+      }
+    },
+  })
+  return events
 }
 
 /** The provider's own id of a call. */

@@ -83,7 +83,7 @@ async function makeCall(project: TestProject, at: { url: string }, directives: s
 }
 /** Makes a call that speaks for a minute and more. Resolves when its gateway has its turn in the journal. */
 async function makeLongCall(project: TestProject, at: Omit<Sibling, 'service'>): Promise<string> {
-  const callId = await makeCall(project, at, 'output_tokens=9000 delay_ms=10 call_turns=1 call_gap_ms=50')
+  const callId = await makeCall(project, at, 'output_tokens=2000 delay_ms=50 call_turns=1 call_gap_ms=50')
   await eventually(() => attemptsIn(at.journalDir, project).some(({ open }) => open.in_call?.call_id === callId))
   return callId
 }
@@ -193,7 +193,7 @@ suite('a gateway is killed with calls', () => {
     await withBudget(projects.spending, [first, sibling, dying])
     spokenElsewhere = await makeLongCall(projects.spending, sibling)
     calls.revoked = await makeLongCall(projects.revoked, dying)
-    const talk = 'output_tokens=4 call_turns=1000 call_gap_ms=100'
+    const talk = 'output_tokens=4 call_turns=1000'
     calls.talking = await makeCall(projects.talking, dying, talk)
     calls.spending = await makeCall(projects.spending, dying, talk)
     ;[ofDead] = await someTurns(projects.talking, 2)
