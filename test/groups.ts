@@ -101,17 +101,13 @@ const groups: Record<string, readonly string[]> = {
   stack: ['packages/stack/test/*.test.ts'],
   units: [
     'packages/*/src/**/*.test.ts',
+    'packages/{postgres,pricing,simulator}/test/*.test.ts',
     'services/*/src/**/*.test.ts',
     'services/gateway/test/journal-leases.test.ts',
     'test/faults/compare.test.ts',
     'test/faults/mutants.test.ts',
     'test/faults/overshoot.test.ts',
     'test/faults/power-cut.test.ts',
-  ],
-  simulator: [
-    'packages/simulator/test/*.test.ts',
-    'packages/pricing/test/*.test.ts',
-    'packages/postgres/test/*.test.ts',
   ],
   accounts: ['services/accounts/test/*.test.ts'],
   budget: ['services/budget/test/*.test.ts'],
