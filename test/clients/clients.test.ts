@@ -19,7 +19,7 @@ import { billedQuantities, pricedQuantities } from './bill-quantities.ts'
 import { type ClientCalls, headersOf, promptOf, type Setup } from './client-calls.ts'
 import { langchain } from './langchain.ts'
 import { ApiScope, callByName, everyMethod, Meshagent, notingClient, ours } from './meshagent-methods.ts'
-import { openaiMedia } from './openai-media.ts'
+import { openaiMedia, silence } from './openai-media.ts'
 import { openaiRealtime } from './openai-realtime.ts'
 import { openaiSdk } from './openai-sdk.ts'
 import { caseHeader, ProviderArrivals } from './provider-arrivals.ts'
@@ -111,6 +111,14 @@ suite('official clients', { concurrency: 16 }, () => {
     })
     feed = new EventFeed(stack)
     billedUpTo = (await readBills()).next_since
+    // What measures sound is started by the first that comes: where that takes long, its length is told by its size.
+    await eventually(async () => {
+      const file = await toFile(silence(1), 'a.wav')
+      const client = openai({ 'sluice-tag-case': 'heard first' })
+      await client.audio.transcriptions.create({ model: 'whisper-1', file, response_format: 'text' })
+      const heard = feed.byTag('case').get('heard first') ?? []
+      return heard.some(({ quantities }) => quantities.audio_ms_in === 1_000)
+    })
   })
   for (const { row, mode } of ways) {
     const name = `${row.client}, ${row.endpoint}, ${mode}`
