@@ -128,8 +128,5 @@ export function filesOfGroups(name?: string): string[] {
 export async function runGroup(file: string): Promise<void> {
   if (process.env.NODE_TEST_CONTEXT === undefined) return
   const { loadFiles } = await import('@sluice/test-env')
-  await loadFiles(filesOfGroups(basename(file, '.ts')), member => {
-    tellMember(member)
-    return import(join(root, member))
-  })
+  await loadFiles(filesOfGroups(basename(file, '.ts')), member => import(join(root, member)), tellMember)
 }

@@ -13,19 +13,14 @@ export interface UsedCpu {
   seconds: number
 }
 
-let running: { member: string; before: number } | undefined
+let toldBefore = 0
 
-/** From here on what this process uses is for a member of its group. */
+/** What this process has used since it began, or since the member before was over, is for this one of its group. */
 export function tellMember(member: string): void {
-  tellLastMember()
-  const before = cpuSeconds(process.pid)
-  running = before === undefined ? undefined : { member, before }
-}
-
-function tellLastMember(): void {
   const now = cpuSeconds(process.pid)
-  if (running && now !== undefined) tell({ member: running.member, seconds: now - running.before })
-  running = undefined
+  if (now === undefined) return
+  tell({ member, seconds: now - toldBefore })
+  toldBefore = now
 }
 
 function tell(used: Omit<UsedCpu, 'file'>): void {
@@ -34,7 +29,6 @@ function tell(used: Omit<UsedCpu, 'file'>): void {
 
 if (isToTell)
   process.on('exit', () => {
-    tellLastMember()
     const seconds = cpuSeconds(process.pid)
     if (seconds !== undefined) tell({ seconds })
   })

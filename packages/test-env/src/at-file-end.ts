@@ -27,11 +27,16 @@ let goOn: (() => void) | undefined
 /**
  * Loads the files of one process, one after the other: where one is to close something at its end, the next waits for its tests
  * and for that. Services of files that have ended would go on asking their stores, which is a good part of what tests take.
+ * @param onOver hears of each file when its tests have run, but for a run of some tests only
  */
-export async function loadFiles(files: readonly string[], load: (file: string) => Promise<unknown>): Promise<void> {
+export async function loadFiles(
+  files: readonly string[],
+  load: (file: string) => Promise<unknown>,
+  onOver: (file: string) => void = () => {},
+): Promise<void> {
   for (const file of files) {
     await load(file)
-    await endFile(file)
+    await endFile(file, onOver)
   }
   goOn?.()
 }
@@ -40,7 +45,7 @@ export async function loadFiles(files: readonly string[], load: (file: string) =
  * A process none of whose tests is to be run any more is at its end, and there are none until the next file is loaded: what this
  * puts behind the tests of a file lasts until then.
  */
-async function endFile(file: string): Promise<void> {
+async function endFile(file: string, onOver: (file: string) => void): Promise<void> {
   const goOnBefore = goOn
   const closes = ofFile.length > 0
   if (!isFiltered)
@@ -51,6 +56,7 @@ async function endFile(file: string): Promise<void> {
       suite(`${file} ${closes ? 'closes what it has opened' : 'is over'}`, () => {
         after(async () => {
           if (closes) await runSteps(ofFile).finally(resolve)
+          onOver(file)
           await nextIsLoaded
         })
       })
