@@ -54,7 +54,7 @@ interface ComingRequest {
 }
 
 /**
- * A client's connection whose requests are plain and small: most calls are, and reading them so costs a fraction of what
+ * A client's connection whose requests are plain and not very large: most calls are, and reading them so costs a fraction of what
  * Node's server takes. The first bytes that are anything else go to that server, with all that follow.
  *
  * One request is answered at a time. What comes meanwhile waits in its order, also while an answer waits for its client; nothing
@@ -108,8 +108,15 @@ export class ClientConnection implements AnswerSink {
       this.#afterwardsMs = undefined
     }
     if (nowMs < this.#deadlineMs) return
-    if ((this.#coming || this.#body) && !this.#socket.writableEnded) this.#end(timedOut)
-    else this.#socket.destroy()
+    if ((!this.#coming && !this.#body) || this.#socket.writableEnded) {
+      this.#socket.destroy()
+      return
+    }
+    // Whatever still comes of its body, its call is over.
+    this.#body = undefined
+    this.#exchange?.onClosed()
+    this.#exchange = undefined
+    this.#end(timedOut)
   }
 
   /** Ends it, at once where nothing is being answered, else behind the answer. */
@@ -257,6 +264,7 @@ export class ClientConnection implements AnswerSink {
     })
     this.#body = body
     this.#deadlineMs = performance.now() + bodyMs
+    this.#afterwardsMs = undefined
     this.#answer(head, answer, body)
     body.keep()
   }

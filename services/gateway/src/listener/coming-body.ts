@@ -21,7 +21,7 @@ interface Receiving {
   buffer: Buffer
   memory: BodyMemory
   resolve: (body: Buffer) => void
-  reject: (refusal: unknown) => void
+  reject: (refusal: Refusal) => void
 }
 
 /**
@@ -61,6 +61,8 @@ export class ComingBody {
   receive({ maxBodyBytes }: Endpoint, memory: BodyMemory): Promise<Buffer> {
     const most = Math.min(maxBodyBytes, memory.capBytes)
     if (this.#bytes > most) throw bodyTooLarge({ maxBodyBytes: most })
+    // All of it from now on: so much is set aside, however slowly it comes.
+    memory.take(this.#bytes)
     return new Promise((resolve, reject) => {
       this.#receiving = { buffer: Buffer.allocUnsafeSlow(this.#bytes), memory, resolve, reject }
       this.#begin()
@@ -117,14 +119,7 @@ export class ComingBody {
   }
 
   #add(bytes: Buffer): void {
-    const receiving = this.#receiving
-    if (receiving)
-      try {
-        receiving.memory.take(bytes.length)
-        bytes.copy(receiving.buffer, this.#length)
-      } catch (refusal) {
-        this.#fail(refusal)
-      }
+    if (this.#receiving) bytes.copy(this.#receiving.buffer, this.#length)
     this.#length += bytes.length
     if (this.#length < this.#bytes) return
     this.isComplete = true
@@ -133,11 +128,11 @@ export class ComingBody {
     this.#onRest?.()
   }
 
-  #fail(refusal: unknown): void {
+  #fail(refusal: Refusal): void {
     const receiving = this.#receiving
     if (!receiving) return
     this.#receiving = undefined
-    receiving.memory.release(this.#length)
+    receiving.memory.release(this.#bytes)
     receiving.reject(refusal)
   }
 }

@@ -6,7 +6,7 @@ import { ClientConnection, type ConnectionOwner, type FindAnswerer } from './cli
 const maxWaitingBytes = 32 * 1024 * 1024
 
 /**
- * Stands in front of a server of Node's: of each connection it answers the requests that are plain and small, until one comes
+ * Stands in front of a server of Node's: of each connection it answers the requests that are plain and not very large, until one comes
  * that is not for it; from then on the connection is the server's.
  */
 export class WholeRequests implements ConnectionOwner {

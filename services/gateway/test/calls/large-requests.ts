@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { suite, test } from 'node:test'
 import { setInterval } from 'node:timers'
+import { sized } from '@sluice/test-env'
 import type { GatewayStack } from '../gateway-stack.ts'
 import { requestIdOf } from '../gateway-stack.ts'
 import { formOf } from '../media/files.ts'
@@ -53,7 +54,7 @@ const requests: Record<string, LargeRequest> = {
         ])
       return parts(Buffer.alloc(bytes - parts(Buffer.alloc(0)).body.length, 'pixels'))
     },
-    times: 3,
+    times: sized({ small: 5, full: 12 }),
     mayGrowBy: 3 * 51 * MiB,
     refusal: inOpenAi(51 * MiB),
   },
