@@ -32,8 +32,8 @@ export interface Crawl<Credential> {
   operations: readonly Operation[]
   /** By the name of the role. */
   credentials: Readonly<Record<string, Credential>>
-  /** The role that may do most: a small run calls each operation as it, and as one of the others in turn. */
-  strongest?: string
+  /** The roles of each kind of credential that may do most: a small run calls each operation as them, and as one of the others in turn. */
+  strongest?: readonly string[]
   call: (
     method: string,
     url: string,
@@ -85,8 +85,9 @@ function rolesOf<Credential>(
   turn: number,
 ): [string, Credential][] {
   const all = Object.entries(credentials)
-  const others = all.filter(([role]) => role !== strongest)
+  if (strongest === undefined) return all
+  const others = all.filter(([role]) => !strongest.includes(role))
   const inTurn = others[turn % others.length]?.[0]
-  const small = all.filter(([role]) => role === strongest || role === inTurn)
-  return strongest === undefined ? all : sized({ small, full: all })
+  const small = all.filter(([role]) => strongest.includes(role) || role === inTurn)
+  return sized({ small, full: all })
 }
