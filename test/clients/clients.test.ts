@@ -139,7 +139,7 @@ suite('official clients', { concurrency: 16 }, () => {
       }
       let events = await settled(1)
       // The machine was so slow that it had ended before its client could leave.
-      if (mode.endsWith('left') && events.some(hasEnded)) events = await settled(4)
+      if (mode.endsWith('left') && events.some(hasEnded)) events = await settled(8)
       for (const event of events) await holdAgainstBill(row, mode, event, line => t.diagnostic(line))
     })
   }

@@ -24,7 +24,7 @@ const impatient: Replacement[] = [
   { file: 'services/gateway/src/forward.ts', from: 'idleTimeoutMs: deps.timeouts.idleMs', to: 'idleTimeoutMs: 1_000' },
 ]
 
-/** Calls whose provider thinks for a long time before, in the middle of, and instead of saying something. */
+/** Calls whose provider thinks for a long time before saying something, and in the middle of it. */
 async function run(at: ScenarioRun, size: Size, mutant: readonly Replacement[] = []): Promise<Outcome> {
   const stack = await at.stack({ services: ['accounts', 'billing', 'budget', 'gateway'] })
   if (mutant.length > 0) await restartAsMutant(stack.services.gateway, mutant)

@@ -155,7 +155,7 @@ export const natsDown: Scenario<Size> = {
   name: 'nats-down',
   promise: 'While NATS is away clients notice nothing, and no usage is lost or counted twice',
   full: { perSecond: 500, beforeSeconds: 30, awaySeconds: 60, afterSeconds: 5, slower: { times: 1.5, ms: 1 } },
-  small: { perSecond: 10, beforeSeconds: 3, awaySeconds: 10, afterSeconds: 1, slower: { times: 2, ms: 10 } },
+  small: { perSecond: 30, beforeSeconds: 3, awaySeconds: 10, afterSeconds: 1, slower: { times: 2, ms: 10 } },
   run,
   mutant: {
     name: 'publish and forget',

@@ -374,8 +374,8 @@ const small: Size = {
     { ...chat, maxTokens: 1_310 },
     { ...messages, maxTokens: 1_280 },
   ],
-  // Of a hundred and forty calls a thousandth is none: up to two may meet a gateway that others have kept from running.
-  mostPerMillion: 15_000,
+  // Of a hundred and forty calls a thousandth is none: up to four may meet a gateway that others have kept from running.
+  mostPerMillion: 30_000,
 }
 
 export const pacedLive: Scenario<Size> = {
