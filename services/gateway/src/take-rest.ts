@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 
 /** How long a refused client may go on sending. */
-const restMs = 2_000
+export const restMs = 2_000
 
 /** Most clients read no refusal while they send: what is on its way is taken and dropped, for a moment. */
 export async function takeRest(request: IncomingMessage): Promise<void> {

@@ -70,7 +70,7 @@ export class ClientConnection implements AnswerSink {
   /** Who answers requests like the last one. */
   #found: { method: string; target: string; answer: ReturnType<FindAnswerer> } | undefined
   #exchange: WholeExchange | undefined
-  /** Of the exchange, where not all of it has come. */
+  /** Of the exchange, where not all of it had come. */
   #body: ComingBody | undefined
   #coming: ComingRequest | undefined
   /** Bytes behind the request that is being answered. */
@@ -102,7 +102,7 @@ export class ClientConnection implements AnswerSink {
 
   /** Called each few seconds: ends what has waited for too long. */
   check(nowMs: number): void {
-    if (this.#exchange && !this.#body) return
+    if (this.#exchange && this.#body?.isComplete !== false) return
     if (this.#afterwardsMs !== undefined && this.#socket.writableLength === 0) {
       this.#deadlineMs = Math.min(this.#deadlineMs, nowMs + this.#afterwardsMs)
       this.#afterwardsMs = undefined
@@ -144,7 +144,7 @@ export class ClientConnection implements AnswerSink {
 
   onAnswered(): void {
     this.#exchange = undefined
-    const rest = this.#body
+    const rest = this.#body?.isComplete === false ? this.#body : undefined
     this.#body = undefined
     rest?.close()
     if (this.#owner.isClosing || rest) {

@@ -1,6 +1,7 @@
 import type { Endpoint } from '../endpoints.ts'
 import { type BodyMemory, bodyTooLarge } from '../read-request.ts'
 import { Refusal } from '../refusal.ts'
+import { restMs } from '../take-rest.ts'
 
 /** Where a body comes from. */
 export interface BodySource {
@@ -11,8 +12,6 @@ export interface BodySource {
   onTaken: () => void
 }
 
-/** How long a refused client may go on sending. */
-const restMs = 2_000
 const nothing = Buffer.alloc(0)
 
 /** Whoever waits for the end of a body. */
@@ -43,7 +42,7 @@ export class ComingBody {
   /** Waits until the rest is dropped. */
   #onRest: (() => void) | undefined
 
-  /** @param early what has come with the head; what of it is there when the constructor's caller returns must be kept: {@link keep} */
+  /** @param early what has come with the head, until {@link keep} copies it */
   constructor(bytes: number, early: Buffer, source: BodySource) {
     this.#bytes = bytes
     this.#early = early
