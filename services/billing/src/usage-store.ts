@@ -8,6 +8,7 @@ import {
   type SeriesCompleteness,
   seriesOfEpoch,
   type Transaction,
+  together,
   transact,
 } from '@sluice/postgres'
 import { sql } from 'kysely'
@@ -121,25 +122,47 @@ async function postFresh(
 
 /** Stores each range once; the exclusion constraint refuses what the marks should never have let through. */
 async function insertBatches(trx: Transaction<Tables>, fresh: readonly FreshRange[]): Promise<string[]> {
-  const series = new Map(fresh.map(range => [seriesKey(range.series), range.series]))
-  const unique = [...series.values()]
-  await sql`insert into usage_series (gateway_id, epoch, partition)
-    select * from unnest(${unique.map(one => one.gatewayId)}::text[], ${unique.map(one => one.epoch)}::bigint[], ${unique.map(one => one.partition)}::int[])
-    on conflict do nothing`.execute(trx)
-  const { rows } = await sql<{ series_no: number; gateway_id: string; epoch: string; partition: number }>`
-    select series_no, gateway_id, epoch, partition from usage_series
-    where (gateway_id, epoch, partition) in (
-      select * from unnest(${unique.map(one => one.gatewayId)}::text[], ${unique.map(one => one.epoch)}::bigint[], ${unique.map(one => one.partition)}::int[])
-    )`.execute(trx)
-  const numbers = new Map(rows.map(row => [`${row.gateway_id}.${row.epoch}.${row.partition}`, row.series_no]))
-  const ids: string[] = []
-  for (const range of fresh) {
-    const content = zstdCompressSync(Buffer.from(range.lines.map(line => `${line.text}\n`).join('')))
-    const inserted = await sql<{ batch_id: string }>`insert into usage_batches (series_no, first, last, content)
-      values (${numbers.get(seriesKey(range.series))}, ${range.first}, ${range.last}, ${content}) returning batch_id`.execute(
-      trx,
-    )
-    ids.push(inserted.rows[0]?.batch_id ?? '')
-  }
-  return ids
+  const numbers = await numberSeries(trx, fresh)
+  const inserted = await together(
+    trx,
+    fresh.map(({ series, first, last, lines }) => {
+      const content = zstdCompressSync(Buffer.from(lines.map(line => `${line.text}\n`).join('')))
+      return sql<{ batch_id: string }>`insert into usage_batches (series_no, first, last, content)
+        values (${numbers.get(seriesKey(series))}, ${first}, ${last}, ${content}) returning batch_id`
+    }),
+  )
+  return inserted.map(([row]) => row?.batch_id ?? '')
 }
+
+/**
+ * The numbers of series; those that are new get the next. Only they ask for one: a number that is not used is gone, and there are
+ * four million. Nobody else makes the same series meanwhile, since its mark is locked.
+ */
+async function numberSeries(trx: Transaction<Tables>, fresh: readonly FreshRange[]): Promise<Map<string, number>> {
+  const series = new Map(fresh.map(range => [seriesKey(range.series), range.series]))
+  const numbers = new Map<string, number>()
+  const learn = (rows: readonly { series_no: number }[][], of: readonly string[]) => {
+    for (const [at, key] of of.entries()) {
+      const number = rows[at]?.[0]?.series_no
+      if (number !== undefined) numbers.set(key, number)
+    }
+  }
+  learn(await together(trx, [...series.values()].map(findSeries)), [...series.keys()])
+  const missing = [...series].filter(([key]) => !numbers.has(key))
+  learn(
+    await together(
+      trx,
+      missing.map(([, one]) => insertSeries(one)),
+    ),
+    missing.map(([key]) => key),
+  )
+  return numbers
+}
+
+const findSeries = ({ gatewayId, epoch, partition }: Series) =>
+  sql<{ series_no: number }>`select series_no from usage_series
+    where gateway_id = ${gatewayId} and epoch = ${epoch} and partition = ${partition}`
+
+const insertSeries = ({ gatewayId, epoch, partition }: Series) =>
+  sql<{ series_no: number }>`insert into usage_series (gateway_id, epoch, partition)
+    values (${gatewayId}, ${epoch}, ${partition}) returning series_no`

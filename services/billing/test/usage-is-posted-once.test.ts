@@ -10,10 +10,12 @@ import {
   UsageRecorded,
   type UsageRecordedData,
 } from '@sluice/contracts'
+import type { Kysely } from '@sluice/postgres'
 import { eventually, publishStored, publishUsage, publishUsageBody } from '@sluice/test-env'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import { readMissedUsage } from '../src/consumers/missed-usage.ts'
+import { renumberSeries } from '../src/db/migrations/012-renumber-series.ts'
 import { deadLetterStore } from '../src/dead-letter-store.ts'
 import { listLateEvents } from '../src/late-event-store.ts'
 import { checkRating } from '../src/rate-usage.ts'
@@ -96,6 +98,33 @@ test('batches in any borders, any order and any number post each event once, to 
     (await stores.usage.listCompleteness()).map(one => [one.last, one.gaps]),
     [[40, []]],
   )
+})
+
+test('a series has the next number, however many batches of others came before it', async t => {
+  const stores = await billingStores(t)
+  const events = place(Array.from({ length: 5 }, () => ratedEvent()))
+  for (const at of [1, 2, 3, 4]) await stores.usage.post([message(events, at, at)], unrated)
+  const moved = readMessage(
+    'usage.recorded.v1.4',
+    Buffer.from(`${UsageRecorded.encode({ ...ratedEvent(), partition: 4, seq: 1 })}\n`),
+    () => ({
+      ...series,
+      partition: 4,
+      first: 1,
+      last: 1,
+    }),
+  )
+  // As it was where each batch took numbers.
+  await sql`select nextval(pg_get_serial_sequence('usage_series', 'series_no')) from generate_series(1, 5)`.execute(
+    stores.db,
+  )
+  await stores.db.transaction().execute(trx => renumberSeries.up(trx as unknown as Kysely<never>))
+  await stores.usage.post([message(events, 5, 5), moved], unrated)
+  const { rows } = await sql`select partition, series_no from usage_series order by series_no`.execute(stores.db)
+  assert.deepEqual(rows, [
+    { partition: 3, series_no: 1 },
+    { partition: 4, series_no: 2 },
+  ])
 })
 
 test('the database itself refuses a range that overlaps and a transaction that does not balance', async t => {

@@ -18,6 +18,7 @@ import { addPriceBookOrigin } from './008-add-price-book-origin.ts'
 import { createHeardEpochs } from './009-create-heard-epochs.ts'
 import { createLateEvents } from './010-create-late-events.ts'
 import { createCredits } from './011-create-credits.ts'
+import { renumberSeries } from './012-renumber-series.ts'
 
 export const migrations: readonly Migration[] = [
   createSeriesMarks,
@@ -36,4 +37,5 @@ export const migrations: readonly Migration[] = [
   createGivenUpGaps,
   createCredits,
   indexOutboxBeside([AuditRecorded.type]),
+  renumberSeries,
 ]
