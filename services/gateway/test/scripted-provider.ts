@@ -47,6 +47,8 @@ export async function startScriptedProvider(): Promise<ScriptedProvider> {
     if (script.breaks) response.destroy()
     else response.end()
   })
+  // A connection that it lets go in the moment of the next request would be a provider that is not there.
+  server.keepAliveTimeout = 120_000
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return {
