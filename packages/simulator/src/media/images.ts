@@ -33,7 +33,7 @@ export async function editImages(call: Call): Promise<void> {
     const body = asObject(JSON.parse(call.bytes.toString()))
     return draw(call, { kind: 'image_edit', text: membersOf(body), pictures: asList(body.images).length })
   }
-  const form = await readForm(call)
+  const form = readForm(call)
   const pictures = form.files.filter(({ name }) => name.startsWith('image')).length
   if (pictures === 0) throw errorOfStatus('openai', 400, 'The request has no image.')
   await draw(call, { kind: 'image_edit', text: form.text, pictures })
@@ -48,7 +48,7 @@ function membersOf(body: JsonObject): Asked['text'] {
 
 /** `POST /v1/images/variations` */
 export async function createImageVariation(call: Call): Promise<void> {
-  const form = await readForm(call)
+  const form = readForm(call)
   if (form.files.length !== 1) throw errorOfStatus('openai', 400, 'The request needs one image.')
   await draw(call, { kind: 'image_variation', text: form.text, pictures: 1 })
 }

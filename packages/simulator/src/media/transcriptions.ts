@@ -27,7 +27,7 @@ export function translations(call: Call): Promise<void> {
 }
 
 async function writeDown(call: Call, task: 'transcribe' | 'translate'): Promise<void> {
-  const form = await readForm(call)
+  const form = readForm(call)
   const { model, price } = readMediaModel(call, form.text('model'), 'transcription')
   if (task === 'translate' && model !== 'whisper-1')
     throw errorOfStatus('openai', 400, `Model "${model}" does not translate.`)

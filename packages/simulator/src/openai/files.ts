@@ -6,8 +6,8 @@ import type { ShelvedFile } from './file-shelf.ts'
 const PREFIX = '/v1/files/'
 
 /** `POST /v1/files`: free; a form with `purpose` and `file`. */
-export async function uploadFile(call: Call): Promise<void> {
-  const form = await readForm(call)
+export function uploadFile(call: Call): void {
+  const form = readForm(call)
   const [upload] = form.files
   const purpose = form.text('purpose')
   if (upload === undefined || purpose === undefined) {
