@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs'
 import { suite, test } from 'node:test'
 import { setInterval } from 'node:timers'
 import { sized } from '@sluice/test-env'
+import { request as ask } from 'undici'
 import type { GatewayStack } from '../gateway-stack.ts'
-import { requestIdOf } from '../gateway-stack.ts'
 import { formOf } from '../media/files.ts'
 
 const MiB = 1024 * 1024
@@ -30,11 +30,10 @@ interface LargeRequest {
 
 const json = (bytes: number, asked: object) => {
   const [before = '', behind = ''] = JSON.stringify(asked).split(filler)
-  const length = bytes - Buffer.byteLength(before) - Buffer.byteLength(behind)
-  return {
-    type: 'application/json',
-    body: Buffer.concat([Buffer.from(before), Buffer.alloc(length, 'iVBORw0KGgoA'), Buffer.from(behind)]),
-  }
+  const body = Buffer.alloc(bytes, 'iVBORw0KGgoA')
+  body.write(before)
+  body.write(behind, bytes - Buffer.byteLength(behind))
+  return { type: 'application/json', body }
 }
 const imageUrl = `data:image/png;base64,${filler}`
 const inOpenAi = (limit: number) =>
@@ -54,7 +53,7 @@ const requests: Record<string, LargeRequest> = {
         ])
       return parts(Buffer.alloc(bytes - parts(Buffer.alloc(0)).body.length, 'pixels'))
     },
-    times: sized({ small: 5, full: 12 }),
+    times: sized({ small: 4, full: 12 }),
     mayGrowBy: 3 * 51 * MiB,
     refusal: inOpenAi(51 * MiB),
   },
@@ -98,10 +97,13 @@ const requests: Record<string, LargeRequest> = {
 
 /** What a path takes at most passes byte for byte and in bounded memory; one byte more is refused. */
 export function largeRequestsPass(gateway: GatewayStack): void {
-  const post = (path: string, { type, body }: ReturnType<LargeRequest['ofSize']>) =>
-    gateway.post(path, gateway.stack.apiKey, new Uint8Array(body.buffer, body.byteOffset, body.length), {
-      headers: { 'content-type': type },
-    })
+  // `fetch` would make three copies of each body.
+  const post = async (path: string, { type, body }: ReturnType<LargeRequest['ofSize']>) => {
+    const headers = { authorization: `Bearer ${gateway.stack.apiKey}`, 'content-type': type }
+    const answer = await ask(`${gateway.url}${path}`, { method: 'POST', headers, body })
+    const header = (name: string) => answer.headers[name]?.toString() ?? null
+    return { status: answer.statusCode, header, text: await answer.body.text() }
+  }
 
   suite('large requests', () => {
     for (const [name, { path, limitBytes, ofSize, times, mayGrowBy, refusal }] of Object.entries(requests)) {
@@ -112,11 +114,11 @@ export function largeRequestsPass(gateway: GatewayStack): void {
         const memory = watchMemory(gateway)
         for (let time = 0; time < times; time++) {
           const answer = await post(path, request)
-          assert.equal(answer.status, 200, await answer.clone().text())
-          const requestId = requestIdOf(answer)
+          assert.equal(answer.status, 200, answer.text)
+          const requestId = answer.header('request-id') ?? answer.header('x-request-id')
           const arrived = await fetch(`${gateway.stack.simulatorUrl}/simulator/requests/${requestId}?digest`)
           assert.equal(((await arrived.json()) as { body_sha256: string }).body_sha256, sha256)
-          const event = await gateway.eventOf(answer.headers.get('sluice-call-id'))
+          const event = await gateway.eventOf(answer.header('sluice-call-id'))
           assert.equal(event.cost_nano_usd, (await gateway.closedBillOf(requestId)).cost_nano_usd)
         }
         const grown = memory.grown()
@@ -130,7 +132,7 @@ export function largeRequestsPass(gateway: GatewayStack): void {
       test(`one byte more is refused in the dialect's words: ${name}`, async () => {
         const answer = await post(path, ofSize(limitBytes + 1))
         assert.equal(answer.status, 413)
-        assert.match(await answer.text(), refusal)
+        assert.match(answer.text, refusal)
       })
     }
   })

@@ -27,13 +27,13 @@ export async function openStalled(
 }
 
 const event = `data: {"id":"c","choices":[{"index":0,"delta":{"content":"${'x'.repeat(32_768)}"}}]}\n\n`
-const events = Array.from({ length: 1_280 }, () => event)
+const pieces = 1_280
 export const longStream: ScriptedAnswer = {
   headers: ['content-type', 'text/event-stream'],
-  chunks: [...events, 'data: [DONE]\n\n'],
+  chunks: [...Array<string>(pieces).fill(event), 'data: [DONE]\n\n'],
 }
 const longAnswer: ScriptedAnswer = {
-  chunks: ['{"x":"', ...events.map(text => text.replaceAll(/["\n]/g, ' ')), '"}'],
+  chunks: ['{"x":"', ...Array<string>(pieces).fill(event.replaceAll(/["\n]/g, ' ')), '"}'],
 }
 export const chat = { model: 'gpt-5.4-mini', stream: true, messages: [{ role: 'user', content: 'x' }] }
 /** Longest time that a client of these tests may take nothing. */

@@ -25,7 +25,7 @@ export function formOf(
     Buffer.from(
       `--${boundary}\r\nContent-Disposition: form-data; name="${name}"${file ? `; filename="${file}"` : ''}\r\n\r\n`,
     ),
-    Buffer.from(value),
+    typeof value === 'string' ? Buffer.from(value) : value,
     Buffer.from('\r\n'),
   ])
   return {
