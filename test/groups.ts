@@ -36,20 +36,17 @@ const groups: Record<string, readonly string[]> = {
     'services/gateway/test/sockets.test.ts',
     'services/gateway/test/stored-killed.test.ts',
   ],
-  // Gateways with settings of their own on one installation; the first of these opens a stream before anything else. The last
-  // has a gateway that trusts no address of this machine, where the providers of all others are: it begins when they have ended.
+  // Gateways with settings of their own on one installation. The first of these wants no batch of others to run. The last has a
+  // gateway that trusts no address of this machine, where the providers of all others are: it begins when they have ended.
   'gateway-settings': [
+    'services/gateway/test/batches.test.ts',
+    'services/gateway/test/batches-altered.test.ts',
+    'services/gateway/test/realtime-calls-held.test.ts',
     'services/gateway/test/calls.test.ts',
     'services/gateway/test/drains.test.ts',
     'services/gateway/test/sockets-settings.test.ts',
     'services/gateway/test/sockets-secured.test.ts',
     'services/gateway/test/access.test.ts',
-  ],
-  // The first of these wants no batch of others to run.
-  'gateway-batches': [
-    'services/gateway/test/batches.test.ts',
-    'services/gateway/test/batches-altered.test.ts',
-    'services/gateway/test/realtime-calls-held.test.ts',
   ],
   // The first of these prints what a call costs.
   'gateway-journals': [
@@ -110,6 +107,7 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/power-cut.test.ts',
   ],
   accounts: ['services/accounts/test/*.test.ts'],
+  analytics: ['services/analytics/test/*.test.ts'],
   budget: ['services/budget/test/*.test.ts'],
   billing: ['services/billing/test/*.test.ts'],
 }

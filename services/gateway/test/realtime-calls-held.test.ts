@@ -6,19 +6,21 @@ import { before, suite, test } from 'node:test'
 import { openBucket } from '@sluice/bus'
 import { ChargedContainer, containerKey, type UsageRecordedData } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
-import { busOf, eventually } from '@sluice/test-env'
+import { atFileEnd, busOf, eventually } from '@sluice/test-env'
 import OpenAI from 'openai'
 import type { ProjectOptions, TestProject } from './gateway-stack.ts'
 import { attemptsIn, spokenIn } from './journal-attempts.ts'
-import { givenUpSoon, sharedGateway, sharedScope } from './shared-gateway.ts'
+import { givenUpSoon, sharedGateway } from './shared-gateway.ts'
 import { openSocket, untilHungUp } from './sockets/socket-client.ts'
 
 // Calls whose sound goes past an installation of several gateways: whoever has one, and whatever becomes of it.
 const leaseMs = Number(givenUpSoon.GATEWAY_CALL_LEASE_MS)
 const gateway = await sharedGateway(givenUpSoon)
-// Before the installation that they belong to.
-const stopping: (() => Promise<void>)[] = []
-sharedScope.after(() => Promise.all(stopping.map(stop => stop())).then(() => undefined))
+// The next file of their process begins when this one has ended: asking for batches every moment would take from it.
+const stopping: (() => Promise<void>)[] = [() => gateway.stack.services.gateway.stop()]
+atFileEnd(async () => {
+  await Promise.all(stopping.map(stop => stop()))
+})
 const journals = join(gateway.stack.home, 'journals')
 mkdirSync(journals)
 
