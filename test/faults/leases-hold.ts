@@ -9,7 +9,7 @@ interface Size {
 
 interface Mistake {
   name: string
-  /** A schedule that shows it. */
+  /** A schedule that shows it: of those that do, a short one. */
   seed: number
   replacements: readonly Replacement[]
 }
@@ -20,12 +20,12 @@ const leases = 'packages/leases/src'
 export const leaseMistakes: readonly Mistake[] = [
   {
     name: 'money of a silent gateway is free again',
-    seed: 64,
+    seed: 19371,
     replacements: [{ file: `${leases}/decide-report.ts`, from: "state: 'silent' } }))", to: "state: 'closed' } }))" }],
   },
   {
     name: 'a call checks and holds nothing',
-    seed: 1,
+    seed: 10778,
     replacements: [
       { file: `${leases}/wallet.ts`, from: 'lease.held += amount\n', to: '' },
       { file: `${leases}/wallet.ts`, from: 'pool.free -= amount\n', to: '' },
@@ -36,7 +36,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'what is reported twice counts twice',
-    seed: 1,
+    seed: 10778,
     replacements: [
       {
         file: `${leases}/decide-report.ts`,
@@ -52,7 +52,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'the journal knows no leases',
-    seed: 1,
+    seed: 10778,
     replacements: [
       {
         file: `${leases}/journaled-leases.ts`,
@@ -63,7 +63,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'an ask that comes twice is granted twice',
-    seed: 1,
+    seed: 10778,
     replacements: [
       {
         file: `${leases}/decide-ask.ts`,
@@ -79,7 +79,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'settlements are told as differences',
-    seed: 1,
+    seed: 10778,
     replacements: [
       {
         file: `${leases}/wallet-pool.ts`,
@@ -102,12 +102,12 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'a run that has ended keeps the leases that its journal does not name',
-    seed: 5,
+    seed: 10778,
     replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (!hello.more)', to: 'if (hello.at_ms < 0)' }],
   },
   {
     name: 'the hello of an earlier run ends what a later one has',
-    seed: 1,
+    seed: 4809,
     replacements: [
       {
         file: `${leases}/decide-report.ts`,
@@ -118,7 +118,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'a hello ends leases and settles nothing of them',
-    seed: 1,
+    seed: 10778,
     replacements: [
       {
         file: `${leases}/decide-report.ts`,
@@ -129,7 +129,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'what a hello names goes on',
-    seed: 2,
+    seed: 10778,
     replacements: [
       {
         file: `${leases}/decide-report.ts`,
@@ -151,12 +151,12 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'a grant that nobody heard of stays',
-    seed: 6,
+    seed: 9026,
     replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (whole)\n', to: 'if (whole && nowMs < 0)\n' }],
   },
   {
     name: 'a list of leases is believed of asks that are still open',
-    seed: 6,
+    seed: 895,
     replacements: [
       {
         file: `${leases}/wallet.ts`,
@@ -167,17 +167,17 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'what is handed over once is handed over each time that it is told',
-    seed: 1,
+    seed: 12182,
     replacements: [{ file: `${leases}/decide-report.ts`, from: 'if (state.leases.has(leaseId)) continue', to: '' }],
   },
   {
     name: 'what a running call gives back is free twice',
-    seed: 2,
+    seed: 12182,
     replacements: [{ file: `${leases}/wallet.ts`, from: 'lease.held -= less', to: 'lease.held -= 2 * less' }],
   },
   {
     name: 'what a call uses beyond its hold is settled nowhere',
-    seed: 2,
+    seed: 12182,
     replacements: [
       {
         file: `${leases}/wallet.ts`,
@@ -193,17 +193,17 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'what was given back is held all the same',
-    seed: 1,
+    seed: 10778,
     replacements: [{ file: `${leases}/wallet.ts`, from: 'lease.returned += free', to: '' }],
   },
   {
     name: 'more is given back than was free',
-    seed: 234,
+    seed: 1490,
     replacements: [{ file: `${leases}/wallet.ts`, from: 'lease.returned += free', to: 'lease.returned += 2 * free' }],
   },
   {
     name: 'whoever has waited is served from leases whose ttl is over',
-    seed: 3,
+    seed: 11072,
     replacements: [
       {
         file: `${leases}/wallet.ts`,
@@ -219,7 +219,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'a lease that was called back is renewed with all others',
-    seed: 1,
+    seed: 12985,
     replacements: [
       {
         file: `${leases}/wallet.ts`,
@@ -230,7 +230,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'a pool that stands above a lowered limit grants again',
-    seed: 7,
+    seed: 12985,
     replacements: [
       {
         file: `${leases}/decide-ask.ts`,
@@ -241,7 +241,7 @@ export const leaseMistakes: readonly Mistake[] = [
   },
   {
     name: 'who is killed forgets what it was to hand over',
-    seed: 2,
+    seed: 12182,
     replacements: [
       {
         file: `${leases}/journaled-leases.ts`,
