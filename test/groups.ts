@@ -78,7 +78,9 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/strict-journal.test.ts',
     'test/faults/journal-full.test.ts',
   ],
+  // The first has an installation of its own, which is gone when the others begin.
   'faults-of-stores': [
+    'test/usage-is-rebuilt.test.ts',
     'test/faults/nats-down.test.ts',
     'test/faults/nats-killed.test.ts',
     'test/faults/postgres-killed.test.ts',
