@@ -174,23 +174,31 @@ export function startOutboxRelay<Tables>(
   send: SendOutboxEntry,
   { log, retryMs = 1_000, apart = [] }: OutboxRelayOptions,
 ): OutboxRelay {
-  const relays = lanesOf(apart).map(lane => startLane(db, send, lane, { log, retryMs }))
+  const lanes = lanesOf(apart)
+  const relays = lanes.map(lane => startLane(db, send, lane, log))
+
+  /** What other instances have left, and what failed: looked for without taking turns, in all lanes at once, for there is seldom any. */
+  async function flushWhatIsLeft(): Promise<void> {
+    const { rows } = await sql<{ left: boolean[] }>`select array[${sql.join(
+      lanes.map(({ holds }) => sql`exists (select from outbox where ${holds})`),
+    )}] as left`.execute(db)
+    await Promise.all(relays.filter((_relay, at) => rows[0]?.left[at]).map(relay => relay.flush()))
+  }
+  const flush = async (): Promise<void> => {
+    await Promise.all(relays.map(relay => relay.flush()))
+  }
+
+  const timer = setInterval(() => void flushWhatIsLeft().catch(flush), retryMs)
   return {
-    flush: async () => {
-      await Promise.all(relays.map(relay => relay.flush()))
-    },
+    flush,
     close: async () => {
+      clearInterval(timer)
       await Promise.all(relays.map(relay => relay.close()))
     },
   }
 }
 
-function startLane<Tables>(
-  db: Kysely<Tables>,
-  send: SendOutboxEntry,
-  lane: Lane,
-  { log, retryMs }: { log: Logger; retryMs: number },
-): OutboxRelay {
+function startLane<Tables>(db: Kysely<Tables>, send: SendOutboxEntry, lane: Lane, log: Logger): OutboxRelay {
   let waiting: PromiseWithResolvers<void> | undefined
   let running: Promise<void> | undefined
   let closed = false
@@ -235,17 +243,9 @@ function startLane<Tables>(
     return promise
   }
 
-  /** What other instances have left, and what failed: looked for without taking turns, for there is seldom any. */
-  async function flushWhatIsLeft(): Promise<void> {
-    const { rows } = await sql`select from outbox where ${lane.holds} limit 1`.execute(db)
-    if (rows.length > 0) await flush()
-  }
-
-  const timer = setInterval(() => void flushWhatIsLeft().catch(flush), retryMs)
   return {
     flush,
     close: async () => {
-      clearInterval(timer)
       await flush()
       closed = true
       await running
