@@ -32,6 +32,8 @@ import { mailSender } from './alerts/send-mail.ts'
 import { webhookSender } from './alerts/send-webhook.ts'
 import { startTelling } from './alerts/tell-requests.ts'
 import { tellRequests } from './alerts/tell-requests-store.ts'
+import { findWaitingAlerts } from './alerts/waiting-store.ts'
+import { watchAlerts } from './alerts/watch-alerts.ts'
 import { buildApp } from './app.ts'
 import type { BudgetChange } from './budget-change-store.ts'
 import { manageBudgets } from './budget-management-store.ts'
@@ -325,7 +327,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
     'completeness watch',
   )
 
-  closing.use(
+  const telling = closing.use(
     startTelling({
       tell: () =>
         tellRequests(db, {
@@ -333,12 +335,11 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
           publicOrigin: config.publicOrigin,
           nowMs: Date.now(),
         }),
-      pollMs: config.alertPollMs,
       log,
     }),
     'requests to be told of',
   )
-  closing.use(
+  const deliveries = closing.use(
     startDeliveries({
       claim: asked => claimDeliveries(db, uuidv7(), { ...asked, nowMs: Date.now() }),
       send: alertSender({
@@ -349,10 +350,19 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
       }),
       finish: (delivery, outcome) => finishAttempt(db, delivery, outcome, Date.now()),
       onAttempt: (...attempt) => alertAttempted(log, ...attempt),
-      pollMs: config.alertPollMs,
       log,
     }),
     'alerts',
+  )
+  closing.use(
+    watchAlerts({
+      findWaiting: () => findWaitingAlerts(db, Date.now()),
+      tell: telling.look,
+      deliver: deliveries.look,
+      pollMs: config.alertPollMs,
+      log,
+    }),
+    'alerts that wait',
   )
 
   const app = closing.use(

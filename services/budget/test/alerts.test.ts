@@ -12,6 +12,7 @@ import { sql } from 'kysely'
 import { SMTPServer } from 'smtp-server'
 import { Webhook } from 'standardwebhooks'
 import { claimDeliveries, finishAttempt } from '../src/alerts/delivery-store.ts'
+import { findWaitingAlerts } from '../src/alerts/waiting-store.ts'
 import { findBudget } from '../src/budget-store.ts'
 import { crossLimits } from '../src/cross-limits-store.ts'
 import { applyBalances, listBalanceStops } from '../src/project-balance-store.ts'
@@ -375,6 +376,14 @@ test('an account with many destinations that do not answer keeps no other accoun
   const claimed = await claimDeliveries(env.db, 'one', { busy: [], ofEach: 1, most: 3, nowMs: due })
   const ids = claimed.map(({ deliveryId }) => deliveryId)
   assert.ok(ids.includes('acct_b_other_1') && ids.some(id => id.startsWith('acct_a_greedy')), String(ids))
+})
+
+test('what is under way at another process waits for nobody until its time is over', async () => {
+  const due = Date.now() + 7_200_000
+  // All that waits then: of other tests, too.
+  while ((await claimDeliveries(env.db, 'one', { busy: [], ofEach: 100, most: 1_000, nowMs: due })).length > 0);
+  assert.equal((await findWaitingAlerts(env.db, due)).deliveries, false)
+  assert.equal((await findWaitingAlerts(env.db, due + 61_000)).deliveries, true)
 })
 
 test('an attempt is one process’s alone until its time is over, and what another has taken since is not written over', async () => {

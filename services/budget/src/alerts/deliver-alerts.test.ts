@@ -38,9 +38,9 @@ test('a process that ends writes down what it has sent, and takes nothing more',
       return 'delivered'
     },
     onAttempt: () => {},
-    pollMs: 5,
     log: createLogger('budget', 'silent'),
   })
+  deliveries.look()
   await claiming.promise
   const closing = deliveries.close()
   // Behind whatever was being taken when it began to end.

@@ -7,7 +7,6 @@ export interface DeliverDeps {
   send: (delivery: ClaimedDelivery) => Promise<AttemptOutcome>
   finish: (delivery: ClaimedDelivery, outcome: AttemptOutcome) => Promise<DeliveryProgress>
   onAttempt: (delivery: ClaimedDelivery, outcome: AttemptOutcome, progress: DeliveryProgress) => void
-  pollMs: number
   log: Logger
 }
 
@@ -20,11 +19,18 @@ const closingMs = 3_000
 /** It was while the alert was written down. */
 const switchedOff: AttemptOutcome = { ok: false, error: 'The destination is switched off.', isMoot: true }
 
+/** Whoever sends what waits in the queue. */
+export interface Deliveries {
+  /** Begins to send what is due. */
+  look: () => void
+  close: () => Promise<void>
+}
+
 /**
- * Sends what waits in the queue, now and every `pollMs`. Any number of processes may do so: an attempt is claimed before it is made. A
- * destination that does not answer has two attempts under way at most, and others the rest.
+ * Sends what waits in the queue each time it is asked to look. Any number of processes may do so: an attempt is claimed before it is
+ * made. A destination that does not answer has two attempts under way at most, and others the rest.
  */
-export function startDeliveries(deps: DeliverDeps): { close: () => Promise<void> } {
+export function startDeliveries(deps: DeliverDeps): Deliveries {
   const underWay = new Map<ClaimedDelivery, Promise<void>>()
   let closing = false
   let closed = false
@@ -76,11 +82,10 @@ export function startDeliveries(deps: DeliverDeps): { close: () => Promise<void>
       })
   }
 
-  const timer = setInterval(lookSoon, deps.pollMs)
   return {
+    look: lookSoon,
     close: async () => {
       closing = true
-      clearInterval(timer)
       await looking
       const ended = Promise.allSettled(underWay.values())
       await Promise.race([ended, new Promise(resolve => setTimeout(resolve, closingMs).unref())])
