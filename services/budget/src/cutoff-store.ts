@@ -1,6 +1,6 @@
 import { Cutoff, cutoffKey } from '@sluice/contracts'
 import { insertOutbox, type Kysely, type Statement, type Transaction } from '@sluice/postgres'
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { BudgetTables } from './db/schema.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
@@ -45,10 +45,12 @@ export function saveCutoff(trx: Transaction<BudgetTables>, cutoff: Cutoff, liste
     .onConflict(conflict => conflict.column('cutoff_id').doUpdateSet(values))
 }
 
-/**
- * Cutoffs that KV need not hold any more, locked: their window is over, or they were lifted before `liftedBeforeMs`.
- * What another instance has locked is left to it.
- */
+/** KV need not hold them any more: their window is over, or they were lifted before `liftedBeforeMs`. */
+export function areOver(nowMs: number, liftedBeforeMs: number): RawBuilder<boolean> {
+  return sql`listed and (until_ms <= ${nowMs} or (not active and at_ms < ${liftedBeforeMs}))`
+}
+
+/** Cutoffs that {@link areOver}, locked. What another instance has locked is left to it. */
 export async function lockCutoffsThatAreOver(
   trx: Transaction<BudgetTables>,
   nowMs: number,
@@ -56,8 +58,7 @@ export async function lockCutoffsThatAreOver(
   most: number,
 ): Promise<Cutoff[]> {
   const { rows } = await sql<{ document: unknown }>`
-    select document from cutoffs
-    where listed and (until_ms <= ${nowMs} or (not active and at_ms < ${liftedBeforeMs}))
+    select document from cutoffs where ${areOver(nowMs, liftedBeforeMs)}
     order by cutoff_id limit ${most} for update skip locked`.execute(trx)
   return rows.map(row => Cutoff.check(row.document))
 }

@@ -81,7 +81,7 @@ import { isDatabaseReady } from './readiness-store.ts'
 import { adjustAgain, closeEpochs, countAgain } from './rebuild-store.ts'
 import { publishRecalls } from './recall-publisher.ts'
 import { startRollover } from './rollover.ts'
-import { endCutoffs, keptMs, listEndedCopies, pruneOld } from './rollover-store.ts'
+import { endCutoffs, findOver, keptMs, listEndedCopies, pruneOld } from './rollover-store.ts'
 import { settleSeatBudgets } from './seat-budget-store.ts'
 import { findPositionToReadFrom } from './series-position-store.ts'
 import { forgetDeletions, repairBuckets } from './state-publisher.ts'
@@ -237,9 +237,11 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   // Buckets are repaired: what has ended before is not in them.
   let endedUntilMs = startedAtMs
   let freedAtMs = 0
+  let prunedAtMs = 0
   let forgottenAtMs = 0
   closing.use(
     startRollover({
+      findOver: nowMs => findOver(db, nowMs),
       endRaises: async nowMs => {
         for (const { parent, budgetId } of await listEndedRaises(db, nowMs)) {
           const change = await endRaises(db, parent, budgetId, nowMs)
@@ -263,7 +265,13 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
         if (await forgetDeletions(bus, nowMs)) forgottenAtMs = 0
       },
       endCutoffs: nowMs => endCutoffs(db, nowMs),
-      pruneOld: nowMs => pruneOld(db, nowMs),
+      pruneOld: async nowMs => {
+        // Whatever is kept is kept for days.
+        if (nowMs - prunedAtMs < 60_000) return false
+        const isMore = await pruneOld(db, nowMs)
+        if (!isMore) prunedAtMs = nowMs
+        return isMore
+      },
       onChange: cutoffs => tell(cutoffs, []),
       intervalMs: config.rolloverIntervalMs,
       log,

@@ -1,9 +1,9 @@
 import type { Cutoff } from '@sluice/contracts'
-import { enqueue, type Kysely, together, transact } from '@sluice/postgres'
+import { enqueue, type Kysely, prepared, together, transact } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { pruneAlerts } from './alerts/delivery-store.ts'
 import { liftCutoff } from './cutoff.ts'
-import { lockCutoffsThatAreOver, pruneCutoffs, saveCutoff } from './cutoff-store.ts'
+import { areOver, lockCutoffsThatAreOver, pruneCutoffs, saveCutoff } from './cutoff-store.ts'
 import type { BudgetTables } from './db/schema.ts'
 import { pruneLeases } from './homes/sweep-store.ts'
 import { pruneMakings } from './made-once-store.ts'
@@ -34,6 +34,20 @@ export async function listEndedCopies(
 
 /** A closed lease is kept for so long after its window, so that a gateway that comes back meets it. */
 const leasesKeptMs = 35 * 24 * 60 * 60_000
+
+/** What is over and has not been dealt with. */
+export interface OverNow {
+  cutoffs: boolean
+  raises: boolean
+}
+
+/** Asked every few seconds and nearly always in vain: in one question, which is planned once. */
+export async function findOver(db: Kysely<BudgetTables>, nowMs: number): Promise<OverNow> {
+  const { rows } = await sql<OverNow>`${prepared}select
+    exists (select from cutoffs where ${areOver(nowMs, nowMs - liftedKeptMs)}) as cutoffs,
+    exists (select from budget_raises where ended_at_ms is null and until_ms <= ${nowMs}) as raises`.execute(db)
+  return rows[0] ?? { cutoffs: false, raises: false }
+}
 
 /**
  * Marks cutoffs inactive whose window is over and takes them out of KV. Gateways have lifted them by themselves at that

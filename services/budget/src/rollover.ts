@@ -1,7 +1,10 @@
 import type { Cutoff } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
+import type { OverNow } from './rollover-store.ts'
 
 export interface RolloverDeps {
+  /** What of that which ends is over now. */
+  findOver: (nowMs: number) => Promise<OverNow>
   /** Ends cutoffs whose window is over; answers with those that were active. */
   endCutoffs: (nowMs: number) => Promise<Cutoff[]>
   /** Tells that raises are over. */
@@ -27,12 +30,13 @@ export function startRollover(deps: RolloverDeps): { close: () => Promise<void> 
 
   async function run(): Promise<void> {
     try {
-      for (let ended = 1; ended > 0 && !closed; ) {
+      const over = await deps.findOver(Date.now())
+      for (let ended = over.cutoffs ? 1 : 0; ended > 0 && !closed; ) {
         const cutoffs = await deps.endCutoffs(Date.now())
         ended = cutoffs.length
         deps.onChange(cutoffs)
       }
-      await deps.endRaises(Date.now())
+      if (over.raises) await deps.endRaises(Date.now())
       await deps.tellEnded(Date.now())
       await deps.freePlaces(Date.now())
       while (!closed && (await deps.pruneOld(Date.now()))) {}
