@@ -47,35 +47,46 @@ const next: Record<Phase, Phase> = {
   done: 'done',
 }
 
+/** Whoever works on rebuilds. */
+export interface Rebuilds {
+  /** Looks now whether one is under way: call it where one was begun. */
+  look: () => void
+  close: () => Promise<void>
+}
+
 /**
  * Works on a rebuild whenever one is under way, beside everything else: from the log page by page, each remembered once it is
- * applied. Of several instances one works; when it ends, another goes on. What fails is tried again for ever.
+ * applied. Of several instances one works; when it ends, another goes on within `pollMs`. What fails is tried again for ever.
  */
 export function startRebuilds(
   bus: Bus,
   memory: RebuildMemory,
   target: RebuildTarget,
   options: { log: Logger; pollMs?: number },
-): { close: () => Promise<void> } {
-  const { log, pollMs = 1_000 } = options
+): Rebuilds {
+  const { log, pollMs = 5_000 } = options
   const stopping = new AbortController()
   const { signal } = stopping
-  const pause = (ms: number) => delay(ms, undefined, { signal }).catch(() => undefined)
+  let woken = new AbortController()
+
+  /** A word that comes while one is looked for is heard when it is waited for the next time. */
+  async function pause(): Promise<void> {
+    await delay(pollMs, undefined, { signal: AbortSignal.any([signal, woken.signal]) }).catch(() => undefined)
+    woken = new AbortController()
+  }
 
   const running = (async () => {
     let underWay = false
     while (!signal.aborted) {
-      let pauseMs = pollMs
       try {
         const progress = await memory.read()
         underWay = progress !== undefined && progress.phase !== 'done'
         if (progress && underWay) await memory.alone(() => work(progress.rebuild_id))
       } catch (err) {
-        pauseMs = pollMs * 5
         // A database that is away while nothing is rebuilt is no news of ours.
         if (underWay && !signal.aborted) log.warn({ err }, 'rebuild interrupted, will go on')
       }
-      await pause(pauseMs)
+      await pause()
     }
   })()
 
@@ -142,9 +153,23 @@ export function startRebuilds(
   }
 
   return {
+    look: () => woken.abort(),
     close: async () => {
       stopping.abort()
       await running
     },
   }
+}
+
+/** Has a rebuild that is begun in this process worked on at once; other instances look every few seconds. */
+export function beginAtOnce<Memory extends { begin: () => Promise<object> }>(
+  memory: Memory,
+  rebuilds: Pick<Rebuilds, 'look'>,
+): Memory {
+  const begin = async () => {
+    const begun = await memory.begin()
+    rebuilds.look()
+    return begun
+  }
+  return { ...memory, begin }
 }

@@ -1,4 +1,4 @@
-import { answerUsageHours, askMetBudgets, connectBus, followCredentials } from '@sluice/bus'
+import { answerUsageHours, askMetBudgets, beginAtOnce, connectBus, followCredentials } from '@sluice/bus'
 import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
 import { usageHoursSubjects } from '@sluice/contracts'
 import { gapRecord, letterArchive, openDatabase, rebuildStore, watchCompleteness } from '@sluice/postgres'
@@ -78,7 +78,10 @@ const refusedConsumer = closing.use(
 )
 closing.use(startRollups(rollups, { everyMs: config.rollupEveryMs, logger }), 'rollups')
 const memory = rebuildStore(database.db)
-closing.use(rebuildRows(bus, { log, rows, again: rebuildLogStore(database.db), memory, logger }), 'rebuild')
+const rebuilds = closing.use(
+  rebuildRows(bus, { log, rows, again: rebuildLogStore(database.db), memory, logger }),
+  'rebuild',
+)
 const hours = usageHourStore(queries)
 closing.use(answerUsageHours(bus, usageHoursSubjects.analytics_rows, hours.sumRows, logger), 'sums of rows')
 closing.use(answerUsageHours(bus, usageHoursSubjects.analytics_rollups, hours.sumRollups, logger), 'sums of rollups')
@@ -101,7 +104,7 @@ const operator = closing.use(
     },
     metrics: metricsText,
     routes: operatorRoutes({
-      memory,
+      memory: beginAtOnce(memory, rebuilds),
       deadLetters,
       archive: letterArchive(database.db, 'id'),
       gaps: gapRecord(database.db),

@@ -4,6 +4,7 @@ import {
   askMemberMailbox,
   askParticipantProof,
   type Bus,
+  beginAtOnce,
   connectBus,
   followCredentials,
 } from '@sluice/bus'
@@ -292,7 +293,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
   const views = closing.use(await followCredentials(bus, log, { onProject: projects.note }), 'credentials')
 
   const memory = rebuildStore(db)
-  closing.use(
+  const rebuilds = closing.use(
     rebuildBudgets(bus, {
       memory,
       countAgain: async batches => {
@@ -421,7 +422,7 @@ export async function startBudget(config: BudgetConfig, closing: ClosingStack, l
           listDeadLetters: limit => listDeadLetters(db, limit),
           archive: letterArchive(db, 'id'),
           gaps: gapRecord(db),
-          memory,
+          memory: beginAtOnce(memory, rebuilds),
           log,
           replay: async id => {
             const replay = await replayDeadLetter(db, id, findWindow, Date.now())

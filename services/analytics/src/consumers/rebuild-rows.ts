@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { applyInHalves, type Bus, type RebuildMemory, startRebuilds } from '@sluice/bus'
+import { applyInHalves, type Bus, type RebuildMemory, type Rebuilds, startRebuilds } from '@sluice/bus'
 import type { Logger } from '@sluice/runtime'
 import { isRefusedByClickhouse, isRefusedForGood } from '../dead-letter-store.ts'
 import { toAdjustedMessage, toClosedMessage, toUsageMessage } from '../rebuild.ts'
@@ -20,7 +20,7 @@ const hoursPollMs = 200
  * Fills ClickHouse again from billing's usage log, live and archived days alike, beside what comes from the stream: every row
  * is inserted, whatever the marks say. Ends when the rollups of every hour that was touched are recomputed.
  */
-export function rebuildRows(bus: Bus, deps: RebuildDeps): { close: () => Promise<void> } {
+export function rebuildRows(bus: Bus, deps: RebuildDeps): Rebuilds {
   const write = async (rebuildId: string, messages: readonly UsageMessage[]) => {
     const [first] = messages
     const last = messages.at(-1)

@@ -1,4 +1,4 @@
-import { applyInHalves, type Bus, type RebuildMemory, startRebuilds } from '@sluice/bus'
+import { applyInHalves, type Bus, type RebuildMemory, type Rebuilds, startRebuilds } from '@sluice/bus'
 import type { GatewayEpochClosedData, UsageAdjustedData } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { isRefusedForGood } from '../dead-letter-store.ts'
@@ -23,7 +23,7 @@ const nothing: LoggedBatch = {
  * Counts billing's usage log again, live and archived days alike, beside what comes from the stream: budgets go on counting
  * and cutting meanwhile. What is a fact already counts once.
  */
-export function rebuildBudgets(bus: Bus, deps: RebuildDeps): { close: () => Promise<void> } {
+export function rebuildBudgets(bus: Bus, deps: RebuildDeps): Rebuilds {
   return startRebuilds(
     bus,
     deps.memory,
