@@ -37,8 +37,11 @@ export function rollupStore(db: Kysely<AnalyticsTables>, clickhouse: ClickhouseC
       }
     },
 
-    recomputeDirtyHours: limit =>
-      transact(db, async trx => {
+    recomputeDirtyHours: async limit => {
+      // Asked all the time and mostly in vain: what follows is a transaction.
+      const { rows: waiting } = await sql`select from dirty_hours limit 1`.execute(db)
+      if (waiting.length === 0) return 0
+      return transact(db, async trx => {
         const { rows: locks } = await sql<{
           ok: boolean
         }>`select pg_try_advisory_xact_lock(hashtext(current_schema() || ' rollup')) as ok`.execute(trx)
@@ -60,7 +63,8 @@ export function rollupStore(db: Kysely<AnalyticsTables>, clickhouse: ClickhouseC
           as done(project_id, hour, touched)
           where d.project_id = done.project_id and d.hour = done.hour and d.touched = done.touched`.execute(trx)
         return dirty.length
-      }),
+      })
+    },
   }
 }
 

@@ -18,6 +18,7 @@ import { buildApp } from '../src/app.ts'
 import { queriesForRoutes } from '../src/query-store.ts'
 import { recentCalls } from '../src/recent-calls.ts'
 import { refusedRowStore } from '../src/refused-row-store.ts'
+import { rollupStore } from '../src/rollup-store.ts'
 import { tenantQueries, tenantTables } from '../src/tenant-query-store.ts'
 import { usageRowStore } from '../src/usage-row-store.ts'
 import { usageSumStore } from '../src/usage-sum-store.ts'
@@ -219,6 +220,16 @@ test('a report is the same from rows, from rollups and from both, and as new as 
   assert.deepEqual(both, await report(fromRows))
   while ((await env.rollups.recomputeDirtyHours(100)) > 0);
   assert.deepEqual(await report(fromHours), both, 'a recomputation replaces what an hour had')
+  let asked = 0
+  const counting = env.database.db.withPlugin({
+    transformQuery: ({ node }) => {
+      asked++
+      return node
+    },
+    transformResult: async ({ result }) => result,
+  })
+  assert.equal(await rollupStore(counting, env.clickhouse.rollups).recomputeDirtyHours(100), 0)
+  assert.equal(asked, 1, 'where no hour is dirty, nothing is asked but that')
 })
 
 test('events can be filtered by every dimension', async () => {
