@@ -26,7 +26,8 @@ const querySeconds = 20
  * @throws where it is to be embedded on a platform for which there is no library, saying what to do
  */
 export async function openClickhouse(target: ClickhouseTarget): Promise<Clickhouse> {
-  const open = 'url' in target ? () => openRemote(target.url) : await openEmbedded(target.chdbDir)
+  const { open, end } =
+    'url' in target ? { open: () => openRemote(target.url), end: () => {} } : await openEmbedded(target.chdbDir)
   const writer = serialClient(open())
   const rollups = serialClient(open())
   const queries = clientPool(
@@ -38,6 +39,7 @@ export async function openClickhouse(target: ClickhouseTarget): Promise<Clickhou
     queries,
     close: async () => {
       await Promise.all([queries.close(), rollups.close(), writer.close()])
+      end()
     },
   }
 }
@@ -51,12 +53,18 @@ function openRemote(url: string): ClickHouseClient {
   return createClient({ url, ...quiet, application: 'sluice', request_timeout: 60_000, max_open_connections: 1 })
 }
 
-async function openEmbedded(dir: string): Promise<() => ClickHouseClient> {
+/** How often it looks after its memory; by itself it would twenty times a second, which is most of what it does while it is idle. */
+const memoryPeriodMs = 1_000
+
+async function openEmbedded(dir: string): Promise<{ open: () => ClickHouseClient; end: () => void }> {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   const { createChdbConnection } = await import('chdb/connection').catch(refuseOn)
+  const { Session } = await import('chdb')
+  // All connections share one engine, and the first that is opened says how it runs.
+  const first = new Session(dir, { connectionArgs: [`--memory_worker_period_ms=${memoryPeriodMs}`] })
   // The two packages carry the same interface in two releases of its declaration.
   const connect = () => createChdbConnection({ path: dir }) as unknown as InjectedConnection
-  return () => createClient({ connection: connect(), ...quiet })
+  return { open: () => createClient({ connection: connect(), ...quiet }), end: () => first.close() }
 }
 
 function refuseOn(cause: unknown): never {

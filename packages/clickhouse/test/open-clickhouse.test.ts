@@ -44,6 +44,13 @@ test('the same token inserts once, and 64-bit integers arrive unrounded', async 
   ])
 })
 
+test('embedded, it looks after its memory once a second', async () => {
+  const [setting] = await clickhouse.queries.query<{ value: string }>(
+    `select value from system.server_settings where name = 'memory_worker_period_ms'`,
+  )
+  assert.equal(setting?.value, '1000')
+})
+
 test('values reach a query as parameters only', async () => {
   const text = `'; drop table things; -- \\ "`
   assert.deepEqual(await clickhouse.queries.query('select {text:String} as text', { text }), [{ text }])
