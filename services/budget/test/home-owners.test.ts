@@ -8,6 +8,12 @@ import { fileScope, openStores } from './budget-service.ts'
 
 const { db } = await openStores(fileScope)
 
+/** As a second after they were renewed. */
+const passSecond = async () => {
+  await sql`update partition_owners set expires_at = expires_at - interval '1 second'`.execute(db)
+  await sql`update budget_instances set expires_at = expires_at - interval '1 second'`.execute(db)
+}
+
 /** All homes, or all but one. */
 const runOut = (but = -1) =>
   sql`update partition_owners set expires_at = clock_timestamp() - interval '1 second'
@@ -33,6 +39,7 @@ test('homes are renewed while one of them is worked for, and nobody takes that o
   assert.equal(owned.length, HOMES)
   const [busy, idle] = owned
   assert.ok(busy && idle)
+  await passSecond()
   await transact(db, async trx => {
     assert.ok(await lockOwnHome(trx, 'one', busy, Date.now()))
     const before = await endsOf()
@@ -52,6 +59,26 @@ test('homes are renewed while one of them is worked for, and nobody takes that o
   assert.ok(taken.length > 0 && !taken.some(({ home }) => home === busy.home))
   assert.equal(await lock('one', busy), true)
   assert.equal(await lock('one', idle), false)
+})
+
+test('an owner that has most of its time left is asked about and written no more often than once a second', async () => {
+  await runOut()
+  const owned = await renew('six', [])
+  const written = async () => {
+    const { rows } = await sql<{
+      xmin: string
+    }>`select home::text as of, xmin::text from partition_owners where owner = 'six'
+      union all select owner, xmin::text from budget_instances where owner = 'six' order by 1`.execute(db)
+    return rows
+  }
+  const first = await written()
+  assert.equal(first.length, owned.length + 1)
+  assert.deepEqual(await renew('six', owned), owned)
+  assert.deepEqual(await written(), first)
+  await passSecond()
+  const late = await written()
+  assert.deepEqual(await renew('six', owned), owned)
+  assert.ok((await written()).every((row, at) => row.xmin !== late[at]?.xmin))
 })
 
 test("a home that has run out is its last owner's until somebody takes it; one that was given up is nobody's", async () => {

@@ -11,6 +11,8 @@ export interface OwnedHome {
 
 /** A home lasts so long without being renewed, on the database's clock. */
 const ownedFor = sql`interval '3 seconds'`
+/** What has more than this left need not be written yet: it is looked at again twice before it has half of it. */
+const renewedBelow = sql`interval '2.25 seconds'`
 /** One that has less than this left was locked each time it should have been renewed. */
 const runsOutWithin = sql`interval '1.5 seconds'`
 
@@ -40,7 +42,7 @@ async function takeFree(db: Kysely<BudgetTables>, owner: string, most: number): 
 }
 
 /**
- * Twice a second, also where nothing happens: in one statement. It waits for no transaction: a home that is locked is worked for,
+ * Twice a second, also where nothing happens: in one statement, which writes every other time. It waits for no transaction: a home that is locked is worked for,
  * nobody can take it meanwhile, and it renews itself ({@link lockOwnHome}).
  * @returns the even share, and what is still owned of it
  */
@@ -51,7 +53,8 @@ async function renew(
 ): Promise<{ share: number; renewed: OwnedHome[] }> {
   const { rows } = await sql<{ share: number; home: number | null; term: string | null }>`${prepared}
     with lives as (insert into budget_instances values (${owner}, clock_timestamp() + ${ownedFor})
-        on conflict (owner) do update set expires_at = excluded.expires_at),
+        on conflict (owner) do update set expires_at = excluded.expires_at
+        where budget_instances.expires_at < clock_timestamp() + ${renewedBelow}),
       gone as (delete from budget_instances
         where owner <> ${owner} and expires_at < clock_timestamp() - interval '1 minute'),
       even as (select ceil(${HOMES}::numeric / (1 + count(*)))::int as share
@@ -61,7 +64,8 @@ async function renew(
           with ordinality as named(home, term, place) using (home, term), even
         where p.owner = ${owner} and place <= even.share),
       idle as (select p.home from partition_owners p join mine using (home, term)
-        where p.owner = ${owner} order by p.home for update of p skip locked),
+        where p.owner = ${owner} and p.expires_at < clock_timestamp() + ${renewedBelow}
+        order by p.home for update of p skip locked),
       renewed as (update partition_owners p set expires_at = clock_timestamp() + ${ownedFor}
         from idle where p.home = idle.home)
     select share, home, term from even left join mine on true`.execute(db)
