@@ -40,21 +40,22 @@ export function heardEpochStore(db: Kysely<Tables>): HeardEpochStore {
     },
 
     look: ({ nowMs, silentBeforeMs }) =>
-      transact(db, async trx => {
-        await sql`insert into heard_epochs (gateway_id, epoch, heard_at)
-          select gateway_id, epoch, max(updated_at) from series_marks where closed_at_number is null
-          group by gateway_id, epoch on conflict do nothing`.execute(trx)
-        await sql`delete from heard_epochs heard using series_marks mark
-          where mark.gateway_id = heard.gateway_id and mark.epoch = heard.epoch and mark.closed_at_number is not null`.execute(
-          trx,
-        )
+      transact(db, async (trx, withCommit) => {
+        withCommit([
+          sql`insert into heard_epochs (gateway_id, epoch, heard_at)
+            select gateway_id, epoch, max(updated_at) from series_marks where closed_at_number is null
+            group by gateway_id, epoch on conflict do nothing`,
+          sql`delete from heard_epochs heard using series_marks mark
+            where mark.gateway_id = heard.gateway_id and mark.epoch = heard.epoch and mark.closed_at_number is not null`,
+        ])
         if (silentBeforeMs === undefined) return
-        await trx
-          .updateTable('heard_epochs')
-          .set({ silent_at: new Date(nowMs) })
-          .where('silent_at', 'is', null)
-          .where('heard_at', '<', new Date(silentBeforeMs))
-          .execute()
+        withCommit([
+          trx
+            .updateTable('heard_epochs')
+            .set({ silent_at: new Date(nowMs) })
+            .where('silent_at', 'is', null)
+            .where('heard_at', '<', new Date(silentBeforeMs)),
+        ])
       }),
 
     async list() {
