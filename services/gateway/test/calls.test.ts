@@ -1,5 +1,5 @@
 import { after } from 'node:test'
-import { testFolder } from '@sluice/test-env'
+import { atFileEnd, testFolder } from '@sluice/test-env'
 import { abortsAreSettled } from './calls/aborts.ts'
 import { bytesPassUntouched } from './calls/bytes.ts'
 import { cutsAreClean } from './calls/cuts.ts'
@@ -26,6 +26,10 @@ const gateway = await sharedGateway({
   GATEWAY_CLIENT_STALL_MS: String(stallMs),
 })
 const impatient = await sharedGateway(impatience)
+// Nobody else has settings like these.
+atFileEnd(async () => {
+  await Promise.all([gateway, impatient].map(each => each.stack.services.gateway.stop()))
+})
 const scripted = await gateway.newProject({
   settings: { on_client_abort: { openai: 'cancel', anthropic: 'cancel' } },
   integrations: {
