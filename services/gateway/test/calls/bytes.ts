@@ -13,7 +13,7 @@ const paths = {
 } as const
 type Shape = keyof typeof paths
 /** Of each stream, which is cut into pieces of three bytes. */
-const words = sized({ small: 12, full: 60 })
+const words = sized({ small: 6, full: 60 })
 
 function requestOf(shape: Shape, text: string, more: Record<string, unknown> = {}): Record<string, unknown> {
   const messages = [{ role: 'user', content: text }]

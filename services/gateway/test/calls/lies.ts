@@ -82,7 +82,7 @@ export function liesAreDoubted(gateway: GatewayStack): void {
           // A plain answer has one usage object: nothing comes before or after.
           if (!stream && /duplicate|spliced|shrinks|grows/.test(lie.directives)) continue
           test(`${shape}, ${stream ? 'streamed' : 'plain'}: a provider that tells ${lie.name} is settled and doubted`, async () => {
-            const uncounted = await gateway.textsByBytes()
+            const uncounted = lie.output?.tokens === counted ? await gateway.textsByBytes() : 0
             const answer = await gateway.post(path, apiKey, {
               ...bodyOf(`[[sim output_tokens=40 ${lie.directives}]]`),
               stream,
