@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import pg from 'pg'
 
 const begin = '/* prepared */ '
@@ -10,6 +10,13 @@ const begin = '/* prepared */ '
  * for arrays of any length to be joined with tables that grow, which would be read in full.
  */
 export const prepared = sql.raw(begin)
+
+/**
+ * Ends rows that come from arrays in what is {@link prepared}, where they are looked up by a whole key: none is left out. Without
+ * their values PostgreSQL reckons with ten rows of `unnest`, and would rather make a plan each time for the one or two that there
+ * are; of a limit that it does not know, it reckons with a tenth.
+ */
+export const few = (rows: readonly unknown[]): RawBuilder<unknown> => sql`limit ${rows.length}`
 
 /** By their text. */
 const names = new Map<string, string>()

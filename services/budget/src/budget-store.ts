@@ -1,5 +1,5 @@
 import { Budget } from '@sluice/contracts'
-import { type Kysely, storableText, type Transaction } from '@sluice/postgres'
+import { few, type Kysely, prepared, storableText, type Transaction } from '@sluice/postgres'
 import { type ExpressionBuilder, type RawBuilder, type Selectable, sql } from 'kysely'
 import type { BudgetParent, CountedBudget, QuotaKind } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
@@ -13,7 +13,7 @@ type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
 export function lockParentsForUsage(parents: readonly BudgetParent[]): RawBuilder<unknown> {
   // One order for all, so that two transactions never wait for each other in a circle.
   const ordered = [...new Set(parents.flatMap(({ accountId, projectId = accountId }) => [accountId, projectId]))].sort()
-  return sql`select pg_advisory_xact_lock_shared(hashtextextended(parent, 0))
+  return sql`${prepared}select pg_advisory_xact_lock_shared(hashtextextended(parent, 0))
     from unnest(${ordered}::text[]) with ordinality as wanted(parent, position) order by position`
 }
 
@@ -28,19 +28,54 @@ export async function lockParentForChange(
 /** Budgets made under these very parents: those that span projects only where an account stands alone. */
 export async function listBudgetsUnder(db: Reader, parents: readonly BudgetParent[]): Promise<CountedBudget[]> {
   if (parents.length === 0) return []
-  return (await selectBudgetsUnder(db, parents).execute()).map(fromRow)
+  return (await selectBudgetsUnder(parents).execute(db)).rows.map(fromRow)
 }
 
 /** What {@link listBudgetsUnder} reads, as rows for {@link fromRow}. */
-export function selectBudgetsUnder(db: Reader, parents: readonly BudgetParent[]) {
-  return db
-    .selectFrom('budgets_in_force')
-    .selectAll()
-    .where(({ or, eb }) => or(parents.map(parent => isUnder(eb, parent))))
-    .where('deleted_at_ms', 'is', null)
-    .orderBy('created_at_ms')
-    .orderBy('budget_id')
+export function selectBudgetsUnder(parents: readonly BudgetParent[]): RawBuilder<BudgetRow> {
+  const projects = [...new Set(parents.flatMap(({ projectId }) => projectId ?? []))]
+  const accounts = [
+    ...new Set(parents.flatMap(({ accountId, projectId }) => (projectId === undefined ? accountId : []))),
+  ]
+  return sql<BudgetRow>`${prepared}
+    select ${budgetColumns} from (select unnest(${accounts}::text[]) as parent ${few(accounts)}) as named
+      join budgets_in_force b on b.account_id = parent and b.project_id is null where b.deleted_at_ms is null
+    union all
+    select ${budgetColumns} from (select unnest(${projects}::uuid[]) as parent ${few(projects)}) as named
+      join budgets_in_force b on b.project_id = parent where b.deleted_at_ms is null
+    order by created_at_ms, budget_id`
 }
+
+type BudgetRow = Selectable<BudgetTables['budgets_in_force']>
+
+/** All of them, of budgets that the statement calls `b`. */
+const budgetColumns = sql.join(
+  [
+    'budget_id',
+    'version',
+    'name',
+    'account_id',
+    'project_id',
+    'scope',
+    'per',
+    'unit',
+    'limit_amount',
+    'window_kind',
+    'time_zone',
+    'mode',
+    'on_unknown',
+    'created_at_ms',
+    'counts_from_ms',
+    'deleted_at_ms',
+    'hold',
+    'limit_in_force',
+    'seat_team_id',
+    'except_copies',
+    'thresholds',
+    'forecast_alert',
+    'quota_of',
+  ].map(name => sql.ref(`b.${name}`)),
+)
 
 /** Budgets made under a parent, so many behind an id. */
 export async function listBudgetPage(
@@ -175,7 +210,7 @@ export function toAudited(budget: CountedBudget): object {
 }
 
 /** A row, whole or as JSON. */
-export function fromRow(row: Selectable<BudgetTables['budgets_in_force']>): CountedBudget {
+export function fromRow(row: BudgetRow): CountedBudget {
   const document = Budget.check({
     budget_id: row.budget_id,
     version: row.version,

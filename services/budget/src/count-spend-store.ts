@@ -95,11 +95,7 @@ async function countEvents(
     if (event.settlement_key === undefined || settled.has(event.event_id)) facts.set(event.event_id, factOf(event))
   }
   // Locked twice is locked once.
-  const [, rows, budgets] = await together(trx, [
-    lock,
-    insertFacts([...facts.values()]),
-    selectBudgetsUnder(trx, parents),
-  ])
+  const [, rows, budgets] = await together(trx, [lock, insertFacts([...facts.values()]), selectBudgetsUnder(parents)])
   const inserted = new Set(rows.map(row => row.event_id))
   return {
     fresh: [...facts.values()]

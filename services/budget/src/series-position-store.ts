@@ -1,12 +1,12 @@
 import { seriesKey } from '@sluice/contracts'
-import { type Kysely, listCompleteness, type Statement } from '@sluice/postgres'
+import { type Kysely, listCompleteness, prepared, type Statement } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { BudgetTables } from './db/schema.ts'
 
 /** Notes for each series the message up to which it had no gap. */
 export function advancePositions(positions: ReadonlyMap<string, number>): Statement<unknown> {
   const ordered = [...positions].sort(([a], [b]) => (a < b ? -1 : 1))
-  return sql`insert into series_positions (series, stream_seq)
+  return sql`${prepared}insert into series_positions (series, stream_seq)
     select * from unnest(${ordered.map(([series]) => series)}::text[], ${ordered.map(([, seq]) => seq)}::bigint[])
     on conflict (series) do update set stream_seq = greatest(series_positions.stream_seq, excluded.stream_seq)`
 }

@@ -12,7 +12,7 @@ import {
   unclaimed,
 } from '@sluice/contracts'
 import type { Window } from '@sluice/leases'
-import type { Kysely, Statement, Transaction } from '@sluice/postgres'
+import { type Kysely, prepared, type Statement, type Transaction } from '@sluice/postgres'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import type { CountedBudget } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
@@ -53,7 +53,7 @@ function amountColumn({ unit, budget_id: budgetId }: CountedBudget): RawBuilder<
 /** Keeps facts. @returns the ids of those that were not kept before */
 export function insertFacts(facts: readonly SpendFact[]): Statement<{ event_id: string }> {
   const rows = JSON.stringify(facts.map(toRow))
-  return sql<{ event_id: string }>`
+  return sql<{ event_id: string }>`${prepared}
     insert into spend_facts select * from jsonb_populate_recordset(null::spend_facts, ${rows}::jsonb)
     on conflict (event_id) do nothing returning event_id`
 }

@@ -1,11 +1,28 @@
 import { chosenPerDimensions, mostToldApart, otherCopy, unclaimed } from '@sluice/contracts'
-import type { Kysely, Transaction } from '@sluice/postgres'
+import { type Kysely, prepared, type Transaction } from '@sluice/postgres'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { toDocumentAmount } from './amount.ts'
 import type { WindowState, WindowSum } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
 
 type Reader = Kysely<BudgetTables> | Transaction<BudgetTables>
+
+/** All of them, of windows that the statement calls `w`. */
+export const windowColumns = sql.join(
+  [
+    'budget_id',
+    'copy',
+    'window_start_ms',
+    'window_end_ms',
+    'spent',
+    'leased_settled',
+    'unresolved',
+    'outstanding',
+    'forgiven',
+    'begun_at_ms',
+    'updated_at_ms',
+  ].map(name => sql.ref(`w.${name}`)),
+)
 
 /** Adds sums to their windows, making those that are new. @returns the windows with what they have spent now */
 export async function addToWindows(
@@ -24,15 +41,15 @@ export async function addToWindows(
       amount: amount.toString(),
     })),
   )
-  const { rows: changed } = await sql<Selectable<BudgetTables['budget_windows']>>`
-    insert into budget_windows (budget_id, copy, window_start_ms, window_end_ms, spent, updated_at_ms)
+  const { rows: changed } = await sql<Selectable<BudgetTables['budget_windows']>>`${prepared}
+    insert into budget_windows as w (budget_id, copy, window_start_ms, window_end_ms, spent, updated_at_ms)
     select budget_id, copy, window_start_ms, window_end_ms, amount, ${nowMs}::bigint
     from jsonb_to_recordset(${rows}::jsonb)
       as added(budget_id text, copy text, window_start_ms bigint, window_end_ms bigint, amount numeric)
     order by budget_id, copy, window_start_ms
     on conflict (budget_id, copy, window_start_ms)
-      do update set spent = budget_windows.spent + excluded.spent, updated_at_ms = excluded.updated_at_ms
-    returning *`.execute(trx)
+      do update set spent = w.spent + excluded.spent, updated_at_ms = excluded.updated_at_ms
+    returning ${windowColumns}`.execute(trx)
   return changed.map(fromRow)
 }
 

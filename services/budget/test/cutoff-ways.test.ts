@@ -6,6 +6,7 @@ import { UsageRecorded } from '@sluice/contracts'
 import { createWindowFinder } from '@sluice/leases'
 import { openDatabase } from '@sluice/postgres'
 import { eventually, makeUsageEvent, type TestScope } from '@sluice/test-env'
+import { sql } from 'kysely'
 import { databaseSchema } from '../src/db/migrations/index.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
 import { applyUsage } from '../src/usage-store.ts'
@@ -81,4 +82,9 @@ test('a cutoff waits for six ways to PostgreSQL: what is written when its event 
     [body.spent, body.cutoff.active, body.fired.map(({ threshold }: { threshold: number }) => threshold)],
     ['0.010001001', true, [80, 100]],
   )
+  for (let seq = 4; seq <= 12; seq++) await apply(seq, 1)
+  const { rows } = await sql`select count(*) filter (where generic_plans = 0)::int as planned_anew,
+    count(*) filter (where generic_plans > 0)::int as planned_once from pg_prepared_statements`.execute(db)
+  // Marks made, locked and saved; parents, facts and budgets; windows; positions.
+  assert.deepEqual(rows, [{ planned_anew: 0, planned_once: 8 }])
 })

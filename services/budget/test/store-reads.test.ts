@@ -59,6 +59,26 @@ test('a request about leases reads its own of the thousands of a home, the tenth
     })
 })
 
+test('a request that names leases by their ids is planned once, and reads those alone', async () => {
+  for (let request = 1; request <= 10; request++)
+    await db.transaction().execute(async trx => {
+      const names = {
+        ...namingNothing(),
+        leaseIds: ['open_1', 'open_2'],
+        said: [{ gatewayId: 'gateway', leaseId: 'open_3' }],
+      }
+      const read = await leasesRead(trx, async () => {
+        const { leases, held } = (await loadHome(trx, 1, names)).state
+        // Of a budget that is not there.
+        assert.deepEqual([leases.size, [...held.keys()]], [0, ['open_3']])
+      })
+      assert.ok(read < 20, `request ${request}: ${read} of ${openLeases} leases read`)
+    })
+  const { rows } = await sql<{ once: boolean }>`select generic_plans >= 5 as once from pg_prepared_statements
+    where statement like '%said as materialized%'`.execute(db)
+  assert.deepEqual(rows, [{ once: true }])
+})
+
 test('of thousands of leases that are listed again none is loaded, and the one of which that is news is', async () => {
   const run = { gatewayId: 'gateway', epoch: 2, fromSeq: 1, belowSeq: openLeases + 1 }
   const ids = Array.from({ length: openLeases }, (_, at) => `open_${at + 1}`)

@@ -8,13 +8,13 @@ import {
   type Pool,
   poolKey,
 } from '@sluice/leases'
-import type { Transaction } from '@sluice/postgres'
+import { few, prepared, type Transaction } from '@sluice/postgres'
 import { type Selectable, sql } from 'kysely'
 import type { CountedBudget } from '../budget.ts'
 import { fromRow as budgetOf } from '../budget-store.ts'
 import type { BudgetTables } from '../db/schema.ts'
 import { freePlaces } from '../told-apart-store.ts'
-import { toPoolAmount } from '../window-store.ts'
+import { toPoolAmount, windowColumns } from '../window-store.ts'
 import type { Named, PoolName, RunPart } from './command.ts'
 
 /** What of a home a batch needs, as the database has it. Its windows are locked. */
@@ -102,23 +102,31 @@ interface NamedRows {
 async function readNamed(trx: Transaction<BudgetTables>, home: number, names: Named): Promise<NamedRows> {
   const { said } = names
   const budgetIds = new Set(names.pools.map(({ budgetId }) => budgetId))
+  const leaseIds = [...new Set(names.leaseIds)]
   const openIn = (parts: readonly RunPart[]) => sql`select leases.* from unnest(
       ${parts.map(part => part.gatewayId)}::text[], ${parts.map(part => part.epoch)}::bigint[],
       ${parts.map(part => part.fromSeq)}::bigint[], ${parts.map(part => part.belowSeq)}::bigint[])
       with ordinality as part(gateway, epoch, from_seq, below_seq, place)
     join leases on home = ${home} and leases.gateway_id = part.gateway and leases.epoch = part.epoch
       and ask_seq >= from_seq and ask_seq < below_seq and state <> 'closed'`
-  const { rows } = await sql<NamedRows>`
+  // Most name leases by their ids alone: these are planned once. Runs have any length, and are planned for what they are.
+  const hasRuns = names.runs.length + names.listed.length > 0
+  const { rows } = await sql<NamedRows>`${hasRuns ? sql`` : prepared}
     with said as materialized (
       select * from unnest(${said.map(({ gatewayId }) => gatewayId)}::text[], ${said.map(({ leaseId }) => leaseId)}::text[],
           ${said.map(({ list }) => (list === undefined ? 0 : list + 1))}::bigint[])
-        with ordinality as said(gateway, lease_id, list, place)),
+        with ordinality as said(gateway, lease_id, list, place) ${few(said)}),
     held as (
-      select * from leases where home = ${home} and lease_id = any(${[...new Set(names.leaseIds)]}::text[])
-      union all
+      select leases.* from (select unnest(${leaseIds}::text[]) as lease_id ${few(leaseIds)}) as named
+        join leases on home = ${home} and leases.lease_id = named.lease_id
+      ${
+        hasRuns
+          ? sql`union all
       ${openIn(names.runs)}
       union all
-      ${openIn(names.listed)} and (state <> 'open' or (part.place, leases.lease_id) not in (select list, lease_id from said)))
+      ${openIn(names.listed)} and (state <> 'open' or (part.place, leases.lease_id) not in (select list, lease_id from said))`
+          : sql``
+      })
     select
       (select coalesce(json_agg(held), '[]') from held) as leases,
       (select coalesce(json_agg(b), '[]') from budgets_in_force b
@@ -137,10 +145,10 @@ type WindowRow = Selectable<BudgetTables['budget_windows']>
 /** Windows with what their leases weigh, locked in the order in which usage locks them. */
 export async function lockWindowRows(trx: Transaction<BudgetTables>, names: readonly PoolName[]): Promise<WindowRow[]> {
   if (names.length === 0) return []
-  const { rows } = await sql<WindowRow>`
-    select w.* from budget_windows w
-      join unnest(${names.map(name => name.budgetId)}::text[], ${names.map(name => name.copy)}::text[],
-        ${names.map(name => name.windowStartMs)}::bigint[]) as named(budget_id, copy, window_start_ms)
+  const { rows } = await sql<WindowRow>`${prepared}
+    select ${windowColumns} from budget_windows w
+      join (select * from unnest(${names.map(name => name.budgetId)}::text[], ${names.map(name => name.copy)}::text[],
+        ${names.map(name => name.windowStartMs)}::bigint[]) ${few(names)}) as named(budget_id, copy, window_start_ms)
         using (budget_id, copy, window_start_ms)
     order by budget_id, copy, window_start_ms for update of w`.execute(trx)
   return rows
@@ -200,7 +208,7 @@ async function write(
 ): Promise<void> {
   const rows = leases.map(lease => toRow(home, loaded, lease, nowMs))
   const gateways = [...gatewayIds].flatMap(gatewayId => loaded.state.gateways.get(gatewayId) ?? [])
-  await sql`with changed_leases as (
+  await sql`${prepared}with changed_leases as (
       insert into leases select * from jsonb_populate_recordset(null::leases, ${JSON.stringify(rows)}::jsonb)
         on conflict (home, lease_id) do update set settled = excluded.settled, returned = excluded.returned,
           unresolved = excluded.unresolved, version = excluded.version, state = excluded.state,
@@ -208,9 +216,9 @@ async function write(
     changed_windows as (
       update budget_windows w set leased_settled = changed.settled, unresolved = changed.unresolved,
           outstanding = changed.outstanding, updated_at_ms = ${nowMs}
-        from unnest(${pools.map(pool => pool.budgetId)}::text[], ${pools.map(pool => pool.copy)}::text[],
+        from (select * from unnest(${pools.map(pool => pool.budgetId)}::text[], ${pools.map(pool => pool.copy)}::text[],
           ${pools.map(pool => pool.windowStartMs)}::bigint[], ${pools.map(pool => pool.settled)}::numeric[],
-          ${pools.map(pool => pool.unresolved)}::numeric[], ${pools.map(pool => pool.outstanding)}::numeric[])
+          ${pools.map(pool => pool.unresolved)}::numeric[], ${pools.map(pool => pool.outstanding)}::numeric[]) ${few(pools)})
           as changed(budget_id, copy, window_start_ms, settled, unresolved, outstanding)
         where w.budget_id = changed.budget_id and w.copy = changed.copy
           and w.window_start_ms = changed.window_start_ms)
