@@ -1,4 +1,4 @@
-import type { Kysely, Transaction } from '@sluice/postgres'
+import { type Kysely, prepared, type Transaction } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Tables } from './db/schema.ts'
 import type { LedgerPosting, UsageHour } from './ledger.ts'
@@ -84,14 +84,19 @@ export async function insertPostings(
     totals.set(key, total)
   }
   const sorted = [...totals].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, total]) => total)
-  const accounts = await sql<{ ledger_account: string; kind: string; owner: string }>`
+  const accounts = await sql<{ ledger_account: string; kind: string; owner: string }>`${prepared}
     insert into ledger_accounts (kind, owner, balance_nano_usd)
     select * from unnest(${sorted.map(one => one.kind)}::text[], ${sorted.map(one => one.owner)}::text[], ${sorted.map(one => String(one.amount))}::bigint[])
     on conflict (kind, owner) do update set balance_nano_usd = ledger_accounts.balance_nano_usd + excluded.balance_nano_usd
     returning ledger_account, kind, owner`.execute(trx)
   const accountIds = new Map(accounts.rows.map(row => [`${row.kind} ${row.owner}`, row.ledger_account]))
 
-  const transactions = await sql<{ transaction_id: string; batch_id: string; project_id: string; account_id: string }>`
+  const transactions = await sql<{
+    transaction_id: string
+    batch_id: string
+    project_id: string
+    account_id: string
+  }>`${prepared}
     insert into ledger_transactions (batch_id, project_id, account_id, kind, event_count, cost_nano_usd, charge_nano_usd, reference, adjusts)
     select batch_id, project_id, account_id, case when adjusts is null then 'usage' else 'adjustment' end,
       event_count, cost, charge, reference, adjusts from unnest(
@@ -115,7 +120,7 @@ export async function insertPostings(
     })),
   )
   if (entries.length > 0)
-    await sql`insert into ledger_entries (transaction_id, ledger_account, amount_nano_usd)
+    await sql`${prepared}insert into ledger_entries (transaction_id, ledger_account, amount_nano_usd)
     select * from unnest(${entries.map(one => one.transaction)}::bigint[], ${entries.map(one => one.account)}::bigint[], ${entries.map(one => one.amount)}::bigint[])`.execute(
       trx,
     )
@@ -125,7 +130,7 @@ export async function insertPostings(
 /** Adds to the sums by hour, in the transaction that posts them. `hours` come in one order. */
 export async function addToHours(trx: Transaction<Tables>, hours: readonly UsageHour[]): Promise<void> {
   if (hours.length === 0) return
-  await sql`insert into usage_hours (hour, project_id, events, cost_nano_usd, seat_cost_nano_usd)
+  await sql`${prepared}insert into usage_hours (hour, project_id, events, cost_nano_usd, seat_cost_nano_usd)
     select * from unnest(${hours.map(one => new Date(one.hourMs).toISOString())}::timestamptz[],
       ${hours.map(one => one.projectId)}::uuid[], ${hours.map(one => one.events)}::bigint[],
       ${hours.map(one => String(one.cost))}::bigint[], ${hours.map(one => String(one.seatCost))}::bigint[])

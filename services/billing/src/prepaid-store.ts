@@ -1,5 +1,5 @@
 import { BalanceExhausted, BalanceRestored } from '@sluice/contracts'
-import { enqueue, type Kysely, type Transaction, transact } from '@sluice/postgres'
+import { enqueue, few, type Kysely, prepared, type Transaction, transact } from '@sluice/postgres'
 import { type RawBuilder, type Selectable, sql } from 'kysely'
 import { type Author, tellTrail } from './audit-trail-store.ts'
 import type { Tables } from './db/schema.ts'
@@ -24,20 +24,25 @@ export function chargedProjects(postings: readonly LedgerPosting[]): string[] {
  */
 export async function settleBalances(trx: Transaction<Tables>, projectIds: readonly string[]): Promise<number> {
   if (projectIds.length === 0) return 0
-  const { rows } = await sql<PrepaidRow>`
+  const charged = [...new Set(projectIds)].sort()
+  const { rows } = await sql<PrepaidRow>`${prepared}
     with standing as (
-      select p.project_id, coalesce(a.balance_nano_usd, 0) as charged from prepaid_projects p
-      left join ledger_accounts a on a.kind = 'project_balance' and a.owner = p.project_id::text
-      where p.project_id = any(${[...new Set(projectIds)].sort()}::uuid[]))
+      select p.project_id, coalesce(a.balance_nano_usd, 0) as charged
+      from (select unnest(${charged}::uuid[]) as project_id ${few(charged)}) as named
+      join prepaid_projects p using (project_id)
+      left join ledger_accounts a on a.kind = 'project_balance' and a.owner = p.project_id::text)
     update prepaid_projects p set exhausted = p.prepaid and standing.charged >= 0,
       version = ${nextVersion(sql`p.version`)}
     from standing where p.project_id = standing.project_id and p.exhausted <> (p.prepaid and standing.charged >= 0)
-    returning p.*, standing.charged`.execute(trx)
+    returning p.project_id, p.account_id, p.exhausted, p.version, standing.charged`.execute(trx)
   await enqueueStates(trx, rows)
   return rows.length
 }
 
-type PrepaidRow = Selectable<Tables['prepaid_projects']> & { charged: string }
+type PrepaidRow = Pick<
+  Selectable<Tables['prepaid_projects']>,
+  'project_id' | 'account_id' | 'exhausted' | 'version'
+> & { charged: string }
 
 /** Puts the state of projects into the outbox. One that was told before has the same version, and changes nothing. */
 async function enqueueStates(trx: Transaction<Tables>, rows: readonly PrepaidRow[]): Promise<void> {

@@ -5,6 +5,7 @@ import {
   listCompleteness,
   type MarkPosition,
   openMarks,
+  prepared,
   type SeriesCompleteness,
   seriesOfEpoch,
   type Transaction,
@@ -77,7 +78,9 @@ export function usageStore(db: Kysely<Tables>): UsageStore {
         }
         const posted = await postFresh(trx, fresh, options.checkRating)
         await insertDeadLetters(trx, deadLetters)
-        await sql`update stream_position set stream_seq = greatest(stream_seq, ${options.streamSeq})`.execute(trx)
+        await sql`${prepared}update stream_position set stream_seq = greatest(stream_seq, ${options.streamSeq})`.execute(
+          trx,
+        )
         await marks.save()
         return { ...posted, deadLetters, marks: marks.opened() }
       }),
@@ -127,7 +130,7 @@ async function insertBatches(trx: Transaction<Tables>, fresh: readonly FreshRang
     trx,
     fresh.map(({ series, first, last, lines }) => {
       const content = zstdCompressSync(Buffer.from(lines.map(line => `${line.text}\n`).join('')))
-      return sql<{ batch_id: string }>`insert into usage_batches (series_no, first, last, content)
+      return sql<{ batch_id: string }>`${prepared}insert into usage_batches (series_no, first, last, content)
         values (${numbers.get(seriesKey(series))}, ${first}, ${last}, ${content}) returning batch_id`
     }),
   )
@@ -160,9 +163,9 @@ async function numberSeries(trx: Transaction<Tables>, fresh: readonly FreshRange
 }
 
 const findSeries = ({ gatewayId, epoch, partition }: Series) =>
-  sql<{ series_no: number }>`select series_no from usage_series
+  sql<{ series_no: number }>`${prepared}select series_no from usage_series
     where gateway_id = ${gatewayId} and epoch = ${epoch} and partition = ${partition}`
 
 const insertSeries = ({ gatewayId, epoch, partition }: Series) =>
-  sql<{ series_no: number }>`insert into usage_series (gateway_id, epoch, partition)
+  sql<{ series_no: number }>`${prepared}insert into usage_series (gateway_id, epoch, partition)
     values (${gatewayId}, ${epoch}, ${partition}) returning series_no`

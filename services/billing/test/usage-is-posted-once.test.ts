@@ -127,6 +127,16 @@ test('a series has the next number, however many batches of others came before i
   ])
 })
 
+test('what posts a batch is planned once on a connection, not for each of them', async t => {
+  const { db, usage } = await billingStores(t)
+  const events = place(Array.from({ length: 12 }, () => ratedEvent()))
+  for (let at = 1; at <= 12; at++) await usage.post([message(events, at, at)], unrated)
+  const { rows } = await sql`select count(*) filter (where generic_plans = 0)::int as planned_anew,
+    count(*) filter (where generic_plans > 0)::int as planned_once from pg_prepared_statements`.execute(db)
+  // The series is made once. Marks made, locked and saved; series, batch, accounts, transaction, entries, balances, hours, position.
+  assert.deepEqual(rows, [{ planned_anew: 1, planned_once: 11 }])
+})
+
 test('the database itself refuses a range that overlaps and a transaction that does not balance', async t => {
   const stores = await billingStores(t)
   const events = place([ratedEvent(), ratedEvent()])
