@@ -19,11 +19,18 @@ const listing = `
       return next(url, context)
     },
   })
-  process.once('exit', () => process.stdout.write(loaded.join('\\n')))
+  process.once('exit', () => process.stdout.write([...loaded, ...process.moduleLoadList].join('\\n')))
 `
 
+interface Checked {
+  loaded: string[]
+  /** Of Node itself. */
+  builtIn: string[]
+  said: string[]
+}
+
 /** Files that a service has loaded when it reads its configuration, right or wrong, and what it says of it. */
-async function checkConfig(service: string, ...program: string[]): Promise<{ loaded: string[]; said: string[] }> {
+async function checkConfig(service: string, ...program: string[]): Promise<Checked> {
   const hook = `data:text/javascript,${encodeURIComponent(listing)}`
   const run = promisify(execFile)(process.execPath, ['--import', hook, ...program, '--check-config'], {
     cwd: join(root, 'services', service),
@@ -31,7 +38,9 @@ async function checkConfig(service: string, ...program: string[]): Promise<{ loa
   })
   const { stdout, stderr } = await run.catch((error: { stdout: string; stderr: string }) => error)
   const said = stderr.split('\n').filter(line => / (is|are) not set/.test(line))
-  return { loaded: stdout.split('\n').filter(url => url.startsWith('file:')), said }
+  const lines = stdout.split('\n')
+  const ofKind = (kind: string) => lines.filter(line => line.startsWith(kind))
+  return { loaded: ofKind('file:'), builtIn: ofKind('NativeModule '), said }
 }
 
 /** Parts of libraries that nobody needs before it serves: each is dozens of files, and tests start services by the hundred. */
@@ -67,7 +76,7 @@ for (const [service, ...flags] of [
       )
     })
 
-  test(`${service} bundled reads ${isSeen ? 'the same' : 'its'} configuration, of a few files`, async () => {
+  test(`${service} bundled reads ${isSeen ? 'the same' : 'its'} configuration, of a few files and without Node's own client`, async () => {
     const ofBundle = (name: string) => join(bundles, `${name}.mjs`)
     const bundled = await checkConfig(
       service,
@@ -79,6 +88,11 @@ for (const [service, ...flags] of [
     assert.ok(bundled.loaded.length < 30, bundled.loaded.join('\n'))
     assert.deepEqual(
       bundled.loaded.filter(url => !url.startsWith(pathToFileURL(bundles).href)),
+      [],
+    )
+    assert.ok(bundled.builtIn.includes('NativeModule http'))
+    assert.deepEqual(
+      bundled.builtIn.filter(name => name.includes('undici')),
       [],
     )
   })

@@ -10,6 +10,7 @@ import {
   statSync,
   utimesSync,
 } from 'node:fs'
+import { builtinModules } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { serviceNames } from '@sluice/contracts'
@@ -21,6 +22,7 @@ const kept = join(root, 'node_modules', '.cache', 'sluice-bundles')
 const programs = bundledPrograms(serviceNames)
 /** Native, patched as they are loaded, or large and seldom used: loaded from where they are installed. */
 const leftAlone = /^(@aws-sdk\/|@opentelemetry\/|@smithy\/|chdb|gpt-tokenizer|pg-native)/
+const builtIn = new RegExp(`^(node:.*|${builtinModules.join('|')})$`)
 
 /**
  * The services' programs in a few files each, made of their sources as they are now: looking for 1,200 modules and reading
@@ -56,7 +58,7 @@ export async function bundlePrograms(): Promise<string> {
       banner: {
         js: "import { createRequire as $createRequire } from 'node:module'; const require = $createRequire(import.meta.url);",
       },
-      plugins: [atHome, installed],
+      plugins: [atHome, installed, withoutFacades],
       logLevel: 'error',
     })
     refuseNamesLost(draft)
@@ -134,5 +136,22 @@ const installed: Plugin = {
       if (found.errors.length > 0) return { path, external: true }
       return { path: from.kind === 'require-call' ? found.path : pathToFileURL(found.path).href, external: true }
     })
+  },
+}
+
+/**
+ * Node's own modules as CommonJS: an import of one reads all that it exports, and some of that is made when it is first read. Of
+ * `http` alone it is a whole client, a twentieth of a start that nobody needs.
+ */
+const withoutFacades: Plugin = {
+  name: 'without facades',
+  setup(bundle) {
+    bundle.onResolve({ filter: builtIn }, ({ path, kind }) =>
+      kind === 'import-statement' ? { path, namespace: withoutFacades.name } : undefined,
+    )
+    bundle.onLoad({ filter: /./, namespace: withoutFacades.name }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)})`,
+      loader: 'js',
+    }))
   },
 }
