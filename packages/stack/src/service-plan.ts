@@ -41,7 +41,7 @@ export interface PlanInput {
   publicUrl: string
   /** Whether gateways put their engine's code on large pages: worth it for one that runs for longer than it starts. */
   largePages: boolean
-  /** Where the services' programs lie bundled, each as `<service>.mjs`. */
+  /** Where the services' programs lie bundled with what is loaded before them, each as `<service>.mjs`. */
   bundles?: string
 }
 
@@ -89,15 +89,13 @@ function planService(name: ServiceName, input: PlanInput): ServicePlan {
   const user = input.natsUsers[name]
   const cwd = join(input.root, 'services', name)
   // The gateway measures itself: instrumentation of every request would cost more than the request.
-  const args = (setup: string, main: string) =>
-    name === 'gateway'
-      ? [...gatewayFlags, ...(input.largePages ? [onLargePages] : []), main]
-      : ['--import', setup, main]
+  const flags = name === 'gateway' ? [...gatewayFlags, ...(input.largePages ? [onLargePages] : [])] : []
+  const setup = name === 'gateway' ? [] : ['--import', '@sluice/telemetry/setup']
   return {
     name,
     cwd,
-    args: args('@sluice/telemetry/setup', join(cwd, 'src', 'main.ts')),
-    ...bundled(input.bundles, bundle => args(bundle('setup'), bundle(name))),
+    args: [...flags, ...setup, join(cwd, 'src', 'main.ts')],
+    ...bundled(input.bundles, name, flags),
     env: {
       ...pickEnvironment(input.env, prefix),
       [`${prefix}_HOST`]: host,
@@ -115,9 +113,10 @@ function planService(name: ServiceName, input: PlanInput): ServicePlan {
 
 function bundled(
   folder: string | undefined,
-  args: (bundle: (program: string) => string) => string[],
+  name: ServicePlan['name'],
+  flags: readonly string[] = [],
 ): Pick<ServicePlan, 'bundledArgs'> {
-  return folder === undefined ? {} : { bundledArgs: args(program => join(folder, `${program}.mjs`)) }
+  return folder === undefined ? {} : { bundledArgs: [...flags, join(folder, `${name}.mjs`)] }
 }
 
 function own(name: ServiceName, input: PlanInput): Record<string, string | undefined> {
@@ -211,7 +210,7 @@ export function planSimulator(input: {
     name: 'simulator',
     cwd,
     args: [join(cwd, 'src', 'main.ts')],
-    ...bundled(input.bundles, bundle => [bundle('simulator')]),
+    ...bundled(input.bundles, 'simulator'),
     env: {
       ...pickEnvironment(input.env, 'SIMULATOR'),
       SIMULATOR_HOST: '127.0.0.1',

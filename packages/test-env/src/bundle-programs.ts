@@ -9,9 +9,10 @@ import {
   rmSync,
   statSync,
   utimesSync,
+  writeFileSync,
 } from 'node:fs'
 import { builtinModules } from 'node:module'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { serviceNames } from '@sluice/contracts'
 import type { Plugin } from 'esbuild'
@@ -25,10 +26,10 @@ const leftAlone = /^(@aws-sdk\/|@opentelemetry\/|@smithy\/|chdb|gpt-tokenizer|pg
 const builtIn = new RegExp(`^(node:.*|${builtinModules.join('|')})$`)
 
 /**
- * The services' programs in a few files each, made of their sources as they are now: looking for 1,200 modules and reading
- * them is most of what a start takes, and a run starts services by the hundred. What stands in a bundle is what would be loaded
- * without it; it is made once for each state of the sources.
- * @returns the folder: `<service>.mjs`, and `setup.mjs` to be loaded before it
+ * The services' programs in one file each, made of their sources as they are now: looking for 1,200 modules, reading and
+ * compiling them is most of what a start takes, and a run starts services by the hundred. What stands in a bundle is what would
+ * be loaded without it, a service's `@sluice/telemetry/setup` too; it is made once for each state of the sources.
+ * @returns the folder, in which Node starts `<service>.mjs`
  */
 export async function bundlePrograms(): Promise<string> {
   const folder = join(kept, fingerprint())
@@ -42,26 +43,27 @@ export async function bundlePrograms(): Promise<string> {
   // Under another name until it is whole.
   const draft = mkdtempSync(join(kept, 'draft-'))
   // Not in every test process.
-  const { build, stop } = await import('esbuild')
+  const { build, stop, transform } = await import('esbuild')
   try {
     await build({
       absWorkingDir: root,
-      entryPoints: programs,
+      entryPoints: Object.keys(programs).map(name => ({ in: `${entry.name}:${name}`, out: name })),
       outdir: draft,
-      outExtension: { '.js': '.mjs' },
       bundle: true,
-      splitting: true,
       platform: 'node',
       target: 'node24',
+      // Programs wait at their top level. What is left to import they ask for when they need it, as scripts may too.
       format: 'esm',
-      // CommonJS asks for Node's own modules by it.
-      banner: {
-        js: "import { createRequire as $createRequire } from 'node:module'; const require = $createRequire(import.meta.url);",
-      },
-      plugins: [atHome, installed, withoutFacades],
+      banner: { js: "'use strict';(async $require => { const require = $require;" },
+      footer: { js: '})' },
+      legalComments: 'none',
+      plugins: [entry, atHome, installed, withoutFacades],
       logLevel: 'error',
     })
-    refuseNamesLost(draft)
+    const { code } = await transform(readFileSync(join(import.meta.dirname, 'launch-bundle.ts'), 'utf8'), {
+      loader: 'ts',
+    })
+    for (const name of Object.keys(programs)) writeFileSync(join(draft, `${name}.mjs`), code)
     renameSync(draft, folder)
   } catch (error) {
     // Another run may have made the same meanwhile.
@@ -71,15 +73,6 @@ export async function bundlePrograms(): Promise<string> {
     await stop()
   }
   return folder
-}
-
-/** CommonJS that is imported when it is needed has its exports by name, but not in a bundle. @throws Error */
-function refuseNamesLost(folder: string): void {
-  for (const path of globSync(join(folder, '*.mjs')))
-    if (/^export default require_\w+\(\);$/m.test(readFileSync(path, 'utf8')))
-      throw new Error(
-        `${basename(path)} is CommonJS and imported when it is needed: require it, or it has no names in a bundle`,
-      )
 }
 
 function fingerprint(): string {
@@ -96,6 +89,19 @@ function fingerprint(): string {
 function dropOld(): void {
   for (const path of globSync(join(kept, '*')))
     if (Date.now() - statSync(path).mtimeMs > 86_400_000) rmSync(path, { recursive: true, force: true })
+}
+
+/** A program exports nothing, and is loaded behind what its service has Node load before it. */
+const entry: Plugin = {
+  name: 'entry',
+  setup(bundle) {
+    const prefix = `${entry.name}:`
+    bundle.onResolve({ filter: /^entry:/ }, ({ path }) => ({ path: path.slice(prefix.length), namespace: entry.name }))
+    bundle.onLoad({ filter: /./, namespace: entry.name }, ({ path: name }) => ({
+      contents: (programs[name] ?? []).map(source => `import ${JSON.stringify(join(root, source))}\n`).join(''),
+      resolveDir: root,
+    }))
+  },
 }
 
 /** Sources find what lies beside them as if they had stayed where they are, and are the program where their bundle is. */
@@ -122,11 +128,11 @@ function placeAt(path: string, text: string): string {
 }
 
 function isProgram(path: string): string {
-  const [name] = Object.entries(programs).find(([, source]) => join(root, source) === path) ?? []
+  const [name] = Object.entries(programs).find(([, sources]) => sources.some(each => join(root, each) === path)) ?? []
   return name === undefined ? 'false' : `(process.argv[1] ?? '').endsWith(${JSON.stringify(`/${name}.mjs`)})`
 }
 
-/** What is left alone is found from the module that asks for it. */
+/** What is left alone is found from the module that asks for it, when that needs it. */
 const installed: Plugin = {
   name: 'installed',
   setup(bundle) {
@@ -134,8 +140,13 @@ const installed: Plugin = {
       if (pluginData === installed) return undefined
       const found = await bundle.resolve(path, { ...from, pluginData: installed })
       if (found.errors.length > 0) return { path, external: true }
+      if (from.kind === 'import-statement') return { path: found.path, namespace: installed.name }
       return { path: from.kind === 'require-call' ? found.path : pathToFileURL(found.path).href, external: true }
     })
+    bundle.onLoad({ filter: /./, namespace: installed.name }, ({ path }) => ({
+      contents: `module.exports = $require(${JSON.stringify(path)})`,
+      loader: 'js',
+    }))
   },
 }
 

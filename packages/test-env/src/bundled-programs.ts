@@ -17,13 +17,15 @@ const others = [
 type Service = 'accounts' | 'analytics' | 'billing' | 'budget' | 'gateway'
 type Program = (typeof others)[number] | `services/${Service}/src/main.ts`
 
-/** The sources of what is bundled, by the names of the bundles. */
-export function bundledPrograms(services: readonly string[]): Record<string, string> {
+/** The sources of what is bundled, in the order in which they are loaded, by the names of the bundles. */
+export function bundledPrograms(services: readonly string[]): Record<string, readonly string[]> {
+  const setup = 'packages/telemetry/src/setup.ts'
   return {
-    ...Object.fromEntries(services.map(name => [name, `services/${name}/src/main.ts`])),
-    ...Object.fromEntries(others.map(path => [nameOf(path), path])),
-    simulator: 'packages/simulator/src/main.ts',
-    setup: 'packages/telemetry/src/setup.ts',
+    ...Object.fromEntries(
+      services.map(name => [name, [...(name === 'gateway' ? [] : [setup]), `services/${name}/src/main.ts`]]),
+    ),
+    ...Object.fromEntries(others.map(path => [nameOf(path), [path]])),
+    simulator: ['packages/simulator/src/main.ts'],
   }
 }
 
