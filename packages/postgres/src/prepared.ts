@@ -1,4 +1,4 @@
-import { type RawBuilder, sql } from 'kysely'
+import { type Expression, type RawBuilder, sql } from 'kysely'
 import pg from 'pg'
 
 const begin = '/* prepared */ '
@@ -10,6 +10,9 @@ const begin = '/* prepared */ '
  * for arrays of any length to be joined with tables that grow, which would be read in full.
  */
 export const prepared = sql.raw(begin)
+
+/** A query of Kysely's builder, marked so. */
+export const prepare = <Row>(query: Expression<Row>): RawBuilder<Row> => sql<Row>`${prepared}${query}`
 
 /**
  * Ends rows that come from arrays in what is {@link prepared}, where they are looked up by a whole key: none is left out. Without

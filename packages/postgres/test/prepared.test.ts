@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import test, { type TestContext } from 'node:test'
 import { testPostgres } from '@sluice/test-env'
 import { sql } from 'kysely'
-import { createSeriesMarks, type Kysely, openDatabase, openMarks, prepared, together } from '../src/index.ts'
+import {
+  createSeriesMarks,
+  few,
+  type Kysely,
+  openDatabase,
+  openMarks,
+  prepare,
+  prepared,
+  together,
+} from '../src/index.ts'
 
 async function open(t: TestContext): Promise<Kysely<never>> {
   const { url } = await testPostgres(t, { schemas: ['sums'] })
@@ -30,6 +39,32 @@ test('what is marked is prepared once on a connection, whoever sends it and toge
     .execute(trx => together(trx, [double(3), halve(2), double(4), sql`select 1 as one`, halve(3)]))
   assert.deepEqual(found, [[{ double: 6 }], [{ half: 42 }], [{ double: 8 }], [{ one: 1 }], [{ half: 28 }]])
   assert.equal(await countPrepared(db), 2)
+})
+
+test('a query of the builder may be marked, too', async t => {
+  const db = await open(t)
+  const double = (n: number) => prepare(db.selectNoFrom(sql<number>`2 * ${n}::int`.as('double')))
+  assert.deepEqual((await double(2).execute(db)).rows, [{ double: 4 }])
+  assert.deepEqual((await double(3).execute(db)).rows, [{ double: 6 }])
+  assert.equal(await countPrepared(db), 1)
+})
+
+test('what looks rows up that an array names is planned once, for any number of them, and leaves none out', async t => {
+  const db = await open(t)
+  await sql`create table sums (id int primary key)`.execute(db)
+  await sql`insert into sums select generate_series(1, 5000)`.execute(db)
+  await sql`analyze sums`.execute(db)
+  const find = (ids: readonly number[]) => sql<{ id: number }>`${prepared}select id
+    from (select unnest(${ids}::int[]) as id ${few(ids)}) as named join sums using (id) order by id`
+  for (let time = 1; time <= 10; time++) assert.deepEqual((await find([7]).execute(db)).rows, [{ id: 7 }])
+  const many = Array.from({ length: 300 }, (_, at) => at + 1)
+  assert.deepEqual(
+    (await find(many).execute(db)).rows,
+    many.map(id => ({ id })),
+  )
+  assert.deepEqual((await find([]).execute(db)).rows, [])
+  const { rows } = await sql`select custom_plans::int, generic_plans::int from pg_prepared_statements`.execute(db)
+  assert.deepEqual(rows, [{ custom_plans: 5, generic_plans: 7 }])
 })
 
 test('one that fails, the first time or later, or behind one that has failed, is there for whoever sends it again', async t => {

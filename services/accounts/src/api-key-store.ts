@@ -7,6 +7,7 @@ import {
   type Role,
   rolePermissions,
 } from '@sluice/contracts'
+import { few, prepare } from '@sluice/postgres'
 import { sql } from 'kysely'
 import { announceKey } from './announcement.ts'
 import type { Change } from './change-store.ts'
@@ -245,7 +246,8 @@ export function listKeyGrants(
 /** Documents of keys, by their ids; those that are not in KV any more are left out. */
 export async function readKeyDocuments(db: Db, keyIds: readonly string[]): Promise<Key[]> {
   if (keyIds.length === 0) return []
-  const rows = await keyDocumentsOf(db).where(isOneOf('api_keys.key_id', keyIds)).execute()
+  const named = sql<boolean>`api_keys.key_id in (select unnest(${keyIds}::uuid[]) ${few(keyIds)})`
+  const { rows } = await prepare(keyDocumentsOf(db).where(named)).execute(db)
   return rows.map(toKeyDocument)
 }
 

@@ -1,4 +1,5 @@
 import { type Bundle, permissionsOf, type Role, type Session } from '@sluice/contracts'
+import { prepare } from '@sluice/postgres'
 import { sql } from 'kysely'
 import type { Db } from './db/schema.ts'
 
@@ -24,16 +25,18 @@ export async function findSessionAndAccount(
   tokenHash: string,
   projectId: string | undefined,
 ): Promise<{ session: Session | undefined; projectAccount: string | undefined }> {
-  const row = await sessionsOf(db)
-    .select(({ selectFrom }) =>
-      selectFrom('projects')
-        .select('projects.account_id')
-        .where('project_id', '=', projectId ?? null)
-        .where('projects.deleted_at', 'is', null)
-        .as('project_account'),
-    )
-    .where('sessions.token_hash', '=', tokenHash)
-    .executeTakeFirst()
+  const found = prepare(
+    sessionsOf(db)
+      .select(({ selectFrom }) =>
+        selectFrom('projects')
+          .select('projects.account_id')
+          .where('project_id', '=', projectId ?? null)
+          .where('projects.deleted_at', 'is', null)
+          .as('project_account'),
+      )
+      .where('sessions.token_hash', '=', tokenHash),
+  )
+  const [row] = (await found.execute(db)).rows
   return { session: row && toDocument(row), projectAccount: row?.project_account ?? undefined }
 }
 

@@ -472,4 +472,15 @@ test('what becomes of keys', async t => {
     await call('DELETE', `${project}/service-accounts/bot`)
     assert.equal((await call('POST', own, { name: 'x' })).status, 404)
   })
+
+  await t.test('for who asks, and for what a key may do, a plan is made once on a connection', async () => {
+    const { id } = await newKey()
+    for (let time = 1; time <= 10; time++) {
+      assert.equal((await call('GET', keys)).status, 200)
+      await readKeyDocuments(deps.db, [id])
+    }
+    const { rows } = await sql<{ n: number }>`select count(*)::int as n from pg_prepared_statements
+      where generic_plans > 0`.execute(deps.db)
+    assert.deepEqual(rows, [{ n: 2 }])
+  })
 })
