@@ -95,7 +95,12 @@ const groups: Record<string, readonly string[]> = {
     'test/faults/ratings-add-up.test.ts',
   ],
   // What the files of the repository say, and what its programs make of them.
-  repository: ['test/arrows.test.ts', 'test/deploy-files.test.ts', 'test/start-loads.test.ts'],
+  repository: [
+    'test/arrows.test.ts',
+    'test/deploy-files.test.ts',
+    'test/join-runs.test.ts',
+    'test/start-loads.test.ts',
+  ],
   // Each starts programs of its own.
   stack: ['packages/stack/test/*.test.ts'],
   units: [

@@ -6,6 +6,7 @@ import { globalSetup, globalTeardown } from '@sluice/test-env/global-setup'
 import { fullSizeVariable } from '@sluice/test-env/test-size'
 import { longestFirst } from './file-order.ts'
 import { filesOfGroups, groupFiles } from './groups.ts'
+import { joinRuns } from './join-runs.ts'
 import { readRunArguments } from './run-arguments.ts'
 import { reportersNamed } from './run-reporters.ts'
 
@@ -21,6 +22,8 @@ const fileTimeoutMs = 900_000
  * that are killed take longer to come back, and their clients ask meanwhile.
  */
 const filesAtOnce = availableParallelism() + 1
+/** They start no installation and wait for nothing: one after the other they take what the others leave of the cores. */
+const filesBeside = ['units', 'faults-of-pure-code', 'repository'].map(name => `test/groups/${name}.ts`)
 
 const { only, reporters, names, skippedNames, isFull, ofNode } = readRunArguments(process.argv.slice(2))
 const grouped = filesOfGroups()
@@ -51,25 +54,16 @@ process.env.GATEWAY_LOAD_VOCABULARY ??= 'when-needed'
 process.chdir(root)
 await globalSetup()
 const ended = new AbortController()
-const events = run({
-  files: files.map(file => join(root, file)),
-  concurrency: filesAtOnce,
-  timeout: fileTimeoutMs,
-  execArgv: [
-    // What a test allocates dies young, where there is room for it to: a twentieth less CPU.
-    '--max-semi-space-size=32',
-    // Helper threads of the garbage collector take more from the cores, which other files have, than they give: a seventh of the CPU.
-    '--single-threaded-gc',
-    ...['./untracked-promises.ts', './tell-cpu.ts'].map(each => `--import=${new URL(each, import.meta.url)}`),
-    ...ofNode,
-  ],
-  ...(names.length === 0 ? {} : { testNamePatterns: names }),
-  ...(skippedNames.length === 0 ? {} : { testSkipPatterns: skippedNames }),
-  signal: ended.signal,
-})
-events.on('test:fail', ({ todo }) => {
-  if (todo === undefined || todo === false) process.exitCode ||= 1
-})
+const beside = files.filter(file => filesBeside.includes(file))
+const events = joinRuns(
+  [
+    runFiles(
+      files.filter(file => !beside.includes(file)),
+      filesAtOnce,
+    ),
+    runFiles(beside, 1, ['./low-priority.ts']),
+  ].filter(each => each !== undefined),
+)
 events.on('end', globalTeardown)
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => {
@@ -77,3 +71,30 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     ended.abort()
   })
 for (const reporter of await reportersNamed(reporters)) events.compose(reporter).pipe(process.stdout)
+
+/** A run of files, at most so many at a time, with these modules loaded before each. @returns nothing where there are none */
+function runFiles(files: readonly string[], concurrency: number, modules: readonly string[] = []) {
+  if (files.length === 0) return undefined
+  const events = run({
+    files: files.map(file => join(root, file)),
+    concurrency,
+    timeout: fileTimeoutMs,
+    execArgv: [
+      // What a test allocates dies young, where there is room for it to: a twentieth less CPU.
+      '--max-semi-space-size=32',
+      // Helper threads of the garbage collector take more from the cores, which other files have, than they give: a seventh of the CPU.
+      '--single-threaded-gc',
+      ...['./untracked-promises.ts', './tell-cpu.ts', ...modules].map(
+        each => `--import=${new URL(each, import.meta.url)}`,
+      ),
+      ...ofNode,
+    ],
+    ...(names.length === 0 ? {} : { testNamePatterns: names }),
+    ...(skippedNames.length === 0 ? {} : { testSkipPatterns: skippedNames }),
+    signal: ended.signal,
+  })
+  events.on('test:fail', ({ todo }) => {
+    if (todo === undefined || todo === false) process.exitCode ||= 1
+  })
+  return events
+}
