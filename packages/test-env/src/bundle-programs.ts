@@ -151,8 +151,8 @@ const installed: Plugin = {
 }
 
 /**
- * Node's own modules as CommonJS: an import of one reads all that it exports, and some of that is made when it is first read. Of
- * `http` alone it is a whole client, a twentieth of a start that nobody needs.
+ * Of Node's own modules what is imported by name, and no more: an import of one reads all that it exports, and some of that is
+ * made when it is first read. Of `http` alone it is a whole client, a twentieth of a start that nobody needs.
  */
 const withoutFacades: Plugin = {
   name: 'without facades',
@@ -161,7 +161,13 @@ const withoutFacades: Plugin = {
       kind === 'import-statement' ? { path, namespace: withoutFacades.name } : undefined,
     )
     bundle.onLoad({ filter: /./, namespace: withoutFacades.name }, ({ path }) => ({
-      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)})`,
+      contents: [
+        `const found = process.getBuiltinModule(${JSON.stringify(path)})`,
+        'export default found',
+        ...Object.keys(process.getBuiltinModule(path) ?? {}).map(
+          (name, i) => `const $${i} = /* @__PURE__ */ (() => found.${name})(); export { $${i} as ${name} }`,
+        ),
+      ].join('\n'),
       loader: 'js',
     }))
   },
