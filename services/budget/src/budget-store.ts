@@ -1,5 +1,5 @@
 import { Budget } from '@sluice/contracts'
-import { few, type Kysely, prepared, storableText, type Transaction } from '@sluice/postgres'
+import { type Kysely, prepared, storableText, type Transaction } from '@sluice/postgres'
 import { type ExpressionBuilder, type RawBuilder, type Selectable, sql } from 'kysely'
 import type { BudgetParent, CountedBudget, QuotaKind } from './budget.ts'
 import type { BudgetTables } from './db/schema.ts'
@@ -31,18 +31,21 @@ export async function listBudgetsUnder(db: Reader, parents: readonly BudgetParen
   return (await selectBudgetsUnder(parents).execute(db)).rows.map(fromRow)
 }
 
-/** What {@link listBudgetsUnder} reads, as rows for {@link fromRow}. */
+/**
+ * What {@link listBudgetsUnder} reads, as rows for {@link fromRow}. Parents by arrays: what is in force is told by the clock, and would be
+ * told of all budgets where they are joined. Each array is asked for, so that its length is unknown and a plan lasts.
+ */
 export function selectBudgetsUnder(parents: readonly BudgetParent[]): RawBuilder<BudgetRow> {
   const projects = [...new Set(parents.flatMap(({ projectId }) => projectId ?? []))]
   const accounts = [
     ...new Set(parents.flatMap(({ accountId, projectId }) => (projectId === undefined ? accountId : []))),
   ]
   return sql<BudgetRow>`${prepared}
-    select ${budgetColumns} from (select unnest(${accounts}::text[]) as parent ${few(accounts)}) as named
-      join budgets_in_force b on b.account_id = parent and b.project_id is null where b.deleted_at_ms is null
+    select ${budgetColumns} from budgets_in_force b
+      where b.account_id = any(array(select unnest(${accounts}::text[]))) and b.project_id is null and b.deleted_at_ms is null
     union all
-    select ${budgetColumns} from (select unnest(${projects}::uuid[]) as parent ${few(projects)}) as named
-      join budgets_in_force b on b.project_id = parent where b.deleted_at_ms is null
+    select ${budgetColumns} from budgets_in_force b
+      where b.project_id = any(array(select unnest(${projects}::uuid[]))) and b.deleted_at_ms is null
     order by created_at_ms, budget_id`
 }
 

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { Transaction } from '@sluice/postgres'
 import { sized } from '@sluice/test-env'
 import { sql } from 'kysely'
+import { listBudgetsUnder } from '../src/budget-store.ts'
 import type { BudgetTables } from '../src/db/schema.ts'
 import { namingNothing } from '../src/homes/command.ts'
 import { sumHoldings } from '../src/homes/holdings-store.ts'
@@ -15,17 +16,23 @@ const { db } = await openBudgetDatabase(fileScope, 1)
 const closedLeases = 2_000
 const openLeases = sized({ small: 5_000, full: 20_000 })
 
-/** How many rows of leases work reads. What is counted before a transaction may still stand in its numbers. */
-async function leasesRead(trx: Transaction<BudgetTables>, work: () => Promise<unknown>): Promise<number> {
+/** How many rows of a table work reads. What is counted before a transaction may still stand in its numbers. */
+async function rowsRead(
+  trx: Transaction<BudgetTables>,
+  table: keyof BudgetTables,
+  work: () => Promise<unknown>,
+): Promise<number> {
   const count = async () => {
     const { rows } = await sql<{ read: number }>`select (seq_tup_read + idx_tup_fetch)::int as read
-      from pg_stat_xact_user_tables where relname = 'leases'`.execute(trx)
+      from pg_stat_xact_user_tables where relname = ${table}`.execute(trx)
     return rows[0]?.read ?? Number.NaN
   }
   const before = await count()
   await work()
   return (await count()) - before
 }
+
+const leasesRead = (trx: Transaction<BudgetTables>, work: () => Promise<unknown>) => rowsRead(trx, 'leases', work)
 
 test('looking for what is unresolved reads no lease that is closed, also where PostgreSQL knows nothing of them yet', async () => {
   await sql`alter table leases set (autovacuum_enabled = off)`.execute(db)
@@ -113,4 +120,36 @@ test('looking for what silent gateways had reads none of the thousands of leases
     // Those of batches and responses in the background, which have no gateway, are looked for among all of them: once.
     assert.ok(read < openLeases * 1.5, `${read} of ${openLeases} leases read`)
   })
+})
+
+test('usage reads the budgets of its own parents, the tenth time on a connection as the first', async () => {
+  const others = 2_000
+  const projectOf = (i: number) => `00000000-0000-4000-8000-${String(i).padStart(12, '0')}`
+  await sql`insert into budgets (budget_id, version, name, account_id, project_id, scope, unit, limit_amount, window_kind, time_zone,
+      mode, on_unknown, created_at_ms, counts_from_ms)
+    select 'of_' || i, 1, 'name', 'acct_' || i, case when i % 2 = 1 then project::uuid end, '{}', 'usd', 1, 'total', 'UTC', 'soft',
+      '"deny"', i, i
+    from unnest(${Array.from({ length: others }, (_, i) => projectOf(i))}::text[]) with ordinality as each (project, n),
+      lateral (select n - 1 as i) as numbered`.execute(db)
+  await sql`analyze budgets`.execute(db)
+  const parents = [
+    { accountId: 'acct_7', projectId: projectOf(7) },
+    { accountId: 'acct_7', projectId: undefined },
+    { accountId: 'acct_8', projectId: projectOf(8) },
+    { accountId: 'acct_8', projectId: undefined },
+  ]
+  for (let time = 1; time <= 10; time++)
+    await db.transaction().execute(async trx => {
+      const read = await rowsRead(trx, 'budgets', async () => {
+        const found = await listBudgetsUnder(trx, parents)
+        assert.deepEqual(
+          found.map(budget => budget.budget_id),
+          ['of_7', 'of_8'],
+        )
+      })
+      assert.ok(read < 20, `time ${time}: ${read} of ${others} budgets read`)
+    })
+  const { rows } = await sql<{ once: boolean }>`select generic_plans >= 5 as once from pg_prepared_statements
+    where statement like '%budgets_in_force b%union all%'`.execute(db)
+  assert.deepEqual(rows, [{ once: true }])
 })
