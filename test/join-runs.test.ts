@@ -14,7 +14,7 @@ test('runs side by side are told as one, with the failures and the counts of all
     writeFileSync(
       join(folder, `${name}.test.mjs`),
       `import test from 'node:test'
-      test('${name} passes', () => {})
+      for (let at = 0; at < 200; at++) test('${name} passes ' + at, () => new Promise(resolve => setTimeout(resolve, at % 10)))
       test('${name} fails', () => { throw new Error('it is the ${name}') })`,
     )
   const program = join(folder, 'both.mjs')
@@ -24,7 +24,11 @@ test('runs side by side are told as one, with the failures and the counts of all
     import { spec } from 'node:test/reporters'
     const { joinRuns } = await import(process.argv[2])
     const runs = ['first', 'second'].map(name => run({ files: [import.meta.dirname + '/' + name + '.test.mjs'] }))
-    joinRuns(runs).compose(new spec()).pipe(process.stdout)`,
+    const events = joinRuns(runs)
+    async function* ended(source) {
+      for await (const { type } of source) if (type === 'test:summary') yield type + '\\n'
+    }
+    for (const reporter of [new spec(), ended]) events.compose(reporter).pipe(process.stdout)`,
   )
   // Who runs within a test runs nothing.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env
@@ -33,7 +37,8 @@ test('runs side by side are told as one, with the failures and the counts of all
     told.match(/^ℹ (tests|pass|fail|duration_ms) /gm),
     ['tests', 'pass', 'fail', 'duration_ms'].map(name => `ℹ ${name} `),
   )
-  assert.match(told, /ℹ tests 4\nℹ suites 0\nℹ pass 2\nℹ fail 2\n/)
+  assert.match(told, /ℹ tests 402\nℹ suites 0\nℹ pass 400\nℹ fail 2\n/)
+  assert.match(told, /^test:summary$/m, 'the second reporter hears of all')
   const failures = told.slice(told.indexOf('failing tests:'))
   assert.match(failures, /it is the first/)
   assert.match(failures, /it is the second/)
