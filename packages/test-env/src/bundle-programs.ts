@@ -59,6 +59,8 @@ export async function bundlePrograms(): Promise<string> {
       legalComments: 'none',
       plugins: [entry, atHome, installed, withoutFacades],
       logLevel: 'error',
+      // It would be found by whoever needs that module, in the middle of a test.
+      logOverride: { 'commonjs-variable-in-esm': 'error' },
     })
     const { code } = await transform(readFileSync(join(import.meta.dirname, 'launch-bundle.ts'), 'utf8'), {
       loader: 'ts',
@@ -132,6 +134,9 @@ function isProgram(path: string): string {
   return name === undefined ? 'false' : `(process.argv[1] ?? '').endsWith(${JSON.stringify(`/${name}.mjs`)})`
 }
 
+/** What stands in for a module is CommonJS, whatever the name of that says. */
+const asCommonJs = '.cjs'
+
 /** What is left alone is found from the module that asks for it, when that needs it. */
 const installed: Plugin = {
   name: 'installed',
@@ -140,11 +145,11 @@ const installed: Plugin = {
       if (pluginData === installed) return undefined
       const found = await bundle.resolve(path, { ...from, pluginData: installed })
       if (found.errors.length > 0) return { path, external: true }
-      if (from.kind === 'import-statement') return { path: found.path, namespace: installed.name }
+      if (from.kind === 'import-statement') return { path: `${found.path}${asCommonJs}`, namespace: installed.name }
       return { path: from.kind === 'require-call' ? found.path : pathToFileURL(found.path).href, external: true }
     })
     bundle.onLoad({ filter: /./, namespace: installed.name }, ({ path }) => ({
-      contents: `module.exports = $require(${JSON.stringify(path)})`,
+      contents: `module.exports = $require(${JSON.stringify(path.slice(0, -asCommonJs.length))})`,
       loader: 'js',
     }))
   },
