@@ -18,7 +18,6 @@ const bytesPerMs = 8
 const leastBytesPerMs = 1
 /** Files that wait for their turn; beyond, and after the time, a length is told by size. */
 const maxWaiting = 16
-const maxJobMs = 2_000
 /** Loading what reads containers is not the file's fault: it has time of its own. */
 const maxStartMs = 10_000
 const maxWaitMs = 3_000
@@ -32,6 +31,12 @@ export class SoundMeter {
   #thread: Promise<Worker | undefined> | undefined
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
+  readonly #maxJobMs: number
+
+  /** @param maxJobMs what is not read by then is given up */
+  constructor({ maxJobMs = 2_000 } = {}) {
+    this.#maxJobMs = maxJobMs
+  }
 
   /** By the size of the file where it cannot be read. */
   async measure(job: SoundJob): Promise<SoundLength> {
@@ -69,7 +74,7 @@ export class SoundMeter {
         onAnswer(undefined)
         void worker.terminate()
       }
-      const timer = setTimeout(onBroken, maxJobMs)
+      const timer = setTimeout(onBroken, this.#maxJobMs)
       worker.on('message', onAnswer)
       worker.on('exit', onBroken)
       worker.postMessage(job)
