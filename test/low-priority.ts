@@ -1,4 +1,4 @@
 import { setPriority } from 'node:os'
 
 // Loaded before a test file: it, and what it starts, has what the others leave of the cores.
-setPriority(10)
+setPriority(5)
