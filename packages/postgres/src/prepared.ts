@@ -42,3 +42,11 @@ function nameOf(text: string): string {
   names.set(text, name)
   return name
 }
+
+const mostPrepared = 32
+
+/**
+ * {@link prepared} where so few rows are named, else as it is: what names many is planned for them each time, which costs little of
+ * what it does. A plan that was made while tables were empty would read all of them for each row, until they are analysed.
+ */
+export const preparedForFew = (rows: number): RawBuilder<unknown> => (rows <= mostPrepared ? prepared : sql``)

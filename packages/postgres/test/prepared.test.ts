@@ -10,6 +10,7 @@ import {
   openMarks,
   prepare,
   prepared,
+  preparedForFew,
   together,
 } from '../src/index.ts'
 
@@ -65,6 +66,17 @@ test('what looks rows up that an array names is planned once, for any number of 
   assert.deepEqual((await find([]).execute(db)).rows, [])
   const { rows } = await sql`select custom_plans::int, generic_plans::int from pg_prepared_statements`.execute(db)
   assert.deepEqual(rows, [{ custom_plans: 5, generic_plans: 7 }])
+})
+
+test('what names many rows is planned for them, where what names few is prepared', async t => {
+  const db = await open(t)
+  const countNamed = (ids: readonly number[]) =>
+    sql<{ n: number }>`${preparedForFew(ids.length)}select count(*)::int as n from unnest(${ids}::int[])`.execute(db)
+  const many = Array.from({ length: 33 }, (_, at) => at)
+  assert.deepEqual((await countNamed(many)).rows, [{ n: 33 }])
+  assert.equal(await countPrepared(db), 0)
+  assert.deepEqual((await countNamed(many.slice(1))).rows, [{ n: 32 }])
+  assert.equal(await countPrepared(db), 1)
 })
 
 test('one that fails, the first time or later, or behind one that has failed, is there for whoever sends it again', async t => {

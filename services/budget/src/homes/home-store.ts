@@ -8,7 +8,7 @@ import {
   type Pool,
   poolKey,
 } from '@sluice/leases'
-import { few, prepared, type Transaction } from '@sluice/postgres'
+import { few, preparedForFew, type Transaction } from '@sluice/postgres'
 import { type Selectable, sql } from 'kysely'
 import type { CountedBudget } from '../budget.ts'
 import { fromRow as budgetOf } from '../budget-store.ts'
@@ -109,9 +109,10 @@ async function readNamed(trx: Transaction<BudgetTables>, home: number, names: Na
       with ordinality as part(gateway, epoch, from_seq, below_seq, place)
     join leases on home = ${home} and leases.gateway_id = part.gateway and leases.epoch = part.epoch
       and ask_seq >= from_seq and ask_seq < below_seq and state <> 'closed'`
-  // Most name leases by their ids alone: these are planned once. Runs have any length, and are planned for what they are.
+  // Most name a few leases by their ids alone: these are planned once. Runs have any length, and are planned for what they are.
   const hasRuns = names.runs.length + names.listed.length > 0
-  const { rows } = await sql<NamedRows>`${hasRuns ? sql`` : prepared}
+  const { rows } =
+    await sql<NamedRows>`${hasRuns ? sql`` : preparedForFew(leaseIds.length + budgetIds.size + said.length)}
     with said as materialized (
       select * from unnest(${said.map(({ gatewayId }) => gatewayId)}::text[], ${said.map(({ leaseId }) => leaseId)}::text[],
           ${said.map(({ list }) => (list === undefined ? 0 : list + 1))}::bigint[])
@@ -145,7 +146,7 @@ type WindowRow = Selectable<BudgetTables['budget_windows']>
 /** Windows with what their leases weigh, locked in the order in which usage locks them. */
 export async function lockWindowRows(trx: Transaction<BudgetTables>, names: readonly PoolName[]): Promise<WindowRow[]> {
   if (names.length === 0) return []
-  const { rows } = await sql<WindowRow>`${prepared}
+  const { rows } = await sql<WindowRow>`${preparedForFew(names.length)}
     select ${windowColumns} from budget_windows w
       join (select * from unnest(${names.map(name => name.budgetId)}::text[], ${names.map(name => name.copy)}::text[],
         ${names.map(name => name.windowStartMs)}::bigint[]) ${few(names)}) as named(budget_id, copy, window_start_ms)
@@ -208,7 +209,7 @@ async function write(
 ): Promise<void> {
   const rows = leases.map(lease => toRow(home, loaded, lease, nowMs))
   const gateways = [...gatewayIds].flatMap(gatewayId => loaded.state.gateways.get(gatewayId) ?? [])
-  await sql`${prepared}with changed_leases as (
+  await sql`${preparedForFew(leases.length + pools.length)}with changed_leases as (
       insert into leases select * from jsonb_populate_recordset(null::leases, ${JSON.stringify(rows)}::jsonb)
         on conflict (home, lease_id) do update set settled = excluded.settled, returned = excluded.returned,
           unresolved = excluded.unresolved, version = excluded.version, state = excluded.state,
