@@ -22,7 +22,7 @@ const fileTimeoutMs = 900_000
  * that are killed take longer to come back, and their clients ask meanwhile.
  */
 const filesAtOnce = availableParallelism() + 1
-/** They start no installation and wait for nothing: one after the other they take what the others leave of the cores. */
+/** They start no installation: one after the other they take what the others leave of the cores. */
 const filesBeside = ['units', 'faults-of-pure-code', 'repository'].map(name => `test/groups/${name}.ts`)
 
 const { only, reporters, names, skippedNames, isFull, ofNode } = readRunArguments(process.argv.slice(2))

@@ -11,7 +11,7 @@ export interface OwnedHome {
 
 /** A home lasts so long without being renewed, on the database's clock. */
 const ownedFor = sql`interval '3 seconds'`
-/** What has more than this left need not be written yet: it is looked at again twice before it has half of it. */
+/** What has more than this left need not be written yet: it is looked at again while it has more than half of its time. */
 const renewedBelow = sql`interval '2.25 seconds'`
 /** One that has less than this left was locked each time it should have been renewed. */
 const runsOutWithin = sql`interval '1.5 seconds'`
