@@ -1,21 +1,17 @@
-import { readFileSync } from 'node:fs'
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
 import { lazyCompilers, limitClosing } from '@sluice/runtime'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { HttpExchange } from './client-exchange.ts'
 import type { createFront } from './front-routes.ts'
 import type { FindAnswerer } from './listener/client-connection.ts'
+import { createClientServer, type TlsFiles } from './listener/client-server.ts'
 import { WholeRequests } from './listener/whole-requests.ts'
 import { matchPath } from './match-path.ts'
 import { type GatewayDeps, handleCall, takesWhole } from './request-path.ts'
 
-// Imported as a module, it would load Node's own `fetch` as well, which the gateway does not use.
-const { createServer: createHttpServer } = process.getBuiltinModule('node:http')
-
 export interface AppDeps extends GatewayDeps {
   front: ReturnType<typeof createFront>
-  tls: { certFile: string; keyFile: string } | undefined
+  tls: TlsFiles | undefined
 }
 
 /**
@@ -68,22 +64,10 @@ function findAnswerer(deps: AppDeps): FindAnswerer {
   }
 }
 
-/** Slow heads and bodies are cut off, an upload of 25 MB at 1 Mbit/s is not; how long an answer takes is not limited here. */
-const serverOptions = {
-  headersTimeout: 15_000,
-  requestTimeout: 300_000,
-  keepAliveTimeout: 72_000,
-  // What may wait for each client that reads slowly before its provider is slowed down.
-  highWaterMark: 16 * 1024,
-}
-
 function createServer(deps: AppDeps, listener: RequestListener): Server {
   const { tls, sockets } = deps
   // A request with any other `Upgrade` is an ordinary one: its offer is not taken up.
-  const options = { ...serverOptions, shouldUpgradeCallback: sockets.wants }
-  const server = tls
-    ? createTlsServer({ ...options, cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) }, listener)
-    : createHttpServer(options, listener)
+  const server = createClientServer(tls, { shouldUpgradeCallback: sockets.wants }, listener)
   return server.on('upgrade', (request, stream, head) => sockets.upgrade(deps, request, stream, head))
 }
 
