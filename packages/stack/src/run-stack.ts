@@ -194,7 +194,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
   const bootstrapFile = join(home, 'bootstrap.json')
   const runBootstrap = async (plan: ServicePlan) =>
     parseBootstrap(
-      await runServiceProgram(plan, 'bootstrap.ts', {
+      await runServiceProgram(plan, 'bootstrap', {
         SLUICE_ADMIN_EMAIL: secrets.adminEmail,
         SLUICE_ADMIN_PASSWORD: secrets.adminPassword,
         SLUICE_BOOTSTRAP_FILE: bootstrapFile,
@@ -204,7 +204,7 @@ async function assemble(options: StackOptions, parts: Parts): Promise<RunningSta
   await Promise.all(
     plans.map(async plan => {
       if (!options.installed && (databaseServices as readonly string[]).includes(plan.name))
-        await runServiceProgram(plan, 'migrate.ts')
+        await runServiceProgram(plan, 'migrate')
       goOn()
       // The first time before the service, which announces it at its start; afterwards it only says what there is.
       const isKnown = existsSync(bootstrapFile)

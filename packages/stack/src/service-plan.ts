@@ -12,6 +12,8 @@ export interface ServicePlan {
   args: string[]
   /** The same program from its bundle, where there is one: for whoever starts it again and again. */
   bundledArgs?: string[]
+  /** Where the service's other programs lie bundled, each as `<service>-<program>.mjs`. */
+  bundles?: string
   /** Modules that are loaded before the program and change Node itself alone: before its bundle too, unlike those of `NODE_OPTIONS`. */
   imports?: string[]
   env: Record<string, string | undefined>
@@ -41,7 +43,7 @@ export interface PlanInput {
   publicUrl: string
   /** Whether gateways put their engine's code on large pages: worth it for one that runs for longer than it starts. */
   largePages: boolean
-  /** Where the services' programs lie bundled with what is loaded before them, each as `<service>.mjs`. */
+  /** Where the services' programs lie bundled with what is loaded before them, each as `<service>.mjs` and `<service>-<program>.mjs`. */
   bundles?: string
 }
 
@@ -121,8 +123,8 @@ function bundled(
   folder: string | undefined,
   name: ServicePlan['name'],
   flags: readonly string[],
-): Pick<ServicePlan, 'bundledArgs'> {
-  return folder === undefined ? {} : { bundledArgs: [...flags, join(folder, `${name}.mjs`)] }
+): Pick<ServicePlan, 'bundledArgs' | 'bundles'> {
+  return folder === undefined ? {} : { bundles: folder, bundledArgs: [...flags, join(folder, `${name}.mjs`)] }
 }
 
 function own(name: ServiceName, input: PlanInput): Record<string, string | undefined> {

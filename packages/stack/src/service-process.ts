@@ -128,13 +128,14 @@ function argsOf({ args, bundledArgs, env, imports = [] }: ServicePlan): string[]
   return [...imports.map(module => `--import=${module}`), ...(isLookedInto ? args : (bundledArgs ?? args))]
 }
 
-/** Runs one of a service's own programs (`migrate.ts`, `bootstrap.ts`) to its end. @returns what it printed */
+/** Runs one of a service's own programs (`migrate`, `bootstrap`) to its end. @returns what it printed */
 export async function runServiceProgram(
-  plan: Pick<ServicePlan, 'name' | 'cwd' | 'env'>,
+  plan: Pick<ServicePlan, 'name' | 'cwd' | 'env' | 'bundles'>,
   program: string,
   extraEnv: Record<string, string> = {},
 ): Promise<string> {
-  const path = join(plan.cwd, 'src', program)
+  const source = join(plan.cwd, 'src', `${program}.ts`)
+  const path = plan.bundles === undefined ? source : join(plan.bundles, `${plan.name}-${program}.mjs`)
   if (!existsSync(path)) throw new StackError(`${path} is missing.`)
   try {
     const { stdout } = await run(process.execPath, [path], {
