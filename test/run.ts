@@ -22,8 +22,14 @@ const fileTimeoutMs = 900_000
  * that are killed take longer to come back, and their clients ask meanwhile.
  */
 const filesAtOnce = availableParallelism() + 1
-/** They start no installation: one after the other they take what the others leave of the cores. */
-const filesBeside = ['units', 'faults-of-pure-code', 'repository'].map(name => `test/groups/${name}.ts`)
+/**
+ * Each list one after the other, with what the files above leave of the cores: those that start no installation, and those that wait
+ * for much of their time. At the end of a run, by itself, one of these would leave a core with nothing to do.
+ */
+const filesBeside = [
+  ['units', 'faults-of-pure-code', 'repository', 'analytics'],
+  ['accounts', 'billing', 'gateway-journals'],
+].map(names => names.map(name => `test/groups/${name}.ts`))
 
 const { only, reporters, names, skippedNames, isFull, ofNode } = readRunArguments(process.argv.slice(2))
 const grouped = filesOfGroups()
@@ -54,14 +60,14 @@ process.env.GATEWAY_LOAD_VOCABULARY ??= 'when-needed'
 process.chdir(root)
 await globalSetup()
 const ended = new AbortController()
-const beside = files.filter(file => filesBeside.includes(file))
+const beside = filesBeside.map(names => files.filter(file => names.includes(file)))
 const events = joinRuns(
   [
     runFiles(
-      files.filter(file => !beside.includes(file)),
+      files.filter(file => !beside.flat().includes(file)),
       filesAtOnce,
     ),
-    runFiles(beside, 1, ['./low-priority.ts']),
+    ...beside.map(each => runFiles(each, 1, ['./low-priority.ts'])),
   ].filter(each => each !== undefined),
 )
 events.on('end', globalTeardown)
