@@ -63,7 +63,7 @@ export class BudgetIndex {
   readonly #byDimension = new Map<ScopeDimension, Map<string, IndexedBudget[]>>(
     scopeDimensions.map(dimension => [dimension, new Map()]),
   )
-  readonly #places = new Map<string, { budget: Budget; dimension: ScopeDimension; value: string }>()
+  readonly #places = new Map<string, { budget: Budget; dimension: ScopeDimension; value: string; sinceMs: number }>()
   #version = 0
 
   /** Another one: calls may match other budgets than before. */
@@ -71,8 +71,12 @@ export class BudgetIndex {
     return this.#version
   }
 
-  /** Adds a budget, or replaces it by its newer version. One without a scope counts nothing. */
-  put(budget: Budget): void {
+  /**
+   * Adds a budget, or replaces it by its newer version. One without a scope counts nothing.
+   * @param sinceMs when it was heard of first, as far as it is new
+   */
+  put(budget: Budget, sinceMs = 0): void {
+    const known = this.#places.get(budget.budget_id)
     this.remove(budget.budget_id)
     this.#version++
     const [narrowest, ...others] = scopeDimensions.flatMap(dimension => {
@@ -80,7 +84,7 @@ export class BudgetIndex {
       return value === undefined ? [] : [{ dimension, value }]
     })
     if (!narrowest) return
-    this.#places.set(budget.budget_id, { budget, ...narrowest })
+    this.#places.set(budget.budget_id, { budget, ...narrowest, sinceMs: known?.sinceMs ?? sinceMs })
     const values = this.#byDimension.get(narrowest.dimension)
     const { app, session, agent, tag } = budget.scope
     const isByClaim = (app ?? session ?? agent ?? tag) !== undefined
@@ -102,6 +106,11 @@ export class BudgetIndex {
 
   find(budgetId: string): Budget | undefined {
     return this.#places.get(budgetId)?.budget
+  }
+
+  /** When a budget was heard of first; one that is not known: never. */
+  sinceMs(budgetId: string): number {
+    return this.#places.get(budgetId)?.sinceMs ?? -Infinity
   }
 
   remove(budgetId: string): void {

@@ -1,4 +1,4 @@
-import type { CallIdentity, ClaimedDimensions, Cutoff } from '@sluice/contracts'
+import type { CallIdentity, ClaimedDimensions, Cutoff, Dialect } from '@sluice/contracts'
 import type { MatchedBudget } from './budget-index.ts'
 import type { Refusal } from './refusal.ts'
 
@@ -20,11 +20,21 @@ export interface LiveCall {
   readonly budgets: readonly MatchedBudget[]
   /** What it says of itself. */
   readonly claimed: ClaimedDimensions
+  /** What budgets that are made while it runs are told of it; absent: it is free, or meets those alone that it has met. */
+  readonly asked?: { readonly atMs: number; readonly dialect: Dialect; readonly model: string } | undefined
   /** What it uses is charged to its project's balance: it is neither free nor under a credential of the project's own. */
   readonly isCharged: boolean
   /** Where {@link LiveCalls} keeps it; -1: nowhere. */
   place: number
   cut: (order: CutOrder) => void
+}
+
+/** What is known now of the budgets of a call that was admitted before. */
+export interface RunningBudgets {
+  /** In which copy a budget counts it. */
+  copyOf: (matched: MatchedBudget) => string
+  /** A budget that counts it although it was not known when it was admitted. */
+  madeLater: (budgetId: string, call: LiveCall) => MatchedBudget | undefined
 }
 
 /**
@@ -77,17 +87,20 @@ export class LiveCalls {
     return cut
   }
 
-  /** Cuts the calls that count against a budget copy. @param copyOf in which copy a budget counts them now */
+  /** Cuts the calls that count against a budget copy, those that began before it was made as well. */
   cutBudget(
     cutoff: Cutoff,
     order: (budget: MatchedBudget['budget'] | undefined) => CutOrder,
-    copyOf = ({ copy }: MatchedBudget) => copy,
+    { copyOf, madeLater }: RunningBudgets,
   ): number {
-    const countsAgainst = (matched: MatchedBudget) =>
-      matched.budget.budget_id === cutoff.budget_id && copyOf(matched) === cutoff.copy
+    const isThis = ({ budget }: MatchedBudget) => budget.budget_id === cutoff.budget_id
+    const countedIn = (call: LiveCall): MatchedBudget | undefined => {
+      const matched = call.budgets.find(isThis) ?? madeLater(cutoff.budget_id, call)
+      return matched && copyOf(matched) === cutoff.copy ? matched : undefined
+    }
     return this.cutWhere(
-      call => call.budgets.some(countsAgainst),
-      call => order(call.budgets.find(countsAgainst)?.budget),
+      call => countedIn(call) !== undefined,
+      call => order(countedIn(call)?.budget),
     )
   }
 

@@ -148,8 +148,8 @@ const rooms = closing.use(
 )
 const budgets = closing.use(
   await followBudgets(bus, log, {
-    onCutoff: (cutoff, copyOf) =>
-      events.callsCut(cutBudget(liveCalls, cutoff, copyOf) + cutBudget(sockets.live, cutoff, copyOf), cutoff.reason),
+    onCutoff: (cutoff, running) =>
+      events.callsCut(cutBudget(liveCalls, cutoff, running) + cutBudget(sockets.live, cutoff, running), cutoff.reason),
     onStop: stop =>
       events.callsCut(cutStopped(liveCalls, stop) + cutStopped(sockets.live, stop), stop.kind ?? 'stopped_by_admin'),
   }),

@@ -115,6 +115,11 @@ export class BudgetState {
     return cutoff?.active && (cutoff.until_ms ?? Infinity) > nowMs ? cutoff : undefined
   }
 
+  /** Every cutoff in force. */
+  cutoffsNow(nowMs: number): Cutoff[] {
+    return [...this.#cutoffs.keys()].flatMap(copy => this.findCutoff(copy, nowMs) ?? [])
+  }
+
   findWindow(copy: string, nowMs: number): BudgetWindow | undefined {
     const window = this.#windows.get(copy)
     return window && (window.window_end_ms ?? Infinity) > nowMs ? window : undefined

@@ -1,7 +1,7 @@
 import type { CallIdentity, UsageRecordedData } from '@sluice/contracts'
 import type { UsageEstimate, UsageResult } from '@sluice/usage'
 import { addCost, answerHeaders } from './answer-headers.ts'
-import { type AdmittedCall, isCharged } from './call.ts'
+import { type AdmittedCall, askedOf, isCharged } from './call.ts'
 import type { Drains } from './drains.ts'
 import { formatUsd } from './format-amount.ts'
 import type { CutOrder, LiveCall } from './live-calls.ts'
@@ -147,6 +147,9 @@ export class Relay implements UpstreamHandler, LiveCall {
   }
   get claimed(): LiveCall['claimed'] {
     return this.#call.claimed
+  }
+  get asked(): LiveCall['asked'] {
+    return askedOf(this.#call)
   }
   get isCharged(): boolean {
     return isCharged(this.#call)

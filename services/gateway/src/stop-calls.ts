@@ -1,7 +1,7 @@
 import type { Cutoff, Stop } from '@sluice/contracts'
-import { isInCallerScope, type MatchedBudget } from './budget-index.ts'
+import { isInCallerScope } from './budget-index.ts'
 import { refusalOfCutoff, refusalOfStop } from './hold-budget.ts'
-import type { LiveCall, LiveCalls } from './live-calls.ts'
+import type { LiveCall, LiveCalls, RunningBudgets } from './live-calls.ts'
 import { isRateLimit } from './rate-limit.ts'
 import { Refusal } from './refusal.ts'
 import { type RoomDeps, refusalOfRoom, roomClosed } from './room-access.ts'
@@ -13,10 +13,10 @@ export function endsCalls(cutoff: Cutoff): boolean {
 }
 
 /** Money is gone: streams end softly, in their dialect. A rate limit ends none. @returns how many calls were ended; so do the others here */
-export function cutBudget(calls: LiveCalls, cutoff: Cutoff, copyOf?: (matched: MatchedBudget) => string): number {
+export function cutBudget(calls: LiveCalls, cutoff: Cutoff, running: RunningBudgets): number {
   if (!endsCalls(cutoff)) return 0
   const style = cutoff.reason === 'budget_spent' ? 'soft' : 'explicit'
-  return calls.cutBudget(cutoff, budget => ({ refusal: refusalOfCutoff(cutoff, budget), style }), copyOf)
+  return calls.cutBudget(cutoff, budget => ({ refusal: refusalOfCutoff(cutoff, budget), style }), running)
 }
 
 /** An admin has stopped who calls in a scope, or the money of their prepaid project is gone: that ends streams softly, and those alone that it pays for. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openBucket } from '@sluice/bus'
-import { BackgroundResponse, Cutoff, cutoffKey, Key, Project } from '@sluice/contracts'
+import { BackgroundResponse, Budget, Cutoff, cutoffKey, Key, Project } from '@sluice/contracts'
 import { freePort, type ServiceProcess, startService } from '@sluice/stack'
 import { busOf, eventually } from '@sluice/test-env'
 import { keyOf } from '../src/views/stored-responses-view.ts'
@@ -313,8 +313,56 @@ suite('what changes while a record or the provider is waited for', () => {
       const status = active ? 403 : 200
       await eventually(async () => (await send(project, '/v1/chat/completions', chat)).status === status)
     }
-    return { stop: () => put(true), lift: () => put(false) }
+    return { budgetId: budget.id, stop: () => put(true), lift: () => put(false) }
   }
+
+  /** A stream that goes on for minutes, under way at the second gateway, and all that is said in it. */
+  async function longStream(project: TestProject) {
+    await answersWith(200, project.apiKey, origin)
+    const answer = await fetch(`${origin}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${project.apiKey}` },
+      body: JSON.stringify({
+        model: 'gpt-5.4-mini',
+        stream: true,
+        messages: [{ role: 'user', content: '[[sim output_tokens=40000 delay_ms=20]]' }],
+      }),
+    })
+    assert.ok(answer.body)
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
+    let said = (await reader.read()).value ?? ''
+    return async () => {
+      for (let part = await reader.read(); !part.done; part = await reader.read()) said += part.value
+      const { status } = await eventually(() => eventsOf(project).find(({ streamed }) => streamed))
+      return { said, status }
+    }
+  }
+
+  test('a budget that is made and stopped while a call runs ends that call too', async () => {
+    const project = await gateway.newProject()
+    const end = await longStream(project)
+    const { stop } = await withStop(project)
+    await stop()
+    const { said, status } = await end()
+    assert.match(said, /stopped_by_admin/)
+    assert.equal(status, 'cut')
+  })
+
+  test('a budget that is heard of later than its cutoff ends what runs', async () => {
+    const project = await gateway.newProject()
+    const { budgetId: like } = await withStop(project)
+    const end = await longStream(project)
+    const budgets = await openBucket(bus, 'budgets', Budget)
+    const made = await budgets.get(like)
+    assert.ok(made)
+    const budgetId = `late-${randomUUID()}`
+    const cutoffs = await openBucket(bus, 'cutoffs', Cutoff)
+    await cutoffs.put(cutoffKey(budgetId, ''), adminStop(project.projectId, budgetId, { version: 1, active: true }))
+    await budgets.put(budgetId, { ...made, budget_id: budgetId })
+    const { said, status } = await end()
+    assert.match(said, /stopped_by_admin/)
+    assert.equal(status, 'cut')
+  })
 
   test('a budget that is cut off during a look-up stops the call that waits for it', async () => {
     const project = await gateway.newProject()

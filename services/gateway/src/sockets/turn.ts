@@ -1,7 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import type { CallIdentity, UsageRecordedData } from '@sluice/contracts'
 import type { UsageResult } from '@sluice/usage'
-import { type AdmittedCall, isCharged } from '../call.ts'
+import { type AdmittedCall, askedOf, isCharged } from '../call.ts'
 import type { CutOrder, LiveCall } from '../live-calls.ts'
 import { openRecordOf } from '../open-call.ts'
 import { meteringUnavailable, type Refusal } from '../refusal.ts'
@@ -76,6 +76,9 @@ export class Turn implements LiveCall {
   }
   get claimed(): LiveCall['claimed'] {
     return this.call.claimed
+  }
+  get asked(): LiveCall['asked'] {
+    return askedOf(this.call)
   }
   get isCharged(): boolean {
     return isCharged(this.call)

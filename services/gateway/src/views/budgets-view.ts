@@ -13,6 +13,7 @@ import {
 } from '@sluice/contracts'
 import type { Logger } from '@sluice/runtime'
 import { BudgetIndex, isInCallerScope, type MatchedBudget } from '../budget-index.ts'
+import type { RunningBudgets } from '../live-calls.ts'
 import { BudgetState, type MetBudgets, MetByCaller } from '../met-budgets.ts'
 
 /**
@@ -45,8 +46,8 @@ export interface BudgetsView {
 }
 
 export interface BudgetsListeners {
-  /** A cutoff has come into force. @param copyOf the copy that a budget of a running call counts in now */
-  onCutoff: (cutoff: Cutoff, copyOf: (matched: MatchedBudget) => string) => void
+  /** A cutoff has come into force. */
+  onCutoff: (cutoff: Cutoff, running: RunningBudgets) => void
   onStop: (stop: Stop) => void
 }
 
@@ -67,17 +68,29 @@ export async function followBudgets(
   }
   const met = new MetByCaller(index, stateOf)
 
-  const copyOfRunning = (matched: MatchedBudget): string =>
-    states.get(matched.budget.budget_id)?.copyOfRunning(matched, Date.now()) ?? matched.copy
+  const running: RunningBudgets = {
+    copyOf: matched => states.get(matched.budget.budget_id)?.copyOfRunning(matched, Date.now()) ?? matched.copy,
+    madeLater: (budgetId, { identity, claimed, asked }) =>
+      // Most budgets are older than the calls that run.
+      asked && asked.atMs <= index.sinceMs(budgetId)
+        ? met
+            .match(identity, asked.dialect, asked.model, claimed, Date.now())
+            .find(({ budget }) => budget.budget_id === budgetId)
+        : undefined,
+  }
   const applyCutoff = (cutoff: Cutoff): void => {
-    if (stateOf(cutoff.budget_id).cutOff(cutoff) && cutoff.active) onCutoff(cutoff, copyOfRunning)
+    if (stateOf(cutoff.budget_id).cutOff(cutoff) && cutoff.active) onCutoff(cutoff, running)
   }
 
   const budgetsView = await followBucket(bus, 'budgets', Budget, {
     log,
     onChange: (budgetId, budget) => {
       if (budget) {
-        index.put(budget)
+        const isNew = index.find(budgetId) === undefined
+        const nowMs = Date.now()
+        index.put(budget, nowMs)
+        // They may have come first, when it was not known whom they end.
+        if (isNew) for (const cutoff of states.get(budgetId)?.cutoffsNow(nowMs) ?? []) onCutoff(cutoff, running)
         return
       }
       index.remove(budgetId)
@@ -126,7 +139,7 @@ export async function followBudgets(
     if (wasFull || !state.findFull(nowMs)) return
     // Its cutoff has come first, when it was not known whose it is.
     const cutoff = state.findCutoff(otherCopy, nowMs)
-    if (cutoff) onCutoff(cutoff, copyOfRunning)
+    if (cutoff) onCutoff(cutoff, running)
   }
   const windowsView = await followBucket(bus, 'budget-windows', BudgetWindow, {
     log,
