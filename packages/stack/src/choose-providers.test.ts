@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { hostname, networkInterfaces } from 'node:os'
 import { test } from 'node:test'
 import { chooseProviders } from './choose-providers.ts'
 
@@ -31,10 +32,14 @@ test('a shell that has sourced our own env file does not make us call ourselves'
 })
 
 test('a base URL of our own origin is left out by whatever name it reaches us, and the key stays', () => {
-  for (const host of ['localhost', '127.0.0.1', '127.1.2.3', '[::1]', '0.0.0.0']) {
+  const ours = Object.values(networkInterfaces()).flatMap(each => each ?? [])
+  const addresses = ours.flatMap(({ address, family }) => (family === 'IPv4' ? address : []))
+  const names = ['localhost', '127.0.0.1', '127.1.2.3', '[::1]', '[::]', '0.0.0.0', hostname(), 'sluice.intern']
+  for (const host of [...names, ...addresses]) {
     const choice = chooseProviders(
       { OPENAI_API_KEY: 'sk-real', OPENAI_BASE_URL: `http://${host}:8080/openai/v1` },
       8080,
+      'Sluice.intern',
     )
     assert.deepEqual(choice.openai, { apiKey: 'sk-real' }, host)
     assert.equal(choice.notes.length, 1, host)

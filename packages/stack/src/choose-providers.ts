@@ -1,3 +1,5 @@
+import { hostname, networkInterfaces } from 'node:os'
+
 export type Dialect = 'openai' | 'anthropic'
 
 /** A real provider's managed credential. */
@@ -21,8 +23,13 @@ const names = {
 /**
  * Which dialects a real provider answers: those whose key or base URL is set. A shell that has sourced our own `env`
  * file carries our key and our address: with them we would call ourselves, so both are left out.
+ * @param ownHost where we listen, as people write it
  */
-export function chooseProviders(env: Record<string, string | undefined>, ownPort: number): ProviderChoice {
+export function chooseProviders(
+  env: Record<string, string | undefined>,
+  ownPort: number,
+  ownHost?: string,
+): ProviderChoice {
   const choice: ProviderChoice = { notes: [] }
   for (const dialect of ['openai', 'anthropic'] as const) {
     const { key: keyName, baseUrl: baseUrlName } = names[dialect]
@@ -34,7 +41,7 @@ export function chooseProviders(env: Record<string, string | undefined>, ownPort
       )
       continue
     }
-    if (baseUrl !== undefined && isOwnOrigin(baseUrl, ownPort)) {
+    if (baseUrl !== undefined && isOwnOrigin(baseUrl, ownPort, ownHost)) {
       choice.notes.push(`${baseUrlName} is this Sluice itself, so it is not used as a provider's address.`)
       if (apiKey !== undefined) choice[dialect] = { apiKey }
       continue
@@ -53,12 +60,19 @@ export function chooseProviders(env: Record<string, string | undefined>, ownPort
   return choice
 }
 
-function isOwnOrigin(url: string, ownPort: number): boolean {
+function isOwnOrigin(url: string, ownPort: number, ownHost = 'localhost'): boolean {
   if (!URL.canParse(url)) return false
-  const { hostname, port, protocol } = new URL(url)
+  const { hostname: host, port, protocol } = new URL(url)
   const given = port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port)
-  return (
-    given === ownPort &&
-    (hostname === 'localhost' || hostname === '[::1]' || hostname === '0.0.0.0' || hostname.startsWith('127.'))
-  )
+  if (given !== ownPort) return false
+  if (host.startsWith('127.')) return true
+  const addresses = Object.values(networkInterfaces()).flatMap(each => each?.map(({ address }) => address) ?? [])
+  const names = ['localhost', '0.0.0.0', '::', '::1', hostname(), ownHost, ...addresses]
+  return names.some(name => nameInUrl(name) === host)
+}
+
+/** As `URL` writes a name or an address. @returns nothing of what none has, such as an address with a zone */
+function nameInUrl(name: string): string | undefined {
+  const url = `http://${name.includes(':') ? `[${name}]` : name}`
+  return URL.canParse(url) ? new URL(url).hostname : undefined
 }

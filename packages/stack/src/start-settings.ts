@@ -27,12 +27,13 @@ export function readStartSettings(
   where: { root: string; cwd: string },
 ): StartSettings {
   const port = readPort(env.SLUICE_PORT)
+  const host = env.SLUICE_HOST || '127.0.0.1'
   const settings: StartSettings = {
     // npm runs scripts in the checkout; a relative path means the folder the person stands in.
     home: env.SLUICE_HOME ? resolve(env.INIT_CWD ?? where.cwd, env.SLUICE_HOME) : join(where.root, '.sluice'),
-    host: env.SLUICE_HOST || '127.0.0.1',
+    host,
     port,
-    providers: chooseProviders(env, port),
+    providers: chooseProviders(env, port, host),
   }
   const databaseUrl = readUrl(env, 'DATABASE_URL', ['postgres:', 'postgresql:'])
   if (databaseUrl) settings.databaseUrl = databaseUrl

@@ -73,7 +73,9 @@ test('after a kill -9 of everything the next start has all that was there, a sto
   const lines = readFileSync(join(home, 'env'), 'utf8')
   assert.equal(statSync(join(home, 'env')).mode & 0o777, 0o600)
   assert.equal(await call(home), 200)
-  await until(() => / {2}gpt-5\.4\S* \[simulator\] {2}\d+ in, \d+ out {2}\$0\.\d+ /.test(first.output()), first.output)
+  const receipt =
+    / {2}gpt-5\.4\S* \[simulator\] {2}\d+ in, \d+ out {2}\$0\.\d+ {2}\+\d+\.\d ms {2}(?:no budget|\$[\d.]+ left of .+)\n/
+  await until(() => receipt.test(first.output()), first.output)
 
   const pids = [first.child.pid ?? 0, ...descendants(first.child.pid ?? 0)]
   assert.ok(pids.length > 10, 'every part is a process of ours')
