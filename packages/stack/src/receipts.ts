@@ -12,9 +12,9 @@ import {
   type UsageRecordedData,
 } from '@sluice/contracts'
 import { findTightest, matchingCopies } from './budget-left.ts'
+import { LineLimit } from './line-limit.ts'
 import { writeReceipt, writeRefusal } from './receipt-line.ts'
 
-/** Lines a second at most; beyond it one line says how many more there were. */
 const linesPerSecond = 20
 /** How long a line waits for the budget service to have counted the call. */
 const budgetWaitMs = 400
@@ -31,26 +31,10 @@ export async function printReceipts(
   await (await jetstreamManager(connection)).streams.info('USAGE')
   const budgets = await follow(connection, 'budgets', json => Budget.decode(json))
   const windows = await follow(connection, 'budget-windows', json => BudgetWindow.decode(json))
-  let second = 0
-  let printed = 0
-  let skipped = 0
-
-  /** Whether this second has room for one more line. */
-  function hasRoom(): boolean {
-    const now = Math.floor(Date.now() / 1000)
-    if (now !== second) {
-      if (skipped > 0) print(`… and ${skipped} more calls in that second`)
-      second = now
-      printed = 0
-      skipped = 0
-    }
-    if (++printed <= linesPerSecond) return true
-    skipped++
-    return false
-  }
+  const limit = new LineLimit(linesPerSecond, print)
 
   async function show(event: UsageRecordedData): Promise<void> {
-    if (!hasRoom()) return
+    if (!limit.take()) return
     const copies = matchingCopies(event, budgets.values())
     const deadline = Date.now() + budgetWaitMs
     const isCounted = () =>
@@ -74,7 +58,7 @@ export async function printReceipts(
     listen(connection, 'usage.recorded.v1.*', line => void show(UsageRecorded.decode(line))),
     listen(connection, 'call.refused.v1.*', line => {
       const refused = CallRefused.decode(line)
-      if (hasRoom()) print(writeRefusal(refused))
+      if (limit.take()) print(writeRefusal(refused))
     }),
   ]
   return {
