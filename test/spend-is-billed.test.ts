@@ -146,7 +146,7 @@ test('what the official SDKs spend is the same in event, ledger, budget, ClickHo
   })
 
   const { body: report } = await admin.call<{
-    usage: { provider: string; model: string; type: string; total: number; cost_nano_usd: string }[]
+    usage: { provider: string; model: string; type: string; total: number; cost_nano_usd: string; served_by?: string }[]
   }>('GET', `${admin.project}/usage?report=cost_by_provider`)
   assert.equal(
     report.usage.reduce((sum, row) => sum + BigInt(row.cost_nano_usd), 0n),
@@ -157,6 +157,10 @@ test('what the official SDKs spend is the same in event, ledger, budget, ClickHo
     report.usage.some(
       row => row.provider === 'openai' && row.model.startsWith('gpt-5.4') && row.type === 'output_tokens',
     ),
+  )
+  assert.ok(
+    report.usage.every(row => row.served_by === 'simulator'),
+    'without a provider’s key the report says that it is play money',
   )
 })
 

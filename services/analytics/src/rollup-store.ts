@@ -76,16 +76,16 @@ async function recompute(clickhouse: ClickhouseClient, hours: readonly DirtyHour
   const among = (hour: string) => `(project_id, ${hour}) in (
       select pair.1, toDateTime(pair.2, 'UTC') from (select arrayJoin(arrayZip({projects:Array(UUID)}, {hours:Array(UInt32)})) as pair))`
   await clickhouse.command(
-    `insert into usage_hourly_v1 (project_id, hour, team_id, member_id, room, key_id, app, provider, model, version,
-      attempts, completed, input_tokens, output_tokens, quantities, costs, cost_nano_usd)
-    select project_id, toStartOfHour(admitted_at) as hour, team_id, member_id, room, key_id, app, provider, model,
-      (select max(version) + 1 from usage_hourly_v1 final where ${among('hour')}) as new_version,
+    `insert into usage_hourly_v2 (project_id, hour, team_id, member_id, room, key_id, app, provider, model, served_by,
+      version, attempts, completed, input_tokens, output_tokens, quantities, costs, cost_nano_usd)
+    select project_id, toStartOfHour(admitted_at) as hour, team_id, member_id, room, key_id, app, provider, model, served_by,
+      (select max(version) + 1 from usage_hourly_v2 final where ${among('hour')}) as new_version,
       count(), countIf(status = 'completed'), sum(input_tokens), sum(output_tokens),
       sumMap(quantities), sumMap(costs), sum(cost_nano_usd)
     from usage_raw_v1 final
     where admitted_at >= toDateTime({first:UInt32}, 'UTC') and admitted_at < toDateTime({end:UInt32}, 'UTC')
       and ${among('toStartOfHour(admitted_at)')}
-    group by project_id, hour, team_id, member_id, room, key_id, app, provider, model`,
+    group by project_id, hour, team_id, member_id, room, key_id, app, provider, model, served_by`,
     {
       projects: hours.map(hour => hour.projectId),
       hours: seconds,

@@ -5,7 +5,7 @@ import { currentScope, type TenantScope } from '@sluice/runtime'
 export const tenantTables = {
   usage_raw_v1: 'account_id',
   refused_calls_v1: 'account_id',
-  usage_hourly_v1: undefined,
+  usage_hourly_v2: undefined,
 } as const satisfies Record<string, string | undefined>
 
 /**

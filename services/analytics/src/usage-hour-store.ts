@@ -47,7 +47,7 @@ export function usageHourStore(queries: ClickhousePool): UsageHourStore {
       'admitted_at',
     ),
     sumRollups: read(
-      'hour as hour_start, sum(attempts) as events, sum(cost_nano_usd) as cost_nano_usd from usage_hourly_v1 final',
+      'hour as hour_start, sum(attempts) as events, sum(cost_nano_usd) as cost_nano_usd from usage_hourly_v2 final',
       'hour',
     ),
   }

@@ -4,9 +4,9 @@ import { quantityNames } from '@sluice/contracts'
 import { toUsageReport, usageTypeOf } from './usage-report.ts'
 
 const report = (
-  sum: { provider: string; quantities: Record<string, string>; costs: Record<string, string> },
+  sum: { provider: string; quantities: Record<string, string>; costs: Record<string, string>; simulated?: boolean },
   type?: string,
-) => JSON.parse(JSON.stringify(toUsageReport('p', [{ model: 'm', ...sum }], type)))
+) => JSON.parse(JSON.stringify(toUsageReport('p', [{ model: 'm', simulated: false, ...sum }], type)))
 
 test('cache writes of every length are one type, and prices sum to the cost', () => {
   const rows = report({
@@ -43,6 +43,21 @@ test('one type alone can be asked for', () => {
     rows.map((row: { type: string; total: number }) => [row.type, row.total]),
     [['output_tokens', 2]],
   )
+})
+
+test('a row says that the simulator answered, and one of a provider has no word about it', () => {
+  const sum = { provider: 'openai', quantities: { in_text: '1' }, costs: { in_text: '2' } }
+  const row = {
+    project_id: 'p',
+    provider: 'openai',
+    model: 'm',
+    type: 'input_tokens',
+    total: 1,
+    price: 0.000000002,
+    cost_nano_usd: '2',
+  }
+  assert.deepEqual(report(sum), [row])
+  assert.deepEqual(report({ ...sum, simulated: true }), [{ ...row, served_by: 'simulator' }])
 })
 
 test('every quantity has a type or is a part of one', () => {

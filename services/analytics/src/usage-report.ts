@@ -42,7 +42,7 @@ interface TypeTotal {
 
 /**
  * Rows of `cost_by_provider`: one a type with its total and its price. The prices of a model's rows sum to its cost.
- * Zeros are left out.
+ * What the simulator answered are rows of their own, which say so. Zeros are left out.
  */
 export function toUsageReport(projectId: string, sums: readonly UsageSum[], onlyType: string | undefined): object[] {
   return sums.flatMap(sum => {
@@ -68,6 +68,7 @@ export function toUsageReport(projectId: string, sums: readonly UsageSum[], only
         project_id: projectId,
         provider: sum.provider,
         model: sum.model,
+        ...(sum.simulated ? { served_by: 'simulator' } : {}),
         type,
         total: exactInteger(total),
         price: exactUsd(cost),

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 const source = fileURLToPath(new URL('.', import.meta.url))
 const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
-const replacing = ['usage_raw_v1', 'usage_hourly_v1', 'refused_calls_v1']
+const replacing = ['usage_raw_v1', 'usage_hourly_v2', 'refused_calls_v1']
 
 test('every query of a table that replaces rows says final', () => {
   const queries = files

@@ -12,10 +12,14 @@ const bucketSql: Record<Interval, string> = {
   month: "toDateTime(toStartOfMonth(hour), 'UTC')",
 }
 
-/** Sums of one provider's model, in one interval where the report is cut. */
+const simulated = "toBool(served_by = 'simulator') as simulated"
+
+/** Sums of one provider's model, or of the simulator's answers in its name, in one interval where the report is cut. */
 export interface UsageSum {
   provider: string
   model: string
+  /** Whether the simulator answered: nobody was paid for it. */
+  simulated: boolean
   /** Start of the interval, Unix seconds; absent: the whole span. */
   start?: number
   quantities: Record<string, string>
@@ -25,9 +29,9 @@ export interface UsageSum {
 /** What a report can be narrowed to. `model` is the model of the report, not what was asked for. */
 export type SumFilter = Omit<UsageFilter, 'status'>
 
-/** Sums by provider and model. */
+/** Sums by provider and model, what the simulator answered apart. */
 export interface UsageSumStore {
-  /** At most `limit` groups, in order of time, provider and model. */
+  /** At most `limit` groups, in order of time, provider and model; the simulator's comes last. */
   sumByModel: (filter: SumFilter, interval: Interval | undefined, limit: number) => Promise<UsageSum[]>
 }
 
@@ -45,18 +49,18 @@ export function usageSumStore({ queries, listDirtyHours }: UsageSumSources): Usa
   return {
     sumByModel: async (filter, interval, limit) => {
       const dirty = isAnsweredByHours(filter) ? await listDirtyHours(filter.projectId) : undefined
-      const rows = `select toStartOfHour(admitted_at) as hour, provider, model, quantities, costs
+      const rows = `select toStartOfHour(admitted_at) as hour, provider, model, ${simulated}, quantities, costs
         from usage_raw_v1 final where ${conditions(filter, 'admitted_at')}`
-      const hours = `select hour, provider, model, quantities, costs
-        from usage_hourly_v1 final where ${conditions(filter, 'hour')} and toUnixTimestamp(hour) not in {dirty:Array(UInt32)}`
+      const hours = `select hour, provider, model, ${simulated}, quantities, costs
+        from usage_hourly_v2 final where ${conditions(filter, 'hour')} and toUnixTimestamp(hour) not in {dirty:Array(UInt32)}`
       const dirtyRows = `${rows} and toUnixTimestamp(toStartOfHour(admitted_at)) in {dirty:Array(UInt32)}`
       const source = dirty === undefined ? rows : dirty.length === 0 ? hours : `${hours} union all ${dirtyRows}`
       return queries.query<UsageSum>(
-        `select ${interval ? `toUnixTimestamp(${bucketSql[interval]}) as start,` : ''} provider, model,
+        `select ${interval ? `toUnixTimestamp(${bucketSql[interval]}) as start,` : ''} provider, model, simulated,
           sumMap(quantities) as quantities, sumMap(costs) as costs
         from (${source}) as source
-        group by ${interval ? 'start,' : ''} provider, model
-        order by ${interval ? 'start,' : ''} provider, model limit {limit:UInt32}`,
+        group by ${interval ? 'start,' : ''} provider, model, simulated
+        order by ${interval ? 'start,' : ''} provider, model, simulated limit {limit:UInt32}`,
         {
           ...usageConditions(filter).params,
           limit,

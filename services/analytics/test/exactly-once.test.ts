@@ -78,6 +78,7 @@ function makeEvents(count: number, projects: readonly string[]): UsageRecordedDa
         ...(n % 4 === 0 ? { room: 'lobby' } : {}),
       },
       claimed: { app: n % 3 === 0 ? 'codex' : 'sdk' },
+      served_by: n % 11 < 6 ? 'simulator' : 'openai',
       admitted_at_ms: from + ((n * 97_003) % (6 * 3_600_000)),
       quantities: { in_text: 100 + n, out_text: 7 * n, out_reasoning: n },
       cost_nano_usd: 1_000_000 + n * 1_237,
@@ -116,10 +117,10 @@ test('redelivered and re-bordered batches: raw rows equal events, and rollups eq
     },
   )
   assert.equal(await env.rollups.recomputeDirtyHours(100), projects.length)
-  const dimensions = 'project_id, team_id, member_id, room, key_id, app, provider, model'
+  const dimensions = 'project_id, team_id, member_id, room, key_id, app, provider, model, served_by'
   const rolled = await env.clickhouse.queries.query(
     `select ${dimensions}, toString(hour) as h, attempts, completed, quantities, costs, cost_nano_usd as cost
-    from usage_hourly_v1 final where project_id in {projects:Array(UUID)} order by h, ${dimensions}`,
+    from usage_hourly_v2 final where project_id in {projects:Array(UUID)} order by h, ${dimensions}`,
     { projects },
   )
   const raw = await env.clickhouse.queries.query(

@@ -82,6 +82,20 @@ async function addProject(): Promise<{ projectId: string; key: string }> {
   return { projectId, key: await addKey(projectId, 'developer') }
 }
 
+async function addSession(projectId: string, memberId: string, held: string[]): Promise<string> {
+  const token = randomUUID() + randomUUID()
+  await sessions.put(hashCredential(token), {
+    member_id: memberId,
+    account_id: 'acct_test',
+    account_admin: false,
+    projects: { [projectId]: 'member' },
+    permissions: { [projectId]: held },
+    expires_at_ms: Date.now() + 60_000,
+  })
+  await eventually(() => credentials.findSessionByHash(hashCredential(token)))
+  return token
+}
+
 let gateways = 0
 async function record(projectId: string, overrides: readonly UsageOverrides[]): Promise<UsageRecordedData[]> {
   const events = overrides.map(one => makeUsageEvent({ ...one, identity: { ...one.identity, project_id: projectId } }))
@@ -230,6 +244,55 @@ test('a report is the same from rows, from rollups and from both, and as new as 
   })
   assert.equal(await rollupStore(counting, env.clickhouse.rollups).recomputeDirtyHours(100), 0)
   assert.equal(asked, 1, 'where no hour is dirty, nothing is asked but that')
+})
+
+test('what the simulator answered is summed apart and says so, from rows and from rollups, and the sum stays the same', async () => {
+  const { projectId, key } = await addProject()
+  const hour = Date.UTC(2026, 6, 1)
+  const called = (served_by: string, cost_nano_usd: number): UsageOverrides => ({
+    admitted_at_ms: hour + cost_nano_usd,
+    identity: { member_id: 'mem_1' },
+    served_by,
+    cost_nano_usd,
+    requested_model: 'gpt-5.4',
+    served_model: 'gpt-5.4',
+    quantities: { in_text: 100 },
+  })
+  const events = await record(projectId, [called('simulator', 1_000), called('openai', 30), called('simulator', 200)])
+  await untilInserted(events)
+  await eventually(async () => (await env.rollups.listDirtyHours(projectId))?.length === 1)
+
+  const row = { project_id: projectId, provider: 'openai', model: 'gpt-5.4', type: 'input_tokens' }
+  const paid = { ...row, total: 100, price: 0.00000003, cost_nano_usd: '30' }
+  const simulated = { ...row, total: 200, price: 0.0000012, cost_nano_usd: '1200', served_by: 'simulator' }
+  const own = await addSession(projectId, 'mem_1', ['llm:invoke', 'usage:read-own'])
+  const check = async () => {
+    const path = `/accounts/projects/${projectId}`
+    for (const [url, token] of [
+      [`${path}/usage`, key],
+      [`${path}/usage?provider=openai&model=gpt-5.4`, key],
+      [`${path}/llm-proxy/usage`, own],
+    ] as const)
+      assert.deepEqual((await get(url, token)).json(), { usage: [paid, simulated] }, url)
+    const start = new Date(hour).toISOString()
+    assert.deepEqual((await get(`${path}/usage?interval=hour`, key)).json(), {
+      usage: [
+        { ...paid, start },
+        { ...simulated, start },
+      ],
+    })
+  }
+  await check()
+  while ((await env.rollups.recomputeDirtyHours(100)) > 0);
+  await check()
+  const total = events.reduce((sum, event) => sum + event.cost_nano_usd, 0)
+  assert.equal(total, Number(paid.cost_nano_usd) + Number(simulated.cost_nano_usd))
+  const listed = (await get(`/accounts/projects/${projectId}/usage/events`, key)).json().events
+  assert.deepEqual(
+    listed.map((event: { served_by: string }) => event.served_by),
+    ['simulator', 'simulator', 'openai'],
+    'events use the same word',
+  )
 })
 
 test('events can be filtered by every dimension', async () => {
@@ -461,19 +524,7 @@ test('who may read no more reads their own usage, and that of a team they own, a
   ]
   await projects.put(projectId, { ...known, version: 2, teams })
   await eventually(() => credentials.teamsOwnedBy(projectId, 'mem_owner').length === 1)
-  const sessionOf = async (memberId: string, held: string[]) => {
-    const token = randomUUID() + randomUUID()
-    await sessions.put(hashCredential(token), {
-      member_id: memberId,
-      account_id: 'acct_test',
-      account_admin: false,
-      projects: { [projectId]: 'member' },
-      permissions: { [projectId]: held },
-      expires_at_ms: Date.now() + 60_000,
-    })
-    await eventually(() => credentials.findSessionByHash(hashCredential(token)))
-    return token
-  }
+  const sessionOf = (memberId: string, held: string[]) => addSession(projectId, memberId, held)
   const of = (member_id: string, team_id: string): UsageOverrides => ({ identity: { member_id, team_id } as never })
   const events = await record(projectId, [of('mem_a', 'team_1'), of('mem_b', 'team_1'), of('mem_b', 'team_2')])
   await untilInserted(events)

@@ -34,15 +34,29 @@ const Query = Type.Object(
   { additionalProperties: false },
 )
 
-/** What a report answers. */
-export const Report = Type.Object({
-  usage: Type.Array(Type.Unsafe<object>({ type: 'object', additionalProperties: true })),
+const Row = Type.Object({
+  project_id: Type.String(),
+  provider: Type.String(),
+  model: Type.String(),
+  served_by: Type.Optional(
+    Type.Literal('simulator', {
+      description: 'The simulator answered: nobody was paid for it; absent: a provider did',
+    }),
+  ),
+  type: Type.String(),
+  total: Type.Number({ description: 'How much of its type was used' }),
+  price: Type.Number({ description: 'US dollars, digit for digit: not to be read into a float' }),
+  cost_nano_usd: Type.String(),
+  start: Type.Optional(Type.String({ description: 'When its interval begins; absent: none was asked for' })),
 })
+
+/** What a report answers. */
+export const Report = Type.Object({ usage: Type.Array(Row) })
 
 /** More rows are no report. */
 export const mostGroups = 20_000
 
-/** `GET /accounts/projects/{pid}/usage`: totals and prices by provider, model and usage type. */
+/** `GET /accounts/projects/{pid}/usage`: totals and prices by provider, model and usage type, what the simulator answered apart. */
 export function getUsage(app: FastifyInstance, deps: AppDeps): void {
   app.get<{ Params: Static<typeof Params>; Querystring: Static<typeof Query> }>(
     '/accounts/projects/:pid/usage',
