@@ -4,17 +4,19 @@ import { copyFileSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openClickhouse, runClickhouseMigrations } from '@sluice/clickhouse'
-import { makeUsageEvent, testFolder } from '@sluice/test-env'
+import { atFileEnd, makeUsageEvent, testFolder } from '@sluice/test-env'
 import { clickhouseSteps } from '../src/migrate.ts'
 import { usageHourStore } from '../src/usage-hour-store.ts'
 import { toUsageRow } from '../src/usage-row.ts'
 import { usageRowStore } from '../src/usage-row-store.ts'
 import { usageSumStore } from '../src/usage-sum-store.ts'
 
-test('hours that were rolled up before rollups said who answered are right after the migration', async t => {
-  const folder = testFolder(t)
-  const clickhouse = await openClickhouse({ chdbDir: join(folder, 'chdb') })
-  t.after(() => clickhouse.close())
+// A process has one embedded ClickHouse at a time: the next file opens its own when this one is closed.
+const folder = testFolder({ after: clean => atFileEnd(async () => clean()) })
+const clickhouse = await openClickhouse({ chdbDir: join(folder, 'chdb') })
+atFileEnd(() => clickhouse.close())
+
+test('hours that were rolled up before rollups said who answered are right after the migration', async () => {
   const { writer, queries } = clickhouse
   const earlier = join(folder, 'steps')
   mkdirSync(earlier)
