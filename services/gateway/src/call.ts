@@ -12,7 +12,7 @@ import type { BodySample } from './estimate-body.ts'
 import type { HeldBody } from './held-body.ts'
 import type { Money } from './leases/money.ts'
 import type { PaceStream } from './leases/pace-stream.ts'
-import type { LiveCall } from './live-calls.ts'
+import type { AskedCall } from './live-calls.ts'
 import type { PathMatch } from './match-path.ts'
 import type { Hold } from './met-budgets.ts'
 import type { BinaryContent } from './read-request.ts'
@@ -85,6 +85,6 @@ export interface AdmittedCall {
 }
 
 /** What budgets are told of a call that are made while it runs; of a free one they hear nothing. */
-export function askedOf({ endpoint, match, requestedModel, admittedAtMs }: AdmittedCall): LiveCall['asked'] {
-  return endpoint.free ? undefined : { atMs: admittedAtMs, dialect: match.dialect, model: requestedModel }
+export function askedOf(call: AdmittedCall): AskedCall | undefined {
+  return call.endpoint.free ? undefined : call
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Cutoff } from '@sluice/contracts'
+import type { MatchedBudget } from './budget-index.ts'
 import { type LiveCall, LiveCalls } from './live-calls.ts'
 import { Refusal } from './refusal.ts'
 
@@ -50,6 +52,25 @@ test('a call that fails to end keeps no other running, and the fault is told', (
   )
   assert.deepEqual([cut, faults], [['a:credential_revoked', 'c:credential_revoked'], [fault]])
   assert.equal(calls.size, 1)
+})
+
+test('a spent copy of a budget ends who counts in it, in whichever of several, and who began before it was made', () => {
+  const calls = new LiveCalls(assert.ifError)
+  const cut: string[] = []
+  const seat = (copy: string) => ({ budget: { budget_id: 'b' } as MatchedBudget['budget'], copy })
+  Object.assign(call(calls, 'batch', cut), { budgets: [seat('x'), seat('y')] })
+  Object.assign(call(calls, 'elsewhere', cut), { budgets: [seat('x')] })
+  call(calls, 'earlier', cut)
+  call(calls, 'other', cut)
+  const running = {
+    copyOf: ({ copy }: MatchedBudget) => copy,
+    madeLater: (_: string, { identity }: LiveCall) => {
+      assert.notEqual(identity.key_id, 'elsewhere')
+      return identity.key_id === 'earlier' ? seat('y') : identity.key_id === 'other' ? seat('x') : undefined
+    },
+  }
+  assert.equal(calls.cutBudget({ budget_id: 'b', copy: 'y' } as Cutoff, order, running), 2)
+  assert.deepEqual(cut.sort(), ['batch:credential_revoked', 'earlier:credential_revoked'])
 })
 
 test('a call is taken out once, whichever order calls end in', () => {

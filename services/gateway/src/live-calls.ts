@@ -13,6 +13,13 @@ export interface CutOrder {
   style: 'soft' | 'explicit'
 }
 
+/** What a call has asked for, and when it was admitted. */
+export interface AskedCall {
+  readonly admittedAtMs: number
+  readonly match: { readonly dialect: Dialect }
+  readonly requestedModel: string
+}
+
 /** A call that has been admitted and is not settled. */
 export interface LiveCall {
   /** Who makes it. */
@@ -21,7 +28,7 @@ export interface LiveCall {
   /** What it says of itself. */
   readonly claimed: ClaimedDimensions
   /** What budgets that are made while it runs are told of it; absent: it is free, or meets those alone that it has met. */
-  readonly asked?: { readonly atMs: number; readonly dialect: Dialect; readonly model: string } | undefined
+  readonly asked?: AskedCall | undefined
   /** What it uses is charged to its project's balance: it is neither free nor under a credential of the project's own. */
   readonly isCharged: boolean
   /** Where {@link LiveCalls} keeps it; -1: nowhere. */
@@ -94,9 +101,12 @@ export class LiveCalls {
     { copyOf, madeLater }: RunningBudgets,
   ): number {
     const isThis = ({ budget }: MatchedBudget) => budget.budget_id === cutoff.budget_id
+    const countsAgainst = (matched: MatchedBudget) => isThis(matched) && copyOf(matched) === cutoff.copy
+    // A batch may count in several copies of it.
     const countedIn = (call: LiveCall): MatchedBudget | undefined => {
-      const matched = call.budgets.find(isThis) ?? madeLater(cutoff.budget_id, call)
-      return matched && copyOf(matched) === cutoff.copy ? matched : undefined
+      if (call.budgets.some(isThis)) return call.budgets.find(countsAgainst)
+      const later = madeLater(cutoff.budget_id, call)
+      return later && countsAgainst(later) ? later : undefined
     }
     return this.cutWhere(
       call => countedIn(call) !== undefined,

@@ -72,9 +72,9 @@ export async function followBudgets(
     copyOf: matched => states.get(matched.budget.budget_id)?.copyOfRunning(matched, Date.now()) ?? matched.copy,
     madeLater: (budgetId, { identity, claimed, asked }) =>
       // Most budgets are older than the calls that run.
-      asked && asked.atMs <= index.sinceMs(budgetId)
+      asked && asked.admittedAtMs <= index.sinceMs(budgetId)
         ? met
-            .match(identity, asked.dialect, asked.model, claimed, Date.now())
+            .match(identity, asked.match.dialect, asked.requestedModel, claimed, Date.now())
             .find(({ budget }) => budget.budget_id === budgetId)
         : undefined,
   }
