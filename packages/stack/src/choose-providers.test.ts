@@ -34,16 +34,22 @@ test('a shell that has sourced our own env file does not make us call ourselves'
 test('a base URL of our own origin is left out by whatever name it reaches us, and the key stays', () => {
   const ours = Object.values(networkInterfaces()).flatMap(each => each ?? [])
   const addresses = ours.flatMap(({ address, family }) => (family === 'IPv4' ? address : []))
-  const names = ['localhost', '127.0.0.1', '127.1.2.3', '[::1]', '[::]', '0.0.0.0', hostname(), 'sluice.intern']
-  for (const host of [...names, ...addresses]) {
-    const choice = chooseProviders(
-      { OPENAI_API_KEY: 'sk-real', OPENAI_BASE_URL: `http://${host}:8080/openai/v1` },
-      8080,
-      'Sluice.intern',
-    )
+  const loopback = ['localhost', '127.0.0.1', '127.1.2.3', '[::1]', '[::]', '0.0.0.0']
+  const at = (host: string) => ({ OPENAI_API_KEY: 'sk-real', OPENAI_BASE_URL: `http://${host}:8080/openai/v1` })
+  const reached = [
+    ...loopback.map(host => [host, '127.0.0.1'] as const),
+    ['sluice.intern', 'Sluice.intern'] as const,
+    ...[hostname(), ...addresses].map(host => [host, '0.0.0.0'] as const),
+  ]
+  for (const [host, ownHost] of reached) {
+    const choice = chooseProviders(at(host), 8080, ownHost)
     assert.deepEqual(choice.openai, { apiKey: 'sk-real' }, host)
     assert.equal(choice.notes.length, 1, host)
   }
+  // Another server of this machine may listen there.
+  assert.equal(chooseProviders(at('10.1.2.3'), 8080, '127.0.0.1').openai?.baseUrl, at('10.1.2.3').OPENAI_BASE_URL)
+  for (const host of addresses.filter(address => !address.startsWith('127.')))
+    assert.deepEqual(chooseProviders(at(host), 8080, '127.0.0.1').notes, [], host)
   const other = chooseProviders({ OPENAI_API_KEY: 'sk-real', OPENAI_BASE_URL: 'http://localhost:8081/v1' }, 8080)
   assert.deepEqual(other.openai, { apiKey: 'sk-real', baseUrl: 'http://localhost:8081/v1' })
 })

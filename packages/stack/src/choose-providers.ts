@@ -67,7 +67,8 @@ function isOwnOrigin(url: string, ownPort: number, ownHost = 'localhost'): boole
   if (given !== ownPort) return false
   if (host.startsWith('127.')) return true
   const addresses = Object.values(networkInterfaces()).flatMap(each => each?.map(({ address }) => address) ?? [])
-  const names = ['localhost', '0.0.0.0', '::', '::1', hostname(), ownHost, ...addresses]
+  const onAll = ownHost === '0.0.0.0' || ownHost === '::'
+  const names = ['localhost', '0.0.0.0', '::', '::1', ownHost, ...(onAll ? [hostname(), ...addresses] : [])]
   return names.some(name => nameInUrl(name) === host)
 }
 
